@@ -1,0 +1,84 @@
+"""The command line: each command parses, calls the library, and presents.  The only place that prints or exits.
+
+Exit codes: 0 done, 1 failed (the reason is on stderr), 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from mmsearch.cli import evaluate, index, models, query, remove, status
+from mmsearch.errors import MMSearchError
+
+app = typer.Typer(
+    name="mmsearch",
+    help="Find your own pictures by what is in them.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("index")(index.command)
+app.command("query")(query.command)
+app.command("status")(status.command)
+app.command("remove")(remove.command)
+app.command("models")(models.command)
+app.command("eval")(evaluate.command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from mmsearch import __version__
+
+        print(f"mmsearch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Find your own pictures by what is in them."""
+
+
+class _Lines(logging.Handler):
+    """What the library logs, as plain lines on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(record.getMessage(), file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    logger = logging.getLogger("mmsearch")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(_Lines())
+    try:
+        app()
+    except MMSearchError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        print("mmsearch: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at its end
+        sys.exit(1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}")
+
+
+def _fail(message: str) -> None:
+    print(f"mmsearch: {message}".encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""``mmsearch index``: bring the library up to date with folders of pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmsearch.cli import present
+from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, ModelOption, opened
+
+
+def command(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="PATH…", help="Folders or pictures. Default: all that it knows.")
+    ] = None,
+    library: LibraryOption = None,
+    model: ModelOption = None,
+    device: DeviceOption = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option("--exclude", metavar="GLOB", help="Leave out names or paths. May be repeated.")
+    ] = None,
+    max_megapixels: Annotated[
+        float | None, typer.Option("--max-megapixels", min=0.01, help="Skip larger pictures. Default: 200.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Read the pictures in folders, so that they can be found.
+
+    Run it again at any time: only what is new or changed is read. Pictures that are gone are kept in mind and come
+    back without work. Ctrl-C loses nothing; the same command goes on where it stopped.
+    """
+    with opened(library, must_exist=False, device=device, max_megapixels=max_megapixels) as found:
+        try:
+            with present.progress_bar("Indexing") as progress:
+                report = found.index(paths or [], model=model, exclude=exclude or [], progress=progress)
+        except KeyboardInterrupt:
+            present.say(
+                f"interrupted: {present.plural(found.status().photos, 'photo')} can be found, nothing is lost; "
+                "run the same command again to go on"
+            )
+            raise typer.Exit(130) from None
+    if json:
+        present.json_line(present.report_json(report))
+    else:
+        for line in present.report_lines(report):
+            present.say(line)
+    for note in report.notes:
+        present.say(note)

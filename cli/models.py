@@ -1,0 +1,39 @@
+"""``mmsearch models``: which encoders can be used."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from mmsearch.cli import present
+from mmsearch.cli.options import JsonOption
+
+
+def command(
+    full: Annotated[bool, typer.Option("--all", help="List every open_clip model, not only the nearest.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """List the models that --model takes: which are on this machine, their dimensions and sizes."""
+    from dataclasses import asdict
+
+    from mmsearch import config
+    from mmsearch.encoders.catalogue import available
+
+    settings = config.load()
+    found = available(settings.cache, full)
+    if json:
+        for model in found:
+            present.json_line(asdict(model))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("Model", "Dim", "Pixels", "Size", "Where"):
+        table.add_column(column, justify="right" if column in ("Dim", "Pixels", "Size") else "left", no_wrap=True)
+    for model in found:
+        size = present.size(model.bytes) if model.bytes else ""
+        table.add_row(model.name, str(model.dim), str(model.image_size), size, model.where)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)

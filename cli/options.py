@@ -1,0 +1,46 @@
+"""Options that several commands share, and how a command opens its library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from mmsearch.library import Library
+
+LibraryOption = Annotated[
+    Path | None,
+    typer.Option("--library", "-l", metavar="DIR", help="The library to use. Default: your own, or $MMSEARCH_LIBRARY."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", metavar="auto|cpu|cuda", help="Where the encoder runs. Default: auto.")
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="auto, embedded, an open_clip name such as ViT-B-32 or ViT-B-32/laion2b_s34b_b79k, or local-dir:/path.",
+    ),
+]
+
+
+def opened(library: Path | None, must_exist: bool = True, **changes: Any) -> Library:
+    """The library of this command, with settings changed where an option was given."""
+    from dataclasses import replace
+
+    from mmsearch import config
+    from mmsearch.errors import NoModelError
+    from mmsearch.library import Library
+
+    settings = config.load()
+    settings = replace(settings, **{name: value for name, value in changes.items() if value is not None})
+    if settings.device not in ("auto", "cpu", "cuda"):
+        raise typer.BadParameter(f"must be auto, cpu or cuda, not {settings.device!r}", param_hint="--device")
+    folder = settings.library if library is None else library.expanduser().absolute()
+    if must_exist and not (folder / "library.sqlite").exists():
+        raise NoModelError(f"there is no library in {folder} yet: index some pictures first, mmsearch index FOLDER")
+    return Library(folder, settings)

@@ -1,0 +1,157 @@
+"""How results look: tables for people, JSON Lines and bare paths for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmsearch.records import Hit, IndexReport, Progress
+
+
+def shown(path: str) -> str:
+    """A path that any terminal can print: relative where that is shorter, odd bytes and control characters escaped."""
+    relative = os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
+    readable = os.fsencode(relative).decode("utf-8", "backslashreplace")
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in readable)
+
+
+def say(message: str) -> None:
+    """A line for the person, on stderr."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def json_line(value: dict[str, Any]) -> None:
+    """One object on one line; odd bytes of a path become lone surrogates, as ``os.fsdecode`` makes them."""
+    sys.stdout.write(json.dumps(value) + "\n")
+
+
+def size(number: float) -> str:
+    """Bytes for people."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit in ("bytes", "kB") else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def plural(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def hit_json(hit: Hit) -> dict[str, Any]:
+    photo = hit.photo
+    return {
+        "rank": hit.rank,
+        "path": hit.path,
+        "score": hit.score,
+        "width": photo.width,
+        "height": photo.height,
+        "format": photo.format,
+        "bytes": photo.size,
+        "date": photo.date.isoformat(timespec="seconds"),
+        "taken_at": photo.exif.taken_at.isoformat() if photo.exif.taken_at else None,
+        "camera": photo.exif.camera,
+        "lens": photo.exif.lens,
+        "latitude": photo.exif.latitude,
+        "longitude": photo.exif.longitude,
+    }
+
+
+def hit_paths(hits: Sequence[Hit]) -> None:
+    """The bare paths, byte for byte, a line each."""
+    sys.stdout.flush()
+    for hit in hits:
+        sys.stdout.buffer.write(os.fsencode(hit.path) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def hit_table(hits: Sequence[Hit], title: str) -> None:
+    """A table with clickable paths on a terminal; ``score<TAB>path`` lines elsewhere."""
+    if not sys.stdout.isatty():
+        for hit in hits:
+            print(f"{hit.score:.4f}\t{shown(hit.path)}")
+        return
+    from rich.console import Console
+    from rich.style import Style
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_style="bold", title_justify="left", box=None, pad_edge=False, header_style="dim")
+    table.add_column("Score", justify="right", style="green")
+    table.add_column("Path", overflow="fold")
+    table.add_column("Size", style="dim", no_wrap=True)
+    table.add_column("Date", style="dim", no_wrap=True)
+    for hit in hits:
+        photo = hit.photo
+        link = Style(link=Path(hit.path).as_uri()) if hit.path.isprintable() else Style()
+        pixels = f"{photo.width}×{photo.height}  {size(photo.size)}"
+        table.add_row(f"{hit.score:.3f}", Text(shown(hit.path), link), pixels, f"{photo.date:%Y-%m-%d %H:%M}")
+    Console().print(table)
+
+
+def report_json(report: IndexReport) -> dict[str, Any]:
+    return {
+        "added": report.added,
+        "updated": report.updated,
+        "moved": report.moved,
+        "restored": report.restored,
+        "unchanged": report.unchanged,
+        "removed": report.removed,
+        "skipped": [{"path": item.path, "reason": item.reason} for item in report.skipped],
+        "encoded": report.encoded,
+        "seconds": report.seconds,
+        "model": report.model,
+        "notes": list(report.notes),
+        "shares": report.shares,
+    }
+
+
+def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
+    """What an ``index`` run did, in sentences."""
+    counts = {
+        "added": report.added,
+        "updated": report.updated,
+        "moved": report.moved,
+        "back again": report.restored,
+        "unchanged": report.unchanged,
+        "gone": report.removed,
+        "skipped": len(report.skipped),
+    }
+    done = ", ".join(f"{number:,} {what}" for what, number in counts.items() if number) or "no pictures found"
+    rate = f" ({report.encoded / report.seconds:.0f} photos/s)" if report.encoded and report.seconds else ""
+    yield f"{done} in {report.seconds:.1f} s{rate}"
+    for item in report.skipped[:listed]:
+        yield f"skipped {shown(item.path)}: {item.reason}"
+    if len(report.skipped) > listed:
+        yield f"… and {len(report.skipped) - listed:,} more; `mmsearch status` lists them"
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Any]:
+    """A bar with rate and time left on stderr where that is a terminal; yields a callback for ``Progress``."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, SpinnerColumn, TextColumn
+    from rich.progress import Progress as Bar
+    from rich.progress import Task, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:.0f}/s" if task.speed else "", style="dim")
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate())
+    with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda step: _advance(bar, task, step)
+
+
+def _advance(bar: Any, task: Any, step: Progress) -> None:
+    bar.update(task, total=step.total, completed=step.done)

@@ -1,0 +1,42 @@
+"""``mmsearch query``: find pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmsearch.cli import present
+from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, opened
+
+
+def command(
+    query: Annotated[list[str], typer.Argument(metavar="QUERY…", help="Words, or picture files.")],
+    library: LibraryOption = None,
+    k: Annotated[int, typer.Option("-k", min=1, metavar="N", help="How many pictures.")] = 10,
+    within: Annotated[
+        list[Path] | None, typer.Option("--in", metavar="PATH", help="Only in this folder. May be repeated.")
+    ] = None,
+    device: DeviceOption = None,
+    json: JsonOption = False,
+    paths: Annotated[bool, typer.Option("--paths", help="Print only the paths.")] = False,
+) -> None:
+    """Find pictures by words, by a picture, or by both.
+
+    Words side by side are one phrase: mmsearch query a dog on a beach. A word with spaces in quotes, or a picture file,
+    is a term of its own; several terms are averaged.
+    """
+    if json and paths:
+        raise typer.BadParameter("--json and --paths exclude each other")
+    with opened(library, device=device) as found:
+        hits = found.search(query, k, within=within or [])
+    if json:
+        for hit in hits:
+            present.json_line(present.hit_json(hit))
+    elif paths:
+        present.hit_paths(hits)
+    elif hits:
+        present.hit_table(hits, " + ".join(query))
+    else:
+        present.say("no pictures found" + (" there; `mmsearch status` shows the known folders" if within else ""))

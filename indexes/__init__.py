@@ -1,0 +1,1 @@
+"""Vector indexes: one small protocol, one file per kind of index."""

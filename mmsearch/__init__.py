@@ -1,0 +1,99 @@
+"""Find your own pictures by what is in them.
+
+    import mmsearch
+
+    with mmsearch.open_library("~/photos.mmsearch") as library:
+        library.index("./photos")
+        for hit in library.search("a dog on a beach", k=10):
+            print(hit.rank, hit.score, hit.path)
+
+Importing this package is light; what is heavy is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmsearch.config import Settings
+    from mmsearch.errors import (
+        ConfigError,
+        DimensionError,
+        ImageError,
+        LibraryBusyError,
+        LibraryError,
+        MMSearchError,
+        ModelError,
+        ModelMismatchError,
+        NewerLibraryError,
+        NoModelError,
+        QueryError,
+        SourceError,
+    )
+    from mmsearch.library import Library, Status, open_library
+    from mmsearch.query import Example, Query, Words
+    from mmsearch.records import Exif, Hit, IndexReport, Photo, Progress, Skipped
+
+_HOMES = {
+    "mmsearch.config": ["Settings"],
+    "mmsearch.errors": [
+        "ConfigError",
+        "DimensionError",
+        "ImageError",
+        "LibraryBusyError",
+        "LibraryError",
+        "MMSearchError",
+        "ModelError",
+        "ModelMismatchError",
+        "NewerLibraryError",
+        "NoModelError",
+        "QueryError",
+        "SourceError",
+    ],
+    "mmsearch.library": ["Library", "Status", "open_library"],
+    "mmsearch.query": ["Example", "Query", "Words"],
+    "mmsearch.records": ["Exif", "Hit", "IndexReport", "Photo", "Progress", "Skipped"],
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ConfigError",
+    "DimensionError",
+    "Example",
+    "Exif",
+    "Hit",
+    "ImageError",
+    "IndexReport",
+    "Library",
+    "LibraryBusyError",
+    "LibraryError",
+    "MMSearchError",
+    "ModelError",
+    "ModelMismatchError",
+    "NewerLibraryError",
+    "NoModelError",
+    "Photo",
+    "Progress",
+    "Query",
+    "QueryError",
+    "Settings",
+    "Skipped",
+    "SourceError",
+    "Status",
+    "Words",
+    "__version__",
+    "open_library",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        return getattr(import_module(_HOME_OF[name]), name)
+    raise AttributeError(f"module 'mmsearch' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

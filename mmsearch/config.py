@@ -1,0 +1,90 @@
+"""Settings: defaults, then the TOML file, then ``MMSEARCH_*`` environment variables, then arguments.
+
+The file is ``config.toml`` in the user's configuration folder (``mmsearch status`` shows which), for example::
+
+    model = "ViT-B-32"
+    max_megapixels = 400
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from mmsearch.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a person can set once for all commands."""
+
+    library: Path = Path(platformdirs.user_data_dir("mmsearch", appauthor=False)) / "library"  # the default library
+    cache: Path = Path(platformdirs.user_cache_dir("mmsearch", appauthor=False))  # exported models; may be deleted
+    model: str = "auto"  # of a new library
+    cpu_model: str = "ViT-B-32-256/datacomp_s34b_b86k"  # what "auto" wants on a CPU
+    gpu_model: str = "ViT-B-16-SigLIP2/webli"  # what "auto" wants on a GPU
+    device: str = "auto"  # "auto", "cpu" or "cuda"
+    max_megapixels: float = 200.0  # larger pictures are skipped
+    batch: int = 32  # pictures encoded and stored together
+    decoders: int = 0  # threads that read pictures; 0 is one a core
+
+
+def config_file() -> Path:
+    return Path(platformdirs.user_config_dir("mmsearch", appauthor=False)) / "config.toml"
+
+
+def load(file: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this user.  Raises ConfigError for an unknown name or a value of the wrong kind."""
+    file = config_file() if file is None else file
+    environment = os.environ if environment is None else environment
+    known = {field.name: field.type for field in fields(Settings)}
+    values: dict[str, Any] = {}
+    try:
+        found = _toml(file.read_text("utf-8"))
+    except FileNotFoundError:
+        found = {}
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}") from error
+    for name, value in found.items():
+        if name not in known:
+            raise ConfigError(f"{file}: unknown setting {name!r}; there are: {', '.join(known)}")
+        values[name] = _typed(str(file), name, value)
+    for name in known:
+        variable = f"MMSEARCH_{name.upper()}"
+        if environment.get(variable):
+            values[name] = _typed(variable, name, environment[variable])
+    return replace(Settings(), **values)
+
+
+def _toml(text: str) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    return tomllib.loads(text)
+
+
+def _typed(where: str, name: str, value: object) -> object:
+    default = getattr(Settings(), name)
+    try:
+        if isinstance(default, Path):
+            return Path(str(value)).expanduser().absolute()
+        if isinstance(default, str):
+            converted: object = str(value)
+        else:
+            converted = type(default)(str(value))
+    except ValueError as error:
+        kind = "a whole number" if isinstance(default, int) else "a number"
+        raise ConfigError(f"{where}: {name} must be {kind}, not {value!r}") from error
+    if name == "device" and converted not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"{where}: device must be auto, cpu or cuda, not {value!r}")
+    smallest = 0 if name == "decoders" else 1
+    if isinstance(converted, (int, float)) and not converted >= smallest:
+        raise ConfigError(f"{where}: {name} must be at least {smallest}, not {value!r}")
+    return converted

@@ -1,0 +1,124 @@
+"""The two towers of the embedded model, in torch: used to train it and to run it on a GPU.
+
+Image: EfficientNet-Lite0 (Tan and Le 2019; the Lite variant of the TPU team) gives a 7x7 grid of 1280 channels;
+multi-head attention pooling turns the grid into one vector.  Text: the layers of MiniLM-L6 (Wang et al. 2020,
+fine-tuned as all-MiniLM-L6-v2) give token states; the same pooling turns them into one vector.  Both end as unit
+rows in one space, so that their inner product is a cosine similarity (CLIP, Radford et al. 2021).
+
+On a CPU the same weights run as ONNX graphs: see ``onnx_encoder.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class EmbeddedConfig:
+    """The shape of both towers; saved in ``model.json`` beside the weights."""
+
+    dim: int = 512  # dimensions of the shared space
+    image_size: int = 224  # pixels a side; photos are squashed to a square, nothing is cut off
+    image_backbone: str = "tf_efficientnet_lite0"  # a timm name
+    image_width: int = 1280  # channels of the backbone's grid
+    image_mean: float = 0.5
+    image_std: float = 0.5
+    vocabulary: int = 30522  # WordPiece tokens of MiniLM
+    context: int = 64  # tokens a text may have; longer ones are cut
+    text_width: int = 384
+    text_heads: int = 12
+    text_layers: int = 6
+    pool_heads: int = 8
+    pad_id: int = 0
+
+
+class AttentionPool(nn.Module):
+    """A set of ``width``-wide states -> one ``dim``-wide vector, by ``heads`` learned attention maps.
+
+    Each head weighs the states by a softmax over a learned linear score and projects its weighted mean to its slice of
+    the vector (weighing first and projecting then is the same and 13 times cheaper for 49 states); a residual MLP
+    mixes the heads.  In: (n, s, width) and a mask (n, s), True where a state counts.  Out: (n, dim).
+    """
+
+    def __init__(self, width: int, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)  # score and value would absorb its weights
+        self.score = nn.Linear(width, heads)
+        self.value = nn.Linear(width, dim)
+        self.mix = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, dim))
+
+    def forward(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
+        states = self.norm(states)
+        scores = self.score(states)  # (n, s, h)
+        if mask is not None:
+            scores = scores.masked_fill(~mask.unsqueeze(-1), -1e4)
+        weights = scores.softmax(dim=1).transpose(1, 2)  # (n, h, s)
+        means = weights @ states  # (n, h, s) x (n, s, w) -> (n, h, w)
+        projections = self.value.weight.unflatten(0, (self.heads, -1)).transpose(1, 2)  # (h, w, d / h)
+        slices = means.transpose(0, 1) @ projections  # (h, n, w) x (h, w, d / h) -> (h, n, d / h)
+        pooled = slices.transpose(0, 1).flatten(1) + self.value.bias
+        mixed: Tensor = pooled + self.mix(pooled)
+        return mixed
+
+
+class ImageTower(nn.Module):
+    """Pixels (n, 3, size, size) in [0, 1] -> unit rows (n, dim)."""
+
+    def __init__(self, config: EmbeddedConfig) -> None:
+        super().__init__()
+        self.mean, self.std = config.image_mean, config.image_std
+        self.backbone = timm.create_model(config.image_backbone, num_classes=0, global_pool="")
+        self.pool = AttentionPool(config.image_width, config.dim, config.pool_heads)
+
+    def grid(self, pixels: Tensor) -> Tensor:
+        """The backbone's states, (n, 49, width): what ``pool`` sees."""
+        grid: Tensor = self.backbone((pixels - self.mean) / self.std)  # (n, width, 7, 7)
+        return grid.flatten(2).transpose(1, 2)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return F.normalize(self.pool(self.grid(pixels)), dim=-1)
+
+
+class TextTower(nn.Module):
+    """Token ids (n, t) int64, padded with ``pad_id`` -> unit rows (n, dim)."""
+
+    def __init__(self, config: EmbeddedConfig) -> None:
+        super().__init__()
+        width = config.text_width
+        self.pad_id = config.pad_id
+        self.words = nn.Embedding(config.vocabulary, width)
+        self.positions = nn.Embedding(config.context, width)  # with BERT's token type 0 added in
+        self.norm = nn.LayerNorm(width, eps=1e-12)
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(
+                width, config.text_heads, 4 * width, activation="gelu", layer_norm_eps=1e-12, batch_first=True
+            )
+            for _ in range(config.text_layers)
+        )
+        self.pool = AttentionPool(width, config.dim, config.pool_heads)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Token ids (n, t) -> the states that the first layer sees, (n, t, width)."""
+        positions = self.positions.weight[: ids.shape[1]]
+        states: Tensor = self.norm(self.words(ids) + positions)
+        return states
+
+    def run(self, states: Tensor, mask: Tensor, start: int, stop: int) -> Tensor:
+        """States after layers ``start`` to ``stop`` (exclusive); ``mask`` (n, t) is True where a token counts."""
+        bias = torch.zeros_like(mask, dtype=states.dtype).masked_fill(~mask, -1e4)
+        for layer in self.layers[start:stop]:
+            states = layer(states, src_key_padding_mask=bias)
+        return states
+
+    def finish(self, states: Tensor, mask: Tensor) -> Tensor:
+        return F.normalize(self.pool(states, mask), dim=-1)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        mask = ids != self.pad_id
+        return self.finish(self.run(self.embed(ids), mask, 0, len(self.layers)), mask)

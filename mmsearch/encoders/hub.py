@@ -1,0 +1,72 @@
+"""What the Hugging Face cache holds and whether the hub answers; imports no library of theirs.
+
+``huggingface_hub`` asks an unreachable hub for about a minute before it gives up, with a page of warnings.  So the
+cache is looked into here, the hub is asked once and quietly, and their library is called only when that can succeed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import urllib.request
+from pathlib import Path
+
+SECONDS = 3.0  # how long the hub may take to answer, finding its address included
+_YES = {"1", "true", "yes", "on"}
+
+
+def endpoint() -> str:
+    """The hub's address, without a slash at the end."""
+    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+
+
+def cache_folder() -> Path:
+    """Where ``huggingface_hub`` keeps its downloads; it need not exist."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join("~", ".cache")
+    home = os.environ.get("HF_HOME") or os.path.join(home, "huggingface")
+    folder = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or os.path.join(home, "hub")
+    return Path(os.path.expandvars(os.path.expanduser(folder)))
+
+
+def cached(repo: str, file: str) -> Path | None:
+    """A downloaded file of the repository ``org/name``, in the version last downloaded; None when it is not there."""
+    folder = cache_folder() / f"models--{repo.replace('/', '--')}"
+    try:
+        commit = (folder / "refs" / "main").read_text("utf-8").strip()
+        path = folder / "snapshots" / commit / file
+        return path if path.is_file() else None
+    except OSError:
+        return None
+
+
+def forbidden() -> str | None:
+    """The environment variable that forbids asking the hub; None when it may be asked."""
+    for name in ("MMSEARCH_OFFLINE", "HF_HUB_OFFLINE"):
+        if os.environ.get(name, "").strip().lower() in _YES:
+            return name
+    return None
+
+
+def answers(repo: str = "", seconds: float = SECONDS) -> bool:
+    """Whether the hub answers for the repository ``org/name`` (without one: at all) within ``seconds``.
+
+    Anything but success counts as no.  The thread is left behind when it hangs: looking up a host name cannot be
+    interrupted.
+    """
+    url = f"{endpoint()}/api/models/{repo}" if repo else endpoint()
+    succeeded = threading.Event()
+    finished = threading.Event()
+
+    def ask() -> None:
+        try:
+            request = urllib.request.Request(url, headers={"User-Agent": "mmsearch"})
+            with urllib.request.urlopen(request, timeout=seconds):
+                succeeded.set()
+        except Exception:  # refused, not found, a certificate, a proxy, a malformed HF_ENDPOINT: no is no
+            pass
+        finally:
+            finished.set()
+
+    threading.Thread(target=ask, name="mmsearch-hub", daemon=True).start()
+    finished.wait(seconds)
+    return succeeded.is_set()

@@ -1,0 +1,78 @@
+"""Any exported model on the CPU, through ONNX Runtime; imports neither torch nor open_clip.
+
+A model is a folder of four files: ``model.json`` (its ``ModelCard``), ``tokenizer.json``, ``image.onnx`` (``pixels``
+(n, size, size, 3) uint8 -> ``vectors`` (n, dim)) and ``text.onnx`` (``ids`` (n, t) int64 -> ``vectors``).  The embedded
+model ships as such a folder; open_clip models are exported to one (``export.py``).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmsearch.encoders.protocol import ModelCard
+from mmsearch.encoders.texts import TextEncoder
+from mmsearch.errors import ModelError
+from mmsearch.records import Pixels, Vectors
+
+FILES = ("model.json", "tokenizer.json", "image.onnx", "text.onnx")
+
+
+def unit_rows(vectors: Vectors) -> Vectors:
+    """Rows scaled to length 1; a row of zeros stays one."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
+
+
+class OnnxEncoder:
+    """An ``Encoder`` over a model folder.  Each tower is loaded when it is first used."""
+
+    def __init__(self, folder: Path, threads: int = 0) -> None:
+        """``threads`` limits the threads of one run; 0 takes all cores.
+
+        Raises ModelError when a file is missing or unreadable.
+        """
+        missing = [name for name in FILES if not (folder / name).is_file()]
+        if missing:
+            raise ModelError(f"the model folder {folder} is incomplete: {', '.join(missing)} missing")
+        self.folder, self.threads = folder, threads
+        try:
+            self.card = ModelCard.from_json((folder / "model.json").read_text("utf-8"))
+        except (ValueError, TypeError, KeyError) as error:
+            raise ModelError(f"{folder / 'model.json'} is no model description: {error}") from error
+        self._lock = threading.Lock()
+        self._sessions: dict[str, Any] = {}
+        self._tokens: TextEncoder | None = None
+
+    def _session(self, tower: str) -> Any:
+        with self._lock:
+            if tower not in self._sessions:
+                import onnxruntime
+
+                options = onnxruntime.SessionOptions()
+                options.intra_op_num_threads = self.threads
+                options.log_severity_level = 3  # errors only
+                try:
+                    self._sessions[tower] = onnxruntime.InferenceSession(
+                        str(self.folder / f"{tower}.onnx"), options, providers=["CPUExecutionProvider"]
+                    )
+                except Exception as error:  # onnxruntime raises classes of its own that share no base
+                    raise ModelError(f"{self.folder / tower}.onnx cannot be loaded: {error}") from error
+            return self._sessions[tower]
+
+    def encode_images(self, pixels: Pixels) -> Vectors:
+        (vectors,) = self._session("image").run(["vectors"], {"pixels": pixels})
+        return unit_rows(vectors)
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        if not texts:
+            return np.empty((0, self.card.dim), np.float32)
+        with self._lock:
+            if self._tokens is None:
+                self._tokens = TextEncoder.load(self.folder / "tokenizer.json", self.card.tokens)
+        (vectors,) = self._session("text").run(["vectors"], {"ids": self._tokens(texts)})
+        return unit_rows(vectors)

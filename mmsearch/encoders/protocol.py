@@ -1,0 +1,64 @@
+"""What every encoder can do, and the plain facts of a model that any engine needs to run it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal, Protocol
+
+from mmsearch.records import Pixels, Preprocess, Vectors
+
+
+@dataclass(frozen=True)
+class TokenRules:
+    """How a model wants its texts; ``tokenizer.json`` (of the tokenizers library) holds the vocabulary."""
+
+    context: int  # tokens of a full row
+    pad_id: int = 0
+    clean: Literal["none", "lower", "whitespace", "canonicalize"] = "none"  # open_clip's name of the cleaning
+    fixed_length: bool = True  # rows are always padded to ``context``
+    strip_sep_id: int | None = None  # replaced by 0 (SigLIP's strip_sep_token)
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """The facts of one model; ``model.json`` beside its weights or exported graphs."""
+
+    name: str  # as the user would give it to --model
+    dim: int
+    preprocess: Preprocess
+    tokens: TokenRules
+    weights: str  # sha256 over the weights
+    precision: str = "float32"  # of the stored weights, such as "float32" or "int8"
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits over everything that changes a vector; the name does not."""
+        facts = {key: value for key, value in asdict(self).items() if key != "name"}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelCard:
+        facts = json.loads(text)
+        preprocess = {key: tuple(v) if isinstance(v, list) else v for key, v in facts.pop("preprocess").items()}
+        return cls(preprocess=Preprocess(**preprocess), tokens=TokenRules(**facts.pop("tokens")), **facts)
+
+
+class Encoder(Protocol):
+    """Pictures and texts into one space.  Safe to call from several threads."""
+
+    @property
+    def card(self) -> ModelCard: ...
+
+    def encode_images(self, pixels: Pixels) -> Vectors:
+        """``pixels`` (n, size, size, 3) uint8, prepared as ``card.preprocess`` says -> (n, dim) float32, unit rows."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """n texts -> (n, dim) float32, unit rows."""
+        ...

@@ -1,0 +1,89 @@
+"""Every error this package raises on purpose.
+
+    MMSearchError              catch this to catch them all
+    |-- ConfigError            the configuration file or an environment variable has a wrong value
+    |-- ModelError             a model is unknown, unreadable, or cannot be run here
+    |   `-- ModelMismatchError the library's vectors were made by another model
+    |-- LibraryError           the library cannot be opened or written
+    |   |-- NewerLibraryError  it was made by a newer version of mmsearch
+    |   |-- LibraryBusyError   another process is writing to it
+    |   `-- NoModelError       nothing was indexed yet, so there is nothing to search
+    |-- SourceError            a path given by the user cannot be indexed or removed
+    |-- ImageError             a file is no picture that can be read (its ``reason`` says why)
+    |-- QueryError             a query makes no sense
+    `-- DimensionError         vectors of the wrong width
+
+Messages say what was got, what was wanted and what to do.  The facts are attributes too.  Bugs stay ordinary exceptions.
+"""
+
+from __future__ import annotations
+
+
+class MMSearchError(Exception):
+    """Base class of all errors of this package."""
+
+
+class ConfigError(MMSearchError):
+    """The configuration file or an environment variable has a wrong value."""
+
+
+class ModelError(MMSearchError):
+    """A model is unknown, unreadable, or cannot be run here."""
+
+
+class ModelMismatchError(ModelError):
+    """The library's vectors were made by ``wanted``; the model at hand is ``got``."""
+
+    def __init__(self, got: str, wanted: str) -> None:
+        super().__init__(
+            f"this library was made with the model {wanted!r}, not {got!r}: vectors of two models cannot be compared; "
+            f"leave out --model, or choose another --library for {got!r}"
+        )
+        self.got, self.wanted = got, wanted
+
+
+class LibraryError(MMSearchError):
+    """The library cannot be opened or written."""
+
+
+class NewerLibraryError(LibraryError):
+    """The library was made by a newer version of mmsearch: its schema ``got`` is not among the known ones."""
+
+    def __init__(self, library: str, got: str) -> None:
+        super().__init__(
+            f"the library {library} was made by a newer version of mmsearch (schema {got!r}); "
+            "upgrade with: pip install --upgrade mmsearch"
+        )
+        self.library, self.got = library, got
+
+
+class LibraryBusyError(LibraryError):
+    """Another process is writing to the library."""
+
+
+class NoModelError(LibraryError):
+    """Nothing was indexed yet, so there is nothing to search."""
+
+
+class SourceError(MMSearchError):
+    """A path given by the user cannot be indexed or removed."""
+
+
+class ImageError(MMSearchError):
+    """A file is no picture that can be read; ``reason`` says why in a few words."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path, self.reason = path, reason
+
+
+class QueryError(MMSearchError):
+    """A query makes no sense."""
+
+
+class DimensionError(MMSearchError):
+    """Vectors have ``got`` dimensions where ``wanted`` were needed."""
+
+    def __init__(self, got: int, wanted: int) -> None:
+        super().__init__(f"vectors have {got} dimensions, the index has {wanted}; was it built with another model?")
+        self.got, self.wanted = got, wanted

@@ -1,0 +1,5 @@
+"""From a folder to upright pixels: ``find`` walks, ``decode`` reads a file, ``exif`` says when and where it was taken.
+
+A file or folder that cannot be read is a value or an ``ImageError``, never a crash.  Pillow is imported by ``decode``
+and ``exif`` only.
+"""

@@ -1,0 +1,242 @@
+"""One picture file to the pixels an encoder wants: upright, on white, in RGB.
+
+Colour profiles (ICC) are ignored, as open_clip ignores them: its models were trained that way.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+from typing import BinaryIO
+
+import numpy as np
+from PIL import (  # noqa: F401 - each of these imports registers its format in Image.OPEN
+    AvifImagePlugin,
+    BmpImagePlugin,
+    DdsImagePlugin,
+    GifImagePlugin,
+    IcoImagePlugin,
+    Image,
+    ImageFile,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    PcxImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TgaImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from mmsearch.errors import ImageError
+from mmsearch.images.exif import read_exif
+from mmsearch.records import Decoded, Pixels, Preprocess
+
+# In the order they are tried.  AVIF before HEIF: both claim the brand "mif1".  TGA has no signature, so it is tried on
+# files of that name only.  What else Pillow knows stays closed: EPS would run Ghostscript on a file nobody vouches for.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM", "ICO", "DDS", "PCX", "TGA")
+_HEIF_BRANDS = frozenset(b"heic heix heim heis hevc hevx hevm hevs mif1 msf1".split())
+
+_UPRIGHT = {  # EXIF orientation -> what turns the picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ORIENTATION, _BITS_PER_SAMPLE = 274, 258  # tags of EXIF and TIFF
+
+# Pictures longer than this many times their breadth are cropped before they are resized: 1 x 65,000 pixels would become
+# 224 x 14,560,000.  At 50, with 224 pixels wanted, the larger picture takes 10 MB; panoramas hardly go beyond 10.
+_STRIP = 50
+
+_heif_lock = threading.Lock()
+
+
+def decode(file: BinaryIO, path: str, preprocess: Preprocess, max_megapixels: float = 200.0) -> Decoded:
+    """The first picture in ``file``, which is open and seekable; ``path`` names it in errors.
+
+    Raises ImageError, and nothing else, for whatever is wrong with the file.
+    """
+    try:
+        image = _open(file, path)
+        width, height = image.size
+        if width * height > max_megapixels * 1e6:
+            raise ImageError(path, _too_large(width, height, max_megapixels))
+        _make_ready(image, preprocess)
+        image.load()
+        exif = read_exif(image)  # only now: a PNG may have it after the pixels
+        orientation = _orientation(image)
+        rgb = to_rgb(image)
+        if orientation in _UPRIGHT:
+            rgb = rgb.transpose(_UPRIGHT[orientation])
+        if orientation >= 5:  # turned by a quarter
+            width, height = height, width
+        pixels = prepare(rgb, preprocess)
+    except ImageError:
+        raise
+    except Exception as error:  # decoders of damaged files throw SyntaxError, struct.error, OverflowError, ...
+        raise ImageError(path, _reason(error)) from error
+    return Decoded(pixels, width, height, (image.format or "unknown").lower(), exif)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """``image`` in mode RGB, what is transparent over white, more than 8 bits a channel brought down to 8."""
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _eight_bits(image)
+    if image.mode == "La":  # alpha already multiplied in; Pillow converts it to nothing but LA
+        image = image.convert("LA")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    rgba = image.convert("RGBA")
+    alpha = rgba.getchannel("A")
+    if alpha.getextrema() == (255, 255):
+        return rgba.convert("RGB")
+    rgb = Image.new("RGB", rgba.size, (255, 255, 255))
+    rgb.paste(rgba, mask=alpha)
+    return rgb
+
+
+def prepare(image: Image.Image, preprocess: Preprocess) -> Pixels:
+    """``image`` resized and cropped or padded to (size, size, 3) uint8.
+
+    Equal, pixel for pixel, to what open_clip's ``image_transform_v2(cfg, is_train=False)`` makes of the same picture in
+    RGB before it scales and normalises.  (open_clip converts to RGB after resizing, which spoils palettes; we do so
+    before.)  Only strips longer than ``_STRIP`` times their breadth, which open_clip cannot always digest, differ.
+    """
+    if image.mode != "RGB":
+        image = to_rgb(image)
+    size, (width, height) = preprocess.size, image.size
+    how = Image.Resampling.BILINEAR if preprocess.interpolation == "bilinear" else Image.Resampling.BICUBIC
+
+    if preprocess.resize_mode == "squash":
+        return np.array(image.resize((size, size), how))
+
+    if preprocess.resize_mode == "longest":  # all of the picture, on a square of the fill colour
+        ratio = max(height / size, width / size)
+        image = image.resize((max(1, round(width / ratio)), max(1, round(height / ratio))), how)
+        square = np.full((size, size, 3), preprocess.fill_color, np.uint8)
+        left, top = (size - image.width) // 2, (size - image.height) // 2
+        square[top : top + image.height, left : left + image.width] = np.asarray(image)
+        return square
+
+    short = min(width, height)  # the middle of the picture
+    if max(width, height) > _STRIP * short:
+        left, top = (width - short) // 2, (height - short) // 2
+        return np.array(image.resize((size, size), how, box=(left, top, left + short, top + short)))
+    image = image.resize((int(size * width / short), int(size * height / short)), how)
+    left, top = round((image.width - size) / 2), round((image.height - size) / 2)
+    return np.array(np.asarray(image)[top : top + size, left : left + size])  # Image.crop would check Pillow's limit
+
+
+def _open(file: BinaryIO, path: str) -> ImageFile.ImageFile:
+    """The picture in ``file``, its pixels not yet read.
+
+    The work of ``Image.open`` without its check against ``Image.MAX_IMAGE_PIXELS``.  Our limit is an argument; Pillow's
+    belongs to the whole process, and there is no way to lift it for one thread: setting it, and
+    ``warnings.catch_warnings`` around its warning, show in every other thread, among them those of a program that uses
+    this package.  So the classes that ``Image.open`` would choose from are called directly.  A few of them check for
+    themselves before they reserve memory: WebP above twice Pillow's limit (that is 179 megapixels), GIF and ICO.  There
+    Pillow's limit stays, which is the safe side.
+    """
+    file.seek(0)
+    prefix = file.read(16)
+    if not prefix:
+        raise ImageError(path, "the file is empty")
+    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
+    reason = "not a picture that can be read"
+    for name in _FORMATS:
+        if name == "TGA" and suffix != ".tga":
+            continue
+        if name == "HEIF":
+            if prefix[4:8] != b"ftyp" or prefix[8:12] not in _HEIF_BRANDS:
+                continue
+            if not _register_heif():
+                raise ImageError(path, "HEIC needs the extra: pip install 'mmsearch[heic]'")
+        factory, accept = Image.OPEN[name]
+        try:
+            accepted = accept is None or accept(prefix)
+            if accepted is True:
+                file.seek(0)
+                # Without a name: Pillow would map the file of that name into memory instead of reading this one.
+                return factory(file, "")
+            if accepted:  # a sentence: Pillow was built without this format
+                reason = f"cannot be decoded: {accepted}"
+        except (SyntaxError, IndexError, TypeError, struct.error) as error:  # as Image.open: perhaps another format
+            reason = _reason(error)
+    raise ImageError(path, reason)
+
+
+def _register_heif() -> bool:
+    """Teach Pillow HEIC, when the first such file comes; False where pillow_heif is not installed."""
+    with _heif_lock:
+        if "HEIF" not in Image.OPEN:
+            try:
+                import pillow_heif
+            except ImportError:
+                return False
+            pillow_heif.register_heif_opener()
+    return True
+
+
+def _make_ready(image: ImageFile.ImageFile, preprocess: Preprocess) -> None:
+    """What is to be settled between opening and loading."""
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        # libjpeg can decode at 1/2, 1/4 and 1/8, which is several times faster.  Twice the pixels that the resize will
+        # leave are enough for it to average over; below that, edges soften visibly.
+        enough, (width, height) = 2 * preprocess.size, image.size
+        if preprocess.resize_mode == "longest":
+            image.draft("RGB", (enough, 1) if width >= height else (1, enough))
+        else:
+            image.draft("RGB", (enough, enough))
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and image._im is None:
+        # TIFF compares with Pillow's limit when it reserves the memory for the pixels, so this is done here.
+        image.im = Image.new(image.mode, image._tile_size).im
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # damaged EXIF
+        return 1
+    return orientation if isinstance(orientation, int) and orientation in _UPRIGHT else 1
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """A grey picture of 16 bits, 32 bits or floats as 8 bits."""
+    values = np.asarray(image)
+    if image.mode.startswith("I;16") or (image.format in ("PNG", "PPM") and image.mode == "I"):
+        bits = 16
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
+            bits = image.tag_v2.get(_BITS_PER_SAMPLE, (16,))[0]  # 12 in some scans
+        return Image.fromarray((values >> (bits - 8)).clip(0, 255).astype(np.uint8))
+    # Nothing says what is black and what is white here, so the darkest and the lightest value are.
+    values = values.astype(np.float64)
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    scaled = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) * (255 / (high - low or 1.0))
+    return Image.fromarray(scaled.round().astype(np.uint8))
+
+
+def _too_large(width: int, height: int, limit: float) -> str:
+    megapixels = f"{width * height / 1e6:.1f}".removesuffix(".0")
+    return (
+        f"{width} x {height} pixels are {megapixels} megapixels, over the limit of {limit:g}; "
+        "raise it with --max-megapixels"
+    )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "not enough memory to decode it"
+    if isinstance(error, Image.DecompressionBombError):
+        return "more pixels than Pillow allows in this format"
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"cannot be read: {error.strerror}"
+    text = " ".join(str(error).split())[:200] or type(error).__name__
+    if isinstance(error, EOFError) or "truncated" in text.lower():
+        return "the file is truncated"
+    return f"cannot be decoded: {text}"

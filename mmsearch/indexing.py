@@ -1,0 +1,307 @@
+"""The way of a picture: find -> read -> decode -> encode -> store.
+
+Files are read and decoded by threads a bounded way ahead, encoded in batches by the calling thread, and stored a batch
+a transaction, so that a kill loses at most the batch in flight.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+import numpy as np
+
+from mmsearch.encoders.protocol import Encoder
+from mmsearch.errors import ImageError, SourceError
+from mmsearch.images.decode import decode
+from mmsearch.images.find import walk
+from mmsearch.records import Decoded, Found, IndexReport, Preprocess, Progress, Skipped
+from mmsearch.store.store import Known, Store, StoredModel, Writer
+
+IN_MEMORY = 64 * 2**20  # bytes; larger files are hashed and decoded from disk, in two passes
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to index."""
+
+    exclude: Sequence[str] = ()  # globs of names and paths to leave out
+    max_megapixels: float = 200.0
+    batch: int = 32
+    decoders: int = 0  # reading threads; 0 is one a core
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a look at the folders asks for."""
+
+    read: list[Found]  # new, changed, or to be tried again
+    restore: list[tuple[int, Found]]  # had vanished, back as they were
+    gone: set[int]  # rows whose file is not there any more
+    unchanged: int
+    skipped: list[Skipped]  # unreadable folders, and files that failed before and have not changed
+    notes: list[str]
+    known: dict[str, Known]
+
+
+@dataclass(frozen=True)
+class Read:
+    """A file as a reading thread left it."""
+
+    file: Found
+    content_hash: bytes = b""
+    picture: Decoded | None = None  # None where the content is known or could not be read
+    failure: str | None = None
+    retry: bool = False  # the failure may be gone next time, without a change of the file
+    seconds: float = 0.0
+
+
+@dataclass
+class _Tally:
+    added: int = 0
+    updated: int = 0
+    moved: int = 0
+    restored: int = 0
+    unchanged: int = 0
+    encoded: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+    shares: dict[str, float] = field(default_factory=lambda: {"read": 0.0, "encode": 0.0, "store": 0.0})
+
+
+def check(paths: Sequence[str]) -> None:
+    """Raises SourceError for a path that does not exist or cannot be read, before anything is done."""
+    for path in paths:
+        if not os.path.lexists(path):
+            raise SourceError(f"{path}: no such file or folder")
+        if not os.access(path, os.R_OK | os.X_OK if os.path.isdir(path) else os.R_OK):
+            raise SourceError(f"{path}: no permission to read it")
+
+
+def plan(store: Store, model: StoredModel, roots: Sequence[str], exclude: Sequence[str]) -> Plan:
+    """Compare the folders with the store by path, size and time; nothing is opened."""
+    files: dict[str, Found] = {}
+    skipped: list[Skipped] = []
+    known: dict[str, Known] = {}
+    notes: list[str] = []
+    gone: set[int] = set()
+    for root in roots:
+        below = store.known(root, model)
+        found, unreadable = _look(root, exclude)
+        skipped += unreadable
+        known |= below
+        files |= found
+        if below and not found:
+            # An unmounted drive looks like an empty folder: never read that as "all deleted".
+            notes.append(
+                f"{root} has no pictures now but the library knows {len(below)} there: is its drive connected? "
+                f"Nothing was marked missing; to forget them: mmsearch remove {root}"
+            )
+            continue
+        unseen = [item.path for item in unreadable]  # nobody knows what is there
+        gone |= {
+            row.id
+            for path, row in below.items()
+            if row.state != "missing" and path not in found and not any(_inside(path, place) for place in unseen)
+        }
+    read: list[Found] = []
+    restore: list[tuple[int, Found]] = []
+    unchanged = 0
+    for path, file in files.items():
+        row = known.get(path)
+        same = row is not None and (row.size, row.mtime_ns) == (file.size, file.mtime_ns)
+        if row is None or not same:
+            read.append(file)
+        elif row.state == "failed":
+            skipped.append(Skipped(path, row.reason or "could not be read"))
+        elif not row.embedded:
+            read.append(file)
+        elif row.state == "missing":
+            restore.append((row.id, file))
+        else:
+            unchanged += 1
+    return Plan(read, restore, gone, unchanged, skipped, notes, known)
+
+
+def _inside(path: str, place: str) -> bool:
+    return path == place or path.startswith(os.path.join(place, ""))
+
+
+def _look(root: str, exclude: Sequence[str]) -> tuple[dict[str, Found], list[Skipped]]:
+    files: dict[str, Found] = {}
+    skipped: list[Skipped] = []
+    for item in walk(root, exclude):
+        if isinstance(item, Found):
+            files[item.path] = item
+        else:
+            skipped.append(item)
+    return files, skipped
+
+
+def run(
+    store: Store,
+    model: StoredModel,
+    encoder: Encoder,
+    roots: Sequence[str],
+    options: Options,
+    progress: Callable[[Progress], None] | None = None,
+) -> IndexReport:
+    """Bring the store up to date with the folders and files ``roots`` (absolute paths)."""
+    started = time.perf_counter()
+    todo = plan(store, model, roots, options.exclude)
+    gone = set(todo.gone)
+    hashes = store.hashes(model)
+    missing = {row.id for row in todo.known.values() if row.state == "missing"}
+    tally = _Tally(unchanged=todo.unchanged, skipped=list(todo.skipped), restored=len(todo.restore))
+    with store.writing() as writer:
+        for root in roots:
+            writer.add_root(root)
+        for photo, file in todo.restore:
+            writer.touch(photo, file)
+    done = 0
+    for batch in _batches(read_ahead(todo.read, set(hashes), encoder.card.preprocess, options), options.batch):
+        vectors = _encode(encoder, batch, tally)
+        begun = time.perf_counter()
+        with store.writing() as writer:
+            for item, vector in zip(batch, vectors, strict=True):
+                tally.shares["read"] += item.seconds
+                if vector is not None and item.picture is not None:
+                    writer.put(item.file, item.content_hash, item.picture, vector, model)
+                    _count_new(tally, todo.known.get(item.file.path))
+                elif item.failure is not None:
+                    writer.fail(item.file, item.failure, item.retry)
+                    tally.skipped.append(Skipped(item.file.path, item.failure))
+                else:
+                    _reuse(writer, item, model, todo.known.get(item.file.path), hashes, gone, missing, tally)
+        tally.shares["store"] += time.perf_counter() - begun
+        for item in batch:
+            done += 1
+            if progress is not None:
+                progress(Progress(done, len(todo.read), item.file.path))
+    if gone:
+        with store.writing() as writer:
+            writer.miss(gone)
+    return IndexReport(
+        added=tally.added,
+        updated=tally.updated,
+        moved=tally.moved,
+        restored=tally.restored,
+        unchanged=tally.unchanged,
+        removed=len(gone),
+        skipped=tuple(tally.skipped),
+        encoded=tally.encoded,
+        seconds=round(time.perf_counter() - started, 3),
+        model=model.name,
+        notes=tuple(todo.notes),
+        shares={step: round(seconds, 3) for step, seconds in tally.shares.items()},
+    )
+
+
+def _count_new(tally: _Tally, row: Known | None) -> None:
+    if row is None or not row.embedded:
+        tally.added += 1
+    else:
+        tally.updated += 1
+
+
+def _reuse(
+    writer: Writer,
+    item: Read,
+    model: StoredModel,
+    row: Known | None,
+    hashes: dict[bytes, list[int]],
+    gone: set[int],
+    missing: set[int],
+    tally: _Tally,
+) -> None:
+    """Store a file whose content is known already: touched, back, moved or copied.  Nothing is encoded."""
+    if row is not None and row.embedded and row.content_hash == item.content_hash:
+        writer.touch(row.id, item.file)
+        if row.state == "ok":
+            tally.unchanged += 1
+        else:
+            tally.restored += 1
+        return
+    same = hashes[item.content_hash]
+    source = next((photo for photo in same if photo in gone or photo in missing), None)
+    if source is None:
+        writer.copy(item.file, same[0], model)
+        _count_new(tally, row)
+    else:
+        writer.move(source, item.file)
+        gone.discard(source)
+        missing.discard(source)
+        tally.moved += 1
+
+
+def _encode(encoder: Encoder, batch: list[Read], tally: _Tally) -> list[np.ndarray | None]:
+    """A vector for each item that has a picture, None for the others."""
+    begun = time.perf_counter()
+    pixels = [item.picture.pixels for item in batch if item.picture is not None]
+    rows = iter(encoder.encode_images(np.stack(pixels)) if pixels else ())
+    tally.encoded += len(pixels)
+    tally.shares["encode"] += time.perf_counter() - begun
+    return [next(rows) if item.picture is not None else None for item in batch]
+
+
+def read_ahead(
+    files: Sequence[Found], known: set[bytes], preprocess: Preprocess, options: Options
+) -> Iterator[Read]:
+    """Each file read, hashed and, unless its content hash is ``known``, decoded; in order, a bounded way ahead."""
+    threads = options.decoders or os.cpu_count() or 1
+    window = 2 * options.batch + threads
+    pending: deque[Future[Read]] = deque()
+    waiting = iter(files)
+    with ThreadPoolExecutor(threads, thread_name_prefix="mmsearch-read") as pool:
+        try:
+            while True:
+                while len(pending) < window and (file := next(waiting, None)) is not None:
+                    pending.append(pool.submit(_read, file, known, preprocess, options.max_megapixels))
+                if not pending:
+                    return
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def _batches(items: Iterator[Read], size: int) -> Iterator[list[Read]]:
+    batch: list[Read] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _read(file: Found, known: set[bytes], preprocess: Preprocess, max_megapixels: float) -> Read:
+    begun = time.perf_counter()
+    try:
+        with open(file.path, "rb") as opened:  # noqa: PTH123
+            content: BinaryIO = opened if file.size > IN_MEMORY else io.BytesIO(opened.read())
+            content_hash = _hash(content)
+            content.seek(0)
+            fresh = content_hash not in known
+            picture = decode(content, file.path, preprocess, max_megapixels) if fresh else None
+    except ImageError as error:
+        return Read(file, failure=error.reason, seconds=time.perf_counter() - begun)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return Read(file, failure=reason, retry=True, seconds=time.perf_counter() - begun)
+    return Read(file, content_hash, picture, seconds=time.perf_counter() - begun)
+
+
+def _hash(content: BinaryIO) -> bytes:
+    """BLAKE2b of the whole content, 16 bytes: about 1 GB/s, and two of a billion files collide at odds of 1e-21."""
+    digest = hashlib.blake2b(digest_size=16)
+    while block := content.read(2**20):
+        digest.update(block)
+    return digest.digest()

@@ -1,0 +1,283 @@
+"""A library: a folder with the truth (``library.sqlite``) and the index made from it (``index/``)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from mmsearch import config, indexing
+from mmsearch.encoders import resolve
+from mmsearch.encoders.protocol import Encoder
+from mmsearch.errors import LibraryBusyError, LibraryError, ModelMismatchError, NoModelError, SourceError
+from mmsearch.indexes.cache import IndexCache, caught_up
+from mmsearch.indexes.protocol import VectorIndex
+from mmsearch.query import Query, parse
+from mmsearch.records import Hit, IndexReport, Progress, Skipped
+from mmsearch.search import search
+from mmsearch.store.store import Store, StoredModel
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a library holds."""
+
+    library: str
+    photos: int  # that can be found
+    failed: int  # that could not be read
+    missing: int  # whose file is gone
+    model: str | None  # None before the first ``index``
+    dim: int | None
+    index: int  # vectors in the index
+    generation: int
+    bytes: int  # of the whole folder
+    roots: tuple[str, ...]
+    failures: tuple[Skipped, ...]
+
+
+class Library:
+    """Pictures that can be found.  A context manager; safe to search from several threads, also while indexing.
+
+    ``encoder`` replaces the model that the settings name: the seam for tests and for models of one's own.
+    Raises LibraryError, NewerLibraryError.
+    """
+
+    def __init__(
+        self, folder: Path, settings: config.Settings | None = None, *, encoder: Encoder | None = None
+    ) -> None:
+        self.folder = folder
+        self.settings = config.load() if settings is None else settings
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LibraryError(
+                f"the library folder {folder} cannot be made: {error.strerror}; choose another one with --library"
+            ) from error
+        self.store = Store(folder / "library.sqlite")
+        self._given = encoder
+        self._encoder: Encoder | None = None
+        self._index: tuple[VectorIndex, int] | None = None
+        self._saved = -1  # generation of the index on disk
+        self._lock = threading.Lock()  # of the three above, never held while searching
+
+    def close(self) -> None:
+        self.store.close()
+
+    def __enter__(self) -> Library:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def index(
+        self,
+        paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+        *,
+        model: str | None = None,
+        exclude: Sequence[str] = (),
+        max_megapixels: float | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> IndexReport:
+        """Bring the library up to date with folders and files; without ``paths``, with all that it knows.
+
+        ``model`` matters the first time only: a library keeps its model.  ``exclude`` are globs of names or paths
+        to leave out.  ``progress`` is called after each file read, in this thread.  Files that cannot be read are in
+        the report's ``skipped``.  Ctrl-C keeps what is stored by then.
+        Raises SourceError, ModelError, ModelMismatchError, LibraryBusyError, LibraryError.
+        """
+        given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+        roots = [_absolute(path) for path in given]
+        indexing.check(roots)
+        notes: list[str] = []
+        if not given:
+            known = self.store.roots()
+            roots = [root for root in known if os.path.lexists(root)]
+            notes = [f"{root} is not there now: nothing was changed below it" for root in known if root not in roots]
+            if not roots:
+                raise SourceError("the library knows no folder that is there now: name one, mmsearch index FOLDER")
+        options = indexing.Options(
+            exclude, max_megapixels or self.settings.max_megapixels, self.settings.batch, self.settings.decoders
+        )
+        with self._writing():
+            stored, encoder = self._bind(model)
+            try:
+                report = indexing.run(self.store, stored, encoder, roots, options, progress)
+            finally:
+                self._refresh(stored, save=True)
+        return replace(report, notes=(*notes, *report.notes))
+
+    def search(
+        self,
+        query: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Query,
+        k: int = 10,
+        *,
+        within: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+    ) -> list[Hit]:
+        """The ``k`` best pictures for words, a picture file (a ``Path``), or several of both.
+
+        ``within`` keeps those in or below these paths.  Raises QueryError, NoModelError.
+        """
+        stored = self._stored()
+        folders = [within] if isinstance(within, (str, os.PathLike)) else list(within)
+        return search(
+            self.store,
+            stored,
+            self._refresh(stored),
+            self.encoder(stored),
+            _query(query),
+            k,
+            [_absolute(folder) for folder in folders],
+            self.settings.max_megapixels,
+        )
+
+    def remove(self, paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> int:
+        """Forget files, or everything below folders; the files themselves stay.  Returns how many were forgotten."""
+        given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+        with self._writing():
+            with self.store.writing() as writer:
+                removed = sum(writer.remove(_absolute(path)) for path in given)
+            stored = self.store.model()
+            if stored is not None:
+                self._refresh(stored, save=True)
+        return removed
+
+    def status(self) -> Status:
+        counts, stored = self.store.counts(), self.store.model()
+        return Status(
+            library=str(self.folder),
+            photos=counts.photos,
+            failed=counts.failed,
+            missing=counts.missing,
+            model=stored.name if stored else None,
+            dim=stored.dim if stored else None,
+            index=len(self._refresh(stored)) if stored else 0,
+            generation=self.store.generation(),
+            bytes=sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file()),
+            roots=tuple(self.store.roots()),
+            failures=tuple(self.store.failures()),
+        )
+
+    def encoder(self, stored: StoredModel | None = None) -> Encoder:
+        """The encoder of this library's model, loaded once.  Raises NoModelError, ModelError, ModelMismatchError."""
+        stored = stored or self._stored()
+        with self._lock:
+            if self._encoder is None:
+                self._encoder = self._given or resolve.for_card(
+                    stored.name, stored.fingerprint, self.settings.device, self.settings.cache
+                )
+                if self._encoder.card.fingerprint != stored.fingerprint:
+                    raise ModelMismatchError(self._encoder.card.name, stored.name)
+            return self._encoder
+
+    def _stored(self) -> StoredModel:
+        stored = self.store.model()
+        if stored is None:
+            raise NoModelError(f"the library {self.folder} is empty: index some pictures first, mmsearch index FOLDER")
+        return stored
+
+    def _bind(self, name: str | None) -> tuple[StoredModel, Encoder]:
+        """The library's model; the first time, the chosen one."""
+        stored = self.store.model()
+        if stored is not None and name in (None, "auto", stored.name):
+            return stored, self.encoder(stored)
+        if self._given is not None:
+            encoder = self._given
+        else:
+            settings = self.settings
+            choice = resolve.choose(
+                name or settings.model, settings.device, settings.cache, (settings.cpu_model, settings.gpu_model)
+            )
+            encoder = choice.encoder
+            if choice.note:
+                log.info("%s", choice.note)
+        card = encoder.card
+        if stored is None:
+            with self.store.writing() as writer:
+                stored = writer.bind_model(card.name, card.fingerprint, card.dim)
+        elif stored.fingerprint != card.fingerprint:
+            raise ModelMismatchError(card.name, stored.name)
+        with self._lock:
+            self._encoder = encoder
+        return stored, encoder
+
+    def _refresh(self, stored: StoredModel, save: bool = False) -> VectorIndex:
+        """The index, caught up with the store; written to disk with ``save``, and where there was none."""
+        generation = self.store.generation()
+        with self._lock:
+            cache = IndexCache(self.folder / "index", stored.fingerprint, stored.dim)
+            if self._index is None:
+                self._index = cache.load()
+                self._saved = self._index[1]
+            index, built = self._index
+            if built != generation:
+                index = caught_up(index, self.store.searchable(stored), lambda ids: self.store.vectors(ids, stored.dim))
+                self._index = index, generation
+            if self._saved != generation and (save or self._saved == -1):
+                try:
+                    cache.save(index, generation)
+                    self._saved = generation
+                except (LibraryError, OSError) as error:
+                    log.warning("%s; the next start will build it again", error)
+            return index
+
+    def _writing(self) -> _Writing:
+        return _Writing(self.folder)
+
+
+class _Writing:
+    """One writer a library; the operating system frees the lock when its holder dies."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._file = folder, FileLock(folder / "writer.lock")
+
+    def __enter__(self) -> None:
+        try:
+            self._file.acquire(timeout=0)
+        except Timeout as error:
+            raise LibraryBusyError(
+                f"another mmsearch is writing to the library {self._folder}; wait until it is done"
+            ) from error
+
+    def __exit__(self, *_: object) -> None:
+        self._file.release()
+
+
+def _absolute(path: str | os.PathLike[str]) -> str:
+    """One name for one place: links followed, ``~`` expanded."""
+    return os.path.realpath(Path(path).expanduser())
+
+
+def _query(query: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Query) -> Query:
+    if isinstance(query, Query):
+        return query
+    given = [query] if isinstance(query, (str, os.PathLike)) else list(query)
+    # A path object is always a file; "./" says so to the parser where it is relative.
+    words = [os.path.abspath(word) if isinstance(word, os.PathLike) else word for word in given]
+    return parse(words)
+
+
+def open_library(
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    model: str | None = None,
+    device: str | None = None,
+    settings: config.Settings | None = None,
+) -> Library:
+    """Open the library in ``folder``, made if absent; without one, the user's own library.
+
+    ``model`` and ``device`` take the place of the settings'.  Raises LibraryError, NewerLibraryError, ConfigError.
+    """
+    settings = config.load() if settings is None else settings
+    if model is not None:
+        settings = replace(settings, model=model)
+    if device is not None:
+        settings = replace(settings, device=device)
+    path = settings.library if folder is None else Path(folder).expanduser().absolute()
+    return Library(path, settings)

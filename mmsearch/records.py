@@ -1,0 +1,126 @@
+"""Values that travel between the parts: all frozen, none knows where it is stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]  # (n, dim), unit rows
+Ids = NDArray[np.int64]  # (n,)
+Pixels = NDArray[np.uint8]  # (height, width, 3), or (n, height, width, 3)
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How a model wants its pictures: the fields and meanings of open_clip's ``PreprocessCfg``.
+
+    Resizing and cropping are done with Pillow, mean and std by the encoder.
+    """
+
+    size: int  # pixels a side
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+    resize_mode: Literal["shortest", "longest", "squash"] = "shortest"
+    fill_color: int = 0  # 0 to 255, of the border in mode "longest"
+
+
+@dataclass(frozen=True)
+class Exif:
+    """What a camera wrote into a file; None where it wrote nothing or nonsense."""
+
+    taken_at: datetime | None = None  # local time of the camera; has a time zone only where the file gives one
+    camera: str | None = None
+    lens: str | None = None
+    latitude: float | None = None  # degrees, north positive
+    longitude: float | None = None  # degrees, east positive
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture ready for an encoder."""
+
+    pixels: Pixels  # (size, size, 3)
+    width: int  # of the upright original, in pixels
+    height: int
+    format: str  # Pillow's name in lower case, such as "jpeg"
+    exif: Exif
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file that may be a picture, as the walk saw it."""
+
+    path: str  # absolute; bytes that are no UTF-8 are surrogates, as os.fsdecode makes them
+    size: int  # bytes
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file or folder that could not be read, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A stored picture."""
+
+    path: str
+    width: int
+    height: int
+    format: str
+    size: int  # bytes
+    mtime_ns: int
+    exif: Exif = field(default_factory=Exif)
+
+    @property
+    def date(self) -> datetime:
+        """When it was taken; where the file does not say, when it was last written (local time)."""
+        return self.exif.taken_at or datetime.fromtimestamp(self.mtime_ns / 1e9)
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A found picture."""
+
+    rank: int  # 1 is the best
+    score: float  # cosine similarity, in [-1, 1]
+    photo: Photo
+
+    @property
+    def path(self) -> str:
+        return self.photo.path
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an ``index`` run is."""
+
+    done: int  # files read so far, good or bad
+    total: int  # files to read
+    path: str  # the file just finished
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """What an ``index`` run did."""
+
+    added: int = 0  # new pictures that can now be found
+    updated: int = 0  # known files with new content
+    moved: int = 0  # known content at a new path; not encoded again
+    restored: int = 0  # files that had vanished and are back; not encoded again
+    unchanged: int = 0
+    removed: int = 0  # files that are gone: kept in the library as missing, not searched
+    skipped: tuple[Skipped, ...] = ()
+    encoded: int = 0  # pictures that went through the image encoder
+    seconds: float = 0.0
+    model: str = ""
+    notes: tuple[str, ...] = ()  # sentences the user should read, such as "… is empty: is its drive connected?"
+    shares: dict[str, float] = field(default_factory=dict)  # step -> its busy seconds, summed over threads

@@ -1,0 +1,66 @@
+"""Candidates for a query, best first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from mmsearch.encoders.protocol import Encoder
+from mmsearch.errors import ImageError, QueryError
+from mmsearch.images.decode import decode
+from mmsearch.indexes.protocol import VectorIndex
+from mmsearch.query import Example, Query, Words
+from mmsearch.records import Hit, Vectors
+from mmsearch.store.store import Store, StoredModel
+
+
+def search(
+    store: Store,
+    model: StoredModel,
+    index: VectorIndex,
+    encoder: Encoder,
+    query: Query,
+    k: int,
+    within: Sequence[str] = (),
+    max_megapixels: float = 200.0,
+) -> list[Hit]:
+    """The ``k`` best pictures, fewer where fewer are stored, in or below the paths ``within`` where given.
+
+    A picture that the query gives as an example is not among its own hits.  Raises QueryError.
+    """
+    if k < 1:
+        raise QueryError(f"k must be at least 1, not {k}")
+    examples = {os.path.realpath(term.path) for term in query.terms if isinstance(term, Example)}
+    vector = encode(query, encoder, max_megapixels)
+    allowed = store.searchable(model, within) if within else None
+    found = index.search(vector, k + len(examples), allowed)
+    scores = {int(number): float(score) for number, score in zip(found.ids[0], found.scores[0], strict=True)}
+    scores.pop(-1, None)
+    photos = store.photos(list(scores))
+    # FAISS gives ids best first; a photo that another process removed meanwhile is left out.
+    ranked = [(scores[number], photos[number]) for number in scores if number in photos]
+    others = [(score, photo) for score, photo in ranked if not examples or os.path.realpath(photo.path) not in examples]
+    return [Hit(rank, round(score, 4), photo) for rank, (score, photo) in enumerate(others[:k], 1)]
+
+
+def encode(query: Query, encoder: Encoder, max_megapixels: float) -> Vectors:
+    """The query as one unit row, (1, dim): the mean of its terms' vectors."""
+    texts = [term.text for term in query.terms if isinstance(term, Words)]
+    rows = [encoder.encode_texts(texts)] if texts else []
+    pictures = []
+    for term in query.terms:
+        if isinstance(term, Example):
+            try:
+                with open(term.path, "rb") as file:  # noqa: PTH123 (a path may hold bytes that pathlib prints badly)
+                    pictures.append(decode(file, term.path, encoder.card.preprocess, max_megapixels).pixels)
+            except ImageError as error:
+                raise QueryError(f"{error.path} cannot be used as a query: {error.reason}") from error
+            except OSError as error:
+                raise QueryError(f"{term.path} cannot be used as a query: {error.strerror or error}") from error
+    if pictures:
+        rows.append(encoder.encode_images(np.stack(pictures)))
+    mean = np.concatenate(rows).mean(axis=0, keepdims=True)
+    vector: Vectors = (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
+    return vector

@@ -1,0 +1,396 @@
+"""The truth of a library: one SQLite file with every photo and every vector.
+
+Reading is safe from several threads.  All changes go through ``Store.writing``: one transaction, all or nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, URL, create_engine, event, func, select, text
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.pool import QueuePool
+
+from mmsearch.errors import LibraryError
+from mmsearch.records import Decoded, Exif, Found, Ids, Photo, Skipped, Vectors
+from mmsearch.store import schema
+from mmsearch.store.tables import embeddings, facts, models, photos, roots
+
+CHUNK = 500  # values in one IN (...): SQLite's oldest limit is 999 a statement
+_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "fuse.sshfs", "fuse.rclone", "glusterfs", "ceph"}
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the store remembers of a file."""
+
+    id: int
+    state: str  # "ok", "failed" or "missing"
+    size: int
+    mtime_ns: int
+    content_hash: bytes | None  # of the content that the vector was made from
+    embedded: bool  # has a vector of the active model
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """The encoder that made the library's vectors."""
+
+    id: int
+    name: str
+    fingerprint: str
+    dim: int
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many files are in each state."""
+
+    photos: int
+    failed: int
+    missing: int
+
+
+def below(folder: str) -> tuple[bytes, bytes]:
+    """The range of stored paths strictly below a folder: first <= path < last."""
+    prefix = os.fsencode(folder.rstrip(os.sep) + os.sep)
+    return prefix, prefix[:-1] + bytes([prefix[-1] + 1])
+
+
+def _network_file_system(folder: Path) -> bool:
+    """Whether the folder lies on a file system on which WAL's shared memory does not work (known on Linux only)."""
+    try:
+        lines = Path("/proc/mounts").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return False
+    mounts = [line.split()[1:3] for line in lines]
+    real = str(folder.resolve())
+    holding = [(len(point), kind) for point, kind in mounts if Path(real).is_relative_to(point.replace("\\040", " "))]
+    return bool(holding) and max(holding)[1] in _NETWORK
+
+
+@contextlib.contextmanager
+def _explained(file: Path) -> Iterator[None]:
+    """Turns the database's errors into ones that say what to do."""
+    try:
+        yield
+    except DatabaseError as error:
+        cause = str(error.orig)
+        if "full" in cause:
+            advice = "the disk is full; free some space and run the same command again, nothing that was stored is lost"
+        elif "locked" in cause or "busy" in cause:
+            advice = "another program holds it locked; try again when that is done"
+        elif "readonly" in cause or "read-only" in cause:
+            advice = "it may not be written; check its permissions, or choose another folder with --library"
+        elif "unable to open" in cause:
+            advice = "it cannot be opened; check the permissions of its folder, or choose another one with --library"
+        elif "malformed" in cause or "not a database" in cause:
+            advice = "the file is damaged; restore a copy of it, or remove the library's folder and index again"
+        else:
+            advice = cause
+        raise LibraryError(f"library database {file}: {advice}") from error
+
+
+class Store:
+    """Opened on a file, created and upgraded as needed.  A context manager."""
+
+    def __init__(self, file: Path) -> None:
+        """Raises NewerLibraryError for a file of a newer version, LibraryError where it cannot be opened."""
+        self.file = file
+        wal = not _network_file_system(file.parent)
+        self.note = "" if wal else f"{file.parent} is a network drive: using a rollback journal, which is slower"
+
+        def connect() -> sqlite3.Connection:
+            return sqlite3.connect(file, timeout=30, check_same_thread=False, isolation_level=None)
+
+        self._engine = create_engine(URL.create("sqlite"), creator=connect, poolclass=QueuePool, pool_size=8)
+
+        @event.listens_for(self._engine, "connect")
+        def configure(connection: sqlite3.Connection, _record: Any) -> None:
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA busy_timeout = 30000")
+            connection.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'DELETE'}")
+            connection.execute("PRAGMA synchronous = NORMAL")  # in WAL a power cut may lose the last batch, no more
+
+        @event.listens_for(self._engine, "begin")
+        def begin(connection: Connection) -> None:
+            # sqlite3's own transaction handling is off (isolation_level None): it commits at surprising moments.
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("write") else "BEGIN")
+
+        try:
+            with _explained(file), self._transaction(write=not file.exists()) as connection:
+                fresh = schema.is_current(connection)
+            if not fresh:
+                with _explained(file), self._transaction(write=True) as connection:
+                    schema.upgrade(connection, str(file.parent))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _transaction(self, write: bool = False) -> Iterator[Connection]:
+        with self._engine.connect().execution_options(write=write) as connection, connection.begin():
+            yield connection
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with _explained(self.file), self._transaction() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Writer]:
+        """One transaction: everything done through the yielded ``Writer`` is stored together, or not at all."""
+        with _explained(self.file), self._transaction(write=True) as connection:
+            writer = Writer(connection)
+            yield writer
+            if writer.changed:
+                connection.execute(
+                    facts.update()
+                    .where(facts.c.name == "generation")
+                    .values(value=text("CAST(CAST(value AS INTEGER) + 1 AS TEXT)"))
+                )
+
+    # What is known
+
+    def generation(self) -> int:
+        """Grows with every change of what can be found."""
+        with self._reading() as connection:
+            return int(connection.execute(select(facts.c.value).where(facts.c.name == "generation")).scalar_one())
+
+    def model(self) -> StoredModel | None:
+        """The active model, or None before the first ``index``."""
+        with self._reading() as connection:
+            row = connection.execute(
+                select(models.c.id, models.c.name, models.c.fingerprint, models.c.dim).where(models.c.active)
+            ).one_or_none()
+        return StoredModel(*row) if row else None
+
+    def roots(self) -> list[str]:
+        """The folders and files that were indexed, sorted."""
+        with self._reading() as connection:
+            return sorted(os.fsdecode(path) for path in connection.execute(select(roots.c.path)).scalars())
+
+    def known(self, root: str, model: StoredModel) -> dict[str, Known]:
+        """What is stored of ``root`` itself and everything below it, by path."""
+        first, last = below(root)
+        embedded = select(embeddings.c.photo_id).where(embeddings.c.model_id == model.id)
+        query = select(
+            photos.c.path,
+            photos.c.id,
+            photos.c.state,
+            photos.c.size,
+            photos.c.mtime_ns,
+            photos.c.content_hash,
+            photos.c.id.in_(embedded).label("embedded"),
+            photos.c.reason,
+        ).where(((photos.c.path >= first) & (photos.c.path < last)) | (photos.c.path == os.fsencode(root)))
+        with self._reading() as connection:
+            rows = connection.execute(query).all()
+        return {os.fsdecode(row[0]): Known(row[1], row[2], row[3], row[4], row[5], bool(row[6]), row[7]) for row in rows}
+
+    def hashes(self, model: StoredModel) -> dict[bytes, list[int]]:
+        """Content hash -> ids of the photos that have a vector of that content."""
+        query = (
+            select(photos.c.content_hash, photos.c.id)
+            .join(embeddings, embeddings.c.photo_id == photos.c.id)
+            .where(embeddings.c.model_id == model.id, photos.c.content_hash.is_not(None))
+        )
+        found: dict[bytes, list[int]] = {}
+        with self._reading() as connection:
+            for content_hash, photo in connection.execute(query):
+                found.setdefault(content_hash, []).append(photo)
+        return found
+
+    def counts(self) -> Counts:
+        with self._reading() as connection:
+            rows = connection.execute(select(photos.c.state, func.count()).group_by(photos.c.state)).all()
+        by_state = {state: number for state, number in rows}
+        return Counts(by_state.get("ok", 0), by_state.get("failed", 0), by_state.get("missing", 0))
+
+    def failures(self, limit: int = 1000) -> list[Skipped]:
+        """Files that could not be read, with their reasons, by path."""
+        query = select(photos.c.path, photos.c.reason).where(photos.c.state == "failed").order_by(photos.c.path)
+        with self._reading() as connection:
+            return [Skipped(os.fsdecode(path), reason) for path, reason in connection.execute(query.limit(limit))]
+
+    # What can be found
+
+    def searchable(self, model: StoredModel, within: Sequence[str] = ()) -> Ids:
+        """Ids of all vectors that may be found, ascending; ``within`` keeps those in or below these paths."""
+        query = (
+            select(embeddings.c.id)
+            .join(photos, photos.c.id == embeddings.c.photo_id)
+            .where(embeddings.c.model_id == model.id, photos.c.state == "ok")
+        )
+        if within:
+            ranges = [
+                ((photos.c.path >= first) & (photos.c.path < last)) | (photos.c.path == os.fsencode(path))
+                for path in within
+                for first, last in [below(path)]
+            ]
+            condition = ranges[0]
+            for other in ranges[1:]:
+                condition = condition | other
+            query = query.where(condition)
+        with self._reading() as connection:
+            ids = np.fromiter(connection.execute(query).scalars(), np.int64)
+        ids.sort()
+        return ids
+
+    def vectors(self, ids: Ids, dim: int) -> Vectors:
+        """The stored vectors of ``ids``, in their order, (n, dim) float32.  Raises KeyError for an unknown id."""
+        found: dict[int, bytes] = {}
+        with self._reading() as connection:
+            for chunk in _chunks(ids.tolist()):
+                query = select(embeddings.c.id, embeddings.c.vector).where(embeddings.c.id.in_(chunk))
+                found.update(connection.execute(query).tuples().all())
+        joined = b"".join(found[number] for number in ids.tolist())
+        return np.frombuffer(joined, "<f2").reshape(len(ids), dim).astype(np.float32)
+
+    def photos(self, ids: Sequence[int]) -> dict[int, Photo]:
+        """The photos of these vector ids; an id that is gone is left out."""
+        found: dict[int, Photo] = {}
+        columns = [
+            embeddings.c.id, photos.c.path, photos.c.width, photos.c.height, photos.c.format, photos.c.size,
+            photos.c.mtime_ns, photos.c.taken_at, photos.c.camera, photos.c.lens, photos.c.latitude, photos.c.longitude,
+        ]  # fmt: skip
+        joined = select(*columns).join(photos, photos.c.id == embeddings.c.photo_id)
+        with self._reading() as connection:
+            for chunk in _chunks(ids):
+                for row in connection.execute(joined.where(embeddings.c.id.in_(chunk))):
+                    taken = datetime.fromisoformat(row.taken_at) if row.taken_at else None
+                    exif = Exif(taken, row.camera, row.lens, row.latitude, row.longitude)
+                    found[row.id] = Photo(
+                        os.fsdecode(row.path), row.width, row.height, row.format, row.size, row.mtime_ns, exif
+                    )
+        return found
+
+
+class Writer:
+    """The changes of one transaction; ``changed`` says whether they touch what can be found."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.changed = False
+
+    def bind_model(self, name: str, fingerprint: str, dim: int) -> StoredModel:
+        """Make this the library's model."""
+        statement = insert(models).values(name=name, fingerprint=fingerprint, dim=dim, active=True)
+        row = self._connection.execute(statement.returning(models.c.id)).scalar_one()
+        return StoredModel(row, name, fingerprint, dim)
+
+    def add_root(self, path: str) -> None:
+        """Remember a folder; one below a remembered folder is covered by that, one above takes its place."""
+        known = [os.fsdecode(own) for own in self._connection.execute(select(roots.c.path)).scalars()]
+        if any(path == own or path.startswith(own.rstrip(os.sep) + os.sep) for own in known):
+            return
+        first, last = below(path)
+        self._connection.execute(roots.delete().where(roots.c.path >= first, roots.c.path < last))
+        self._connection.execute(insert(roots).values(path=os.fsencode(path)))
+
+    def put(self, file: Found, content_hash: bytes, picture: Decoded, vector: Vectors, model: StoredModel) -> None:
+        """Store a read and encoded file, new or changed."""
+        photo = self._upsert(
+            file,
+            state="ok",
+            reason=None,
+            content_hash=content_hash,
+            width=picture.width,
+            height=picture.height,
+            format=picture.format,
+            taken_at=picture.exif.taken_at.isoformat() if picture.exif.taken_at else None,
+            camera=picture.exif.camera,
+            lens=picture.exif.lens,
+            latitude=picture.exif.latitude,
+            longitude=picture.exif.longitude,
+        )
+        self._embed(photo, model, vector.astype("<f2").tobytes())
+
+    def copy(self, file: Found, source: int, model: StoredModel) -> None:
+        """Store a file whose content is that of the stored photo ``source``: facts and vector are taken from there."""
+        row = self._connection.execute(select(photos).where(photos.c.id == source)).one()._asdict()
+        for own in ("id", "path", "state", "reason", "size", "mtime_ns"):
+            del row[own]
+        photo = self._upsert(file, state="ok", reason=None, **row)
+        same = (embeddings.c.photo_id == source) & (embeddings.c.model_id == model.id)
+        self._embed(photo, model, self._connection.execute(select(embeddings.c.vector).where(same)).scalar_one())
+
+    def move(self, photo: int, file: Found) -> None:
+        """The stored photo is now at another path; what was stored of that path gives way."""
+        path = os.fsencode(file.path)
+        given_way = photos.delete().where(photos.c.path == path, photos.c.id != photo)
+        self.changed = self._connection.execute(given_way).rowcount > 0 or self.changed
+        self._found(photo, file, path=path)
+
+    def touch(self, photo: int, file: Found) -> None:
+        """The file has a new time, or is back, with the content that is stored."""
+        self._found(photo, file)
+
+    def fail(self, file: Found, reason: str, retry: bool = False) -> None:
+        """The file could not be read: not searched until it changes, or until the next run with ``retry``.
+
+        A vector stored before stays, so that the old content is found again without encoding if it comes back.
+        """
+        seen = Found(file.path, file.size, -1) if retry else file
+        self._upsert(seen, state="failed", reason=reason)
+        self.changed = True
+
+    def miss(self, ids: Iterable[int]) -> None:
+        """These files are gone: kept, not searched."""
+        for chunk in _chunks(list(ids)):
+            self._connection.execute(photos.update().where(photos.c.id.in_(chunk)).values(state="missing"))
+            self.changed = True
+
+    def remove(self, path: str) -> int:
+        """Forget a file or everything below a folder; returns how many rows went."""
+        first, last = below(path)
+        inside = ((photos.c.path >= first) & (photos.c.path < last)) | (photos.c.path == os.fsencode(path))
+        removed: int = self._connection.execute(photos.delete().where(inside)).rowcount
+        inside = ((roots.c.path >= first) & (roots.c.path < last)) | (roots.c.path == os.fsencode(path))
+        self._connection.execute(roots.delete().where(inside))
+        self.changed = self.changed or removed > 0
+        return removed
+
+    def _upsert(self, file: Found, **values: Any) -> int:
+        values = {**values, "size": file.size, "mtime_ns": file.mtime_ns}
+        statement = insert(photos).values(path=os.fsencode(file.path), **values)
+        statement = statement.on_conflict_do_update(index_elements=["path"], set_=values)
+        photo: int = self._connection.execute(statement.returning(photos.c.id)).scalar_one()
+        return photo
+
+    def _embed(self, photo: int, model: StoredModel, vector: bytes) -> None:
+        own = (embeddings.c.photo_id == photo) & (embeddings.c.model_id == model.id)
+        self._connection.execute(embeddings.delete().where(own))  # an id's vector never changes: a new one, a new id
+        self._connection.execute(insert(embeddings).values(photo_id=photo, model_id=model.id, vector=vector))
+        self.changed = True
+
+    def _found(self, photo: int, file: Found, **values: Any) -> None:
+        one = photos.c.id == photo
+        back = self._connection.execute(select(photos.c.state).where(one)).scalar_one() != "ok"
+        values |= {"size": file.size, "mtime_ns": file.mtime_ns, "state": "ok", "reason": None}
+        self._connection.execute(photos.update().where(one).values(**values))
+        self.changed = self.changed or back
+
+
+def _chunks(values: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(values), CHUNK):
+        yield values[start : start + CHUNK]

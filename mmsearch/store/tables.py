@@ -1,0 +1,84 @@
+"""The tables of a library, as SQLAlchemy Core sees them; ``migrations/`` creates and changes them.
+
+    roots       folders the user asked to index
+    models      encoders whose vectors are stored; one is active
+    photos      a row per file: where it is, what it was when it was last read, what the camera wrote
+    embeddings  a vector per photo and model; an id is never used twice and its vector never changes,
+                so that an index is up to date when it holds the same ids
+    facts       single values: ``generation`` grows with every change of what can be found
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+roots = Table(
+    "roots",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("path", LargeBinary, nullable=False, unique=True),  # os.fsencode: file names need not be UTF-8
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("fingerprint", String, nullable=False, unique=True),
+    Column("dim", Integer, nullable=False),
+    Column("active", Boolean, nullable=False),
+)
+
+photos = Table(
+    "photos",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("path", LargeBinary, nullable=False, unique=True),
+    Column("state", String, nullable=False),  # "ok", "failed" (see reason) or "missing"
+    Column("reason", String),  # why it could not be read
+    Column("size", Integer, nullable=False),  # bytes
+    Column("mtime_ns", Integer, nullable=False),
+    Column("content_hash", LargeBinary),  # of the bytes that the stored vector was made from
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("format", String),
+    Column("taken_at", String),  # ISO 8601; with an offset only where the file gives one
+    Column("camera", String),
+    Column("lens", String),
+    Column("latitude", Float),
+    Column("longitude", Float),
+    Index("photos_content_hash", "content_hash"),
+    Index("photos_state", "state"),
+)
+
+embeddings = Table(
+    "embeddings",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("photo_id", Integer, ForeignKey("photos.id", ondelete="CASCADE"), nullable=False),
+    Column("model_id", Integer, ForeignKey("models.id", ondelete="CASCADE"), nullable=False),
+    Column("vector", LargeBinary, nullable=False),  # dim little-endian float16
+    UniqueConstraint("photo_id", "model_id"),
+    sqlite_autoincrement=True,  # never hand out an id twice
+)
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("value", String, nullable=False),
+)

