@@ -7,7 +7,9 @@ cache is looked into here, the hub is asked once and quietly, and their library 
 from __future__ import annotations
 
 import os
+import queue
 import threading
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -47,26 +49,28 @@ def forbidden() -> str | None:
     return None
 
 
-def answers(repo: str = "", seconds: float = SECONDS) -> bool:
-    """Whether the hub answers for the repository ``org/name`` (without one: at all) within ``seconds``.
+def ask(repo: str = "", seconds: float = SECONDS) -> int | None:
+    """The HTTP status with which the hub answers for the repository ``org/name``; None without an answer in time.
 
-    Anything but success counts as no.  The thread is left behind when it hangs: looking up a host name cannot be
-    interrupted.
+    Without a repository it is asked for its front page.  The thread is left behind when it hangs: looking up a host
+    name cannot be interrupted.
     """
     url = f"{endpoint()}/api/models/{repo}" if repo else endpoint()
-    succeeded = threading.Event()
-    finished = threading.Event()
+    statuses: queue.SimpleQueue[int | None] = queue.SimpleQueue()
 
-    def ask() -> None:
+    def send() -> None:
         try:
             request = urllib.request.Request(url, headers={"User-Agent": "mmsearch"})
-            with urllib.request.urlopen(request, timeout=seconds):
-                succeeded.set()
-        except Exception:  # refused, not found, a certificate, a proxy, a malformed HF_ENDPOINT: no is no
-            pass
-        finally:
-            finished.set()
+            with urllib.request.urlopen(request, timeout=seconds) as answer:
+                statuses.put(answer.status)
+        except urllib.error.HTTPError as error:
+            statuses.put(error.code)
+            error.close()
+        except Exception:  # refused, unknown host, certificate, proxy, a malformed HF_ENDPOINT: no answer is no answer
+            statuses.put(None)
 
-    threading.Thread(target=ask, name="mmsearch-hub", daemon=True).start()
-    finished.wait(seconds)
-    return succeeded.is_set()
+    threading.Thread(target=send, name="mmsearch-hub", daemon=True).start()
+    try:
+        return statuses.get(timeout=seconds)
+    except queue.Empty:
+        return None

@@ -8,14 +8,14 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
-import importlib.util
+import json
 import logging
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
-import huggingface_hub
+import huggingface_hub.constants
 import numpy as np
 import open_clip
 import torch
@@ -23,7 +23,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmsearch.encoders import hub, registry, tokenizer_export
+from mmsearch.encoders import agreement, hub, registry, tokenizer_export
 from mmsearch.encoders.protocol import ModelCard
 from mmsearch.encoders.registry import Source
 from mmsearch.encoders.texts import TextEncoder
@@ -31,28 +31,27 @@ from mmsearch.errors import ModelError
 from mmsearch.records import Pixels, Preprocess, Vectors
 
 logger = logging.getLogger(__name__)
-_loading = threading.Lock()  # models are loaded one at a time: see _quiet
-
-AGREEMENT = 0.999  # least cosine between the vectors of one model in two precisions or two engines
+_loading = threading.Lock()  # one model at a time: _quiet changes settings of the whole process
 
 
 class ImageTower(nn.Module):
     """``pixels`` (n, size, size, 3) uint8 -> unit rows (n, dim), normalisation included."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, model: nn.Module, preprocess: Preprocess) -> None:
         super().__init__()
         self.model = model
-        self.mean: Tensor
-        self.std: Tensor
+        self.dtype = next(model.parameters()).dtype
         self.register_buffer("mean", torch.tensor(preprocess.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(preprocess.std).view(1, 3, 1, 1))
-        self.dtype = torch.float32  # of the model's weights
 
     def forward(self, pixels: Tensor) -> Tensor:
         images = pixels.permute(0, 3, 1, 2).to(torch.float32) / 255  # (n, 3, size, size)
-        images = (images - self.mean.float()) / self.std.float()
+        images = (images - self.mean) / self.std
         vectors: Tensor = self.model.encode_image(images.to(self.dtype))  # type: ignore[operator]
-        return F.normalize(vectors.float(), dim=-1)
+        return F.normalize(vectors.to(torch.float32), dim=-1)
 
 
 class TextTower(nn.Module):
@@ -64,44 +63,26 @@ class TextTower(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         vectors: Tensor = self.model.encode_text(ids)  # type: ignore[operator]
-        return F.normalize(vectors.float(), dim=-1)
+        return F.normalize(vectors.to(torch.float32), dim=-1)
 
 
 class OpenClipEncoder:
     """An ``Encoder`` over an open_clip model in torch."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        tokenizer: Tokenizer,
-        card: ModelCard,
-        device: str = "cpu",
-        precision: Literal["fp32", "fp16"] | None = None,
-    ) -> None:
-        """``precision`` is that of the arithmetic; by default fp16 on CUDA and fp32 on a CPU.
-
-        Half precision is tried on a few inputs first, and not used when its vectors differ.
-        """
-        self.card = card
-        self.device = torch.device(device)
+    def __init__(self, model: nn.Module, tokenizer: Tokenizer, card: ModelCard, device: str = "cpu") -> None:
+        """``model`` runs in the precision that its weights have; it is moved to ``device``."""
+        self.card, self.tokenizer, self.device = card, tokenizer, torch.device(device)
+        self.images = ImageTower(model, card.preprocess).to(self.device).eval()
+        self.texts = TextTower(model).to(self.device).eval()
         self._tokens = TextEncoder(tokenizer, card.tokens)
-        self.tokenizer = tokenizer
-        self.images = ImageTower(model, card.preprocess).eval()
-        self.texts = TextTower(model).eval()
-        if precision is None:
-            precision = "fp16" if self.device.type == "cuda" else "fp32"
-        if precision == "fp16":
-            self._halve()
-        else:
-            self.images.to(self.device)
-            self.texts.to(self.device)
 
     @classmethod
     def load(cls, name: str, device: str = "cpu", precision: Literal["fp32", "fp16"] | None = None) -> OpenClipEncoder:
         """The model of that name, downloaded when it is not on this machine.
 
-        ``name`` is as ``registry.find`` takes it.  Raises ModelError when there is no such model, or when it cannot be
-        downloaded, read, or used for searching.
+        ``name`` is as ``registry.find`` takes it.  ``precision`` is that of the arithmetic, by default fp16 on CUDA and
+        fp32 on a CPU; fp16 is tried on a few inputs first, and not used when it changes their vectors.  Raises
+        ModelError when there is no such model, or when it cannot be downloaded, read, or used for searching.
         """
         source = registry.find(name)
         model, tokenizer = _load(source)
@@ -109,51 +90,149 @@ class OpenClipEncoder:
         with torch.inference_mode():
             dim = int(model.encode_text(torch.zeros((1, rules.context), dtype=torch.int64)).shape[-1])
         card = ModelCard(source.name, dim, _preprocess(model, source.name), rules, weights_hash(model))
-        return cls(model, converted, card, device, precision)
+        if (precision or ("fp16" if device == "cuda" else "fp32")) == "fp16":
+            half = cls(copy.deepcopy(model).half(), converted, card, device)
+            if _same(cls(model, converted, card), half):
+                return half
+        return cls(model, converted, card, device)
 
     def encode_images(self, pixels: Pixels) -> Vectors:
         if not len(pixels):
             return np.empty((0, self.card.dim), np.float32)
+        pixels = np.require(pixels, requirements=["C", "W"])  # torch wants its memory writable; it writes nothing
         with torch.inference_mode():
-            return _array(self.images(_tensor(pixels).to(self.device)))
+            vectors: Vectors = self.images(torch.from_numpy(pixels).to(self.device)).cpu().numpy()
+        return vectors
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         if not texts:
             return np.empty((0, self.card.dim), np.float32)
         with torch.inference_mode():
-            return _array(self.texts(torch.from_numpy(self._tokens(texts)).to(self.device)))
+            vectors: Vectors = self.texts(torch.from_numpy(self._tokens(texts)).to(self.device)).cpu().numpy()
+        return vectors
 
-    def _halve(self) -> None:
-        """To half precision and to the device, unless that changes the vectors."""
-        pixels, texts = self.probes()
-        wanted = np.concatenate([self._on_cpu().encode_images(pixels), self._on_cpu().encode_texts(texts)])
-        full = self.images, self.texts
-        model = copy.deepcopy(self.images.model).half().to(self.device)
-        self.images = ImageTower(model, self.card.preprocess).to(self.device).eval()
-        self.images.dtype = torch.float16
-        self.texts = TextTower(model).eval()
+
+def weights_hash(model: nn.Module) -> str:
+    """sha256 over the names, types, shapes and bytes of all weights, in the order of their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _same(full: OpenClipEncoder, half: OpenClipEncoder) -> bool:
+    """Whether half precision gives the vectors of full precision."""
+    try:
+        cosine = agreement.agreement(full, half)  # nan when it overflows
+    except RuntimeError as error:  # a layer that has no half precision on this device
+        logger.info("%s does not run in half precision: %s", full.card.name, error)
+        return False
+    if not cosine > agreement.ENOUGH:
+        logger.info("%s needs full precision: half changes its vectors to cosine %.4f", full.card.name, cosine)
+    return cosine > agreement.ENOUGH
+
+
+def _preprocess(model: Any, name: str) -> Preprocess:
+    """What the model itself says about its pictures, in our words."""
+    facts = dict(model.visual.preprocess_cfg)
+    size, fill = facts["size"], facts.get("fill_color", 0)
+    height, width = (size, size) if isinstance(size, int) else (size[0], size[-1])
+    if height != width:
+        raise ModelError(f"{name} wants pictures of {width} x {height} pixels; only square ones are supported")
+    interpolation, resize_mode = facts["interpolation"], facts["resize_mode"]
+    if interpolation not in ("bicubic", "bilinear") or resize_mode not in ("shortest", "longest", "squash"):
+        raise ModelError(f"{name} resizes by {interpolation} {resize_mode}, which is not supported")
+    if len(facts["mean"]) != 3 or len(facts["std"]) != 3 or not isinstance(fill, int):
+        raise ModelError(f"{name} does not take pictures in RGB")
+    mean, std = (tuple(float(value) for value in facts[key]) for key in ("mean", "std"))
+    return Preprocess(int(height), mean, std, interpolation, resize_mode, fill)  # type: ignore[arg-type]
+
+
+def _load(source: Source) -> tuple[Any, Any]:
+    """open_clip's model and tokenizer: from this machine without asking the hub, else from the hub if it answers."""
+    failure: ModelError | None = None
+    if source.folder is not None:
+        return _open(source, offline=_complete(source))
+    if registry.weights(source) is not None:
         try:
-            got = np.concatenate([self.encode_images(pixels), self.encode_texts(texts)])
-            cosine = float((got * wanted).sum(axis=1).min())  # nan when half precision overflows
-        except RuntimeError as error:  # a layer that has no half precision
-            logger.debug("%s cannot run in half precision: %s", self.card.name, error)
-            cosine = float("nan")
-        if not cosine > AGREEMENT:
-            logger.warning("%s needs full precision on %s (cosine %.4f)", self.card.name, self.device, cosine)
-            self.images, self.texts = (tower.to(self.device) for tower in full)
+            return _open(source, offline=True)
+        except ModelError as error:  # its tokenizer may be missing
+            failure = error
+    variable = hub.forbidden()
+    if variable is not None:
+        raise failure or ModelError(f"{source.name} is not on this machine, and {variable} forbids to download it")
+    status = hub.ask(source.repo)
+    if status is None or status >= 500:
+        how = "cannot be reached" if status is None else f"answers with HTTP {status}"
+        raise failure or ModelError(f"{source.name} is not on this machine, and {hub.endpoint()} {how}")
+    logger.info("downloading %s from %s", source.name, hub.endpoint())
+    return _open(source, offline=False)
 
-    def _on_cpu(self) -> OpenClipEncoder:
-        return OpenClipEncoder(self.images.model, self.tokenizer, self.card, "cpu", "fp32")
 
-    def probes(self) -> tuple[Pixels, tuple[str, ...]]:
-        """Pictures of noise, from fine to coarse, and texts: what two ways to run a model are compared on."""
-        size = self.card.preprocess.size
-        random = np.random.default_rng(0)
-        grids = (random.integers(0, 256, (side, side, 3), dtype=np.uint8) for side in (size, 16, 3))
-        rows = [np.arange(size) * len(grid) // size for grid in grids_list] if False else None
-        del rows
-        pixels = []
-        for grid in grids:
-            nearest = np.arange(size) * len(grid) // size
-            pixels.append(grid[nearest][:, nearest])
-        return np.stack(pixels), tokenizer_export.PROBES
+def _complete(source: Source) -> bool:
+    """Whether a folder holds all of its model, or the hub cannot help.  Raises ModelError when it holds no model."""
+    assert source.folder is not None
+    file = source.folder / "open_clip_config.json"
+    try:
+        text_cfg = json.loads(file.read_text("utf-8"))["model_cfg"]["text_cfg"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ModelError(f"{source.folder} is no open_clip model: {file.name} is missing or unreadable") from error
+    if registry.weights(source) is None:
+        raise ModelError(f"{source.folder} holds no weights: put open_clip_model.safetensors beside {file.name}")
+    return "hf_model_name" not in text_cfg or hub.forbidden() is not None or hub.ask() is None
+
+
+def _open(source: Source, offline: bool) -> tuple[Any, Any]:
+    """open_clip's model with its weights, and its tokenizer.  Raises ModelError with the reason in one sentence."""
+    entry = source.pretrained
+    try:
+        with _loading, _quiet(offline):
+            model = open_clip.create_model(
+                source.model,
+                entry.tag if entry else None,
+                force_quick_gelu=entry is not None and entry.quick_gelu,
+                pretrained_text=False,
+                require_pretrained=True,
+                weights_only=True,
+            )
+            tokenizer = open_clip.get_tokenizer(source.model)
+    except ImportError as error:
+        raise ModelError(f"{source.name} needs another package ({error}); try: pip install 'mmsearch[hf]'") from error
+    except Exception as error:  # open_clip, safetensors, torch and huggingface_hub share no base class
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        if registry.weights(source) is None:
+            raise ModelError(f"{source.name} could not be downloaded from {hub.endpoint()}: {reason}") from error
+        raise ModelError(f"{source.name} cannot be loaded: {reason}") from error
+    return model.eval(), tokenizer
+
+
+@contextlib.contextmanager
+def _quiet(offline: bool) -> Iterator[None]:
+    """Keeps open_clip and the hub's library quiet; ``offline`` keeps the latter from asking the hub.
+
+    open_clip logs on the root logger, which, without a handler, would install one for the whole process.
+    """
+    root, null, thread = logging.getLogger(), logging.NullHandler(), threading.get_ident()
+    others = [logging.getLogger(name) for name in ("huggingface_hub", "transformers", "timm")]
+    levels = [other.level for other in others]
+    before = huggingface_hub.constants.HF_HUB_OFFLINE
+
+    def of_others(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
+    root.addHandler(null)
+    root.addFilter(of_others)
+    for other in others:
+        other.setLevel(logging.CRITICAL + 1)
+    huggingface_hub.constants.HF_HUB_OFFLINE = before or offline
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        huggingface_hub.constants.HF_HUB_OFFLINE = before
+        for other, level in zip(others, levels, strict=True):
+            other.setLevel(level)
+        root.removeFilter(of_others)
+        root.removeHandler(null)

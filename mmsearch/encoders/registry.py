@@ -11,6 +11,7 @@ import difflib
 import importlib.util
 import json
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
@@ -81,11 +82,12 @@ class Source:
         return self.model[len(HUB) :] if self.model.startswith(HUB) else ""
 
 
-def find(name: str) -> Source:
+def find(name: str, exported: Collection[str] = ()) -> Source:
     """The source of ``NAME``, ``NAME/TAG``, ``local-dir:FOLDER`` or ``hf-hub:ORG/REPOSITORY``.
 
-    A bare ``NAME`` gets the best tag whose weights are on this machine, else the best tag.  Raises ModelError, with
-    the names that come close, when open_clip has no such model.
+    A bare ``NAME`` gets the best tag that is on this machine (``exported`` holds the full names that are, whatever the
+    Hugging Face cache holds), else the best tag.  Raises ModelError, with the names that come close, when open_clip has
+    no such model.
     """
     if name.startswith(LOCAL):
         folder = Path(name[len(LOCAL) :]).expanduser().absolute()
@@ -100,7 +102,8 @@ def find(name: str) -> Source:
     model = name.replace("/", "-")  # OpenAI wrote ViT-B/32
     if model in known:
         choices = _by_preference(list(known[model].values()))
-        return _source(next((choice for choice in choices if _pretrained_file(choice) is not None), choices[0]))
+        here = (choice for choice in choices if choice.name in exported or _pretrained_file(choice) is not None)
+        return _source(next(here, choices[0]))
     raise ModelError(_unknown(name, known))
 
 

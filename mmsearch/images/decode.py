@@ -166,7 +166,8 @@ def _open(file: BinaryIO, path: str) -> ImageFile.ImageFile:
             if accepted:  # a sentence: Pillow was built without this format
                 reason = f"cannot be decoded: {accepted}"
         except (SyntaxError, IndexError, TypeError, struct.error) as error:  # as Image.open: perhaps another format
-            reason = _reason(error)
+            if accept is not None:  # it has a signature, and the file bears it
+                reason = _reason(error)
     raise ImageError(path, reason)
 
 
@@ -237,6 +238,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         return f"cannot be read: {error.strerror}"
     text = " ".join(str(error).split())[:200] or type(error).__name__
-    if isinstance(error, EOFError) or "truncated" in text.lower():
+    ends_early = (EOFError, IndexError, struct.error)  # Pillow wraps these in a SyntaxError
+    if isinstance(error, ends_early) or isinstance(error.__cause__, ends_early) or "truncated" in text.lower():
         return "the file is truncated"
     return f"cannot be decoded: {text}"

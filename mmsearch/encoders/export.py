@@ -1,0 +1,101 @@
+"""An open_clip model as a model folder for ONNX Runtime (``onnx_encoder.py``), checked against torch."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mmsearch.encoders.agreement import ENOUGH, agreement
+from mmsearch.encoders.onnx_encoder import OnnxEncoder
+from mmsearch.encoders.open_clip_encoder import OpenClipEncoder
+from mmsearch.errors import ModelError
+
+logger = logging.getLogger(__name__)
+
+ONE_FILE = 1.5e9  # bytes of weights in one .onnx file; more go to a file beside it, as protobuf ends at 2 GB
+ABANDONED = 24 * 3600  # seconds after which the draft of an export that was killed is removed
+
+
+def export(encoder: OpenClipEncoder, folder: Path, one_file: float = ONE_FILE) -> OnnxEncoder:
+    """Writes the model to ``folder``, which appears complete or not at all, and opens it.
+
+    Where another process was faster, its export is used.  ``encoder`` must be on the CPU in full precision.  Raises
+    ModelError when the model cannot be exported or its graphs give other vectors than torch.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(folder.parent)
+    draft = Path(tempfile.mkdtemp(prefix=".export-", dir=folder.parent))
+    try:
+        _write(encoder, draft, one_file)
+        cosine = agreement(encoder, OnnxEncoder(draft))
+        if not cosine > ENOUGH:
+            raise ModelError(f"the exported {encoder.card.name} gives other vectors than torch (cosine {cosine:.4f})")
+        draft.chmod(0o755)  # mkdtemp makes it private
+        return _publish(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _write(encoder: OpenClipEncoder, folder: Path, one_file: float) -> None:
+    size, context = encoder.card.preprocess.size, encoder.card.tokens.context
+    try:
+        # Two rows: torch.export takes a dimension of 1 for a constant.
+        pixels = torch.zeros((2, size, size, 3), dtype=torch.uint8)
+        _graph(encoder.images, "pixels", pixels, folder / "image.onnx", one_file)
+        ids = torch.zeros((2, context), dtype=torch.int64)
+        _graph(encoder.texts, "ids", ids, folder / "text.onnx", one_file)
+    except Exception as error:  # torch.onnx and onnxscript raise many kinds
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise ModelError(f"{encoder.card.name} cannot be exported to ONNX: {reason}") from error
+    encoder.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+    (folder / "model.json").write_text(encoder.card.to_json(), "utf-8")
+
+
+def _graph(tower: nn.Module, name: str, example: Tensor, file: Path, one_file: float) -> None:
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            tower,
+            (example,),
+            dynamo=True,
+            input_names=[name],
+            output_names=["vectors"],
+            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+            verbose=False,
+        )
+    assert program is not None
+    weights = sum(value.const_value.nbytes for value in program.model.graph.initializers.values() if value.const_value)
+    program.save(str(file), external_data=weights > one_file)
+
+
+def _publish(draft: Path, folder: Path) -> OnnxEncoder:
+    """Renames the finished ``draft`` to ``folder``, unless a complete one stands there already."""
+    for _ in range(3):
+        try:
+            draft.rename(folder)
+        except OSError:
+            if not folder.exists():
+                raise
+        with contextlib.suppress(ModelError):
+            return OnnxEncoder(folder)
+        wreck = Path(tempfile.mkdtemp(prefix=".export-", dir=folder.parent))  # incomplete: files were deleted
+        with contextlib.suppress(OSError):
+            folder.rename(wreck / "wreck")
+        shutil.rmtree(wreck, ignore_errors=True)
+    raise ModelError(f"the model cannot be written to {folder}: something keeps changing it")
+
+
+def _sweep(parent: Path) -> None:
+    """Removes what killed exports left behind."""
+    for draft in parent.glob(".export-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - draft.stat().st_mtime > ABANDONED:
+                shutil.rmtree(draft, ignore_errors=True)

@@ -1,0 +1,175 @@
+"""Which model to use, and the quickest way to run it here; torch and open_clip are imported only when they must be.
+
+On a CPU every model runs through ONNX Runtime, from a model folder: the embedded one in this package, or one that was
+exported to ``<cache>/models/<fingerprint>``.  On a GPU models run in torch.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmsearch.encoders import hub, registry
+from mmsearch.encoders.device import choose_device
+from mmsearch.encoders.onnx_encoder import OnnxEncoder
+from mmsearch.encoders.protocol import Encoder
+from mmsearch.encoders.registry import Source
+from mmsearch.errors import ModelError
+
+if TYPE_CHECKING:
+    from mmsearch.encoders.open_clip_encoder import OpenClipEncoder
+
+logger = logging.getLogger(__name__)
+
+EMBEDDED = Path(__file__).parent / "weights" / "embedded"  # the model folder that ships with this package
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An encoder, and a line for the user that says which model it is and why."""
+
+    encoder: Encoder
+    note: str
+
+
+def embedded() -> OnnxEncoder:
+    """The embedded model on the CPU."""
+    return OnnxEncoder(EMBEDDED)
+
+
+def exports(cache: Path) -> list[OnnxEncoder]:
+    """The complete exported models in the cache, in the order of their names."""
+    found = []
+    for folder in (cache / "models").glob("[!.]*"):
+        encoder = _exported(cache, folder.name)
+        if encoder is not None:
+            found.append(encoder)
+    return sorted(found, key=lambda encoder: (encoder.card.name, encoder.card.fingerprint))
+
+
+def choose(
+    spec: str, device: str, cache: Path, defaults: tuple[str, str], embedded_folder: Path = EMBEDDED
+) -> Choice:
+    """The encoder for a new library.
+
+    ``spec`` is ``auto``, ``embedded``, or a name as ``registry.find`` takes it; ``device`` is ``auto``, ``cpu`` or
+    ``cuda``; ``defaults`` are the models that ``auto`` wants on a CPU and on a GPU.  ``auto`` takes the embedded model
+    where its first choice cannot be had.  On a CPU the export of an earlier run is used as it is, except of a
+    ``local-dir:`` model, whose weights may have changed.  Raises ModelError when a model asked for by name, or the
+    device, cannot be used.
+    """
+    device = choose_device(device)
+    wanted = defaults[device == "cuda"] if spec == "auto" else spec
+    if wanted == "embedded":
+        return Choice(_embedded(embedded_folder, device), "using the embedded model")
+    source = registry.find(wanted, [encoder.card.name for encoder in exports(cache)])
+    obstacle = _obstacle(source, device, cache) if spec == "auto" else None
+    if obstacle is None:
+        try:
+            return _named(source, device, cache)
+        except ModelError as error:
+            if spec != "auto":
+                raise
+            obstacle = str(error)
+    return Choice(_embedded(embedded_folder, device), f"using the embedded model: {obstacle}")
+
+
+def for_card(
+    card_name: str, fingerprint: str, device: str, cache: Path, embedded_folder: Path = EMBEDDED
+) -> Encoder:
+    """The encoder that made the vectors of a library, by the name and fingerprint stored there.
+
+    Raises ModelError when it cannot be had, or when the model of that name has other weights now.
+    """
+    device = choose_device(device)
+    shipped = OnnxEncoder(embedded_folder).card
+    if fingerprint == shipped.fingerprint:
+        return _embedded(embedded_folder, device)
+    exported = _exported(cache, fingerprint) if device == "cpu" else None
+    if exported is not None:
+        return exported
+    if card_name == shipped.name:
+        raise ModelError(
+            f"this library was made with another version of the embedded model ({fingerprint}; this one is "
+            f"{shipped.fingerprint}): index its folders again"
+        )
+    encoder = _torch(card_name, device)
+    if encoder.card.fingerprint != fingerprint:
+        raise ModelError(
+            f"{card_name} is not what it was when this library was made: its weights or settings have changed "
+            f"({fingerprint} then, {encoder.card.fingerprint} now); bring the old ones back, or index the folders again"
+        )
+    return encoder if device == "cuda" else _export(encoder, cache)[0]
+
+
+def _obstacle(source: Source, device: str, cache: Path) -> str | None:
+    """Why ``auto`` does not even try its first choice; None when it is on this machine or the hub answers."""
+    if registry.weights(source) is not None or (device == "cpu" and _earlier(source, cache) is not None):
+        return None
+    absent = f"{source.name} is not on this machine"
+    if source.folder is not None:
+        return absent
+    variable = hub.forbidden()
+    if variable is not None:
+        return f"{absent} and {variable} forbids to download it"
+    status = hub.ask(source.repo)
+    if status is None:
+        return f"no model hub can be reached and {absent}"
+    return None if status == 200 else f"{hub.endpoint()} answers with HTTP {status} and {absent}"
+
+
+def _named(source: Source, device: str, cache: Path) -> Choice:
+    earlier = _earlier(source, cache) if device == "cpu" else None
+    if earlier is not None:
+        return Choice(earlier, f"using {source.name}")
+    encoder = _torch(source.name, device)
+    if device == "cuda":
+        return Choice(encoder, f"using {source.name} on the GPU")
+    return Choice(*_export(encoder, cache))
+
+
+def _earlier(source: Source, cache: Path) -> OnnxEncoder | None:
+    """The export of an earlier run; None where the weights must be looked at, or there is none."""
+    if source.folder is not None:
+        return None
+    return next((encoder for encoder in exports(cache) if encoder.card.name == source.name), None)
+
+
+def _exported(cache: Path, fingerprint: str) -> OnnxEncoder | None:
+    """The exported model of that fingerprint; None when there is none, or not in order."""
+    try:
+        encoder = OnnxEncoder(cache / "models" / fingerprint)
+    except (ModelError, OSError):
+        return None
+    return encoder if encoder.card.fingerprint == fingerprint else None
+
+
+def _export(encoder: OpenClipEncoder, cache: Path) -> tuple[Encoder, str]:
+    """The model through ONNX Runtime, exported if need be; in torch where that fails, which is slower to start."""
+    note = f"using {encoder.card.name}"
+    earlier = _exported(cache, encoder.card.fingerprint)
+    if earlier is not None:
+        return earlier, note
+    from mmsearch.encoders.export import export
+
+    try:
+        return export(encoder, cache / "models" / encoder.card.fingerprint), note
+    except (ModelError, OSError) as error:
+        logger.warning("%s", error)
+        return encoder, f"{note} in torch: {error}"
+
+
+def _torch(name: str, device: str) -> OpenClipEncoder:
+    from mmsearch.encoders.open_clip_encoder import OpenClipEncoder
+
+    return OpenClipEncoder.load(name, device)
+
+
+def _embedded(folder: Path, device: str) -> Encoder:
+    if device == "cpu":
+        return OnnxEncoder(folder)
+    from mmsearch.encoders.torch_embedded import TorchEmbeddedEncoder
+
+    return TorchEmbeddedEncoder(folder, device)

@@ -1,0 +1,43 @@
+"""The embedded model in torch, for a GPU."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mmsearch.encoders import graphs
+from mmsearch.encoders.embedded import EmbeddedConfig, ImageTower, TextTower
+from mmsearch.encoders.protocol import ModelCard
+from mmsearch.encoders.texts import TextEncoder
+from mmsearch.records import Pixels, Vectors
+
+
+class TorchEmbeddedEncoder:
+    """An ``Encoder`` with the weights of the embedded model's ONNX graphs; half precision on CUDA."""
+
+    def __init__(self, folder: Path, device: str) -> None:
+        self.card = ModelCard.from_json((folder / "model.json").read_text("utf-8"))
+        config = EmbeddedConfig(**json.loads((folder / "recipe.json").read_text("utf-8"))["model"])
+        self._device = torch.device(device)
+        self._dtype = torch.float16 if self._device.type == "cuda" else torch.float32
+        self._images, self._texts = ImageTower(config), TextTower(config)
+        self._images.load_state_dict(graphs.read_weights(folder / "image.onnx"))
+        self._texts.load_state_dict(graphs.read_weights(folder / "text.onnx"))
+        for tower in (self._images, self._texts):
+            tower.eval().to(self._device, self._dtype)
+        self._tokens = TextEncoder.load(folder / "tokenizer.json", self.card.tokens)
+
+    def encode_images(self, pixels: Pixels) -> Vectors:
+        with torch.inference_mode():
+            given = torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2)
+            return self._images(given.to(self._dtype) / 255).float().cpu().numpy()
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        if not texts:
+            return np.empty((0, self.card.dim), np.float32)
+        with torch.inference_mode():
+            return self._texts(torch.from_numpy(self._tokens(texts)).to(self._device)).float().cpu().numpy()
