@@ -6,12 +6,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-import faiss
+import faiss as _stubbed
 import numpy as np
 
 from mmsearch.errors import DimensionError, LibraryError
 from mmsearch.indexes.protocol import Neighbours
 from mmsearch.records import Ids, Vectors
+
+faiss: Any = _stubbed  # its type stubs show the C++ signatures, not those of its Python wrappers
 
 
 class ExactIndex:

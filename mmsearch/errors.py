@@ -13,7 +13,8 @@
     |-- QueryError             a query makes no sense
     `-- DimensionError         vectors of the wrong width
 
-Messages say what was got, what was wanted and what to do.  The facts are attributes too.  Bugs stay ordinary exceptions.
+Messages say what was got, what was wanted and what to do.  The facts are attributes too.  Bugs stay ordinary
+exceptions.
 """
 
 from __future__ import annotations

@@ -285,7 +285,7 @@ def _batches(items: Iterator[Read], size: int) -> Iterator[list[Read]]:
 def _read(file: Found, known: set[bytes], preprocess: Preprocess, max_megapixels: float) -> Read:
     begun = time.perf_counter()
     try:
-        with open(file.path, "rb") as opened:  # noqa: PTH123
+        with open(file.path, "rb") as opened:
             content: BinaryIO = opened if file.size > IN_MEMORY else io.BytesIO(opened.read())
             content_hash = _hash(content)
             content.seek(0)

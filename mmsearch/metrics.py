@@ -11,7 +11,7 @@ CUTOFFS = (1, 5, 10)
 
 
 def summarize(ranks: NDArray[np.int64], cutoffs: Sequence[int] = CUTOFFS) -> dict[str, float]:
-    """Recall@k and mean reciprocal rank, as percentages, from the rank (1 = first) of each query's best right answer."""
+    """Recall@k and mean reciprocal rank, as percentages, from the rank (1 = first) of each query's right answer."""
     if not len(ranks):
         return {**{f"R@{k}": 0.0 for k in cutoffs}, "MRR": 0.0}
     recall = {f"R@{k}": round(100 * float(np.mean(ranks <= k)), 2) for k in cutoffs}

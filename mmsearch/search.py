@@ -53,7 +53,7 @@ def encode(query: Query, encoder: Encoder, max_megapixels: float) -> Vectors:
     for term in query.terms:
         if isinstance(term, Example):
             try:
-                with open(term.path, "rb") as file:  # noqa: PTH123 (a path may hold bytes that pathlib prints badly)
+                with open(term.path, "rb") as file:
                     pictures.append(decode(file, term.path, encoder.card.preprocess, max_megapixels).pixels)
             except ImageError as error:
                 raise QueryError(f"{error.path} cannot be used as a query: {error.reason}") from error

@@ -1,15 +1,16 @@
-"""What models there are, and where: the list that ``mmsearch models`` shows."""
+"""What models there are, and where: the list that ``mmsearch models`` shows.  Imports neither torch nor open_clip."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mmsearch.encoders import registry
+from mmsearch.encoders import hub, registry
 from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.encoders.registry import Pretrained
+from mmsearch.encoders.registry import Source
 from mmsearch.encoders.resolve import EMBEDDED, exports
 from mmsearch.errors import ModelError
 
@@ -22,7 +23,7 @@ class ModelInfo:
     dim: int | None  # of its vectors; None where only loading the model would tell
     image_size: int | None  # pixels a side; likewise
     bytes: int | None  # on this disk; None when it is not here
-    where: Literal["embedded", "exported", "downloaded", "hub"]  # the quickest place it can be had from
+    where: Literal["embedded", "exported", "downloaded", "hub"]  # the nearest place it can be had from
 
 
 def available(
@@ -30,36 +31,39 @@ def available(
 ) -> list[ModelInfo]:
     """The embedded model, the exported and the downloaded ones, and ``defaults``; with ``full`` all of open_clip's.
 
-    Each name comes once, with the first of these places that has it.  Imports neither torch nor open_clip.
+    Each name comes once, with the first of these places that has it.
     """
-    found: dict[str, ModelInfo] = {}
-    try:
-        found["embedded"] = _folder_info(OnnxEncoder(embedded_folder), "embedded")
-    except ModelError:  # a checkout without its weights
-        pass
-    for encoder in exports(cache):
-        found.setdefault(encoder.card.name, _folder_info(encoder, "exported"))
+    found: list[ModelInfo] = []
+    with contextlib.suppress(ModelError):  # a checkout without its weights
+        found.append(_in_folder(OnnxEncoder(embedded_folder), "embedded"))
+    found += [_in_folder(encoder, "exported") for encoder in exports(cache)]
+    entries = registry.entries()
+    known = {entry.repo for entry in entries}
+    sources = [entry.source for entry in entries]
+    sources += [
+        Source(f"{registry.HUB}{repo}", f"{registry.HUB}{repo}") for repo in hub.repositories() if repo not in known
+    ]
     wanted = {registry.find(name).name for name in defaults if name not in ("auto", "embedded")}
-    for entry in registry.entries():
-        file = registry.weights(registry.find(entry.name))
-        if file is not None or entry.name in wanted or full:
-            found.setdefault(entry.name, _entry_info(entry, file))
-    return list(found.values())
+    for source in sources:
+        file = registry.weights(source)
+        if file is not None or source.name in wanted or (full and source.pretrained is not None):
+            found.append(_of_source(source, file))
+    return list({info.name: info for info in reversed(found)}.values())[::-1]
 
 
-def _folder_info(encoder: OnnxEncoder, where: Literal["embedded", "exported"]) -> ModelInfo:
+def _in_folder(encoder: OnnxEncoder, where: Literal["embedded", "exported"]) -> ModelInfo:
     card = encoder.card
     size = sum(file.stat().st_size for file in encoder.folder.iterdir() if file.is_file())
     return ModelInfo(card.name, card.dim, card.preprocess.size, size, where)
 
 
-def _entry_info(entry: Pretrained, file: Path | None) -> ModelInfo:
-    facts = registry.architecture(entry.model)
+def _of_source(source: Source, file: Path | None) -> ModelInfo:
+    facts = registry.description(source)
     size = facts.get("vision_cfg", {}).get("image_size")
     return ModelInfo(
-        entry.name,
+        source.name,
         facts.get("embed_dim"),
         size if isinstance(size, int) else None,
-        file.stat().st_size if file is not None else None,
+        None if file is None else file.stat().st_size,
         "hub" if file is None else "downloaded",
     )

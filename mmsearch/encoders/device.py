@@ -22,7 +22,7 @@ def choose_device(device: str) -> str:
         return "cuda"
     if device == "auto":
         return "cpu"
-    raise ModelError(f"no CUDA device can be used: {problem}; choose --device cpu, or auto to use one where there is one")
+    raise ModelError(f"no CUDA device can be used: {problem}; choose --device cpu (or auto)")
 
 
 def _problem() -> str | None:

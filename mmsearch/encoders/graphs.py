@@ -64,7 +64,8 @@ def _graph(module: nn.Module, example: Tensor, name: str, dynamic: dict[int, Any
 def _shrink(model: onnx.ModelProto, to_int8: bool) -> None:
     """Replace large float32 weights by int8 with scales or by float16, and nodes that undo it."""
     graph = model.graph
-    kept, undo = [], []
+    kept: list[Any] = []
+    undo: list[Any] = []
     for tensor in graph.initializer:
         name, values = tensor.name, numpy_helper.to_array(tensor)
         if tensor.data_type != TensorProto.FLOAT or values.size < SMALL:

@@ -24,10 +24,9 @@ def endpoint() -> str:
 
 def cache_folder() -> Path:
     """Where ``huggingface_hub`` keeps its downloads; it need not exist."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join("~", ".cache")
-    home = os.environ.get("HF_HOME") or os.path.join(home, "huggingface")
-    folder = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or os.path.join(home, "hub")
-    return Path(os.path.expandvars(os.path.expanduser(folder)))
+    home = os.environ.get("HF_HOME") or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/huggingface"
+    folder = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or f"{home}/hub"
+    return Path(os.path.expandvars(folder)).expanduser()
 
 
 def cached(repo: str, file: str) -> Path | None:
@@ -39,6 +38,11 @@ def cached(repo: str, file: str) -> Path | None:
         return path if path.is_file() else None
     except OSError:
         return None
+
+
+def repositories() -> list[str]:
+    """The repositories ``org/name`` that something was downloaded from, in the order of their names."""
+    return sorted(folder.name[len("models--") :].replace("--", "/", 1) for folder in cache_folder().glob("models--*"))
 
 
 def forbidden() -> str | None:

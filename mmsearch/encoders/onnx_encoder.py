@@ -25,7 +25,8 @@ FILES = ("model.json", "tokenizer.json", "image.onnx", "text.onnx")
 def unit_rows(vectors: Vectors) -> Vectors:
     """Rows scaled to length 1; a row of zeros stays one."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
+    rows: Vectors = (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
+    return rows
 
 
 class OnnxEncoder:
@@ -42,7 +43,7 @@ class OnnxEncoder:
         self.folder, self.threads = folder, threads
         try:
             self.card = ModelCard.from_json((folder / "model.json").read_text("utf-8"))
-        except (ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
             raise ModelError(f"{folder / 'model.json'} is no model description: {error}") from error
         self._lock = threading.Lock()
         self._sessions: dict[str, Any] = {}
@@ -65,6 +66,8 @@ class OnnxEncoder:
             return self._sessions[tower]
 
     def encode_images(self, pixels: Pixels) -> Vectors:
+        if not len(pixels):
+            return np.empty((0, self.card.dim), np.float32)
         (vectors,) = self._session("image").run(["vectors"], {"pixels": pixels})
         return unit_rows(vectors)
 
@@ -73,6 +76,10 @@ class OnnxEncoder:
             return np.empty((0, self.card.dim), np.float32)
         with self._lock:
             if self._tokens is None:
-                self._tokens = TextEncoder.load(self.folder / "tokenizer.json", self.card.tokens)
+                file = self.folder / "tokenizer.json"
+                try:
+                    self._tokens = TextEncoder.load(file, self.card.tokens)
+                except Exception as error:  # tokenizers raises Exception itself
+                    raise ModelError(f"{file} cannot be read: {error}") from error
         (vectors,) = self._session("text").run(["vectors"], {"ids": self._tokens(texts)})
         return unit_rows(vectors)

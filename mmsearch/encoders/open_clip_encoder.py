@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
-import json
+import importlib.util
 import logging
 import threading
 import warnings
@@ -151,6 +151,10 @@ def _preprocess(model: Any, name: str) -> Preprocess:
 
 def _load(source: Source) -> tuple[Any, Any]:
     """open_clip's model and tokenizer: from this machine without asking the hub, else from the hub if it answers."""
+    text_cfg = registry.description(source).get("text_cfg", {})
+    borrowed = text_cfg.get("hf_tokenizer_name") or text_cfg.get("hf_model_name")
+    if borrowed and importlib.util.find_spec("transformers") is None:  # said before the download
+        raise ModelError(f"{source.name} needs the package transformers: pip install 'mmsearch[hf]'")
     failure: ModelError | None = None
     if source.folder is not None:
         return _open(source, offline=_complete(source))
@@ -173,21 +177,20 @@ def _load(source: Source) -> tuple[Any, Any]:
 def _complete(source: Source) -> bool:
     """Whether a folder holds all of its model, or the hub cannot help.  Raises ModelError when it holds no model."""
     assert source.folder is not None
-    file = source.folder / "open_clip_config.json"
-    try:
-        text_cfg = json.loads(file.read_text("utf-8"))["model_cfg"]["text_cfg"]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise ModelError(f"{source.folder} is no open_clip model: {file.name} is missing or unreadable") from error
+    description = registry.description(source)
+    if not description:
+        raise ModelError(f"{source.folder} is no open_clip model: open_clip_config.json is missing or unreadable")
     if registry.weights(source) is None:
-        raise ModelError(f"{source.folder} holds no weights: put open_clip_model.safetensors beside {file.name}")
-    return "hf_model_name" not in text_cfg or hub.forbidden() is not None or hub.ask() is None
+        raise ModelError(f"{source.folder} holds no weights, such as open_clip_model.safetensors")
+    return "hf_model_name" not in description.get("text_cfg", {}) or hub.forbidden() is not None or hub.ask() is None
 
 
 def _open(source: Source, offline: bool) -> tuple[Any, Any]:
     """open_clip's model with its weights, and its tokenizer.  Raises ModelError with the reason in one sentence."""
     entry = source.pretrained
+    said: list[str] = []
     try:
-        with _loading, _quiet(offline):
+        with _loading, _quiet(offline, said):
             model = open_clip.create_model(
                 source.model,
                 entry.tag if entry else None,
@@ -200,18 +203,24 @@ def _open(source: Source, offline: bool) -> tuple[Any, Any]:
     except ImportError as error:
         raise ModelError(f"{source.name} needs another package ({error}); try: pip install 'mmsearch[hf]'") from error
     except Exception as error:  # open_clip, safetensors, torch and huggingface_hub share no base class
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
         if registry.weights(source) is None:
+            reason = _sentence(said[-1] if said else str(error))  # open_clip logs the cause of some failures only
             raise ModelError(f"{source.name} could not be downloaded from {hub.endpoint()}: {reason}") from error
+        reason = _sentence(str(error)) or type(error).__name__
         raise ModelError(f"{source.name} cannot be loaded: {reason}") from error
     return model.eval(), tokenizer
 
 
+def _sentence(text: str) -> str:
+    return " ".join(text.split())[:300]
+
+
 @contextlib.contextmanager
-def _quiet(offline: bool) -> Iterator[None]:
+def _quiet(offline: bool, said: list[str]) -> Iterator[None]:
     """Keeps open_clip and the hub's library quiet; ``offline`` keeps the latter from asking the hub.
 
-    open_clip logs on the root logger, which, without a handler, would install one for the whole process.
+    open_clip logs on the root logger, which, without a handler, would install one for the whole process.  Its warnings
+    and errors are added to ``said`` instead.
     """
     root, null, thread = logging.getLogger(), logging.NullHandler(), threading.get_ident()
     others = [logging.getLogger(name) for name in ("huggingface_hub", "transformers", "timm")]
@@ -219,6 +228,8 @@ def _quiet(offline: bool) -> Iterator[None]:
     before = huggingface_hub.constants.HF_HUB_OFFLINE
 
     def of_others(record: logging.LogRecord) -> bool:
+        if record.thread == thread and record.levelno >= logging.WARNING:
+            said.append(record.getMessage())
         return record.thread != thread
 
     root.addHandler(null)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from mmsearch.records import Pixels, Preprocess, Vectors
 
@@ -45,7 +45,7 @@ class ModelCard:
     @classmethod
     def from_json(cls, text: str) -> ModelCard:
         facts = json.loads(text)
-        preprocess = {key: tuple(v) if isinstance(v, list) else v for key, v in facts.pop("preprocess").items()}
+        preprocess: Any = {key: tuple(v) if isinstance(v, list) else v for key, v in facts.pop("preprocess").items()}
         return cls(preprocess=Preprocess(**preprocess), tokens=TokenRules(**facts.pop("tokens")), **facts)
 
 

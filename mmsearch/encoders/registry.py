@@ -60,6 +60,10 @@ class Pretrained:
     def name(self) -> str:
         return f"{self.model}/{self.tag}"
 
+    @property
+    def source(self) -> Source:
+        return Source(self.name, self.model, self)
+
 
 @dataclass(frozen=True)
 class Source:
@@ -98,12 +102,12 @@ def find(name: str, exported: Collection[str] = ()) -> Source:
     model, _, tag = name.rpartition("/")
     tag = tag.lower().replace("-", "_")  # as open_clip does
     if tag in known.get(model, {}):
-        return _source(known[model][tag])
+        return known[model][tag].source
     model = name.replace("/", "-")  # OpenAI wrote ViT-B/32
     if model in known:
         choices = _by_preference(list(known[model].values()))
         here = (choice for choice in choices if choice.name in exported or _pretrained_file(choice) is not None)
-        return _source(next(here, choices[0]))
+        return next(here, choices[0]).source
     raise ModelError(_unknown(name, known))
 
 
@@ -119,10 +123,16 @@ def weights(source: Source) -> Path | None:
     return hub.cached(source.repo, _SAFE) or hub.cached(source.repo, _PICKLED)
 
 
-def architecture(model: str) -> dict[str, Any]:
-    """open_clip's description of a built-in architecture; empty when there is none."""
-    file = architectures().get(model)
-    return dict(json.loads(file.read_text("utf-8"))) if file is not None else {}
+def description(source: Source) -> dict[str, Any]:
+    """What open_clip calls ``model_cfg``, as far as it is on this machine; else empty."""
+    try:
+        if source.pretrained is not None:
+            return dict(json.loads(architectures()[source.model].read_text("utf-8")))
+        name = "open_clip_config.json"
+        file = source.folder / name if source.folder is not None else hub.cached(source.repo, name)
+        return dict(json.loads(file.read_text("utf-8"))["model_cfg"]) if file is not None else {}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
 
 
 @cache
@@ -171,21 +181,18 @@ def _unknown(name: str, known: dict[str, dict[str, Pretrained]]) -> str:
     return f"there is no model {name!r}; {hint} `mmsearch models --all`"
 
 
-def _source(entry: Pretrained) -> Source:
-    return Source(entry.name, entry.model, entry)
-
-
 def _by_preference(choices: list[Pretrained]) -> list[Pretrained]:
     def rank(entry: Pretrained) -> int:
         return next(number for number, pattern in enumerate(PREFERRED) if fnmatchcase(entry.tag, pattern))
 
-    return sorted(reversed(choices), key=rank)
+    choices = choices[::-1]  # sorting keeps the later of equals in front
+    return sorted(choices, key=rank)
 
 
 def _pretrained_file(entry: Pretrained) -> Path | None:
     if not entry.repo:
-        file = Path("~/.cache/clip").expanduser() / entry.url.rpartition("/")[2]
-        return file if entry.url and file.is_file() else None
+        download = Path("~/.cache/clip").expanduser() / entry.url.rpartition("/")[2]
+        return download if entry.url and download.is_file() else None
     if not entry.file:
         names = [_SAFE, _PICKLED]
     elif entry.file.endswith((".bin", ".pth")):

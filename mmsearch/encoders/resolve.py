@@ -49,9 +49,7 @@ def exports(cache: Path) -> list[OnnxEncoder]:
     return sorted(found, key=lambda encoder: (encoder.card.name, encoder.card.fingerprint))
 
 
-def choose(
-    spec: str, device: str, cache: Path, defaults: tuple[str, str], embedded_folder: Path = EMBEDDED
-) -> Choice:
+def choose(spec: str, device: str, cache: Path, defaults: tuple[str, str], embedded_folder: Path = EMBEDDED) -> Choice:
     """The encoder for a new library.
 
     ``spec`` is ``auto``, ``embedded``, or a name as ``registry.find`` takes it; ``device`` is ``auto``, ``cpu`` or
@@ -68,7 +66,9 @@ def choose(
     obstacle = _obstacle(source, device, cache) if spec == "auto" else None
     if obstacle is None:
         try:
-            return _named(source, device, cache)
+            choice = _named(source, device, cache)
+            why = f", the first choice on a {'GPU' if device == 'cuda' else 'CPU'}" if spec == "auto" else ""
+            return Choice(choice.encoder, f"{choice.note}{why}")
         except ModelError as error:
             if spec != "auto":
                 raise
@@ -76,9 +76,7 @@ def choose(
     return Choice(_embedded(embedded_folder, device), f"using the embedded model: {obstacle}")
 
 
-def for_card(
-    card_name: str, fingerprint: str, device: str, cache: Path, embedded_folder: Path = EMBEDDED
-) -> Encoder:
+def for_card(card_name: str, fingerprint: str, device: str, cache: Path, embedded_folder: Path = EMBEDDED) -> Encoder:
     """The encoder that made the vectors of a library, by the name and fingerprint stored there.
 
     Raises ModelError when it cannot be had, or when the model of that name has other weights now.
@@ -126,7 +124,7 @@ def _named(source: Source, device: str, cache: Path) -> Choice:
         return Choice(earlier, f"using {source.name}")
     encoder = _torch(source.name, device)
     if device == "cuda":
-        return Choice(encoder, f"using {source.name} on the GPU")
+        return Choice(encoder, f"using {source.name}")
     return Choice(*_export(encoder, cache))
 
 

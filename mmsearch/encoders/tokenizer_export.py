@@ -23,7 +23,7 @@ from mmsearch.errors import ModelError
 def convert(tokenizer: Any) -> tuple[Tokenizer, TokenRules]:
     """open_clip's tokenizer as one of the tokenizers library, and how to use it.
 
-    Raises ModelError when it is of a kind that has no equivalent, or when the two disagree on a text of ``agreement.TEXTS``.
+    Raises ModelError when it is of a kind that has no equivalent, or when the two disagree on one of ``TEXTS``.
     """
     if isinstance(tokenizer, SimpleTokenizer):
         converted, rules = _from_clip(tokenizer)

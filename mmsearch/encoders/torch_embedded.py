@@ -34,10 +34,13 @@ class TorchEmbeddedEncoder:
     def encode_images(self, pixels: Pixels) -> Vectors:
         with torch.inference_mode():
             given = torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2)
-            return self._images(given.to(self._dtype) / 255).float().cpu().numpy()
+            vectors: Vectors = self._images(given.to(self._dtype) / 255).float().cpu().numpy()
+        return vectors
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         if not texts:
             return np.empty((0, self.card.dim), np.float32)
         with torch.inference_mode():
-            return self._texts(torch.from_numpy(self._tokens(texts)).to(self._device)).float().cpu().numpy()
+            ids = torch.from_numpy(self._tokens(texts)).to(self._device)
+            vectors: Vectors = self._texts(ids).float().cpu().numpy()
+        return vectors

@@ -139,14 +139,14 @@ def _open(file: BinaryIO, path: str) -> ImageFile.ImageFile:
     belongs to the whole process, and there is no way to lift it for one thread: setting it, and
     ``warnings.catch_warnings`` around its warning, show in every other thread, among them those of a program that uses
     this package.  So the classes that ``Image.open`` would choose from are called directly.  A few of them check for
-    themselves before they reserve memory: WebP above twice Pillow's limit (that is 179 megapixels), GIF and ICO.  There
-    Pillow's limit stays, which is the safe side.
+    themselves before they reserve memory: GIF, ICO, and (in newer Pillow) WebP of more than twice Pillow's limit, that
+    is 179 megapixels.  There Pillow's limit stays, which is the safe side.
     """
     file.seek(0)
     prefix = file.read(16)
     if not prefix:
         raise ImageError(path, "the file is empty")
-    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
+    suffix = os.path.splitext(path)[1].lower()
     reason = "not a picture that can be read"
     for name in _FORMATS:
         if name == "TGA" and suffix != ".tga":

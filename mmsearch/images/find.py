@@ -1,6 +1,5 @@
 """Find the files below a folder that may be pictures."""
 
-# ruff: noqa: PTH110, PTH114, PTH116, PTH122
 # Paths are str here: pathlib objects for each of a million files would take longer than the walk.
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, URL, create_engine, event, func, select, text
+from sqlalchemy import URL, Connection, create_engine, event, func, select, text
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import QueuePool
@@ -125,7 +125,8 @@ class Store:
         @event.listens_for(self._engine, "begin")
         def begin(connection: Connection) -> None:
             # sqlite3's own transaction handling is off (isolation_level None): it commits at surprising moments.
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("write") else "BEGIN")
+            write = connection.get_execution_options().get("write")
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
         try:
             with _explained(file), self._transaction(write=not file.exists()) as connection:
@@ -205,7 +206,7 @@ class Store:
         ).where(((photos.c.path >= first) & (photos.c.path < last)) | (photos.c.path == os.fsencode(root)))
         with self._reading() as connection:
             rows = connection.execute(query).all()
-        return {os.fsdecode(row[0]): Known(row[1], row[2], row[3], row[4], row[5], bool(row[6]), row[7]) for row in rows}
+        return {os.fsdecode(path): Known(*others) for path, *others in rows}
 
     def hashes(self, model: StoredModel) -> dict[bytes, list[int]]:
         """Content hash -> ids of the photos that have a vector of that content."""
@@ -223,7 +224,7 @@ class Store:
     def counts(self) -> Counts:
         with self._reading() as connection:
             rows = connection.execute(select(photos.c.state, func.count()).group_by(photos.c.state)).all()
-        by_state = {state: number for state, number in rows}
+        by_state: dict[str, int] = dict(rows)
         return Counts(by_state.get("ok", 0), by_state.get("failed", 0), by_state.get("missing", 0))
 
     def failures(self, limit: int = 1000) -> list[Skipped]:

@@ -136,7 +136,7 @@ class Trainable(nn.Module):
 
 
 class Average:
-    """The exponential moving average of the weights over the steps, which scores better than the last step's weights."""
+    """The exponential moving average of the weights over the steps, better than the last step's weights."""
 
     def __init__(self, parameters: Sequence[nn.Parameter], decay: float) -> None:
         self._parameters, self._decay, self._steps = list(parameters), decay, 0

@@ -59,25 +59,29 @@ def image_grids(
     Kept in ``file`` and read back, memory-mapped, when that is complete already.
     """
     if file.exists():
-        return np.load(file, mmap_mode="r")
+        return _mapped(file)
     views = 2 if flips else 1
     partial = file.with_suffix(".partial")
     cells = (config.image_size // 32) ** 2
     shape = (len(names), views, cells, config.image_width)
     grids = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
-    backbone = torch.jit.freeze(torch.jit.trace(tower.eval().backbone, torch.zeros(16, 3, 224, 224)))
+    tower.eval()
     for start in range(0, len(names), 16):
         chunk = [load_pixels(folder / name, config.image_size) for name in names[start : start + 16]]
         pixels = torch.from_numpy(np.stack(chunk)).permute(0, 3, 1, 2).float() / 255
         for view in range(views):
             seen = pixels.flip(-1) if view else pixels
-            grid = backbone((seen - tower.mean) / tower.std).flatten(2).transpose(1, 2)
-            grids[start : start + len(chunk), view] = grid.half().numpy()
+            grids[start : start + len(chunk), view] = tower.grid(seen).half().numpy()
         if start % 800 == 0:
             log.info("grids: %d of %d photos", start, len(names))
     grids.flush()
     partial.rename(file)
-    return np.load(file, mmap_mode="r")
+    return _mapped(file)
+
+
+def _mapped(file: Path) -> NDArray[np.float16]:
+    array: NDArray[np.float16] = np.load(file, mmap_mode="r")
+    return array
 
 
 @dataclass(frozen=True)

@@ -391,7 +391,7 @@ def test_the_limit_of_pillow_plays_no_part_and_is_left_alone(format: str, monkey
 
 
 def test_where_a_format_insists_on_the_limit_of_pillow_the_reason_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    content = encoded(photo(), "WEBP")
+    content = encoded(photo(), "ICO", sizes=[(64, 64)])
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     assert reason(content) == "more pixels than Pillow allows in this format"
 

@@ -105,8 +105,8 @@ def test_an_excluded_folder_is_not_entered(tmp_path: Path, pattern: str) -> None
 def test_any_name_the_file_system_allows_is_found(tmp_path: Path) -> None:
     raw = [b"caf\xe9.jpg", "日本 🐈.jpg".encode(), b"two\nlines.jpg", b"-rf *.jpg", b"a\\b.jpg"]
     for name in raw:
-        Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name))).touch()  # noqa: PTH118
-    found = {os.path.basename(os.fsencode(item.path)) for item in walk(str(tmp_path))}  # noqa: PTH119
+        Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name))).touch()
+    found = {os.path.basename(os.fsencode(item.path)) for item in walk(str(tmp_path))}
     assert found == set(raw)
 
 

@@ -1,0 +1,93 @@
+"""Real parts for every test: photos on disk, the embedded model, the real command line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import skimage
+
+from mmsearch.config import Settings
+from mmsearch.encoders import resolve
+from mmsearch.encoders.onnx_encoder import OnnxEncoder
+from mmsearch.library import Library
+
+SAMPLES = Path(skimage.__file__).parent / "data"
+CLI = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test asks a hub, and none touches the folders of whoever runs it."""
+    home = tmp_path_factory.getbasetemp() / "home"
+    home.mkdir(exist_ok=True)
+    for name in [name for name in os.environ if name.startswith(("MMSEARCH_", "XDG_", "HF_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    monkeypatch.setenv("MMSEARCH_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def encoder() -> OnnxEncoder:
+    """The embedded model, loaded once."""
+    return resolve.embedded()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return replace(Settings(), library=tmp_path / "library", cache=tmp_path / "cache", batch=4, device="cpu")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Five photos in two folders."""
+    folder = tmp_path / "photos"
+    (folder / "trips").mkdir(parents=True)
+    for name, place in {
+        "chelsea.png": "cat.png",
+        "camera.png": "cameraman.png",
+        "grass.png": "grass.png",
+        "motorcycle_left.png": "trips/motorcycle.png",
+        "rocket.jpg": "trips/rocket.jpg",
+    }.items():
+        shutil.copy(SAMPLES / name, folder / place)
+    return folder
+
+
+@pytest.fixture
+def library(settings: Settings, encoder: OnnxEncoder) -> Iterator[Library]:
+    with Library(settings.library, settings, encoder=encoder) as opened:
+        yield opened
+
+
+@pytest.fixture
+def mmsearch(tmp_path: Path) -> CLI:
+    """Runs the real command line in a process of its own, with a home of its own."""
+
+    def run(*arguments: str | Path, check: int | None = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        home = tmp_path / "home"
+        home.mkdir(exist_ok=True)
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("MMSEARCH_", "XDG_", "HF_"))}
+        done = subprocess.run(
+            [sys.executable, "-m", "mmsearch.cli", *map(os.fspath, arguments)],
+            env={**kept, "HOME": str(home), "USERPROFILE": str(home), "MMSEARCH_OFFLINE": "1", **environment},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            check=False,
+            timeout=120,
+        )
+        assert check is None or done.returncode == check, (done.returncode, done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    return run

@@ -1,0 +1,129 @@
+"""The package is complete, its parts import in one direction, and importing it is light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mmsearch
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parent.parent
+
+# A module imports only what stands above it.  A package stands for all its modules.
+ORDER = [
+    "mmsearch.errors",
+    "mmsearch.records",
+    "mmsearch.config",
+    "mmsearch.metrics",
+    "mmsearch.images",
+    "mmsearch.encoders",
+    "mmsearch.store",
+    "mmsearch.indexes",
+    "mmsearch.query",
+    "mmsearch.search",
+    "mmsearch.indexing",
+    "mmsearch.library",
+    "mmsearch.evaluate",
+    "mmsearch.training",
+    "mmsearch",
+    "mmsearch.cli",
+]
+
+
+def _sources() -> dict[str, Path]:
+    folders = {"mmsearch": ROOT / "mmsearch", "mmsearch.indexes": ROOT / "indexes", "mmsearch.cli": ROOT / "cli"}
+    found = {}
+    for package, folder in folders.items():
+        for file in folder.rglob("*.py"):
+            parts = file.relative_to(folder).with_suffix("").parts
+            found[".".join([package, *(part for part in parts if part != "__init__")])] = file
+    return found
+
+
+def _place(module: str) -> int:
+    """The line of ``ORDER`` that a module belongs to: the longest one that it starts with."""
+    names = [name for name in ORDER if module == name or module.startswith(name + ".")]
+    return ORDER.index(max(names, key=len))
+
+
+def _imports(file: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            found |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+    modules = _sources()
+    return {name for name in found if name in modules and name != "mmsearch"}
+
+
+def test_every_package_folder_is_listed() -> None:
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+    found = {
+        ".".join([name, *init.parent.relative_to(ROOT / folder).parts])
+        for name, folder in setuptools["package-dir"].items()
+        for init in (ROOT / folder).rglob("__init__.py")
+    }
+    assert found == set(setuptools["packages"])
+
+
+@pytest.mark.parametrize("module", sorted(_sources()))
+def test_modules_import_only_what_stands_above_them(module: str) -> None:
+    if module == "mmsearch":
+        return  # it hands out names of all the others, each when it is first used
+    later = {name for name in _imports(_sources()[module]) if _place(name) > _place(module)}
+    assert later == set()
+
+
+def test_import_order_knows_every_module() -> None:
+    assert {name for name in _sources() if ORDER[_place(name)] == "mmsearch"} == {"mmsearch"}
+
+
+def test_top_level_packages_are_never_imported_by_their_folder_names() -> None:
+    for module, file in _sources().items():
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {name.partition(".")[0] for name in names} & {"cli", "indexes"}, module
+
+
+def test_public_names() -> None:
+    assert mmsearch.__all__ == sorted(mmsearch.__all__)
+    assert [name for name in mmsearch.__all__ if not hasattr(mmsearch, name)] == []
+    assert set(mmsearch.__all__) >= {"open_library", "Library", "Hit", "IndexReport", "MMSearchError", "Skipped"}
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = mmsearch.nothing
+
+
+def _loaded(code: str) -> set[str]:
+    """The heavy packages that a fresh Python has loaded after some code."""
+    heavy = ("torch", "open_clip", "faiss", "onnxruntime", "sqlalchemy", "transformers", "alembic", "PIL", "numpy")
+    report = f"import sys; print([name for name in {heavy} if name in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", f"{code}\n{report}"], capture_output=True, text=True, check=True)
+    return set(ast.literal_eval(out.stdout.strip().splitlines()[-1]))
+
+
+def test_importing_the_package_is_light() -> None:
+    assert _loaded("import mmsearch") == set()
+
+
+def test_help_is_light() -> None:
+    assert _loaded("import mmsearch.cli.app as a\ntry: a.app(['--help'])\nexcept SystemExit: pass") <= {"numpy"}
+
+
+def test_weights_keep_to_their_size() -> None:
+    tracked = subprocess.run(["git", "ls-files", "-z", "mmsearch"], cwd=ROOT, capture_output=True, check=False)
+    if tracked.returncode:
+        pytest.skip("not a git checkout")
+    files = [ROOT / name.decode() for name in tracked.stdout.split(b"\0") if b"/weights/" in name]
+    assert sum(file.stat().st_size for file in files) <= 60 * 2**20
