@@ -11,9 +11,9 @@ import io
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
@@ -22,7 +22,7 @@ from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import ImageError, SourceError
 from mmsearch.images.decode import decode
 from mmsearch.images.find import walk
-from mmsearch.records import Decoded, Found, IndexReport, Preprocess, Progress, Skipped
+from mmsearch.records import Decoded, Found, IndexReport, Preprocess, Progress, Skipped, Vectors
 from mmsearch.store.store import Known, Store, StoredModel, Writer
 
 IN_MEMORY = 64 * 2**20  # bytes; larger files are hashed and decoded from disk, in two passes
@@ -61,18 +61,6 @@ class Read:
     failure: str | None = None
     retry: bool = False  # the failure may be gone next time, without a change of the file
     seconds: float = 0.0
-
-
-@dataclass
-class _Tally:
-    added: int = 0
-    updated: int = 0
-    moved: int = 0
-    restored: int = 0
-    unchanged: int = 0
-    encoded: int = 0
-    skipped: list[Skipped] = field(default_factory=list)
-    shares: dict[str, float] = field(default_factory=lambda: {"read": 0.0, "encode": 0.0, "store": 0.0})
 
 
 def check(paths: Sequence[str]) -> None:
@@ -155,103 +143,109 @@ def run(
     """Bring the store up to date with the folders and files ``roots`` (absolute paths)."""
     started = time.perf_counter()
     todo = plan(store, model, roots, options.exclude)
-    gone = set(todo.gone)
-    hashes = store.hashes(model)
-    missing = {row.id for row in todo.known.values() if row.state == "missing"}
-    tally = _Tally(unchanged=todo.unchanged, skipped=list(todo.skipped), restored=len(todo.restore))
+    ledger = _Ledger(store.contents(model), todo)
     with store.writing() as writer:
         for root in roots:
             writer.add_root(root)
         for photo, file in todo.restore:
             writer.touch(photo, file)
     done = 0
-    for batch in _batches(read_ahead(todo.read, set(hashes), encoder.card.preprocess, options), options.batch):
-        vectors = _encode(encoder, batch, tally)
+    for batch in _batches(read_ahead(todo.read, ledger.contents, encoder.card.preprocess, options), options.batch):
+        vectors = ledger.encode(encoder, batch)
         begun = time.perf_counter()
         with store.writing() as writer:
             for item, vector in zip(batch, vectors, strict=True):
-                tally.shares["read"] += item.seconds
-                if vector is not None and item.picture is not None:
-                    writer.put(item.file, item.content_hash, item.picture, vector, model)
-                    _count_new(tally, todo.known.get(item.file.path))
-                elif item.failure is not None:
-                    writer.fail(item.file, item.failure, item.retry)
-                    tally.skipped.append(Skipped(item.file.path, item.failure))
-                else:
-                    _reuse(writer, item, model, todo.known.get(item.file.path), hashes, gone, missing, tally)
-        tally.shares["store"] += time.perf_counter() - begun
+                ledger.record(writer, item, vector, model)
+        ledger.shares["store"] += time.perf_counter() - begun
         for item in batch:
             done += 1
             if progress is not None:
                 progress(Progress(done, len(todo.read), item.file.path))
-    if gone:
-        with store.writing() as writer:
-            writer.miss(gone)
+    with store.writing() as writer:
+        writer.miss(ledger.gone)
+        writer.sweep()
     return IndexReport(
-        added=tally.added,
-        updated=tally.updated,
-        moved=tally.moved,
-        restored=tally.restored,
-        unchanged=tally.unchanged,
-        removed=len(gone),
-        skipped=tuple(tally.skipped),
-        encoded=tally.encoded,
+        added=ledger.added,
+        updated=ledger.updated,
+        moved=ledger.moved,
+        restored=ledger.restored,
+        unchanged=ledger.unchanged,
+        removed=len(ledger.gone),
+        skipped=tuple(ledger.skipped),
+        encoded=ledger.encoded,
         seconds=round(time.perf_counter() - started, 3),
         model=model.name,
         notes=tuple(todo.notes),
-        shares={step: round(seconds, 3) for step, seconds in tally.shares.items()},
+        shares={step: round(seconds, 3) for step, seconds in ledger.shares.items()},
     )
 
 
-def _count_new(tally: _Tally, row: Known | None) -> None:
-    if row is None or not row.embedded:
-        tally.added += 1
-    else:
-        tally.updated += 1
+class _Ledger:
+    """What a run has done so far, and what it may reuse: known contents, and files that are not where they were."""
 
+    def __init__(self, contents: dict[bytes, int], todo: Plan) -> None:
+        self.contents = contents  # hash -> id, of contents with a vector; grows as the run goes on
+        self.known = todo.known
+        self.gone = set(todo.gone)
+        self._lost: dict[int, list[int]] = {}  # content -> photos that are gone, or were before
+        for row in todo.known.values():
+            if row.content is not None and (row.id in todo.gone or row.state == "missing"):
+                self._lost.setdefault(row.content, []).append(row.id)
+        for photo, _ in todo.restore:
+            self._found_again(photo)
+        self.added = self.updated = self.moved = self.encoded = 0
+        self.restored, self.unchanged = len(todo.restore), todo.unchanged
+        self.skipped = list(todo.skipped)
+        self.shares = {"read": 0.0, "encode": 0.0, "store": 0.0}  # seconds
 
-def _reuse(
-    writer: Writer,
-    item: Read,
-    model: StoredModel,
-    row: Known | None,
-    hashes: dict[bytes, list[int]],
-    gone: set[int],
-    missing: set[int],
-    tally: _Tally,
-) -> None:
-    """Store a file whose content is known already: touched, back, moved or copied.  Nothing is encoded."""
-    if row is not None and row.embedded and row.content_hash == item.content_hash:
-        writer.touch(row.id, item.file)
-        if row.state == "ok":
-            tally.unchanged += 1
+    def encode(self, encoder: Encoder, batch: list[Read]) -> list[Vectors | None]:
+        """A vector (dim,) for each item that has a picture, None for the others."""
+        begun = time.perf_counter()
+        pixels = [item.picture.pixels for item in batch if item.picture is not None]
+        rows = iter(encoder.encode_images(np.stack(pixels)) if pixels else ())
+        self.encoded += len(pixels)
+        self.shares["encode"] += time.perf_counter() - begun
+        return [next(rows) if item.picture is not None else None for item in batch]
+
+    def record(self, writer: Writer, item: Read, vector: Vectors | None, model: StoredModel) -> None:
+        """Store one item: a failure, a new content, or a known one that was touched, moved, copied or came back."""
+        self.shares["read"] += item.seconds
+        file, row = item.file, self.known.get(item.file.path)
+        if item.failure is not None:
+            writer.fail(file, item.failure, item.retry)
+            self.skipped.append(Skipped(file.path, item.failure))
+            return
+        if item.picture is not None and vector is not None:
+            self.contents[item.content_hash] = writer.put(item.content_hash, item.picture, vector, model)
+        content = self.contents[item.content_hash]
+        if row is not None and row.embedded and row.content == content:
+            writer.touch(row.id, file)
+            if row.state == "ok":
+                self.unchanged += 1
+            else:
+                self.restored += 1
+                self._found_again(row.id)
+        elif self._lost.get(content):
+            photo = self._lost[content][0]
+            writer.move(photo, file)
+            self._found_again(photo)
+            self.moved += 1
         else:
-            tally.restored += 1
-        return
-    same = hashes[item.content_hash]
-    source = next((photo for photo in same if photo in gone or photo in missing), None)
-    if source is None:
-        writer.copy(item.file, same[0], model)
-        _count_new(tally, row)
-    else:
-        writer.move(source, item.file)
-        gone.discard(source)
-        missing.discard(source)
-        tally.moved += 1
+            writer.place(file, content)
+            if row is None or not row.embedded:
+                self.added += 1
+            else:
+                self.updated += 1
 
-
-def _encode(encoder: Encoder, batch: list[Read], tally: _Tally) -> list[np.ndarray | None]:
-    """A vector for each item that has a picture, None for the others."""
-    begun = time.perf_counter()
-    pixels = [item.picture.pixels for item in batch if item.picture is not None]
-    rows = iter(encoder.encode_images(np.stack(pixels)) if pixels else ())
-    tally.encoded += len(pixels)
-    tally.shares["encode"] += time.perf_counter() - begun
-    return [next(rows) if item.picture is not None else None for item in batch]
+    def _found_again(self, photo: int) -> None:
+        self.gone.discard(photo)
+        for photos in self._lost.values():
+            if photo in photos:
+                photos.remove(photo)
 
 
 def read_ahead(
-    files: Sequence[Found], known: set[bytes], preprocess: Preprocess, options: Options
+    files: Sequence[Found], known: Container[bytes], preprocess: Preprocess, options: Options
 ) -> Iterator[Read]:
     """Each file read, hashed and, unless its content hash is ``known``, decoded; in order, a bounded way ahead."""
     threads = options.decoders or os.cpu_count() or 1
@@ -282,7 +276,7 @@ def _batches(items: Iterator[Read], size: int) -> Iterator[list[Read]]:
         yield batch
 
 
-def _read(file: Found, known: set[bytes], preprocess: Preprocess, max_megapixels: float) -> Read:
+def _read(file: Found, known: Container[bytes], preprocess: Preprocess, max_megapixels: float) -> Read:
     begun = time.perf_counter()
     try:
         with open(file.path, "rb") as opened:

@@ -143,6 +143,7 @@ class Library:
         with self._writing():
             with self.store.writing() as writer:
                 removed = sum(writer.remove(_absolute(path)) for path in given)
+                writer.sweep()
             stored = self.store.model()
             if stored is not None:
                 self._refresh(stored, save=True)

@@ -38,9 +38,9 @@ def search(
     found = index.search(vector, k + len(examples), allowed)
     scores = {int(number): float(score) for number, score in zip(found.ids[0], found.scores[0], strict=True)}
     scores.pop(-1, None)
-    photos = store.photos(list(scores))
-    # FAISS gives ids best first; a photo that another process removed meanwhile is left out.
-    ranked = [(scores[number], photos[number]) for number in scores if number in photos]
+    photos = store.photos(list(scores), within)
+    # Scores are best first; a vector may have several files, or none any more where another process removed it.
+    ranked = [(score, photo) for number, score in scores.items() for photo in photos.get(number, ())]
     others = [(score, photo) for score, photo in ranked if not examples or os.path.realpath(photo.path) not in examples]
     return [Hit(rank, round(score, 4), photo) for rank, (score, photo) in enumerate(others[:k], 1)]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from mmsearch.config import Settings
 from mmsearch.encoders import hub, registry
 from mmsearch.encoders.onnx_encoder import OnnxEncoder
 from mmsearch.encoders.registry import Source
@@ -27,7 +28,10 @@ class ModelInfo:
 
 
 def available(
-    cache: Path, full: bool = False, defaults: Iterable[str] = (), embedded_folder: Path = EMBEDDED
+    cache: Path,
+    full: bool = False,
+    defaults: Iterable[str] = (Settings.cpu_model, Settings.gpu_model),
+    embedded_folder: Path = EMBEDDED,
 ) -> list[ModelInfo]:
     """The embedded model, the exported and the downloaded ones, and ``defaults``; with ``full`` all of open_clip's.
 
@@ -43,7 +47,10 @@ def available(
     sources += [
         Source(f"{registry.HUB}{repo}", f"{registry.HUB}{repo}") for repo in hub.repositories() if repo not in known
     ]
-    wanted = {registry.find(name).name for name in defaults if name not in ("auto", "embedded")}
+    wanted = set()
+    for name in defaults:
+        with contextlib.suppress(ModelError):  # a misspelt setting: this list is where to look for the right name
+            wanted.add(registry.find(name).name)
     for source in sources:
         file = registry.weights(source)
         if file is not None or source.name in wanted or (full and source.pretrained is not None):

@@ -73,6 +73,7 @@ def walk(root: str, exclude: Sequence[str] = ()) -> Iterator[Found | Skipped]:
 
 def _walk_folder(root: str, exclude: Sequence[str]) -> Iterator[Found | Skipped]:
     suffixes, excluded = picture_suffixes(), _Globs(exclude)
+    unreadable = HEIF_SUFFIXES - suffixes
     visited: set[object] = set()
     folders = [(root, "")]  # a stack of (path, path relative to root with "/" at its end)
     linked: list[tuple[str, str]] = []
@@ -99,9 +100,12 @@ def _walk_folder(root: str, exclude: Sequence[str]) -> Iterator[Found | Skipped]
                         continue
                     (linked if entry.is_symlink() else deeper).append((entry.path, relative + "/"))
                 elif entry.is_file():
-                    if os.path.splitext(name)[1].lower() in suffixes:
+                    suffix = os.path.splitext(name)[1].lower()
+                    if suffix in suffixes:
                         status = entry.stat()
                         yield Found(entry.path, status.st_size, status.st_mtime_ns)
+                    elif suffix in unreadable:
+                        yield Skipped(entry.path, "HEIC needs the extra: pip install 'mmsearch[heic]'")
                 elif entry.is_symlink() and not os.path.exists(entry.path):
                     yield Skipped(entry.path, "broken link")
             except OSError as error:

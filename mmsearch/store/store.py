@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import URL, Connection, create_engine, event, func, select, text
+from sqlalchemy import URL, ColumnElement, Connection, and_, create_engine, event, func, or_, select, text
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import QueuePool
@@ -23,7 +23,7 @@ from sqlalchemy.pool import QueuePool
 from mmsearch.errors import LibraryError
 from mmsearch.records import Decoded, Exif, Found, Ids, Photo, Skipped, Vectors
 from mmsearch.store import schema
-from mmsearch.store.tables import embeddings, facts, models, photos, roots
+from mmsearch.store.tables import contents, embeddings, facts, models, photos, roots
 
 CHUNK = 500  # values in one IN (...): SQLite's oldest limit is 999 a statement
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "fuse.sshfs", "fuse.rclone", "glusterfs", "ceph"}
@@ -37,8 +37,8 @@ class Known:
     state: str  # "ok", "failed" or "missing"
     size: int
     mtime_ns: int
-    content_hash: bytes | None  # of the content that the vector was made from
-    embedded: bool  # has a vector of the active model
+    content: int | None  # id of what was last read well
+    embedded: bool  # that content has a vector of the model
     reason: str | None
 
 
@@ -61,10 +61,11 @@ class Counts:
     missing: int
 
 
-def below(folder: str) -> tuple[bytes, bytes]:
-    """The range of stored paths strictly below a folder: first <= path < last."""
-    prefix = os.fsencode(folder.rstrip(os.sep) + os.sep)
-    return prefix, prefix[:-1] + bytes([prefix[-1] + 1])
+def _at_or_below(column: ColumnElement[bytes], path: str) -> ColumnElement[bool]:
+    """Whether a stored path is ``path`` or inside it; a range, so that the index on paths serves it."""
+    inside = os.fsencode(path.rstrip(os.sep) + os.sep)
+    after = inside[:-1] + bytes([inside[-1] + 1])
+    return or_(column == os.fsencode(path), and_(column >= inside, column < after))
 
 
 def _network_file_system(folder: Path) -> bool:
@@ -192,34 +193,27 @@ class Store:
 
     def known(self, root: str, model: StoredModel) -> dict[str, Known]:
         """What is stored of ``root`` itself and everything below it, by path."""
-        first, last = below(root)
-        embedded = select(embeddings.c.photo_id).where(embeddings.c.model_id == model.id)
+        embedded = select(embeddings.c.content_id).where(embeddings.c.model_id == model.id)
         query = select(
             photos.c.path,
             photos.c.id,
             photos.c.state,
             photos.c.size,
             photos.c.mtime_ns,
-            photos.c.content_hash,
-            photos.c.id.in_(embedded).label("embedded"),
+            photos.c.content_id,
+            (photos.c.content_id.is_not(None) & photos.c.content_id.in_(embedded)).label("embedded"),
             photos.c.reason,
-        ).where(((photos.c.path >= first) & (photos.c.path < last)) | (photos.c.path == os.fsencode(root)))
+        ).where(_at_or_below(photos.c.path, root))
         with self._reading() as connection:
             rows = connection.execute(query).all()
         return {os.fsdecode(path): Known(*others) for path, *others in rows}
 
-    def hashes(self, model: StoredModel) -> dict[bytes, list[int]]:
-        """Content hash -> ids of the photos that have a vector of that content."""
-        query = (
-            select(photos.c.content_hash, photos.c.id)
-            .join(embeddings, embeddings.c.photo_id == photos.c.id)
-            .where(embeddings.c.model_id == model.id, photos.c.content_hash.is_not(None))
-        )
-        found: dict[bytes, list[int]] = {}
+    def contents(self, model: StoredModel) -> dict[bytes, int]:
+        """Hash -> id of every content that has a vector."""
+        query = select(contents.c.hash, contents.c.id).join(embeddings, embeddings.c.content_id == contents.c.id)
         with self._reading() as connection:
-            for content_hash, photo in connection.execute(query):
-                found.setdefault(content_hash, []).append(photo)
-        return found
+            rows = connection.execute(query.where(embeddings.c.model_id == model.id)).all()
+        return dict(tuple(row) for row in rows)
 
     def counts(self) -> Counts:
         with self._reading() as connection:
@@ -237,21 +231,10 @@ class Store:
 
     def searchable(self, model: StoredModel, within: Sequence[str] = ()) -> Ids:
         """Ids of all vectors that may be found, ascending; ``within`` keeps those in or below these paths."""
-        query = (
-            select(embeddings.c.id)
-            .join(photos, photos.c.id == embeddings.c.photo_id)
-            .where(embeddings.c.model_id == model.id, photos.c.state == "ok")
-        )
+        shown = select(photos.c.content_id).where(photos.c.state == "ok")
         if within:
-            ranges = [
-                ((photos.c.path >= first) & (photos.c.path < last)) | (photos.c.path == os.fsencode(path))
-                for path in within
-                for first, last in [below(path)]
-            ]
-            condition = ranges[0]
-            for other in ranges[1:]:
-                condition = condition | other
-            query = query.where(condition)
+            shown = shown.where(or_(*(_at_or_below(photos.c.path, path) for path in within)))
+        query = select(embeddings.c.id).where(embeddings.c.model_id == model.id, embeddings.c.content_id.in_(shown))
         with self._reading() as connection:
             ids = np.fromiter(connection.execute(query).scalars(), np.int64)
         ids.sort()
@@ -263,26 +246,30 @@ class Store:
         with self._reading() as connection:
             for chunk in _chunks(ids.tolist()):
                 query = select(embeddings.c.id, embeddings.c.vector).where(embeddings.c.id.in_(chunk))
-                found.update(connection.execute(query).tuples().all())
+                found.update((number, vector) for number, vector in connection.execute(query))
         joined = b"".join(found[number] for number in ids.tolist())
         return np.frombuffer(joined, "<f2").reshape(len(ids), dim).astype(np.float32)
 
-    def photos(self, ids: Sequence[int]) -> dict[int, Photo]:
-        """The photos of these vector ids; an id that is gone is left out."""
-        found: dict[int, Photo] = {}
-        columns = [
-            embeddings.c.id, photos.c.path, photos.c.width, photos.c.height, photos.c.format, photos.c.size,
-            photos.c.mtime_ns, photos.c.taken_at, photos.c.camera, photos.c.lens, photos.c.latitude, photos.c.longitude,
-        ]  # fmt: skip
-        joined = select(*columns).join(photos, photos.c.id == embeddings.c.photo_id)
+    def photos(self, ids: Sequence[int], within: Sequence[str] = ()) -> dict[int, list[Photo]]:
+        """The files that have these vectors, by vector id, in the order of their paths; an id may have none."""
+        found: dict[int, list[Photo]] = {}
+        query = (
+            select(embeddings.c.id, photos.c.path, photos.c.size, photos.c.mtime_ns, contents)
+            .join(contents, contents.c.id == embeddings.c.content_id)
+            .join(photos, photos.c.content_id == contents.c.id)
+            .where(photos.c.state == "ok")
+            .order_by(photos.c.path)
+        )
+        if within:
+            query = query.where(or_(*(_at_or_below(photos.c.path, path) for path in within)))
         with self._reading() as connection:
             for chunk in _chunks(ids):
-                for row in connection.execute(joined.where(embeddings.c.id.in_(chunk))):
+                for row in connection.execute(query.where(embeddings.c.id.in_(chunk))):
                     taken = datetime.fromisoformat(row.taken_at) if row.taken_at else None
                     exif = Exif(taken, row.camera, row.lens, row.latitude, row.longitude)
-                    found[row.id] = Photo(
-                        os.fsdecode(row.path), row.width, row.height, row.format, row.size, row.mtime_ns, exif
-                    )
+                    path = os.fsdecode(row.path)
+                    photo = Photo(path, row.width, row.height, row.format, row.size, row.mtime_ns, exif)
+                    found.setdefault(row.id, []).append(photo)
         return found
 
 
@@ -304,36 +291,35 @@ class Writer:
         known = [os.fsdecode(own) for own in self._connection.execute(select(roots.c.path)).scalars()]
         if any(path == own or path.startswith(own.rstrip(os.sep) + os.sep) for own in known):
             return
-        first, last = below(path)
-        self._connection.execute(roots.delete().where(roots.c.path >= first, roots.c.path < last))
+        self._connection.execute(roots.delete().where(_at_or_below(roots.c.path, path)))
         self._connection.execute(insert(roots).values(path=os.fsencode(path)))
 
-    def put(self, file: Found, content_hash: bytes, picture: Decoded, vector: Vectors, model: StoredModel) -> None:
-        """Store a read and encoded file, new or changed."""
-        photo = self._upsert(
-            file,
-            state="ok",
-            reason=None,
-            content_hash=content_hash,
-            width=picture.width,
-            height=picture.height,
-            format=picture.format,
-            taken_at=picture.exif.taken_at.isoformat() if picture.exif.taken_at else None,
-            camera=picture.exif.camera,
-            lens=picture.exif.lens,
-            latitude=picture.exif.latitude,
-            longitude=picture.exif.longitude,
-        )
-        self._embed(photo, model, vector.astype("<f2").tobytes())
+    def put(self, content_hash: bytes, picture: Decoded, vector: Vectors, model: StoredModel) -> int:
+        """Store a content and its vector, (dim,); returns the content's id.  What is stored already stays."""
+        exif = picture.exif
+        values = {
+            "hash": content_hash,
+            "width": picture.width,
+            "height": picture.height,
+            "format": picture.format,
+            "taken_at": exif.taken_at.isoformat() if exif.taken_at else None,
+            "camera": exif.camera,
+            "lens": exif.lens,
+            "latitude": exif.latitude,
+            "longitude": exif.longitude,
+        }
+        self._connection.execute(insert(contents).values(**values).on_conflict_do_nothing())
+        same = select(contents.c.id).where(contents.c.hash == content_hash)
+        content: int = self._connection.execute(same).scalar_one()
+        blob = vector.astype("<f2").tobytes()
+        row = insert(embeddings).values(content_id=content, model_id=model.id, vector=blob)
+        self._connection.execute(row.on_conflict_do_nothing())
+        return content
 
-    def copy(self, file: Found, source: int, model: StoredModel) -> None:
-        """Store a file whose content is that of the stored photo ``source``: facts and vector are taken from there."""
-        row = self._connection.execute(select(photos).where(photos.c.id == source)).one()._asdict()
-        for own in ("id", "path", "state", "reason", "size", "mtime_ns"):
-            del row[own]
-        photo = self._upsert(file, state="ok", reason=None, **row)
-        same = (embeddings.c.photo_id == source) & (embeddings.c.model_id == model.id)
-        self._embed(photo, model, self._connection.execute(select(embeddings.c.vector).where(same)).scalar_one())
+    def place(self, file: Found, content: int) -> None:
+        """The file has this content."""
+        self._upsert(file, state="ok", reason=None, content_id=content)
+        self.changed = True
 
     def move(self, photo: int, file: Found) -> None:
         """The stored photo is now at another path; what was stored of that path gives way."""
@@ -349,7 +335,7 @@ class Writer:
     def fail(self, file: Found, reason: str, retry: bool = False) -> None:
         """The file could not be read: not searched until it changes, or until the next run with ``retry``.
 
-        A vector stored before stays, so that the old content is found again without encoding if it comes back.
+        The content it had stays, so that it is found again without encoding if it comes back.
         """
         seen = Found(file.path, file.size, -1) if retry else file
         self._upsert(seen, state="failed", reason=reason)
@@ -362,27 +348,21 @@ class Writer:
             self.changed = True
 
     def remove(self, path: str) -> int:
-        """Forget a file or everything below a folder; returns how many rows went."""
-        first, last = below(path)
-        inside = ((photos.c.path >= first) & (photos.c.path < last)) | (photos.c.path == os.fsencode(path))
-        removed: int = self._connection.execute(photos.delete().where(inside)).rowcount
-        inside = ((roots.c.path >= first) & (roots.c.path < last)) | (roots.c.path == os.fsencode(path))
-        self._connection.execute(roots.delete().where(inside))
+        """Forget a file or everything below a folder; returns how many files were forgotten."""
+        removed: int = self._connection.execute(photos.delete().where(_at_or_below(photos.c.path, path))).rowcount
+        self._connection.execute(roots.delete().where(_at_or_below(roots.c.path, path)))
         self.changed = self.changed or removed > 0
         return removed
 
-    def _upsert(self, file: Found, **values: Any) -> int:
-        values = {**values, "size": file.size, "mtime_ns": file.mtime_ns}
-        statement = insert(photos).values(path=os.fsencode(file.path), **values)
-        statement = statement.on_conflict_do_update(index_elements=["path"], set_=values)
-        photo: int = self._connection.execute(statement.returning(photos.c.id)).scalar_one()
-        return photo
+    def sweep(self) -> None:
+        """Drop contents, with their vectors, that no file has any more."""
+        held = select(photos.c.content_id).where(photos.c.content_id.is_not(None))
+        self._connection.execute(contents.delete().where(contents.c.id.not_in(held)))
 
-    def _embed(self, photo: int, model: StoredModel, vector: bytes) -> None:
-        own = (embeddings.c.photo_id == photo) & (embeddings.c.model_id == model.id)
-        self._connection.execute(embeddings.delete().where(own))  # an id's vector never changes: a new one, a new id
-        self._connection.execute(insert(embeddings).values(photo_id=photo, model_id=model.id, vector=vector))
-        self.changed = True
+    def _upsert(self, file: Found, **values: Any) -> None:
+        values |= {"size": file.size, "mtime_ns": file.mtime_ns}
+        statement = insert(photos).values(path=os.fsencode(file.path), **values)
+        self._connection.execute(statement.on_conflict_do_update(index_elements=["path"], set_=values))
 
     def _found(self, photo: int, file: Found, **values: Any) -> None:
         one = photos.c.id == photo

@@ -2,8 +2,9 @@
 
     roots       folders the user asked to index
     models      encoders whose vectors are stored; one is active
-    photos      a row per file: where it is, what it was when it was last read, what the camera wrote
-    embeddings  a vector per photo and model; an id is never used twice and its vector never changes,
+    photos      a row per file: where it is, and which content it had when it was last read
+    contents    a row per different content, however many files have it: what the picture is, what the camera wrote
+    embeddings  a vector per content and model; an id is never used twice and its vector never changes,
                 so that an index is up to date when it holds the same ids
     facts       single values: ``generation`` grows with every change of what can be found
 """
@@ -43,6 +44,22 @@ models = Table(
     Column("active", Boolean, nullable=False),
 )
 
+contents = Table(
+    "contents",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("hash", LargeBinary, nullable=False, unique=True),  # BLAKE2b of the file's bytes
+    Column("width", Integer, nullable=False),  # upright
+    Column("height", Integer, nullable=False),
+    Column("format", String, nullable=False),
+    Column("taken_at", String),  # ISO 8601; with an offset only where the file gives one
+    Column("camera", String),
+    Column("lens", String),
+    Column("latitude", Float),
+    Column("longitude", Float),
+    sqlite_autoincrement=True,
+)
+
 photos = Table(
     "photos",
     metadata,
@@ -52,16 +69,8 @@ photos = Table(
     Column("reason", String),  # why it could not be read
     Column("size", Integer, nullable=False),  # bytes
     Column("mtime_ns", Integer, nullable=False),
-    Column("content_hash", LargeBinary),  # of the bytes that the stored vector was made from
-    Column("width", Integer),
-    Column("height", Integer),
-    Column("format", String),
-    Column("taken_at", String),  # ISO 8601; with an offset only where the file gives one
-    Column("camera", String),
-    Column("lens", String),
-    Column("latitude", Float),
-    Column("longitude", Float),
-    Index("photos_content_hash", "content_hash"),
+    Column("content_id", Integer, ForeignKey("contents.id")),  # what was last read well; None if it never was
+    Index("photos_content", "content_id"),
     Index("photos_state", "state"),
 )
 
@@ -69,10 +78,10 @@ embeddings = Table(
     "embeddings",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("photo_id", Integer, ForeignKey("photos.id", ondelete="CASCADE"), nullable=False),
+    Column("content_id", Integer, ForeignKey("contents.id", ondelete="CASCADE"), nullable=False),
     Column("model_id", Integer, ForeignKey("models.id", ondelete="CASCADE"), nullable=False),
     Column("vector", LargeBinary, nullable=False),  # dim little-endian float16
-    UniqueConstraint("photo_id", "model_id"),
+    UniqueConstraint("content_id", "model_id"),
     sqlite_autoincrement=True,  # never hand out an id twice
 )
 

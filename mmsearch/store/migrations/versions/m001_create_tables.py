@@ -1,4 +1,4 @@
-"""The first tables: roots, models, photos, embeddings, facts."""
+"""The first tables: roots, models, contents, photos, embeddings, facts."""
 
 from __future__ import annotations
 
@@ -26,6 +26,20 @@ def upgrade() -> None:
         sa.Column("active", sa.Boolean, nullable=False),
     )
     op.create_table(
+        "contents",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("hash", sa.LargeBinary, nullable=False, unique=True),
+        sa.Column("width", sa.Integer, nullable=False),
+        sa.Column("height", sa.Integer, nullable=False),
+        sa.Column("format", sa.String, nullable=False),
+        sa.Column("taken_at", sa.String),
+        sa.Column("camera", sa.String),
+        sa.Column("lens", sa.String),
+        sa.Column("latitude", sa.Float),
+        sa.Column("longitude", sa.Float),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
         "photos",
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("path", sa.LargeBinary, nullable=False, unique=True),
@@ -33,25 +47,17 @@ def upgrade() -> None:
         sa.Column("reason", sa.String),
         sa.Column("size", sa.Integer, nullable=False),
         sa.Column("mtime_ns", sa.Integer, nullable=False),
-        sa.Column("content_hash", sa.LargeBinary),
-        sa.Column("width", sa.Integer),
-        sa.Column("height", sa.Integer),
-        sa.Column("format", sa.String),
-        sa.Column("taken_at", sa.String),
-        sa.Column("camera", sa.String),
-        sa.Column("lens", sa.String),
-        sa.Column("latitude", sa.Float),
-        sa.Column("longitude", sa.Float),
+        sa.Column("content_id", sa.Integer, sa.ForeignKey("contents.id")),
     )
-    op.create_index("photos_content_hash", "photos", ["content_hash"])
+    op.create_index("photos_content", "photos", ["content_id"])
     op.create_index("photos_state", "photos", ["state"])
     op.create_table(
         "embeddings",
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("photo_id", sa.Integer, sa.ForeignKey("photos.id", ondelete="CASCADE"), nullable=False),
+        sa.Column("content_id", sa.Integer, sa.ForeignKey("contents.id", ondelete="CASCADE"), nullable=False),
         sa.Column("model_id", sa.Integer, sa.ForeignKey("models.id", ondelete="CASCADE"), nullable=False),
         sa.Column("vector", sa.LargeBinary, nullable=False),
-        sa.UniqueConstraint("photo_id", "model_id"),
+        sa.UniqueConstraint("content_id", "model_id"),
         sqlite_autoincrement=True,
     )
     op.create_table(

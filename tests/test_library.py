@@ -1,0 +1,458 @@
+"""What happens to a library when files come, change, move, vanish and break."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SAMPLES
+
+from mmsearch.config import Settings
+from mmsearch.encoders.onnx_encoder import OnnxEncoder
+from mmsearch.errors import (
+    LibraryBusyError,
+    ModelMismatchError,
+    NewerLibraryError,
+    NoModelError,
+    QueryError,
+    SourceError,
+)
+from mmsearch.images.decode import decode
+from mmsearch.library import Library, open_library
+from mmsearch.query import Example, Query, Words
+from mmsearch.records import IndexReport, Progress, Skipped
+
+
+def counts(report: IndexReport) -> dict[str, int]:
+    """The parts of a report that are not zero."""
+    values = {name: getattr(report, name) for name in "added updated moved restored unchanged removed encoded".split()}
+    return {name: value for name, value in {**values, "skipped": len(report.skipped)}.items() if value}
+
+
+def brute_force(folder: Path, encoder: OnnxEncoder, text: str) -> list[tuple[str, float]]:
+    """Every picture below a folder by cosine with a text, encoded anew, best first."""
+    scored = []
+    query = encoder.encode_texts([text])[0]
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in (".png", ".jpg"):
+            with path.open("rb") as file:
+                pixels = decode(file, str(path), encoder.card.preprocess).pixels
+            vector = encoder.encode_images(pixels[None])[0].astype(np.float16).astype(np.float32)
+            scored.append((str(path), float(query @ vector)))
+    return sorted(scored, key=lambda item: -item[1])
+
+
+def found(library: Library, text: str = "a cat", k: int = 10) -> list[tuple[str, float]]:
+    return [(hit.path, hit.score) for hit in library.search(text, k)]
+
+
+def assert_same(hits: list[tuple[str, float]], wanted: list[tuple[str, float]]) -> None:
+    assert [path for path, _ in hits] == [path for path, _ in wanted]
+    np.testing.assert_allclose([score for _, score in hits], [score for _, score in wanted], atol=1e-3)
+
+
+def test_first_run_adds_all_and_answers_equal_brute_force(
+    library: Library, photos: Path, encoder: OnnxEncoder
+) -> None:
+    report = library.index(photos)
+    assert counts(report) == {"added": 5, "encoded": 5}
+    assert report.model == "embedded"
+    for text in ("a cat", "a man with a camera", "a motorcycle"):
+        assert_same(found(library, text), brute_force(photos, encoder, text))
+    assert Path(found(library, "a motorcycle")[0][0]).name == "motorcycle.png"
+
+
+def test_second_run_reads_nothing(library: Library, photos: Path) -> None:
+    library.index(photos)
+    steps: list[Progress] = []
+    assert counts(library.index(photos, progress=steps.append)) == {"unchanged": 5}
+    assert steps == []
+
+
+def test_touched_file_is_not_encoded_again(library: Library, photos: Path) -> None:
+    library.index(photos)
+    generation = library.status().generation
+    os.utime(photos / "cat.png", ns=(1, 1))
+    assert counts(library.index(photos)) == {"unchanged": 5}
+    assert counts(library.index(photos)) == {"unchanged": 5}
+    assert library.status().generation == generation
+
+
+def test_moved_and_renamed_files_keep_their_vectors(library: Library, photos: Path, encoder: OnnxEncoder) -> None:
+    library.index(photos)
+    (photos / "cat.png").rename(photos / "trips" / "chelsea.png")
+    (photos / "trips" / "rocket.jpg").rename(photos / "start.jpg")
+    assert counts(library.index(photos)) == {"moved": 2, "unchanged": 3}
+    assert_same(found(library), brute_force(photos, encoder, "a cat"))
+
+
+def test_two_files_that_swap_names_are_found_under_their_new_ones(
+    library: Library, photos: Path, encoder: OnnxEncoder
+) -> None:
+    library.index(photos)
+    (photos / "cat.png").rename(photos / "other.png")
+    (photos / "grass.png").rename(photos / "cat.png")
+    (photos / "other.png").rename(photos / "grass.png")
+    for name, time in (("cat.png", 10), ("grass.png", 20)):
+        os.utime(photos / name, ns=(time, time))
+    report = library.index(photos)
+    assert (report.encoded, report.removed, report.skipped) == (0, 0, ())
+    assert_same(found(library), brute_force(photos, encoder, "a cat"))
+
+
+def test_copied_file_is_added_without_encoding(library: Library, photos: Path, encoder: OnnxEncoder) -> None:
+    library.index(photos)
+    shutil.copy(photos / "cat.png", photos / "copy.png")
+    assert counts(library.index(photos)) == {"added": 1, "unchanged": 5}
+    assert {Path(path).name for path, _ in found(library)[:2]} == {"cat.png", "copy.png"}
+
+
+def test_edited_file_gets_a_new_vector(library: Library, photos: Path, encoder: OnnxEncoder) -> None:
+    library.index(photos)
+    shutil.copy(SAMPLES / "coffee.png", photos / "cat.png")
+    assert counts(library.index(photos)) == {"updated": 1, "unchanged": 4, "encoded": 1}
+    assert_same(found(library), brute_force(photos, encoder, "a cat"))
+
+
+def test_deleted_file_is_missing_and_comes_back_without_encoding(
+    library: Library, photos: Path, encoder: OnnxEncoder
+) -> None:
+    library.index(photos)
+    before = found(library)
+    content, time = (photos / "cat.png").read_bytes(), (photos / "cat.png").stat().st_mtime_ns
+    (photos / "cat.png").unlink()
+    assert counts(library.index(photos)) == {"removed": 1, "unchanged": 4}
+    assert_same(found(library), brute_force(photos, encoder, "a cat"))
+    assert (library.status().photos, library.status().missing) == (4, 1)
+    assert counts(library.index(photos)) == {"unchanged": 4}
+    (photos / "cat.png").write_bytes(content)
+    os.utime(photos / "cat.png", ns=(time, time))
+    assert counts(library.index(photos)) == {"restored": 1, "unchanged": 4}
+    assert found(library) == before
+
+
+def test_deleted_file_comes_back_with_another_time_and_at_another_path(library: Library, photos: Path) -> None:
+    library.index(photos)
+    content = (photos / "cat.png").read_bytes()
+    (photos / "cat.png").unlink()
+    library.index(photos)
+    (photos / "cat.png").write_bytes(content)
+    os.utime(photos / "cat.png", ns=(5, 5))
+    assert counts(library.index(photos)) == {"restored": 1, "unchanged": 4}
+    (photos / "cat.png").unlink()
+    library.index(photos)
+    (photos / "found.png").write_bytes(content)
+    assert counts(library.index(photos)) == {"moved": 1, "unchanged": 4}
+    assert library.status().missing == 0
+
+
+def test_damaged_file_is_recorded_and_tried_again_when_it_changes(library: Library, photos: Path) -> None:
+    good = (photos / "grass.png").read_bytes()
+    (photos / "grass.png").write_bytes(good[:5000])
+    report = library.index(photos)
+    assert counts(report) == {"added": 4, "encoded": 4, "skipped": 1}
+    (skipped,) = report.skipped
+    assert skipped.path == str(photos / "grass.png")
+    assert library.status().failures == (skipped,)
+    assert library.status().failed == 1
+    steps: list[Progress] = []
+    assert library.index(photos, progress=steps.append).skipped == (skipped,)
+    assert steps == []  # not read again
+    (photos / "grass.png").write_bytes(good)
+    assert counts(library.index(photos)) == {"added": 1, "unchanged": 4, "encoded": 1}
+    assert library.status().failures == ()
+
+
+def test_file_that_breaks_is_not_searched_and_keeps_its_vector_for_its_return(library: Library, photos: Path) -> None:
+    library.index(photos)
+    good = (photos / "cat.png").read_bytes()
+    (photos / "cat.png").write_bytes(b"")
+    assert library.index(photos).skipped == (Skipped(str(photos / "cat.png"), "the file is empty"),)
+    assert str(photos / "cat.png") not in dict(found(library))
+    (photos / "cat.png").write_bytes(good)
+    assert counts(library.index(photos)) == {"restored": 1, "unchanged": 4}
+    assert found(library)[0][0] == str(photos / "cat.png")
+
+
+def test_suddenly_empty_folder_is_not_read_as_all_deleted(library: Library, photos: Path) -> None:
+    library.index(photos)
+    photos.rename(photos.with_name("elsewhere"))
+    photos.mkdir()  # an empty mount point
+    report = library.index(photos)
+    assert counts(report) == {}
+    assert "is its drive connected?" in report.notes[0]
+    assert library.status().photos == 5
+    photos.rmdir()
+    with pytest.raises(SourceError, match="no such file or folder"):
+        library.index(photos)
+    with pytest.raises(SourceError, match="no folder that is there now"):
+        library.index()
+    photos.with_name("elsewhere").rename(photos)
+    assert counts(library.index()) == {"unchanged": 5}
+
+
+def test_several_folders_in_one_library(library: Library, photos: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(SAMPLES / "astronaut.png", other)
+    library.index([photos, other])
+    assert library.status().roots == (str(other), str(photos))
+    assert {Path(hit.path).name for hit in library.search("a woman", within=other)} == {"astronaut.png"}
+    assert {Path(hit.path).name for hit in library.search("a cat", within=photos / "trips")} == {
+        "motorcycle.png",
+        "rocket.jpg",
+    }
+    assert [hit.path for hit in library.search("a cat", within=photos / "cat.png")] == [str(photos / "cat.png")]
+    assert library.search("a cat", within=tmp_path / "nothing") == []
+    (other / "astronaut.png").unlink()
+    shutil.copy(SAMPLES / "coffee.png", other)
+    assert counts(library.index()) == {"added": 1, "unchanged": 5, "removed": 1, "encoded": 1}
+
+
+def test_a_folder_whose_name_begins_like_another_is_not_in_it(library: Library, photos: Path) -> None:
+    shutil.copytree(photos / "trips", photos / "trips2")
+    library.index(photos)
+    assert len(library.search("x", within=photos / "trips")) == 2
+    assert library.remove(photos / "trips") == 2
+    assert len(library.search("x", within=photos / "trips2")) == 2
+
+
+def test_file_names_that_are_no_utf8(library: Library, photos: Path, encoder: OnnxEncoder) -> None:
+    name = os.path.join(os.fsencode(photos), b"caf\xe9 \n \xf0\x9f\x90\xb1.png")
+    try:
+        shutil.copy(os.fsencode(photos / "cat.png"), name)
+    except OSError:
+        pytest.skip("this file system wants UTF-8 names")
+    (photos / "cat.png").unlink()
+    library.index(photos)
+    assert library.search("a cat", 1)[0].path == os.fsdecode(name)
+    assert counts(library.index(photos)) == {"unchanged": 5}
+    assert library.remove(os.fsdecode(name)) == 1
+
+
+def test_removed_photo_is_not_found_after_reload(
+    library: Library, photos: Path, settings: Settings, encoder: OnnxEncoder
+) -> None:
+    library.index(photos)
+    assert library.remove([photos / "cat.png", photos / "trips"]) == 3
+    assert library.remove(photos / "cat.png") == 0
+    with Library(library.folder, settings, encoder=encoder) as again:
+        assert {Path(path).name for path, _ in found(again)} == {"cameraman.png", "grass.png"}
+    assert (photos / "cat.png").exists()
+
+
+def test_answers_survive_reload_and_loss_of_the_index(
+    library: Library, photos: Path, settings: Settings, encoder: OnnxEncoder
+) -> None:
+    library.index(photos)
+    wanted = found(library)
+    (file,) = (library.folder / "index").iterdir()
+    with Library(library.folder, settings, encoder=encoder) as again:
+        assert found(again) == wanted
+    for damage in (file.unlink, lambda: file.write_bytes(b"damaged")):
+        damage()
+        with Library(library.folder, settings, encoder=encoder) as again:
+            assert found(again) == wanted
+        assert file.exists()  # built again and kept
+
+
+def test_a_stale_index_is_caught_up(
+    library: Library, photos: Path, settings: Settings, encoder: OnnxEncoder
+) -> None:
+    library.index(photos / "trips")
+    (file,) = (library.folder / "index").iterdir()
+    old = file.read_bytes()
+    library.index(photos)
+    library.remove(photos / "trips" / "rocket.jpg")
+    for newer in (library.folder / "index").iterdir():
+        newer.unlink()
+    file.write_bytes(old)  # as after a kill between the commit and the writing of the index
+    with Library(library.folder, settings, encoder=encoder) as again:
+        assert {Path(path).name for path, _ in found(again)} == {
+            "cat.png", "cameraman.png", "grass.png", "motorcycle.png",
+        }  # fmt: skip
+
+
+def test_interrupted_run_keeps_what_it_stored_and_goes_on(
+    library: Library, photos: Path, encoder: OnnxEncoder
+) -> None:
+    def interrupt(step: Progress) -> None:
+        if step.done == 2:  # in the first batch of four
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        library.index(photos, progress=interrupt)
+    assert library.status().photos == 4
+    assert len(found(library)) == 4
+    assert counts(library.index(photos)) == {"added": 1, "unchanged": 4, "encoded": 1}
+    assert_same(found(library), brute_force(photos, encoder, "a cat"))
+
+
+def test_backup_of_an_edited_photo_keeps_the_old_vector(library: Library, photos: Path, encoder: OnnxEncoder) -> None:
+    library.index(photos)
+    (photos / "cat.png").rename(photos / "cat_original.png")
+    shutil.copy(SAMPLES / "coffee.png", photos / "cat.png")  # what was known of this path is replaced first
+    report = library.index(photos)
+    assert counts(report) == {"added": 1, "updated": 1, "unchanged": 4, "encoded": 1}
+    assert_same(found(library), brute_force(photos, encoder, "a cat"))
+
+
+def test_copies_share_one_vector_and_are_all_found(library: Library, photos: Path) -> None:
+    for number in range(6):
+        shutil.copy(photos / "cat.png", photos / f"copy{number}.png")
+    library.index(photos)
+    assert (library.status().photos, library.status().index) == (11, 5)
+    assert len(library.search("a cat", 4)) == 4
+    hits = library.search("a cat", 20)
+    assert len({hit.path for hit in hits}) == len(hits) == 11
+    library.remove([photos / f"copy{number}.png" for number in range(6)])
+    assert (library.status().photos, library.status().index) == (5, 5)
+    library.remove(photos / "cat.png")
+    assert library.status().index == 4
+
+
+def test_excluded_files_are_left_out(library: Library, photos: Path) -> None:
+    assert counts(library.index(photos, exclude=["trips", "cam*"])) == {"added": 2, "encoded": 2}
+
+
+def test_pixel_limit(library: Library, photos: Path) -> None:
+    report = library.index(photos, max_megapixels=0.27)
+    assert sorted(Path(item.path).name for item in report.skipped) == ["motorcycle.png", "rocket.jpg"]
+    assert "raise it with --max-megapixels" in report.skipped[0].reason
+
+
+def test_photo_used_as_query_is_not_its_own_answer(library: Library, photos: Path) -> None:
+    shutil.copy(SAMPLES / "motorcycle_right.png", photos / "right.png")
+    library.index(photos)
+    hits = library.search(photos / "trips" / "motorcycle.png", 5)
+    assert len(hits) == 5
+    assert Path(hits[0].path).name == "right.png"
+    assert str(photos / "trips" / "motorcycle.png") not in [hit.path for hit in hits]
+    outside = SAMPLES / "chelsea.png"  # not in the library: its copy there is a fair answer
+    assert (library.search(outside, 1)[0].path, library.search(outside, 1)[0].score) == (
+        str(photos / "cat.png"), pytest.approx(1, abs=1e-3),
+    )  # fmt: skip
+
+
+def test_several_terms_are_averaged(library: Library, photos: Path, encoder: OnnxEncoder) -> None:
+    library.index(photos)
+    both = encoder.encode_texts(["a cat", "green grass"]).mean(axis=0)
+    both /= np.linalg.norm(both)
+    scores = {}
+    for path in photos.rglob("*.*"):
+        with path.open("rb") as file:
+            pixels = decode(file, str(path), encoder.card.preprocess).pixels
+        scores[str(path)] = float(encoder.encode_images(pixels[None])[0] @ both)
+    hits = library.search(["a cat", "green grass"])
+    assert {hit.path: hit.score for hit in hits} == pytest.approx(scores, abs=2e-3)
+    assert library.search(Query((Words("a cat"), Words("green grass")))) == hits
+    mixed = library.search(Query((Example(str(photos / "cat.png")), Words("green grass"))))
+    assert mixed[0].path == str(photos / "grass.png")
+
+
+def test_facts_of_a_hit(library: Library, photos: Path) -> None:
+    library.index(photos)
+    photo = library.search("a rocket", within=photos / "trips" / "rocket.jpg")[0].photo
+    status = (photos / "trips" / "rocket.jpg").stat()
+    assert (photo.width, photo.height, photo.format, photo.size) == (640, 427, "jpeg", status.st_size)
+    assert photo.date.timestamp() == pytest.approx(status.st_mtime, abs=1)
+
+
+def test_wrong_queries(library: Library, photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(NoModelError, match="index some pictures first"):
+        library.search("a cat")
+    library.index(photos)
+    (tmp_path / "notes.txt").write_text("no picture")
+    for query, message in {
+        "": "the query is empty",
+        "./nowhere.jpg": "no such file",
+        str(photos): "is a folder",
+        tmp_path / "notes.txt": "cannot be used as a query",
+    }.items():
+        with pytest.raises(QueryError, match=message):
+            library.search(query)
+    with pytest.raises(QueryError, match="k must be at least 1"):
+        library.search("a cat", 0)
+
+
+def test_vectors_of_two_models_never_mix(
+    library: Library, photos: Path, settings: Settings, encoder: OnnxEncoder, tmp_path: Path
+) -> None:
+    library.index(photos)
+    shutil.copytree(encoder.folder, tmp_path / "other")
+    text = (tmp_path / "other" / "model.json").read_text().replace('"context": 64', '"context": 32')
+    (tmp_path / "other" / "model.json").write_text(text.replace('"embedded"', '"other"'))
+    with (
+        Library(library.folder, settings, encoder=OnnxEncoder(tmp_path / "other")) as again,
+        pytest.raises(ModelMismatchError, match="was made with the model 'embedded', not 'other'"),
+    ):
+        again.search("a cat")
+
+
+def test_newer_library_is_refused_and_left_alone(library: Library, settings: Settings) -> None:
+    import sqlite3
+
+    library.close()
+    with sqlite3.connect(library.folder / "library.sqlite") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '999'")
+    connection.close()
+    with pytest.raises(NewerLibraryError, match="made by a newer version of mmsearch"):
+        Library(library.folder, settings)
+
+
+def test_one_writer_at_a_time(library: Library, photos: Path, settings: Settings, encoder: OnnxEncoder) -> None:
+    def second(step: Progress) -> None:
+        with (
+            Library(library.folder, settings, encoder=encoder) as other,
+            pytest.raises(LibraryBusyError, match="another mmsearch is writing"),
+        ):
+            other.index(photos)
+
+    assert library.index(photos, progress=second).added == 5
+
+
+def test_searching_from_threads_while_indexing(library: Library, photos: Path, encoder: OnnxEncoder) -> None:
+    library.index(photos / "trips")
+    stop, problems = threading.Event(), []
+
+    def search() -> None:
+        while not stop.is_set():
+            try:
+                hits = found(library)
+                if len(hits) < 2 or [score for _, score in hits] != sorted((s for _, s in hits), reverse=True):
+                    problems.append(hits)
+            except BaseException as error:  # noqa: BLE001
+                problems.append(error)
+
+    threads = [threading.Thread(target=search) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    library.index(photos)
+    library.remove(photos / "grass.png")
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    (photos / "grass.png").unlink()
+    assert_same(found(library), brute_force(photos, encoder, "a cat"))
+
+
+def test_changes_by_another_process_are_seen(
+    library: Library, photos: Path, settings: Settings, encoder: OnnxEncoder
+) -> None:
+    library.index(photos / "trips")
+    assert len(found(library)) == 2
+    with Library(library.folder, settings, encoder=encoder) as other:
+        other.index(photos)
+    assert len(found(library)) == 5
+
+
+def test_open_library_makes_the_folder_and_loads_the_model(photos: Path, tmp_path: Path) -> None:
+    with open_library(tmp_path / "new" / "library", model="embedded", device="cpu") as library:
+        assert library.index(photos / "cat.png").added == 1
+    with open_library(tmp_path / "new" / "library") as library:
+        assert [hit.path for hit in library.search("a cat")] == [str(photos / "cat.png")]
