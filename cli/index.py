@@ -41,10 +41,10 @@ def command(
                 "run the same command again to go on"
             )
             raise typer.Exit(130) from None
+    for note in report.notes:
+        present.say(note)
     if json:
         present.json_line(present.report_json(report))
     else:
         for line in present.report_lines(report):
             present.say(line)
-    for note in report.notes:
-        present.say(note)

@@ -8,9 +8,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmsearch.records import Hit, IndexReport, Progress
+if TYPE_CHECKING:
+    from mmsearch.records import Hit, IndexReport, Progress
 
 
 def shown(path: str) -> str:
@@ -122,7 +123,10 @@ def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
         "gone": report.removed,
         "skipped": len(report.skipped),
     }
-    done = ", ".join(f"{number:,} {what}" for what, number in counts.items() if number) or "no pictures found"
+    done = ", ".join(f"{number:,} {what}" for what, number in counts.items() if number)
+    if not done:
+        yield "no pictures found (JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, HEIC and others; hidden folders are passed over)"
+        return
     rate = f" ({report.encoded / report.seconds:.0f} photos/s)" if report.encoded and report.seconds else ""
     yield f"{done} in {report.seconds:.1f} s{rate}"
     for item in report.skipped[:listed]:

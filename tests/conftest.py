@@ -6,20 +6,17 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import skimage
+from samples import CLI, SAMPLES
 
 from mmsearch.config import Settings
 from mmsearch.encoders import resolve
 from mmsearch.encoders.onnx_encoder import OnnxEncoder
 from mmsearch.library import Library
-
-SAMPLES = Path(skimage.__file__).parent / "data"
-CLI = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(autouse=True)

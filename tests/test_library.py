@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SAMPLES
+from samples import SAMPLES
 
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx_encoder import OnnxEncoder
@@ -29,7 +29,8 @@ from mmsearch.records import IndexReport, Progress, Skipped
 
 def counts(report: IndexReport) -> dict[str, int]:
     """The parts of a report that are not zero."""
-    values = {name: getattr(report, name) for name in "added updated moved restored unchanged removed encoded".split()}
+    names = ("added", "updated", "moved", "restored", "unchanged", "removed", "encoded")
+    values = {name: getattr(report, name) for name in names}
     return {name: value for name, value in {**values, "skipped": len(report.skipped)}.items() if value}
 
 
@@ -425,7 +426,7 @@ def test_searching_from_threads_while_indexing(library: Library, photos: Path, e
                 hits = found(library)
                 if len(hits) < 2 or [score for _, score in hits] != sorted((s for _, s in hits), reverse=True):
                     problems.append(hits)
-            except BaseException as error:  # noqa: BLE001
+            except BaseException as error:
                 problems.append(error)
 
     threads = [threading.Thread(target=search) for _ in range(4)]

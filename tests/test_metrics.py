@@ -45,4 +45,5 @@ def test_ranks_equal_a_full_sort() -> None:
     order = np.argsort(-(images @ texts.T), axis=1)
     to_text = np.array([min(place for place, t in enumerate(order[p], 1) if owner[t] == p) for p in range(30)])
     # A photo's rank counts the wrong captions before its best own one, so own captions never push it down.
-    assert retrieval(images, texts, owner) == {"text_to_image": summarize(to_image), "image_to_text": summarize(to_text)}
+    wanted = {"text_to_image": summarize(to_image), "image_to_text": summarize(to_text)}
+    assert retrieval(images, texts, owner) == wanted

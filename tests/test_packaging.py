@@ -118,7 +118,7 @@ def test_importing_the_package_is_light() -> None:
 
 
 def test_help_is_light() -> None:
-    assert _loaded("import mmsearch.cli.app as a\ntry: a.app(['--help'])\nexcept SystemExit: pass") <= {"numpy"}
+    assert _loaded("import mmsearch.cli.app as a\ntry: a.app(['--help'])\nexcept SystemExit: pass") == set()
 
 
 def test_weights_keep_to_their_size() -> None:

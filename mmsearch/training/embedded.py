@@ -181,9 +181,10 @@ def evaluate(model: Trainable, split: Split) -> dict[str, dict[str, float]]:
         model.encode_grids(torch.from_numpy(split.grids[start : start + 256, 0].astype(np.float32)))
         for start in range(0, len(split.grids), 256)
     ]
+    captions = np.concatenate(split.texts)
     texts = [
-        model.encode_states(*split.states.batch(chunk))
-        for chunk in np.array_split(np.concatenate(split.texts), 20)
+        model.encode_states(*split.states.batch(captions[start : start + 256]))
+        for start in range(0, len(captions), 256)
     ]
     owner = np.concatenate([np.full(len(own), photo) for photo, own in enumerate(split.texts)])
     return retrieval(torch.cat(images).numpy(), torch.cat(texts).numpy(), owner)

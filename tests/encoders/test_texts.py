@@ -13,7 +13,9 @@ from mmsearch.encoders.protocol import TokenRules
 from mmsearch.encoders.texts import TextEncoder, clean
 
 WAYS = ("lower", "whitespace", "canonicalize")
-pieces = st.sampled_from(["&amp;", "&eacute;", "&Atilde;&copy;", "<b>", "\x1b[36m", "\r\n", "Ã©", "ﬁ", "‘", "_", "\x00"])
+pieces = st.sampled_from(
+    ["&amp;", "&eacute;", "&Atilde;&copy;", "<b>", "\x1b[36m", "\r\n", "Ã©", "ﬁ", "‘", "_", "\x00"]
+)
 texts = st.lists(st.text() | pieces).map("".join)
 
 

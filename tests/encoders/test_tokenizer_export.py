@@ -86,7 +86,13 @@ def test_names_of_special_tokens_are_ordinary_words() -> None:
     (ids,) = encoder_of(clip)([text])
     words = [piece for word in ("a", "<", "end", "_", "of", "_", "text", ">", "cat") for piece in clip.encode(word)]
     assert ids[: len(words) + 2].tolist() == [clip.sot_token_id, *words, clip.eot_token_id]
-    assert clip([text])[0, :5].tolist() == [clip.sot_token_id, words[0], clip.eot_token_id, words[-1], clip.eot_token_id]
+    assert clip([text])[0, :5].tolist() == [
+        clip.sot_token_id,
+        words[0],
+        clip.eot_token_id,
+        words[-1],
+        clip.eot_token_id,
+    ]
 
 
 def test_context_and_padding_are_the_models(siglip_folder: Path) -> None:

@@ -1,0 +1,41 @@
+"""The list of models, with where each is."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from mmsearch.encoders import registry
+from mmsearch.encoders.catalogue import ModelInfo, available
+from mmsearch.encoders.onnx_encoder import OnnxEncoder
+
+DEFAULTS = ("ViT-B-32-256/datacomp_s34b_b86k", "ViT-B-16-SigLIP2/webli")
+
+
+def test_nearest_models(downloaded: Callable[..., Path], clip_export: OnnxEncoder, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    folder = shutil.copytree(clip_export.folder, cache / "models" / clip_export.card.fingerprint)
+    (folder / "model.json").write_text(replace(clip_export.card, name="RN50/openai").to_json(), "utf-8")
+    downloaded("timm/resnet50_clip.openai", "open_clip_model.safetensors")  # exported too: comes once
+    downloaded("laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "open_clip_model.safetensors", b"12345")
+    downloaded("org/name", "open_clip_model.safetensors", b"123")
+    downloaded("org/name", "open_clip_config.json", b'{"model_cfg": {"embed_dim": 8}}')
+    downloaded("bert/of-another-program", "model.safetensors")
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    assert available(cache, False, (*DEFAULTS, "misspelt"), tmp_path / "no embedded model") == [
+        ModelInfo("RN50/openai", 32, 64, size, "exported"),
+        ModelInfo("ViT-B-32/laion2b_s34b_b79k", 512, 224, 5, "downloaded"),
+        ModelInfo("ViT-B-32-256/datacomp_s34b_b86k", 512, 256, None, "hub"),
+        ModelInfo("ViT-B-16-SigLIP2/webli", 768, 224, None, "hub"),
+        ModelInfo("hf-hub:org/name", 8, None, 3, "downloaded"),
+    ]
+
+
+def test_full_list_has_every_open_clip_model(tmp_path: Path) -> None:
+    found = available(tmp_path, full=True)
+    assert [info.name for info in found] == ["embedded", *(entry.name for entry in registry.entries())]
+    assert found[0].where == "embedded"
+    assert {info.where for info in found[1:]} == {"hub"}
+    assert all(info.dim and info.image_size for info in found)

@@ -1,0 +1,87 @@
+"""A model folder appears complete or not at all, and only when its vectors are those of torch."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from mmsearch.encoders.agreement import agreement
+from mmsearch.encoders.export import export
+from mmsearch.encoders.onnx_encoder import FILES, OnnxEncoder
+from mmsearch.encoders.open_clip_encoder import OpenClipEncoder, TextTower
+from mmsearch.errors import ModelError
+
+
+def test_folder_holds_the_whole_model(torch_encoder: OpenClipEncoder, onnx_encoder: OnnxEncoder) -> None:
+    assert sorted(file.name for file in onnx_encoder.folder.iterdir()) == sorted(FILES)
+    assert onnx_encoder.card == torch_encoder.card
+    assert [file.name for file in onnx_encoder.folder.parent.iterdir()] == [onnx_encoder.folder.name]
+
+
+def test_any_number_of_rows(onnx_encoder: OnnxEncoder) -> None:
+    size = onnx_encoder.card.preprocess.size
+    pixels = np.random.default_rng(0).integers(0, 256, (5, size, size, 3), dtype=np.uint8)
+    whole = onnx_encoder.encode_images(pixels)
+    np.testing.assert_allclose(
+        np.concatenate([onnx_encoder.encode_images(row[None]) for row in pixels]), whole, atol=1e-5
+    )
+
+
+def test_exporting_again_uses_what_is_there(clip: OpenClipEncoder, clip_export: OnnxEncoder) -> None:
+    before = {file.name: file.stat().st_mtime_ns for file in clip_export.folder.iterdir()}
+    again = export(clip, clip_export.folder)  # as a second process that began before the first was done
+    assert again.folder == clip_export.folder
+    assert {file.name: file.stat().st_mtime_ns for file in clip_export.folder.iterdir()} == before
+    assert [file.name for file in clip_export.folder.parent.iterdir()] == [clip_export.folder.name]
+
+
+def test_large_weights_go_to_a_file_beside_and_a_wreck_is_replaced(clip: OpenClipEncoder, tmp_path: Path) -> None:
+    folder = tmp_path / "models" / clip.card.fingerprint
+    folder.mkdir(parents=True)
+    (folder / "model.json").write_text("{}", "utf-8")  # somebody deleted the rest
+    abandoned = tmp_path / "models" / ".export-killed"
+    running = tmp_path / "models" / ".export-running"
+    for draft in (abandoned, running):
+        draft.mkdir()
+    os.utime(abandoned, (time.time() - 2 * 24 * 3600,) * 2)
+    exported = export(clip, folder, one_file=100_000)
+    assert {"image.onnx.data", "text.onnx.data"} < {file.name for file in folder.iterdir()}
+    assert agreement(exported, clip) > 0.999
+    assert sorted(file.name for file in folder.parent.iterdir()) == [running.name, folder.name]
+
+
+class _Shifted(TextTower):
+    """Gives other vectors when it is exported than when it runs."""
+
+    def forward(self, ids: Tensor) -> Tensor:
+        rows = super().forward(ids)
+        return rows.roll(1, dims=1) if torch.compiler.is_exporting() else rows
+
+
+def test_graphs_that_differ_from_torch_are_refused(clip: OpenClipEncoder, tmp_path: Path) -> None:
+    wrong = OpenClipEncoder(clip.images.model, clip.tokenizer, clip.card)
+    wrong.texts = _Shifted(clip.texts.model).eval()
+    with pytest.raises(ModelError, match="gives other vectors than torch"):
+        export(wrong, tmp_path / "wrong")
+    assert list(tmp_path.iterdir()) == []
+
+
+class _Unexportable(TextTower):
+    def forward(self, ids: Tensor) -> Tensor:
+        if torch.compiler.is_exporting():
+            raise NotImplementedError("no such operator")
+        return super().forward(ids)
+
+
+def test_model_that_cannot_be_exported_is_refused(clip: OpenClipEncoder, tmp_path: Path) -> None:
+    stuck = OpenClipEncoder(clip.images.model, clip.tokenizer, clip.card)
+    stuck.texts = _Unexportable(clip.texts.model).eval()
+    with pytest.raises(ModelError, match="cannot be exported to ONNX: "):
+        export(stuck, tmp_path / "stuck")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,79 @@
+"""The hub is asked quietly and not for long."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmsearch.encoders import hub
+
+
+def test_status_is_what_the_hub_says(fake_hub: Any, hub_root: Path) -> None:
+    (hub_root / "org" / "name").mkdir(parents=True)
+    assert hub.ask("org/name") == 200
+    assert hub.ask("org/other") == 404
+    assert hub.ask() == 404  # this hub has no front page
+    assert fake_hub.asked == ["api/models/org/name", "api/models/org/other", ""]
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9", "http://no.such.host.invalid", "nonsense", "file:///"])
+def test_no_status_where_nobody_answers(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    assert hub.ask() is None
+
+
+def test_a_hub_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        start = time.monotonic()
+        assert hub.ask(seconds=0.2) is None
+        assert time.monotonic() - start < 2
+
+
+@pytest.mark.parametrize(
+    ("variables", "folder"),
+    [
+        ({}, "~/.cache/huggingface/hub"),
+        ({"XDG_CACHE_HOME": "/c"}, "/c/huggingface/hub"),
+        ({"XDG_CACHE_HOME": "/c", "HF_HOME": "~/h"}, "~/h/hub"),
+        ({"HF_HOME": "/h", "HUGGINGFACE_HUB_CACHE": "/old"}, "/old"),
+        ({"HF_HOME": "/h", "HUGGINGFACE_HUB_CACHE": "/old", "HF_HUB_CACHE": "$PLACE/x", "PLACE": "/p"}, "/p/x"),
+    ],
+)
+def test_cache_folder_follows_the_hubs_variables(
+    variables: dict[str, str], folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HUGGINGFACE_HUB_CACHE", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert hub.cache_folder() == Path(folder).expanduser()
+
+
+def test_downloads_are_found(downloaded: Callable[..., Path]) -> None:
+    assert (hub.repositories(), hub.cached("org/name", "a.json")) == ([], None)
+    file = downloaded("org/name", "a.json")
+    downloaded("org/an--other", "b.json")
+    assert hub.repositories() == ["org/an--other", "org/name"]
+    assert hub.cached("org/name", "a.json") == file
+    assert hub.cached("org/name", "b.json") is None
+
+
+@pytest.mark.parametrize(
+    ("variables", "found"),
+    [
+        ({}, None),
+        ({"HF_HUB_OFFLINE": "0", "MMSEARCH_OFFLINE": "no"}, None),
+        ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE"),
+        ({"HF_HUB_OFFLINE": "True", "MMSEARCH_OFFLINE": " YES "}, "MMSEARCH_OFFLINE"),
+    ],
+)
+def test_offline_variables(variables: dict[str, str], found: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MMSEARCH_OFFLINE")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert hub.forbidden() == found

@@ -1,0 +1,132 @@
+"""Names of models, without importing open_clip."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from open_clip.pretrained import _PRETRAINED
+
+from mmsearch.encoders import registry
+from mmsearch.encoders.registry import Source
+from mmsearch.errors import ModelError
+
+Put = Callable[..., Path]
+
+
+def test_table_is_open_clips() -> None:
+    wanted = [
+        (model, tag, facts.get("hf_hub", ""), facts.get("url", ""), bool(facts.get("quick_gelu")))
+        for model, tags in _PRETRAINED.items()
+        for tag, facts in tags.items()
+    ]
+    found = [
+        (entry.model, entry.tag, f"{entry.repo}/{entry.file}" if entry.repo else "", entry.url, entry.quick_gelu)
+        for entry in registry.entries()
+    ]
+    assert found == wanted
+
+
+def test_name_with_tag() -> None:
+    source = registry.find("ViT-B-32/laion2b-s34b-b79k")  # open_clip takes both spellings
+    assert (source.name, source.model) == ("ViT-B-32/laion2b_s34b_b79k", "ViT-B-32")
+    assert (source.repo, source.folder) == ("laion/CLIP-ViT-B-32-laion2B-s34B-b79K", None)
+
+
+def test_folder_and_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = registry.find("local-dir:here")
+    assert (folder.name, folder.folder, folder.repo) == (f"local-dir:{tmp_path / 'here'}", tmp_path / "here", "")
+    assert registry.find("hf-hub:org/name") == Source("hf-hub:org/name", "hf-hub:org/name")
+    assert registry.find("hf-hub:org/name").repo == "org/name"
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("ViT-B-32", "ViT-B-32/datacomp_xl_s13b_b90k"),
+        ("ViT-B/32", "ViT-B-32/datacomp_xl_s13b_b90k"),
+        ("ViT-B-32-256", "ViT-B-32-256/datacomp_s34b_b86k"),
+        ("ViT-B-16-SigLIP2", "ViT-B-16-SigLIP2/webli"),
+        ("ViT-g-14", "ViT-g-14/laion2b_s34b_b88k"),
+        ("RN50", "RN50/openai"),
+    ],
+)
+def test_bare_name_gets_its_best_weights(name: str, full: str, downloaded: Put) -> None:
+    assert registry.find(name).name == full
+
+
+def test_bare_name_gets_the_weights_that_are_here(downloaded: Put) -> None:
+    assert registry.find("ViT-B-32", ["ViT-B-32/openai"]).name == "ViT-B-32/openai"
+    downloaded("laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "open_clip_pytorch_model.bin")
+    assert registry.find("ViT-B-32").name == "ViT-B-32/laion2b_s34b_b79k"
+    assert registry.find("ViT-B-32", ["ViT-B-32/openai"]).name == "ViT-B-32/laion2b_s34b_b79k"
+    assert registry.find("ViT-B-16").name == "ViT-B-16/dfn2b"
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("ViT-B-33", "there is no model 'ViT-B-33'; did you mean ViT-B-32 or"),
+        ("vit-b-32", "did you mean ViT-B-32 or"),
+        ("ViT-B-32/laion", "ViT-B-32 has no weights 'laion' but, for example, laion2b_e16, laion400m_e3"),
+        ("ViT-B-32/zzz", "for example, datacomp_xl_s13b_b90k, "),
+        ("ViT-M-32", "open_clip has no pretrained weights for 'ViT-M-32'"),
+        ("qqqqq", "there is no model 'qqqqq'; see `mmsearch models --all`"),
+    ],
+)
+def test_unknown_name_is_refused_with_close_ones(name: str, sentence: str) -> None:
+    with pytest.raises(ModelError) as error:
+        registry.find(name)
+    assert sentence in str(error.value)
+    assert str(error.value).endswith("`mmsearch models --all`")
+
+
+def test_weights_are_found_where_they_were_downloaded(downloaded: Put) -> None:
+    laion, vitamin = registry.find("ViT-B-32/laion2b_s34b_b79k"), registry.find("ViTamin-S/datacomp1b")
+    assert (registry.weights(laion), registry.weights(vitamin)) == (None, None)
+    pickled = downloaded(laion.repo, "open_clip_pytorch_model.bin")
+    assert registry.weights(laion) == pickled
+    safe = downloaded(laion.repo, "open_clip_model.safetensors")
+    assert registry.weights(laion) == safe
+    own = downloaded(vitamin.repo, "pytorch_model.bin")
+    assert registry.weights(vitamin) == own
+
+
+def test_weights_of_a_repository_need_its_description(downloaded: Put) -> None:
+    source = registry.find("hf-hub:org/name")
+    safe = downloaded("org/name", "open_clip_model.safetensors")
+    assert registry.weights(source) is None
+    downloaded("org/name", "open_clip_config.json", b'{"model_cfg": {"embed_dim": 8}}')
+    assert registry.weights(source) == safe
+    assert registry.description(source) == {"embed_dim": 8}
+
+
+def test_weights_from_a_plain_address(tmp_path: Path) -> None:
+    source = registry.find("RN50/cc12m")
+    file = Path.home() / ".cache" / "clip" / "rn50-quickgelu-cc12m-f000538c.pt"
+    entry = registry.Pretrained("RN50", "cc12m", "", "", f"https://example.org/{file.name}", True)
+    assert registry.weights(entry.source) is None
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"weights")
+    assert registry.weights(entry.source) == file
+    assert source.name == entry.name
+
+
+def test_weights_in_a_folder(tmp_path: Path) -> None:
+    source = registry.find(f"local-dir:{tmp_path}")
+    assert registry.weights(source) is None
+    (tmp_path / "a.bin").touch()
+    assert registry.weights(source) == tmp_path / "a.bin"
+    assert registry.description(source) == {}
+
+
+def test_neither_torch_nor_open_clip_is_imported() -> None:
+    code = (
+        "import sys; from mmsearch.encoders import catalogue, device, resolve, registry; registry.find('ViT-B-32');"
+        "assert not {'torch', 'open_clip', 'onnxruntime', 'huggingface_hub'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

