@@ -125,7 +125,7 @@ def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
     }
     done = ", ".join(f"{number:,} {what}" for what, number in counts.items() if number)
     if not done:
-        yield "no pictures found (JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, HEIC and others; hidden folders are passed over)"
+        yield "no pictures found (looked for JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, HEIC and others)"
         return
     rate = f" ({report.encoded / report.seconds:.0f} photos/s)" if report.encoded and report.seconds else ""
     yield f"{done} in {report.seconds:.1f} s{rate}"

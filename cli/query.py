@@ -16,7 +16,8 @@ def command(
     library: LibraryOption = None,
     k: Annotated[int, typer.Option("-k", min=1, metavar="N", help="How many pictures.")] = 10,
     within: Annotated[
-        list[Path] | None, typer.Option("--in", metavar="PATH", help="Only in this folder. May be repeated.")
+        list[Path] | None,
+        typer.Option("--in", metavar="PATH", readable=False, help="Only in this folder. May be repeated."),
     ] = None,
     device: DeviceOption = None,
     json: JsonOption = False,

@@ -13,7 +13,9 @@ from mmsearch.errors import SourceError
 
 
 def command(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Folders or pictures to forget.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH…", readable=False, help="Folders or pictures to forget.")
+    ],
     library: LibraryOption = None,
     json: JsonOption = False,
 ) -> None:

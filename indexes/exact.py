@@ -96,6 +96,8 @@ def write_atomically(index: Any, file: Path) -> None:
             os.fsync(written.fileno())
         partial.replace(file)
     except (RuntimeError, OSError) as error:
-        raise LibraryError(f"the index {file} cannot be written: {error}") from error
+        full = "No space left" in str(error)
+        reason = "the disk is full" if full else str(error).partition(" at /")[0]
+        raise LibraryError(f"the index {file} cannot be written: {reason}") from error
     finally:
         partial.unlink(missing_ok=True)

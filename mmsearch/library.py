@@ -239,6 +239,8 @@ class _Writing:
         self._folder, self._file = folder, FileLock(folder / "writer.lock")
 
     def __enter__(self) -> None:
+        if not os.access(self._folder, os.W_OK):
+            raise LibraryError(f"the library {self._folder} may not be written; check its permissions")
         try:
             self._file.acquire(timeout=0)
         except Timeout as error:

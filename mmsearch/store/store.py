@@ -6,6 +6,7 @@ Reading is safe from several threads.  All changes go through ``Store.writing``:
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,6 +25,8 @@ from mmsearch.errors import LibraryError
 from mmsearch.records import Decoded, Exif, Found, Ids, Photo, Skipped, Vectors
 from mmsearch.store import schema
 from mmsearch.store.tables import contents, embeddings, facts, models, photos, roots
+
+log = logging.getLogger(__name__)
 
 CHUNK = 500  # values in one IN (...): SQLite's oldest limit is 999 a statement
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "fuse.sshfs", "fuse.rclone", "glusterfs", "ceph"}
@@ -108,11 +111,16 @@ class Store:
     def __init__(self, file: Path) -> None:
         """Raises NewerLibraryError for a file of a newer version, LibraryError where it cannot be opened."""
         self.file = file
+        read_only = file.exists() and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
         wal = not _network_file_system(file.parent)
-        self.note = "" if wal else f"{file.parent} is a network drive: using a rollback journal, which is slower"
+        if not wal:
+            log.info("%s is on a network drive: using a rollback journal, which is slower", file.parent)
+        address = file.absolute().as_uri() + ("?mode=ro" if read_only else "")
+        if read_only and not Path(f"{file}-wal").exists():
+            address += "&immutable=1"  # else SQLite wants to write its shared memory even to read
 
         def connect() -> sqlite3.Connection:
-            return sqlite3.connect(file, timeout=30, check_same_thread=False, isolation_level=None)
+            return sqlite3.connect(address, timeout=30, check_same_thread=False, isolation_level=None, uri=True)
 
         self._engine = create_engine(URL.create("sqlite"), creator=connect, poolclass=QueuePool, pool_size=8)
 
@@ -120,7 +128,8 @@ class Store:
         def configure(connection: sqlite3.Connection, _record: Any) -> None:
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA busy_timeout = 30000")
-            connection.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'DELETE'}")
+            if not read_only:
+                connection.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'DELETE'}")
             connection.execute("PRAGMA synchronous = NORMAL")  # in WAL a power cut may lose the last batch, no more
 
         @event.listens_for(self._engine, "begin")

@@ -25,8 +25,8 @@ from mmsearch.encoders.open_clip_encoder import OpenClipEncoder
 
 CLIP = {
     "embed_dim": 32,
-    "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16},
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
+    "vision_cfg": {"image_size": 64, "layers": 1, "width": 64, "head_width": 32, "patch_size": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
 }
 CLIP_PICTURES = {
     "mean": open_clip.OPENAI_DATASET_MEAN,
@@ -52,7 +52,7 @@ SIGLIP = {
         "tokenizer_kwargs": {"clean": "canonicalize"},
         "width": 64,
         "heads": 2,
-        "layers": 2,
+        "layers": 1,
         "no_causal_mask": True,
         "proj_bias": True,
         "pool_type": "last",

@@ -18,7 +18,7 @@ def test_nearest_models(downloaded: Callable[..., Path], clip_export: OnnxEncode
     cache = tmp_path / "cache"
     folder = shutil.copytree(clip_export.folder, cache / "models" / clip_export.card.fingerprint)
     (folder / "model.json").write_text(replace(clip_export.card, name="RN50/openai").to_json(), "utf-8")
-    downloaded("timm/resnet50_clip.openai", "open_clip_model.safetensors")  # exported too: comes once
+    downloaded("timm/resnet50_clip.openai", "open_clip_model.safetensors")  # exported too: comes once under each name
     downloaded("laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "open_clip_model.safetensors", b"12345")
     downloaded("org/name", "open_clip_model.safetensors", b"123")
     downloaded("org/name", "open_clip_config.json", b'{"model_cfg": {"embed_dim": 8}}')
@@ -29,6 +29,7 @@ def test_nearest_models(downloaded: Callable[..., Path], clip_export: OnnxEncode
         ModelInfo("ViT-B-32/laion2b_s34b_b79k", 512, 224, 5, "downloaded"),
         ModelInfo("ViT-B-32-256/datacomp_s34b_b86k", 512, 256, None, "hub"),
         ModelInfo("ViT-B-16-SigLIP2/webli", 768, 224, None, "hub"),
+        ModelInfo("RN50-quickgelu/openai", 1024, 224, 7, "downloaded"),
         ModelInfo("hf-hub:org/name", 8, None, 3, "downloaded"),
     ]
 

@@ -33,5 +33,8 @@ def test_unknown_device_is_refused() -> None:
 
 @pytest.mark.skipif(bool(driver_devices()), reason="there is a GPU")
 def test_torch_is_not_imported_without_a_driver() -> None:
-    code = "import sys; from mmsearch.encoders.device import choose_device; choose_device('auto'); assert 'torch' not in sys.modules"
+    code = (
+        "import sys; from mmsearch.encoders.device import choose_device; choose_device('auto');"
+        "assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -90,11 +90,11 @@ def test_card_says_how_pictures_and_texts_are_wanted(clip: OpenClipEncoder, clip
     assert (card.tokens.context, card.tokens.clean) == (77, "lower")
 
 
-def test_half_precision_changes_neither_vectors_nor_fingerprint(folder: Path, torch_encoder: OpenClipEncoder) -> None:
-    half = OpenClipEncoder.load(f"local-dir:{folder}", precision="fp16")
+def test_half_precision_changes_neither_vectors_nor_fingerprint(clip: OpenClipEncoder, clip_folder: Path) -> None:
+    half = OpenClipEncoder.load(f"local-dir:{clip_folder}", precision="fp16")
     assert next(half.images.model.parameters()).dtype == torch.float16
-    assert half.card == torch_encoder.card
-    assert agreement(half, torch_encoder) > 0.999
+    assert half.card == clip.card
+    assert agreement(half, clip) > 0.999
 
 
 def copy_with(folder: Path, copy: Path, name: str, factor: float) -> Path:

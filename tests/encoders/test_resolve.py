@@ -99,35 +99,28 @@ def test_only_exports_in_order_are_listed(tmp_path: Path, clip_export: OnnxEncod
     assert [encoder.folder for encoder in exports(tmp_path)] == [folder]
 
 
-def test_folder_is_exported_once_and_read_again_each_time(
+def test_folder_is_exported_once_and_its_weights_are_read_each_time(
     clip: OpenClipEncoder, clip_folder: Path, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(clip_folder, tmp_path / "model")
-    name, cache = f"local-dir:{folder}", tmp_path / "cache"
-    first = choose(name, "cpu", cache, DEFAULTS)
-    assert first.note == f"using {name}"
-    assert isinstance(first.encoder, OnnxEncoder)
-    assert agreement(first.encoder, clip) > 0.999
-    file = first.encoder.folder / "image.onnx"
-    written = file.stat().st_mtime_ns
-    second = choose(name, "cpu", cache, DEFAULTS)
-    assert isinstance(second.encoder, OnnxEncoder)
-    assert (second.encoder.folder, file.stat().st_mtime_ns) == (first.encoder.folder, written)
+    name, fingerprint, cache = f"local-dir:{folder}", clip.card.fingerprint, tmp_path / "cache"
+    first = for_card(name, fingerprint, "cpu", cache)
+    assert isinstance(first, OnnxEncoder)
+    assert first.folder == cache / "models" / fingerprint
+    assert agreement(first, clip) > 0.999
+    written = (first.folder / "image.onnx").stat().st_mtime_ns
+    choice = choose(name, "cpu", cache, DEFAULTS)
+    assert isinstance(choice.encoder, OnnxEncoder)
+    assert (choice.encoder.folder, choice.note) == (first.folder, f"using {name}")
+    assert (first.folder / "image.onnx").stat().st_mtime_ns == written
 
     weights = load_file(folder / "open_clip_model.safetensors")
     save_file({**weights, "ln_final.bias": weights["ln_final.bias"] + 1}, folder / "open_clip_model.safetensors")
-    card = first.encoder.card
-    library = for_card(name, card.fingerprint, "cpu", cache)  # its export is still there
-    np.testing.assert_array_equal(library.encode_texts(["a cat"]), first.encoder.encode_texts(["a cat"]))
+    library = for_card(name, fingerprint, "cpu", cache)  # its export is still there
+    np.testing.assert_array_equal(library.encode_texts(["a cat"]), first.encode_texts(["a cat"]))
     shutil.rmtree(cache)
     with pytest.raises(ModelError, match=r"its weights or settings have changed \("):
-        for_card(name, card.fingerprint, "cpu", cache)
-
-
-def test_library_gets_its_model_exported_again(clip: OpenClipEncoder, clip_folder: Path, tmp_path: Path) -> None:
-    encoder = for_card(f"local-dir:{clip_folder}", clip.card.fingerprint, "cpu", tmp_path)
-    assert isinstance(encoder, OnnxEncoder)
-    assert encoder.folder == tmp_path / "models" / clip.card.fingerprint
+        for_card(name, fingerprint, "cpu", cache)
 
 
 def test_model_that_cannot_be_written_runs_in_torch(clip_folder: Path, tmp_path: Path) -> None:
@@ -159,15 +152,15 @@ DOWNLOAD = """
 import json, sys
 from pathlib import Path
 from mmsearch.encoders import resolve
+from mmsearch.encoders.open_clip_encoder import OpenClipEncoder
 from mmsearch.errors import ModelError
-cache, embedded, specs = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
-for spec in specs:
-    name, _, default = spec.partition("=")
+cache, embedded, names = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
+for name in names:
     try:
-        choice = resolve.choose(name, "cpu", cache, (default, default), embedded)
-        print(json.dumps([type(choice.encoder).__name__, choice.encoder.card.fingerprint, choice.note]))
+        print(json.dumps(OpenClipEncoder.load(name).card.fingerprint))
     except ModelError as error:
-        print(json.dumps(["ModelError", "", str(error)]))
+        print(json.dumps(str(error)))
+print(json.dumps(resolve.choose("auto", "cpu", cache, ("hf-hub:org/broken", ""), embedded).note))
 """
 
 
@@ -175,38 +168,24 @@ def test_models_are_downloaded_from_the_hub(
     fake_hub: Any, hub_root: Path, clip_folder: Path, clip: OpenClipEncoder, clip_export: OnnxEncoder, tmp_path: Path
 ) -> None:
     """In a process of its own: huggingface_hub reads its variables when it is imported."""
-    for name in ("good", "broken", "config-only"):
+    for name in ("good", "broken"):
         shutil.copytree(clip_folder, hub_root / "org" / name)
     (hub_root / "org/broken/open_clip_model.safetensors").rename(hub_root / "org/broken/open_clip_pytorch_model.bin")
-    (hub_root / "org/config-only/open_clip_model.safetensors").unlink()
     fake_hub.denied = ("open_clip_pytorch_model.bin",)
     environment = {**os.environ, "HF_HOME": str(tmp_path / "huggingface"), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-
-    def run(*specs: str) -> list[list[str]]:
-        command = [sys.executable, "-c", DOWNLOAD, str(tmp_path / "cache"), str(clip_export.folder), *specs]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        assert (done.returncode, done.stderr) == (0, "")
-        return [json.loads(line) for line in done.stdout.splitlines()]
-
-    good, auto_broken, broken, config_only, missing = run(
-        "hf-hub:org/good",
-        "auto=hf-hub:org/broken",
-        "hf-hub:org/broken",
-        "hf-hub:org/config-only",
-        "hf-hub:org/missing",
-    )
-    assert good == ["OnnxEncoder", clip.card.fingerprint, "using hf-hub:org/good"]
-    assert auto_broken[0] == "OnnxEncoder"
-    assert auto_broken[2].startswith("using the embedded model: hf-hub:org/broken could not be downloaded from http://")
-    assert "403" in auto_broken[2]
-    for outcome, name in ((broken, "broken"), (config_only, "config-only"), (missing, "missing")):
-        assert outcome[0] == "ModelError"
-        assert outcome[2].startswith(f"hf-hub:org/{name} could not be downloaded from http://")
-
-    shutil.rmtree(tmp_path / "cache")  # the weights are still in the Hugging Face cache: now without the hub
-    fake_hub.stop()
-    (again,) = run("auto=hf-hub:org/good")
-    assert again == ["OnnxEncoder", clip.card.fingerprint, "using hf-hub:org/good, the first choice on a CPU"]
+    names = ["hf-hub:org/good", "hf-hub:org/good", "hf-hub:org/broken", "hf-hub:org/missing"]
+    command = [sys.executable, "-c", DOWNLOAD, str(tmp_path), str(clip_export.folder), *names]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    first, second, broken, missing, note = (json.loads(line) for line in done.stdout.splitlines())
+    assert (first, second) == (clip.card.fingerprint, clip.card.fingerprint)
+    weights = "org/good/resolve/main/open_clip_model.safetensors"
+    assert fake_hub.asked.count(weights) == 2  # HEAD and GET; the second time it was in the Hugging Face cache
+    assert fake_hub.asked.count("api/models/org/good") == 1
+    assert broken.startswith(f"hf-hub:org/broken could not be downloaded from {fake_hub.url}: ")
+    assert "403" in broken
+    assert missing.startswith(f"hf-hub:org/missing could not be downloaded from {fake_hub.url}: ")
+    assert note == f"using the embedded model: {broken}"
 
 
 def test_downloaded_weights_are_enough_for_auto(downloaded: Callable[..., Path], tmp_path: Path) -> None:
