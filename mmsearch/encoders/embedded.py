@@ -14,8 +14,10 @@ from dataclasses import dataclass
 
 import timm
 import torch
+from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,23 @@ class ImageTower(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         return F.normalize(self.pool(self.grid(pixels)), dim=-1)
+
+
+def fold_batch_norms(tower: ImageTower) -> None:
+    """Put each batch norm of the backbone into the convolution before it: the same function with a third fewer steps.
+
+    What ships has them folded; a fresh tower must be folded before it takes those weights.
+    """
+    tower.eval()
+    for parent in list(tower.backbone.modules()):
+        before = ""  # name of the convolution that the next batch norm follows
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Conv2d):
+                before = name
+            elif isinstance(child, BatchNormAct2d):
+                folded = fuse_conv_bn_eval(getattr(parent, before), child)
+                setattr(parent, before, folded)
+                setattr(parent, name, child.act)
 
 
 class TextTower(nn.Module):

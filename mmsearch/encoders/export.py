@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
 import tempfile
 import time
@@ -38,6 +39,9 @@ def export(encoder: OpenClipEncoder, folder: Path, one_file: float = ONE_FILE) -
         cosine = agreement(encoder, OnnxEncoder(draft))
         if not cosine > ENOUGH:
             raise ModelError(f"the exported {encoder.card.name} gives other vectors than torch (cosine {cosine:.4f})")
+        for file in draft.iterdir():
+            with file.open("rb+") as written:
+                os.fsync(written.fileno())
         draft.chmod(0o755)  # mkdtemp makes it private
         return _publish(draft, folder)
     finally:

@@ -15,9 +15,10 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from onnxscript.optimizer import fold_constants, remove_unused_nodes
 from torch import Tensor, nn
 
-from mmsearch.encoders.embedded import EmbeddedConfig, ImageTower, TextTower
+from mmsearch.encoders.embedded import EmbeddedConfig, ImageTower, TextTower, fold_batch_norms
 
 SMALL = 2048  # values; smaller tensors (norms, biases) stay float32
 
@@ -35,7 +36,8 @@ class _FromBytes(nn.Module):
 
 
 def write(images: ImageTower, texts: TextTower, config: EmbeddedConfig, folder: Path) -> None:
-    """``image.onnx`` and ``text.onnx`` into ``folder``."""
+    """``image.onnx`` and ``text.onnx`` into ``folder``; batch norms of ``images`` are folded on the way."""
+    fold_batch_norms(images)
     torch.backends.mha.set_fastpath_enabled(False)  # its fused operator has no ONNX form
     some = torch.export.Dim.DYNAMIC
     pixels = torch.zeros(2, config.image_size, config.image_size, 3, dtype=torch.uint8)
@@ -55,6 +57,9 @@ def _graph(module: nn.Module, example: Tensor, name: str, dynamic: dict[int, Any
         dynamo=True, optimize=False, verbose=False,
     )  # fmt: skip
     assert program is not None
+    # Scalars are folded, which lets ONNX Runtime merge convolution and clip; the weights keep their names.
+    fold_constants(program.model, input_size_limit=SMALL, output_size_limit=SMALL)
+    remove_unused_nodes(program.model)
     proto: onnx.ModelProto = program.model_proto
     for node in proto.graph.node:
         del node.metadata_props[:]  # where in the Python sources it came from: 10 times the size of the graph

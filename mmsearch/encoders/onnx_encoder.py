@@ -19,6 +19,7 @@ from mmsearch.encoders.texts import TextEncoder
 from mmsearch.errors import ModelError
 from mmsearch.records import Pixels, Vectors
 
+AT_ONCE = 8  # pictures in one run; EfficientNet-Lite0 on 2 cores: 1: 225, 8: 270, 16: 240, 32: 200 pictures/s
 FILES = ("model.json", "tokenizer.json", "image.onnx", "text.onnx")
 
 
@@ -68,8 +69,12 @@ class OnnxEncoder:
     def encode_images(self, pixels: Pixels) -> Vectors:
         if not len(pixels):
             return np.empty((0, self.card.dim), np.float32)
-        (vectors,) = self._session("image").run(["vectors"], {"pixels": pixels})
-        return unit_rows(vectors)
+        session = self._session("image")
+        parts = [
+            session.run(["vectors"], {"pixels": pixels[start : start + AT_ONCE]})[0]
+            for start in range(0, len(pixels), AT_ONCE)
+        ]
+        return unit_rows(np.concatenate(parts))
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         if not texts:

@@ -125,6 +125,8 @@ def _same(full: OpenClipEncoder, half: OpenClipEncoder) -> bool:
     """Whether half precision gives the vectors of full precision."""
     try:
         cosine = agreement.agreement(full, half)  # nan when it overflows
+    except torch.OutOfMemoryError as error:
+        raise ModelError(f"{full.card.name} does not fit into the GPU's memory; choose --device cpu") from error
     except RuntimeError as error:  # a layer that has no half precision on this device
         logger.info("%s does not run in half precision: %s", full.card.name, error)
         return False

@@ -81,25 +81,31 @@ def for_card(card_name: str, fingerprint: str, device: str, cache: Path, embedde
 
     Raises ModelError when it cannot be had, or when the model of that name has other weights now.
     """
-    device = choose_device(device)
+    wanted = choose_device(device)
     shipped = OnnxEncoder(embedded_folder).card
     if fingerprint == shipped.fingerprint:
-        return _embedded(embedded_folder, device)
-    exported = _exported(cache, fingerprint) if device == "cpu" else None
-    if exported is not None:
+        return _embedded(embedded_folder, wanted)
+    exported = _exported(cache, fingerprint)
+    if exported is not None and wanted == "cpu":
         return exported
     if card_name == shipped.name:
         raise ModelError(
             f"this library was made with another version of the embedded model ({fingerprint}; this one is "
             f"{shipped.fingerprint}): index its folders again"
         )
-    encoder = _torch(card_name, device)
+    try:
+        encoder = _torch(card_name, wanted)
+    except ModelError as error:
+        if exported is None or device == "cuda":
+            raise
+        logger.warning("%s: running on the CPU", error)  # the weights are gone, but an earlier run exported them
+        return exported
     if encoder.card.fingerprint != fingerprint:
         raise ModelError(
             f"{card_name} is not what it was when this library was made: its weights or settings have changed "
             f"({fingerprint} then, {encoder.card.fingerprint} now); bring the old ones back, or index the folders again"
         )
-    return encoder if device == "cuda" else _export(encoder, cache)[0]
+    return encoder if wanted == "cuda" else _export(encoder, cache)[0]
 
 
 def _obstacle(source: Source, device: str, cache: Path) -> str | None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mmsearch.encoders import graphs
-from mmsearch.encoders.embedded import EmbeddedConfig, ImageTower, TextTower
+from mmsearch.encoders.embedded import EmbeddedConfig, ImageTower, TextTower, fold_batch_norms
 from mmsearch.encoders.protocol import ModelCard
 from mmsearch.encoders.texts import TextEncoder
 from mmsearch.records import Pixels, Vectors
@@ -25,6 +25,7 @@ class TorchEmbeddedEncoder:
         self._device = torch.device(device)
         self._dtype = torch.float16 if self._device.type == "cuda" else torch.float32
         self._images, self._texts = ImageTower(config), TextTower(config)
+        fold_batch_norms(self._images)
         self._images.load_state_dict(graphs.read_weights(folder / "image.onnx"))
         self._texts.load_state_dict(graphs.read_weights(folder / "text.onnx"))
         for tower in (self._images, self._texts):

@@ -6,6 +6,7 @@ import json
 import logging
 import pickle
 import shutil
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -62,7 +63,8 @@ def test_vectors_are_unit_rows_of_float32(torch_encoder: OpenClipEncoder, onnx_e
     size, dim = torch_encoder.card.preprocess.size, torch_encoder.card.dim
     for encoder in (torch_encoder, onnx_encoder):
         for rows in (encoder.encode_images(pictures(size)[:1]), encoder.encode_texts(["a cat"])):
-            assert (rows.shape, rows.dtype) == ((1, dim), np.float32)
+            assert rows.shape == (1, dim)
+            assert rows.dtype == np.float32
             np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)
         assert encoder.encode_images(np.empty((0, size, size, 3), np.uint8)).shape == (0, dim)
         assert encoder.encode_texts([]).shape == (0, dim)
@@ -97,6 +99,14 @@ def test_half_precision_changes_neither_vectors_nor_fingerprint(clip: OpenClipEn
     assert agreement(half, clip) > 0.999
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_gpu_gives_the_vectors_of_the_cpu(folder: Path, torch_encoder: OpenClipEncoder) -> None:
+    encoder = OpenClipEncoder.load(f"local-dir:{folder}", "cuda")
+    assert next(encoder.images.model.parameters()).dtype == torch.float16
+    assert encoder.card == torch_encoder.card
+    assert agreement(encoder, torch_encoder) > 0.999
+
+
 def copy_with(folder: Path, copy: Path, name: str, factor: float) -> Path:
     """A copy of the model, with one weight multiplied."""
     shutil.copytree(folder, copy)
@@ -124,8 +134,8 @@ def test_fingerprint_follows_the_weights_and_not_the_place(
 
 
 def test_weights_hash_sees_names_shapes_and_bytes() -> None:
-    def layer(*shape: int) -> torch.nn.Module:
-        made = torch.nn.Linear(*shape, bias=False)
+    def layer(inputs: int, outputs: int) -> torch.nn.Module:
+        made = torch.nn.Linear(inputs, outputs, bias=False)
         made.weight.data = torch.arange(6.0).view(made.weight.shape)
         return made
 
@@ -195,6 +205,13 @@ def test_model_that_is_not_here_is_refused_offline(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(ModelError, match=r"and http://127\.0\.0\.1:9 cannot be reached"):
         OpenClipEncoder.load("ViT-B-32/openai")
+
+
+def test_missing_transformers_is_said_before_the_download(siglip_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)  # as if it were not installed
+    for name in (f"local-dir:{siglip_folder}", "ViT-B-16-SigLIP2"):
+        with pytest.raises(ModelError, match=r"needs the package transformers: pip install 'mmsearch\[hf\]'"):
+            OpenClipEncoder.load(name)
 
 
 def test_loading_leaves_the_root_logger_alone(clip_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
