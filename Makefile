@@ -31,7 +31,7 @@ types:  # the installed layout, as links, for mypy and pyright
 check: $(STAMP) types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy tests benchmarks
+	$(BIN)/mypy --explicit-package-bases tests benchmarks
 	$(BIN)/pytest -q
 
 clean:

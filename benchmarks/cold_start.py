@@ -55,7 +55,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     given = parser.parse_args()
     folder = str(given.library.absolute())
-    ours = timed([sys.executable, "-m", "mmsearch.cli", "query", "--json", "--library", folder, given.query], given.runs)
+    command = [sys.executable, "-m", "mmsearch.cli", "query", "--json", "--library", folder, given.query]
+    ours = timed(command, given.runs)
     theirs = timed([sys.executable, "-c", "import torch, open_clip"], given.runs)
     bare = timed([sys.executable, "-c", "pass"], given.runs)
     phases = subprocess.run(

@@ -22,7 +22,7 @@ def command(
     from mmsearch.encoders.catalogue import available
 
     settings = config.load()
-    found = available(settings.cache, full)
+    found = available(settings.cache, full, (settings.cpu_model, settings.gpu_model))
     if json:
         for model in found:
             present.json_line(asdict(model))
@@ -35,5 +35,5 @@ def command(
         table.add_column(column, justify="right" if column in ("Dim", "Pixels", "Size") else "left", no_wrap=True)
     for model in found:
         size = present.size(model.bytes) if model.bytes else ""
-        table.add_row(model.name, str(model.dim), str(model.image_size), size, model.where)
+        table.add_row(model.name, str(model.dim or ""), str(model.image_size or ""), size, model.where)
     Console(width=None if sys.stdout.isatty() else 120).print(table)

@@ -73,7 +73,7 @@ def mmsearch(tmp_path: Path) -> CLI:
         home.mkdir(exist_ok=True)
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("MMSEARCH_", "XDG_", "HF_"))}
         done = subprocess.run(
-            [sys.executable, "-m", "mmsearch.cli", *map(os.fspath, arguments)],
+            [sys.executable, "-m", "mmsearch.cli", *map(str, arguments)],
             env={**kept, "HOME": str(home), "USERPROFILE": str(home), "MMSEARCH_OFFLINE": "1", **environment},
             cwd=tmp_path,
             capture_output=True,

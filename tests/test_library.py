@@ -334,9 +334,9 @@ def test_photo_used_as_query_is_not_its_own_answer(library: Library, photos: Pat
     assert Path(hits[0].path).name == "right.png"
     assert str(photos / "trips" / "motorcycle.png") not in [hit.path for hit in hits]
     outside = SAMPLES / "chelsea.png"  # not in the library: its copy there is a fair answer
-    assert (library.search(outside, 1)[0].path, library.search(outside, 1)[0].score) == (
-        str(photos / "cat.png"), pytest.approx(1, abs=1e-3),
-    )  # fmt: skip
+    (hit,) = library.search(outside, 1)
+    assert hit.path == str(photos / "cat.png")
+    assert hit.score == pytest.approx(1, abs=1e-3)
 
 
 def test_several_terms_are_averaged(library: Library, photos: Path, encoder: OnnxEncoder) -> None:
@@ -368,12 +368,13 @@ def test_wrong_queries(library: Library, photos: Path, tmp_path: Path) -> None:
         library.search("a cat")
     library.index(photos)
     (tmp_path / "notes.txt").write_text("no picture")
-    for query, message in {
+    wrong: dict[str | Path, str] = {
         "": "the query is empty",
         "./nowhere.jpg": "no such file",
         str(photos): "is a folder",
         tmp_path / "notes.txt": "cannot be used as a query",
-    }.items():
+    }
+    for query, message in wrong.items():
         with pytest.raises(QueryError, match=message):
             library.search(query)
     with pytest.raises(QueryError, match="k must be at least 1"):
@@ -418,7 +419,8 @@ def test_one_writer_at_a_time(library: Library, photos: Path, settings: Settings
 
 def test_searching_from_threads_while_indexing(library: Library, photos: Path, encoder: OnnxEncoder) -> None:
     library.index(photos / "trips")
-    stop, problems = threading.Event(), []
+    stop = threading.Event()
+    problems: list[object] = []
 
     def search() -> None:
         while not stop.is_set():

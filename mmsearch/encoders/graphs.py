@@ -57,8 +57,8 @@ def _graph(module: nn.Module, example: Tensor, name: str, dynamic: dict[int, Any
         dynamo=True, optimize=False, verbose=False,
     )  # fmt: skip
     assert program is not None
-    # Scalars are folded, which lets ONNX Runtime merge convolution and clip; the weights keep their names.
-    fold_constants(program.model, input_size_limit=SMALL, output_size_limit=SMALL)
+    # Scalars are folded, which lets ONNX Runtime merge convolution and clip; weights keep their names and shapes.
+    fold_constants(program.model, should_fold=lambda node: False if node.op_type == "Transpose" else None)
     remove_unused_nodes(program.model)
     proto: onnx.ModelProto = program.model_proto
     for node in proto.graph.node:
@@ -132,6 +132,6 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         base, _, kind = name.partition(":")
         if kind == "int8":
             state[base] = values.astype(np.float32) * stored[f"{base}:scale"]
-        elif kind in ("half", ""):
+        elif kind == "half" or (not kind and "." in base):  # names without a dot are constants of the graph
             state[base] = values.astype(np.float32)
     return {name.removeprefix("tower."): torch.from_numpy(np.ascontiguousarray(v)) for name, v in state.items()}

@@ -19,6 +19,7 @@ import huggingface_hub.constants
 import numpy as np
 import open_clip
 import torch
+from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH, HFTokenizer
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -113,8 +114,13 @@ class OpenClipEncoder:
 
 
 def weights_hash(model: nn.Module) -> str:
-    """sha256 over the names, types, shapes and bytes of all weights, in the order of their names."""
+    """sha256 over the names, types, shapes and bytes of all weights, in the order of their names.
+
+    The same weights give other vectors with another activation, which no weight tells: QuickGELU is hashed too.
+    """
     digest = hashlib.sha256()
+    if any(type(module).__name__ == "QuickGELU" for module in model.modules()):
+        digest.update(b"QuickGELU\n")
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
@@ -201,7 +207,7 @@ def _open(source: Source, offline: bool) -> tuple[Any, Any]:
                 require_pretrained=True,
                 weights_only=True,
             )
-            tokenizer = open_clip.get_tokenizer(source.model)
+            tokenizer = _tokenizer(source, offline)
     except ImportError as error:
         raise ModelError(f"{source.name} needs another package ({error}); try: pip install 'mmsearch[hf]'") from error
     except Exception as error:  # open_clip, safetensors, torch and huggingface_hub share no base class
@@ -211,6 +217,23 @@ def _open(source: Source, offline: bool) -> tuple[Any, Any]:
         reason = _sentence(str(error)) or type(error).__name__
         raise ModelError(f"{source.name} cannot be loaded: {reason}") from error
     return model.eval(), tokenizer
+
+
+def _tokenizer(source: Source, offline: bool) -> Any:
+    """open_clip's tokenizer of the model."""
+    text_cfg = registry.description(source).get("text_cfg", {})
+    repo = text_cfg.get("hf_tokenizer_name")
+    if offline and repo and source.folder is None:
+        file = hub.cached(repo, "tokenizer.json")
+        if file is not None and hub.cached(repo, "tokenizer_config.json") is not None:
+            # By its repository's name, transformers would miss a config.json there, which few of them have.
+            return HFTokenizer(
+                str(file.parent),
+                context_length=text_cfg.get("context_length", DEFAULT_CONTEXT_LENGTH),
+                tokenizer_mode=text_cfg.get("tokenizer_mode"),
+                **text_cfg.get("tokenizer_kwargs", {}),
+            )
+    return open_clip.get_tokenizer(source.model)
 
 
 def _sentence(text: str) -> str:

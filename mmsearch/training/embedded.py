@@ -49,6 +49,7 @@ class TrainConfig:
     text_lr: float = 5e-5  # peak learning rate of MiniLM's own layers
     weight_decay: float = 0.05
     smoothing: float = 0.1  # label smoothing
+    feature_dropout: float = 0.3  # share of channels of the grid and of the token states set to 0
     region_dropout: float = 0.2  # share of the 49 grid cells hidden from the pooling
     word_dropout: float = 0.1  # share of tokens hidden from the trained text layers
     frozen_text_layers: int = 6  # layers of MiniLM that stay as they are
@@ -216,6 +217,8 @@ def train(data: Path, cache: Path, model: EmbeddedConfig, recipe: TrainConfig) -
         live.train()
         losses = []
         for grids, states, mask in batches(training, recipe.batch, rng):
+            grids = F.dropout(grids, recipe.feature_dropout)
+            states = F.dropout(states, recipe.feature_dropout)
             seen = live.encode_grids(grids, drop(grids.shape[:2], recipe.region_dropout, generator))
             said = live.encode_states(states, mask & drop(mask.shape, recipe.word_dropout, generator))
             loss = info_nce(seen, said, live.log_scale.exp().clamp(max=100), recipe.smoothing)

@@ -78,5 +78,6 @@ def test_fingerprint_covers_all_that_changes_a_vector(encoder: OnnxEncoder) -> N
 def test_quantised_rows_are_within_half_a_step(seed: int, rows: int, columns: int, size: float) -> None:
     values = (np.random.default_rng(seed).standard_normal((rows, columns)) * size).astype(np.float32)
     small, scales = quantize(values)
-    assert (small.dtype, scales.shape) == (np.int8, (rows, 1))
+    assert small.dtype == np.int8
+    assert scales.shape == (rows, 1)
     assert (np.abs(small * scales - values) <= scales * 0.501).all()

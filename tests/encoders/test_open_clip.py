@@ -130,6 +130,10 @@ def test_fingerprint_follows_the_weights_and_not_the_place(
     changed = copy_with(clip_folder, tmp_path / "changed", "ln_final.bias", 1.001)
     assert OpenClipEncoder.load(f"local-dir:{moved}").card.fingerprint == clip.card.fingerprint
     assert OpenClipEncoder.load(f"local-dir:{changed}").card.fingerprint != clip.card.fingerprint
+    config = changed / "open_clip_config.json"
+    config.write_text(config.read_text("utf-8").replace('"embed_dim"', '"quick_gelu": true, "embed_dim"'), "utf-8")
+    shutil.copy(clip_folder / "open_clip_model.safetensors", changed)
+    assert OpenClipEncoder.load(f"local-dir:{changed}").card.fingerprint != clip.card.fingerprint
     assert replace(clip.card, preprocess=Preprocess(64)).fingerprint != clip.card.fingerprint
 
 

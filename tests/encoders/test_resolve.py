@@ -165,23 +165,32 @@ print(json.dumps(resolve.choose("auto", "cpu", cache, ("hf-hub:org/broken", ""),
 
 
 def test_models_are_downloaded_from_the_hub(
-    fake_hub: Any, hub_root: Path, clip_folder: Path, clip: OpenClipEncoder, clip_export: OnnxEncoder, tmp_path: Path
+    fake_hub: Any,
+    hub_root: Path,
+    clip_folder: Path,
+    siglip_folder: Path,
+    clip: OpenClipEncoder,
+    siglip: OpenClipEncoder,
+    clip_export: OnnxEncoder,
+    tmp_path: Path,
 ) -> None:
     """In a process of its own: huggingface_hub reads its variables when it is imported."""
-    for name in ("good", "broken"):
-        shutil.copytree(clip_folder, hub_root / "org" / name)
+    for folder, name in ((clip_folder, "clip"), (siglip_folder, "siglip"), (clip_folder, "broken")):
+        shutil.copytree(folder, hub_root / "org" / name)
+    config = hub_root / "org" / "siglip" / "open_clip_config.json"
+    config.write_text(config.read_text("utf-8").replace("taken/from-the-folder", "org/siglip"), "utf-8")
     (hub_root / "org/broken/open_clip_model.safetensors").rename(hub_root / "org/broken/open_clip_pytorch_model.bin")
     fake_hub.denied = ("open_clip_pytorch_model.bin",)
     environment = {**os.environ, "HF_HOME": str(tmp_path / "huggingface"), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    names = ["hf-hub:org/good", "hf-hub:org/good", "hf-hub:org/broken", "hf-hub:org/missing"]
+    names = [f"hf-hub:org/{name}" for name in ("clip", "clip", "siglip", "siglip", "broken", "missing")]
     command = [sys.executable, "-c", DOWNLOAD, str(tmp_path), str(clip_export.folder), *names]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    first, second, broken, missing, note = (json.loads(line) for line in done.stdout.splitlines())
-    assert (first, second) == (clip.card.fingerprint, clip.card.fingerprint)
-    weights = "org/good/resolve/main/open_clip_model.safetensors"
-    assert fake_hub.asked.count(weights) == 2  # HEAD and GET; the second time it was in the Hugging Face cache
-    assert fake_hub.asked.count("api/models/org/good") == 1
+    *fingerprints, broken, missing, note = (json.loads(line) for line in done.stdout.splitlines())
+    assert fingerprints == [clip.card.fingerprint] * 2 + [siglip.card.fingerprint] * 2
+    for file in ("clip/resolve/main/open_clip_model.safetensors", "siglip/resolve/main/tokenizer.json"):
+        assert fake_hub.asked.count(f"org/{file}") == 2  # HEAD and GET; then it is in the Hugging Face cache
+    assert fake_hub.asked.count("api/models/org/clip") == 1
     assert broken.startswith(f"hf-hub:org/broken could not be downloaded from {fake_hub.url}: ")
     assert "403" in broken
     assert missing.startswith(f"hf-hub:org/missing could not be downloaded from {fake_hub.url}: ")

@@ -41,7 +41,8 @@ def rng() -> np.random.Generator:
 
 
 def test_results_equal_brute_force_after_adds_removals_and_reload(rng: np.random.Generator, tmp_path: Path) -> None:
-    queries, index, stored = unit(rng, 20), ExactIndex(DIM), {}
+    queries, index = unit(rng, 20), ExactIndex(DIM)
+    stored: dict[int, Vectors] = {}
     for start in (1, 1000, 50_000):
         ids, vectors = np.arange(start, start + 300, dtype=np.int64), unit(rng, 300)
         index.add(ids, vectors)
