@@ -3,23 +3,25 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check types clean
+.PHONY: demo test check lint types clean
 
-# The environment, made again when the dependencies change.  The pair torch/torchvision is pinned to one that was tested.
+# The environment, made again when the dependencies change.  torch and torchvision are a tested pair.
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "torch==2.14.1" "torchvision==0.29.1"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	$(PIP) torch==2.14.1 torchvision==0.29.1
+	$(PIP) -e ".[dev]"
 	touch $(STAMP)
 
-# The main job on sample photos: index ./photos, then three queries.
+# The main job on sample photos: index ./photos, then three queries, in a library of its own.
+demo: export MMSEARCH_LIBRARY = $(CURDIR)/photos/.mmsearch
 demo: $(STAMP)
-	$(BIN)/python -m mmsearch.cli.samples photos
-	$(BIN)/mmsearch index --library photos/.mmsearch photos
-	$(BIN)/mmsearch query --library photos/.mmsearch -k 3 "a man with a camera"
-	$(BIN)/mmsearch query --library photos/.mmsearch -k 3 "a motorcycle in a garage"
-	$(BIN)/mmsearch query --library photos/.mmsearch -k 3 "a cat"
+	@$(BIN)/python -m mmsearch.cli.samples photos
+	$(BIN)/mmsearch index photos
+	$(BIN)/mmsearch query -k 3 "a man with a camera"
+	$(BIN)/mmsearch query -k 3 "a motorcycle"
+	$(BIN)/mmsearch query -k 3 photos/motorcycle_left.png
 
 test: $(STAMP)
 	$(BIN)/pytest -q
@@ -28,11 +30,12 @@ types:  # the installed layout, as links, for mypy and pyright
 	rm -rf build/types && mkdir -p build/types/mmsearch
 	ln -s $(CURDIR)/mmsearch/* $(CURDIR)/indexes $(CURDIR)/cli build/types/mmsearch/
 
-check: $(STAMP) types
+lint: $(STAMP) types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/mypy --explicit-package-bases tests benchmarks
-	$(BIN)/pytest -q
+
+check: lint test
 
 clean:
 	rm -rf $(VENV) build photos

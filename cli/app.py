@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -57,6 +58,7 @@ class _Lines(logging.Handler):
 
 def main() -> None:
     """Run the command line and exit."""
+    warnings.filterwarnings("ignore", module="PIL")  # of damaged metadata; what cannot be read is reported as skipped
     logger = logging.getLogger("mmsearch")
     logger.setLevel(logging.INFO)
     logger.addHandler(_Lines())

@@ -28,8 +28,12 @@ ModelOption = Annotated[
 ]
 
 
-def opened(library: Path | None, must_exist: bool = True, **changes: Any) -> Library:
-    """The library of this command, with settings changed where an option was given."""
+def opened(library: Path | None, must_exist: bool = True, auto: str = "auto", **changes: Any) -> Library:
+    """The library of this command, with settings changed where an option was given.
+
+    ``auto`` is what the device "auto" means to the command: a single query is quicker on the CPU, where no torch has to
+    be imported.
+    """
     from dataclasses import replace
 
     from mmsearch import config
@@ -38,6 +42,8 @@ def opened(library: Path | None, must_exist: bool = True, **changes: Any) -> Lib
 
     settings = config.load()
     settings = replace(settings, **{name: value for name, value in changes.items() if value is not None})
+    if settings.device == "auto":
+        settings = replace(settings, device=auto)
     if settings.device not in ("auto", "cpu", "cuda"):
         raise typer.BadParameter(f"must be auto, cpu or cuda, not {settings.device!r}", param_hint="--device")
     folder = settings.library if library is None else library.expanduser().absolute()

@@ -72,11 +72,7 @@ def hit_paths(hits: Sequence[Hit]) -> None:
 
 
 def hit_table(hits: Sequence[Hit], title: str) -> None:
-    """A table with clickable paths on a terminal; ``score<TAB>path`` lines elsewhere."""
-    if not sys.stdout.isatty():
-        for hit in hits:
-            print(f"{hit.score:.4f}\t{shown(hit.path)}")
-        return
+    """A table; on a terminal that can, a click on a path opens the picture."""
     from rich.console import Console
     from rich.style import Style
     from rich.table import Table
@@ -92,7 +88,7 @@ def hit_table(hits: Sequence[Hit], title: str) -> None:
         link = Style(link=Path(hit.path).as_uri()) if hit.path.isprintable() else Style()
         pixels = f"{photo.width}×{photo.height}  {size(photo.size)}"
         table.add_row(f"{hit.score:.3f}", Text(shown(hit.path), link), pixels, f"{photo.date:%Y-%m-%d %H:%M}")
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 1000).print(table)  # in a pipe nothing is folded
 
 
 def report_json(report: IndexReport) -> dict[str, Any]:

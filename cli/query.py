@@ -30,7 +30,7 @@ def command(
     """
     if json and paths:
         raise typer.BadParameter("--json and --paths exclude each other")
-    with opened(library, device=device) as found:
+    with opened(library, device=device, auto="cpu") as found:
         hits = found.search(query, k, within=within or [])
     if json:
         for hit in hits:

@@ -37,8 +37,8 @@ class ModelMismatchError(ModelError):
 
     def __init__(self, got: str, wanted: str) -> None:
         super().__init__(
-            f"this library was made with the model {wanted!r}, not {got!r}: vectors of two models cannot be compared; "
-            f"leave out --model, or choose another --library for {got!r}"
+            f"this library was made with the model {wanted!r}, not {got!r}: vectors of two models cannot be compared. "
+            f"Leave out --model, use another --library, or encode the whole library anew: mmsearch index --model {got}"
         )
         self.got, self.wanted = got, wanted
 

@@ -232,7 +232,7 @@ class _Ledger:
             self.moved += 1
         else:
             writer.place(file, content)
-            if row is None or not row.embedded:
+            if row is None or row.content is None:
                 self.added += 1
             else:
                 self.updated += 1

@@ -63,7 +63,7 @@ class Library:
         self.store = Store(folder / "library.sqlite")
         self._given = encoder
         self._encoder: Encoder | None = None
-        self._index: tuple[VectorIndex, int] | None = None
+        self._index: tuple[VectorIndex, int, StoredModel] | None = None  # with its generation and model
         self._saved = -1  # generation of the index on disk
         self._lock = threading.Lock()  # of the three above, never held while searching
 
@@ -87,7 +87,9 @@ class Library:
     ) -> IndexReport:
         """Bring the library up to date with folders and files; without ``paths``, with all that it knows.
 
-        ``model`` matters the first time only: a library keeps its model.  ``exclude`` are globs of names or paths
+        A library keeps its model: ``model`` chooses it the first time, and changes it later where no ``paths`` are
+        given: all is encoded anew while the old vectors serve, and the new ones take over when they are complete.
+        ``exclude`` are globs of names or paths
         to leave out.  ``progress`` is called after each file read, in this thread.  Files that cannot be read are in
         the report's ``skipped``.  Ctrl-C keeps what is stored by then.
         Raises SourceError, ModelError, ModelMismatchError, LibraryBusyError, LibraryError.
@@ -106,11 +108,15 @@ class Library:
             exclude, max_megapixels or self.settings.max_megapixels, self.settings.batch, self.settings.decoders
         )
         with self._writing():
-            stored, encoder = self._bind(model)
+            stored, encoder = self._bind(model, everything=not given)
+            active = self._stored()
             try:
                 report = indexing.run(self.store, stored, encoder, roots, options, progress)
+                if stored != active:
+                    self._switch(stored)
+                    active = stored
             finally:
-                self._refresh(stored, save=True)
+                self._refresh(active, save=True)
         return replace(report, notes=(*notes, *report.notes))
 
     def search(
@@ -169,12 +175,13 @@ class Library:
         """The encoder of this library's model, loaded once.  Raises NoModelError, ModelError, ModelMismatchError."""
         stored = stored or self._stored()
         with self._lock:
-            if self._encoder is None:
-                self._encoder = self._given or resolve.for_card(
+            if self._encoder is None or self._encoder.card.fingerprint != stored.fingerprint:
+                encoder = self._given or resolve.for_card(
                     stored.name, stored.fingerprint, self.settings.device, self.settings.cache
                 )
-                if self._encoder.card.fingerprint != stored.fingerprint:
-                    raise ModelMismatchError(self._encoder.card.name, stored.name)
+                if encoder.card.fingerprint != stored.fingerprint:
+                    raise ModelMismatchError(encoder.card.name, stored.name)
+                self._encoder = encoder
             return self._encoder
 
     def _stored(self) -> StoredModel:
@@ -183,10 +190,10 @@ class Library:
             raise NoModelError(f"the library {self.folder} is empty: index some pictures first, mmsearch index FOLDER")
         return stored
 
-    def _bind(self, name: str | None) -> tuple[StoredModel, Encoder]:
-        """The library's model; the first time, the chosen one."""
+    def _bind(self, name: str | None, everything: bool) -> tuple[StoredModel, Encoder]:
+        """The library's model; the first time, the chosen one; another one only where all is read with it."""
         stored = self.store.model()
-        if stored is not None and name in (None, "auto", stored.name):
+        if stored is not None and name in (None, "auto"):
             return stored, self.encoder(stored)
         if self._given is not None:
             encoder = self._given
@@ -199,27 +206,29 @@ class Library:
             if choice.note:
                 log.info("%s", choice.note)
         card = encoder.card
-        if stored is None:
+        if stored is None or stored.fingerprint != card.fingerprint:
+            if stored is not None and not everything:
+                raise ModelMismatchError(card.name, stored.name)
             with self.store.writing() as writer:
-                stored = writer.bind_model(card.name, card.fingerprint, card.dim)
-        elif stored.fingerprint != card.fingerprint:
-            raise ModelMismatchError(card.name, stored.name)
-        with self._lock:
-            self._encoder = encoder
+                stored = writer.add_model(card.name, card.fingerprint, card.dim, active=stored is None)
         return stored, encoder
 
+    def _switch(self, model: StoredModel) -> None:
+        """From now on search with this model, whose vectors are complete."""
+        with self.store.writing() as writer:
+            writer.activate(model)
     def _refresh(self, stored: StoredModel, save: bool = False) -> VectorIndex:
         """The index, caught up with the store; written to disk with ``save``, and where there was none."""
         generation = self.store.generation()
         with self._lock:
             cache = IndexCache(self.folder / "index", stored.fingerprint, stored.dim)
-            if self._index is None:
-                self._index = cache.load()
-                self._saved = self._index[1]
-            index, built = self._index
+            if self._index is None or self._index[2] != stored:
+                index, self._saved = cache.load()
+                self._index = index, self._saved, stored
+            index, built, _ = self._index
             if built != generation:
                 index = caught_up(index, self.store.searchable(stored), lambda ids: self.store.vectors(ids, stored.dim))
-                self._index = index, generation
+                self._index = index, generation, stored
             if self._saved != generation and (save or self._saved == -1):
                 try:
                     cache.save(index, generation)

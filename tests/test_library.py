@@ -388,11 +388,36 @@ def test_vectors_of_two_models_never_mix(
     shutil.copytree(encoder.folder, tmp_path / "other")
     text = (tmp_path / "other" / "model.json").read_text().replace('"context": 64', '"context": 32')
     (tmp_path / "other" / "model.json").write_text(text.replace('"embedded"', '"other"'))
-    with (
-        Library(library.folder, settings, encoder=OnnxEncoder(tmp_path / "other")) as again,
-        pytest.raises(ModelMismatchError, match="was made with the model 'embedded', not 'other'"),
-    ):
-        again.search("a cat")
+    with Library(library.folder, settings, encoder=OnnxEncoder(tmp_path / "other")) as again:
+        attempts = (lambda: again.search("a cat"), lambda: again.index(photos), lambda: again.index(photos, model="x"))
+        for attempt in attempts:
+            with pytest.raises(ModelMismatchError, match="was made with the model 'embedded', not 'other'"):
+                attempt()
+
+
+def test_another_model_takes_over_when_its_vectors_are_complete(
+    library: Library, photos: Path, settings: Settings, encoder: OnnxEncoder, tmp_path: Path
+) -> None:
+    library.index(photos)
+    wanted = found(library)
+    shutil.copytree(encoder.folder, tmp_path / "other")
+    text = (tmp_path / "other" / "model.json").read_text().replace('"context": 64', '"context": 32')
+    (tmp_path / "other" / "model.json").write_text(text.replace('"embedded"', '"other"'))
+
+    def look(step: Progress) -> None:
+        assert found(library) == wanted  # the old vectors serve meanwhile
+        if step.done == 2:
+            raise KeyboardInterrupt
+
+    with Library(library.folder, settings, encoder=OnnxEncoder(tmp_path / "other")) as again:
+        with pytest.raises(KeyboardInterrupt):
+            again.index(model="other", progress=look)
+        assert library.status().model == "embedded"
+        assert counts(again.index(model="other")) == {"updated": 1, "unchanged": 4, "encoded": 1}
+        assert found(again) == wanted  # the same weights under another name
+        assert (again.status().model, again.status().index) == ("other", 5)
+    with pytest.raises(ModelMismatchError):
+        library.search("a cat")
 
 
 def test_newer_library_is_refused_and_left_alone(library: Library, settings: Settings) -> None:

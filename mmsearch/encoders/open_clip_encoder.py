@@ -162,7 +162,7 @@ def _load(source: Source) -> tuple[Any, Any]:
     text_cfg = registry.description(source).get("text_cfg", {})
     borrowed = text_cfg.get("hf_tokenizer_name") or text_cfg.get("hf_model_name")
     if borrowed and importlib.util.find_spec("transformers") is None:  # said before the download
-        raise ModelError(f"{source.name} needs the package transformers: pip install 'mmsearch[hf]'")
+        raise ModelError(f"{source.name} needs the package transformers: pip install transformers")
     failure: ModelError | None = None
     if source.folder is not None:
         return _open(source, offline=_complete(source))
@@ -209,7 +209,7 @@ def _open(source: Source, offline: bool) -> tuple[Any, Any]:
             )
             tokenizer = _tokenizer(source, offline)
     except ImportError as error:
-        raise ModelError(f"{source.name} needs another package ({error}); try: pip install 'mmsearch[hf]'") from error
+        raise ModelError(f"{source.name} needs another package ({error}); install what it names") from error
     except Exception as error:  # open_clip, safetensors, torch and huggingface_hub share no base class
         if registry.weights(source) is None:
             reason = _sentence(said[-1] if said else str(error))  # open_clip logs the cause of some failures only

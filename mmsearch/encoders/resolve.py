@@ -91,7 +91,7 @@ def for_card(card_name: str, fingerprint: str, device: str, cache: Path, embedde
     if card_name == shipped.name:
         raise ModelError(
             f"this library was made with another version of the embedded model ({fingerprint}; this one is "
-            f"{shipped.fingerprint}): index its folders again"
+            f"{shipped.fingerprint}); encode it anew with: mmsearch index --model embedded"
         )
     try:
         encoder = _torch(card_name, wanted)
@@ -103,7 +103,8 @@ def for_card(card_name: str, fingerprint: str, device: str, cache: Path, embedde
     if encoder.card.fingerprint != fingerprint:
         raise ModelError(
             f"{card_name} is not what it was when this library was made: its weights or settings have changed "
-            f"({fingerprint} then, {encoder.card.fingerprint} now); bring the old ones back, or index the folders again"
+            f"({fingerprint} then, {encoder.card.fingerprint} now); bring the old ones back, or encode the library anew: "
+            f"mmsearch index --model {card_name}"
         )
     return encoder if wanted == "cuda" else _export(encoder, cache)[0]
 

@@ -289,11 +289,18 @@ class Writer:
         self._connection = connection
         self.changed = False
 
-    def bind_model(self, name: str, fingerprint: str, dim: int) -> StoredModel:
-        """Make this the library's model."""
-        statement = insert(models).values(name=name, fingerprint=fingerprint, dim=dim, active=True)
-        row = self._connection.execute(statement.returning(models.c.id)).scalar_one()
-        return StoredModel(row, name, fingerprint, dim)
+    def add_model(self, name: str, fingerprint: str, dim: int, active: bool) -> StoredModel:
+        """Make room for a model's vectors; the active one is the model that is searched with."""
+        statement = insert(models).values(name=name, fingerprint=fingerprint, dim=dim, active=active)
+        self._connection.execute(statement.on_conflict_do_nothing())
+        same = select(models.c.id).where(models.c.fingerprint == fingerprint)
+        return StoredModel(self._connection.execute(same).scalar_one(), name, fingerprint, dim)
+
+    def activate(self, model: StoredModel) -> None:
+        """Search with this model from now on; the vectors of others go."""
+        self._connection.execute(models.delete().where(models.c.id != model.id))
+        self._connection.execute(models.update().values(active=True))
+        self.changed = True
 
     def add_root(self, path: str) -> None:
         """Remember a folder; one below a remembered folder is covered by that, one above takes its place."""

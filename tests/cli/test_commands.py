@@ -28,10 +28,12 @@ def test_index_then_query_is_all_it_takes(mmsearch: CLI, photos: Path) -> None:
     assert done.stderr.splitlines()[1].startswith("5 added in ")
     done = mmsearch("query", "a man with a camera", "-k", "2")
     assert done.stderr == ""
-    score, path = done.stdout.splitlines()[0].split("\t")
-    assert path == "photos/cameraman.png"
-    assert 0 < float(score) < 1
-    assert len(done.stdout.splitlines()) == 2
+    title, heads, first, second = done.stdout.splitlines()
+    assert title.strip() == "a man with a camera"
+    assert heads.split() == ["Score", "Path", "Size", "Date"]
+    score, path, size, *_ = first.split()
+    assert (path, size) == ("photos/cameraman.png", "512×512")
+    assert 1 > float(score) > float(second.split()[0])
 
 
 def test_json_keys_are_as_promised(mmsearch: CLI, photos: Path) -> None:

@@ -29,7 +29,7 @@ def file(tmp_path: Path) -> Path:
 
 def stored_photo(store: Store, path: str, content: bytes) -> StoredModel:
     with store.writing() as writer:
-        model = store.model() or writer.bind_model("m", "abc", 4)
+        model = store.model() or writer.add_model("m", "abc", 4, active=True)
         vector = np.full(4, len(path), np.float32)
         writer.place(Found(path, 10, 5), writer.put(content, PICTURE, vector, model))
     return model
@@ -80,7 +80,7 @@ def test_what_is_stored_comes_back(file: Path) -> None:
 def test_more_ids_than_one_statement_takes(file: Path) -> None:
     with Store(file) as store:
         with store.writing() as writer:
-            model = writer.bind_model("m", "abc", 4)
+            model = writer.add_model("m", "abc", 4, active=True)
             for number in range(1200):
                 content = writer.put(b"%d" % number, PICTURE, np.full(4, number, np.float32), model)
                 writer.place(Found(f"/{number}", 1, 1), content)
