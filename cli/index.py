@@ -14,7 +14,7 @@ from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, ModelO
 def command(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="PATH…", readable=False, help="Folders or pictures. Default: all that it knows."),
+        typer.Argument(metavar="PATH", readable=False, help="Folders or pictures. Default: all that it knows."),
     ] = None,
     library: LibraryOption = None,
     model: ModelOption = None,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mmsearch.cli import present
-from mmsearch.cli.options import JsonOption
+from mmsearch.cli.options import JsonOption, LibraryOption
 
 
 def command(
+    library: LibraryOption = None,
     full: Annotated[bool, typer.Option("--all", help="List every open_clip model, not only the nearest.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -22,10 +24,11 @@ def command(
     from mmsearch.encoders.catalogue import available
 
     settings = config.load()
+    used = _used(settings.library if library is None else library.expanduser().absolute())
     found = available(settings.cache, full, (settings.cpu_model, settings.gpu_model))
     if json:
         for model in found:
-            present.json_line(asdict(model))
+            present.json_line({**asdict(model), "in_use": model.name == used})
         return
     from rich.console import Console
     from rich.table import Table
@@ -35,5 +38,17 @@ def command(
         table.add_column(column, justify="right" if column in ("Dim", "Pixels", "Size") else "left", no_wrap=True)
     for model in found:
         size = present.size(model.bytes) if model.bytes else ""
-        table.add_row(model.name, str(model.dim or ""), str(model.image_size or ""), size, model.where)
+        where = f"{model.where}, in use" if model.name == used else model.where
+        table.add_row(model.name, str(model.dim or ""), str(model.image_size or ""), size, where)
     Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _used(folder: Path) -> str | None:
+    """The model of the library in this folder, if there is one."""
+    if not (folder / "library.sqlite").exists():
+        return None
+    from mmsearch.store.store import Store
+
+    with Store(folder / "library.sqlite") as store:
+        model = store.model()
+    return model.name if model else None

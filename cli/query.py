@@ -12,7 +12,7 @@ from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, opened
 
 
 def command(
-    query: Annotated[list[str], typer.Argument(metavar="QUERY…", help="Words, or picture files.")],
+    query: Annotated[list[str], typer.Argument(metavar="QUERY", help="Words, or picture files.")],
     library: LibraryOption = None,
     k: Annotated[int, typer.Option("-k", min=1, metavar="N", help="How many pictures.")] = 10,
     within: Annotated[

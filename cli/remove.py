@@ -14,7 +14,7 @@ from mmsearch.errors import SourceError
 
 def command(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH…", readable=False, help="Folders or pictures to forget.")
+        list[Path], typer.Argument(metavar="PATH", readable=False, help="Folders or pictures to forget.")
     ],
     library: LibraryOption = None,
     json: JsonOption = False,

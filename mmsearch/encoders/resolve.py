@@ -103,8 +103,8 @@ def for_card(card_name: str, fingerprint: str, device: str, cache: Path, embedde
     if encoder.card.fingerprint != fingerprint:
         raise ModelError(
             f"{card_name} is not what it was when this library was made: its weights or settings have changed "
-            f"({fingerprint} then, {encoder.card.fingerprint} now); bring the old ones back, or encode the library anew: "
-            f"mmsearch index --model {card_name}"
+            f"({fingerprint} then, {encoder.card.fingerprint} now); bring the old ones back, or encode the library "
+            f"anew: mmsearch index --model {card_name}"
         )
     return encoder if wanted == "cuda" else _export(encoder, cache)[0]
 
