@@ -32,7 +32,7 @@ from mmsearch.encoders.embedded import EmbeddedConfig, ImageTower, TextTower
 from mmsearch.encoders.protocol import ModelCard, TokenRules
 from mmsearch.metrics import retrieval
 from mmsearch.records import Preprocess
-from mmsearch.training import pretrained
+from mmsearch.training import pretrained, prototypes
 from mmsearch.training.features import TokenStates, image_grids, read_captions, token_states
 from mmsearch.training.losses import info_nce
 
@@ -43,17 +43,19 @@ log = logging.getLogger(__name__)
 class TrainConfig:
     """The recipe; saved beside the weights."""
 
-    epochs: int = 15  # each shows every caption once
-    batch: int = 512  # pairs, each of another photo
-    lr: float = 1e-3  # peak learning rate of the new layers; one-cycle
+    epochs: int = 3  # each shows every caption once
+    batch: int = 750  # pairs, each of another photo
+    lr: float = 1.5e-3  # peak learning rate of the new layers; one-cycle
     text_lr: float = 5e-5  # peak learning rate of MiniLM's own layers
     weight_decay: float = 0.05
-    smoothing: float = 0.1  # label smoothing
-    feature_dropout: float = 0.3  # share of channels of the grid and of the token states set to 0
-    region_dropout: float = 0.2  # share of the 49 grid cells hidden from the pooling
-    word_dropout: float = 0.1  # share of tokens hidden from the trained text layers
+    smoothing: float = 0.2  # label smoothing
+    feature_dropout: float = 0.5  # share of channels of the grid and of the token states set to 0
+    region_dropout: float = 0.3  # share of the 49 grid cells hidden from the pooling
+    word_dropout: float = 0.15  # share of tokens hidden from the trained text layers
     frozen_text_layers: int = 6  # layers of MiniLM that stay as they are
-    extra_text_layers: int = 1  # new layers on top of MiniLM's six
+    extra_text_layers: int = 0  # new layers on top of MiniLM's six
+    classes: int = 128  # ImageNet classes shown beside each batch, see prototypes.py; 0 for none
+    class_weight: float = 0.3  # of their loss
     scale: float = 20.0  # inverse temperature at the start; learned, at most 100
     ema: float = 0.998  # decay per step of the moving average of the weights, which is what ships
     seed: int = 0
@@ -203,6 +205,9 @@ def train(data: Path, cache: Path, model: EmbeddedConfig, recipe: TrainConfig) -
     training = load_split(data, "train", cache, towers, model, recipe.frozen_text_layers)
     dev = load_split(data, "dev", cache, towers, model, recipe.frozen_text_layers)
 
+    classes = None
+    if recipe.classes:
+        classes = prototypes.make(training.grids[:1000], towers[1], model, recipe.frozen_text_layers)
     live = Trainable(*towers, recipe)
     optimizer = torch.optim.AdamW(live.groups(), weight_decay=recipe.weight_decay)
     trained = [p for group in optimizer.param_groups for p in group["params"]]
@@ -221,7 +226,13 @@ def train(data: Path, cache: Path, model: EmbeddedConfig, recipe: TrainConfig) -
             states = F.dropout(states, recipe.feature_dropout)
             seen = live.encode_grids(grids, drop(grids.shape[:2], recipe.region_dropout, generator))
             said = live.encode_states(states, mask & drop(mask.shape, recipe.word_dropout, generator))
-            loss = info_nce(seen, said, live.log_scale.exp().clamp(max=100), recipe.smoothing)
+            scale = live.log_scale.exp().clamp(max=100)
+            loss = info_nce(seen, said, scale, recipe.smoothing)
+            if classes is not None:
+                grids, states, mask = classes.batch(training.grids, recipe.classes, rng)
+                seen = live.encode_grids(F.dropout(grids, recipe.feature_dropout))
+                said = live.encode_states(F.dropout(states, recipe.feature_dropout), mask)
+                loss = loss + recipe.class_weight * info_nce(seen, said, scale, recipe.smoothing)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(trained, 1.0)

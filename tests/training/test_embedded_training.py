@@ -38,8 +38,8 @@ def test_a_few_photos_are_learned_by_heart(tmp_path: Path) -> None:
     (tmp_path / "captions.tsv").write_text("".join(lines))
     for split in ("train", "dev"):
         (tmp_path / f"{split}.txt").write_text("\n".join(CAPTIONS) + "\n")
-    recipe = TrainConfig(epochs=12, batch=6, extra_text_layers=0, frozen_text_layers=6)
-    model = EmbeddedConfig(text_layers=6)
+    recipe = TrainConfig(epochs=12, batch=6, feature_dropout=0.1, classes=16)
+    model = EmbeddedConfig()
     trained = train(tmp_path, tmp_path / "cache", model, recipe)
     assert trained.dev["text_to_image"]["R@1"] >= 90
     write(trained, model, recipe, tmp_path / "model")
