@@ -5,8 +5,8 @@ Exit codes: 0 done, 1 failed (the reason is on stderr), 2 wrong usage, 130 inter
 
 from __future__ import annotations
 
+import io
 import logging
-import os
 import sys
 import warnings
 from typing import Annotated
@@ -59,6 +59,9 @@ class _Lines(logging.Handler):
 def main() -> None:
     """Run the command line and exit."""
     warnings.filterwarnings("ignore", module="PIL")  # of damaged metadata; what cannot be read is reported as skipped
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8
     logger = logging.getLogger("mmsearch")
     logger.setLevel(logging.INFO)
     logger.addHandler(_Lines())
@@ -66,12 +69,6 @@ def main() -> None:
         app()
     except MMSearchError as error:
         _fail(str(error))
-    except KeyboardInterrupt:
-        print("mmsearch: interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at its end
-        sys.exit(1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror or error}")

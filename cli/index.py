@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,8 +12,8 @@ from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, ModelO
 
 def command(
     paths: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="PATH", readable=False, help="Folders or pictures. Default: all that it knows."),
+        list[str] | None,
+        typer.Argument(metavar="PATH", help="Folders or pictures. Default: all that it knows."),
     ] = None,
     library: LibraryOption = None,
     model: ModelOption = None,

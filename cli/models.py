@@ -24,7 +24,7 @@ def command(
     from mmsearch.encoders.catalogue import available
 
     settings = config.load()
-    used = _used(settings.library if library is None else library.expanduser().absolute())
+    used = _used(settings.library if library is None else library.absolute())
     found = available(settings.cache, full, (settings.cpu_model, settings.gpu_model))
     if json:
         for model in found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,7 +47,7 @@ def opened(library: Path | None, must_exist: bool = True, auto: str = "auto", **
         settings = replace(settings, device=auto)
     if settings.device not in ("auto", "cpu", "cuda"):
         raise typer.BadParameter(f"must be auto, cpu or cuda, not {settings.device!r}", param_hint="--device")
-    folder = settings.library if library is None else library.expanduser().absolute()
+    folder = settings.library if library is None else Path(os.path.expanduser(library)).absolute()
     if must_exist and not (folder / "library.sqlite").exists():
         raise NoModelError(f"there is no library in {folder} yet: index some pictures first, mmsearch index FOLDER")
     return Library(folder, settings)

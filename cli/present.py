@@ -78,9 +78,11 @@ def hit_table(hits: Sequence[Hit], title: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_style="bold", title_justify="left", box=None, pad_edge=False, header_style="dim")
+    table = Table(
+        title=Text(title), title_style="bold", title_justify="left", box=None, pad_edge=False, header_style="dim"
+    )
     table.add_column("Score", justify="right", style="green")
-    table.add_column("Path", overflow="fold")
+    table.add_column("Path", overflow="fold", min_width=20)
     table.add_column("Size", style="dim", no_wrap=True)
     table.add_column("Date", style="dim", no_wrap=True)
     for hit in hits:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,8 +15,8 @@ def command(
     library: LibraryOption = None,
     k: Annotated[int, typer.Option("-k", min=1, metavar="N", help="How many pictures.")] = 10,
     within: Annotated[
-        list[Path] | None,
-        typer.Option("--in", metavar="PATH", readable=False, help="Only in this folder. May be repeated."),
+        list[str] | None,
+        typer.Option("--in", metavar="PATH", help="Only in this folder. May be repeated."),
     ] = None,
     device: DeviceOption = None,
     json: JsonOption = False,

@@ -13,19 +13,21 @@ from mmsearch.errors import SourceError
 
 
 def command(
-    paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH", readable=False, help="Folders or pictures to forget.")
-    ],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Folders or pictures to forget.")],
     library: LibraryOption = None,
     json: JsonOption = False,
 ) -> None:
     """Forget folders or pictures. The files themselves are left alone."""
     with opened(library) as found:
         removed = found.remove(paths)
+        roots = found.status().roots
+    if not removed:
+        named = ", ".join(present.shown(path) for path in paths)
+        raise SourceError(f"the library knows no picture at {named}; `mmsearch status` shows the known folders")
     if json:
         present.json_line({"removed": removed})
-    elif not removed:
-        named = ", ".join(present.shown(str(path)) for path in paths)
-        raise SourceError(f"the library knows no picture at {named}; `mmsearch status` shows the known folders")
     else:
         present.say(f"forgot {present.plural(removed, 'picture')}")
+    for root in roots:
+        if any(Path(path).absolute().is_relative_to(root) for path in paths):
+            present.say(f"{present.shown(root)} is still known: its next `mmsearch index` finds them again")

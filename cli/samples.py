@@ -1,6 +1,6 @@
 """Sample photos for ``make demo``: those that come with the scikit-image package.
 
-    python -m mmsearch.cli.samples photos
+python -m mmsearch.cli.samples photos
 """
 
 from __future__ import annotations

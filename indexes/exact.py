@@ -14,6 +14,7 @@ from mmsearch.indexes.protocol import Neighbours
 from mmsearch.records import Ids, Vectors
 
 faiss: Any = _stubbed  # its type stubs show the C++ signatures, not those of its Python wrappers
+BLOCK = 2**20  # bytes read or written at a time
 
 
 class ExactIndex:
@@ -26,7 +27,8 @@ class ExactIndex:
     def load(cls, file: Path, dim: int) -> ExactIndex:
         """Raises LibraryError for a file that is damaged or of another kind, DimensionError for one of other width."""
         try:
-            loaded = faiss.read_index(str(file))
+            with file.open("rb") as opened:  # FAISS itself takes only some file names
+                loaded = faiss.read_index(faiss.PyCallbackIOReader(opened.read, BLOCK))
         except RuntimeError as error:
             raise LibraryError(f"the index {file} is damaged") from error
         if not isinstance(loaded, faiss.IndexIDMap2) or loaded.metric_type != faiss.METRIC_INNER_PRODUCT:
@@ -91,9 +93,10 @@ def write_atomically(index: Any, file: Path) -> None:
     """A temporary file beside it, fsync, rename: ``faiss.write_index`` alone can leave half a file."""
     partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
     try:
-        faiss.write_index(index, str(partial))
-        with partial.open("rb+") as written:
-            os.fsync(written.fileno())
+        with partial.open("wb") as opened:
+            faiss.write_index(index, faiss.PyCallbackIOWriter(opened.write, BLOCK))
+            opened.flush()
+            os.fsync(opened.fileno())
         partial.replace(file)
     except (RuntimeError, OSError) as error:
         full = "No space left" in str(error)

@@ -74,7 +74,7 @@ def _typed(where: str, name: str, value: object) -> object:
     default = getattr(Settings(), name)
     try:
         if isinstance(default, Path):
-            return Path(str(value)).expanduser().absolute()
+            return Path(os.path.expanduser(str(value))).absolute()
         if isinstance(default, str):
             converted: object = str(value)
         else:

@@ -71,11 +71,14 @@ class SourceError(MMSearchError):
 
 
 class ImageError(MMSearchError):
-    """A file is no picture that can be read; ``reason`` says why in a few words."""
+    """A file is no picture that can be read; ``reason`` says why in a few words.
 
-    def __init__(self, path: str, reason: str) -> None:
+    ``retry`` is set where the reason lies outside the file, so that another try may go well: a limit, an extra.
+    """
+
+    def __init__(self, path: str, reason: str, retry: bool = False) -> None:
         super().__init__(f"{path}: {reason}")
-        self.path, self.reason = path, reason
+        self.path, self.reason, self.retry = path, reason, retry
 
 
 class QueryError(MMSearchError):

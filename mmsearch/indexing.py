@@ -79,25 +79,30 @@ def plan(store: Store, model: StoredModel, roots: Sequence[str], exclude: Sequen
     known: dict[str, Known] = {}
     notes: list[str] = []
     gone: set[int] = set()
-    for root in roots:
+    walked = _with_nested(roots, store.roots())
+    for root in walked:
         below = store.known(root, model)
+        inner = {other for other in walked if other != root and _at_or_below(other, {root})}  # they speak for theirs
+        present = {p: row for p, row in below.items() if row.state != "missing" and not _at_or_below(p, inner)}
+        if not os.path.lexists(root):
+            if root in present and os.path.isdir(os.path.dirname(root)):
+                gone.add(present[root].id)  # a single file, deleted from a folder that is there
+            elif present:
+                notes.append(f"{root} is not there now: nothing was changed for the {len(present)} pictures below it")
+            continue
         found, unreadable = _look(root, exclude)
         skipped += unreadable
         known |= below
         files |= found
-        if below and not found:
+        if present and _is_empty(root):
             # An unmounted drive looks like an empty folder: never read that as "all deleted".
             notes.append(
-                f"{root} has no pictures now but the library knows {len(below)} there: is its drive connected? "
+                f"{root} is empty now but the library knows {len(present)} pictures there: is its drive connected? "
                 f"Nothing was marked missing; to forget them: mmsearch remove {root}"
             )
             continue
-        unseen = [item.path for item in unreadable]  # nobody knows what is there
-        gone |= {
-            row.id
-            for path, row in below.items()
-            if row.state != "missing" and path not in found and not any(_inside(path, place) for place in unseen)
-        }
+        unseen = {item.path for item in unreadable}  # nobody knows what is there
+        gone |= {row.id for path, row in present.items() if path not in found and not _at_or_below(path, unseen)}
     read: list[Found] = []
     restore: list[tuple[int, Found]] = []
     unchanged = 0
@@ -110,15 +115,36 @@ def plan(store: Store, model: StoredModel, roots: Sequence[str], exclude: Sequen
             skipped.append(Skipped(path, row.reason or "could not be read"))
         elif not row.embedded:
             read.append(file)
-        elif row.state == "missing":
+        elif row.state == "missing" and row.reason is None:
             restore.append((row.id, file))
+        elif row.state == "missing":  # it could not be read before it went
+            read.append(file)
         else:
             unchanged += 1
     return Plan(read, restore, gone, unchanged, skipped, notes, known)
 
 
-def _inside(path: str, place: str) -> bool:
-    return path == place or path.startswith(os.path.join(place, ""))
+def _with_nested(roots: Sequence[str], known: Sequence[str]) -> list[str]:
+    """The roots and the known ones below them: a hidden folder that was named is walked as a root of its own."""
+    nested = [own for own in known if own not in roots and _at_or_below(own, set(roots)) and os.path.lexists(own)]
+    return [*roots, *nested]
+
+
+def _is_empty(folder: str) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is None
+    except OSError:
+        return False  # not a folder, or one that the walk has reported as unreadable
+
+
+def _at_or_below(path: str, places: set[str]) -> bool:
+    while path not in places:
+        parent = os.path.dirname(path)
+        if parent == path:
+            return False
+        path = parent
+    return True
 
 
 def _look(root: str, exclude: Sequence[str]) -> tuple[dict[str, Found], list[Skipped]]:
@@ -188,11 +214,11 @@ class _Ledger:
         self.known = todo.known
         self.gone = set(todo.gone)
         self._lost: dict[int, list[int]] = {}  # content -> photos that are gone, or were before
-        for row in todo.known.values():
-            if row.content is not None and (row.id in todo.gone or row.state == "missing"):
+        taken = {file.path for file in todo.read} | {file.path for _, file in todo.restore}  # a file is there again
+        for path, row in todo.known.items():
+            lost = row.id in todo.gone or row.state == "missing"
+            if lost and row.content is not None and path not in taken:
                 self._lost.setdefault(row.content, []).append(row.id)
-        for photo, _ in todo.restore:
-            self._found_again(photo)
         self.added = self.updated = self.moved = self.encoded = 0
         self.restored, self.unchanged = len(todo.restore), todo.unchanged
         self.skipped = list(todo.skipped)
@@ -224,11 +250,10 @@ class _Ledger:
                 self.unchanged += 1
             else:
                 self.restored += 1
-                self._found_again(row.id)
         elif self._lost.get(content):
-            photo = self._lost[content][0]
+            photo = self._lost[content].pop()
+            self.gone.discard(photo)
             writer.move(photo, file)
-            self._found_again(photo)
             self.moved += 1
         else:
             writer.place(file, content)
@@ -236,12 +261,6 @@ class _Ledger:
                 self.added += 1
             else:
                 self.updated += 1
-
-    def _found_again(self, photo: int) -> None:
-        self.gone.discard(photo)
-        for photos in self._lost.values():
-            if photo in photos:
-                photos.remove(photo)
 
 
 def read_ahead(
@@ -286,7 +305,9 @@ def _read(file: Found, known: Container[bytes], preprocess: Preprocess, max_mega
             fresh = content_hash not in known
             picture = decode(content, file.path, preprocess, max_megapixels) if fresh else None
     except ImageError as error:
-        return Read(file, failure=error.reason, seconds=time.perf_counter() - begun)
+        return Read(file, failure=error.reason, retry=error.retry, seconds=time.perf_counter() - begun)
+    except MemoryError:
+        return Read(file, failure="not enough memory", retry=True, seconds=time.perf_counter() - begun)
     except OSError as error:
         reason = error.strerror or str(error)
         return Read(file, failure=reason, retry=True, seconds=time.perf_counter() - begun)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -97,27 +98,25 @@ class Library:
         given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
         roots = [_absolute(path) for path in given]
         indexing.check(roots)
-        notes: list[str] = []
         if not given:
-            known = self.store.roots()
-            roots = [root for root in known if os.path.lexists(root)]
-            notes = [f"{root} is not there now: nothing was changed below it" for root in known if root not in roots]
+            roots = self.store.roots()
             if not roots:
-                raise SourceError("the library knows no folder that is there now: name one, mmsearch index FOLDER")
+                raise SourceError("the library knows no folder yet: name one, mmsearch index FOLDER")
         options = indexing.Options(
             exclude, max_megapixels or self.settings.max_megapixels, self.settings.batch, self.settings.decoders
         )
         with self._writing():
             stored, encoder = self._bind(model, everything=not given)
             active = self._stored()
+            self._refresh(active)  # before ids are handed out: an index from before a restored backup is thrown away
             try:
                 report = indexing.run(self.store, stored, encoder, roots, options, progress)
                 if stored != active:
-                    self._switch(stored)
-                    active = stored
+                    report = replace(report, notes=(*report.notes, *self._switch(stored, active)))
+                    active = self._stored()
             finally:
                 self._refresh(active, save=True)
-        return replace(report, notes=(*notes, *report.notes))
+        return report
 
     def search(
         self,
@@ -139,7 +138,7 @@ class Library:
             self.encoder(stored),
             _query(query),
             k,
-            [_absolute(folder) for folder in folders],
+            [way for folder in folders for way in _spellings(folder)],
             self.settings.max_megapixels,
         )
 
@@ -147,10 +146,15 @@ class Library:
         """Forget files, or everything below folders; the files themselves stay.  Returns how many were forgotten."""
         given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
         with self._writing():
-            with self.store.writing() as writer:
-                removed = sum(writer.remove(_absolute(path)) for path in given)
-                writer.sweep()
             stored = self.store.model()
+            if stored is not None:
+                self._refresh(stored)
+            with self.store.writing() as writer:
+                # The path as it is written goes first: a link in a known folder is forgotten, not what it leads to.
+                removed = sum(
+                    next((gone for way in _spellings(path) if (gone := writer.remove(way))), 0) for path in given
+                )
+                writer.sweep()
             if stored is not None:
                 self._refresh(stored, save=True)
         return removed
@@ -166,7 +170,7 @@ class Library:
             dim=stored.dim if stored else None,
             index=len(self._refresh(stored)) if stored else 0,
             generation=self.store.generation(),
-            bytes=sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file()),
+            bytes=_bytes(self.folder),
             roots=tuple(self.store.roots()),
             failures=tuple(self.store.failures()),
         )
@@ -213,22 +217,36 @@ class Library:
                 stored = writer.add_model(card.name, card.fingerprint, card.dim, active=stored is None)
         return stored, encoder
 
-    def _switch(self, model: StoredModel) -> None:
-        """From now on search with this model, whose vectors are complete."""
+    def _switch(self, model: StoredModel, active: StoredModel) -> list[str]:
+        """From now on search with this model, if its vectors are complete; else a note that says why not."""
+        lacking = self.store.lacking(model)
+        if lacking:
+            return [
+                f"still searching with {active.name}: {lacking} pictures have no vector of {model.name} yet, because "
+                f"their folders are not there or they cannot be read; run the same command again when they are, or "
+                f"forget them with: mmsearch remove PATH"
+            ]
         with self.store.writing() as writer:
             writer.activate(model)
+        return []
+
     def _refresh(self, stored: StoredModel, save: bool = False) -> VectorIndex:
         """The index, caught up with the store; written to disk with ``save``, and where there was none."""
-        generation = self.store.generation()
         with self._lock:
-            cache = IndexCache(self.folder / "index", stored.fingerprint, stored.dim)
-            if self._index is None or self._index[2] != stored:
-                index, self._saved = cache.load()
+            generation = self.store.generation()
+            cache = IndexCache(self.folder / "index", self.store.identity(), stored.fingerprint, stored.dim)
+            if self._index is None or self._index[2] != stored or self._index[1] > generation:
+                index, self._saved = cache.load(generation)
                 self._index = index, self._saved, stored
             index, built, _ = self._index
-            if built != generation:
-                index = caught_up(index, self.store.searchable(stored), lambda ids: self.store.vectors(ids, stored.dim))
-                self._index = index, generation, stored
+            while built != generation:
+                wanted = self.store.searchable(stored)
+                try:
+                    index = caught_up(index, wanted, lambda ids: self.store.vectors(ids, stored.dim))
+                    break
+                except KeyError:  # another process has removed some in between: look again
+                    generation = self.store.generation()
+            self._index = index, generation, stored
             if self._saved != generation and (save or self._saved == -1):
                 try:
                     cache.save(index, generation)
@@ -262,8 +280,31 @@ class _Writing:
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:
-    """One name for one place: links followed, ``~`` expanded."""
-    return os.path.realpath(Path(path).expanduser())
+    """One name for one place: links followed, ``~`` expanded.  Raises SourceError for an empty path."""
+    if not os.fspath(path):
+        raise SourceError("the path is empty; for the current folder write .")
+    return os.path.realpath(os.path.expanduser(path))
+
+
+def _spellings(path: str | os.PathLike[str]) -> list[str]:
+    """How the store may write a path: its root has links followed, what the walk found below is as it found it.
+
+    The fewer links are followed, the earlier.
+    """
+    full = _absolute(path)
+    written = Path(os.path.abspath(os.path.expanduser(path)))
+    ways = [
+        os.path.join(os.path.realpath(parent), written.relative_to(parent)) for parent in reversed(written.parents)
+    ]
+    return list(dict.fromkeys([*ways, full]))
+
+
+def _bytes(folder: Path) -> int:
+    total = 0
+    for file in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # another process may be writing
+            total += file.stat().st_size if file.is_file() else 0
+    return total
 
 
 def _query(query: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Query) -> Query:
@@ -284,12 +325,13 @@ def open_library(
 ) -> Library:
     """Open the library in ``folder``, made if absent; without one, the user's own library.
 
-    ``model`` and ``device`` take the place of the settings'.  Raises LibraryError, NewerLibraryError, ConfigError.
+    ``model`` (of a library that is new) and ``device`` take the place of the settings'.
+    Raises LibraryError, NewerLibraryError, ConfigError.
     """
     settings = config.load() if settings is None else settings
     if model is not None:
         settings = replace(settings, model=model)
     if device is not None:
         settings = replace(settings, device=device)
-    path = settings.library if folder is None else Path(folder).expanduser().absolute()
+    path = settings.library if folder is None else Path(os.path.expanduser(folder)).absolute()
     return Library(path, settings)

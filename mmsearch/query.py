@@ -63,16 +63,18 @@ def parse(words: Sequence[str]) -> Query:
 
 
 def _is_path(word: str) -> bool:
-    starts = ("./", "../", "/", "~") if os.sep == "/" else ("./", "../", "/", "~", ".\\", "..\\", "\\")
-    if word.startswith(starts) or Path(word).drive:
+    starts = ("./", "../", "/", "~/") if os.sep == "/" else ("./", "../", "/", "~/", ".\\", "..\\", "\\", "~\\")
+    if word == "~" or word.startswith(starts) or Path(word).drive:
         return True
     return Path(word).suffix.lower() in picture_suffixes() and Path(word).is_file()
 
 
 def _existing(word: str) -> str:
-    path = Path(word).expanduser()
+    path = Path(os.path.expanduser(word))
     if path.is_dir():
         raise QueryError(f"{word} is a folder; a query takes words or picture files (to search inside it: --in {word})")
     if not path.exists():
         raise QueryError(f"{word}: no such file")
+    if not path.is_file():
+        raise QueryError(f"{word} is no picture file")
     return os.path.realpath(path)

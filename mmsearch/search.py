@@ -35,7 +35,7 @@ def search(
     examples = {os.path.realpath(term.path) for term in query.terms if isinstance(term, Example)}
     vector = encode(query, encoder, max_megapixels)
     allowed = store.searchable(model, within) if within else None
-    found = index.search(vector, k + len(examples), allowed)
+    found = index.search(vector, min(k + len(examples), max(len(index), 1)), allowed)
     scores = {int(number): float(score) for number, score in zip(found.ids[0], found.scores[0], strict=True)}
     scores.pop(-1, None)
     photos = store.photos(list(scores), within)

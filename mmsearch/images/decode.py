@@ -65,7 +65,7 @@ def decode(file: BinaryIO, path: str, preprocess: Preprocess, max_megapixels: fl
         image = _open(file, path)
         width, height = image.size
         if width * height > max_megapixels * 1e6:
-            raise ImageError(path, _too_large(width, height, max_megapixels))
+            raise ImageError(path, _too_large(width, height, max_megapixels), retry=True)
         _make_ready(image, preprocess)
         image.load()
         exif = read_exif(image)  # only now: a PNG may have it after the pixels
@@ -79,7 +79,7 @@ def decode(file: BinaryIO, path: str, preprocess: Preprocess, max_megapixels: fl
     except ImageError:
         raise
     except Exception as error:  # decoders of damaged files throw SyntaxError, struct.error, OverflowError, ...
-        raise ImageError(path, _reason(error)) from error
+        raise ImageError(path, _reason(error), retry=isinstance(error, MemoryError)) from error
     return Decoded(pixels, width, height, (image.format or "unknown").lower(), exif)
 
 
@@ -155,7 +155,7 @@ def _open(file: BinaryIO, path: str) -> ImageFile.ImageFile:
             if prefix[4:8] != b"ftyp" or prefix[8:12] not in _HEIF_BRANDS:
                 continue
             if not _register_heif():
-                raise ImageError(path, "HEIC needs the extra: pip install 'mmsearch[heic]'")
+                raise ImageError(path, "HEIC needs the extra: pip install 'mmsearch[heic]'", retry=True)
         factory, accept = Image.OPEN[name]
         try:
             accepted = accept is None or accept(prefix)

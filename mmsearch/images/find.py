@@ -64,7 +64,7 @@ def walk(root: str, exclude: Sequence[str] = ()) -> Iterator[Found | Skipped]:
         yield Skipped(root, "broken link" if os.path.islink(root) else _reason(error))
         return
     if stat.S_ISREG(status.st_mode):
-        yield Found(root, status.st_size, status.st_mtime_ns)
+        yield Found(root, status.st_size, _time(status))
     elif stat.S_ISDIR(status.st_mode):
         yield from _walk_folder(root, exclude)
     else:
@@ -103,7 +103,7 @@ def _walk_folder(root: str, exclude: Sequence[str]) -> Iterator[Found | Skipped]
                     suffix = os.path.splitext(name)[1].lower()
                     if suffix in suffixes:
                         status = entry.stat()
-                        yield Found(entry.path, status.st_size, status.st_mtime_ns)
+                        yield Found(entry.path, status.st_size, _time(status))
                     elif suffix in unreadable:
                         yield Skipped(entry.path, "HEIC needs the extra: pip install 'mmsearch[heic]'")
                 elif entry.is_symlink() and not os.path.exists(entry.path):
@@ -133,6 +133,11 @@ class _Globs:
     def match_contents(self, relative: str) -> bool:
         """Whether a pattern matches all that can be in a folder."""
         return any(fnmatch(relative, pattern) for pattern in self._contents)
+
+
+def _time(status: os.stat_result) -> int:
+    """Its modification time in ns, within 64 bits: nothing keeps a file from claiming the year 2300."""
+    return max(-(2**63), min(status.st_mtime_ns, 2**63 - 1))
 
 
 def _identity(folder: str) -> object:

@@ -224,17 +224,29 @@ class Store:
             rows = connection.execute(query.where(embeddings.c.model_id == model.id)).all()
         return dict(tuple(row) for row in rows)
 
+    def lacking(self, model: StoredModel) -> int:
+        """How many pictures that can be found have no vector of this model."""
+        embedded = select(embeddings.c.content_id).where(embeddings.c.model_id == model.id)
+        query = select(func.count()).where(photos.c.state == "ok", photos.c.content_id.not_in(embedded))
+        with self._reading() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def identity(self) -> str:
+        """Random letters that tell this database from every other."""
+        with self._reading() as connection:
+            return str(connection.execute(select(facts.c.value).where(facts.c.name == "identity")).scalar_one())
+
     def counts(self) -> Counts:
         with self._reading() as connection:
             rows = connection.execute(select(photos.c.state, func.count()).group_by(photos.c.state)).all()
         by_state: dict[str, int] = dict(rows)
         return Counts(by_state.get("ok", 0), by_state.get("failed", 0), by_state.get("missing", 0))
 
-    def failures(self, limit: int = 1000) -> list[Skipped]:
+    def failures(self) -> list[Skipped]:
         """Files that could not be read, with their reasons, by path."""
         query = select(photos.c.path, photos.c.reason).where(photos.c.state == "failed").order_by(photos.c.path)
         with self._reading() as connection:
-            return [Skipped(os.fsdecode(path), reason) for path, reason in connection.execute(query.limit(limit))]
+            return [Skipped(os.fsdecode(path), reason) for path, reason in connection.execute(query)]
 
     # What can be found
 
@@ -303,12 +315,8 @@ class Writer:
         self.changed = True
 
     def add_root(self, path: str) -> None:
-        """Remember a folder; one below a remembered folder is covered by that, one above takes its place."""
-        known = [os.fsdecode(own) for own in self._connection.execute(select(roots.c.path)).scalars()]
-        if any(path == own or path.startswith(own.rstrip(os.sep) + os.sep) for own in known):
-            return
-        self._connection.execute(roots.delete().where(_at_or_below(roots.c.path, path)))
-        self._connection.execute(insert(roots).values(path=os.fsencode(path)))
+        """Remember a folder or file that was named."""
+        self._connection.execute(insert(roots).values(path=os.fsencode(path)).on_conflict_do_nothing())
 
     def put(self, content_hash: bytes, picture: Decoded, vector: Vectors, model: StoredModel) -> int:
         """Store a content and its vector, (dim,); returns the content's id.  What is stored already stays."""

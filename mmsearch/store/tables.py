@@ -6,7 +6,7 @@
     contents    a row per different content, however many files have it: what the picture is, what the camera wrote
     embeddings  a vector per content and model; an id is never used twice and its vector never changes,
                 so that an index is up to date when it holds the same ids
-    facts       single values: ``generation`` grows with every change of what can be found
+    facts       single values: ``generation`` grows with every change of what can be found, ``identity`` is random
 """
 
 from __future__ import annotations

@@ -136,6 +136,28 @@ def test_wrong_input_has_a_message_and_an_exit_code(
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize("query", ["[/b] a [red] cat", "~20 people", "~nobody", "-x"])
+def test_any_words_can_be_asked(mmsearch: CLI, photos: Path, query: str) -> None:
+    mmsearch("index", photos)
+    done = mmsearch("query", "--", query)
+    assert done.stdout.splitlines()[0].strip() == query
+
+
+def test_terminal_without_utf8(mmsearch: CLI, photos: Path) -> None:
+    (photos / "cat.png").rename(photos / "größe.png")
+    mmsearch("index", photos, PYTHONIOENCODING="ascii")
+    assert "gr\\xf6\\xdfe.png" in mmsearch("query", "a cat", PYTHONIOENCODING="ascii").stdout
+
+
+def test_remove_says_what_it_did(mmsearch: CLI, photos: Path) -> None:
+    mmsearch("index", photos)
+    assert "the path is empty" in mmsearch("remove", "", check=1).stderr  # not the current folder
+    assert "forgot 2 pictures\nphotos is still known" in mmsearch("remove", "photos/trips").stderr
+    assert mmsearch("remove", "photos").stderr == "forgot 3 pictures\n"
+    for arguments in (["photos"], ["photos", "--json"]):
+        assert mmsearch("remove", *arguments, check=1).stdout == ""
+
+
 def test_unknown_model_is_named_with_its_neighbours(mmsearch: CLI, photos: Path) -> None:
     done = mmsearch("index", photos, "--model", "ViT-B-23", check=1)
     assert "ViT-B-23" in done.stderr

@@ -136,16 +136,17 @@ def test_catching_up_adds_what_lacks_and_removes_what_is_gone(rng: np.random.Gen
 
 
 def test_cache_keeps_the_newest_and_rebuilds_from_a_damaged_one(rng: np.random.Generator, tmp_path: Path) -> None:
-    cache = IndexCache(tmp_path / "index", "abc", DIM)
-    assert (len(cache.load()[0]), cache.load()[1]) == (0, -1)
+    cache = IndexCache(tmp_path / "index", "lib", "abc", DIM)
+    assert (len(cache.load(99)[0]), cache.load(99)[1]) == (0, -1)
     index = ExactIndex(DIM)
     for generation in (3, 12):
         index.add(np.array([generation]), unit(rng, 1))
         cache.save(index, generation)
-    assert [file.name for file in (tmp_path / "index").iterdir()] == ["exact-abc-12.faiss"]
-    loaded, generation = cache.load()
+    assert [file.name for file in (tmp_path / "index").iterdir()] == ["exact-lib-abc-12.faiss"]
+    loaded, generation = cache.load(12)
     assert (sorted(loaded.ids().tolist()), generation) == ([3, 12], 12)
-    assert cache.load()[1] == 12
-    (tmp_path / "index" / "exact-abc-12.faiss").write_bytes(b"half a file")
-    assert (len(cache.load()[0]), cache.load()[1]) == (0, -1)
-    assert IndexCache(tmp_path / "index", "other", DIM).load()[1] == -1
+    assert cache.load(11)[1] == -1  # the database was put back to an earlier state
+    assert IndexCache(tmp_path / "index", "lib", "other", DIM).load(99)[1] == -1
+    assert IndexCache(tmp_path / "index", "other", "abc", DIM).load(99)[1] == -1
+    (tmp_path / "index" / "exact-lib-abc-12.faiss").write_bytes(b"half a file")
+    assert (len(cache.load(99)[0]), cache.load(99)[1]) == (0, -1)

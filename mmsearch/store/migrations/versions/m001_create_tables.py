@@ -66,3 +66,4 @@ def upgrade() -> None:
         sa.Column("value", sa.String, nullable=False),
     )
     op.execute("INSERT INTO facts (name, value) VALUES ('generation', '0')")
+    op.execute("INSERT INTO facts (name, value) VALUES ('identity', lower(hex(randomblob(4))))")
