@@ -20,7 +20,7 @@ demo: $(STAMP)
 	@$(BIN)/python -m mmsearch.cli.samples photos
 	$(BIN)/mmsearch index photos
 	$(BIN)/mmsearch query -k 3 "a man with a camera"
-	$(BIN)/mmsearch query -k 3 "a motorcycle"
+	$(BIN)/mmsearch query -k 3 "a cup of coffee"
 	$(BIN)/mmsearch query -k 3 photos/motorcycle_left.png
 
 test: $(STAMP)
