@@ -35,7 +35,8 @@ class Tiny:
         return unit_rows((pixels.reshape(len(pixels), -1).astype(np.float32) / 255 - 0.5) @ self._weights)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        return unit_rows(np.stack([np.random.default_rng(len(t)).standard_normal(8, np.float32) for t in texts]))
+        rows = [np.random.default_rng(len(text)).standard_normal(8) for text in texts]
+        return unit_rows(np.stack(rows).astype(np.float32))
 
 
 names = st.sampled_from(NAMES)
