@@ -32,7 +32,8 @@ class Tiny:
     _weights = np.random.default_rng(0).standard_normal((192, 8)).astype(np.float32)
 
     def encode_images(self, pixels: Pixels) -> Vectors:
-        return unit_rows((pixels.reshape(len(pixels), -1).astype(np.float32) / 255 - 0.5) @ self._weights)
+        flat = pixels.reshape(len(pixels), -1) / 255 - 0.5  # (n, 192)
+        return unit_rows((flat @ self._weights).astype(np.float32))
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         rows = [np.random.default_rng(len(text)).standard_normal(8) for text in texts]
