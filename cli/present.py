@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from mmsearch.records import Hit, IndexReport, Progress
 
 
-def shown(path: str) -> str:
+def shown(path: str, relative: bool = True) -> str:
     """A path that any terminal can print: relative where that is shorter, odd bytes and control characters escaped."""
-    relative = os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
-    readable = os.fsencode(relative).decode("utf-8", "backslashreplace")
+    if relative and Path(path).is_relative_to(Path.cwd()):
+        path = os.path.relpath(path)
+    readable = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in readable)
 
 

@@ -38,8 +38,8 @@ def command(
         )
         return
     rows = {
-        "library": f"{present.shown(status.library)} ({present.size(status.bytes)})",
-        "settings": present.shown(str(config.config_file())),
+        "library": f"{present.shown(status.library, relative=False)} ({present.size(status.bytes)})",
+        "settings": present.shown(str(config.config_file()), relative=False),
         "model": f"{status.model} ({status.dim} dimensions)" if status.model else "none yet",
         "photos": f"{status.photos:,} can be found, {status.missing:,} missing, {status.failed:,} could not be read",
         "index": f"{present.plural(status.index, 'vector')}, generation {status.generation}",
@@ -47,7 +47,7 @@ def command(
     for name, value in rows.items():
         print(f"{name:9} {value}")
     for number, root in enumerate(status.roots):
-        print(f"{'' if number else 'folders':9} {present.shown(root)}")
+        print(f"{'' if number else 'folders':9} {present.shown(root, relative=False)}")
     listed = status.failures if failed else status.failures[:10]
     for number, item in enumerate(listed):
         print(f"{'' if number else 'failed':9} {present.shown(item.path)}: {item.reason}")

@@ -90,9 +90,8 @@ class Library:
 
         A library keeps its model: ``model`` chooses it the first time, and changes it later where no ``paths`` are
         given: all is encoded anew while the old vectors serve, and the new ones take over when they are complete.
-        ``exclude`` are globs of names or paths
-        to leave out.  ``progress`` is called after each file read, in this thread.  Files that cannot be read are in
-        the report's ``skipped``.  Ctrl-C keeps what is stored by then.
+        ``exclude`` are globs of names or paths to leave out.  ``progress`` is called after each file read, in this
+        thread.  Files that cannot be read are in the report's ``skipped``.  Ctrl-C keeps what is stored by then.
         Raises SourceError, ModelError, ModelMismatchError, LibraryBusyError, LibraryError.
         """
         given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
