@@ -29,6 +29,11 @@ def command(
     """
     if json and paths:
         raise typer.BadParameter("--json and --paths exclude each other")
+    from mmsearch.query import Example, Words, parse
+
+    def title(term: Words | Example) -> str:
+        return present.shown(term.path) if isinstance(term, Example) else term.text
+
     with opened(library, device=device, auto="cpu") as found:
         hits = found.search(query, k, within=within or [])
     if json:
@@ -37,6 +42,6 @@ def command(
     elif paths:
         present.hit_paths(hits)
     elif hits:
-        present.hit_table(hits, " + ".join(query))
+        present.hit_table(hits, " + ".join(title(term) for term in parse(query).terms))
     else:
         present.say("no pictures found" + (" there; `mmsearch status` shows the known folders" if within else ""))

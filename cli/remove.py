@@ -19,9 +19,10 @@ def command(
 ) -> None:
     """Forget folders or pictures. The files themselves are left alone."""
     with opened(library) as found:
+        before = found.store.roots()
         removed = found.remove(paths)
-        roots = found.status().roots
-    if not removed:
+        roots = found.store.roots()
+    if not removed and roots == before:
         named = ", ".join(present.shown(path) for path in paths)
         raise SourceError(f"the library knows no picture at {named}; `mmsearch status` shows the known folders")
     if json:

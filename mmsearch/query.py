@@ -35,8 +35,8 @@ class Query:
 def parse(words: Sequence[str]) -> Query:
     """Command-line words to a query.
 
-    A word that is written as a path (``./a.jpg``, ``/b.png``, ``~/c``), or that names an existing picture file, is an
-    example picture.  A word with spaces in it is a phrase of its own; other words next to each other form one phrase,
+    A word that is written as a path (``./a.jpg``, ``/b.png``, ``~/c``) or ends like a picture file is an example
+    picture.  A word with spaces in it is a phrase of its own; other words next to each other form one phrase,
     so that ``a dog on a beach`` needs no quotes.  Raises QueryError where nothing is left, or a path leads nowhere.
     """
     terms: list[Words | Example] = []
@@ -66,7 +66,7 @@ def _is_path(word: str) -> bool:
     starts = ("./", "../", "/", "~/") if os.sep == "/" else ("./", "../", "/", "~/", ".\\", "..\\", "\\", "~\\")
     if word == "~" or word.startswith(starts) or Path(word).drive:
         return True
-    return Path(word).suffix.lower() in picture_suffixes() and Path(word).is_file()
+    return len(word.split()) == 1 and Path(word).suffix.lower() in picture_suffixes()
 
 
 def _existing(word: str) -> str:

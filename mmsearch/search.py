@@ -35,6 +35,8 @@ def search(
     examples = {os.path.realpath(term.path) for term in query.terms if isinstance(term, Example)}
     vector = encode(query, encoder, max_megapixels)
     allowed = store.searchable(model, within) if within else None
+    if allowed is not None and not len(allowed) and not any(os.path.lexists(path) for path in within):
+        raise QueryError(f"{within[0]}: no such file or folder, and no picture is known there")
     found = index.search(vector, min(k + len(examples), max(len(index), 1)), allowed)
     scores = {int(number): float(score) for number, score in zip(found.ids[0], found.scores[0], strict=True)}
     scores.pop(-1, None)

@@ -71,7 +71,8 @@ def mmsearch(tmp_path: Path) -> CLI:
     def run(*arguments: str | Path, check: int | None = 0, **environment: str) -> subprocess.CompletedProcess[str]:
         home = tmp_path / "home"
         home.mkdir(exist_ok=True)
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("MMSEARCH_", "XDG_", "HF_"))}
+        ours = ("MMSEARCH_", "XDG_", "HF_", "ORT_")
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
         done = subprocess.run(
             [sys.executable, "-m", "mmsearch.cli", *map(str, arguments)],
             env={**kept, "HOME": str(home), "USERPROFILE": str(home), "MMSEARCH_OFFLINE": "1", **environment},

@@ -209,7 +209,10 @@ def test_several_folders_in_one_library(library: Library, photos: Path, tmp_path
         "rocket.jpg",
     }
     assert [hit.path for hit in library.search("a cat", within=photos / "cat.png")] == [str(photos / "cat.png")]
+    (tmp_path / "nothing").mkdir()
     assert library.search("a cat", within=tmp_path / "nothing") == []
+    with pytest.raises(QueryError, match="no such file or folder, and no picture is known there"):
+        library.search("a cat", within=tmp_path / "nowhere")
     (other / "astronaut.png").unlink()
     shutil.copy(SAMPLES / "coffee.png", other)
     assert counts(library.index()) == {"added": 1, "unchanged": 5, "removed": 1, "encoded": 1}

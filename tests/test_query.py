@@ -18,7 +18,7 @@ from mmsearch.query import Example, Query, Words, parse
         (["dog", "on a beach"], ["dog", "on a beach"]),
         (["  dog "], ["dog"]),
         (["1/2"], ["1/2"]),
-        (["not-there.jpg"], ["not-there.jpg"]),
+        (["a file named cat.jpg"], ["a file named cat.jpg"]),
     ],
 )
 def test_words(words: list[str], terms: list[str]) -> None:
@@ -36,7 +36,13 @@ def test_picture_files_are_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [([], "is empty"), (["", " "], "is empty"), (["./none"], "./none: no such file"), (["~/"], "is a folder")],
+    [
+        ([], "is empty"),
+        (["", " "], "is empty"),
+        (["./none"], "./none: no such file"),
+        (["none.jpg"], "none.jpg: no such file"),
+        (["~/"], "is a folder"),
+    ],
 )
 def test_queries_without_sense(words: list[str], message: str) -> None:
     with pytest.raises(QueryError, match=message):

@@ -7,6 +7,7 @@ model ships as such a folder; open_clip models are exported to one (``export.py`
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,6 +54,8 @@ class OnnxEncoder:
     def _session(self, tower: str) -> Any:
         with self._lock:
             if tower not in self._sessions:
+                # Its telemetry is on by default in some builds and writes an identifier into the user's home.
+                os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
                 import onnxruntime
 
                 options = onnxruntime.SessionOptions()

@@ -92,6 +92,7 @@ def test_search_inside_a_folder_and_by_picture(mmsearch: CLI, photos: Path) -> N
     mmsearch("index", photos)
     inside = mmsearch("query", "a cat", "--in", photos / "trips", "--paths").stdout.splitlines()
     assert sorted(inside) == [str(photos / "trips" / name) for name in ("motorcycle.png", "rocket.jpg")]
+    (photos / "nothing").mkdir()
     done = mmsearch("query", "a cat", "--in", photos / "nothing")
     assert (done.stdout, "no pictures found there" in done.stderr) == ("", True)
     similar = mmsearch("query", photos / "cat.png", "--paths").stdout.splitlines()
@@ -116,6 +117,7 @@ def test_library_by_option_and_by_environment(mmsearch: CLI, photos: Path, tmp_p
         (["query", ""], 1, "the query is empty"),
         (["query", "./nowhere.jpg"], 1, "no such file"),
         (["query", "./photos"], 1, "is a folder"),
+        (["query", "x", "--in", "nowhere"], 1, "nowhere: no such file or folder"),
         (["query", "./notes.txt"], 1, "cannot be used as a query: not a picture that can be read"),
         (["query", "x", "--json", "--paths"], 2, "exclude each other"),
         (["query", "x", "--device", "tpu"], 2, "must be auto, cpu or cuda"),
@@ -139,7 +141,7 @@ def test_wrong_input_has_a_message_and_an_exit_code(
 @pytest.mark.parametrize("query", ["[/b] a [red] cat", "~20 people", "~nobody", "-x"])
 def test_any_words_can_be_asked(mmsearch: CLI, photos: Path, query: str) -> None:
     mmsearch("index", photos)
-    done = mmsearch("query", "--", query)
+    done = mmsearch("query", "--", *query.split(" "))
     assert done.stdout.splitlines()[0].strip() == query
 
 
@@ -154,8 +156,18 @@ def test_remove_says_what_it_did(mmsearch: CLI, photos: Path) -> None:
     assert "the path is empty" in mmsearch("remove", "", check=1).stderr  # not the current folder
     assert "forgot 2 pictures\nphotos is still known" in mmsearch("remove", "photos/trips").stderr
     assert mmsearch("remove", "photos").stderr == "forgot 3 pictures\n"
+    (photos.parent / "empty").mkdir()
+    mmsearch("index", "empty")
+    assert mmsearch("remove", "empty").stderr == "forgot 0 pictures\n"
     for arguments in (["photos"], ["photos", "--json"]):
         assert mmsearch("remove", *arguments, check=1).stdout == ""
+
+
+def test_nothing_is_written_outside_the_places_of_mmsearch(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
+    mmsearch("index", photos)
+    mmsearch("query", "a cat")
+    written = {file.relative_to(tmp_path / "home") for file in (tmp_path / "home").rglob("*") if file.is_file()}
+    assert {file for file in written if "mmsearch" not in file.parts} == set()  # no telemetry of a dependency
 
 
 def test_unknown_model_is_named_with_its_neighbours(mmsearch: CLI, photos: Path) -> None:
