@@ -35,13 +35,14 @@ def command(
         return present.shown(term.path) if isinstance(term, Example) else term.text
 
     with opened(library, device=device, auto="cpu") as found:
-        hits = found.search(query, k, within=within or [])
+        wanted = parse(query)
+        hits = found.search(wanted, k, within=within or [])
     if json:
         for hit in hits:
             present.json_line(present.hit_json(hit))
     elif paths:
         present.hit_paths(hits)
     elif hits:
-        present.hit_table(hits, " + ".join(title(term) for term in parse(query).terms))
+        present.hit_table(hits, " + ".join(title(term) for term in wanted.terms))
     else:
         present.say("no pictures found" + (" there; `mmsearch status` shows the known folders" if within else ""))
