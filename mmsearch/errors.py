@@ -11,6 +11,7 @@
     |-- SourceError            a path given by the user cannot be indexed or removed
     |-- ImageError             a file is no picture that can be read (its ``reason`` says why)
     |-- QueryError             a query makes no sense
+    |-- TrainingError          a training run cannot start, go on or end well
     `-- DimensionError         vectors of the wrong width
 
 Messages say what was got, what was wanted and what to do.  The facts are attributes too.  Bugs stay ordinary
@@ -83,6 +84,10 @@ class ImageError(MMSearchError):
 
 class QueryError(MMSearchError):
     """A query makes no sense."""
+
+
+class TrainingError(MMSearchError):
+    """A training run cannot start, go on or end well."""
 
 
 class DimensionError(MMSearchError):

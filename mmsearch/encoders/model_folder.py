@@ -1,0 +1,72 @@
+"""Folders with a model of the embedded architecture: ``model.json``, the two graphs, tokenizer and ``recipe.json``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+
+from mmsearch.encoders import graphs
+from mmsearch.encoders.embedded import EmbeddedConfig, ImageTower, TextTower, fold_batch_norms
+from mmsearch.encoders.protocol import ModelCard, TokenRules
+from mmsearch.errors import ModelError
+from mmsearch.records import Preprocess
+
+GRAPHS = ("image.onnx", "text.onnx", "tokenizer.json")
+
+
+def write(
+    folder: Path, images: ImageTower, texts: TextTower, config: EmbeddedConfig, tokenizer: Tokenizer, name: str,
+    facts: dict[str, Any],
+) -> ModelCard:  # fmt: skip
+    """The whole folder; ``facts`` join the model's shape in ``recipe.json``.
+
+    Batch norms of ``images`` are folded on the way.  Both towers must be on the CPU.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    fastpath = torch.backends.mha.get_fastpath_enabled()
+    try:
+        graphs.write(images, texts, config, folder)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fastpath)
+    tokenizer = Tokenizer.from_str(tokenizer.to_str())
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    digest = hashlib.sha256()
+    for file in GRAPHS:
+        digest.update((folder / file).read_bytes())
+    mean, std = config.image_mean, config.image_std
+    card = ModelCard(
+        name=name,
+        dim=config.dim,
+        preprocess=Preprocess(config.image_size, (mean, mean, mean), (std, std, std), "bicubic", "squash"),
+        tokens=TokenRules(config.context, config.pad_id, fixed_length=False),
+        weights=digest.hexdigest(),
+        precision="int8 text, float16 image",
+    )
+    (folder / "model.json").write_text(card.to_json(), "utf-8")
+    (folder / "recipe.json").write_text(json.dumps({"model": asdict(config), **facts}, indent=2) + "\n", "utf-8")
+    return card
+
+
+def read(folder: Path) -> tuple[ImageTower, TextTower, EmbeddedConfig, ModelCard]:
+    """Both towers in torch, batch norms folded.  Raises ModelError for a folder of another kind."""
+    try:
+        card = ModelCard.from_json((folder / "model.json").read_text("utf-8"))
+        config = EmbeddedConfig(**json.loads((folder / "recipe.json").read_text("utf-8"))["model"])
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise ModelError(f"{folder} is no folder of a model that mmsearch trained: {error}") from error
+    images, texts = ImageTower(config), TextTower(config)
+    fold_batch_norms(images)
+    try:
+        images.load_state_dict(graphs.read_weights(folder / "image.onnx"))
+        texts.load_state_dict(graphs.read_weights(folder / "text.onnx"))
+    except Exception as error:  # onnx and torch raise many kinds
+        raise ModelError(f"the weights in {folder} cannot be read: {' '.join(str(error).split())[:200]}") from error
+    return images, texts, config, card
