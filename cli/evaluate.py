@@ -1,50 +1,114 @@
-"""``mmsearch eval``: how well a model finds captioned photos."""
+"""``mmsearch eval``: how well models find captioned photos, and tell classes of photos apart."""
 
 from __future__ import annotations
 
+import math
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mmsearch.cli import present
-from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, ModelOption, opened
+from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, opened
 
 if TYPE_CHECKING:
     from mmsearch.encoders.protocol import Encoder
 
 
 def command(
-    captions: Annotated[
-        Path, typer.Option("--captions", metavar="FILE.tsv", help="Lines of 'file name<TAB>caption', UTF-8.")
-    ],
     images: Annotated[Path, typer.Option("--images", metavar="DIR", help="The folder with the photos.")],
+    captions: Annotated[
+        Path | None, typer.Option("--captions", metavar="FILE.tsv", help="Lines of 'file name<TAB>caption', UTF-8.")
+    ] = None,
+    zero_shot: Annotated[
+        Path | None,
+        typer.Option(
+            "--zero-shot",
+            metavar="CLASSES.txt",
+            help="Tell these classes apart: lines of 'folder or start of file names<TAB>class name, synonym', "
+            "or of class names that are folders.",
+        ),
+    ] = None,
     library: LibraryOption = None,
-    model: ModelOption = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar="MODEL", help="As for index. Several are compared in one table."),
+    ] = None,
     device: DeviceOption = None,
     only: Annotated[
-        Path | None, typer.Option("--only", metavar="FILE", help="Keep only the file names listed here, one a line.")
+        Path | None,
+        typer.Option("--only", metavar="FILE", help="Keep the captions of the file names listed here, one a line."),
+    ] = None,
+    background: Annotated[
+        Path | None,
+        typer.Option(
+            "--background", metavar="FILE.txt", help="Texts, one a line: add the figures after background correction."
+        ),
+    ] = None,
+    beta: Annotated[
+        float, typer.Option("--beta", min=0.0, help="Share of the background that is taken off a score.")
+    ] = 0.5,
+    dump: Annotated[
+        Path | None,
+        typer.Option("--dump", metavar="FILE.jsonl", help="Write each query with its rank and the best five answers."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Measure caption retrieval: recall at 1, 5 and 10 and mean reciprocal rank, in both directions.
+    """Measure caption retrieval in both directions, zero-shot classification, or both.
 
-    Without --model it is the model of the library that --library names, or the one that a new library would get.
+    Each figure comes with its 95 % interval, from 1000 bootstrap samples of the photos. Without --model it is the
+    model of the library that --library names, or the one that a new library would get.
     """
-    from mmsearch.evaluate import evaluate, read_captions
+    if captions is None and zero_shot is None:
+        raise typer.BadParameter("give --captions, --zero-shot, or both")
+    for name, value in (("--only", only), ("--background", background)):
+        if value is not None and captions is None:
+            raise typer.BadParameter(f"{name} needs --captions")
+    if not math.isfinite(beta):
+        raise typer.BadParameter(f"must be a number from 0, not {beta}", param_hint="--beta")
 
-    found = read_captions(captions, only)
-    encoder = _encoder(library, model, device)
-    with present.progress_bar("Encoding") as progress:
-        figures = evaluate(encoder, found, images, progress=progress)
-    if json:
-        present.json_line(figures)
-        return
-    print(f"{figures['model']}: {figures['photos']:,} photos, {figures['queries']:,} captions")
-    for title, key in (("text to image", "text_to_image"), ("image to text", "image_to_text")):
-        print(f"  {title}  " + "  ".join(f"{name} {value:5.2f}" for name, value in figures[key].items()))
-    for item in figures["skipped"][:10]:
-        present.say(f"skipped {present.shown(item['path'])}: {item['reason']}")
+    from mmsearch.evaluate import evaluate, read_captions, read_classes, read_texts
+
+    found = read_captions(captions, only) if captions is not None else None
+    classes = read_classes(zero_shot) if zero_shot is not None else None
+    bank = read_texts(background) if background is not None else None
+    models: list[str | None] = [*dict.fromkeys(model or [])] or [None]
+    _check(models)
+    results: list[dict[str, Any]] = []
+    several = len(models) > 1
+    with present.jsonl_file(dump) if dump is not None else nullcontext() as write:
+        try:
+            for one in models:
+                encoder = _encoder(library, one, device)
+                with present.progress_bar(f"Encoding, {encoder.card.name}" if several else "Encoding") as progress:
+                    figures = evaluate(
+                        encoder, found, images, progress=progress, classes=classes, bank=bank, beta=beta, dump=write
+                    )
+                results.append(figures)
+                if json:
+                    present.json_line(figures)
+        finally:  # what was measured before another model failed is not lost
+            if not json and several:
+                present.eval_tables(results)
+    if not json and not several:
+        for line in present.eval_lines(results[0]):
+            print(line)
+    if not json:
+        for item in results[0]["skipped"][:10]:
+            present.say(f"skipped {present.shown(item['path'])}: {item['reason']}")
+        if len(results[0]["skipped"]) > 10:
+            present.say(f"… and {len(results[0]['skipped']) - 10:,} more; --json lists them")
+
+
+def _check(models: list[str | None]) -> None:
+    """Raises ModelError for a name that no model has, before hours are spent on another one."""
+    from mmsearch.encoders import registry
+
+    if len(models) > 1:
+        for name in models:
+            if name and name not in ("auto", "embedded"):
+                registry.find(name)
 
 
 def _encoder(library: Path | None, model: str | None, device: str | None) -> Encoder:

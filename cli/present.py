@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,6 +132,110 @@ def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
         yield f"skipped {shown(item.path)}: {item.reason}"
     if len(report.skipped) > listed:
         yield f"… and {len(report.skipped) - listed:,} more; `mmsearch status` lists them"
+
+
+DIRECTIONS = {"text_to_image": "text to image", "image_to_text": "image to text"}
+
+
+def eval_lines(figures: dict[str, Any]) -> Iterator[str]:
+    """What ``eval`` found out about one model, in lines."""
+    brackets = "(in brackets: 95 % intervals)"
+    if "text_to_image" in figures:
+        yield f"{figures['model']}: {_captioned(figures)} {brackets}"
+        rows = list(_retrieval_rows(figures))
+        width = max(len(title) for title, _ in rows)
+        for title, cells in rows:
+            yield f"  {title:{width}}  " + "  ".join(f"{name} {cell}" for name, cell in cells.items())
+    if "zero_shot" in figures:
+        found = figures["zero_shot"]
+        yield f"{figures['model']}: {_classed(found)} {brackets}"
+        yield "  zero-shot  " + "  ".join(f"{name} {cell}" for name, cell in _zero_shot_cells(found).items())
+        mistaken = [f"{pair['class']} for {pair['taken_for']} ({pair['photos']:,})" for pair in found["confusions"]]
+        if mistaken:
+            yield "  mistaken   " + ", ".join(mistaken[:5])
+
+
+def eval_tables(results: Sequence[dict[str, Any]]) -> None:
+    """What ``eval`` found out about several models, side by side: a row a model and direction."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    def table(title: str) -> Table:
+        heading = Text(f"{title} (in brackets: 95 % intervals)")
+        return Table(title=heading, title_style="bold", title_justify="left", box=None, pad_edge=False, expand=False)
+
+    console = Console(width=None if sys.stdout.isatty() else 1000)
+    captioned = [figures for figures in results if "text_to_image" in figures]
+    if captioned:
+        shown = table(_captioned(captioned[0]))
+        names = ["Model", "Direction", *captioned[0]["text_to_image"]]
+        for name in names:
+            shown.add_column(name)
+        for figures in captioned:
+            for title, cells in _retrieval_rows(figures):
+                shown.add_row(Text(figures["model"]), title, *cells.values())
+        console.print(shown)
+    classed = [figures for figures in results if "zero_shot" in figures]
+    if classed:
+        shown = table(_classed(classed[0]["zero_shot"]))
+        for name in ["Model", *_zero_shot_cells(classed[0]["zero_shot"])]:
+            shown.add_column(name)
+        for figures in classed:
+            shown.add_row(Text(figures["model"]), *_zero_shot_cells(figures["zero_shot"]).values())
+        console.print(shown)
+
+
+def _captioned(figures: dict[str, Any]) -> str:
+    return f"{plural(figures['photos'], 'photo')}, {plural(figures['queries'], 'caption')}"
+
+
+def _classed(found: dict[str, Any]) -> str:
+    return f"{plural(found['photos'], 'photo')} of {found['classes']:,} classes"
+
+
+def _retrieval_rows(figures: dict[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
+    for key, title in DIRECTIONS.items():
+        yield title, _cells(figures[key], figures["intervals"][key])
+    if "corrected" in figures:  # the other direction is the same with and without
+        found = figures["corrected"]
+        yield "text to image, corrected", _cells(found["text_to_image"], found["intervals"]["text_to_image"])
+
+
+def _zero_shot_cells(found: dict[str, Any]) -> dict[str, str]:
+    figures = {name: found[name] for name in found["intervals"]}
+    return {**_cells(figures, found["intervals"]), "mean per class": f"{found['mean_per_class']:5.2f}"}
+
+
+def _cells(figures: dict[str, float], intervals: dict[str, list[float]]) -> dict[str, str]:
+    """Figure -> ``21.66 (19.9–23.4)``."""
+    return {
+        name: f"{value:5.2f} ({intervals[name][0]:.1f}–{intervals[name][1]:.1f})" for name, value in figures.items()
+    }
+
+
+@contextmanager
+def jsonl_file(path: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Yields a function that writes one object as a line.  The file takes its name when all went well, or not at all.
+
+    Raises SourceError at once where it cannot be written.
+    """
+    from mmsearch.errors import SourceError
+
+    target = Path(os.path.realpath(os.path.expanduser(path)))  # a link stays one
+    if target.exists() and not target.is_file():
+        raise SourceError(f"{path} cannot be written: it is {'a folder' if target.is_dir() else 'no regular file'}")
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        file = draft.open("w", encoding="ascii", newline="\n")
+    except OSError as error:
+        raise SourceError(f"{path} cannot be written: {error.strerror}") from error
+    try:
+        with file:
+            yield lambda value: print(json.dumps(value), file=file)
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 @contextmanager
