@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from mmsearch.cli import evaluate, index, models, query, remove, status
+from mmsearch.cli import evaluate, index, models, query, remove, status, train
 from mmsearch.errors import MMSearchError
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.command("status")(status.command)
 app.command("remove")(remove.command)
 app.command("models")(models.command)
 app.command("eval")(evaluate.command)
+app.command("train")(train.command)
 
 
 def _version(wanted: bool) -> None:

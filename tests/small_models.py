@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
@@ -42,10 +46,67 @@ def word_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def small_trainee(image_layers: int = 0, text_layers: int = 1, seed: int = 0) -> EmbeddedTrainee:
+CLIP: dict[str, Any] = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2},
+}
+SIGLIP: dict[str, Any] = {  # a vision transformer of timm, and a text tower that looks both ways
+    "embed_dim": 64,
+    "init_logit_bias": -10,
+    "custom_text": True,
+    "vision_cfg": {
+        "image_size": 160,
+        "timm_model_name": "test_vit",
+        "timm_model_pretrained": False,
+        "timm_pool": "map",
+        "timm_proj": "none",
+    },
+    "text_cfg": {
+        "context_length": 16,
+        "vocab_size": 49408,
+        "width": 16,
+        "heads": 2,
+        "layers": 2,
+        "no_causal_mask": True,
+        "proj_bias": True,
+        "pool_type": "last",
+    },
+}
+
+
+def write_open_clip(folder: Path, config: dict[str, Any] | None = None, seed: int = 0) -> Path:
+    """An open_clip model with random weights, as open_clip itself saves one."""
+    import open_clip
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bicubic", "resize_mode": "shortest"}
+    described = {"model_cfg": config or CLIP, "preprocess_cfg": pictures}
+    (folder / "open_clip_config.json").write_text(json.dumps(described), "utf-8")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight += 0.05 * torch.randn_like(weight)  # a fresh model has zeros where errors would not show
+    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
+    return folder
+
+
+class KeptTrainee(EmbeddedTrainee):
+    """Keeps its weights as they are; writing the graphs takes 10 s, which ``test_train_command.py`` does once."""
+
+    def save(self, folder: Path, facts: dict[str, Any], name: str | None = None) -> None:
+        torch.save({name: p.detach() for name, p in self.named_parameters()}, folder / "weights.pt")
+
+
+def small_trainee(
+    image_layers: int = 0, text_layers: int = 1, seed: int = 0, kind: type[EmbeddedTrainee] = EmbeddedTrainee
+) -> EmbeddedTrainee:
     """The embedded architecture at 64 pixels with narrow towers; the same weights for the same seed."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         images, texts = ImageTower(CONFIG), TextTower(CONFIG)
         fold_batch_norms(images)
-        return EmbeddedTrainee(images, texts, CONFIG, word_tokenizer(), image_layers, text_layers)
+        return kind(images, texts, CONFIG, word_tokenizer(), image_layers, text_layers)

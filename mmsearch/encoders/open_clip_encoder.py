@@ -86,11 +86,11 @@ class OpenClipEncoder:
         ModelError when there is no such model, or when it cannot be downloaded, read, or used for searching.
         """
         source = registry.find(name)
-        model, tokenizer = _load(source)
+        model, tokenizer = load_model(source)
         converted, rules = tokenizer_export.convert(tokenizer)
         with torch.inference_mode():
             dim = int(model.encode_text(torch.zeros((1, rules.context), dtype=torch.int64)).shape[-1])
-        card = ModelCard(source.name, dim, _preprocess(model, source.name), rules, weights_hash(model))
+        card = ModelCard(source.name, dim, preprocess_of(model, source.name), rules, weights_hash(model))
         if (precision or ("fp16" if device == "cuda" else "fp32")) == "fp16":
             half = cls(copy.deepcopy(model).half(), converted, card, device)
             if _same(cls(model, converted, card), half):
@@ -141,7 +141,7 @@ def _same(full: OpenClipEncoder, half: OpenClipEncoder) -> bool:
     return cosine > agreement.ENOUGH
 
 
-def _preprocess(model: Any, name: str) -> Preprocess:
+def preprocess_of(model: Any, name: str) -> Preprocess:
     """What the model itself says about its pictures, in our words."""
     facts = dict(model.visual.preprocess_cfg)
     size, fill = facts["size"], facts.get("fill_color", 0)
@@ -157,7 +157,7 @@ def _preprocess(model: Any, name: str) -> Preprocess:
     return Preprocess(int(height), mean, std, interpolation, resize_mode, fill)  # type: ignore[arg-type]
 
 
-def _load(source: Source) -> tuple[Any, Any]:
+def load_model(source: Source) -> tuple[Any, Any]:
     """open_clip's model and tokenizer: from this machine without asking the hub, else from the hub if it answers."""
     text_cfg = registry.description(source).get("text_cfg", {})
     borrowed = text_cfg.get("hf_tokenizer_name") or text_cfg.get("hf_model_name")

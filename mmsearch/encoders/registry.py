@@ -114,6 +114,8 @@ def find(name: str, exported: Collection[str] = ()) -> Source:
 def weights(source: Source) -> Path | None:
     """The file with the model's weights on this machine; None when they are not here."""
     if source.folder is not None:
+        if is_model_folder(source.folder):
+            return source.folder / "image.onnx"
         found = [file for pattern in _LOCAL_WEIGHTS for file in sorted(source.folder.glob(pattern))]
         return found[0] if found else None
     if source.pretrained is not None:
@@ -121,6 +123,11 @@ def weights(source: Source) -> Path | None:
     if hub.cached(source.repo, "open_clip_config.json") is None:
         return None
     return hub.cached(source.repo, _SAFE) or hub.cached(source.repo, _PICKLED)
+
+
+def is_model_folder(folder: Path) -> bool:
+    """Whether a ``local-dir:`` folder holds a model of ours (``onnx_encoder.py``) and not one of open_clip."""
+    return (folder / "model.json").is_file() and (folder / "image.onnx").is_file()
 
 
 def description(source: Source) -> dict[str, Any]:

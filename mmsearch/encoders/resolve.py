@@ -7,9 +7,9 @@ exported to ``<cache>/models/<fingerprint>``.  On a GPU models run in torch.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from mmsearch.encoders import hub, registry
 from mmsearch.encoders.device import choose_device
@@ -93,8 +93,13 @@ def for_card(card_name: str, fingerprint: str, device: str, cache: Path, embedde
             f"this library was made with another version of the embedded model ({fingerprint}; this one is "
             f"{shipped.fingerprint}); encode it anew with: mmsearch index --model embedded"
         )
+    encoder: Encoder
     try:
-        encoder = _torch(card_name, wanted)
+        source = registry.find(card_name)
+        if source.folder is not None and registry.is_model_folder(source.folder):
+            encoder = _in_folder(source, wanted)[0]
+        else:
+            encoder = _torch(card_name, wanted)
     except ModelError as error:
         if exported is None or device == "cuda":
             raise
@@ -106,7 +111,9 @@ def for_card(card_name: str, fingerprint: str, device: str, cache: Path, embedde
             f"({fingerprint} then, {encoder.card.fingerprint} now); bring the old ones back, or encode the library "
             f"anew: mmsearch index --model {card_name}"
         )
-    return encoder if wanted == "cuda" else _export(encoder, cache)[0]
+    if wanted == "cuda" or isinstance(encoder, OnnxEncoder):
+        return encoder
+    return _export(cast("OpenClipEncoder", encoder), cache)[0]
 
 
 def _obstacle(source: Source, device: str, cache: Path) -> str | None:
@@ -126,6 +133,9 @@ def _obstacle(source: Source, device: str, cache: Path) -> str | None:
 
 
 def _named(source: Source, device: str, cache: Path) -> Choice:
+    if source.folder is not None and registry.is_model_folder(source.folder):
+        encoder, note = _in_folder(source, device)
+        return Choice(encoder, note)
     earlier = _earlier(source, cache) if device == "cpu" else None
     if earlier is not None:
         return Choice(earlier, f"using {source.name}")
@@ -133,6 +143,21 @@ def _named(source: Source, device: str, cache: Path) -> Choice:
     if device == "cuda":
         return Choice(encoder, f"using {source.name}")
     return Choice(*_export(encoder, cache))
+
+
+def _in_folder(source: Source, device: str) -> tuple[Encoder, str]:
+    """The model in a model folder, which ``mmsearch train`` wrote, and a line about it.
+
+    It is called by the folder's present name, whatever it was called when it was written.
+    """
+    assert source.folder is not None
+    note = f"using {source.name}"
+    encoder: Encoder
+    if device == "cuda" and not (source.folder / "recipe.json").is_file():
+        device, note = "cpu", f"{note} on the CPU: it was exported for that"
+    encoder = _embedded(source.folder, device)
+    encoder.card = replace(encoder.card, name=source.name)  # type: ignore[misc]
+    return encoder, note
 
 
 def _earlier(source: Source, cache: Path) -> OnnxEncoder | None:

@@ -96,7 +96,7 @@ def gather(rows: Tensor) -> Tensor:
     """The rows of all processes in the order of their ranks, (n, ...) -> (size * n, ...), with gradient."""
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return rows
-    gathered: Tensor = _Gather.apply(rows)  # type: ignore[no-untyped-call]
+    gathered: Tensor = _Gather.apply(rows)
     return gathered
 
 

@@ -21,7 +21,7 @@ def run(
     parts: Sequence[Part],
     forward: Callable[[Part], Features],
     loss: Callable[[Features], Tensor],
-    backward: Callable[[Tensor], None] = lambda value: value.backward(),  # type: ignore[no-untyped-call]
+    backward: Callable[[Tensor], None] = lambda value: value.backward(),
 ) -> Tensor:
     """The loss of all parts together, its gradients added to the weights' ``grad``; detached.
 

@@ -138,7 +138,7 @@ class Pictures:
                     skipped.append(found)
                 else:
                     rows.append(row)
-                    if tried._kept is not None:
+                    if tried._kept is not None and found is not None:
                         tried._kept.append(found)
                 if report is not None:
                     report(row + 1, len(pairs))

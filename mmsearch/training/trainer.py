@@ -121,7 +121,13 @@ def train(
         session = Session(
             trainee, recipe, out, tuple(extra_terms), progress, torch.device(device), world or World(), save_every
         )
-        return session.run(pairs, dev, resume, keep_cache, origin or {})
+        try:
+            return session.run(pairs, dev, resume, keep_cache, origin or {})
+        except torch.OutOfMemoryError as error:
+            raise TrainingError(
+                f"the GPU's memory is too small for {recipe.micro_batch or recipe.batch} photos at once: set "
+                "micro_batch, which changes neither loss nor gradient, to a smaller number"
+            ) from error
 
 
 @dataclass
@@ -262,6 +268,8 @@ class Session:
             self.dev_images = self._images("dev", dev_pictures, len(self.dev), 1)
             flat = [text for own in self.dev.texts for text in own]
             self.dev_texts = prefix_cache.text_source(trainee, flat, self.device)
+        # CLIP's limit; some models come with a scale above it.
+        self.largest = max(100.0, float(trainee.log_scale.detach().exp().max()))
         with self._randomness(-1, 0):
             self.head = self._head().to(self.device)
         learning = nn.ModuleDict({"model": trainee.module, "head": self.head})
@@ -360,7 +368,7 @@ class Session:
 
         def objective(features: tuple[Tensor, ...]) -> Tensor:
             images, vectors, *rest = (gather(feature) for feature in features)
-            scale = trainee.log_scale.exp().clamp(max=100)
+            scale = trainee.log_scale.exp().clamp(max=self.largest)
             found = contrastive(images, vectors, photos, scale, trainee.bias, recipe)
             if rest:
                 found["masked_words"] = recipe.masked_words * rest[0].mean()
@@ -378,7 +386,7 @@ class Session:
                 parts,
                 forward,
                 objective,
-                lambda value: self.scaler.scale(value).backward(),  # type: ignore[no-untyped-call]
+                lambda value: self.scaler.scale(value).backward(),
             )
         value = float(loss)
         if not math.isfinite(value):

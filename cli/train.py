@@ -1,0 +1,285 @@
+"""``mmsearch train``: a model of one's own from captioned photos."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmsearch.cli import present
+from mmsearch.cli.options import DeviceOption, JsonOption
+
+if TYPE_CHECKING:
+    from mmsearch.training.pairs import Pairs
+    from mmsearch.training.recipe import Recipe
+    from mmsearch.training.trainer import Outcome, TrainProgress
+
+OBJECTIVES = ("infonce", "sigmoid", "hard", "masked_words", "text_text")
+
+
+def command(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The new folder for the model.")],
+    captions: Annotated[
+        Path | None, typer.Option("--captions", metavar="FILE.tsv", help="Lines of 'file name<TAB>caption', UTF-8.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option("--images", metavar="DIR", help="The folder with the photos.")] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="MODEL", help="embedded, an open_clip name, or local-dir:DIR. Default: embedded."
+        ),
+    ] = None,
+    dev: Annotated[
+        str | None,
+        typer.Option(
+            "--dev",
+            metavar="FILE.tsv|SHARE",
+            help="Captions to choose the epoch by, or a share of the photos. Default: 0.1.",
+        ),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="How often each caption is shown.")] = None,
+    batch: Annotated[int | None, typer.Option("--batch", help="Photos a step.")] = None,
+    micro_batch: Annotated[
+        int | None,
+        typer.Option("--micro-batch", help="Photos in memory at once, with the gradient of the whole batch."),
+    ] = None,
+    image_layers: Annotated[
+        int | None, typer.Option("--image-layers", help="Upper layers of the image encoder to train; -1: all.")
+    ] = None,
+    text_layers: Annotated[
+        int | None, typer.Option("--text-layers", help="Upper layers of the text encoder to train; -1: all.")
+    ] = None,
+    lr: Annotated[float | None, typer.Option("--lr", help="Peak learning rate of the layers on top.")] = None,
+    image_lr: Annotated[float | None, typer.Option("--image-lr", help="That of the image encoder.")] = None,
+    text_lr: Annotated[float | None, typer.Option("--text-lr", help="That of the text encoder.")] = None,
+    objective: Annotated[
+        list[str] | None,
+        typer.Option("--objective", metavar="NAME[=WEIGHT]", help=f"One of {', '.join(OBJECTIVES)}. May be repeated."),
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option("--precision", metavar="auto|fp32|bf16|fp16", help="Default: auto, 16 bits on a GPU.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of all chance; the same gives the same model.")] = None,
+    more: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any other field of the recipe, see docs. May be repeated."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out, with all that it was started with.")
+    ] = False,
+    keep_cache: Annotated[
+        bool, typer.Option("--keep-cache", help="Keep the features of the frozen layers in DIR/cache.")
+    ] = False,
+    device: DeviceOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Train a model on captioned photos, starting from another model.
+
+    The folder it writes is a model for --model local-dir:DIR. A run that was interrupted goes on with --resume.
+    """
+    direct = {
+        "epochs": epochs, "batch": batch, "micro_batch": micro_batch, "image_layers": image_layers,
+        "text_layers": text_layers, "lr": lr, "image_lr": image_lr, "text_lr": text_lr, "precision": precision,
+        "seed": seed,
+    }  # fmt: skip
+    changes = {name: value for name, value in direct.items() if value is not None}
+    given = [captions, images, base, dev, objective, more, *changes.values()]
+    if resume and any(value is not None for value in given):
+        raise typer.BadParameter("goes on with all that the run was started with; leave out everything but --out")
+    if not resume and (captions is None or images is None):
+        raise typer.BadParameter(
+            "are needed, unless a run is resumed with --resume", param_hint="--captions and --images"
+        )
+    try:
+        if resume:
+            outcome = _resume(out, device, keep_cache)
+        else:
+            assert captions is not None
+            assert images is not None
+            wanted = {**changes, **_objectives(objective), **_fields(more)}
+            outcome = _start(out, captions, images, base or "embedded", dev or "0.1", wanted, device, keep_cache)
+    except KeyboardInterrupt:
+        if (out / "run" / "run.json").exists():
+            present.say(f"interrupted: the last checkpoint is kept; go on with: mmsearch train --resume --out {out}")
+        else:
+            present.say("interrupted before training began: nothing was kept")
+        raise typer.Exit(130) from None
+    if outcome is not None:
+        _show(outcome, json)
+
+
+def _start(
+    out: Path, captions: Path, images: Path, base: str, dev: str, changes: dict[str, Any], device: str | None,
+    keep_cache: bool,
+) -> Outcome | None:  # fmt: skip
+    from dataclasses import replace
+
+    from mmsearch.errors import ConfigError
+    from mmsearch.training import bases, checkpoint, report
+
+    report.check_packages()
+    checkpoint.check_new(out)
+    base = bases.canonical(base)
+    recipe = bases.default_recipe(base)
+    try:
+        recipe = replace(recipe, **changes)
+        recipe.check()
+    except ConfigError as error:
+        raise typer.BadParameter(str(error)) from error
+    share = _share(dev)
+    origin = {
+        "captions": str(captions.absolute()), "images": str(images.absolute()), "base": base,
+        "dev": str(Path(dev).absolute()) if share is None else share,
+    }  # fmt: skip
+    return _train(out, origin, recipe, device, keep_cache, resume=False)
+
+
+def _resume(out: Path, device: str | None, keep_cache: bool) -> Outcome | None:
+    from mmsearch.training.checkpoint import Run
+    from mmsearch.training.recipe import Recipe
+
+    facts = Run(out).facts()
+    return _train(out, facts["origin"], Recipe(**facts["recipe"]), device, keep_cache, resume=True)
+
+
+def _train(
+    out: Path, origin: dict[str, Any], recipe: Recipe, device: str | None, keep_cache: bool, resume: bool
+) -> Outcome | None:
+    from mmsearch import config
+    from mmsearch.encoders.device import choose_device
+    from mmsearch.training import bases, distributed
+    from mmsearch.training.trainer import train
+
+    where = choose_device(device or config.load().device)
+    with distributed.joined(where) as world:
+        train_pairs, dev_pairs = _pairs(origin, recipe.seed)
+        trainee = bases.load(origin["base"], recipe)
+        if world.first:
+            present.say(
+                f"training {origin['base']} on {present.plural(len(train_pairs), 'photo')} with "
+                f"{present.plural(train_pairs.captions, 'caption')}; {present.plural(len(dev_pairs), 'dev photo')}"
+            )
+        with _bar() as progress:
+            outcome = train(
+                trainee, train_pairs, dev_pairs, recipe, out, progress=progress, device=where, resume=resume,
+                keep_cache=keep_cache, origin=origin, world=world,
+            )  # fmt: skip
+        return outcome if world.first else None
+
+
+def _pairs(origin: dict[str, Any], seed: int) -> tuple[Pairs, Pairs]:
+    from mmsearch.errors import SourceError
+    from mmsearch.training import pairs
+
+    folder = Path(origin["images"])
+    found = pairs.read(Path(origin["captions"]), folder)
+    if isinstance(origin["dev"], float):
+        return pairs.split(found, origin["dev"], seed)
+    dev = pairs.read(Path(origin["dev"]), folder)
+    kept = pairs.without(found, dev)
+    if not len(kept):
+        raise SourceError(f"no pairs are left: all photos of {origin['captions']} are in {origin['dev']} too")
+    if len(kept) < len(found):
+        present.say(f"{present.plural(len(found) - len(kept), 'photo')} of --dev left out of training")
+    return kept, dev
+
+
+def _share(dev: str) -> float | None:
+    """The share that ``--dev`` names; None where it is a file."""
+    try:
+        share = float(dev)
+    except ValueError:
+        return None
+    if not 0 <= share < 1:
+        raise typer.BadParameter(f"a share must be at least 0 and below 1, not {dev}", param_hint="--dev")
+    return share
+
+
+def _objectives(given: list[str] | None) -> dict[str, float]:
+    """Weights of the objectives; those that are not named when any is get 0."""
+    if not given:
+        return {}
+    weights = dict.fromkeys(OBJECTIVES, 0.0)
+    for text in given:
+        name, equals, value = text.partition("=")
+        if name not in weights:
+            raise typer.BadParameter(f"must be one of {', '.join(OBJECTIVES)}, not {name!r}", param_hint="--objective")
+        weights[name] = _number(value, float, "--objective") if equals else 1.0
+    return weights
+
+
+def _fields(given: list[str] | None) -> dict[str, Any]:
+    from dataclasses import fields
+
+    from mmsearch.training.recipe import Recipe
+
+    defaults: dict[str, Any] = {field.name: field.default for field in fields(Recipe)}
+    found: dict[str, Any] = {}
+    for text in given or []:
+        name, equals, value = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals or name not in defaults:
+            raise typer.BadParameter(f"wanted NAME=VALUE with one of {', '.join(defaults)}", param_hint="--set")
+        kind = type(defaults[name])
+        if kind is bool:
+            if value not in ("true", "false"):
+                raise typer.BadParameter(f"{name} is true or false, not {value!r}", param_hint="--set")
+            found[name] = value == "true"
+        else:
+            found[name] = value if kind is str else _number(value, kind, "--set")
+    return found
+
+
+def _number(text: str, kind: Any, option: str) -> Any:
+    try:
+        return kind(text)
+    except ValueError:
+        what = "a whole number" if kind is int else "a number"
+        raise typer.BadParameter(f"wanted {what}, not {text!r}", param_hint=option) from None
+
+
+@contextmanager
+def _bar() -> Iterator[Any]:
+    """A line with loss, learning rate, pairs a second and time left on stderr where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Starting", total=None)
+        yield lambda step: bar.update(task, description=line(step), completed=step.done, total=step.total)
+
+
+def line(step: TrainProgress) -> str:
+    """Where a run stands, in words."""
+    if step.phase != "training":
+        return {"photos": "Reading photos", "views": "Frozen layers, photos", "captions": "Frozen layers, captions"}[
+            step.phase
+        ]
+    left = int(step.seconds_left)
+    clock = f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02}"
+    return (
+        f"epoch {step.epoch}/{step.epochs}  loss {step.loss:.3f}  lr {step.rate:.1e}  "
+        f"{step.pairs_per_second:.0f} pairs/s  {clock} left"
+    )
+
+
+def _show(outcome: Outcome, json: bool) -> None:
+    from dataclasses import asdict
+
+    if json:
+        present.json_line({**asdict(outcome), "folder": str(outcome.folder)})
+        return
+    print(f"kept epoch {outcome.epoch} of {outcome.epochs_run}, {present.plural(outcome.steps, 'step')}")
+    if outcome.before and outcome.after:
+        for title, key in (("text to image", "text_to_image"), ("image to text", "image_to_text")):
+            before, after = outcome.before[key], outcome.after[key]
+            print(f"  {title}  " + "  ".join(f"{name} {before[name]:.2f} -> {after[name]:.2f}" for name in after))
+    print(f"use it with: --model local-dir:{outcome.folder}")
