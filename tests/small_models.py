@@ -24,11 +24,11 @@ CAPTIONS = {
 }
 WORDS = sorted({word for caption in CAPTIONS.values() for word in f"this is {caption}".split()})
 CONFIG = EmbeddedConfig(
-    dim=32,
+    dim=128,
     image_size=64,
     vocabulary=len(WORDS) + 5,
     context=16,
-    text_width=24,
+    text_width=96,  # a smaller matrix of projections would be folded into the graph as a constant without a name
     text_heads=2,
     text_layers=3,
     pool_heads=4,

@@ -84,7 +84,7 @@ class _Language:
         self.width, self.above, self.below = 0, [], []
         self.causal = getattr(holder, "attn_mask", None) is not None
         self.pool_type = getattr(holder, "text_pool_type", getattr(holder, "pool_type", ""))
-        self.eos_id = getattr(holder, "text_eos_id", getattr(holder, "eos_id", None))
+        self.eos_id: Any = getattr(holder, "text_eos_id", getattr(holder, "eos_id", None))
         plain = holder is model or isinstance(holder, TextTransformer)
         plain = plain and getattr(holder, "cls_emb", None) is None and not getattr(holder, "use_pad_mask", False)
         if not plain:

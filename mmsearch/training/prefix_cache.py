@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmsearch.records import Pixels
-from mmsearch.training.features import TokenStates
 from mmsearch.training.pairs import Pictures, Report
 from mmsearch.training.trainee import Texts, Trainee
 
@@ -93,6 +93,23 @@ def image_views(
     return kept
 
 
+@dataclass(frozen=True)
+class TokenStates:
+    """Token states of many texts, packed without padding: text i has rows ``starts[i]`` to ``starts[i + 1]``."""
+
+    states: NDArray[np.float16]  # (tokens, width)
+    starts: NDArray[np.int64]  # (texts + 1,)
+
+    def batch(self, texts: NDArray[np.int64]) -> Tensor:
+        """The states of some texts padded to the longest, (n, t, width) float32."""
+        lengths = self.starts[texts + 1] - self.starts[texts]
+        states = np.zeros((len(texts), int(lengths.max()), self.states.shape[1]), np.float32)
+        for row, (text, length) in enumerate(zip(texts, lengths, strict=True)):
+            start = self.starts[text]
+            states[row, :length] = self.states[start : start + length]
+        return torch.from_numpy(states)
+
+
 class TextSource:
     """Texts behind the frozen layers, by their rows; packed without padding."""
 
@@ -112,7 +129,7 @@ class TextSource:
         numbers = torch.from_numpy(ids).to(device)
         if self._states is None:
             return Texts(numbers, mask, numbers)
-        return Texts(self._states.batch(rows)[0].to(device), mask, numbers)
+        return Texts(self._states.batch(rows).to(device), mask, numbers)
 
 
 @torch.no_grad()

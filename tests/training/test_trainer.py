@@ -149,7 +149,7 @@ def test_extra_term_is_added_and_sees_the_batch(pairs: Pairs, tmp_path: Path) ->
     for micro in (0, 3):
         recipe = replace(QUICK, epochs=1, micro_batch=micro, captions_per_photo=2)
         run(pairs, tmp_path / str(micro), recipe, extra_terms=[term])
-        assert seen[:3] == [(4, 4, 1280), (4, 32), (4, 2, 32)]
+        assert seen[:3] == [(4, 4, 1280), (4, 128), (4, 2, 128)]
         step = json.loads((tmp_path / str(micro) / "log.jsonl").read_text().splitlines()[1])
         assert step["extra_0"] > 500
         assert step["loss"] == pytest.approx(step["infonce"] + step["extra_0"], abs=1e-3)
