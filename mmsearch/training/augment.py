@@ -15,7 +15,7 @@ LIGHT = 0.2  # brightness, contrast and colour change by up to this share
 
 
 def generator(seed: int, round_: int, photo: int) -> np.random.Generator:
-    """The randomness of one photo in one epoch or view, whatever was drawn before."""
+    """The randomness of one photo in one step or view, whatever was drawn before."""
     return np.random.default_rng([seed, round_, photo])
 
 

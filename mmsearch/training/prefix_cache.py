@@ -36,15 +36,16 @@ class ImageSource:
     def __len__(self) -> int:
         return self._count
 
-    def draw(self, rows: NDArray[np.int64], epoch: int) -> Tensor:
-        """A view of each photo, the same whenever it is asked for in this epoch."""
+    def draw(self, rows: NDArray[np.int64], step: int, own: slice = slice(None)) -> Tensor:
+        """A view of each photo of the batch ``rows``, of which this process gets its ``own``; always the same for a
+        step."""
         if self._stored is not None:
             views = self._stored.shape[1]
-            chosen = np.random.default_rng([self._seed, epoch, 1]).integers(0, views, self._count)[rows]
-            return torch.from_numpy(self._stored[rows, chosen]).to(self._device)
+            chosen = np.random.default_rng([self._seed, step, 1]).integers(0, views, len(rows))
+            return torch.from_numpy(self._stored[rows[own], chosen[own]]).to(self._device)
         if self._augment:
-            return self._encode(self._pictures.views(rows, self._seed, epoch))
-        return self.plain(rows)
+            return self._encode(self._pictures.views(rows[own], self._seed, step))
+        return self.plain(rows[own])
 
     def plain(self, rows: NDArray[np.int64]) -> Tensor:
         """The photos as they are."""

@@ -43,7 +43,7 @@ class Recipe:
     smoothing: float = 0.1  # label smoothing of the softmax objectives
     # Against learning by heart
     augment: bool = True  # crops, mirror images and other light
-    views: int = 8  # augmented views of each photo kept behind the frozen layers; 0: new ones each epoch, computed anew
+    views: int = 8  # augmented views of each photo kept behind the frozen layers; 0: new ones each time, computed anew
     feature_dropout: float = 0.2  # share of channels of the image states and the text states set to 0
     region_dropout: float = 0.2  # share of image states hidden from the pooling
     word_dropout: float = 0.1  # share of words hidden from the trained text layers

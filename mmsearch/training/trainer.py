@@ -183,7 +183,7 @@ class Session:
                 begun = time.perf_counter()
                 share = optimize.rate(state.step, total, self.recipe.warmup)
                 optimize.set_rate(self.optimizer, share)
-                state.loss, parts = self._step(meeting, state.step, state.epoch)
+                state.loss, parts = self._step(meeting, state.step)
                 state.step += 1
                 state.place += 1
                 shown += meeting.captions.size
@@ -329,14 +329,14 @@ class Session:
             recipe.mined_group,
         )  # fmt: skip
 
-    def _step(self, meeting: Meeting, step: int, epoch: int) -> tuple[float, dict[str, float]]:
+    def _step(self, meeting: Meeting, step: int) -> tuple[float, dict[str, float]]:
         """One step on a batch: the loss, and its parts."""
         recipe, trainee = self.recipe, self.trainee
         trainee.module.train()
         self.head.train()
         own = self.world.share(len(meeting.photos))
         photos = torch.from_numpy(meeting.photos).to(self.device)
-        prefix = self.images.draw(meeting.photos[own], epoch)
+        prefix = self.images.draw(meeting.photos, step, own)
         texts = self.texts.batch(meeting.captions[own].reshape(-1), self.device)
         size = max(1, recipe.micro_batch // self.world.size) if recipe.micro_batch else len(prefix)
         each = meeting.captions.shape[1]

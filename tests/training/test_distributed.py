@@ -9,59 +9,14 @@ import sys
 from pathlib import Path
 
 import torch
-
-SCRIPT = """
-import sys
-sys.path[:0] = [{tests!r}]
-import torch
-torch.set_num_threads(1)
-from pathlib import Path
-from small_models import CAPTIONS, KeptTrainee, small_trainee
-from mmsearch.training import distributed
-from mmsearch.training.pairs import read
-from mmsearch.training.recipe import Recipe
-from mmsearch.training.trainer import contrastive, train
-
-folder = Path(sys.argv[1])
-with distributed.joined("cpu") as world:
-    trainee = small_trainee(2, 2)
-    torch.manual_seed(0)
-    pixels = torch.randint(0, 256, (6, 64, 64, 3), dtype=torch.uint8)
-    ids = trainee.tokenize([*CAPTIONS.values()][:6])
-    own = world.share(6)
-    images = trainee.image_pool(trainee.image_states(trainee.image_prefix(pixels[own])))
-    mask = trainee.token_mask(ids[own])
-    states = trainee.text_states(trainee.text_prefix(ids[own], mask), mask)
-    texts = trainee.text_pool(states, mask, ids[own])[:, None]
-    photos = torch.tensor([0, 1, 2, 3, 1, 4])
-    recipe = Recipe(sigmoid=0.3, hard=0.2, hard_count=2)
-    found = contrastive(
-        distributed.gather(images), distributed.gather(texts), photos, trainee.log_scale.exp(), trainee.bias, recipe
-    )
-    loss = torch.stack(list(found.values())).sum()
-    loss.backward()
-    distributed.average_gradients(trainee.parameters())
-    gradients = {{name: p.grad for name, p in trainee.named_parameters() if p.grad is not None}}
-    torch.save({{"loss": loss.detach(), "gradients": gradients}}, folder / f"step-{{world.size}}-{{world.rank}}.pt")
-
-    recipe = Recipe(
-        epochs=2, batch=4, micro_batch=2, views=2, feature_dropout=0, region_dropout=0, word_dropout=0, image_layers=1,
-        lr=1e-3,
-    )
-    trainee = small_trainee(1, 0, kind=KeptTrainee)
-    pairs = read(folder / "pairs.tsv", folder / "images")
-    outcome = train(trainee, pairs, pairs, recipe, folder / f"out-{{world.size}}", world=world)
-    weights = {{name: p.detach() for name, p in trainee.named_parameters() if p.requires_grad}}
-    torch.save({{"weights": weights, "loss": outcome.loss}}, folder / f"run-{{world.size}}-{{world.rank}}.pt")
-"""
+from one_process import main
 
 
 def _processes(folder: Path, size: int) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    script = folder / "script.py"
-    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent.parent)), "utf-8")
+    script = Path(__file__).parent.parent / "one_process.py"
     started = [
         subprocess.Popen(
             [sys.executable, str(script), str(folder)],
@@ -80,7 +35,7 @@ def _processes(folder: Path, size: int) -> None:
 
 def test_two_processes_do_what_one_does(pairs_file: Path) -> None:
     folder = pairs_file.parent
-    _processes(folder, 1)
+    main(folder)
     _processes(folder, 2)
     one = torch.load(folder / "step-1-0.pt")
     alone = torch.load(folder / "run-1-0.pt")

@@ -14,16 +14,21 @@ from pathlib import Path
 
 import pytest
 from samples import CLI
-from small_models import CONFIG, small_trainee, word_tokenizer, write_open_clip
+from small_models import write_open_clip
+from typer.testing import CliRunner
 
-from mmsearch.encoders import model_folder, resolve
+from mmsearch.cli.app import app
+from mmsearch.config import Settings
+from mmsearch.encoders import resolve
 from mmsearch.encoders.agreement import agreement
 from mmsearch.encoders.onnx_encoder import OnnxEncoder
 from mmsearch.encoders.torch_embedded import TorchEmbeddedEncoder
-from mmsearch.errors import ModelError
+from mmsearch.errors import MMSearchError, ModelError
+from mmsearch.library import Library
 
 DEFAULTS = ("embedded", "embedded")
-MANY = ("--epochs", "30", "--batch", "2", "--dev", "0.25", "--lr", "1e-3", "--set", "patience=0")
+DATA = ("--captions", "pairs.tsv", "--images", "images")
+MANY = ("--epochs", "12", "--batch", "2", "--dev", "0.25", "--lr", "1e-3", "--set", "patience=0")
 
 
 def _start(folder: Path, out: Path, *options: str) -> subprocess.Popen[str]:
@@ -53,7 +58,7 @@ def test_killed_run_goes_on_to_the_same_weights(pairs_file: Path, mmsearch: CLI)
     whole = _start(folder, folder / "whole")
     output, errors = whole.communicate(timeout=100)
     assert whole.returncode == 0, errors
-    assert re.search(r"^kept epoch \d+ of 30, 180 steps\n  text to image  R@1 [\d.]+ -> ", output)
+    assert re.search(r"^kept epoch \d+ of 12, 72 steps\n  text to image  R@1 [\d.]+ -> ", output)
     assert f"use it with: --model local-dir:{folder / 'whole'}" in output
     assert "training local-dir:" in errors
 
@@ -86,60 +91,70 @@ def test_interrupted_run_says_how_to_go_on(pairs_file: Path) -> None:
     assert (folder / "out" / "run" / "checkpoint.pt").exists()
 
 
-def test_wrong_usage(pairs_file: Path, mmsearch: CLI) -> None:
-    data = ("--captions", "pairs.tsv", "--images", "images")
-    for arguments, message in (
-        (("--out", "out"), "unless a run is resumed with --resume"),
-        (("--out", "out", "--resume", "--epochs", "3"), "leave out everything but --out"),
-        (("--out", "out", *data, "--objective", "magic"), "must be one of infonce"),
-        (("--out", "out", *data, "--set", "speed=9"), "wanted NAME=VALUE"),
-        (("--out", "out", *data, "--set", "views=many"), "wanted a whole number"),
-        (("--out", "out", *data, "--dev", "1.5"), "a share must be"),
-        (("--out", "out", *data, "--epochs", "0"), "epochs must be at least 1"),
-    ):
-        errors = " ".join(mmsearch("train", *arguments, check=2).stderr.replace("│", " ").split())
-        assert message in errors
-    (pairs_file.parent / "bad.tsv").write_text("chelsea.png\ta cat\nno tab here\n", "utf-8")
-    failed = mmsearch("train", "--out", "out", "--captions", "bad.tsv", "--images", "images", check=1)
-    assert failed.stderr == (
-        f"mmsearch: {pairs_file.parent / 'bad.tsv'}, line 2: wanted 'file name<TAB>caption', got 'no tab here'\n"
-    )
-    assert mmsearch("train", "--out", "out", "--resume", check=1).stderr == (
-        "mmsearch: out holds no run that could be resumed; start one without --resume\n"
-    )
-    assert not (pairs_file.parent / "out").exists()
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "unless a run is resumed with --resume"),
+        (("--resume", "--epochs", "3"), "leave out everything but --out"),
+        ((*DATA, "--objective", "magic"), "must be one of infonce"),
+        ((*DATA, "--set", "speed=9"), "wanted NAME=VALUE"),
+        ((*DATA, "--set", "views=many"), "wanted a whole number"),
+        ((*DATA, "--set", "augment=perhaps"), "augment is true or false"),
+        ((*DATA, "--dev", "1.5"), "a share must be"),
+        ((*DATA, "--epochs", "0"), "epochs must be at least 1"),
+        ((*DATA, "--objective", "text_text"), "one of infonce, sigmoid and hard"),
+    ],
+)
+def test_wrong_usage(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["train", "--out", str(tmp_path / "out"), *arguments])
+    assert done.exit_code == 2
+    assert message in " ".join(done.stderr.replace("│", " ").split())
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (DATA, "pairs.tsv, line 17: wanted 'file name<TAB>caption', got 'no tab here'"),
+        (("--resume",), "out holds no run that could be resumed; start one without --resume"),
+        ((*DATA[:2], "--images", "nowhere"), "nowhere: no such folder"),
+        ((*DATA, "--from", "ViT-B-33"), "there is no model 'ViT-B-33'"),
+    ],
+)
+def test_what_is_wrong_with_the_data_is_said(
+    arguments: tuple[str, ...], message: str, pairs_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pairs_file.parent)
+    with pairs_file.open("a", encoding="utf-8") as file:
+        file.write("no tab here\n")
+    done = CliRunner().invoke(app, ["train", "--out", "out", *arguments])
+    assert isinstance(done.exception, MMSearchError)  # main() makes it one line and exit code 1
+    assert message in str(done.exception)
+    assert not Path("out").exists()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-def test_trained_folder_of_the_embedded_architecture_is_a_model(pairs_file: Path, mmsearch: CLI) -> None:
+def test_trained_folder_of_the_embedded_architecture_is_a_model(
+    pairs_file: Path, mmsearch: CLI, settings: Settings
+) -> None:
     folder = pairs_file.parent
-    trainee = small_trainee()
-    base = folder / "base"
-    model_folder.write(base, trainee.images, trainee.texts, CONFIG, word_tokenizer(), "embedded", {})
     damaged = folder / "images" / "coins.png"
     damaged.write_bytes(damaged.read_bytes()[:3000])
     done = mmsearch(
-        "train", "--captions", "pairs.tsv", "--images", "images", "--from", "local-dir:base", "--dev", "pairs.tsv",
-        "--out", "none", check=1,
-    )  # fmt: skip
-    assert "no pairs are left" in done.stderr
-    (folder / "dev.tsv").write_text("chelsea.png\ta cat\nrocket.jpg\ta rocket\n", "utf-8")
-    done = mmsearch(
-        "train", "--captions", "pairs.tsv", "--images", "images", "--from", "local-dir:base", "--dev", "dev.tsv",
+        "train", "--captions", "pairs.tsv", "--images", "images", "--dev", "0",
         "--out", "out", "--epochs", "2", "--set", "views=2", "--objective", "infonce", "--objective", "hard=0.5",
         "--json", "--device", "cpu", OMP_NUM_THREADS="1",
     )  # fmt: skip
     facts = json.loads(done.stdout)
-    assert (facts["photos"], facts["captions"], facts["skipped"]) == (5, 10, 1)
-    assert "1 of 6 photos could not be read; training goes on" in done.stderr
-    assert "2 photos of --dev left out of training" in done.stderr
+    assert (facts["photos"], facts["captions"], facts["skipped"]) == (7, 14, 1)
+    assert "1 of 8 photos could not be read; training goes on" in done.stderr
 
     out = folder / "out"
     choice = resolve.choose(f"local-dir:{out}", "cpu", folder / "cache", DEFAULTS)
     assert choice.note == f"using local-dir:{out}"
     assert isinstance(choice.encoder, OnnxEncoder)
     card = choice.encoder.card
-    assert (card.name, card.dim) == (f"local-dir:{out}", 128)
+    assert (card.name, card.dim) == (f"local-dir:{out}", 512)
     assert agreement(choice.encoder, TorchEmbeddedEncoder(out, "cpu")) > 0.999
     again = resolve.for_card(card.name, card.fingerprint, "cpu", folder / "cache")
     assert again.card == card
@@ -152,8 +167,7 @@ def test_trained_folder_of_the_embedded_architecture_is_a_model(pairs_file: Path
     found = resolve.choose("auto", "cpu", folder / "cache", (f"local-dir:{moved}", ""))
     assert found.note == f"using local-dir:{moved}, the first choice on a CPU"
 
-    mmsearch("index", "images", "--library", "library", "--model", f"local-dir:{moved}")
-    hits = mmsearch("query", "--library", "library", "a cat", "--json").stdout.splitlines()
-    assert len(hits) == 7
-    status = mmsearch("status", "--library", "library", "--json").stdout
-    assert f"local-dir:{moved}" in status
+    with Library(folder / "library", settings) as library:
+        assert library.index([str(folder / "images")], model=f"local-dir:{moved}").added == 7
+        assert library.status().model == f"local-dir:{moved}"
+        assert len(library.search("a cat", k=3)) == 3
