@@ -25,8 +25,8 @@ class EmbeddedConfig:
     """The shape of both towers; saved in ``model.json`` beside the weights."""
 
     dim: int = 512  # dimensions of the shared space
-    image_size: int = 224  # pixels a side; photos are squashed to a square, nothing is cut off
-    image_backbone: str = "tf_efficientnet_lite0"  # a timm name
+    image_size: int = 260  # pixels a side; photos are squashed to a square, nothing is cut off
+    image_backbone: str = "tf_efficientnet_lite2"  # a timm name
     image_width: int = 1280  # channels of the backbone's grid
     image_mean: float = 0.5
     image_std: float = 0.5

@@ -76,3 +76,19 @@ def _softmax_loss(logits: Tensor, negatives: Tensor, smoothing: float) -> Tensor
         even = logs.masked_fill(~counts, 0).sum(dim=1) / counts.sum(dim=1)
         right = (1 - smoothing) * right + smoothing * even
     return -right.mean()
+
+
+def several_right(
+    images: Tensor, texts: Tensor, scale: Tensor | float, right: Tensor, smoothing: float = 0.1
+) -> Tensor:
+    """Symmetric InfoNCE where a row has several right answers (UniCL, Yang et al. 2022); a scalar.
+
+    ``images`` and ``texts`` are (n, dim) with unit rows, ``right`` (n, n) bool says which text belongs to which
+    image, at least one in each row and column; the right ones share the target evenly.
+    """
+    logits = scale * images @ texts.T  # (n, n)
+    losses = []
+    for rows, answers in ((logits, right.float()), (logits.T, right.float().T)):
+        target = answers / answers.sum(dim=1, keepdim=True)
+        losses.append(F.cross_entropy(rows, target, label_smoothing=smoothing))
+    return (losses[0] + losses[1]) / 2

