@@ -7,6 +7,7 @@ Names of the stored tensors are those of the torch state dict, so that torch can
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,21 @@ def write(images: ImageTower, texts: TextTower, config: EmbeddedConfig, folder: 
     _shrink(text, to_int8=True)
     onnx.save(image, folder / "image.onnx")
     onnx.save(text, folder / "text.onnx")
+
+
+def runner(module: nn.Module, example: Tensor) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """``module`` in eval mode as a function of NumPy arrays with any number of rows, through ONNX Runtime in memory."""
+    import onnxruntime
+
+    with torch.no_grad():
+        graph = _graph(module.eval(), example, "given", {0: torch.export.Dim.DYNAMIC})
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+
+    def run(given: NDArray[Any]) -> NDArray[Any]:
+        found: NDArray[Any] = session.run(None, {"given": given})[0]
+        return found
+
+    return run
 
 
 def _graph(module: nn.Module, example: Tensor, name: str, dynamic: dict[int, Any]) -> onnx.ModelProto:

@@ -2,9 +2,9 @@
 
     python -m mmsearch.training.embedded --data DIR --out mmsearch/encoders/weights/embedded
 
-``DIR`` holds ``images/``, ``captions.tsv``, ``train.txt`` and ``dev.txt``.  The run itself lives in ``--work`` (5 GB while
-it lasts); after a kill the same command goes on.  The moving average of the weights that has the best text-to-image
-R@1 on dev is written to ``--out``.  ``docs/embedded-model.md`` has what each part of the recipe gave.
+``DIR`` holds ``images/``, ``captions.tsv``, ``train.txt`` and ``dev.txt``.  The run itself lives in ``--work`` (5 GB
+while it lasts); after a kill the same command goes on.  The moving average of the weights that has the best
+text-to-image R@1 on dev is written to ``--out``.  ``docs/embedded-model.md`` has what each part of the recipe gave.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def run(
         accuracy["before"] = unseen_accuracy(trainee, term, unseen)
     outcome = train(
         trainee, training, dev, recipe, work, [term] if classes else [], device=device,
-        resume=(work / "run.json").exists(), keep_cache=True,
+        resume=(work / "run" / "run.json").exists(), keep_cache=True,
     )  # fmt: skip
     if unseen is not None:
         accuracy["after"] = unseen_accuracy(trainee, term, unseen)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmsearch.encoders import model_folder
+from mmsearch.encoders import graphs, model_folder
 from mmsearch.encoders.embedded import EmbeddedConfig, ImageTower, TextTower, fold_batch_norms
 from mmsearch.encoders.protocol import TokenRules
 from mmsearch.encoders.texts import TextEncoder
@@ -20,6 +22,7 @@ from mmsearch.records import Preprocess
 from mmsearch.training.recipe import ALL
 from mmsearch.training.trainee import Group
 
+AT_ONCE = 8  # photos through the frozen stages together; more is slower
 TOGETHER = 128  # texts of like length that go through the layers together
 
 
@@ -54,6 +57,7 @@ class EmbeddedTrainee(nn.Module):
         self._tokens = TextEncoder(tokenizer, TokenRules(config.context, config.pad_id, fixed_length=False))
         mask_id = tokenizer.token_to_id("[MASK]")
         self.mask_id = config.pad_id if mask_id is None else int(mask_id)
+        self._runner: Callable[[NDArray[Any]], NDArray[Any]] | None = None  # of the frozen stages on a CPU
         self.images.to(memory_format=torch.channels_last)
         self.requires_grad_(False)
         for group in self.groups():
@@ -86,9 +90,21 @@ class EmbeddedTrainee(nn.Module):
 
     def image_prefix(self, pixels: Tensor) -> Tensor:
         """The states before the first trained stage, (n, h, w, channels), as they lie in memory; for 0 trained stages
-        the whole grid, (n, h * w, width)."""
+        the whole grid, (n, h * w, width).
+
+        On a CPU through ONNX Runtime: 190 photos/s up to stage 5 of EfficientNet-Lite2 where torch makes 50.
+        """
         if self._whole_image:
             return pixels
+        if pixels.device.type == "cpu":
+            if self._runner is None:
+                self._runner = graphs.runner(_Prefix(self), pixels[:1].repeat(2, 1, 1, 1))
+            given = pixels.numpy()
+            parts = [self._runner(given[start : start + AT_ONCE]) for start in range(0, len(given), AT_ONCE)]
+            return torch.from_numpy(np.concatenate(parts))
+        return self.frozen_stages(pixels)
+
+    def frozen_stages(self, pixels: Tensor) -> Tensor:
         backbone = self.images.backbone
         states = backbone.bn1(backbone.conv_stem(self._normalized(pixels)))
         states = backbone.blocks[: self._stage](states)
@@ -180,3 +196,14 @@ class EmbeddedTrainee(nn.Module):
         images.to(memory_format=torch.contiguous_format)
         name = f"local-dir:{folder.absolute()}" if name is None else name
         model_folder.write(folder, images, texts, self.config, self._tokenizer, name, facts)
+
+
+class _Prefix(nn.Module):
+    """The frozen stages of a trainee as a module of their own, to be exported."""
+
+    def __init__(self, trainee: EmbeddedTrainee) -> None:
+        super().__init__()
+        self.images, self._stages = trainee.images, trainee.frozen_stages
+
+    def forward(self, given: Tensor) -> Tensor:
+        return self._stages(given)

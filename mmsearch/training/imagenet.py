@@ -1,10 +1,11 @@
 """What the ImageNet classifier knows, as extra pairs of pictures and words.
 
 Flickr8k has dogs and beaches but no coffee cups.  The classifier on top of the image tower knows 1,000 things.  Two
-kinds of pairs are drawn from it.  Made-up grids: a classifier's weight vector for a class says which channels that thing
-excites; added to the mean features of photos it gives features that the classifier takes for the class.  And photos of
-the batch in which the classifier is sure of a class.  Their texts are the names of the class, its synonyms, and what it
-is a kind of (``imagenet_names.tsv``, from WordNet), which is what teaches "fruit" or "musical instrument".
+kinds of pairs are drawn from it.  Made-up grids: a classifier's weight vector for a class says which channels that
+thing excites; added to the mean features of photos it gives features that the classifier takes for the class.  And
+photos of the batch in which the classifier is sure of a class.  Their texts are the names of the class, its synonyms,
+and what it is a kind of (``imagenet_names.tsv``, from WordNet), which is what teaches "fruit" or "musical
+instrument".
 """
 
 from __future__ import annotations

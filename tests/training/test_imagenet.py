@@ -17,14 +17,14 @@ def test_names_say_what_a_class_is_a_kind_of() -> None:
     names = Names.read()
     assert (len(names.own), len(names.above)) == (1000, 1000)
     found = {own[0]: above for own, above in zip(names.own, names.above, strict=True)}
-    assert "fruit" in found["strawberry"] and "dog" in found["beagle"] and "musical instrument" in found["banjo"]
-    assert "sports car" in found or "sports car" in {text for own in names.own for text in own}
+    for name, kind in {"strawberry": "fruit", "beagle": "dog", "banjo": "musical instrument"}.items():
+        assert kind in found[name]
     assert "entity" not in {text for above in names.above for text in above}
 
 
 def test_classes_held_out_are_always_the_same() -> None:
     classes = held_out(100)
-    assert len(set(classes)) == 100 and classes.max() < 1000
+    assert len(set(classes)) == 100
     np.testing.assert_array_equal(classes, np.sort(np.random.default_rng(0).choice(1000, 100, replace=False)))
 
 

@@ -1,0 +1,94 @@
+"""Plain words against captioned photos: how well they find, and what case, punctuation, plural and prompts change.
+
+    python -m benchmarks.short_queries --captions captions.tsv --images DIR [--only dev.txt] [--model FOLDER]
+
+A photo answers a word when at least three of its captions name it (singular or plural).  Figures: mean average
+precision over the words that at least five photos answer, for each way of writing the query, and how many of the first
+ten photos stay the same as for the plain word.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.common import report
+from mmsearch.encoders import resolve
+from mmsearch.encoders.onnx_encoder import OnnxEncoder
+from mmsearch.evaluate import read_captions
+from mmsearch.images.decode import decode
+
+# A word and its plural.
+WORDS = {
+    "dog": "dogs", "man": "men", "woman": "women", "boy": "boys", "girl": "girls", "child": "children",
+    "baby": "babies", "ball": "balls", "bike": "bikes", "bicycle": "bicycles", "motorcycle": "motorcycles",
+    "car": "cars", "horse": "horses", "bird": "birds", "beach": "beaches", "mountain": "mountains", "tree": "trees",
+    "boat": "boats", "hat": "hats", "pool": "pools", "swing": "swings", "slide": "slides",
+    "skateboard": "skateboards", "rock": "rocks", "cliff": "cliffs", "river": "rivers", "street": "streets",
+    "building": "buildings", "fence": "fences", "toy": "toys", "kayak": "kayaks", "surfer": "surfers",
+    "climber": "climbers", "snowboarder": "snowboarders", "skier": "skiers", "wave": "waves", "bench": "benches",
+    "flower": "flowers", "guitar": "guitars", "tent": "tents", "fountain": "fountains", "couple": "couples",
+    "crowd": "crowds", "player": "players", "camera": "cameras", "stick": "sticks",
+}  # fmt: skip
+PROMPTS = ("{}", "a {}", "a photo of a {}", "a picture of {}", "there is a {} in the picture")
+
+
+def average_precision(scores: NDArray[np.float32], right: NDArray[np.bool_]) -> float:
+    """Mean of the precision at the place of each right photo, in percent."""
+    ranked = right[np.argsort(-scores, kind="stable")]
+    precision = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
+    return float(100 * precision[ranked].mean())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--captions", type=Path, required=True)
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--only", type=Path)
+    parser.add_argument("--model", type=Path, default=resolve.EMBEDDED)
+    given = parser.parse_args()
+    encoder = OnnxEncoder(given.model)
+    captions = read_captions(given.captions, given.only)
+    rows = []
+    for name in captions:
+        with (given.images / name).open("rb") as file:
+            rows.append(encoder.encode_images(decode(file, name, encoder.card.preprocess).pixels[None]))
+    photos = np.concatenate(rows)
+    said = [[set(re.findall("[a-z]+", text.lower())) for text in texts] for texts in captions.values()]
+    right = {
+        word: np.array([sum(bool({word, plural} & words) for words in texts) >= 3 for texts in said])
+        for word, plural in WORDS.items()
+    }
+    words = [word for word, answers in right.items() if answers.sum() >= 5]
+
+    def encode(forms: list[list[str]]) -> NDArray[np.float32]:
+        """A row for each word, the mean of its forms."""
+        means = np.stack([encoder.encode_texts(texts).mean(axis=0) for texts in forms])
+        return means / np.linalg.norm(means, axis=1, keepdims=True)
+
+    ways = {
+        "plain": [[word] for word in words],
+        "capital": [[word.capitalize()] for word in words],
+        "upper case": [[word.upper()] for word in words],
+        "full stop": [[f"{word}."] for word in words],
+        "question mark": [[f"{word}?"] for word in words],
+        "plural": [[WORDS[word]] for word in words],
+        "with article": [[f"a {word}"] for word in words],
+        "prompts": [[prompt.format(word) for prompt in PROMPTS] for word in words],
+    }
+    scores = {way: encode(forms) @ photos.T for way, forms in ways.items()}
+    first = {way: [set(np.argsort(-row, kind="stable")[:10]) for row in found] for way, found in scores.items()}
+    figures = {}
+    for way, found in scores.items():
+        precision = [average_precision(row, right[word]) for row, word in zip(found, words, strict=True)]
+        same = [len(own & plain) for own, plain in zip(first[way], first["plain"], strict=True)]
+        figures[way] = {"mAP": round(float(np.mean(precision)), 2), "same of 10": round(float(np.mean(same)), 2)}
+    report("short_queries", {"model": encoder.card.fingerprint, "words": len(words), "photos": len(photos), **figures})
+
+
+if __name__ == "__main__":
+    main()
