@@ -28,9 +28,13 @@ def _processes(folder: Path, size: int) -> None:
         )
         for rank in range(size)
     ]  # fmt: skip
-    for process in started:
-        output, _ = process.communicate(timeout=100)
-        assert process.returncode == 0, output
+    try:
+        for process in started:
+            output, _ = process.communicate(timeout=300)
+            assert process.returncode == 0, output
+    finally:
+        for process in started:
+            process.kill()
 
 
 def test_two_processes_do_what_one_does(pairs_file: Path) -> None:

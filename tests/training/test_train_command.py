@@ -56,7 +56,7 @@ def test_killed_run_goes_on_to_the_same_weights(pairs_file: Path, mmsearch: CLI)
     folder = pairs_file.parent
     write_open_clip(folder / "clip")
     whole = _start(folder, folder / "whole")
-    output, errors = whole.communicate(timeout=100)
+    output, errors = whole.communicate(timeout=300)
     assert whole.returncode == 0, errors
     assert re.search(r"^kept epoch \d+ of 12, 72 steps\n  text to image  R@1 [\d.]+ -> ", output)
     assert f"use it with: --model local-dir:{folder / 'whole'}" in output
@@ -83,7 +83,7 @@ def test_interrupted_run_says_how_to_go_on(pairs_file: Path) -> None:
     process = _start(folder, folder / "out", "--epochs", "500")
     _wait_for_epoch(process, folder / "out", 1)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 130
     assert errors.endswith(
         f"interrupted: the last checkpoint is kept; go on with: mmsearch train --resume --out {folder / 'out'}\n"
