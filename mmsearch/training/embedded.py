@@ -117,6 +117,8 @@ def main() -> None:
     data, out, work, device = given.pop("data"), given.pop("out"), given.pop("work"), given.pop("device")
     hold_out, classes = given.pop("hold_out"), given.pop("classes")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    for chatty in ("onnxscript", "onnx_ir"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     recipe = replace(RECIPE, **given)
     trainee, outcome, accuracy = run(data, work, recipe, hold_out, device, classes)
     facts = json.loads((work / "recipe.json").read_text("utf-8"))
