@@ -68,7 +68,8 @@ def main() -> None:
     def encode(forms: list[list[str]]) -> NDArray[np.float32]:
         """A row for each word, the mean of its forms."""
         means = np.stack([encoder.encode_texts(texts).mean(axis=0) for texts in forms])
-        return means / np.linalg.norm(means, axis=1, keepdims=True)
+        unit: NDArray[np.float32] = means / np.linalg.norm(means, axis=1, keepdims=True)
+        return unit
 
     ways = {
         "plain": [[word] for word in words],

