@@ -1,6 +1,6 @@
 """The two towers of the embedded model, in torch: used to train it and to run it on a GPU.
 
-Image: EfficientNet-Lite0 (Tan and Le 2019; the Lite variant of the TPU team) gives a 7x7 grid of 1280 channels;
+Image: EfficientNet-Lite2 (Tan and Le 2019; the Lite variant of the TPU team) gives a 9x9 grid of 1280 channels;
 multi-head attention pooling turns the grid into one vector.  Text: the layers of MiniLM-L6 (Wang et al. 2020,
 fine-tuned as all-MiniLM-L6-v2) give token states; the same pooling turns them into one vector.  Both end as unit
 rows in one space, so that their inner product is a cosine similarity (CLIP, Radford et al. 2021).
@@ -79,7 +79,7 @@ class ImageTower(nn.Module):
         self.pool = AttentionPool(config.image_width, config.dim, config.pool_heads)
 
     def grid(self, pixels: Tensor) -> Tensor:
-        """The backbone's states, (n, 49, width): what ``pool`` sees."""
+        """The backbone's states, (n, s, width): what ``pool`` sees."""
         grid: Tensor = self.backbone((pixels - self.mean) / self.std)  # (n, width, 7, 7)
         return grid.flatten(2).transpose(1, 2)
 
