@@ -488,6 +488,14 @@ def test_several_terms_are_averaged(library: Library, photos: Path, encoder: Onn
     assert mixed[0].path == str(photos / "grass.png")
 
 
+def test_marks_at_the_end_of_a_query_change_nothing(library: Library, photos: Path) -> None:
+    library.index(photos)
+    plain = [(hit.path, hit.score) for hit in library.search("a cat", k=5)]
+    assert [(hit.path, hit.score) for hit in library.search("A Cat.", k=5)] == plain
+    assert [(hit.path, hit.score) for hit in library.search("a cat ?!", k=5)] == plain
+    assert library.search("?", k=1)
+
+
 def test_facts_of_a_hit(library: Library, photos: Path) -> None:
     library.index(photos)
     photo = library.search("a rocket", within=photos / "trips" / "rocket.jpg")[0].photo

@@ -80,7 +80,7 @@ class ImageTower(nn.Module):
 
     def grid(self, pixels: Tensor) -> Tensor:
         """The backbone's states, (n, s, width): what ``pool`` sees."""
-        grid: Tensor = self.backbone((pixels - self.mean) / self.std)  # (n, width, 7, 7)
+        grid: Tensor = self.backbone((pixels - self.mean) / self.std)  # (n, width, side, side)
         return grid.flatten(2).transpose(1, 2)
 
     def forward(self, pixels: Tensor) -> Tensor:

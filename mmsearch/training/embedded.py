@@ -32,9 +32,9 @@ from mmsearch.training.trainer import Outcome, train
 log = logging.getLogger(__name__)
 
 RECIPE = Recipe(
-    epochs=6, batch=500, captions_per_photo=2, image_layers=2, text_layers=3, lr=1e-3, image_lr=1e-4, text_lr=1e-4,
+    epochs=5, batch=500, captions_per_photo=2, image_layers=2, text_layers=3, lr=1e-3, image_lr=1e-4, text_lr=1e-4,
     layer_decay=1.0, warmup=0.15, ema=0.99, text_text=0.25, feature_dropout=0.3, region_dropout=0.2, word_dropout=0.15,
-    views=8, patience=0, precision="bf16",
+    views=6, patience=0, precision="bf16",
 )  # fmt: skip
 CLASSES = 128  # of ImageNet, beside each batch
 CLASS_WEIGHT = 0.3
@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("scratch/embedded"))
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
-        "--hold-out", type=int, default=0, help="ImageNet classes never to be named, and then asked for"
+        "--hold-out", type=int, default=100, help="ImageNet classes never to be named, and then asked for"
     )
     parser.add_argument("--classes", type=int, default=CLASSES, help="ImageNet classes beside each batch; 0 for none")
     for field in fields(Recipe):
