@@ -62,6 +62,8 @@ def plot(events: list[dict[str, Any]], file: Path) -> None:
         right.plot([event["epoch"] for event in epochs], values, marker="o", markersize=3, label=cutoff)
     if epochs:
         right.legend(frameon=False)
+    else:
+        right.text(0.5, 0.5, "no dev photos", transform=right.transAxes, ha="center")
     right.set(xlabel="epoch (0: before training)", ylabel="% found", title="Text to image on dev", ylim=(0, 100))
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
