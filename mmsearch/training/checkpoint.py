@@ -129,5 +129,7 @@ def check_new(out: Path) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if (out / "run" / "run.json").exists():
+        if Run(out).facts()["finished"]:
+            raise TrainingError(f"{out} holds a model that is trained already; choose another folder for --out")
         raise TrainingError(f"{out} holds a run already; go on with it: --resume, or choose another folder")
     raise TrainingError(f"{out} exists and is no training run; choose another folder for --out")

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmsearch.errors import ConfigError, TrainingError
+from mmsearch.errors import ConfigError, SourceError, TrainingError
 from mmsearch.metrics import retrieval
 from mmsearch.training import checkpoint, gradcache, losses, masked_words, mining, optimize, prefix_cache, report
 from mmsearch.training.distributed import World, average_gradients, gather
@@ -264,7 +264,11 @@ class Session:
         self.dev: Pairs | None = None
         self.dev_texts: TextSource | None = None
         if dev is not None and len(dev):
-            self.dev, dev_pictures = Pictures.open(dev, trainee.preprocess)
+            try:
+                self.dev, dev_pictures = Pictures.open(dev, trainee.preprocess)
+            except SourceError as error:
+                log.warning("no dev photo could be read, so the last epoch is kept: %s", error)
+        if self.dev is not None:
             self.dev_images = self._images("dev", dev_pictures, len(self.dev), 1)
             flat = [text for own in self.dev.texts for text in own]
             self.dev_texts = prefix_cache.text_source(trainee, flat, self.device)

@@ -74,6 +74,8 @@ def test_killed_run_goes_on_to_the_same_weights(pairs_file: Path, mmsearch: CLI)
     for name in ("open_clip_model.safetensors", "recipe.json", "open_clip_config.json"):
         assert (folder / "killed" / name).read_bytes() == (folder / "whole" / name).read_bytes(), name
     assert (folder / "killed" / "training.png").read_bytes()[:4] == b"\x89PNG"
+    again = mmsearch("train", "--out", "killed", "--captions", "pairs.tsv", "--images", "images", check=1)
+    assert again.stderr == "mmsearch: killed holds a model that is trained already; choose another folder for --out\n"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGINT for one process")

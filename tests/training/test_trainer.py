@@ -197,3 +197,13 @@ def test_loss_that_is_no_number(pairs: Pairs, tmp_path: Path) -> None:
 def test_recipe_that_makes_no_sense(changes: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         replace(QUICK, **changes).check()  # type: ignore[arg-type]
+
+
+def test_unreadable_dev_photos_do_not_stop_a_run(
+    pairs: Pairs, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    dev = Pairs(tmp_path, ("broken.png",), (("a thing",),))
+    outcome = run(pairs, tmp_path / "out", replace(QUICK, epochs=1), dev=dev)
+    assert (outcome.epoch, outcome.before, outcome.after) == (1, None, None)
+    assert "no dev photo could be read, so the last epoch is kept" in caplog.text
