@@ -151,9 +151,10 @@ def _train(
 ) -> Outcome | None:
     from mmsearch import config
     from mmsearch.encoders.device import choose_device
-    from mmsearch.training import bases, distributed
+    from mmsearch.training import bases, distributed, memory
     from mmsearch.training.trainer import train
 
+    memory.keep_freed()
     where = choose_device(device or config.load().device)
     with distributed.joined(where) as world:
         train_pairs, dev_pairs = _pairs(origin, recipe.seed)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from mmsearch.encoders.embedded import EmbeddedConfig, ImageTower, TextTower
 from mmsearch.errors import SourceError
-from mmsearch.training import pairs, pretrained
+from mmsearch.training import memory, pairs, pretrained
 from mmsearch.training.embedded_trainee import EmbeddedTrainee
 from mmsearch.training.imagenet import ImageNetTerm, held_out, unseen_accuracy
 from mmsearch.training.pairs import Pairs, Pictures
@@ -119,6 +119,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     for chatty in ("onnxscript", "onnx_ir"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    memory.keep_freed()
     recipe = replace(RECIPE, **given)
     trainee, outcome, accuracy = run(data, work, recipe, hold_out, device, classes)
     facts = json.loads((work / "recipe.json").read_text("utf-8"))

@@ -1,0 +1,32 @@
+"""Freed memory stays with the process."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+GLIBC = platform.libc_ver()[0] == "glibc"
+
+# Resident memory in kB after 400 MB were touched and freed.
+SCRIPT = """
+import sys
+import numpy as np
+from mmsearch.training import memory
+if sys.argv[1] == "keep":
+    assert memory.keep_freed()
+block = np.ones(50_000_000)
+del block
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmRSS")))
+"""
+
+
+@pytest.mark.skipif(not GLIBC, reason="asks glibc")
+def test_freed_memory_is_kept_only_when_asked_for() -> None:
+    def resident(how: str) -> int:
+        done = subprocess.run([sys.executable, "-c", SCRIPT, how], capture_output=True, text=True, check=True)
+        return int(done.stdout)
+
+    assert resident("keep") - resident("plain") > 300_000
