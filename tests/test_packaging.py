@@ -24,6 +24,7 @@ ORDER = [
     "mmsearch.records",
     "mmsearch.config",
     "mmsearch.metrics",
+    "mmsearch.caption_metrics",
     "mmsearch.background",
     "mmsearch.images",
     "mmsearch.encoders",
