@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]  # (n, dim), unit rows
+Regions = NDArray[np.float32]  # (n, side * side, dim): what is where in n pictures, rows of a grid in reading order
 Ids = NDArray[np.int64]  # (n,)
 Pixels = NDArray[np.uint8]  # (height, width, 3), or (n, height, width, 3)
 

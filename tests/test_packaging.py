@@ -22,6 +22,7 @@ ROOT = Path(__file__).parent.parent
 ORDER = [
     "mmsearch.errors",
     "mmsearch.records",
+    "mmsearch.regions",
     "mmsearch.config",
     "mmsearch.metrics",
     "mmsearch.caption_metrics",
