@@ -83,8 +83,31 @@ class ImageTower(nn.Module):
         grid: Tensor = self.backbone((pixels - self.mean) / self.std)  # (n, width, side, side)
         return grid.flatten(2).transpose(1, 2)
 
+    def levels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """What region tokens are made of: the backbone's last states, (n, width, side, side), and those of about twice
+        the side that its last halving stage gets; of EfficientNet-Lite2 (n, 1280, 9, 9) and (n, 120, 17, 17)."""
+        backbone = self.backbone
+        states = backbone.bn1(backbone.conv_stem((pixels - self.mean) / self.std))
+        states = finer = backbone.blocks[: halving_stage(backbone)](states)
+        states = backbone.blocks[halving_stage(backbone) :](states)
+        return backbone.bn2(backbone.conv_head(states)), finer
+
+    def pooled(self, grid: Tensor) -> Tensor:
+        """The last states of ``levels`` -> unit rows (n, dim)."""
+        return F.normalize(self.pool(grid.flatten(2).transpose(1, 2)), dim=-1)
+
     def forward(self, pixels: Tensor) -> Tensor:
         return F.normalize(self.pool(self.grid(pixels)), dim=-1)
+
+
+def halving_stage(backbone: nn.Module) -> int:
+    """The number of the last of the backbone's stages that halves its grid."""
+    stages = [
+        number
+        for number, stage in enumerate(backbone.blocks)  # type: ignore[arg-type]
+        if any(isinstance(part, nn.Conv2d) and max(part.stride) > 1 for part in stage.modules())
+    ]
+    return stages[-1]
 
 
 def fold_batch_norms(tower: ImageTower) -> None:

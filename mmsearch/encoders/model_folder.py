@@ -1,4 +1,4 @@
-"""Folders with a model of the embedded architecture: ``model.json``, the two graphs, tokenizer and ``recipe.json``."""
+"""Folders with a model of the embedded architecture: ``model.json``, the graphs, tokenizer and ``recipe.json``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
-from mmsearch.encoders import graphs
+from mmsearch.encoders import graphs, region_graph
 from mmsearch.encoders.embedded import EmbeddedConfig, ImageTower, TextTower, fold_batch_norms
+from mmsearch.encoders.projection import SIDE, Projection
 from mmsearch.encoders.protocol import ModelCard, TokenRules
 from mmsearch.errors import ModelError
 from mmsearch.records import Preprocess
@@ -22,11 +23,12 @@ GRAPHS = ("image.onnx", "text.onnx", "tokenizer.json")
 
 def write(
     folder: Path, images: ImageTower, texts: TextTower, config: EmbeddedConfig, tokenizer: Tokenizer, name: str,
-    facts: dict[str, Any],
+    facts: dict[str, Any], projection: Projection | None = None,
 ) -> ModelCard:  # fmt: skip
     """The whole folder; ``facts`` join the model's shape in ``recipe.json``.
 
-    Batch norms of ``images`` are folded on the way.  Both towers must be on the CPU.
+    ``projection`` makes the region tokens; without one they are a random map of the tower's states.  Batch norms of
+    ``images`` are folded on the way.  Both towers must be on the CPU.
     """
     folder.mkdir(parents=True, exist_ok=True)
     fastpath = torch.backends.mha.get_fastpath_enabled()
@@ -52,7 +54,14 @@ def write(
     )
     (folder / "model.json").write_text(card.to_json(), "utf-8")
     (folder / "recipe.json").write_text(json.dumps({"model": asdict(config), **facts}, indent=2) + "\n", "utf-8")
-    return card
+    return region_graph.write(folder, projection or _random(images, config))
+
+
+def _random(images: ImageTower, config: EmbeddedConfig) -> Projection:
+    """A projection that needs no data, for a tower of any size."""
+    with torch.inference_mode():
+        top, mid = images.levels(torch.zeros(1, 3, config.image_size, config.image_size))
+    return Projection.random(top.shape[1], mid.shape[1], min(SIDE, top.shape[2]))
 
 
 def read(folder: Path) -> tuple[ImageTower, TextTower, EmbeddedConfig, ModelCard]:

@@ -3,6 +3,9 @@
 A model is a folder of four files: ``model.json`` (its ``ModelCard``), ``tokenizer.json``, ``image.onnx`` (``pixels``
 (n, size, size, 3) uint8 -> ``vectors`` (n, dim)) and ``text.onnx`` (``ids`` (n, t) int64 -> ``vectors``).  The embedded
 model ships as such a folder; open_clip models are exported to one (``export.py``).
+
+Region tokens are a second output of the image graph, ``regions`` (n, side * side, dim).  Where ``image.onnx`` does not
+have it, the nodes that compute it are in a fifth file, ``regions.onnx`` (``region_graph.py``).
 """
 
 from __future__ import annotations
@@ -14,14 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmsearch.encoders.protocol import ModelCard
 from mmsearch.encoders.texts import TextEncoder
 from mmsearch.errors import ModelError
-from mmsearch.records import Pixels, Vectors
+from mmsearch.records import Pixels, Regions, Vectors
 
 AT_ONCE = 8  # pictures in one run; the embedded model on 2 idle cores: 1: 291, 8: 291, 16: 278, 32: 246 pictures/s
 FILES = ("model.json", "tokenizer.json", "image.onnx", "text.onnx")
+REGIONS = "regions.onnx"  # optional
 
 
 def unit_rows(vectors: Vectors) -> Vectors:
@@ -63,21 +68,48 @@ class OnnxEncoder:
                 options.log_severity_level = 3  # errors only
                 try:
                     self._sessions[tower] = onnxruntime.InferenceSession(
-                        str(self.folder / f"{tower}.onnx"), options, providers=["CPUExecutionProvider"]
+                        self._graph(tower), options, providers=["CPUExecutionProvider"]
                     )
                 except Exception as error:  # onnxruntime raises classes of its own that share no base
                     raise ModelError(f"{self.folder / tower}.onnx cannot be loaded: {error}") from error
             return self._sessions[tower]
 
+    def _graph(self, tower: str) -> str | bytes:
+        """The tower's file; for pictures, where the regions have a file of their own, both as one graph.
+
+        Two serialised protobuf messages after each other are one message with the nodes and outputs of both.
+        """
+        file, regions = self.folder / f"{tower}.onnx", self.folder / REGIONS
+        if tower == "image" and self.card.regions is not None and regions.is_file():
+            return file.read_bytes() + regions.read_bytes()
+        return str(file)
+
+    def _run_images(self, outputs: list[str], pixels: Pixels) -> list[NDArray[np.float32]]:
+        """These outputs of the image graph, a row a picture."""
+        session = self._session("image")
+        parts = [
+            session.run(outputs, {"pixels": pixels[start : start + AT_ONCE]})
+            for start in range(0, len(pixels), AT_ONCE)
+        ]
+        return [np.concatenate(rows) for rows in zip(*parts, strict=True)]
+
     def encode_images(self, pixels: Pixels) -> Vectors:
         if not len(pixels):
             return np.empty((0, self.card.dim), np.float32)
-        session = self._session("image")
-        parts = [
-            session.run(["vectors"], {"pixels": pixels[start : start + AT_ONCE]})[0]
-            for start in range(0, len(pixels), AT_ONCE)
-        ]
-        return unit_rows(np.concatenate(parts))
+        (vectors,) = self._run_images(["vectors"], pixels)
+        return unit_rows(vectors)
+
+    def encode_pictures(self, pixels: Pixels) -> tuple[Vectors, Regions | None]:
+        """Raises ModelError where the folder's graph lacks the regions that its card promises."""
+        card = self.card.regions
+        if card is None:
+            return self.encode_images(pixels), None
+        if not len(pixels):
+            return np.empty((0, self.card.dim), np.float32), np.empty((0, card.side**2, card.dim), np.float32)
+        if "regions" not in {output.name for output in self._session("image").get_outputs()}:
+            raise ModelError(f"the model folder {self.folder} is incomplete: {REGIONS} missing")
+        vectors, regions = self._run_images(["vectors", "regions"], pixels)
+        return unit_rows(vectors), regions
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         if not texts:

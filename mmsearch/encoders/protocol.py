@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
-from mmsearch.records import Pixels, Preprocess, Vectors
+from mmsearch.records import Pixels, Preprocess, Regions, Vectors
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,20 @@ class TokenRules:
 
 
 @dataclass(frozen=True)
+class RegionCard:
+    """The facts of a model's region tokens."""
+
+    side: int  # a grid of side * side regions a picture
+    dim: int
+    projection: str  # hash of what makes tokens of the image tower's states
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits over all of it; tokens are comparable where it and the model's own fingerprint are the same."""
+        return _digest(asdict(self))
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """The facts of one model; ``model.json`` beside its weights or exported graphs."""
 
@@ -32,12 +46,12 @@ class ModelCard:
     tokens: TokenRules
     weights: str  # sha256 over the weights
     precision: str = "float32"  # of the stored weights, such as "float32" or "int8"
+    regions: RegionCard | None = None  # None where the model gives vectors only
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits over everything that changes a vector; the name does not."""
-        facts = {key: value for key, value in asdict(self).items() if key != "name"}
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        """16 hex digits over everything that changes a vector; the name and the region tokens do not."""
+        return _digest({key: value for key, value in asdict(self).items() if key not in ("name", "regions")})
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
@@ -46,7 +60,17 @@ class ModelCard:
     def from_json(cls, text: str) -> ModelCard:
         facts = json.loads(text)
         preprocess: Any = {key: tuple(v) if isinstance(v, list) else v for key, v in facts.pop("preprocess").items()}
-        return cls(preprocess=Preprocess(**preprocess), tokens=TokenRules(**facts.pop("tokens")), **facts)
+        regions = facts.pop("regions", None)  # older files have none
+        return cls(
+            preprocess=Preprocess(**preprocess),
+            tokens=TokenRules(**facts.pop("tokens")),
+            regions=None if regions is None else RegionCard(**regions),
+            **facts,
+        )
+
+
+def _digest(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class Encoder(Protocol):
@@ -57,6 +81,13 @@ class Encoder(Protocol):
 
     def encode_images(self, pixels: Pixels) -> Vectors:
         """``pixels`` (n, size, size, 3) uint8, prepared as ``card.preprocess`` says -> (n, dim) float32, unit rows."""
+        ...
+
+    def encode_pictures(self, pixels: Pixels) -> tuple[Vectors, Regions | None]:
+        """Vectors as ``encode_images`` gives them, and the tokens of ``card.regions`` from the same run.
+
+        The tokens are (n, side * side, dim) float32 of any length; None where the card has no regions.
+        """
         ...
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:

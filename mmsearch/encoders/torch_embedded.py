@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from mmsearch.encoders import graphs
+from mmsearch.encoders import graphs, region_graph
 from mmsearch.encoders.embedded import EmbeddedConfig, ImageTower, TextTower, fold_batch_norms
 from mmsearch.encoders.protocol import ModelCard
 from mmsearch.encoders.texts import TextEncoder
-from mmsearch.records import Pixels, Vectors
+from mmsearch.records import Pixels, Regions, Vectors
 
 
 class TorchEmbeddedEncoder:
@@ -30,13 +31,27 @@ class TorchEmbeddedEncoder:
         self._texts.load_state_dict(graphs.read_weights(folder / "text.onnx"))
         for tower in (self._images, self._texts):
             tower.eval().to(self._device, self._dtype)
+        # In float32 also on a GPU: it is little work, and its sums are long.
+        self._regions = region_graph.read(folder).to(self._device) if self.card.regions is not None else None
         self._tokens = TextEncoder.load(folder / "tokenizer.json", self.card.tokens)
 
     def encode_images(self, pixels: Pixels) -> Vectors:
         with torch.inference_mode():
-            given = torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2)
-            vectors: Vectors = self._images(given.to(self._dtype) / 255).float().cpu().numpy()
+            vectors: Vectors = self._images(self._given(pixels)).float().cpu().numpy()
         return vectors
+
+    def encode_pictures(self, pixels: Pixels) -> tuple[Vectors, Regions | None]:
+        if self._regions is None:
+            return self.encode_images(pixels), None
+        with torch.inference_mode():
+            top, mid = self._images.levels(self._given(pixels))
+            vectors: Vectors = self._images.pooled(top).float().cpu().numpy()
+            regions: Regions = self._regions(top, mid).cpu().numpy()
+        return vectors, regions
+
+    def _given(self, pixels: Pixels) -> Tensor:
+        """(n, size, size, 3) uint8 -> (n, 3, size, size) in [0, 1] on the device."""
+        return torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2).to(self._dtype) / 255
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         if not texts:

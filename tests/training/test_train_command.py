@@ -157,6 +157,8 @@ def test_trained_folder_of_the_embedded_architecture_is_a_model(
     assert isinstance(choice.encoder, OnnxEncoder)
     card = choice.encoder.card
     assert (card.name, card.dim) == (f"local-dir:{out}", 512)
+    assert card.regions is not None  # and torch gives the same, below
+    assert (card.regions.side, card.regions.dim) == (7, 64)
     assert agreement(choice.encoder, TorchEmbeddedEncoder(out, "cpu")) > 0.999
     again = resolve.for_card(card.name, card.fingerprint, "cpu", folder / "cache")
     assert again.card == card
