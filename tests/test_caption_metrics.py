@@ -88,6 +88,7 @@ def _list(text: str, size: int) -> list[str]:
 
 def _plain_bleu(candidates: list[str], references: list[list[str]]) -> float:
     product = 1.0
+    shorter = 1.0
     for size in (1, 2, 3, 4):
         hits = every = 0
         for candidate, own in zip(candidates, references, strict=True):
@@ -101,7 +102,9 @@ def _plain_bleu(candidates: list[str], references: list[list[str]]) -> float:
     for candidate, own in zip(candidates, references, strict=True):
         lengths = sorted(len(text.split()) for text in own)
         r += min(lengths, key=lambda length: abs(length - len(candidate.split())))
-    return product**0.25 * (1 if c > r else math.exp(1 - r / c))
+    if c <= r:
+        shorter = math.exp(1 - r / c)
+    return shorter * math.pow(product, 0.25)
 
 
 def _plain_cider(candidates: list[str], references: list[list[str]], d: bool) -> float:

@@ -26,6 +26,8 @@ ORDER = [
     "mmsearch.config",
     "mmsearch.metrics",
     "mmsearch.caption_metrics",
+    "mmsearch.nouns",
+    "mmsearch.hard_captions",
     "mmsearch.background",
     "mmsearch.images",
     "mmsearch.encoders",
