@@ -1,11 +1,11 @@
-"""Do two encoders give the same vectors?  Asked when a model is exported, quantised or run in half precision."""
+"""Do two encoders say the same?  Asked when a model is exported, quantised or run in half precision."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from mmsearch.encoders.protocol import Encoder
-from mmsearch.records import Pixels
+from mmsearch.records import Pixels, Regions
 
 ENOUGH = 0.999  # least cosine between two vectors of the same picture or text that count as the same
 
@@ -33,8 +33,22 @@ def pictures(size: int) -> Pixels:
 
 
 def agreement(one: Encoder, other: Encoder) -> float:
-    """The least cosine over ``pictures`` and ``TEXTS``; nan when a vector is not finite."""
+    """The least cosine over ``pictures`` and ``TEXTS``; nan when a vector is not finite.
+
+    Where both give region tokens, those of a picture count as one vector more.
+    """
     pixels = pictures(one.card.preprocess.size)
-    images = (one.encode_images(pixels) * other.encode_images(pixels)).sum(axis=1)
+    (vectors, regions), (other_vectors, other_regions) = one.encode_pictures(pixels), other.encode_pictures(pixels)
+    images = (vectors * other_vectors).sum(axis=1)
     texts = (one.encode_texts(TEXTS) * other.encode_texts(TEXTS)).sum(axis=1)
-    return float(np.concatenate([images, texts]).min())
+    cosines = [images, texts]
+    if regions is not None and other_regions is not None:
+        cosines.append((_units(regions) * _units(other_regions)).sum(axis=1))
+    return float(np.concatenate(cosines).min())
+
+
+def _units(regions: Regions) -> Regions:
+    """A unit row for all the tokens of a picture."""
+    rows = regions.reshape(len(regions), -1)
+    units: Regions = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return units

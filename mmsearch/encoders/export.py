@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mmsearch.encoders.agreement import ENOUGH, agreement
 from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.encoders.open_clip_encoder import OpenClipEncoder
+from mmsearch.encoders.open_clip_encoder import ImageTower, OpenClipEncoder
 from mmsearch.errors import ModelError
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def export(encoder: OpenClipEncoder, folder: Path, one_file: float = ONE_FILE) -
     """Writes the model to ``folder``, which appears complete or not at all, and opens it.
 
     Where another process was faster, its export is used.  ``encoder`` must be on the CPU in full precision.  Raises
-    ModelError when the model cannot be exported or its graphs give other vectors than torch.
+    ModelError when the model cannot be exported or its graphs give other vectors or region tokens than torch.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     _sweep(folder.parent)
@@ -53,7 +53,8 @@ def _write(encoder: OpenClipEncoder, folder: Path, one_file: float) -> None:
     try:
         # Two rows: torch.export takes a dimension of 1 for a constant.
         pixels = torch.zeros((2, size, size, 3), dtype=torch.uint8)
-        _graph(encoder.images, "pixels", pixels, folder / "image.onnx", one_file)
+        images = encoder.images if encoder.card.regions is None else _Both(encoder.images)
+        _graph(images, "pixels", pixels, folder / "image.onnx", one_file)
         ids = torch.zeros((2, context), dtype=torch.int64)
         _graph(encoder.texts, "ids", ids, folder / "text.onnx", one_file)
     except Exception as error:  # torch.onnx and onnxscript raise many kinds
@@ -61,6 +62,17 @@ def _write(encoder: OpenClipEncoder, folder: Path, one_file: float) -> None:
         raise ModelError(f"{encoder.card.name} cannot be exported to ONNX: {reason}") from error
     encoder.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
     (folder / "model.json").write_text(encoder.card.to_json(), "utf-8")
+
+
+class _Both(nn.Module):
+    """An image tower with vectors and region tokens as two outputs."""
+
+    def __init__(self, tower: ImageTower) -> None:
+        super().__init__()
+        self.tower = tower
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        return self.tower.both(pixels)
 
 
 def _graph(tower: nn.Module, name: str, example: Tensor, file: Path, one_file: float) -> None:
@@ -71,7 +83,7 @@ def _graph(tower: nn.Module, name: str, example: Tensor, file: Path, one_file: f
             (example,),
             dynamo=True,
             input_names=[name],
-            output_names=["vectors"],
+            output_names=["vectors", "regions"] if isinstance(tower, _Both) else ["vectors"],
             dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
             verbose=False,
         )

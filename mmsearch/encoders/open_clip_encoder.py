@@ -13,6 +13,7 @@ import logging
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import huggingface_hub.constants
@@ -24,35 +25,48 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmsearch.encoders import agreement, hub, registry, tokenizer_export
+from mmsearch.encoders import agreement, hub, patch_regions, registry, tokenizer_export
+from mmsearch.encoders.patch_regions import Grid, PatchRegions
 from mmsearch.encoders.protocol import ModelCard
 from mmsearch.encoders.registry import Source
 from mmsearch.encoders.texts import TextEncoder
 from mmsearch.errors import ModelError
-from mmsearch.records import Pixels, Preprocess, Vectors
+from mmsearch.records import Pixels, Preprocess, Regions, Vectors
 
 logger = logging.getLogger(__name__)
 _loading = threading.Lock()  # one model at a time: _quiet changes settings of the whole process
 
 
 class ImageTower(nn.Module):
-    """``pixels`` (n, size, size, 3) uint8 -> unit rows (n, dim), normalisation included."""
+    """``pixels`` (n, size, size, 3) uint8 -> unit rows (n, dim), normalisation included.
+
+    With the grid of its last states, ``both`` gives region tokens too.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, model: nn.Module, preprocess: Preprocess) -> None:
+    def __init__(self, model: nn.Module, preprocess: Preprocess, grid: Grid | None = None) -> None:
         super().__init__()
         self.model = model
+        self.regions = PatchRegions(model.visual, grid) if grid is not None else None
         self.dtype = next(model.parameters()).dtype
         self.register_buffer("mean", torch.tensor(preprocess.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(preprocess.std).view(1, 3, 1, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        images = pixels.permute(0, 3, 1, 2).to(torch.float32) / 255  # (n, 3, size, size)
-        images = (images - self.mean) / self.std
-        vectors: Tensor = self.model.encode_image(images.to(self.dtype))  # type: ignore[operator]
+        vectors: Tensor = self.model.encode_image(self._normalized(pixels))  # type: ignore[operator]
         return F.normalize(vectors.to(torch.float32), dim=-1)
+
+    def both(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Unit rows (n, dim) and tokens (n, side * side, dim of a token), float32."""
+        assert self.regions is not None
+        vectors, regions = self.regions(self._normalized(pixels))
+        return F.normalize(vectors.to(torch.float32), dim=-1), regions
+
+    def _normalized(self, pixels: Tensor) -> Tensor:
+        images = pixels.permute(0, 3, 1, 2).to(torch.float32) / 255  # (n, 3, size, size)
+        return ((images - self.mean) / self.std).to(self.dtype)
 
 
 class TextTower(nn.Module):
@@ -70,10 +84,16 @@ class TextTower(nn.Module):
 class OpenClipEncoder:
     """An ``Encoder`` over an open_clip model in torch."""
 
-    def __init__(self, model: nn.Module, tokenizer: Tokenizer, card: ModelCard, device: str = "cpu") -> None:
-        """``model`` runs in the precision that its weights have; it is moved to ``device``."""
-        self.card, self.tokenizer, self.device = card, tokenizer, torch.device(device)
-        self.images = ImageTower(model, card.preprocess).to(self.device).eval()
+    def __init__(
+        self, model: nn.Module, tokenizer: Tokenizer, card: ModelCard, device: str = "cpu", grid: Grid | None = None
+    ) -> None:
+        """``model`` runs in the precision that its weights have; it is moved to ``device``.
+
+        It gives region tokens where ``grid`` says what they are made of, whatever the card says of them.
+        """
+        self.card = replace(card, regions=grid.card if grid is not None else None)
+        self.tokenizer, self.device = tokenizer, torch.device(device)
+        self.images = ImageTower(model, card.preprocess, grid).to(self.device).eval()
         self.texts = TextTower(model).to(self.device).eval()
         self._tokens = TextEncoder(tokenizer, card.tokens)
 
@@ -90,20 +110,35 @@ class OpenClipEncoder:
         converted, rules = tokenizer_export.convert(tokenizer)
         with torch.inference_mode():
             dim = int(model.encode_text(torch.zeros((1, rules.context), dtype=torch.int64)).shape[-1])
-        card = ModelCard(source.name, dim, preprocess_of(model, source.name), rules, weights_hash(model))
+        preprocess = preprocess_of(model, source.name)
+        card = ModelCard(source.name, dim, preprocess, rules, weights_hash(model))
+        grid = patch_regions.find(model.visual, preprocess, source.name)
         if (precision or ("fp16" if device == "cuda" else "fp32")) == "fp16":
-            half = cls(copy.deepcopy(model).half(), converted, card, device)
-            if _same(cls(model, converted, card), half):
+            half = cls(copy.deepcopy(model).half(), converted, card, device, grid)
+            if _same(cls(model, converted, card, grid=grid), half):
                 return half
-        return cls(model, converted, card, device)
+        return cls(model, converted, card, device, grid)
 
     def encode_images(self, pixels: Pixels) -> Vectors:
         if not len(pixels):
             return np.empty((0, self.card.dim), np.float32)
-        pixels = np.require(pixels, requirements=["C", "W"])  # torch wants its memory writable; it writes nothing
         with torch.inference_mode():
-            vectors: Vectors = self.images(torch.from_numpy(pixels).to(self.device)).cpu().numpy()
+            vectors: Vectors = self.images(self._given(pixels)).cpu().numpy()
         return vectors
+
+    def encode_pictures(self, pixels: Pixels) -> tuple[Vectors, Regions | None]:
+        card = self.card.regions
+        if card is None:
+            return self.encode_images(pixels), None
+        if not len(pixels):
+            return np.empty((0, self.card.dim), np.float32), np.empty((0, card.side**2, card.dim), np.float32)
+        with torch.inference_mode():
+            vectors, regions = self.images.both(self._given(pixels))
+        return vectors.cpu().numpy(), regions.cpu().numpy()
+
+    def _given(self, pixels: Pixels) -> Tensor:
+        # torch wants its memory writable; it writes nothing
+        return torch.from_numpy(np.require(pixels, requirements=["C", "W"])).to(self.device)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         if not texts:

@@ -70,7 +70,7 @@ class Projection(nn.Module):
 
     def forward(self, top: Tensor, mid: Tensor) -> Tensor:
         """(n, top_width, h, w) and (n, mid_width, h', w') -> (n, side * side, dim) in the type of the weights."""
-        tokens = self.top(self._pooled(top, self.top_scale))
+        tokens: Tensor = self.top(self._pooled(top, self.top_scale))
         if self.mid is not None:
             tokens = tokens + self.mid(self._pooled(mid, self.mid_scale))
         return tokens

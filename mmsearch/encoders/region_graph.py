@@ -148,7 +148,8 @@ def _read_with(weight: str, image: onnx.ModelProto) -> str | None:
             if node.op_type in ("Cast", "Transpose"):
                 names.update(node.output)
             elif node.op_type in ("MatMul", "Gemm"):
-                return next(name for name in node.input if name not in names)
+                other: str = next(name for name in node.input if name not in names)
+                return other
     return None
 
 

@@ -69,7 +69,7 @@ def pixels() -> Pixels:
 def plain(folder: Path, pixels: Pixels, maps: Projection) -> Regions:
     """The tokens by timm's own functions and one multiplication, in float64 after the backbone."""
     images, *_ = model_folder.read(folder)
-    seen = {}
+    seen: dict[str, torch.Tensor] = {}
     stage = images.backbone.blocks[5]
     handle = stage.register_forward_pre_hook(lambda module, given: seen.update(mid=given[0]))
     with torch.inference_mode():
@@ -81,7 +81,8 @@ def plain(folder: Path, pixels: Pixels, maps: Projection) -> Regions:
     for states, layer, scale in ((top, maps.top, 0.5), (seen["mid"], maps.mid, 2.0)):
         pooled = F.adaptive_avg_pool2d(states.double(), maps.side).flatten(2).numpy()
         tokens += np.einsum("ncr,dc->nrd", pooled * scale, layer.weight.double().numpy())
-    return (tokens + maps.top.bias.double().numpy()).astype(np.float32)
+    found: Regions = (tokens + maps.top.bias.double().numpy()).astype(np.float32)
+    return found
 
 
 def assert_close(found: Regions | None, wanted: Regions, part: float) -> None:
