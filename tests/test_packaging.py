@@ -29,6 +29,7 @@ ORDER = [
     "mmsearch.nouns",
     "mmsearch.hard_captions",
     "mmsearch.questions",
+    "mmsearch.questions",
     "mmsearch.background",
     "mmsearch.images",
     "mmsearch.encoders",
