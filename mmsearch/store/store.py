@@ -16,15 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import URL, ColumnElement, Connection, and_, create_engine, event, func, or_, select, text
+from numpy.typing import NDArray
+from sqlalchemy import URL, ColumnElement, Connection, Select, and_, create_engine, event, func, or_, select, text
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import QueuePool
 
+from mmsearch.encoders.protocol import RegionCard
 from mmsearch.errors import LibraryError
-from mmsearch.records import Decoded, Exif, Found, Ids, Photo, Skipped, Vectors
+from mmsearch.records import Decoded, Exif, Found, Ids, Photo, Regions, Skipped, Vectors
+from mmsearch.regions import size, unpack
 from mmsearch.store import schema
-from mmsearch.store.tables import contents, embeddings, facts, models, photos, roots
+from mmsearch.store.tables import contents, embeddings, facts, models, photos, regions, roots
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +56,15 @@ class StoredModel:
     name: str
     fingerprint: str
     dim: int
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """A content that has a vector and no region tokens, and the files that hold it."""
+
+    content: int
+    hash: bytes
+    files: tuple[Found, ...]
 
 
 @dataclass(frozen=True)
@@ -231,6 +243,37 @@ class Store:
         with self._reading() as connection:
             return int(connection.execute(query).scalar_one())
 
+    def lacking_regions(self, model: StoredModel, card: RegionCard, roots: Sequence[str]) -> list[Lacking]:
+        """Contents of pictures in or below ``roots`` that can be found, but without tokens of this card.
+
+        In the order of their first paths.
+        """
+        if not roots:
+            return []
+        embedded = select(embeddings.c.content_id).where(embeddings.c.model_id == model.id)
+        query = (
+            select(contents.c.id, contents.c.hash, photos.c.path, photos.c.size, photos.c.mtime_ns)
+            .join(contents, contents.c.id == photos.c.content_id)
+            .where(
+                photos.c.state == "ok",
+                contents.c.id.in_(embedded),
+                contents.c.id.not_in(_with_regions(model, card)),
+                or_(*(_at_or_below(photos.c.path, root) for root in roots)),
+            )
+            .order_by(photos.c.path)
+        )
+        found: dict[tuple[int, bytes], list[Found]] = {}
+        with self._reading() as connection:
+            for content, content_hash, path, size, time in connection.execute(query):
+                found.setdefault((content, content_hash), []).append(Found(os.fsdecode(path), size, time))
+        return [Lacking(content, content_hash, tuple(files)) for (content, content_hash), files in found.items()]
+
+    def with_regions(self, model: StoredModel) -> int:
+        """How many pictures that can be found have region tokens of this model, of whatever card."""
+        query = select(func.count()).where(photos.c.state == "ok", photos.c.content_id.in_(_with_regions(model)))
+        with self._reading() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def identity(self) -> str:
         """Random letters that tell this database from every other."""
         with self._reading() as connection:
@@ -270,6 +313,29 @@ class Store:
                 found.update((number, vector) for number, vector in connection.execute(query))
         joined = b"".join(found[number] for number in ids.tolist())
         return np.frombuffer(joined, "<f2").reshape(len(ids), dim).astype(np.float32)
+
+    def regions(self, ids: Ids, model: StoredModel, card: RegionCard) -> tuple[Regions, NDArray[np.bool_]]:
+        """The region tokens of the pictures with these vector ids, in their order, and which of them there are.
+
+        (n, side * side, dim) float32 and (n,); where there are none of this card, zeros and False.  Raises LibraryError
+        for damaged ones.
+        """
+        # A subquery, not a join: without statistics SQLite would begin a join with all regions of the model.
+        data = select(regions.c.data).where(
+            regions.c.content_id == embeddings.c.content_id,
+            regions.c.model_id == model.id,
+            regions.c.fingerprint == card.fingerprint,
+        )
+        query = select(embeddings.c.id, data.scalar_subquery()).where(embeddings.c.model_id == model.id)
+        found: dict[int, bytes] = {}
+        with self._reading() as connection:
+            for chunk in _chunks(ids.tolist()):
+                rows = connection.execute(query.where(embeddings.c.id.in_(chunk)))
+                found.update((number, blob) for number, blob in rows if blob is not None)
+        absent = bytes(size(card.side**2, card.dim))
+        there = np.array([number in found for number in ids.tolist()], np.bool_)
+        blobs = [found.get(number, absent) for number in ids.tolist()]
+        return unpack(blobs, card.side**2, card.dim), there
 
     def photos(self, ids: Sequence[int], within: Sequence[str] = ()) -> dict[int, list[Photo]]:
         """The files that have these vectors, by vector id, in the order of their paths; an id may have none."""
@@ -340,6 +406,13 @@ class Writer:
         self._connection.execute(row.on_conflict_do_nothing())
         return content
 
+    def put_regions(self, content: int, data: bytes, model: StoredModel, card: RegionCard) -> None:
+        """Store a content's region tokens, packed, in place of what it has; what can be found stays the same."""
+        key = {"content_id": content, "model_id": model.id}
+        values = {"fingerprint": card.fingerprint, "data": data}
+        statement = insert(regions).values(**key, **values)
+        self._connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
+
     def place(self, file: Found, content: int) -> None:
         """The file has this content."""
         self._upsert(file, state="ok", reason=None, content_id=content)
@@ -379,7 +452,7 @@ class Writer:
         return removed
 
     def sweep(self) -> None:
-        """Drop contents, with their vectors, that no file has any more."""
+        """Drop contents, with their vectors and region tokens, that no file has any more."""
         held = select(photos.c.content_id).where(photos.c.content_id.is_not(None))
         self._connection.execute(contents.delete().where(contents.c.id.not_in(held)))
 
@@ -394,6 +467,12 @@ class Writer:
         values |= {"size": file.size, "mtime_ns": file.mtime_ns, "state": "ok", "reason": None}
         self._connection.execute(photos.update().where(one).values(**values))
         self.changed = self.changed or back
+
+
+def _with_regions(model: StoredModel, card: RegionCard | None = None) -> Select[tuple[int]]:
+    """Ids of the contents that have region tokens: of this card, or of any."""
+    query = select(regions.c.content_id).where(regions.c.model_id == model.id)
+    return query if card is None else query.where(regions.c.fingerprint == card.fingerprint)
 
 
 def _chunks(values: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -1,12 +1,13 @@
 """The tables of a library, as SQLAlchemy Core sees them; ``migrations/`` creates and changes them.
 
-    roots       folders the user asked to index
-    models      encoders whose vectors are stored; one is active
-    photos      a row per file: where it is, and which content it had when it was last read
-    contents    a row per different content, however many files have it: what the picture is, what the camera wrote
-    embeddings  a vector per content and model; an id is never used twice and its vector never changes,
-                so that an index is up to date when it holds the same ids
-    facts       single values: ``generation`` grows with every change of what can be found, ``identity`` is random
+roots       folders the user asked to index
+models      encoders whose vectors are stored; one is active
+photos      a row per file: where it is, and which content it had when it was last read
+contents    a row per different content, however many files have it: what the picture is, what the camera wrote
+embeddings  a vector per content and model; an id is never used twice and its vector never changes,
+            so that an index is up to date when it holds the same ids
+regions     region tokens per content and model, where they were computed
+facts       single values: ``generation`` grows with every change of what can be found, ``identity`` is random
 """
 
 from __future__ import annotations
@@ -83,6 +84,16 @@ embeddings = Table(
     Column("vector", LargeBinary, nullable=False),  # dim little-endian float16
     UniqueConstraint("content_id", "model_id"),
     sqlite_autoincrement=True,  # never hand out an id twice
+)
+
+regions = Table(
+    "regions",
+    metadata,
+    Column("content_id", Integer, ForeignKey("contents.id", ondelete="CASCADE"), primary_key=True),
+    Column("model_id", Integer, ForeignKey("models.id", ondelete="CASCADE"), primary_key=True),
+    Column("fingerprint", String, nullable=False),  # of the RegionCard; tokens of another one are stale
+    Column("data", LargeBinary, nullable=False),  # as mmsearch.regions packs them
+    Index("regions_current", "model_id", "fingerprint", "content_id"),  # who has them, without reading the data
 )
 
 facts = Table(

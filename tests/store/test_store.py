@@ -8,17 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
+from mmsearch.encoders.protocol import RegionCard
 from mmsearch.errors import LibraryError
 from mmsearch.records import Decoded, Exif, Found, Photo
+from mmsearch.regions import pack, unpack
 from mmsearch.store import schema
-from mmsearch.store.store import Counts, Store, StoredModel
+from mmsearch.store.store import Counts, Lacking, Store, StoredModel
 from mmsearch.store.tables import metadata
 
+REGIONS = RegionCard(2, 3, "projection")
 PICTURE = Decoded(np.zeros((1, 1, 3), np.uint8), 40, 30, "jpeg", Exif(camera="Canon EOS 5D", latitude=-33.9))
 
 
@@ -46,6 +51,40 @@ def test_migrations_make_the_tables_that_the_code_uses(file: Path) -> None:
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
+
+
+def test_library_of_the_first_schema_is_upgraded_in_place(file: Path) -> None:
+    """Made by that version's own migration, with a photo in it."""
+    first = Path(schema.__file__).parent / "migrations" / "versions" / "m001_create_tables.py"
+    assert "regions" not in first.read_text("utf-8")
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "001")
+    engine.dispose()
+    old = sqlite3.connect(file)
+    old.executescript(
+        "INSERT INTO models VALUES (1, 'm', 'abc', 4, 1);"
+        "INSERT INTO contents (id, hash, width, height, format) VALUES (1, x'31', 40, 30, 'jpeg');"
+        "INSERT INTO photos VALUES (1, x'2f61', 'ok', NULL, 10, 5, 1);"
+        "INSERT INTO embeddings VALUES (7, 1, 1, x'003c003c003c003c');"
+        "UPDATE facts SET value = '3' WHERE name = 'generation'"
+    )
+    tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'regions'"
+    assert old.execute(tables).fetchall() == []
+    old.close()
+    with Store(file) as store:
+        model = store.model()
+        assert model == StoredModel(1, "m", "abc", 4)
+        assert (store.generation(), store.searchable(model).tolist()) == (3, [7])
+        np.testing.assert_array_equal(store.vectors(np.array([7]), 4), np.ones((1, 4), np.float32))
+        assert store.lacking_regions(model, REGIONS, ["/"]) == [Lacking(1, b"1", (Found("/a", 10, 5),))]
+    with sqlite3.connect(file) as now:
+        assert now.execute("SELECT version_num FROM alembic_version").fetchall() == [("002",)]
+    now.close()
 
 
 def test_settings_of_the_file(file: Path) -> None:
@@ -87,6 +126,105 @@ def test_more_ids_than_one_statement_takes(file: Path) -> None:
         ids = store.searchable(model)
         assert store.vectors(ids[::-1], 4)[:, 0].tolist() == list(range(1199, -1, -1))
         assert len(store.photos(ids.tolist())) == 1200
+
+
+def tokens(*seeds: int) -> np.ndarray:
+    """Region tokens as the store keeps them, (n, 4, 3)."""
+    drawn = np.stack([np.random.default_rng(seed).standard_normal((4, 3)) for seed in seeds])
+    return unpack(pack(drawn.astype(np.float32)), 4, 3)
+
+
+def test_region_tokens_come_back_in_order(file: Path) -> None:
+    with Store(file) as store:
+        with store.writing() as writer:
+            model = writer.add_model("m", "abc", 4, active=True)
+            for number in range(1200):
+                content = writer.put(b"%d" % number, PICTURE, np.zeros(4, np.float32), model)
+                writer.place(Found(f"/{number}", 1, 1), content)
+                if number % 3:
+                    writer.put_regions(content, pack(tokens(number))[0], model, REGIONS)
+        ids = np.random.default_rng(0).permutation(store.searchable(model))
+        found, there = store.regions(ids, model, REGIONS)
+        numbers = ids - 1  # ids are handed out from 1 on
+        np.testing.assert_array_equal(there, numbers % 3 > 0)
+        np.testing.assert_array_equal(found, tokens(*numbers.tolist()) * there[:, None, None])
+        assert store.with_regions(model) == 800
+        lacking = store.lacking_regions(model, REGIONS, ["/"])
+        assert sorted(int(item.hash) for item in lacking) == list(range(0, 1200, 3))
+        empty, none = store.regions(ids[:0], model, REGIONS)
+        assert (empty.shape, none.shape) == ((0, 4, 3), (0,))
+
+
+def test_tokens_of_another_projection_or_model_are_not_used(file: Path) -> None:
+    with Store(file) as store:
+        model = stored_photo(store, "/a", b"1")
+        generation = store.generation()
+        with store.writing() as writer:
+            other = writer.add_model("other", "def", 4, active=False)
+            writer.put_regions(1, pack(tokens(1))[0], model, REGIONS)
+            writer.put_regions(1, pack(tokens(2))[0], other, REGIONS)
+        ids, newer = store.searchable(model), RegionCard(2, 3, "another projection")
+        np.testing.assert_array_equal(store.regions(ids, model, REGIONS)[0], tokens(1))
+        found, there = store.regions(ids, model, newer)
+        assert (there.tolist(), found.any()) == ([False], False)
+        assert store.regions(ids, other, REGIONS)[1].tolist() == [False]  # those ids are not of its vectors
+        assert [item.content for item in store.lacking_regions(model, newer, ["/a"])] == [1]
+        assert store.lacking_regions(model, REGIONS, ["/a"]) == []
+        with store.writing() as writer:
+            writer.put_regions(1, pack(tokens(3))[0], model, newer)  # the stale ones give way
+        np.testing.assert_array_equal(store.regions(ids, model, newer)[0], tokens(3))
+        assert store.regions(ids, model, REGIONS)[1].tolist() == [False]
+        assert store.with_regions(model) == 1
+        assert store.generation() == generation  # what can be found did not change
+
+
+def test_damaged_tokens_are_said(file: Path) -> None:
+    with Store(file) as store:
+        model = stored_photo(store, "/a", b"1")
+        with store.writing() as writer:
+            writer.put_regions(1, b"short", model, REGIONS)
+        with pytest.raises(LibraryError, match="stored region tokens take 5 bytes where 4 regions of 3 dimensions"):
+            store.regions(store.searchable(model), model, REGIONS)
+
+
+def test_who_lacks_tokens(file: Path) -> None:
+    with Store(file) as store:
+        for path, content in (("/b/copy", b"1"), ("/a/x", b"1"), ("/a/y", b"2"), ("/ab", b"3"), ("/a/z", b"4")):
+            model = stored_photo(store, path, content)
+        with store.writing() as writer:
+            writer.fail(Found("/a/z", 1, 1), "broken")  # a picture that cannot be read now
+        lacking = {root: store.lacking_regions(model, REGIONS, [root]) for root in ("/a", "/b", "/c")}
+        assert lacking == {
+            "/a": [Lacking(1, b"1", (Found("/a/x", 10, 5),)), Lacking(3, b"2", (Found("/a/y", 10, 5),))],
+            "/b": [Lacking(1, b"1", (Found("/b/copy", 10, 5),))],
+            "/c": [],
+        }
+        assert store.lacking_regions(model, REGIONS, ["/b", "/a"])[0] == Lacking(
+            1, b"1", (Found("/a/x", 10, 5), Found("/b/copy", 10, 5))
+        )
+        assert store.lacking_regions(model, REGIONS, []) == []
+
+
+def test_tokens_go_with_their_content_and_model(file: Path) -> None:
+    def kept() -> list[tuple[int, int]]:
+        with contextlib.closing(sqlite3.connect(file)) as connection:
+            return connection.execute("SELECT content_id, model_id FROM regions ORDER BY 1, 2").fetchall()
+
+    with Store(file) as store:
+        model = stored_photo(store, "/a", b"1")
+        stored_photo(store, "/b", b"2")
+        with store.writing() as writer:
+            other = writer.add_model("other", "def", 4, active=False)
+            for content, own in ((1, model), (1, other), (2, model), (2, other)):
+                writer.put_regions(content, pack(tokens(1))[0], own, REGIONS)
+        assert kept() == [(1, 1), (1, 2), (2, 1), (2, 2)]
+        with store.writing() as writer:
+            writer.remove("/a")
+            writer.sweep()
+        assert kept() == [(2, 1), (2, 2)]
+        with store.writing() as writer:
+            writer.activate(other)
+        assert kept() == [(2, 2)]
 
 
 def test_ids_are_never_used_twice(file: Path) -> None:
