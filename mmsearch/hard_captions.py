@@ -288,13 +288,14 @@ def _others(tokens: Sequence[Token], own: Sequence[Phrase], rng: random.Random) 
         choice = []
         for name in pool:
             other = nouns().get(name)
-            if other is not None and not any(_may_be(other, one) for one in mentioned):
+            if other is not None and not any(may_be(other, one) for one in mentioned):
                 choice.append(other.plural if phrase.several else other.word)
         if choice and (noun.plural or not phrase.several):
             yield {(phrase.head, phrase.head): rng.choice(choice)}
 
 
-def _may_be(one: Noun, other: Noun) -> bool:
+def may_be(one: Noun, other: Noun) -> bool:
+    """Whether two words may be said of the same thing, or of things that are easily taken for each other."""
     if one.kind == other.kind == "person" and one != other:
         return same_person(one, other)
     return related(one, other) or bool(one.above and other.above and one.above[0] == other.above[0])

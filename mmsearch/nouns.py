@@ -157,10 +157,20 @@ def phrases(tokens: Sequence[Token]) -> list[Phrase]:
             known = find(word)
             if known is not None and _is_head(tokens, at, start, known[1]):
                 if not (found and found[-1].head == at - 1 and _verb(tokens, at, found[-1].start, found[-1].several)):
-                    found.append(Phrase(start, at, *known))
+                    found.append(Phrase(_first(tokens, start, at, found), at, *known))
                 start = at + 1
         at += 1
     return found
+
+
+def _first(tokens: Sequence[Token], start: int, head: int, before: Sequence[Phrase]) -> int:
+    """Where a phrase begins: without the verb that a determiner would have parted from it ("wearing hats")."""
+    if start < head and tokens[start].word not in DETERMINERS and not _number(tokens[start].word):
+        after_noun = bool(before) and before[-1].head == start - 1
+        word = tokens[start].word
+        if after_noun or word.endswith("ing") or (word.endswith("s") and find(word) is None):
+            return start + 1
+    return start
 
 
 def _number(word: str) -> bool:
