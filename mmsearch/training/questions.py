@@ -136,7 +136,9 @@ def derive(captions: Sequence[Sequence[str]], seed: int = 0) -> list[Asked]:
         answers[one.photo, one.question].add(one.answer)
     # Two answers to one question: captions speak of different things.
     sure = [one for one in dict.fromkeys(found) if len(answers[one.photo, one.question]) == 1]
-    return sorted(_even(sure, rng), key=lambda one: one.photo)
+    # Of "is there a dog?" and of "is the dog running?" apart, so that neither form has an answer of its own.
+    forms = [[one for one in sure if bool(re.match("(is|are) the ", one.question)) is form] for form in (False, True)]
+    return sorted((one for form in forms for one in _even(form, rng)), key=lambda one: one.photo)
 
 
 def _even(asked: list[Asked], rng: random.Random) -> list[Asked]:

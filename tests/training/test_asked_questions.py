@@ -133,6 +133,14 @@ def test_answers_are_even_for_each_thing() -> None:
     }
 
 
+def test_answers_are_even_for_each_form() -> None:
+    found = derive([*PHOTOS, *(["a dog runs", "a horse sits down"] for _ in range(5)), ["the cat climbs", "it sits"]])
+    doing = Counter(one.answer for one in found if re.match("(is|are) the", one.question))
+    assert doing["yes"] == doing["no"] >= 5
+    there = Counter(one.answer for one in found if THINGS.match(one.question))
+    assert there["yes"] == there["no"] >= 30
+
+
 def test_every_question_is_one_and_comes_once() -> None:
     found = derive([*PHOTOS, ["two dogs run on a beach", "three men in red hats", "a man is holding a red ball"]] * 2)
     assert len({(one.photo, one.question) for one in found}) == len(found)
