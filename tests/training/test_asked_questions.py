@@ -135,7 +135,7 @@ def test_answers_are_even_for_each_thing() -> None:
 
 def test_answers_are_even_for_each_form() -> None:
     found = derive([*PHOTOS, *(["a dog runs", "a horse sits down"] for _ in range(5)), ["the cat climbs", "it sits"]])
-    doing = Counter(one.answer for one in found if re.match("(is|are) the", one.question))
+    doing = Counter(one.answer for one in found if re.match("(is|are) the ", one.question))
     assert doing["yes"] == doing["no"] >= 5
     there = Counter(one.answer for one in found if THINGS.match(one.question))
     assert there["yes"] == there["no"] >= 30
