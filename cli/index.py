@@ -24,6 +24,10 @@ def command(
     max_megapixels: Annotated[
         float | None, typer.Option("--max-megapixels", min=0.01, help="Skip larger pictures. Default: 200.")
     ] = None,
+    regions: Annotated[
+        bool | None,
+        typer.Option("--regions/--no-regions", help="Store region tokens, 4 kB a picture. Default: yes."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Read the pictures in folders, so that they can be found.
@@ -31,7 +35,7 @@ def command(
     Run it again at any time: only what is new or changed is read. Pictures that are gone are kept in mind and come
     back without work. Ctrl-C loses nothing; the same command goes on where it stopped.
     """
-    with opened(library, must_exist=False, device=device, max_megapixels=max_megapixels) as found:
+    with opened(library, must_exist=False, device=device, max_megapixels=max_megapixels, regions=regions) as found:
         try:
             with present.progress_bar("Indexing") as progress:
                 report = found.index(paths or [], model=model, exclude=exclude or [], progress=progress)

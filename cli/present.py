@@ -104,6 +104,7 @@ def report_json(report: IndexReport) -> dict[str, Any]:
         "removed": report.removed,
         "skipped": [{"path": item.path, "reason": item.reason} for item in report.skipped],
         "encoded": report.encoded,
+        "regions": report.regions,
         "seconds": report.seconds,
         "model": report.model,
         "notes": list(report.notes),
@@ -126,8 +127,11 @@ def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
     if not done:
         yield "no pictures found (looked for JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, HEIC and others)"
         return
-    rate = f" ({report.encoded / report.seconds:.0f} photos/s)" if report.encoded and report.seconds else ""
+    read = report.encoded + report.regions
+    rate = f" ({read / report.seconds:.0f} photos/s)" if read and report.seconds else ""
     yield f"{done} in {report.seconds:.1f} s{rate}"
+    if report.regions:
+        yield f"region tokens added to {plural(report.regions, 'photo')} indexed before"
     for item in report.skipped[:listed]:
         yield f"skipped {shown(item.path)}: {item.reason}"
     if len(report.skipped) > listed:
@@ -264,8 +268,9 @@ def progress_bar(what: str) -> Iterator[Any]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate())
     with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
-        yield lambda step: _advance(bar, task, step)
+        yield lambda step: _advance(bar, task, what, step)
 
 
-def _advance(bar: Any, task: Any, step: Progress) -> None:
-    bar.update(task, total=step.total, completed=step.done)
+def _advance(bar: Any, task: Any, what: str, step: Progress) -> None:
+    described = what if step.step == "pictures" else "Region tokens"
+    bar.update(task, total=step.total, completed=step.done, description=described)

@@ -24,6 +24,7 @@ def command(
         present.json_line(
             {
                 "photos": status.photos,
+                "regions": status.regions,
                 "failed": status.failed,
                 "missing": status.missing,
                 "model": status.model,
@@ -42,6 +43,7 @@ def command(
         "settings": present.shown(str(config.config_file()), relative=False),
         "model": f"{status.model} ({status.dim} dimensions)" if status.model else "none yet",
         "photos": f"{status.photos:,} can be found, {status.missing:,} missing, {status.failed:,} could not be read",
+        "regions": f"{present.plural(status.regions, 'photo')} with region tokens",
         "index": f"{present.plural(status.index, 'vector')}, generation {status.generation}",
     }
     for name, value in rows.items():

@@ -19,6 +19,8 @@ import platformdirs
 
 from mmsearch.errors import ConfigError
 
+_SWITCH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -33,6 +35,7 @@ class Settings:
     max_megapixels: float = 200.0  # larger pictures are skipped
     batch: int = 32  # pictures encoded and stored together
     decoders: int = 0  # threads that read pictures; 0 is one a core
+    regions: bool = True  # store region tokens of pictures too, 4 kB each: what a reranker looks at
 
 
 def config_file() -> Path:
@@ -78,14 +81,17 @@ def _typed(where: str, name: str, value: object) -> object:
             return Path(os.path.expanduser(str(value))).absolute()
         if isinstance(default, str):
             converted: object = str(value)
+        elif isinstance(default, bool):
+            converted = _SWITCH[str(value).lower()]
         else:
             converted = type(default)(str(value))
-    except ValueError as error:
-        kind = "a whole number" if isinstance(default, int) else "a number"
+    except (ValueError, KeyError) as error:
+        kinds = {bool: "true or false", int: "a whole number"}
+        kind = kinds.get(type(default), "a number")
         raise ConfigError(f"{where}: {name} must be {kind}, not {value!r}") from error
     if name == "device" and converted not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"{where}: device must be auto, cpu or cuda, not {value!r}")
     smallest = 0 if name == "decoders" else 1
-    if isinstance(converted, (int, float)) and not converted >= smallest:
+    if isinstance(converted, (int, float)) and not isinstance(converted, bool) and not converted >= smallest:
         raise ConfigError(f"{where}: {name} must be at least {smallest}, not {value!r}")
     return converted

@@ -11,20 +11,23 @@ import io
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 
-from mmsearch.encoders.protocol import Encoder
+from mmsearch.encoders.protocol import Encoder, RegionCard
 from mmsearch.errors import ImageError, SourceError
 from mmsearch.images.decode import decode
 from mmsearch.images.find import walk
-from mmsearch.records import Decoded, Found, IndexReport, Preprocess, Progress, Skipped, Vectors
+from mmsearch.records import Decoded, Found, IndexReport, Pixels, Preprocess, Progress, Skipped, Vectors
+from mmsearch.regions import pack
 from mmsearch.store.store import Known, Store, StoredModel, Writer
 
+Job = TypeVar("Job")
+Done = TypeVar("Done")
 IN_MEMORY = 64 * 2**20  # bytes; larger files are hashed and decoded from disk, in two passes
 
 
@@ -36,6 +39,7 @@ class Options:
     max_megapixels: float = 200.0
     batch: int = 32
     decoders: int = 0  # reading threads; 0 is one a core
+    regions: bool = True  # store region tokens too, where the model gives them
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,7 @@ def run(
 ) -> IndexReport:
     """Bring the store up to date with the folders and files ``roots`` (absolute paths)."""
     started = time.perf_counter()
+    card = encoder.card.regions if options.regions else None
     todo = plan(store, model, roots, options.exclude)
     ledger = _Ledger(store.contents(model), todo)
     with store.writing() as writer:
@@ -176,12 +181,14 @@ def run(
         for photo, file in todo.restore:
             writer.touch(photo, file)
     done = 0
-    for batch in _batches(read_ahead(todo.read, ledger.contents, encoder.card.preprocess, options), options.batch):
-        vectors = ledger.encode(encoder, batch)
+    for batch in batches(read_ahead(todo.read, ledger.contents, encoder.card.preprocess, options), options.batch):
+        encoded = ledger.encode(encoder, batch, card)
         begun = time.perf_counter()
         with store.writing() as writer:
-            for item, vector in zip(batch, vectors, strict=True):
-                ledger.record(writer, item, vector, model)
+            for item, (vector, tokens) in zip(batch, encoded, strict=True):
+                content = ledger.record(writer, item, vector, model)
+                if card is not None and tokens is not None and content is not None:
+                    writer.put_regions(content, tokens, model, card)
         ledger.shares["store"] += time.perf_counter() - begun
         for item in batch:
             done += 1
@@ -224,23 +231,29 @@ class _Ledger:
         self.skipped = list(todo.skipped)
         self.shares = {"read": 0.0, "encode": 0.0, "store": 0.0}  # seconds
 
-    def encode(self, encoder: Encoder, batch: list[Read]) -> list[Vectors | None]:
-        """A vector (dim,) for each item that has a picture, None for the others."""
+    def encode(
+        self, encoder: Encoder, batch: list[Read], card: RegionCard | None
+    ) -> list[tuple[Vectors | None, bytes | None]]:
+        """A vector (dim,) and, with a card, packed region tokens for each item that has a picture; None for others."""
         begun = time.perf_counter()
         pixels = [item.picture.pixels for item in batch if item.picture is not None]
-        rows = iter(encoder.encode_images(np.stack(pixels)) if pixels else ())
+        vectors, tokens = _encode(encoder, np.stack(pixels), card) if pixels else ([], [])
+        rows = zip(vectors, tokens, strict=True)
         self.encoded += len(pixels)
         self.shares["encode"] += time.perf_counter() - begun
-        return [next(rows) if item.picture is not None else None for item in batch]
+        return [next(rows) if item.picture is not None else (None, None) for item in batch]
 
-    def record(self, writer: Writer, item: Read, vector: Vectors | None, model: StoredModel) -> None:
-        """Store one item: a failure, a new content, or a known one that was touched, moved, copied or came back."""
+    def record(self, writer: Writer, item: Read, vector: Vectors | None, model: StoredModel) -> int | None:
+        """Store one item: a failure, a new content, or a known one that was touched, moved, copied or came back.
+
+        Returns the content's id; None for a failure.
+        """
         self.shares["read"] += item.seconds
         file, row = item.file, self.known.get(item.file.path)
         if item.failure is not None:
             writer.fail(file, item.failure, item.retry)
             self.skipped.append(Skipped(file.path, item.failure))
-            return
+            return None
         if item.picture is not None and vector is not None:
             self.contents[item.content_hash] = writer.put(item.content_hash, item.picture, vector, model)
         content = self.contents[item.content_hash]
@@ -261,21 +274,41 @@ class _Ledger:
                 self.added += 1
             else:
                 self.updated += 1
+        return content
+
+
+def _encode(
+    encoder: Encoder, pixels: Pixels, card: RegionCard | None
+) -> tuple[Sequence[Vectors], Sequence[bytes | None]]:
+    """Vectors and, with a card, packed region tokens of n pictures."""
+    if card is None:
+        return list(encoder.encode_images(pixels)), [None] * len(pixels)
+    vectors, regions = encoder.encode_pictures(pixels)
+    return list(vectors), [None] * len(pixels) if regions is None else pack(regions)
 
 
 def read_ahead(
     files: Sequence[Found], known: Container[bytes], preprocess: Preprocess, options: Options
 ) -> Iterator[Read]:
     """Each file read, hashed and, unless its content hash is ``known``, decoded; in order, a bounded way ahead."""
+
+    def fresh(content_hash: bytes) -> bool:
+        return content_hash not in known
+
+    return ahead(files, lambda file: read_file(file, fresh, preprocess, options.max_megapixels), options)
+
+
+def ahead(jobs: Iterable[Job], work: Callable[[Job], Done], options: Options) -> Iterator[Done]:
+    """What ``work`` makes of each job, in order; threads do them a bounded way ahead."""
     threads = options.decoders or os.cpu_count() or 1
     window = 2 * options.batch + threads
-    pending: deque[Future[Read]] = deque()
-    waiting = iter(files)
+    pending: deque[Future[Done]] = deque()
+    waiting = iter(jobs)
     with ThreadPoolExecutor(threads, thread_name_prefix="mmsearch-read") as pool:
         try:
             while True:
-                while len(pending) < window and (file := next(waiting, None)) is not None:
-                    pending.append(pool.submit(_read, file, known, preprocess, options.max_megapixels))
+                while len(pending) < window and (job := next(waiting, None)) is not None:
+                    pending.append(pool.submit(work, job))
                 if not pending:
                     return
                 yield pending.popleft().result()
@@ -284,8 +317,8 @@ def read_ahead(
                 future.cancel()
 
 
-def _batches(items: Iterator[Read], size: int) -> Iterator[list[Read]]:
-    batch: list[Read] = []
+def batches(items: Iterator[Done], size: int) -> Iterator[list[Done]]:
+    batch: list[Done] = []
     for item in items:
         batch.append(item)
         if len(batch) == size:
@@ -295,15 +328,15 @@ def _batches(items: Iterator[Read], size: int) -> Iterator[list[Read]]:
         yield batch
 
 
-def _read(file: Found, known: Container[bytes], preprocess: Preprocess, max_megapixels: float) -> Read:
+def read_file(file: Found, wanted: Callable[[bytes], bool], preprocess: Preprocess, max_megapixels: float) -> Read:
+    """The file read, hashed and, if that content hash is ``wanted``, decoded; a failure is in the result."""
     begun = time.perf_counter()
     try:
         with open(file.path, "rb") as opened:
             content: BinaryIO = opened if file.size > IN_MEMORY else io.BytesIO(opened.read())
             content_hash = _hash(content)
             content.seek(0)
-            fresh = content_hash not in known
-            picture = decode(content, file.path, preprocess, max_megapixels) if fresh else None
+            picture = decode(content, file.path, preprocess, max_megapixels) if wanted(content_hash) else None
     except ImageError as error:
         return Read(file, failure=error.reason, retry=error.retry, seconds=time.perf_counter() - begun)
     except MemoryError:

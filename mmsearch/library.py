@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from mmsearch import config, indexing
+from mmsearch import backfill, config, indexing
 from mmsearch.encoders import resolve
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import LibraryBusyError, LibraryError, ModelMismatchError, NoModelError, SourceError
@@ -32,6 +32,7 @@ class Status:
 
     library: str
     photos: int  # that can be found
+    regions: int  # of these, that have region tokens
     failed: int  # that could not be read
     missing: int  # whose file is gone
     model: str | None  # None before the first ``index``
@@ -90,6 +91,7 @@ class Library:
 
         A library keeps its model: ``model`` chooses it the first time, and changes it later where no ``paths`` are
         given: all is encoded anew while the old vectors serve, and the new ones take over when they are complete.
+        Pictures that were indexed without region tokens get them at the end, unless ``settings.regions`` is off.
         ``exclude`` are globs of names or paths to leave out.  ``progress`` is called after each file read, in this
         thread.  Files that cannot be read are in the report's ``skipped``.  Ctrl-C keeps what is stored by then.
         Raises SourceError, ModelError, ModelMismatchError, LibraryBusyError, LibraryError.
@@ -101,8 +103,9 @@ class Library:
             roots = self.store.roots()
             if not roots:
                 raise SourceError("the library knows no folder yet: name one, mmsearch index FOLDER")
+        settings = self.settings
         options = indexing.Options(
-            exclude, max_megapixels or self.settings.max_megapixels, self.settings.batch, self.settings.decoders
+            exclude, max_megapixels or settings.max_megapixels, settings.batch, settings.decoders, settings.regions
         )
         with self._writing():
             stored, encoder = self._bind(model, everything=not given)
@@ -115,7 +118,7 @@ class Library:
                     active = self._stored()
             finally:
                 self._refresh(active, save=True)
-        return report
+            return backfill.fill(self.store, stored, encoder, roots, options, report, progress)
 
     def search(
         self,
@@ -163,6 +166,7 @@ class Library:
         return Status(
             library=str(self.folder),
             photos=counts.photos,
+            regions=self.store.with_regions(stored) if stored else 0,
             failed=counts.failed,
             missing=counts.missing,
             model=stored.name if stored else None,
@@ -292,9 +296,7 @@ def _spellings(path: str | os.PathLike[str]) -> list[str]:
     """
     full = _absolute(path)
     written = Path(os.path.abspath(os.path.expanduser(path)))
-    ways = [
-        os.path.join(os.path.realpath(parent), written.relative_to(parent)) for parent in reversed(written.parents)
-    ]
+    ways = [os.path.join(os.path.realpath(parent), written.relative_to(parent)) for parent in reversed(written.parents)]
     return list(dict.fromkeys([*ways, full]))
 
 

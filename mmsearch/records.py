@@ -107,6 +107,7 @@ class Progress:
     done: int  # files read so far, good or bad
     total: int  # files to read
     path: str  # the file just finished
+    step: Literal["pictures", "regions"] = "pictures"  # "regions": only region tokens, of pictures indexed before
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,8 @@ class IndexReport:
     unchanged: int = 0
     removed: int = 0  # files that are gone: kept in the library as missing, not searched
     skipped: tuple[Skipped, ...] = ()
-    encoded: int = 0  # pictures that went through the image encoder
+    encoded: int = 0  # pictures that got a vector
+    regions: int = 0  # pictures indexed before that got region tokens now
     seconds: float = 0.0
     model: str = ""
     notes: tuple[str, ...] = ()  # sentences the user should read, such as "… is empty: is its drive connected?"

@@ -20,6 +20,14 @@ def test_environment_goes_before_the_file(tmp_path: Path) -> None:
     assert (settings.model, settings.batch, settings.library) == ("ViT-B-32", 16, tmp_path)
 
 
+@pytest.mark.parametrize("word", ["false", "0", "no", "False"])
+def test_a_switch_is_turned_off(tmp_path: Path, word: str) -> None:
+    assert load(tmp_path / "none.toml", {"MMSEARCH_REGIONS": word}).regions is False
+    (tmp_path / "config.toml").write_text("regions = false\n")
+    assert load(tmp_path / "config.toml", {}).regions is False
+    assert load(tmp_path / "config.toml", {"MMSEARCH_REGIONS": "true"}).regions is True
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -29,6 +37,7 @@ def test_environment_goes_before_the_file(tmp_path: Path) -> None:
         ("max_megapixels = nan", "max_megapixels must be at least 1"),
         ("device = 'tpu'", "device must be auto, cpu or cuda, not 'tpu'"),
         ("batch = ", "cannot be read"),
+        ("regions = 'perhaps'", "regions must be true or false, not 'perhaps'"),
     ],
 )
 def test_wrong_settings_are_named(tmp_path: Path, text: str, message: str) -> None:

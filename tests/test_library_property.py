@@ -16,10 +16,10 @@ from PIL import Image
 
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx_encoder import unit_rows
-from mmsearch.encoders.protocol import ModelCard, TokenRules
+from mmsearch.encoders.protocol import ModelCard, RegionCard, TokenRules
 from mmsearch.images.decode import decode
 from mmsearch.library import Library
-from mmsearch.records import Pixels, Preprocess, Vectors
+from mmsearch.records import Pixels, Preprocess, Regions, Vectors
 
 NAMES = ["a.png", "b.png", "c.png", "s/a.png", "s/b.png", "t/u/a.png"]
 CONTENTS = range(4)
@@ -28,12 +28,17 @@ CONTENTS = range(4)
 class Tiny:
     """An encoder that is a fixed random projection: different pictures get different vectors."""
 
-    card = ModelCard("tiny", 8, Preprocess(8), TokenRules(8), "0")
+    regions = RegionCard(2, 3, "mean colours")
+    card = ModelCard("tiny", 8, Preprocess(8), TokenRules(8), "0", regions=regions)
     _weights = np.random.default_rng(0).standard_normal((192, 8)).astype(np.float32)
 
     def encode_images(self, pixels: Pixels) -> Vectors:
         flat = pixels.reshape(len(pixels), -1) / 255 - 0.5  # (n, 192)
         return unit_rows((flat @ self._weights).astype(np.float32))
+
+    def encode_pictures(self, pixels: Pixels) -> tuple[Vectors, Regions]:
+        quarters = pixels.reshape(-1, 2, 4, 2, 4, 3).mean(axis=(2, 4)).reshape(-1, 4, 3)  # (n, regions, colours)
+        return self.encode_images(pixels), quarters.astype(np.float32)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         rows = [np.random.default_rng(len(text)).standard_normal(8) for text in texts]
@@ -91,7 +96,7 @@ def test_library_equals_the_folder_after_any_changes(runs: list[list[tuple[str, 
                     time += 10**9  # every change shows in the time of a file
                     apply(folder, pictures, time, change)
                 report = library.index(folder)
-                wanted, damaged = {}, set()
+                wanted, damaged, tokens = {}, set(), {}
                 query = encoder.encode_texts(["x"])[0]
                 for path in folder.rglob("*.png"):
                     if path.read_bytes() == pictures[0][:60]:
@@ -100,10 +105,24 @@ def test_library_equals_the_folder_after_any_changes(runs: list[list[tuple[str, 
                         with path.open("rb") as file:
                             pixels = decode(file, str(path), encoder.card.preprocess).pixels
                         wanted[str(path)] = float(encoder.encode_images(pixels[None])[0] @ query)
+                        tokens[str(path)] = encoder.encode_pictures(pixels[None])[1][0]
                 hits = library.search("x", 100)
                 assert {hit.path for hit in hits} == set(wanted)
                 for hit in hits:
                     assert abs(hit.score - wanted[hit.path]) < 2e-3
                 assert {item.path for item in report.skipped} == damaged
+                if wanted:
+                    model = library.store.model()
+                    assert model is not None
+                    ids = library.store.searchable(model)
+                    stored, there = library.store.regions(ids, model, encoder.regions)
+                    assert there.all()
+                    assert library.status().regions == len(wanted)
+                    files = library.store.photos(ids.tolist())
+                    for number, regions in zip(ids.tolist(), stored, strict=True):
+                        for photo in files[number]:
+                            np.testing.assert_allclose(regions, tokens.pop(photo.path), atol=1.01)  # 255 / 127 / 2
+                    assert tokens == {}
                 again = library.index(folder)
+                assert again.regions == 0
                 assert (again.unchanged, again.encoded, len(again.skipped)) == (len(wanted), 0, len(damaged))

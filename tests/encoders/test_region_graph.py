@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +12,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import SAMPLES
+from samples import SAMPLES, model_without_regions
 from torch.nn import functional as F
 
 from mmsearch.encoders import model_folder, region_graph
-from mmsearch.encoders.onnx_encoder import FILES, REGIONS, OnnxEncoder
+from mmsearch.encoders.onnx_encoder import REGIONS, OnnxEncoder
 from mmsearch.encoders.projection import Projection, pool_matrix, random_map
 from mmsearch.encoders.protocol import ModelCard, RegionCard
 from mmsearch.encoders.resolve import EMBEDDED
@@ -34,21 +33,10 @@ def projection(mid: int = 120) -> Projection:
     return made.eval().requires_grad_(False)
 
 
-def shipped(folder: Path) -> Path:
-    """A copy of the embedded model without region tokens."""
-    folder.mkdir()
-    for name in (*FILES, "recipe.json"):
-        shutil.copy(EMBEDDED / name, folder)
-    facts = json.loads((folder / "model.json").read_text("utf-8"))
-    facts.pop("regions", None)
-    (folder / "model.json").write_text(json.dumps(facts), "utf-8")
-    return folder
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the embedded model with the tokens of ``projection``."""
-    made = shipped(tmp_path_factory.mktemp("models") / "model")
+    made = model_without_regions(tmp_path_factory.mktemp("models") / "model")
     region_graph.write(made, projection())
     return made
 
@@ -109,7 +97,7 @@ def test_tokens_are_those_of_plain_arithmetic(folder: Path, pixels: Pixels) -> N
 
 
 def test_vectors_and_fingerprint_stay_as_they_are(folder: Path, pixels: Pixels, tmp_path: Path) -> None:
-    before, encoder = OnnxEncoder(shipped(tmp_path / "before")), OnnxEncoder(folder)
+    before, encoder = OnnxEncoder(model_without_regions(tmp_path / "before")), OnnxEncoder(folder)
     for file in ("image.onnx", "text.onnx", "tokenizer.json"):
         assert (folder / file).read_bytes() == (EMBEDDED / file).read_bytes()
     assert encoder.card.fingerprint == before.card.fingerprint
@@ -122,7 +110,7 @@ def test_vectors_and_fingerprint_stay_as_they_are(folder: Path, pixels: Pixels, 
 
 
 def test_model_without_regions_gives_vectors_only(pixels: Pixels, tmp_path: Path) -> None:
-    folder = shipped(tmp_path / "model")
+    folder = model_without_regions(tmp_path / "model")
     for encoder in (OnnxEncoder(folder), TorchEmbeddedEncoder(folder, "cpu")):
         assert encoder.card.regions is None
         vectors, regions = encoder.encode_pictures(pixels[:1])
@@ -137,7 +125,7 @@ def test_no_pictures_give_no_tokens(folder: Path) -> None:
 
 
 def test_coarse_states_alone(pixels: Pixels, tmp_path: Path) -> None:
-    folder = shipped(tmp_path / "model")
+    folder = model_without_regions(tmp_path / "model")
     maps = projection(mid=0)
     region_graph.write(folder, maps)
     _, found = OnnxEncoder(folder).encode_pictures(pixels[:2])
@@ -152,7 +140,7 @@ def test_card_of_regions(folder: Path, tmp_path: Path) -> None:
     assert card.regions is not None
     assert (card.regions.side, card.regions.dim) == (5, 48)
     assert ModelCard.from_json(card.to_json()) == card
-    again = region_graph.write(shipped(tmp_path / "again"), projection())
+    again = region_graph.write(model_without_regions(tmp_path / "again"), projection())
     assert again.regions == card.regions
     other = region_graph.write(tmp_path / "again", Projection.random(1280, 120, side=5)).regions
     assert other is not None
@@ -181,7 +169,7 @@ def test_missing_part_is_said(folder: Path, pixels: Pixels, tmp_path: Path) -> N
 
 
 def test_projection_for_another_tower_is_refused(tmp_path: Path) -> None:
-    folder = shipped(tmp_path / "model")
+    folder = model_without_regions(tmp_path / "model")
     with pytest.raises(ModelError, match=r"takes 64 channels of .*, which has 1280"):
         region_graph.write(folder, Projection(64, 120))
     shutil.copy(folder / "text.onnx", folder / "image.onnx")

@@ -1,0 +1,76 @@
+"""Region tokens for pictures that were indexed without them: read again, encoded again, and only the tokens stored.
+
+A transaction a batch: a kill loses at most the batch in flight, and the next run goes on.  Vectors stay as they are, so
+no index changes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from mmsearch.encoders.protocol import Encoder
+from mmsearch.indexing import Options, Read, ahead, batches, read_file
+from mmsearch.records import IndexReport, Preprocess, Progress
+from mmsearch.regions import pack
+from mmsearch.store.store import Lacking, Store, StoredModel
+
+
+def fill(
+    store: Store,
+    model: StoredModel,
+    encoder: Encoder,
+    roots: Sequence[str],
+    options: Options,
+    report: IndexReport,
+    progress: Callable[[Progress], None] | None = None,
+) -> IndexReport:
+    """The tokens that pictures in or below ``roots`` lack; ``report`` with what was done.
+
+    A file that cannot be read, or holds something else by now, is left alone: the walk over the folders speaks of it.
+    """
+    card = encoder.card.regions if options.regions else None
+    if card is None:
+        return report
+    started, shares, filled = time.perf_counter(), dict(report.shares), 0
+    todo = store.lacking_regions(model, card, roots)
+    done = 0
+
+    def again(lacking: Lacking) -> tuple[Lacking, Read]:
+        return lacking, _read_again(lacking, encoder.card.preprocess, options.max_megapixels)
+
+    for batch in batches(ahead(todo, again, options), options.batch):
+        begun = time.perf_counter()
+        found = [(lacking.content, read.picture.pixels) for lacking, read in batch if read.picture is not None]
+        regions = encoder.encode_pictures(np.stack([pixels for _, pixels in found]))[1] if found else None
+        stored = time.perf_counter()
+        if regions is not None:
+            with store.writing() as writer:
+                for (content, _), tokens in zip(found, pack(regions), strict=True):
+                    writer.put_regions(content, tokens, model, card)
+            filled += len(found)
+        ended = time.perf_counter()
+        seconds = {"read": sum(read.seconds for _, read in batch), "encode": stored - begun, "store": ended - stored}
+        shares = {step: shares.get(step, 0.0) + seconds[step] for step in seconds}
+        for _, read in batch:
+            done += 1
+            if progress is not None:
+                progress(Progress(done, len(todo), read.file.path, "regions"))
+    return replace(
+        report,
+        regions=filled,
+        seconds=round(report.seconds + time.perf_counter() - started, 3),
+        shares={step: round(seconds, 3) for step, seconds in shares.items()},
+    )
+
+
+def _read_again(lacking: Lacking, preprocess: Preprocess, max_megapixels: float) -> Read:
+    """The first of a content's files that still holds it; where none does, the last, without a picture."""
+    for file in lacking.files:
+        read = read_file(file, lambda content_hash: content_hash == lacking.hash, preprocess, max_megapixels)
+        if read.picture is not None:
+            break
+    return read
