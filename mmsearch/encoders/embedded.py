@@ -26,6 +26,7 @@ class EmbeddedConfig:
 
     dim: int = 512  # dimensions of the shared space
     image_size: int = 260  # pixels a side; photos are squashed to a square, nothing is cut off
+    backbone_size: int = 0  # pixels a side that the backbone sees, scaled down inside the tower; 0: image_size
     image_backbone: str = "tf_efficientnet_lite2"  # a timm name
     image_width: int = 1280  # channels of the backbone's grid
     image_mean: float = 0.5
@@ -74,20 +75,26 @@ class ImageTower(nn.Module):
 
     def __init__(self, config: EmbeddedConfig) -> None:
         super().__init__()
-        self.mean, self.std = config.image_mean, config.image_std
+        self.mean, self.std, self.size = config.image_mean, config.image_std, config.backbone_size
         self.backbone = timm.create_model(config.image_backbone, num_classes=0, global_pool="")
         self.pool = AttentionPool(config.image_width, config.dim, config.pool_heads)
 
+    def prepared(self, pixels: Tensor) -> Tensor:
+        """Pixels as the backbone wants them: its size, its mean and spread."""
+        if self.size and self.size != pixels.shape[-1]:
+            pixels = F.interpolate(pixels, (self.size, self.size), mode="bilinear", align_corners=False)
+        return (pixels - self.mean) / self.std
+
     def grid(self, pixels: Tensor) -> Tensor:
         """The backbone's states, (n, s, width): what ``pool`` sees."""
-        grid: Tensor = self.backbone((pixels - self.mean) / self.std)  # (n, width, side, side)
+        grid: Tensor = self.backbone(self.prepared(pixels))  # (n, width, side, side)
         return grid.flatten(2).transpose(1, 2)
 
     def levels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """What region tokens are made of: the backbone's last states, (n, width, side, side), and those of about twice
         the side that its last halving stage gets; of EfficientNet-Lite2 (n, 1280, 9, 9) and (n, 120, 17, 17)."""
         backbone = self.backbone
-        states = backbone.bn1(backbone.conv_stem((pixels - self.mean) / self.std))
+        states = backbone.bn1(backbone.conv_stem(self.prepared(pixels)))
         states = finer = backbone.blocks[: halving_stage(backbone)](states)
         states = backbone.blocks[halving_stage(backbone) :](states)
         return backbone.bn2(backbone.conv_head(states)), finer

@@ -46,8 +46,8 @@ def write(images: ImageTower, texts: TextTower, config: EmbeddedConfig, folder: 
     with torch.no_grad():
         image = _graph(_FromBytes(images).eval(), pixels, "pixels", {0: some})
         text = _graph(texts.eval(), ids, "ids", {0: some, 1: some})
-    _shrink(image, to_int8=False)
-    _shrink(text, to_int8=True)
+    shrink(image, to_int8=False)
+    shrink(text, to_int8=True)
     onnx.save(image, folder / "image.onnx")
     onnx.save(text, folder / "text.onnx")
 
@@ -68,9 +68,17 @@ def runner(module: nn.Module, example: Tensor) -> Callable[[NDArray[Any]], NDArr
 
 
 def _graph(module: nn.Module, example: Tensor, name: str, dynamic: dict[int, Any]) -> onnx.ModelProto:
+    return traced(module, {name: example}, {name: dynamic}, ["vectors"])
+
+
+def traced(
+    module: nn.Module, examples: dict[str, Tensor], dynamic: dict[str, dict[int, Any]], outputs: list[str]
+) -> onnx.ModelProto:
+    """``module`` as a graph.  ``examples`` has its inputs by name and in order, ``dynamic`` the sizes of each that may
+    differ from the example's."""
     program = torch.onnx.export(
-        module, (example,), input_names=[name], output_names=["vectors"], dynamic_shapes=(dynamic,),
-        dynamo=True, optimize=False, verbose=False,
+        module, tuple(examples.values()), input_names=list(examples), output_names=outputs,
+        dynamic_shapes=tuple(dynamic[name] for name in examples), dynamo=True, optimize=False, verbose=False,
     )  # fmt: skip
     assert program is not None
     # Scalars are folded, which lets ONNX Runtime merge convolution and clip; weights keep their names and shapes.
@@ -82,7 +90,7 @@ def _graph(module: nn.Module, example: Tensor, name: str, dynamic: dict[int, Any
     return proto
 
 
-def _shrink(model: onnx.ModelProto, to_int8: bool) -> None:
+def shrink(model: onnx.ModelProto, to_int8: bool) -> None:
     """Replace large float32 weights by int8 with scales or by float16, and nodes that undo it."""
     graph = model.graph
     kept: list[Any] = []

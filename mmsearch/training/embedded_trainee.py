@@ -137,7 +137,7 @@ class EmbeddedTrainee(nn.Module):
         return grid.permute(0, 2, 3, 1).flatten(1, 2)  # (n, h * w, width)
 
     def _normalized(self, pixels: Tensor) -> Tensor:
-        return (pixels.permute(0, 3, 1, 2).float() / 255 - self.images.mean) / self.images.std
+        return self.images.prepared(pixels.permute(0, 3, 1, 2).float() / 255)
 
     def image_pool(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
         return F.normalize(self.images.pool(states, mask).float(), dim=-1)

