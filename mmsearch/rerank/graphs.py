@@ -1,0 +1,120 @@
+"""The reranker as ONNX graphs: ``words.onnx``, ``match.onnx`` and ``caption.onnx``.
+
+Weights are stored as int8 with a scale a row and computed with in float32, as in ``encoders/graphs.py``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import torch
+from onnx import helper
+from torch import Tensor, nn
+
+from mmsearch.encoders import graphs
+from mmsearch.encoders.embedded import TextTower
+from mmsearch.errors import ModelError
+from mmsearch.rerank.model import RerankModel
+
+SOME = torch.export.Dim.DYNAMIC
+
+
+class _Upper(nn.Module):
+    """The upper layers of a text tower."""
+
+    def __init__(self, tower: TextTower, start: int) -> None:
+        super().__init__()
+        self.tower, self.start = tower, start
+
+    def forward(self, states: Tensor, ids: Tensor) -> Tensor:
+        return self.tower.run(states, ids != self.tower.pad_id, self.start, len(self.tower.layers))
+
+
+def write_words(tower: TextTower, start: int, text_graph: Path, file: Path) -> None:
+    """The layers of ``tower`` from ``start`` on, as a part to be joined to ``text_graph``, the same tower's lower layers.
+
+    Raises ModelError when ``text_graph`` has no such layer.
+    """
+    below = f"layers.{start - 1}.norm2.weight"
+    source = next((n.output[0] for n in onnx.load(text_graph).graph.node if below in n.input), None)
+    if source is None:
+        raise ModelError(f"{text_graph} has no text layer {start - 1}")
+    torch.backends.mha.set_fastpath_enabled(False)  # its fused operator has no ONNX form
+    width = tower.words.embedding_dim
+    examples = {"states": torch.zeros(2, 9, width), "ids": torch.ones(2, 9, dtype=torch.int64)}
+    with torch.no_grad():
+        whole = graphs.traced(_Upper(tower.eval(), start), examples, {n: {0: SOME, 1: SOME} for n in examples}, ["words"])
+    graphs.shrink(whole, to_int8=True)
+    part = onnx.ModelProto()
+    renamed = {"states": source, "ids": "ids", "words": "words", "": ""}
+
+    def name(old: str) -> str:
+        return renamed.setdefault(old, f"words/{old}")
+
+    for tensor in whole.graph.initializer:
+        tensor.name = name(tensor.name)
+        part.graph.initializer.append(tensor)
+    for node in whole.graph.node:
+        node.name = f"words/{node.name}"
+        node.input[:] = [name(value) for value in node.input]
+        node.output[:] = [name(value) for value in node.output]
+        part.graph.node.append(node)
+    part.graph.output.append(helper.make_tensor_value_info("words", onnx.TensorProto.FLOAT, ["n", "t", width]))
+    content = part.SerializeToString(deterministic=True)
+    onnx.checker.check_model(text_graph.read_bytes() + content)
+    file.write_bytes(content)
+
+
+class _OneText(nn.Module):
+    """One text and n photos: the text's words (1, t, width), region tokens (n, r, dim) -> what ``RerankModel`` gives."""
+
+    def __init__(self, model: RerankModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, states: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        model = self.model
+        photos = tokens.shape[0]
+        words = model.read(states)  # (1, t, w)
+        mask = torch.ones_like(words[:, :, 0], dtype=torch.bool)
+        regions = model.see(tokens)
+        pooled = model.pooled_photos(regions) @ model.pooled_texts(states, mask).T  # (n, 1)
+        words = words.expand(photos, -1, -1)
+        joined = model.join(words, mask.expand(photos, -1), regions)
+        match = model.matches(joined.fused) + model.scale() * pooled.squeeze(1)
+        return match, model.answers(joined.fused), joined.weights
+
+
+class _NextWord(nn.Module):
+    """Words so far (n, t) and the region tokens of one photo (1, r, dim) -> logits of the next word (n, words)."""
+
+    def __init__(self, model: RerankModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, words: Tensor, tokens: Tensor) -> Tensor:
+        regions = self.model.see(tokens).expand(words.shape[0], -1, -1)
+        logits: Tensor = self.model.decoder(words, regions)[:, -1]
+        return logits
+
+
+def write(model: RerankModel, folder: Path) -> None:
+    """``match.onnx`` and ``caption.onnx`` into ``folder``; the model must be on the CPU."""
+    config = model.config
+    model.eval()
+    states = torch.zeros(1, 9, config.text_width)
+    tokens = torch.zeros(3, config.side**2, config.region_dim)
+    words = torch.ones(3, 5, dtype=torch.int64)
+    with torch.no_grad():
+        match = graphs.traced(
+            _OneText(model), {"states": states, "tokens": tokens}, {"states": {1: SOME}, "tokens": {0: SOME}},
+            ["match", "answers", "attention"],
+        )  # fmt: skip
+        caption = graphs.traced(
+            _NextWord(model), {"words": words, "tokens": tokens[:1]}, {"words": {0: SOME, 1: SOME}, "tokens": {}},
+            ["next"],
+        )  # fmt: skip
+    for graph, name in ((match, "match.onnx"), (caption, "caption.onnx")):
+        graphs.shrink(graph, to_int8=True)
+        onnx.save(graph, folder / name)

@@ -1,0 +1,78 @@
+"""States of a text's words, as the reranker reads them; imports no torch.
+
+The text tower of the embedded model gives the lower layers, whatever model the library has; ``words.onnx`` in the
+reranker's folder holds the upper ones.  It is no graph of its own: its nodes read a tensor of ``text.onnx`` by name,
+and the bytes of both files after each other are one graph (protobuf merges messages that are concatenated).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsearch.encoders.protocol import ModelCard
+from mmsearch.encoders.texts import TextEncoder
+from mmsearch.errors import ModelError
+
+AT_ONCE = 64  # texts in one run
+
+
+class WordEncoder:
+    """Texts to word states.  Loaded when it is first used; safe to call from several threads."""
+
+    def __init__(self, tower: Path, upper: Path, threads: int = 0) -> None:
+        """``tower`` is the embedded model's folder, ``upper`` the file with the upper layers."""
+        self.tower, self.upper, self.threads = tower, upper, threads
+        self._lock = threading.Lock()
+        self._session: Any = None
+        self._tokens: TextEncoder | None = None
+
+    def _load(self) -> tuple[TextEncoder, Any]:
+        with self._lock:
+            if self._session is None:
+                os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+                import onnxruntime
+
+                options = onnxruntime.SessionOptions()
+                options.intra_op_num_threads = self.threads
+                options.log_severity_level = 3  # errors only
+                try:
+                    card = ModelCard.from_json((self.tower / "model.json").read_text("utf-8"))
+                    self._tokens = TextEncoder.load(self.tower / "tokenizer.json", card.tokens)
+                    both = (self.tower / "text.onnx").read_bytes() + self.upper.read_bytes()
+                    self._session = onnxruntime.InferenceSession(both, options, providers=["CPUExecutionProvider"])
+                except Exception as error:  # onnxruntime and tokenizers raise classes of their own
+                    reason = " ".join(str(error).split())[:200]
+                    raise ModelError(f"the reranker's text encoder {self.upper} cannot be loaded: {reason}") from error
+            assert self._tokens is not None
+            return self._tokens, self._session
+
+    def tokenize(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """n texts -> ids (n, t), padded with 0."""
+        return self._load()[0](texts)
+
+    def run(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Ids (n, t) -> states (n, t, width)."""
+        _, session = self._load()
+        import onnxruntime
+
+        options = onnxruntime.RunOptions()
+        options.add_run_config_entry("session.only_execute_path_to_fetches", "1")
+        options.only_execute_path_to_fetches = True
+        parts = [
+            session.run(["words"], {"ids": ids[start : start + AT_ONCE]}, options)[0]
+            for start in range(0, max(len(ids), 1), AT_ONCE)
+        ]
+        states: NDArray[np.float32] = np.concatenate(parts)
+        return states
+
+    def __call__(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """n texts -> states (n, t, width) float32 and a mask (n, t), True where a word counts."""
+        ids = self.tokenize(texts)
+        return self.run(ids), ids != 0
