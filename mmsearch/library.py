@@ -109,6 +109,11 @@ class Library:
         )
         with self._writing():
             stored, encoder = self._bind(model, everything=not given)
+            if settings.regions and self._given is None:
+                encoder = resolve.renewed(encoder, settings.cache)
+                with self._lock:
+                    if self._encoder is not None and self._encoder.card.fingerprint == encoder.card.fingerprint:
+                        self._encoder = encoder
             active = self._stored()
             self._refresh(active)  # before ids are handed out: an index from before a restored backup is thrown away
             try:

@@ -28,8 +28,9 @@ ABANDONED = 24 * 3600  # seconds after which the draft of an export that was kil
 def export(encoder: OpenClipEncoder, folder: Path, one_file: float = ONE_FILE) -> OnnxEncoder:
     """Writes the model to ``folder``, which appears complete or not at all, and opens it.
 
-    Where another process was faster, its export is used.  ``encoder`` must be on the CPU in full precision.  Raises
-    ModelError when the model cannot be exported or its graphs give other vectors or region tokens than torch.
+    Where another process was faster, its export is used; one from before there were region tokens is replaced.
+    ``encoder`` must be on the CPU in full precision.  Raises ModelError when the model cannot be exported or its graphs
+    give other vectors or region tokens than torch.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     _sweep(folder.parent)
@@ -93,7 +94,7 @@ def _graph(tower: nn.Module, name: str, example: Tensor, file: Path, one_file: f
 
 
 def _publish(draft: Path, folder: Path) -> OnnxEncoder:
-    """Renames the finished ``draft`` to ``folder``, unless a complete one stands there already."""
+    """Renames the finished ``draft`` to ``folder``, unless a complete one of this version stands there already."""
     for _ in range(3):
         try:
             draft.rename(folder)
@@ -101,8 +102,10 @@ def _publish(draft: Path, folder: Path) -> OnnxEncoder:
             if not folder.exists():
                 raise
         with contextlib.suppress(ModelError):
-            return OnnxEncoder(folder)
-        wreck = Path(tempfile.mkdtemp(prefix=".export-", dir=folder.parent))  # incomplete: files were deleted
+            found = OnnxEncoder(folder)
+            if not found.dated:
+                return found
+        wreck = Path(tempfile.mkdtemp(prefix=".export-", dir=folder.parent))  # files were deleted, or it is dated
         with contextlib.suppress(OSError):
             folder.rename(wreck / "wreck")
         shutil.rmtree(wreck, ignore_errors=True)

@@ -10,6 +10,7 @@ have it, the nodes that compute it are in a fifth file, ``regions.onnx`` (``regi
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Sequence
@@ -49,7 +50,9 @@ class OnnxEncoder:
             raise ModelError(f"the model folder {folder} is incomplete: {', '.join(missing)} missing")
         self.folder, self.threads = folder, threads
         try:
-            self.card = ModelCard.from_json((folder / "model.json").read_text("utf-8"))
+            text = (folder / "model.json").read_text("utf-8")
+            self.card = ModelCard.from_json(text)
+            self.dated = "regions" not in json.loads(text)  # written before there were region tokens
         except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
             raise ModelError(f"{folder / 'model.json'} is no model description: {error}") from error
         self._lock = threading.Lock()

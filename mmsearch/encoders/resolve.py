@@ -116,6 +116,33 @@ def for_card(card_name: str, fingerprint: str, device: str, cache: Path, embedde
     return _export(cast("OpenClipEncoder", encoder), cache)[0]
 
 
+def renewed(encoder: Encoder, cache: Path) -> Encoder:
+    """An export from before there were region tokens, made anew; any other encoder as it is.
+
+    An export stays, too, where its model is not on this machine any more, or has other weights now.
+    """
+    if not isinstance(encoder, OnnxEncoder) or not encoder.dated or encoder.folder.parent != cache / "models":
+        return encoder
+    name = encoder.card.name
+    try:
+        source = registry.find(name)
+        if registry.weights(source) is None:
+            logger.info(
+                "%s gives no region tokens: it was exported by an earlier version, and its weights are gone", name
+            )
+            return encoder
+        logger.info("exporting %s anew, so that it gives region tokens", name)
+        model = _torch(name, "cpu")
+        if model.card.fingerprint != encoder.card.fingerprint:
+            return encoder
+        from mmsearch.encoders.export import export
+
+        return export(model, encoder.folder)
+    except (ModelError, OSError) as error:
+        logger.warning("%s gives no region tokens: %s", name, error)
+        return encoder
+
+
 def _obstacle(source: Source, device: str, cache: Path) -> str | None:
     """Why ``auto`` does not even try its first choice; None when it is on this machine or the hub answers."""
     if registry.weights(source) is not None or (device == "cpu" and _earlier(source, cache) is not None):

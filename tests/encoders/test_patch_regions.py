@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +17,16 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from mmsearch.encoders import patch_regions
+from mmsearch.config import Settings
+from mmsearch.encoders import patch_regions, resolve
+from mmsearch.encoders.agreement import agreement
+from mmsearch.encoders.export import export
 from mmsearch.encoders.onnx_encoder import REGIONS, OnnxEncoder
 from mmsearch.encoders.open_clip_encoder import OpenClipEncoder
 from mmsearch.encoders.patch_regions import Grid, PatchRegions
 from mmsearch.encoders.projection import random_map
 from mmsearch.images.decode import prepare
+from mmsearch.library import Library
 from mmsearch.records import Pixels, Preprocess, Regions
 
 
@@ -143,3 +150,48 @@ def test_towers_without_a_grid_say_why(tower: torch.nn.Module, reason: str, capl
     assert caplog.messages[0].startswith("odd gives no region tokens: ")
     assert re.search(reason, caplog.messages[0])
     assert patch_regions.find(_Other(1, 8), Preprocess(8), "odd") == Grid(3, 8, 8)
+
+
+def test_export_from_before_is_made_anew(clip: OpenClipEncoder, clip_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(clip_folder, tmp_path / "model")
+    card = replace(clip.card, name=f"local-dir:{folder}")
+    old = export(OpenClipEncoder(clip.images.model, clip.tokenizer, card), tmp_path / "models" / card.fingerprint)
+    assert resolve.renewed(old, tmp_path) is old  # of this version: a model without tokens
+    facts = json.loads((old.folder / "model.json").read_text("utf-8"))
+    assert facts.pop("regions") is None
+    (old.folder / "model.json").write_text(json.dumps(facts), "utf-8")
+    dated = resolve.for_card(card.name, card.fingerprint, "cpu", tmp_path)
+    assert dated.card.regions is None
+    assert resolve.renewed(dated, tmp_path / "another") is dated  # a folder of somebody's own
+    weights = folder / "open_clip_model.safetensors"
+    weights.rename(tmp_path / "weights")
+    assert resolve.renewed(dated, tmp_path) is dated
+    (tmp_path / "weights").rename(weights)
+
+    new = resolve.renewed(dated, tmp_path)
+    assert new.card == replace(card, regions=clip.card.regions)
+    assert agreement(new, clip) > 0.999
+    again = resolve.for_card(card.name, card.fingerprint, "cpu", tmp_path)
+    assert again.card == new.card
+    assert resolve.renewed(again, tmp_path) is again
+    assert [path.name for path in (tmp_path / "models").iterdir()] == [card.fingerprint]
+
+
+def test_library_of_an_exported_model_from_before_gets_tokens(
+    clip: OpenClipEncoder, clip_folder: Path, photos: Path, settings: Settings
+) -> None:
+    folder = shutil.copytree(clip_folder, photos.parent / "model")
+    card = replace(clip.card, name=f"local-dir:{folder}")
+    old = export(OpenClipEncoder(clip.images.model, clip.tokenizer, card), settings.cache / "models" / card.fingerprint)
+    facts = json.loads((old.folder / "model.json").read_text("utf-8"))
+    facts.pop("regions")
+    (old.folder / "model.json").write_text(json.dumps(facts), "utf-8")
+    with Library(settings.library, replace(settings, regions=False)) as library:
+        report = library.index(photos, model=card.name)
+        assert (report.added, report.regions) == (5, 0)
+        assert OnnxEncoder(old.folder).dated  # nobody asked for tokens
+    with Library(settings.library, settings) as library:
+        report = library.index()
+        assert (report.unchanged, report.regions) == (5, 5)
+        assert library.status().regions == 5
+        assert library.encoder().card.regions == clip.card.regions
