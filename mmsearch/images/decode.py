@@ -5,9 +5,11 @@ Colour profiles (ICC) are ignored, as open_clip ignores them: its models were tr
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import threading
+from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -61,26 +63,32 @@ def decode(file: BinaryIO, path: str, preprocess: Preprocess, max_megapixels: fl
 
     Raises ImageError, and nothing else, for whatever is wrong with the file.
     """
-    try:
-        image = _open(file, path)
-        width, height = image.size
-        if width * height > max_megapixels * 1e6:
-            raise ImageError(path, _too_large(width, height, max_megapixels), retry=True)
-        _make_ready(image, preprocess)
-        image.load()
-        exif = read_exif(image)  # only now: a PNG may have it after the pixels
-        orientation = _orientation(image)
-        rgb = to_rgb(image)
-        if orientation in _UPRIGHT:
-            rgb = rgb.transpose(_UPRIGHT[orientation])
-        if orientation >= 5:  # turned by a quarter
-            width, height = height, width
-        pixels = prepare(rgb, preprocess)
-    except ImageError:
-        raise
-    except Exception as error:  # decoders of damaged files throw SyntaxError, struct.error, OverflowError, ...
-        raise ImageError(path, _reason(error), retry=isinstance(error, MemoryError)) from error
-    return Decoded(pixels, width, height, (image.format or "unknown").lower(), exif)
+    with _explained(path):
+        image, rgb, size = _upright(file, path, preprocess, max_megapixels)
+        return Decoded(prepare(rgb, preprocess), *size, (image.format or "unknown").lower(), read_exif(image))
+
+
+def upright(file: BinaryIO, path: str, side: int, max_megapixels: float = 200.0) -> Image.Image:
+    """The whole picture in RGB for people to look at, its longer side scaled to ``side`` pixels.
+
+    Raises ImageError as ``decode`` does.
+    """
+    with _explained(path):
+        _, rgb, (width, height) = _upright(file, path, Preprocess(side, resize_mode="longest"), max_megapixels)
+        scale = side / max(width, height)
+        return rgb.resize((max(1, round(width * scale)), max(1, round(height * scale))), Image.Resampling.LANCZOS)
+
+
+def seen(width: int, height: int, preprocess: Preprocess) -> tuple[float, float, float, float]:
+    """The part of an upright picture that ``prepare`` shows a model, to a pixel or two: left, top, right, bottom.
+
+    In shares of its width and height; below 0 and above 1 where a border is added.
+    """
+    if preprocess.resize_mode == "squash":
+        return 0.0, 0.0, 1.0, 1.0
+    side = max(width, height) if preprocess.resize_mode == "longest" else min(width, height)
+    across, down = side / width / 2, side / height / 2
+    return 0.5 - across, 0.5 - down, 0.5 + across, 0.5 + down
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -130,6 +138,37 @@ def prepare(image: Image.Image, preprocess: Preprocess) -> Pixels:
     image = image.resize((int(size * width / short), int(size * height / short)), how)
     left, top = round((image.width - size) / 2), round((image.height - size) / 2)
     return np.array(np.asarray(image)[top : top + size, left : left + size])  # Image.crop would check Pillow's limit
+
+
+@contextlib.contextmanager
+def _explained(path: str) -> Iterator[None]:
+    """Turns whatever a decoder raises into an ImageError."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except Exception as error:  # decoders of damaged files throw SyntaxError, struct.error, OverflowError, ...
+        raise ImageError(path, _reason(error), retry=isinstance(error, MemoryError)) from error
+
+
+def _upright(
+    file: BinaryIO, path: str, preprocess: Preprocess, max_megapixels: float
+) -> tuple[ImageFile.ImageFile, Image.Image, tuple[int, int]]:
+    """The loaded file, its picture upright in RGB, and the size of the upright original.
+
+    Of a large JPEG the picture is smaller than the original: as large as ``preprocess`` can use.
+    """
+    image = _open(file, path)
+    width, height = image.size
+    if width * height > max_megapixels * 1e6:
+        raise ImageError(path, _too_large(width, height, max_megapixels), retry=True)
+    _make_ready(image, preprocess)
+    image.load()
+    orientation = _orientation(image)
+    rgb = to_rgb(image)
+    if orientation in _UPRIGHT:
+        rgb = rgb.transpose(_UPRIGHT[orientation])
+    return image, rgb, (height, width) if orientation >= 5 else (width, height)  # 5 to 8: turned by a quarter
 
 
 def _open(file: BinaryIO, path: str) -> ImageFile.ImageFile:
