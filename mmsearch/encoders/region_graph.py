@@ -129,15 +129,27 @@ def levels(image: onnx.ModelProto, folder: Path) -> tuple[Level, Level]:
     mid = None if top is None else _before_halving(top, makers)
     if top is None or mid is None:
         raise ModelError(f"{folder / 'image.onnx'} is no image tower of the embedded kind: no grid was found in it")
-    inferred = onnx.shape_inference.infer_shapes(image).graph.value_info
-    shapes = {value.name: [d.dim_value for d in value.type.tensor_type.shape.dim] for value in inferred}
     found = []
-    for name in (top, mid):
-        shape = shapes.get(name, [])
-        if len(shape) != 4 or not all(shape[1:]):
+    for name, shape in zip((top, mid), _shapes(image, [top, mid]), strict=True):
+        if len(shape) != 4:
             raise ModelError(f"{folder / 'image.onnx'}: {name} has the shape {shape} where a grid was expected")
         found.append((name, shape[1], shape[2], shape[3]))
     return found[0], found[1]
+
+
+def _shapes(image: onnx.ModelProto, names: list[str]) -> list[tuple[int, ...]]:
+    """The shapes of tensors for one picture, which ONNX's own inference does not know behind a resize."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as OnnxEncoder does
+    import onnxruntime
+
+    outputs = onnx.ModelProto()
+    outputs.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
+    session = onnxruntime.InferenceSession(
+        image.SerializeToString() + outputs.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    (given,) = session.get_inputs()
+    black = np.zeros((1, *given.shape[1:]), np.uint8)
+    return [states.shape for states in session.run(names, {given.name: black})]
 
 
 def _read_with(weight: str, image: onnx.ModelProto) -> str | None:

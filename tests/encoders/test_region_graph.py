@@ -13,9 +13,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import SAMPLES, model_without_regions
+from small_models import CONFIG, word_tokenizer
 from torch.nn import functional as F
 
 from mmsearch.encoders import model_folder, region_graph
+from mmsearch.encoders.agreement import agreement
+from mmsearch.encoders.embedded import ImageTower, TextTower
 from mmsearch.encoders.onnx_encoder import REGIONS, OnnxEncoder
 from mmsearch.encoders.projection import Projection, pool_matrix, random_map
 from mmsearch.encoders.protocol import ModelCard, RegionCard
@@ -152,6 +155,19 @@ def test_card_of_regions(folder: Path, tmp_path: Path) -> None:
 def test_levels_are_found_by_structure() -> None:
     image = onnx.load(EMBEDDED / "image.onnx")
     assert [level[1:] for level in region_graph.levels(image, EMBEDDED)] == [(1280, 9, 9), (120, 17, 17)]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_small_tower_that_scales_pictures_gets_a_random_map(tmp_path: Path) -> None:
+    config = replace(CONFIG, backbone_size=96)
+    torch.manual_seed(0)
+    images, texts = ImageTower(config), TextTower(config)
+    card = model_folder.write(tmp_path / "model", images, texts, config, word_tokenizer(), "small", {})
+    assert card.regions is not None
+    assert (card.regions.side, card.regions.dim) == (3, 64)
+    encoder = OnnxEncoder(tmp_path / "model")
+    assert encoder.card == card
+    assert agreement(encoder, TorchEmbeddedEncoder(tmp_path / "model", "cpu")) > 0.999
 
 
 def test_missing_part_is_said(folder: Path, pixels: Pixels, tmp_path: Path) -> None:
