@@ -80,6 +80,7 @@ class Photo:
     size: int  # bytes
     mtime_ns: int
     exif: Exif = field(default_factory=Exif)
+    caption: str | None = None  # what a reranker said of it, where it was asked
 
     @property
     def date(self) -> datetime:
@@ -107,7 +108,8 @@ class Progress:
     done: int  # files read so far, good or bad
     total: int  # files to read
     path: str  # the file just finished
-    step: Literal["pictures", "regions"] = "pictures"  # "regions": only region tokens, of pictures indexed before
+    # "regions": only region tokens, of pictures indexed before; "captions": captions, of pictures with region tokens
+    step: Literal["pictures", "regions", "captions"] = "pictures"
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ class IndexReport:
     skipped: tuple[Skipped, ...] = ()
     encoded: int = 0  # pictures that got a vector
     regions: int = 0  # pictures indexed before that got region tokens now
+    captions: int = 0  # pictures that got a caption
     seconds: float = 0.0
     model: str = ""
     notes: tuple[str, ...] = ()  # sentences the user should read, such as "… is empty: is its drive connected?"

@@ -27,7 +27,7 @@ from mmsearch.errors import LibraryError
 from mmsearch.records import Decoded, Exif, Found, Ids, Photo, Regions, Skipped, Vectors
 from mmsearch.regions import size, unpack
 from mmsearch.store import schema
-from mmsearch.store.tables import contents, embeddings, facts, models, photos, regions, roots
+from mmsearch.store.tables import captions, contents, embeddings, facts, models, photos, regions, roots
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +65,15 @@ class Lacking:
     content: int
     hash: bytes
     files: tuple[Found, ...]
+
+
+@dataclass(frozen=True)
+class Uncaptioned:
+    """A content that has region tokens and no caption."""
+
+    content: int
+    vector: int  # its id
+    path: str  # of the first file that holds it
 
 
 @dataclass(frozen=True)
@@ -274,6 +283,42 @@ class Store:
         with self._reading() as connection:
             return int(connection.execute(query).scalar_one())
 
+    def lacking_captions(
+        self, model: StoredModel, card: RegionCard, reranker: str, roots: Sequence[str]
+    ) -> list[Uncaptioned]:
+        """Contents in or below ``roots`` that can be found and have tokens of this card, but no caption.
+
+        A caption of another reranker than that of this fingerprint is none.  In the order of their ids.
+        """
+        if not roots:
+            return []
+        captioned = select(captions.c.content_id).where(captions.c.reranker == reranker)
+        query = (
+            select(embeddings.c.content_id, embeddings.c.id, func.min(photos.c.path))
+            .join(photos, photos.c.content_id == embeddings.c.content_id)
+            .where(
+                photos.c.state == "ok",
+                embeddings.c.model_id == model.id,
+                embeddings.c.content_id.in_(_with_regions(model, card)),
+                embeddings.c.content_id.not_in(captioned),
+                or_(*(_at_or_below(photos.c.path, root) for root in roots)),
+            )
+            .group_by(embeddings.c.content_id, embeddings.c.id)
+            .order_by(embeddings.c.content_id)
+        )
+        with self._reading() as connection:
+            return [
+                Uncaptioned(content, vector, os.fsdecode(path)) for content, vector, path in connection.execute(query)
+            ]
+
+    def with_captions(self) -> int:
+        """How many pictures that can be found have a caption, of whatever reranker."""
+        query = select(func.count()).where(
+            photos.c.state == "ok", photos.c.content_id.in_(select(captions.c.content_id))
+        )
+        with self._reading() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def identity(self) -> str:
         """Random letters that tell this database from every other."""
         with self._reading() as connection:
@@ -337,13 +382,31 @@ class Store:
         blobs = [found.get(number, absent) for number in ids.tolist()]
         return unpack(blobs, card.side**2, card.dim), there
 
+    def vector_of(self, path: str, model: StoredModel) -> int | None:
+        """The id of the vector of what this file held when it was last read well; None where nothing is known."""
+        query = (
+            select(embeddings.c.id)
+            .join(photos, photos.c.content_id == embeddings.c.content_id)
+            .where(photos.c.path == os.fsencode(path), embeddings.c.model_id == model.id)
+        )
+        with self._reading() as connection:
+            return connection.execute(query).scalar_one_or_none()
+
     def photos(self, ids: Sequence[int], within: Sequence[str] = ()) -> dict[int, list[Photo]]:
         """The files that have these vectors, by vector id, in the order of their paths; an id may have none."""
         found: dict[int, list[Photo]] = {}
         query = (
-            select(embeddings.c.id, photos.c.path, photos.c.size, photos.c.mtime_ns, contents)
+            select(
+                embeddings.c.id,
+                photos.c.path,
+                photos.c.size,
+                photos.c.mtime_ns,
+                contents,
+                captions.c.text.label("caption"),
+            )
             .join(contents, contents.c.id == embeddings.c.content_id)
             .join(photos, photos.c.content_id == contents.c.id)
+            .outerjoin(captions, captions.c.content_id == contents.c.id)
             .where(photos.c.state == "ok")
             .order_by(photos.c.path)
         )
@@ -355,7 +418,7 @@ class Store:
                     taken = datetime.fromisoformat(row.taken_at) if row.taken_at else None
                     exif = Exif(taken, row.camera, row.lens, row.latitude, row.longitude)
                     path = os.fsdecode(row.path)
-                    photo = Photo(path, row.width, row.height, row.format, row.size, row.mtime_ns, exif)
+                    photo = Photo(path, row.width, row.height, row.format, row.size, row.mtime_ns, exif, row.caption)
                     found.setdefault(row.id, []).append(photo)
         return found
 
@@ -413,6 +476,12 @@ class Writer:
         statement = insert(regions).values(**key, **values)
         self._connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
 
+    def put_caption(self, content: int, reranker: str, text: str, confidence: float) -> None:
+        """Store a content's caption in place of what it has; what can be found stays the same."""
+        values = {"reranker": reranker, "text": text, "confidence": confidence}
+        statement = insert(captions).values(content_id=content, **values)
+        self._connection.execute(statement.on_conflict_do_update(index_elements=["content_id"], set_=values))
+
     def place(self, file: Found, content: int) -> None:
         """The file has this content."""
         self._upsert(file, state="ok", reason=None, content_id=content)
@@ -452,7 +521,7 @@ class Writer:
         return removed
 
     def sweep(self) -> None:
-        """Drop contents, with their vectors and region tokens, that no file has any more."""
+        """Drop contents, with their vectors, region tokens and captions, that no file has any more."""
         held = select(photos.c.content_id).where(photos.c.content_id.is_not(None))
         self._connection.execute(contents.delete().where(contents.c.id.not_in(held)))
 

@@ -7,6 +7,7 @@ contents    a row per different content, however many files have it: what the pi
 embeddings  a vector per content and model; an id is never used twice and its vector never changes,
             so that an index is up to date when it holds the same ids
 regions     region tokens per content and model, where they were computed
+captions    what a reranker says of a content, where it was asked
 facts       single values: ``generation`` grows with every change of what can be found, ``identity`` is random
 """
 
@@ -94,6 +95,15 @@ regions = Table(
     Column("fingerprint", String, nullable=False),  # of the RegionCard; tokens of another one are stale
     Column("data", LargeBinary, nullable=False),  # as mmsearch.regions packs them
     Index("regions_current", "model_id", "fingerprint", "content_id"),  # who has them, without reading the data
+)
+
+captions = Table(
+    "captions",
+    metadata,
+    Column("content_id", Integer, ForeignKey("contents.id", ondelete="CASCADE"), primary_key=True),
+    Column("reranker", String, nullable=False),  # its fingerprint; the caption of another one is stale
+    Column("text", String, nullable=False),
+    Column("confidence", Float, nullable=False),  # in [0, 1]
 )
 
 facts = Table(

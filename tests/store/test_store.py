@@ -20,7 +20,7 @@ from mmsearch.errors import LibraryError
 from mmsearch.records import Decoded, Exif, Found, Photo
 from mmsearch.regions import pack, unpack
 from mmsearch.store import schema
-from mmsearch.store.store import Counts, Lacking, Store, StoredModel
+from mmsearch.store.store import Counts, Lacking, Store, StoredModel, Uncaptioned
 from mmsearch.store.tables import metadata
 
 REGIONS = RegionCard(2, 3, "projection")
@@ -83,8 +83,36 @@ def test_library_of_the_first_schema_is_upgraded_in_place(file: Path) -> None:
         np.testing.assert_array_equal(store.vectors(np.array([7]), 4), np.ones((1, 4), np.float32))
         assert store.lacking_regions(model, REGIONS, ["/"]) == [Lacking(1, b"1", (Found("/a", 10, 5),))]
     with sqlite3.connect(file) as now:
-        assert now.execute("SELECT version_num FROM alembic_version").fetchall() == [("002",)]
+        assert now.execute("SELECT version_num FROM alembic_version").fetchall() == [(schema.HEAD,)]
     now.close()
+
+
+def test_library_of_the_second_schema_keeps_its_tokens(file: Path) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "002")
+    engine.dispose()
+    old = sqlite3.connect(file)
+    old.executescript(
+        "INSERT INTO models VALUES (1, 'm', 'abc', 4, 1);"
+        "INSERT INTO contents (id, hash, width, height, format) VALUES (1, x'31', 40, 30, 'jpeg');"
+        "INSERT INTO photos VALUES (1, x'2f61', 'ok', NULL, 10, 5, 1);"
+        "INSERT INTO embeddings VALUES (7, 1, 1, x'003c003c003c003c');"
+    )
+    old.execute("INSERT INTO regions VALUES (1, 1, ?, ?)", (REGIONS.fingerprint, pack(tokens(1))[0]))
+    assert old.execute("SELECT name FROM sqlite_master WHERE name = 'captions'").fetchall() == []
+    old.commit()
+    old.close()
+    with Store(file) as store:
+        model = store.model()
+        assert model is not None
+        np.testing.assert_array_equal(store.regions(np.array([7]), model, REGIONS)[0], tokens(1))
+        assert store.lacking_captions(model, REGIONS, "r", ["/"]) == [Uncaptioned(1, 7, "/a")]
+        assert store.photos([7])[7][0].caption is None
 
 
 def test_settings_of_the_file(file: Path) -> None:
@@ -226,6 +254,57 @@ def test_tokens_go_with_their_content_and_model(file: Path) -> None:
         with store.writing() as writer:
             writer.activate(other)
         assert kept() == [(2, 2)]
+
+
+def test_captions_of_contents(file: Path) -> None:
+    """One a content, shown with each of its files, made anew by another reranker; they change no index."""
+    with Store(file) as store:
+        for path, content in (("/a/x", b"1"), ("/a/y", b"2"), ("/ab", b"3"), ("/a/z", b"4"), ("/b/copy", b"1")):
+            model = stored_photo(store, path, content)
+        with store.writing() as writer:
+            for number in (1, 2, 4):
+                writer.put_regions(number, pack(tokens(number))[0], model, REGIONS)
+            writer.fail(Found("/a/z", 1, 1), "broken")  # content 4: a picture that cannot be read now
+        generation = store.generation()
+        x, y, copy = Uncaptioned(1, 1, "/a/x"), Uncaptioned(2, 2, "/a/y"), Uncaptioned(1, 1, "/b/copy")
+        assert store.lacking_captions(model, REGIONS, "r", ["/a"]) == [x, y]
+        assert store.lacking_captions(model, REGIONS, "r", ["/b"]) == [copy]
+        assert store.lacking_captions(model, REGIONS, "r", ["/"]) == [x, y]
+        assert store.lacking_captions(model, REGIONS, "r", ["/ab"]) == []  # no tokens
+        assert store.lacking_captions(model, REGIONS, "r", []) == []
+        assert store.lacking_captions(model, RegionCard(2, 3, "another"), "r", ["/"]) == []
+        with store.writing() as writer:
+            writer.put_caption(1, "r", "a cat", 0.5)
+            writer.put_caption(4, "r", "a dog", 0.25)
+        assert store.lacking_captions(model, REGIONS, "r", ["/"]) == [y]
+        assert store.lacking_captions(model, REGIONS, "another", ["/"]) == [x, y]
+        captions = {photo.path: photo.caption for found in store.photos([1, 2, 3]).values() for photo in found}
+        assert captions == {"/a/x": "a cat", "/b/copy": "a cat", "/a/y": None, "/ab": None}
+        assert store.with_captions() == 2
+        with store.writing() as writer:
+            writer.put_caption(1, "another", "a tiger", 0.75)
+        assert [photo.caption for photo in store.photos([1])[1]] == ["a tiger", "a tiger"]
+        assert store.lacking_captions(model, REGIONS, "r", ["/"]) == [x, y]
+        assert store.generation() == generation  # what can be found did not change
+        with store.writing() as writer:
+            for path in ("/a", "/b"):
+                writer.remove(path)
+            writer.sweep()
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("SELECT * FROM captions").fetchall() == []
+
+
+def test_the_vector_of_a_file_is_known_when_the_file_is_not_there(file: Path) -> None:
+    with Store(file) as store:
+        model = stored_photo(store, "/a", b"1")
+        stored_photo(store, "/b", b"2")
+        with store.writing() as writer:
+            writer.miss([1])
+            writer.fail(Found("/b", 1, 1), "broken")
+            writer.fail(Found("/c", 1, 1), "broken from the start")
+            other = writer.add_model("other", "def", 4, active=False)
+        assert [store.vector_of(path, model) for path in ("/a", "/b", "/c", "/d")] == [1, 2, None, None]
+        assert store.vector_of("/a", other) is None
 
 
 def test_ids_are_never_used_twice(file: Path) -> None:
