@@ -18,6 +18,10 @@ def command(
         list[str] | None,
         typer.Option("--in", metavar="PATH", help="Only in this folder. May be repeated."),
     ] = None,
+    rerank: Annotated[
+        bool | None,
+        typer.Option("--rerank/--no-rerank", help="Look at the best pictures again. Default: where it helps."),
+    ] = None,
     device: DeviceOption = None,
     json: JsonOption = False,
     paths: Annotated[bool, typer.Option("--paths", help="Print only the paths.")] = False,
@@ -25,7 +29,8 @@ def command(
     """Find pictures by words, by a picture, or by both.
 
     Words side by side are one phrase: mmsearch query a dog on a beach. A word with spaces in quotes, or a picture file,
-    is a term of its own; several terms are averaged.
+    is a term of its own; several terms are averaged. A question, such as "is anyone wearing a red hat?", is answered
+    for each picture.
     """
     if json and paths:
         raise typer.BadParameter("--json and --paths exclude each other")
@@ -36,7 +41,7 @@ def command(
 
     with opened(library, device=device, auto="cpu") as found:
         wanted = parse(query)
-        hits = found.search(wanted, k, within=within or [])
+        hits = found.search(wanted, k, within=within or [], rerank=rerank)
     if json:
         for hit in hits:
             present.json_line(present.hit_json(hit))

@@ -130,10 +130,10 @@ def _start(
         recipe.check()
     except ConfigError as error:
         raise typer.BadParameter(str(error)) from error
-    share = _share(dev)
+    part = share(dev)
     origin = {
         "captions": str(captions.absolute()), "images": str(images.absolute()), "base": base,
-        "dev": str(Path(dev).absolute()) if share is None else share,
+        "dev": str(Path(dev).absolute()) if part is None else part,
     }  # fmt: skip
     return _train(out, origin, recipe, device, keep_cache, resume=False)
 
@@ -157,14 +157,14 @@ def _train(
     memory.keep_freed()
     where = choose_device(device or config.load().device)
     with distributed.joined(where) as world:
-        train_pairs, dev_pairs = _pairs(origin, recipe.seed)
+        train_pairs, dev_pairs = pairs_of(origin, recipe.seed)
         trainee = bases.load(origin["base"], recipe)
         if world.first:
             present.say(
                 f"training {origin['base']} on {present.plural(len(train_pairs), 'photo')} with "
                 f"{present.plural(train_pairs.captions, 'caption')}; {present.plural(len(dev_pairs), 'dev photo')}"
             )
-        with _bar() as progress:
+        with bar() as progress:
             outcome = train(
                 trainee, train_pairs, dev_pairs, recipe, out, progress=progress, device=where, resume=resume,
                 keep_cache=keep_cache, origin=origin, world=world,
@@ -172,7 +172,7 @@ def _train(
         return outcome if world.first else None
 
 
-def _pairs(origin: dict[str, Any], seed: int) -> tuple[Pairs, Pairs]:
+def pairs_of(origin: dict[str, Any], seed: int) -> tuple[Pairs, Pairs]:
     from mmsearch.errors import SourceError
     from mmsearch.training import pairs
 
@@ -189,15 +189,15 @@ def _pairs(origin: dict[str, Any], seed: int) -> tuple[Pairs, Pairs]:
     return kept, dev
 
 
-def _share(dev: str) -> float | None:
+def share(dev: str) -> float | None:
     """The share that ``--dev`` names; None where it is a file."""
     try:
-        share = float(dev)
+        part = float(dev)
     except ValueError:
         return None
-    if not 0 <= share < 1:
+    if not 0 <= part < 1:
         raise typer.BadParameter(f"a share must be at least 0 and below 1, not {dev}", param_hint="--dev")
-    return share
+    return part
 
 
 def _objectives(given: list[str] | None) -> dict[str, float]:
@@ -218,7 +218,11 @@ def _fields(given: list[str] | None) -> dict[str, Any]:
 
     from mmsearch.training.recipe import Recipe
 
-    defaults: dict[str, Any] = {field.name: field.default for field in fields(Recipe)}
+    return set_fields(given, {field.name: field.default for field in fields(Recipe)})
+
+
+def set_fields(given: list[str] | None, defaults: dict[str, Any]) -> dict[str, Any]:
+    """What ``--set`` asks for, in the kinds that ``defaults`` have."""
     found: dict[str, Any] = {}
     for text in given or []:
         name, equals, value = text.partition("=")
@@ -244,7 +248,7 @@ def _number(text: str, kind: Any, option: str) -> Any:
 
 
 @contextmanager
-def _bar() -> Iterator[Any]:
+def bar() -> Iterator[Any]:
     """A line with loss, learning rate, pairs a second and time left on stderr where that is a terminal."""
     if not sys.stderr.isatty():
         yield None

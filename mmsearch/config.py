@@ -36,6 +36,8 @@ class Settings:
     batch: int = 32  # pictures encoded and stored together
     decoders: int = 0  # threads that read pictures; 0 is one a core
     regions: bool = True  # store region tokens of pictures too, 4 kB each: what a reranker looks at
+    reranker: str = "auto"  # "auto": the one that ships for the library's model; "none"; or a folder
+    rerank_candidates: int = 100  # pictures of the first stage that are looked at again
 
 
 def config_file() -> Path:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch import metrics, zero_shot
+from mmsearch import metrics, reranked, zero_shot
 from mmsearch.background import BETA, NEAREST, handicap
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import SourceError
 from mmsearch.images.find import walk
 from mmsearch.indexing import Options, read_ahead
-from mmsearch.records import Found, Ids, Progress, Skipped, Vectors
+from mmsearch.records import Found, Ids, Progress, Regions, Skipped, Vectors
+from mmsearch.regions import pack, unpack
 from mmsearch.zero_shot import Class
+
+if TYPE_CHECKING:
+    from mmsearch.rerank.reranker import Reranker
 
 TEXTS = 64  # captions encoded together
 DUMPED = 5  # answers of each query in the dump
@@ -95,6 +99,8 @@ def evaluate(
     bank: Sequence[str] | None = None,
     beta: float = BETA,
     dump: Dump | None = None,
+    reranker: Reranker | None = None,
+    candidates: int = 100,
 ) -> dict[str, Any]:
     """Figures of ``encoder`` as percentages; the primary one is text_to_image R@1.  Photos are encoded once.
 
@@ -108,6 +114,9 @@ def evaluate(
 
     With ``classes``, ``zero_shot`` has what ``zero_shot.figures`` returns, for the photos below ``images`` that have a
     class (``zero_shot.label``), and their number is ``photos`` where there are no captions.
+
+    With ``reranker``, ``reranked`` has the text-to-image figures after the best ``candidates`` were reranked, and what
+    was gained over the same first stage, with background correction where there is a bank (``reranked.figures``).
 
     Photos that are missing, cannot be read or have no class are left out and listed in ``skipped``.  ``dump`` gets
     each query with its right answers, their rank and the best answers.  Raises SourceError when no photo is left.
@@ -130,7 +139,8 @@ def evaluate(
             files.setdefault(path, found)
             places[path] = place
         skipped += unlabelled
-    vectors, unreadable = _encode(encoder, files, options or Options(), progress)
+    regions: dict[str, Regions] | None = {} if reranker is not None and captions is not None else None
+    vectors, unreadable = _encode(encoder, files, options or Options(), progress, regions)
     skipped += unreadable
     figures: dict[str, Any] = {}
     if captions is not None:
@@ -138,7 +148,9 @@ def evaluate(
         if not photos:
             raise SourceError(f"none of the {len(captions)} captioned photos could be read in {images}")
         rows = np.stack([vectors[path] for path in photos])
-        figures |= _retrieval(encoder, rows, [names[path] for path in photos], bank, beta, dump)
+        tokens = np.stack([regions[path] for path in photos]) if regions is not None else None
+        second = (reranker, tokens, candidates, progress) if reranker is not None and tokens is not None else None
+        figures |= _retrieval(encoder, rows, [names[path] for path in photos], bank, beta, dump, second)
     if classes is not None:
         photos = [path for path in places if path in vectors]
         if not photos:
@@ -158,17 +170,30 @@ def evaluate(
 
 
 def _encode(
-    encoder: Encoder, files: dict[str, Found], options: Options, progress: Callable[[Progress], None] | None
+    encoder: Encoder,
+    files: dict[str, Found],
+    options: Options,
+    progress: Callable[[Progress], None] | None,
+    regions: dict[str, Regions] | None,
 ) -> tuple[dict[str, Vectors], list[Skipped]]:
-    """The vector (dim,) of each file that can be read, by the key of ``files``; and those that cannot."""
+    """The vector (dim,) of each file that can be read, by the key of ``files``; and those that cannot.
+
+    ``regions``, where given, gets the region tokens (r, dim) in the same way, as a library would store them.
+    """
     vectors: dict[str, Vectors] = {}
     skipped: list[Skipped] = []
     keys: list[str] = []
     pixels: list[NDArray[np.uint8]] = []
 
     def flush() -> None:
-        if pixels:
+        if pixels and regions is None:
             vectors.update(zip(keys, encoder.encode_images(np.stack(pixels)), strict=True))
+        elif pixels and regions is not None:
+            rows, tokens = encoder.encode_pictures(np.stack(pixels))
+            assert tokens is not None
+            vectors.update(zip(keys, rows, strict=True))
+            regions.update(zip(keys, unpack(pack(tokens), tokens.shape[1], tokens.shape[2]), strict=True))
+        if pixels:
             keys.clear()
             pixels.clear()
 
@@ -194,6 +219,7 @@ def _retrieval(
     bank: Sequence[str] | None,
     beta: float,
     dump: Dump | None,
+    second: tuple[Reranker, Regions, int, Callable[[Progress], None] | None] | None = None,
 ) -> dict[str, Any]:
     """Figures of caption retrieval, for the vectors of photos, their names and captions."""
     captions = [caption for _, own in photos for caption in own]
@@ -201,6 +227,7 @@ def _retrieval(
     texts = _encode_texts(encoder, captions)
     found = {"": metrics.ranks(images, texts, owner)}
     facts: dict[str, Any] = {}
+    own_handicap: NDArray[np.float32] | None = None
     if bank is not None:
         own_texts = set(captions)
         others = [text for text in bank if text not in own_texts]
@@ -222,7 +249,15 @@ def _retrieval(
         for line in _dumped(images, texts, owner, photos, captions, found):
             dump({"model": encoder.card.name, **line})
     figures: dict[str, Any] = {**shown[""], "queries": len(captions), "photos": len(photos)}
-    return {**figures, "corrected": shown["corrected"], "background": facts} if bank is not None else figures
+    if bank is not None:
+        figures |= {"corrected": shown["corrected"], "background": facts}
+    if second is not None:
+        reranker, tokens, candidates, progress = second
+        scores = texts @ images.T - (0 if own_handicap is None else own_handicap)
+        figures["reranked"] = reranked.figures(
+            reranker, encoder, captions, owner, scores, tokens, images, candidates, progress
+        )
+    return figures
 
 
 def _encode_texts(encoder: Encoder, texts: Sequence[str]) -> Vectors:

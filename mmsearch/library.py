@@ -20,7 +20,10 @@ from mmsearch.indexes.cache import IndexCache, caught_up
 from mmsearch.indexes.protocol import VectorIndex
 from mmsearch.query import Query, parse
 from mmsearch.records import Hit, IndexReport, Progress, Skipped
+from mmsearch.rerank.reranker import Reranker
+from mmsearch.rerank.resolve import find, for_encoder
 from mmsearch.search import search
+from mmsearch.second_stage import SecondStage
 from mmsearch.store.store import Store, StoredModel
 
 log = logging.getLogger(__name__)
@@ -65,9 +68,10 @@ class Library:
         self.store = Store(folder / "library.sqlite")
         self._given = encoder
         self._encoder: Encoder | None = None
+        self._reranker: Reranker | None = None
         self._index: tuple[VectorIndex, int, StoredModel] | None = None  # with its generation and model
         self._saved = -1  # generation of the index on disk
-        self._lock = threading.Lock()  # of the three above, never held while searching
+        self._lock = threading.Lock()  # of the four above, never held while searching
 
     def close(self) -> None:
         self.store.close()
@@ -131,23 +135,43 @@ class Library:
         k: int = 10,
         *,
         within: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+        rerank: bool | None = None,
     ) -> list[Hit]:
         """The ``k`` best pictures for words, a picture file (a ``Path``), or several of both.
 
-        ``within`` keeps those in or below these paths.  Raises QueryError, NoModelError.
+        ``within`` keeps those in or below these paths.  With ``rerank`` the best ``settings.rerank_candidates`` are
+        looked at again, if the query has words, and questions are answered; None does so where the model has a
+        reranker that was measured to help.  Raises QueryError, NoModelError, ModelError.
         """
         stored = self._stored()
+        encoder = self.encoder(stored)
         folders = [within] if isinstance(within, (str, os.PathLike)) else list(within)
         return search(
             self.store,
             stored,
             self._refresh(stored),
-            self.encoder(stored),
+            encoder,
             _query(query),
             k,
             [way for folder in folders for way in _spellings(folder)],
             self.settings.max_megapixels,
+            None if rerank is False else self._second_stage(encoder, wanted=rerank is True),
         )
+
+    def reranker(self) -> Reranker:
+        """The reranker for this library's model, loaded once.  Raises ModelError where there is none, NoModelError."""
+        encoder = self.encoder()
+        with self._lock:
+            if self._reranker is None or self._reranker.encoder is not encoder:
+                self._reranker = for_encoder(encoder, self.settings.reranker)
+            return self._reranker
+
+    def _second_stage(self, encoder: Encoder, wanted: bool) -> SecondStage | None:
+        """Raises ModelError, where it is wanted, when there is no reranker."""
+        if not wanted and find(encoder.card, self.settings.reranker) is None:
+            return None
+        reranker = self.reranker()
+        return SecondStage(reranker, self.settings.rerank_candidates) if wanted or reranker.card.helps else None
 
     def remove(self, paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> int:
         """Forget files, or everything below folders; the files themselves stay.  Returns how many were forgotten."""

@@ -93,8 +93,11 @@ class Hit:
     """A found picture."""
 
     rank: int  # 1 is the best
-    score: float  # cosine similarity, in [-1, 1]
+    score: float  # cosine similarity in [-1, 1]; after reranking what combine.py makes of it: higher is better
     photo: Photo
+    first_stage: float | None = None  # the cosine similarity, where the picture was reranked
+    answer: str | None = None  # where the query is a question
+    answer_confidence: float | None = None  # its probability among all answers, in [0, 1]
 
     @property
     def path(self) -> str:

@@ -13,6 +13,7 @@ from mmsearch.images.decode import decode
 from mmsearch.indexes.protocol import VectorIndex
 from mmsearch.query import Example, Query, Words
 from mmsearch.records import Hit, Vectors
+from mmsearch.second_stage import Scored, SecondStage
 from mmsearch.store.store import Store, StoredModel
 
 
@@ -25,26 +26,40 @@ def search(
     k: int,
     within: Sequence[str] = (),
     max_megapixels: float = 200.0,
+    second: SecondStage | None = None,
 ) -> list[Hit]:
     """The ``k`` best pictures, fewer where fewer are stored, in or below the paths ``within`` where given.
 
-    A picture that the query gives as an example is not among its own hits.  Raises QueryError.
+    With ``second`` the best ones are looked at again, if the query has words.  A picture that the query gives as an
+    example is not among its own hits.  Raises QueryError.
     """
     if k < 1:
         raise QueryError(f"k must be at least 1, not {k}")
     examples = {os.path.realpath(term.path) for term in query.terms if isinstance(term, Example)}
+    texts = [term.text for term in query.terms if isinstance(term, Words)]
+    if second is not None and texts:
+        query = second.first_query(query)
+    else:
+        second = None
     vector = encode(query, encoder, max_megapixels)
     allowed = store.searchable(model, within) if within else None
     if allowed is not None and not len(allowed) and not any(os.path.lexists(path) for path in within):
         raise QueryError(f"{within[0]}: no such file or folder, and no picture is known there")
-    found = index.search(vector, min(k + len(examples), max(len(index), 1)), allowed)
-    scores = {int(number): float(score) for number, score in zip(found.ids[0], found.scores[0], strict=True)}
-    scores.pop(-1, None)
-    photos = store.photos(list(scores), within)
-    # Scores are best first; a vector may have several files, or none any more where another process removed it.
-    ranked = [(score, photo) for number, score in scores.items() for photo in photos.get(number, ())]
-    others = [(score, photo) for score, photo in ranked if not examples or os.path.realpath(photo.path) not in examples]
-    return [Hit(rank, round(score, 4), photo) for rank, (score, photo) in enumerate(others[:k], 1)]
+    wanted = max(k, second.candidates if second is not None else 0) + len(examples)
+    found = index.search(vector, min(wanted, max(len(index), 1)), allowed)
+    there = found.ids[0] >= 0
+    scored = [Scored(int(number), float(score)) for number, score in zip(found.ids[0], found.scores[0], strict=True)]
+    scored = [one for one, real in zip(scored, there, strict=True) if real]
+    if second is not None:
+        scored = second.rank(texts, scored, store, model, encoder)
+    photos = store.photos([one.number for one in scored], within)
+    # Best first; a vector may have several files, or none any more where another process removed it.
+    ranked = [(one, photo) for one in scored for photo in photos.get(one.number, ())]
+    others = [(one, photo) for one, photo in ranked if not examples or os.path.realpath(photo.path) not in examples]
+    return [
+        Hit(rank, round(one.score, 4), photo, one.first, one.answer, one.confidence)
+        for rank, (one, photo) in enumerate(others[:k], 1)
+    ]
 
 
 def encode(query: Query, encoder: Encoder, max_megapixels: float) -> Vectors:

@@ -1,6 +1,7 @@
 """``regions.onnx``: the part of a model folder that makes region tokens of what ``image.onnx`` computes anyway.
 
-It is no graph of its own: its nodes read two tensors of the image graph by name.  ``OnnxEncoder`` puts the bytes of
+It is no graph of its own: its nodes read two tensors of the image graph by name, and its pixels where a second backbone
+joins in.  ``OnnxEncoder`` puts the bytes of
 both files after each other, which protobuf reads as one graph.  So a model can get regions, or other ones, while the
 files that hold its weights stay as they are.
 """
@@ -8,6 +9,7 @@ files that hold its weights stay as they are.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections import deque
 from dataclasses import replace
@@ -20,10 +22,13 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from mmsearch.encoders import graphs
 from mmsearch.encoders.onnx_encoder import REGIONS
-from mmsearch.encoders.projection import Projection, pool_matrix
+from mmsearch.encoders.projection import Projection, Second, pool_matrix
 from mmsearch.encoders.protocol import ModelCard, RegionCard
 from mmsearch.errors import ModelError
+
+Level = tuple[str, int, int, int]  # a tensor of the image graph: name, channels, height, width
 
 _SHAPING = {"LayerNormalization", "Transpose", "Reshape", "Flatten"}  # between the grid and the pool's scores
 _ACTIVATIONS = {"Clip", "Relu", "Sigmoid", "HardSigmoid", "HardSwish", "Mul", "Gelu", "Swish", "Pad"}
@@ -43,7 +48,12 @@ def write(folder: Path, projection: Projection) -> ModelCard:
         weights["mid"] = _array(projection.mid.weight) * projection.mid_scale
     part = onnx.ModelProto()
     graph, sums = part.graph, []
-    for name, tensor in (("top", top), ("mid", mid)):
+    sources = {"top": top, "mid": mid}
+    if projection.second is not None and projection.second_map is not None:
+        size = ModelCard.from_json((folder / "model.json").read_text("utf-8")).preprocess.size
+        sources["second"] = _add_second(part, projection.second, size)
+        weights["second"] = _array(projection.second_map.weight)
+    for name, tensor in sources.items():
         if name not in weights:
             continue
         source, width, height, length = tensor
@@ -68,9 +78,10 @@ def write(folder: Path, projection: Projection) -> ModelCard:
         sums.append(f"{base}.mapped")
     bias = _array(projection.top.bias).reshape(-1, 1)
     graph.initializer.append(numpy_helper.from_array(bias, "regions.bias"))
-    if len(sums) == 2:
-        graph.node.append(helper.make_node("Add", sums, ["regions.both"]))
-        sums = ["regions.both"]
+    while len(sums) > 1:
+        both = f"regions.sum{len(sums)}"
+        graph.node.append(helper.make_node("Add", sums[:2], [both]))
+        sums = [both, *sums[2:]]
     graph.node.append(helper.make_node("Add", [sums[0], "regions.bias"], ["regions.columns"]))
     graph.node.append(helper.make_node("Transpose", ["regions.columns"], ["regions"], perm=[0, 2, 1]))
     shape = ["n", projection.side**2, projection.dim]
@@ -79,6 +90,43 @@ def write(folder: Path, projection: Projection) -> ModelCard:
     onnx.checker.check_model((folder / "image.onnx").read_bytes() + content)
     card = RegionCard(projection.side, projection.dim, hashlib.sha256(content).hexdigest())
     return _put(folder, content, card)
+
+
+class _States(torch.nn.Module):
+    """(n, size, size, 3) uint8 -> the last states of a second backbone."""
+
+    def __init__(self, second: Second) -> None:
+        super().__init__()
+        self.second = second
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        states: torch.Tensor = self.second(pixels.permute(0, 3, 1, 2).float() / 255)
+        return states
+
+
+def _add_second(part: onnx.ModelProto, second: Second, size: int) -> Level:
+    """Puts a second backbone into ``part``, under names of its own; the tensor with its states."""
+    pixels = torch.zeros(2, size, size, 3, dtype=torch.uint8)
+    with torch.no_grad():
+        example = second(torch.zeros(1, 3, size, size))
+        sizes = {"pixels": {0: torch.export.Dim.DYNAMIC}}
+        whole = graphs.traced(_States(second).eval(), {"pixels": pixels}, sizes, ["states"])
+    graphs.shrink(whole, to_int8=False)
+
+    def name(old: str) -> str:
+        return old if old in ("", "pixels") else f"second/{old}"
+
+    for tensor in whole.graph.initializer:
+        tensor.name = name(tensor.name)
+    for node in whole.graph.node:
+        node.name = name(node.name)
+        node.input[:] = [name(value) for value in node.input]
+        node.output[:] = [name(value) for value in node.output]
+    part.graph.initializer.extend(whole.graph.initializer)
+    part.graph.node.extend(whole.graph.node)
+    facts = {"backbone": second.backbone, "size": second.size, "width": example.shape[1]}
+    part.metadata_props.add(key="second", value=json.dumps(facts))
+    return name("states"), example.shape[1], example.shape[2], example.shape[3]
 
 
 def _put(folder: Path, content: bytes, regions: RegionCard) -> ModelCard:
@@ -94,23 +142,40 @@ def _put(folder: Path, content: bytes, regions: RegionCard) -> ModelCard:
 def read(folder: Path) -> Projection:
     """The projection that ``write`` stored, its scales 1 because they are in the weights.  Raises ModelError."""
     try:
-        graph = onnx.load(folder / REGIONS).graph
+        part = onnx.load(folder / REGIONS)
+        graph = part.graph
         stored = {tensor.name: numpy_helper.to_array(tensor).astype(np.float32) for tensor in graph.initializer}
         cells = graph.output[0].type.tensor_type.shape.dim[1].dim_value
         top, mid = stored["regions.top.weight:half"], stored.get("regions.mid.weight:half")
         bias = stored["regions.bias"]
     except Exception as error:  # onnx and protobuf raise many kinds
         raise ModelError(f"{folder / REGIONS} cannot be read: {' '.join(str(error).split())[:200]}") from error
-    made = Projection(top.shape[1], 0 if mid is None else mid.shape[1], top.shape[0], round(cells**0.5))
+    second, width = _read_second(part)
+    side = round(cells**0.5)
+    made = Projection(top.shape[1], 0 if mid is None else mid.shape[1], top.shape[0], side, 1.0, 1.0, second, width)
     with torch.no_grad():
         made.top.weight.copy_(torch.from_numpy(top))
         made.top.bias.copy_(torch.from_numpy(bias[:, 0]))
         if made.mid is not None and mid is not None:
             made.mid.weight.copy_(torch.from_numpy(mid))
+        if made.second_map is not None:
+            made.second_map.weight.copy_(torch.from_numpy(stored["regions.second.weight:half"]))
     return made.eval().requires_grad_(False)
 
 
-Level = tuple[str, int, int, int]  # a tensor of the image graph: name, channels, height, width
+def _read_second(part: onnx.ModelProto) -> tuple[Second | None, int]:
+    """The second backbone and its channels; None and 0 where there is none."""
+    facts = next((json.loads(entry.value) for entry in part.metadata_props if entry.key == "second"), None)
+    if facts is None:
+        return None, 0
+    second = Second(facts["backbone"], facts["size"])
+    state = {}
+    for tensor in part.graph.initializer:
+        name, _, kind = tensor.name.removeprefix("second/second.").partition(":")
+        if tensor.name.startswith("second/second.") and kind in ("", "half"):
+            state[name] = torch.from_numpy(numpy_helper.to_array(tensor).astype(np.float32).copy())
+    second.load_state_dict(state)
+    return second, facts["width"]
 
 
 def levels(image: onnx.ModelProto, folder: Path) -> tuple[Level, Level]:

@@ -46,6 +46,15 @@ class TextEncoder:
     def load(cls, file: Path, rules: TokenRules) -> TextEncoder:
         return cls(Tokenizer.from_file(str(file)), rules)
 
+    def token_id(self, token: str) -> int:
+        """The number of a token; that of padding where there is no such token."""
+        found = self._tokenizer.token_to_id(token)
+        return self._rules.pad_id if found is None else int(found)
+
+    def pieces(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """The pieces of words that ids stand for."""
+        return tuple(self._tokenizer.id_to_token(number) or "" for number in ids)
+
     def __call__(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """n texts -> ids (n, t) int64, padded on the right to the model's context or to the longest."""
         cleaned = [clean(text, self._rules.clean) for text in texts]

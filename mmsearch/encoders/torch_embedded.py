@@ -44,9 +44,10 @@ class TorchEmbeddedEncoder:
         if self._regions is None:
             return self.encode_images(pixels), None
         with torch.inference_mode():
-            top, mid = self._images.levels(self._given(pixels))
+            given = self._given(pixels)
+            top, mid = self._images.levels(given)
             vectors: Vectors = self._images.pooled(top).float().cpu().numpy()
-            regions: Regions = self._regions(top, mid).cpu().numpy()
+            regions: Regions = self._regions(top, mid, given).cpu().numpy()
         return vectors, regions
 
     def _given(self, pixels: Pixels) -> Tensor:

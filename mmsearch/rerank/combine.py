@@ -1,7 +1,7 @@
 """One score of two: how near the first stage finds a photo, and how well the reranker finds that it matches.
 
-Which rule is used is a choice to be measured (``docs/reranker.md`` has the table): ALBEF takes the match alone, BLIP adds
-both, others mix ranks.
+Which rule is used is a choice to be measured (``docs/reranker.md`` has the table): ALBEF takes the match alone, BLIP
+adds both, others mix ranks.
 """
 
 from __future__ import annotations

@@ -10,10 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmsearch.rerank.attention import Attention, AttentionConfig, FeedForward, RowLinear, affinity, merge, split
-
-PAD, START, END, UNKNOWN = range(4)  # the first words of every caption vocabulary
-SPECIAL = ("<pad>", "<start>", "<end>", "<unknown>")
-LONGEST = 32  # words of a caption, start and end included
+from mmsearch.rerank.vocabulary import LONGEST
 
 
 class _Before(nn.Module):

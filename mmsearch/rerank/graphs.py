@@ -32,22 +32,23 @@ class _Upper(nn.Module):
 
 
 def write_words(tower: TextTower, start: int, text_graph: Path, file: Path) -> None:
-    """The layers of ``tower`` from ``start`` on, as a part to be joined to ``text_graph``, the same tower's lower layers.
+    """The layers of ``tower`` from ``start`` on, as a part to be joined to ``text_graph``, which has the lower ones.
 
     Raises ModelError when ``text_graph`` has no such layer.
     """
     below = f"layers.{start - 1}.norm2.weight"
-    source = next((n.output[0] for n in onnx.load(text_graph).graph.node if below in n.input), None)
+    source: str | None = next((n.output[0] for n in onnx.load(text_graph).graph.node if below in n.input), None)
     if source is None:
         raise ModelError(f"{text_graph} has no text layer {start - 1}")
     torch.backends.mha.set_fastpath_enabled(False)  # its fused operator has no ONNX form
     width = tower.words.embedding_dim
     examples = {"states": torch.zeros(2, 9, width), "ids": torch.ones(2, 9, dtype=torch.int64)}
     with torch.no_grad():
-        whole = graphs.traced(_Upper(tower.eval(), start), examples, {n: {0: SOME, 1: SOME} for n in examples}, ["words"])
+        sizes = {name: {0: SOME, 1: SOME} for name in examples}
+        whole = graphs.traced(_Upper(tower.eval(), start), examples, sizes, ["words"])
     graphs.shrink(whole, to_int8=True)
     part = onnx.ModelProto()
-    renamed = {"states": source, "ids": "ids", "words": "words", "": ""}
+    renamed: dict[str, str] = {"states": source, "ids": "ids", "words": "words", "": ""}
 
     def name(old: str) -> str:
         return renamed.setdefault(old, f"words/{old}")
@@ -56,7 +57,7 @@ def write_words(tower: TextTower, start: int, text_graph: Path, file: Path) -> N
         tensor.name = name(tensor.name)
         part.graph.initializer.append(tensor)
     for node in whole.graph.node:
-        node.name = f"words/{node.name}"
+        node.name = name(node.name)
         node.input[:] = [name(value) for value in node.input]
         node.output[:] = [name(value) for value in node.output]
         part.graph.node.append(node)
@@ -67,7 +68,7 @@ def write_words(tower: TextTower, start: int, text_graph: Path, file: Path) -> N
 
 
 class _OneText(nn.Module):
-    """One text and n photos: the text's words (1, t, width), region tokens (n, r, dim) -> what ``RerankModel`` gives."""
+    """The words of one text (1, t, width) and region tokens of n photos (n, r, dim) -> what ``RerankModel`` gives."""
 
     def __init__(self, model: RerankModel) -> None:
         super().__init__()

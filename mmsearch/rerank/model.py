@@ -105,9 +105,10 @@ class RerankModel(nn.Module):
 
     def see(self, tokens: Tensor) -> Tensor:
         """Stored region tokens (n, r, region_dim) -> regions (n, r, width)."""
-        regions = self.region_in(tokens) + self.places
+        regions: Tensor = self.region_in(tokens) + self.places
         added: Tensor = self.region_out(self.region_mix(regions))
-        return regions + self.drop(added)
+        seen: Tensor = regions + self.drop(added)
+        return seen
 
     def read(self, states: Tensor) -> Tensor:
         """States of words (n, t, text_width) -> words (n, t, width)."""

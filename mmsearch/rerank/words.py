@@ -57,13 +57,21 @@ class WordEncoder:
         """n texts -> ids (n, t), padded with 0."""
         return self._load()[0](texts)
 
+    @property
+    def mask_id(self) -> int:
+        """The token that stands for a hidden word."""
+        return self._load()[0].token_id("[MASK]")
+
+    def pieces(self, ids: NDArray[np.int64]) -> tuple[str, ...]:
+        """The pieces of words that ids (t,) stand for."""
+        return self._load()[0].pieces(ids.tolist())
+
     def run(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Ids (n, t) -> states (n, t, width)."""
         _, session = self._load()
         import onnxruntime
 
         options = onnxruntime.RunOptions()
-        options.add_run_config_entry("session.only_execute_path_to_fetches", "1")
         options.only_execute_path_to_fetches = True
         parts = [
             session.run(["words"], {"ids": ids[start : start + AT_ONCE]}, options)[0]

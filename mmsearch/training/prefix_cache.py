@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -58,8 +59,14 @@ class ImageSource:
         return self._trainee.image_prefix(torch.from_numpy(pixels).to(self._device))
 
 
+class Prefix(Protocol):
+    """What ``image_views`` asks of a model."""
+
+    def image_prefix(self, pixels: Tensor) -> Tensor: ...
+
+
 def image_views(
-    trainee: Trainee, pictures: Pictures, count: int, views: int, file: Path, device: torch.device, seed: int,
+    trainee: Prefix, pictures: Pictures, count: int, views: int, file: Path, device: torch.device, seed: int,
     report: Report | None = None,
 ) -> NDArray[np.float16]:  # fmt: skip
     """``file`` with the prefixes of ``count`` photos, (count, views, ...); view 0 is the photo as it is.

@@ -24,14 +24,14 @@ class Photos:
 
     def __init__(self, stored: NDArray[np.float16], regions: int, dim: int) -> None:
         """``stored`` (photos, views, regions * dim + vector), as ``RegionTrainee`` makes them."""
-        self._stored, self.regions, self.dim = stored, regions, dim
+        self.stored, self.regions, self.dim = stored, regions, dim
 
     def __len__(self) -> int:
-        return len(self._stored)
+        return len(self.stored)
 
     @property
     def views(self) -> int:
-        return int(self._stored.shape[1])
+        return int(self.stored.shape[1])
 
     def draw(self, rows: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
         """A view of each photo, (n, regions, dim) float32."""
@@ -41,12 +41,12 @@ class Photos:
         return self._tokens(rows, np.zeros(len(rows), np.int64))
 
     def _tokens(self, rows: NDArray[np.int64], views: NDArray[np.int64]) -> Tensor:
-        found = self._stored[rows, views][:, : self.regions * self.dim].astype(np.float32)
+        found = self.stored[rows, views][:, : self.regions * self.dim].astype(np.float32)
         return torch.from_numpy(found.reshape(len(rows), self.regions, self.dim))
 
     def vectors(self) -> Vectors:
         """Of the photos as they are, (photos, vector) float32, unit rows."""
-        found = self._stored[:, 0, self.regions * self.dim :].astype(np.float32)
+        found = self.stored[:, 0, self.regions * self.dim :].astype(np.float32)
         unit: Vectors = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
         return unit
 
@@ -97,17 +97,17 @@ def encode_lines(
     states: NDArray[np.float16] | None = None
     order = sorted(range(len(ids)), key=lambda text: len(ids[text]))  # little padding
     for start in range(0, len(order), TOGETHER):
-        rows = order[start : start + TOGETHER]
-        given = np.zeros((len(rows), len(ids[rows[-1]])), np.int64)
-        for place, row in enumerate(rows):
+        some = order[start : start + TOGETHER]
+        given = np.zeros((len(some), len(ids[some[-1]])), np.int64)
+        for place, row in enumerate(some):
             given[place, : len(ids[row])] = ids[row]
         found = words.run(given).astype(np.float16)
         if states is None:
             states = np.empty((int(starts[-1]), found.shape[2]), np.float16)
-        for place, row in enumerate(rows):
+        for place, row in enumerate(some):
             states[starts[row] : starts[row + 1]] = found[place, : len(ids[row])]
         if report is not None:
-            report(start + len(rows), len(order))
+            report(start + len(some), len(order))
     if states is None:
         states = np.empty((0, 1), np.float16)
     return Lines(TokenStates(states, starts), ids)

@@ -1,8 +1,8 @@
 """The training loop of a reranker: match, answer, caption and masked words on one trunk.
 
-Photos are seen as the region tokens that a library stores, texts as the states of a frozen text encoder; both are computed
-once.  All randomness of a step comes from (seed, step), as in ``trainer.py``, so a run that was killed and goes on ends
-with the same bits.
+Photos are seen as the region tokens that a library stores, texts as the states of a frozen text encoder; both are
+computed once.  All randomness of a step comes from (seed, step), as in ``trainer.py``, so a run that was killed and
+goes on ends with the same bits.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmsearch.errors import TrainingError
-from mmsearch.rerank.decoder import PAD
 from mmsearch.rerank.model import RerankConfig, RerankModel
+from mmsearch.rerank.vocabulary import PAD
 from mmsearch.training import checkpoint, losses, mining, optimize, report
+from mmsearch.training.recipe import Recipe
 from mmsearch.training.rerank_data import Lines, Photos
 from mmsearch.training.rerank_recipe import RerankRecipe
 from mmsearch.training.trainee import Group
@@ -119,7 +120,9 @@ def train(
         return _Session(model, material, recipe, out, judge, progress, device, save_every).run(facts, resume)
 
 
-def configured(recipe: RerankRecipe, region_dim: int, side: int, text_width: int, answers: int, said: int) -> RerankConfig:
+def configured(
+    recipe: RerankRecipe, region_dim: int, side: int, text_width: int, answers: int, said: int
+) -> RerankConfig:
     """The shape of the model that a recipe asks for."""
     return RerankConfig(
         region_dim=region_dim, side=side, text_width=text_width, attention=recipe.attention, fusion=recipe.fusion,
@@ -143,7 +146,7 @@ class _Session:
         self.learner.to(self.device)
         self.trained = dict(self.learner.named_parameters())
         groups = [Group("pool", 0, list(self.trained.values()))]
-        rates = replace(optimize.Recipe(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+        rates = replace(Recipe(), lr=recipe.lr, weight_decay=recipe.weight_decay)
         self.optimizer = optimize.optimizer(groups, [], rates)
         self.average = optimize.Average(list(self.trained.values()), recipe.ema)
         bf16 = recipe.precision == "bf16" or (recipe.precision == "auto" and self.device.type == "cuda")
@@ -261,7 +264,8 @@ class _Session:
         recipe, material = self.recipe, self.material
         found: dict[str, Tensor] = {}
         groups = self._groups(step)
-        photos, captions = np.concatenate([g.photos for g in groups]), np.concatenate([g.captions[:, 0] for g in groups])
+        photos = np.concatenate([group.photos for group in groups])
+        captions = np.concatenate([group.captions[:, 0] for group in groups])
         tokens = F.dropout(material.photos.draw(photos, rng).to(self.device), recipe.token_dropout)
         regions = self.model.see(tokens)
         states, mask = self._words(captions)
@@ -294,11 +298,8 @@ class _Session:
         if epoch not in self.plans:
             rng = np.random.default_rng([recipe.seed, epoch, 0])
             near = rng.permuted(self.material.near, axis=1)
-            self.plans = {
-                epoch: mining.epoch(
-                    self.material.captions, recipe.group, 1, rng, 1, near, 1.0, recipe.group
-                )
-            }
+            plan = mining.epoch(self.material.captions, recipe.group, 1, rng, 1, near, 1.0, recipe.group)
+            self.plans = {epoch: plan}
         plan = [meeting for meeting in self.plans[epoch] if len(meeting.photos) > 1]
         each = max(1, recipe.batch // recipe.group)
         start = place * each % max(1, len(plan))
@@ -408,7 +409,9 @@ def _keep(shape: Any, share: float, device: torch.device) -> Tensor | None:
 
 
 @torch.no_grad()
-def match_scores(model: RerankModel, photos: Tensor, lines: Lines, texts: Numbers, candidates: Numbers) -> NDArray[np.float32]:
+def match_scores(
+    model: RerankModel, photos: Tensor, lines: Lines, texts: Numbers, candidates: Numbers
+) -> NDArray[np.float32]:
     """Match logits of texts with their candidates: ``texts`` (q,) rows of lines, ``candidates`` (q, k) rows of
     ``photos`` (p, regions, dim), -> (q, k)."""
     model.eval()

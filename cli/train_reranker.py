@@ -1,0 +1,171 @@
+"""``mmsearch train-reranker``: a reranker of one's own, for the model of one's library."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmsearch.cli import present, train
+from mmsearch.cli.options import DeviceOption, JsonOption
+
+if TYPE_CHECKING:
+    from mmsearch.training.rerank_trainer import RerankOutcome
+
+
+def command(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The new folder for the reranker.")],
+    captions: Annotated[
+        Path | None, typer.Option("--captions", metavar="FILE.tsv", help="Lines of 'file name<TAB>caption', UTF-8.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option("--images", metavar="DIR", help="The folder with the photos.")] = None,
+    questions: Annotated[
+        Path | None,
+        typer.Option("--questions", metavar="DIR", help="A folder with qa.tsv (file, question, answer) and images/."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="MODEL", help="The first stage's model. Default: embedded.")
+    ] = None,
+    dev: Annotated[
+        str | None,
+        typer.Option("--dev", metavar="FILE.tsv|SHARE", help="Captions to judge by, or a share. Default: 0.1."),
+    ] = None,
+    attention: Annotated[
+        str | None, typer.Option("--attention", metavar="bidirectional|co-attention|hierarchical")
+    ] = None,
+    fusion: Annotated[str | None, typer.Option("--fusion", metavar="concatenation|transform|gated|tensor")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Steps of training.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of all chance; the same gives the same model.")] = None,
+    more: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any other field of the recipe, see docs. May be repeated."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out, with all that it was started with.")
+    ] = False,
+    keep_cache: Annotated[bool, typer.Option("--keep-cache", help="Keep the photos' tokens in DIR/cache.")] = False,
+    device: DeviceOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Train a reranker on captioned photos, and on questions about them made from the captions.
+
+    The folder it writes is used by libraries of the same model with the setting reranker = "DIR". A run that was
+    interrupted goes on with --resume.
+    """
+    direct = {"attention": attention, "fusion": fusion, "steps": steps, "seed": seed}
+    changes = {name: value for name, value in direct.items() if value is not None}
+    given = [captions, images, questions, model, dev, more, *changes.values()]
+    if resume and any(value is not None for value in given):
+        raise typer.BadParameter("goes on with all that the run was started with; leave out everything but --out")
+    if not resume and (captions is None or images is None):
+        raise typer.BadParameter(
+            "are needed, unless a run is resumed with --resume", param_hint="--captions and --images"
+        )
+    try:
+        if resume:
+            outcome, figures = _resume(out, device, keep_cache)
+        else:
+            assert captions is not None
+            assert images is not None
+            origin = {
+                "captions": str(captions.absolute()), "images": str(images.absolute()),
+                "questions": str(questions.absolute()) if questions else "", "model": model or "embedded",
+                "dev": dev or "0.1",
+            }  # fmt: skip
+            outcome, figures = _start(out, origin, {**changes, **_fields(more)}, device, keep_cache)
+    except KeyboardInterrupt:
+        if (out / "run" / "run.json").exists():
+            present.say(f"interrupted: go on with: mmsearch train-reranker --resume --out {out}")
+        else:
+            present.say("interrupted before training began: nothing was kept")
+        raise typer.Exit(130) from None
+    _show(outcome, figures, json)
+
+
+def _start(
+    out: Path, origin: dict[str, str], changes: dict[str, Any], device: str | None, keep_cache: bool
+) -> tuple[RerankOutcome, dict[str, Any]]:
+    from mmsearch.errors import ConfigError
+    from mmsearch.rerank import attention, fusion
+    from mmsearch.training import checkpoint, report
+    from mmsearch.training.rerank_recipe import RerankRecipe
+
+    report.check_packages()
+    checkpoint.check_new(out)
+    try:
+        recipe = replace(RerankRecipe(), **changes)
+        recipe.check()
+        attention.attention(recipe.attention, attention.AttentionConfig(recipe.width, 4))
+        fusion.fusion(recipe.fusion, fusion.FusionConfig(recipe.width))
+    except ConfigError as error:
+        raise typer.BadParameter(str(error)) from error
+    return _run(out, origin, recipe, device, keep_cache, resume=False)
+
+
+def _resume(out: Path, device: str | None, keep_cache: bool) -> tuple[RerankOutcome, dict[str, Any]]:
+    from mmsearch.errors import TrainingError
+    from mmsearch.training.checkpoint import Run
+    from mmsearch.training.rerank_recipe import RerankRecipe
+
+    facts = Run(out).facts()
+    if "reranker_recipe" not in facts:
+        raise TrainingError(f"the run in {out} trains an encoder: go on with it by mmsearch train --resume")
+    if facts["finished"]:
+        raise TrainingError(f"the run in {out} is finished; there is nothing to resume")
+    return _run(out, facts["origin"], RerankRecipe(**facts["reranker_recipe"]), device, keep_cache, resume=True)
+
+
+def _run(
+    out: Path, origin: dict[str, str], recipe: Any, device: str | None, keep_cache: bool, resume: bool
+) -> tuple[RerankOutcome, dict[str, Any]]:
+    from mmsearch import config
+    from mmsearch.encoders import resolve
+    from mmsearch.encoders.device import choose_device
+    from mmsearch.rerank.resolve import SHIPPED
+    from mmsearch.rerank.words import WordEncoder
+    from mmsearch.training import memory, rerank_run
+    from mmsearch.training.questions import read_daquar
+
+    memory.keep_freed()
+    settings = config.load()
+    where = choose_device(device or settings.device)
+    choice = resolve.choose(origin["model"], where, settings.cache, (settings.cpu_model, settings.gpu_model))
+    share = train.share(origin["dev"])
+    learned, judged = train.pairs_of({**origin, "dev": origin["dev"] if share is None else share}, recipe.seed)
+    folder = Path(origin["questions"])
+    given = rerank_run.Given(folder / "images", read_daquar(folder)) if origin["questions"] else None
+    words = WordEncoder(resolve.EMBEDDED, SHIPPED / "words.onnx")
+    present.say(
+        f"training a reranker for {choice.encoder.card.name} on {present.plural(len(learned), 'photo')} with "
+        f"{present.plural(learned.captions, 'caption')}; {present.plural(len(judged), 'dev photo')}"
+    )
+    with train.bar() as progress:
+        return rerank_run.run(
+            choice.encoder, words, learned, judged, given, recipe, out, f"local-dir:{out.absolute()}", origin, progress,
+            device=where, resume=resume, keep_cache=keep_cache,
+        )  # fmt: skip
+
+
+def _fields(given: list[str] | None) -> dict[str, Any]:
+    from mmsearch.training.rerank_recipe import RerankRecipe
+
+    return train.set_fields(given, {field.name: field.default for field in fields(RerankRecipe)})
+
+
+def _show(outcome: RerankOutcome, figures: dict[str, Any], json: bool) -> None:
+    if json:
+        present.json_line({"folder": str(outcome.folder), "step": outcome.step, "steps": outcome.steps, "dev": figures})
+        return
+    rule, rules = figures["rule"], figures["rules"]
+    name = f"{rule['rule']} {rule['weight']}" if rule["rule"] == "weighted" else rule["rule"]
+    print(f"kept step {outcome.step} of {outcome.steps}")
+    before, after = rules["weighted 0.0"]["all"], rules[name]["all"]
+    shown = (f"R@{k} {b} -> {a}" for k, b, a in zip((1, 5, 10), before, after, strict=True))
+    print(f"  text to image  {'  '.join(shown)}")
+    changed = figures["changed"]["all"]
+    print(f"  true caption before a changed one  {changed['first_stage']} -> {changed['reranker']} %")
+    for source, value in figures["answers"].items():
+        print(f"  answers, {source.replace('_', ' ')}  {value} %")
+    print(f'use it with: reranker = "{outcome.folder}" in the settings, or MMSEARCH_RERANKER={outcome.folder}')

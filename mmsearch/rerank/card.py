@@ -1,0 +1,68 @@
+"""The facts of a reranker: ``reranker.json`` in its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mmsearch.encoders.protocol import ModelCard
+from mmsearch.errors import ModelError
+from mmsearch.rerank.combine import Rule
+
+GRAPHS = ("words.onnx", "match.onnx", "caption.onnx")
+
+
+def region_key(card: ModelCard) -> str:
+    """What tells the region tokens of one encoder from those of every other; "" where it gives none."""
+    return f"{card.fingerprint}-{card.regions.fingerprint}" if card.regions is not None else ""
+
+
+@dataclass(frozen=True)
+class RerankCard:
+    """What a reranker is, and how its scores are used."""
+
+    name: str
+    regions: str  # ``region_key`` of the encoder whose region tokens it was trained on
+    side: int  # of the grid of regions
+    region_dim: int  # of a region token
+    rule: Rule  # how first-stage score and match become one, see combine.py
+    weight: float  # of the match in the rule "weighted"
+    helps: bool  # whether it was measured to help: then it is on by default
+    answers: tuple[str, ...]  # that it can give
+    caption_words: tuple[str, ...]  # that it can say; the first ones are vocabulary.SPECIAL
+    weights: str = ""  # sha256 over the graphs
+    recipe: dict[str, Any] = field(default_factory=dict)  # how it was trained, and the figures on dev
+
+    @classmethod
+    def of(cls, folder: Path, **facts: Any) -> RerankCard:
+        """The card of the graphs in ``folder``."""
+        digest = hashlib.sha256()
+        for name in GRAPHS:
+            digest.update((folder / name).read_bytes())
+        return replace(cls(**facts), weights=digest.hexdigest())
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits over the weights and what words they stand for."""
+        facts = json.dumps([self.weights, self.regions, self.answers, self.caption_words])
+        return hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+    @classmethod
+    def read(cls, folder: Path) -> RerankCard:
+        """Raises ModelError when ``folder`` is no reranker's folder."""
+        missing = [name for name in ("reranker.json", *GRAPHS) if not (folder / name).is_file()]
+        if missing:
+            raise ModelError(f"{folder} is no reranker's folder: {', '.join(missing)} missing")
+        try:
+            facts: dict[str, Any] = json.loads((folder / "reranker.json").read_text("utf-8"))
+            for name in ("answers", "caption_words"):
+                facts[name] = tuple(facts[name])
+            return cls(**facts)
+        except (OSError, ValueError, TypeError, LookupError) as error:
+            raise ModelError(f"{folder / 'reranker.json'} is no description of a reranker: {error}") from error

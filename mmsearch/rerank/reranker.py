@@ -1,0 +1,185 @@
+"""The reranker at work, through ONNX Runtime; imports no torch.
+
+A reranker is a folder: ``reranker.json`` (its ``RerankCard``), ``words.onnx`` (see ``words.py``), ``match.onnx`` and
+``caption.onnx`` (see ``graphs.py``).  Photos are seen as the region tokens that a library stores.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsearch.encoders.protocol import Encoder
+from mmsearch.encoders.resolve import EMBEDDED
+from mmsearch.errors import ModelError, QueryError
+from mmsearch.images.decode import decode
+from mmsearch.records import Regions
+from mmsearch.rerank import captions
+from mmsearch.rerank.captions import Caption
+from mmsearch.rerank.card import RerankCard, region_key
+from mmsearch.rerank.words import WordEncoder
+
+Document = str | os.PathLike[str] | Regions  # a picture file, or region tokens (r, dim)
+
+
+@dataclass(frozen=True)
+class Look:
+    """A text before n photos."""
+
+    match: NDArray[np.float32]  # (n,): logit; how well the text describes the photo, higher is better
+    answers: NDArray[np.float32]  # (n, answers): probability of each answer, if the text is a question
+    attention: NDArray[np.float32]  # (n, t, r): how much each piece of the text looks at each region; rows sum to 1
+    words: tuple[str, ...]  # (t,): the pieces, [CLS] and [SEP] at the ends, "##" where a word goes on
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a photo answers to a question."""
+
+    text: str
+    confidence: float  # probability among all answers that can be given
+
+
+class Reranker:
+    """Match, answers and captions of photos.  Graphs are loaded when first used; safe to call from several threads."""
+
+    def __init__(self, folder: Path, encoder: Encoder | None = None, threads: int = 0) -> None:
+        """``encoder`` is only needed to look at picture files; ``threads`` limits those of one run, 0 takes all cores.
+
+        Raises ModelError when the folder is incomplete, or the encoder gives other region tokens.
+        """
+        self.folder, self.threads, self.encoder = folder, threads, encoder
+        self.card = RerankCard.read(folder)
+        if encoder is not None and region_key(encoder.card) != self.card.regions:
+            raise ModelError(
+                f"the reranker {folder} was trained on other region tokens than {encoder.card.name} gives; train one "
+                "for it: mmsearch train-reranker"
+            )
+        self.words = WordEncoder(EMBEDDED, folder / "words.onnx", threads)
+        self._lock = threading.Lock()
+        self._sessions: dict[str, Any] = {}
+
+    def look(self, text: str, tokens: Regions) -> Look:
+        """``text`` before n photos; ``tokens`` (n, r, dim) float32."""
+        ids = self.words.tokenize([text])
+        states = self.words.run(ids)
+        if len(tokens):
+            match, answers, attention = self._run("match", {"states": states, "tokens": tokens})
+        else:
+            match, answers = np.empty(0, np.float32), np.empty((0, len(self.card.answers)), np.float32)
+            attention = np.empty((0, ids.shape[1], self.card.side**2), np.float32)
+        return Look(match, _softmax(answers), attention, self.words.pieces(ids[0]))
+
+    def answer(self, question: str, tokens: Regions, k: int = 3) -> list[list[Answer]]:
+        """The ``k`` likeliest answers of each photo, best first."""
+        return [self.best_answers(row, k) for row in self.look(question, tokens).answers]
+
+    def best_answers(self, probabilities: NDArray[np.float32], k: int) -> list[Answer]:
+        """The ``k`` likeliest of one photo's answers (answers,), best first."""
+        order = np.argsort(-probabilities, kind="stable")[:k]
+        return [Answer(self.card.answers[place], round(float(probabilities[place]), 4)) for place in order]
+
+    def caption(self, tokens: Regions, beams: int = 3, alternatives: int = 1) -> list[list[Caption]]:
+        """What each of n photos shows: ``alternatives`` captions of each, best first."""
+        found = []
+        for photo in tokens:
+
+            def step(words: NDArray[np.int64], photo: NDArray[np.float32] = photo) -> NDArray[np.float32]:
+                (logits,) = self._run("caption", {"words": words, "tokens": photo[None]})
+                return logits
+
+            said = captions.search(step, beams, alternatives)
+            names = self.card.caption_words
+            found.append(
+                [Caption(" ".join(names[w] for w in one.words[1:-1]), round(one.confidence, 4)) for one in said]
+            )
+        return found
+
+    def predict(self, pairs: Sequence[tuple[str, Document]]) -> NDArray[np.float32]:
+        """Match logits of (text, picture) pairs, (n,) float32; as ``CrossEncoder.predict`` of sentence-transformers.
+
+        Raises QueryError for a picture that cannot be read, ModelError where files are given and there is no encoder.
+        """
+        tokens = self._tokens([document for _, document in pairs])
+        scores = np.empty(len(pairs), np.float32)
+        rows: dict[str, list[int]] = {}
+        for row, (text, _) in enumerate(pairs):
+            rows.setdefault(text, []).append(row)
+        for text, own in rows.items():
+            scores[own] = self.look(text, tokens[own]).match
+        return scores
+
+    def rank(
+        self, query: str, documents: Sequence[Document], top_k: int | None = None, return_documents: bool = False
+    ) -> list[dict[str, Any]]:
+        """Pictures by how well they match, best first, as ``CrossEncoder.rank`` of sentence-transformers gives them.
+
+        Dicts with ``corpus_id``, the place in ``documents``, ``score``, and ``document`` with ``return_documents``.
+
+        Raises as ``predict`` does.
+        """
+        scores = self.predict([(query, document) for document in documents])
+        found: list[dict[str, Any]] = []
+        for place in np.argsort(-scores, kind="stable")[: len(scores) if top_k is None else top_k]:
+            entry: dict[str, Any] = {"corpus_id": int(place), "score": float(scores[place])}
+            if return_documents:
+                entry["document"] = documents[place]
+            found.append(entry)
+        return found
+
+    def _tokens(self, documents: Sequence[Document]) -> Regions:
+        rows = [self._look_at(one) if isinstance(one, (str, os.PathLike)) else np.asarray(one) for one in documents]
+        shape = (self.card.side**2, self.card.region_dim)
+        for row in rows:
+            if row.shape != shape:
+                raise QueryError(f"region tokens of a picture have the shape {shape}, not {row.shape}")
+        return np.stack(rows).astype(np.float32) if rows else np.empty((0, *shape), np.float32)
+
+    def _look_at(self, document: str | os.PathLike[str]) -> NDArray[np.float32]:
+        if self.encoder is None:
+            raise ModelError("to look at picture files a reranker needs an encoder: Reranker(folder, encoder)")
+        path = os.fspath(document)
+        try:
+            with open(path, "rb") as file:
+                pixels = decode(file, path, self.encoder.card.preprocess).pixels
+        except OSError as error:
+            raise QueryError(f"{path} cannot be read: {error.strerror or error}") from error
+        _, regions = self.encoder.encode_pictures(pixels[None])
+        assert regions is not None
+        row: NDArray[np.float32] = regions[0]
+        return row
+
+    def _run(self, name: str, given: dict[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
+        with self._lock:
+            if name not in self._sessions:
+                os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+                import onnxruntime
+
+                options = onnxruntime.SessionOptions()
+                options.intra_op_num_threads = self.threads
+                options.log_severity_level = 3  # errors only
+                file = self.folder / f"{name}.onnx"
+                try:
+                    self._sessions[name] = onnxruntime.InferenceSession(
+                        str(file), options, providers=["CPUExecutionProvider"]
+                    )
+                except Exception as error:  # onnxruntime raises classes of its own that share no base
+                    raise ModelError(f"{file} cannot be loaded: {' '.join(str(error).split())[:200]}") from error
+            session = self._sessions[name]
+        found: list[NDArray[np.float32]] = session.run(None, given)
+        return found
+
+
+def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    if not logits.size:
+        return logits
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
+    return shares

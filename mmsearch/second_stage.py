@@ -1,0 +1,119 @@
+"""A second look at the best pictures of a search: the reranker's match, and answers to questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsearch import questions
+from mmsearch.encoders.protocol import Encoder
+from mmsearch.query import Query, Words
+from mmsearch.questions import Question
+from mmsearch.rerank.combine import combine
+from mmsearch.store.store import Store, StoredModel
+
+if TYPE_CHECKING:
+    from mmsearch.rerank.reranker import Look, Reranker
+
+ANSWER_WEIGHT = 0.02  # of the log-odds of yes against no, beside cosines; about that of a match
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A found vector."""
+
+    number: int  # its id
+    score: float  # what it is ranked by
+    first: float | None = None  # the first stage's score, where it was reranked
+    answer: str | None = None
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class SecondStage:
+    """A reranker, and how many pictures it looks at."""
+
+    reranker: Reranker
+    candidates: int = 100
+
+    def first_query(self, query: Query) -> Query:
+        """What the first stage is to look for: where a term is a question, the thing that it asks about."""
+        terms = [
+            Words(question.thing) if isinstance(term, Words) and (question := questions.parse(term.text)) else term
+            for term in query.terms
+        ]
+        return Query(tuple(terms))
+
+    def rank(
+        self, texts: Sequence[str], scored: Sequence[Scored], store: Store, model: StoredModel, encoder: Encoder
+    ) -> list[Scored]:
+        """``scored``, best first, in their new order; beyond ``candidates`` it stays as it was.
+
+        Photos are judged by the mean match of all texts.  Those without region tokens get the mean match of the others,
+        so they move neither up nor down by themselves.  Of a question the match is that of the thing it asks about;
+        where it can be answered by yes or no, the odds of yes are added.
+        """
+        card = encoder.card.regions
+        best, rest = list(scored[: self.candidates]), list(scored[self.candidates :])
+        if card is None or not best:
+            return list(scored)
+        tokens, there = store.regions(np.array([one.number for one in best], np.int64), model, card)
+        if not there.any():
+            return list(scored)
+        seen = tokens[there]
+        matches, odds = [], np.zeros(len(seen), np.float32)
+        answers: tuple[Question, Look] | None = None
+        for text in texts:
+            question = questions.parse(text)
+            matches.append(self.reranker.look(question.thing if question else text, seen).match)
+            if question is not None:
+                look = self.reranker.look(question.text, seen)
+                answers = answers or (question, look)
+                if question.kind == "yes/no":
+                    odds += self._odds(look)
+        match = np.full(len(best), np.mean(matches), np.float32)
+        match[there] = np.mean(matches, axis=0)
+        first = np.array([one.score for one in best], np.float32)
+        final = combine(first, match, self.reranker.card.rule, self.reranker.card.weight)
+        final[there] += ANSWER_WEIGHT * odds
+        found = [
+            replace(one, score=float(score), first=round(one.score, 4)) for one, score in zip(best, final, strict=True)
+        ]
+        if answers is not None:
+            found = self._answered(found, answers, np.flatnonzero(there))
+        order = np.argsort(-final, kind="stable")
+        lowest, last = float(final.min()), best[-1].score
+        following = [replace(one, score=lowest - (last - one.score)) for one in rest]  # below all others, as it was
+        return [*(found[place] for place in order), *following]
+
+    def _odds(self, look: Look) -> NDArray[np.float32]:
+        """The logarithm of yes against no, (n,)."""
+        names = self.reranker.card.answers
+        if "yes" not in names or "no" not in names:
+            return np.zeros(len(look.match), np.float32)
+        yes, no = look.answers[:, names.index("yes")], look.answers[:, names.index("no")]
+        odds: NDArray[np.float32] = np.log(np.maximum(yes, 1e-6)) - np.log(np.maximum(no, 1e-6))
+        return odds
+
+    def _answered(
+        self, scored: list[Scored], answers: tuple[Question, Look], places: NDArray[np.int64]
+    ) -> list[Scored]:
+        """The answer beside each picture that has region tokens; yes or no where only these make sense."""
+        question, look = answers
+        found = list(scored)
+        allowed = self._allowed(question)
+        for row, place in enumerate(places):
+            shares = np.where(allowed, look.answers[row], 0)
+            best = self.reranker.best_answers(shares, 1)[0]
+            found[place] = replace(found[place], answer=best.text, confidence=best.confidence)
+        return found
+
+    def _allowed(self, question: Question) -> NDArray[np.bool_]:
+        names = self.reranker.card.answers
+        kinds = np.array(["yes/no" if n in ("yes", "no") else "number" if n.isdigit() else "other" for n in names])
+        allowed: NDArray[np.bool_] = kinds == question.kind
+        return allowed if allowed.any() else np.ones(len(names), bool)
