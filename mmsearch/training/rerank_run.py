@@ -452,7 +452,8 @@ def examine(model: RerankModel, dev: Dev, answers: Sequence[str], count: int, fu
     helps = table[_named(*best)]["other"] > table[_named("weighted", 0.0)]["other"]
     return {
         "rule": {"rule": best[0], "weight": best[1], "helps": helps}, "rules": table,
-        "changed": changed_accuracy(model, dev, some), "answers": answer_accuracy(model, dev, answers), "candidates": count, "queries": len(some),
+        "changed": changed_accuracy(model, dev, some), "answers": answer_accuracy(model, dev, answers),
+        "candidates": count, "queries": len(some),
     }  # fmt: skip
 
 
