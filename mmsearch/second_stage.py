@@ -105,15 +105,9 @@ class SecondStage:
         """The answer beside each picture that has region tokens; yes or no where only these make sense."""
         question, look = answers
         found = list(scored)
-        allowed = self._allowed(question)
+        allowed = self.reranker.fitting(question.kind)
         for row, place in enumerate(places):
             shares = np.where(allowed, look.answers[row], 0)
             best = self.reranker.best_answers(shares, 1)[0]
             found[place] = replace(found[place], answer=best.text, confidence=best.confidence)
         return found
-
-    def _allowed(self, question: Question) -> NDArray[np.bool_]:
-        names = self.reranker.card.answers
-        kinds = np.array(["yes/no" if n in ("yes", "no") else "number" if n.isdigit() else "other" for n in names])
-        allowed: NDArray[np.bool_] = kinds == question.kind
-        return allowed if allowed.any() else np.ones(len(names), bool)

@@ -37,6 +37,27 @@ def encoder() -> OnnxEncoder:
     return resolve.embedded()
 
 
+@pytest.fixture(scope="session")
+def region_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model that gives region tokens."""
+    from small_reranker import write_model
+
+    return write_model(tmp_path_factory.mktemp("region_model") / "model")
+
+
+@pytest.fixture(scope="session")
+def region_encoder(region_model: Path) -> OnnxEncoder:
+    return OnnxEncoder(region_model)
+
+
+@pytest.fixture(scope="session")
+def small_reranker(tmp_path_factory: pytest.TempPathFactory, region_encoder: OnnxEncoder) -> Path:
+    """The folder of a small random reranker for ``region_encoder``."""
+    from small_reranker import write_reranker
+
+    return write_reranker(tmp_path_factory.mktemp("small_reranker") / "reranker", region_encoder.card)
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return replace(Settings(), library=tmp_path / "library", cache=tmp_path / "cache", batch=4, device="cpu")

@@ -45,7 +45,7 @@ def write_words(tower: TextTower, start: int, text_graph: Path, file: Path) -> N
     examples = {"states": torch.zeros(2, 9, width), "ids": torch.ones(2, 9, dtype=torch.int64)}
     with torch.no_grad():
         sizes = {name: {0: SOME, 1: SOME} for name in examples}
-        whole = graphs.traced(_Upper(tower.eval(), start), examples, sizes, ["words"])
+        whole = graphs.traced(_Upper(tower, start).eval(), examples, sizes, ["words"])
     graphs.shrink(whole, to_int8=True)
     part = onnx.ModelProto()
     renamed: dict[str, str] = {"states": source, "ids": "ids", "words": "words", "": ""}
@@ -103,17 +103,17 @@ class _NextWord(nn.Module):
 def write(model: RerankModel, folder: Path) -> None:
     """``match.onnx`` and ``caption.onnx`` into ``folder``; the model must be on the CPU."""
     config = model.config
-    model.eval()
+    one_text, next_word = _OneText(model).eval(), _NextWord(model).eval()
     states = torch.zeros(1, 9, config.text_width)
     tokens = torch.zeros(3, config.side**2, config.region_dim)
     words = torch.ones(3, 5, dtype=torch.int64)
     with torch.no_grad():
         match = graphs.traced(
-            _OneText(model), {"states": states, "tokens": tokens}, {"states": {1: SOME}, "tokens": {0: SOME}},
+            one_text, {"states": states, "tokens": tokens}, {"states": {1: SOME}, "tokens": {0: SOME}},
             ["match", "answers", "attention"],
         )  # fmt: skip
         caption = graphs.traced(
-            _NextWord(model), {"words": words, "tokens": tokens[:1]}, {"words": {0: SOME, 1: SOME}, "tokens": {}},
+            next_word, {"words": words, "tokens": tokens[:1]}, {"words": {0: SOME, 1: SOME}, "tokens": {}},
             ["next"],
         )  # fmt: skip
     for graph, name in ((match, "match.onnx"), (caption, "caption.onnx")):

@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmsearch import questions
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.encoders.resolve import EMBEDDED
 from mmsearch.errors import ModelError, QueryError
 from mmsearch.images.decode import decode
+from mmsearch.questions import Kind
 from mmsearch.records import Regions
 from mmsearch.rerank import captions
 from mmsearch.rerank.captions import Caption
@@ -78,12 +80,24 @@ class Reranker:
         return Look(match, _softmax(answers), attention, self.words.pieces(ids[0]))
 
     def answer(self, question: str, tokens: Regions, k: int = 3) -> list[list[Answer]]:
-        """The ``k`` likeliest answers of each photo, best first."""
-        return [self.best_answers(row, k) for row in self.look(question, tokens).answers]
+        """The ``k`` likeliest answers of each photo that the question can have, best first."""
+        answers = self.look(question, tokens).answers
+        asked = questions.parse(question)
+        if asked is not None:
+            answers = np.where(self.fitting(asked.kind), answers, 0)
+        return [self.best_answers(row, k) for row in answers]
+
+    def fitting(self, kind: Kind) -> NDArray[np.bool_]:
+        """Which answers a question of this kind can have, (answers,); where none fits, all."""
+        names = self.card.answers
+        kinds = np.array(["yes/no" if n in ("yes", "no") else "number" if n.isdigit() else "other" for n in names])
+        fits: NDArray[np.bool_] = kinds == kind
+        return fits if fits.any() else np.ones(len(names), bool)
 
     def best_answers(self, probabilities: NDArray[np.float32], k: int) -> list[Answer]:
-        """The ``k`` likeliest of one photo's answers (answers,), best first."""
-        order = np.argsort(-probabilities, kind="stable")[:k]
+        """The ``k`` likeliest of one photo's answers (answers,), best first; after the first, none of probability 0."""
+        possible = max(int((probabilities > 0).sum()), 1)
+        order = np.argsort(-probabilities, kind="stable")[: min(k, possible)]
         return [Answer(self.card.answers[place], round(float(probabilities[place]), 4)) for place in order]
 
     def caption(self, tokens: Regions, beams: int = 3, alternatives: int = 1) -> list[list[Caption]]:

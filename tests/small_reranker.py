@@ -1,0 +1,63 @@
+"""A model that gives region tokens, and a small reranker for it with random weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from samples import model_without_regions
+
+from mmsearch.encoders import graphs as tower_graphs
+from mmsearch.encoders import region_graph
+from mmsearch.encoders.embedded import EmbeddedConfig, TextTower
+from mmsearch.encoders.projection import Projection
+from mmsearch.encoders.protocol import ModelCard
+from mmsearch.encoders.resolve import EMBEDDED
+from mmsearch.rerank import graphs
+from mmsearch.rerank.card import RerankCard, region_key
+from mmsearch.rerank.model import RerankConfig, RerankModel
+from mmsearch.rerank.vocabulary import END, SPECIAL
+
+ANSWERS = ("yes", "no", "0", "1", "2", "red", "blue", "cat", "dog")
+CAPTION_WORDS = (*SPECIAL, *"a cat dog man on the grass with camera red rocket".split())  # noqa: SIM905
+
+
+def write_model(folder: Path) -> Path:
+    """The embedded model with random region tokens; its fingerprint is not that of the embedded one."""
+    model_without_regions(folder)
+    file = folder / "model.json"
+    file.write_text(file.read_text("utf-8").replace('"context": 64', '"context": 32'), "utf-8")
+    region_graph.write(folder, Projection.random(1280, 120))
+    return folder
+
+
+def write_reranker(folder: Path, card: ModelCard, seed: int = 0) -> Path:
+    """A reranker for the region tokens of ``card``; the same weights for the same seed."""
+    folder.mkdir(parents=True)
+    assert card.regions is not None
+    config = RerankConfig(
+        card.regions.dim, card.regions.side, width=32, heads=2, pooled=32,
+        answers=len(ANSWERS), caption_words=len(CAPTION_WORDS),
+    )  # fmt: skip
+    shape = EmbeddedConfig(**json.loads((EMBEDDED / "recipe.json").read_text("utf-8"))["model"])
+    fastpath = torch.backends.mha.get_fastpath_enabled()
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model, tower = RerankModel(config), TextTower(shape)
+            with torch.no_grad():
+                for weight in model.parameters():
+                    weight.add_(torch.randn_like(weight), alpha=0.2)  # a fresh model looks everywhere alike
+                model.decoder.bias[END] -= 2  # captions of several words
+        tower.load_state_dict(tower_graphs.read_weights(EMBEDDED / "text.onnx"))
+        graphs.write(model, folder)
+        graphs.write_words(tower, len(tower.layers) - 1, EMBEDDED / "text.onnx", folder / "words.onnx")
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fastpath)
+    made = RerankCard.of(
+        folder, name="small", regions=region_key(card), side=config.side, region_dim=config.region_dim,
+        rule="weighted", weight=0.01, helps=True, answers=ANSWERS, caption_words=CAPTION_WORDS,
+    )  # fmt: skip
+    (folder / "reranker.json").write_text(made.to_json(), "utf-8")
+    return folder
