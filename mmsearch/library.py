@@ -10,17 +10,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock, Timeout
 
-from mmsearch import backfill, config, indexing
+from mmsearch import backfill, captioning, config, indexing
 from mmsearch.encoders import resolve
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import LibraryBusyError, LibraryError, ModelMismatchError, NoModelError, SourceError
 from mmsearch.indexes.cache import IndexCache, caught_up
 from mmsearch.indexes.protocol import VectorIndex
+from mmsearch.looking import Explanation, Looker
 from mmsearch.query import Query, parse
-from mmsearch.records import Hit, IndexReport, Progress, Skipped
-from mmsearch.rerank.reranker import Reranker
+from mmsearch.records import Hit, IndexReport, Progress, Regions, Skipped
+from mmsearch.rerank.captions import Caption
+from mmsearch.rerank.reranker import Answer, Reranker
 from mmsearch.rerank.resolve import find, for_encoder
 from mmsearch.search import search
 from mmsearch.second_stage import SecondStage
@@ -36,6 +39,7 @@ class Status:
     library: str
     photos: int  # that can be found
     regions: int  # of these, that have region tokens
+    captions: int  # of these, that have a caption
     failed: int  # that could not be read
     missing: int  # whose file is gone
     model: str | None  # None before the first ``index``
@@ -89,6 +93,7 @@ class Library:
         model: str | None = None,
         exclude: Sequence[str] = (),
         max_megapixels: float | None = None,
+        captions: bool = False,
         progress: Callable[[Progress], None] | None = None,
     ) -> IndexReport:
         """Bring the library up to date with folders and files; without ``paths``, with all that it knows.
@@ -96,6 +101,7 @@ class Library:
         A library keeps its model: ``model`` chooses it the first time, and changes it later where no ``paths`` are
         given: all is encoded anew while the old vectors serve, and the new ones take over when they are complete.
         Pictures that were indexed without region tokens get them at the end, unless ``settings.regions`` is off.
+        With ``captions``, those that have region tokens get a caption, where they have none of the present reranker.
         ``exclude`` are globs of names or paths to leave out.  ``progress`` is called after each file read, in this
         thread.  Files that cannot be read are in the report's ``skipped``.  Ctrl-C keeps what is stored by then.
         Raises SourceError, ModelError, ModelMismatchError, LibraryBusyError, LibraryError.
@@ -118,6 +124,7 @@ class Library:
                 with self._lock:
                     if self._encoder is not None and self._encoder.card.fingerprint == encoder.card.fingerprint:
                         self._encoder = encoder
+            reranker = for_encoder(encoder, settings.reranker) if captions else None  # said before any work
             active = self._stored()
             self._refresh(active)  # before ids are handed out: an index from before a restored backup is thrown away
             try:
@@ -127,7 +134,10 @@ class Library:
                     active = self._stored()
             finally:
                 self._refresh(active, save=True)
-            return backfill.fill(self.store, stored, encoder, roots, options, report, progress)
+            report = backfill.fill(self.store, stored, encoder, roots, options, report, progress)
+            if reranker is not None:
+                report = captioning.fill(self.store, stored, encoder, reranker, roots, options.batch, report, progress)
+            return report
 
     def search(
         self,
@@ -173,6 +183,39 @@ class Library:
         reranker = self.reranker()
         return SecondStage(reranker, self.settings.rerank_candidates) if wanted or reranker.card.helps else None
 
+    def looker(self) -> Looker:
+        """To look closely at photos with; they need not be in the library.
+
+        Of a photo of the library whose file is gone, the stored region tokens are looked at.  Raises NoModelError,
+        ModelError, ModelMismatchError.
+        """
+        stored = self._stored()
+        reranker = self.reranker()
+        encoder = self.encoder(stored)
+        card = encoder.card.regions
+
+        def tokens(path: str) -> Regions | None:
+            vectors = (self.store.vector_of(way, stored) for way in _spellings(path))
+            vector = next((number for number in vectors if number is not None), None)
+            if vector is None or card is None:
+                return None
+            found, there = self.store.regions(np.array([vector], np.int64), stored, card)
+            return found if there[0] else None
+
+        return Looker(encoder, reranker, self.settings.max_megapixels, tokens)
+
+    def caption(self, path: str | os.PathLike[str], alternatives: int = 0) -> list[Caption]:
+        """What a photo shows: the best caption, then ``alternatives``.  Raises ImageError, and as ``looker`` does."""
+        return self.looker().caption(os.fspath(path), alternatives)
+
+    def ask(self, path: str | os.PathLike[str], question: str, k: int = 3) -> list[Answer]:
+        """The ``k`` likeliest answers to a question about a photo.  Raises QueryError too."""
+        return self.looker().ask(os.fspath(path), question, k)
+
+    def explain(self, path: str | os.PathLike[str], text: str) -> Explanation:
+        """How well a text fits a photo, and where each word was looked for.  Raises QueryError too."""
+        return self.looker().explain(os.fspath(path), text)
+
     def remove(self, paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> int:
         """Forget files, or everything below folders; the files themselves stay.  Returns how many were forgotten."""
         given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
@@ -196,6 +239,7 @@ class Library:
             library=str(self.folder),
             photos=counts.photos,
             regions=self.store.with_regions(stored) if stored else 0,
+            captions=self.store.with_captions(),
             failed=counts.failed,
             missing=counts.missing,
             model=stored.name if stored else None,
