@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from mmsearch.cli import evaluate, index, models, query, remove, status, train
+from mmsearch.cli import ask, caption, evaluate, explain, index, models, query, remove, status, train
 from mmsearch.errors import MMSearchError
 
 app = typer.Typer(
@@ -26,6 +26,9 @@ app = typer.Typer(
 )
 app.command("index")(index.command)
 app.command("query")(query.command)
+app.command("caption")(caption.command)
+app.command("ask")(ask.command)
+app.command("explain")(explain.command)
 app.command("status")(status.command)
 app.command("remove")(remove.command)
 app.command("models")(models.command)

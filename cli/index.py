@@ -28,6 +28,9 @@ def command(
         bool | None,
         typer.Option("--regions/--no-regions", help="Store region tokens, 4 kB a picture. Default: yes."),
     ] = None,
+    captions: Annotated[
+        bool, typer.Option("--captions", help="Write a caption for each picture that has none yet.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Read the pictures in folders, so that they can be found.
@@ -38,7 +41,9 @@ def command(
     with opened(library, must_exist=False, device=device, max_megapixels=max_megapixels, regions=regions) as found:
         try:
             with present.progress_bar("Indexing") as progress:
-                report = found.index(paths or [], model=model, exclude=exclude or [], progress=progress)
+                report = found.index(
+                    paths or [], model=model, exclude=exclude or [], captions=captions, progress=progress
+                )
         except KeyboardInterrupt:
             present.say(
                 f"interrupted: {present.plural(found.status().photos, 'photo')} can be found, nothing is lost; "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmsearch.records import Hit, IndexReport, Progress
+    from mmsearch.rerank.captions import Caption
 
 
 def shown(path: str, relative: bool = True) -> str:
@@ -61,6 +62,7 @@ def hit_json(hit: Hit) -> dict[str, Any]:
         "lens": photo.exif.lens,
         "latitude": photo.exif.latitude,
         "longitude": photo.exif.longitude,
+        "caption": photo.caption,
     }
 
 
@@ -94,6 +96,30 @@ def hit_table(hits: Sequence[Hit], title: str) -> None:
     Console(width=None if sys.stdout.isatty() else 1000).print(table)  # in a pipe nothing is folded
 
 
+def path_line(path: str, values: Sequence[str]) -> None:
+    """A path, byte for byte, and values after tabs."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(b"\t".join([os.fsencode(path), *(value.encode() for value in values)]) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def caption_table(rows: Sequence[tuple[str, Sequence[Caption]]]) -> None:
+    """A table of photos and what they show; alternatives stand below the best caption."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("Sure", justify="right", style="green")
+    table.add_column("Path", overflow="fold", min_width=20)
+    table.add_column("Caption", overflow="fold")
+    for path, captions in rows:
+        for number, caption in enumerate(captions):
+            style = "dim" if number else ""
+            table.add_row(f"{caption.confidence:.2f}", Text("" if number else shown(path)), Text(caption.text, style))
+    Console().print(table)
+
+
 def report_json(report: IndexReport) -> dict[str, Any]:
     return {
         "added": report.added,
@@ -105,6 +131,7 @@ def report_json(report: IndexReport) -> dict[str, Any]:
         "skipped": [{"path": item.path, "reason": item.reason} for item in report.skipped],
         "encoded": report.encoded,
         "regions": report.regions,
+        "captions": report.captions,
         "seconds": report.seconds,
         "model": report.model,
         "notes": list(report.notes),
@@ -132,6 +159,8 @@ def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
     yield f"{done} in {report.seconds:.1f} s{rate}"
     if report.regions:
         yield f"region tokens added to {plural(report.regions, 'photo')} indexed before"
+    if report.captions:
+        yield f"captions written for {plural(report.captions, 'photo')}"
     for item in report.skipped[:listed]:
         yield f"skipped {shown(item.path)}: {item.reason}"
     if len(report.skipped) > listed:
@@ -272,5 +301,5 @@ def progress_bar(what: str) -> Iterator[Any]:
 
 
 def _advance(bar: Any, task: Any, what: str, step: Progress) -> None:
-    described = what if step.step == "pictures" else "Region tokens"
-    bar.update(task, total=step.total, completed=step.done, description=described)
+    described = {"pictures": what, "regions": "Region tokens", "captions": "Captions"}
+    bar.update(task, total=step.total, completed=step.done, description=described[step.step])

@@ -25,6 +25,7 @@ def command(
             {
                 "photos": status.photos,
                 "regions": status.regions,
+                "captions": status.captions,
                 "failed": status.failed,
                 "missing": status.missing,
                 "model": status.model,
@@ -43,7 +44,7 @@ def command(
         "settings": present.shown(str(config.config_file()), relative=False),
         "model": f"{status.model} ({status.dim} dimensions)" if status.model else "none yet",
         "photos": f"{status.photos:,} can be found, {status.missing:,} missing, {status.failed:,} could not be read",
-        "regions": f"{present.plural(status.regions, 'photo')} with region tokens",
+        "regions": f"{present.plural(status.regions, 'photo')} with region tokens, {status.captions:,} with captions",
         "index": f"{present.plural(status.index, 'vector')}, generation {status.generation}",
     }
     for name, value in rows.items():

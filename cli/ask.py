@@ -1,0 +1,31 @@
+"""``mmsearch ask``: answers to a question about a photo."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mmsearch.cli import present
+from mmsearch.cli.looking import PhotoArgument, looker
+from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption
+
+
+def command(
+    photo: PhotoArgument,
+    question: Annotated[list[str], typer.Argument(metavar="QUESTION", help='Such as "what is the man holding?"')],
+    library: LibraryOption = None,
+    k: Annotated[int, typer.Option("-k", min=1, metavar="N", help="How many answers.")] = 3,
+    device: DeviceOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Ask about a photo: the likeliest answers, each with how sure the model is of it, in [0, 1]."""
+    asked = " ".join(question)
+    with looker(library, device) as found:
+        answers = found.ask(photo, asked, k)
+    if json:
+        said = [{"answer": answer.text, "confidence": answer.confidence} for answer in answers]
+        present.json_line({"photo": photo, "question": asked, "answers": said})
+        return
+    for answer in answers:
+        print(f"{answer.confidence:.3f}  {answer.text}")

@@ -1,0 +1,62 @@
+"""``mmsearch caption``: what photos show, in words."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmsearch.cli import present
+from mmsearch.cli.looking import looker
+from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption
+
+if TYPE_CHECKING:
+    from mmsearch.rerank.captions import Caption
+
+
+def command(
+    photos: Annotated[list[str], typer.Argument(metavar="PHOTO…", help="Picture files.")],
+    library: LibraryOption = None,
+    alternatives: Annotated[
+        int, typer.Option("--alternatives", min=0, max=9, metavar="N", help="Add the N next best captions.")
+    ] = 0,
+    device: DeviceOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Describe photos, a sentence each.
+
+    A line is the path, a tab and the caption; alternatives follow after further tabs. Photos that cannot be read are
+    named on stderr, and the exit code is 1. A photo of the library is described even where its file is gone.
+    """
+    from mmsearch.errors import ImageError
+
+    failed = False
+    rows: list[tuple[str, list[Caption]]] = []
+    with looker(library, device) as found:
+        for path in photos:
+            try:
+                captions = found.caption(path, alternatives)
+            except ImageError as error:
+                present.say(f"{present.shown(path)}: {error.reason}")
+                failed = True
+                continue
+            if json:
+                present.json_line(
+                    {
+                        "photo": path,
+                        "caption": captions[0].text,
+                        "confidence": captions[0].confidence,
+                        "alternatives": [
+                            {"caption": other.text, "confidence": other.confidence} for other in captions[1:]
+                        ],
+                    }
+                )
+            elif sys.stdout.isatty():
+                rows.append((path, captions))
+            else:
+                present.path_line(path, [caption.text for caption in captions])
+    if rows:
+        present.caption_table(rows)
+    if failed:
+        raise typer.Exit(1)

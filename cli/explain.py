@@ -1,0 +1,66 @@
+"""``mmsearch explain``: where in a photo the words of a text were looked for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmsearch.cli import present
+from mmsearch.cli.looking import PhotoArgument, file_to_write, looker
+from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption
+
+if TYPE_CHECKING:
+    from mmsearch.looking import Explanation
+
+
+def command(
+    photo: PhotoArgument,
+    text: Annotated[list[str], typer.Argument(metavar="TEXT", help="Words that may describe the photo.")],
+    library: LibraryOption = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE.png", help="Draw the heat over the photo: PNG, JPEG or WebP."),
+    ] = None,
+    device: DeviceOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show how well a text fits a photo, and where each of its words was looked for.
+
+    The picture has a panel for the whole text and one for each word: the lighter, the more was looked there. With
+    --json the numbers are printed, a grid of side x side values in [0, 1] for each word.
+    """
+    if output is None and not json:
+        raise typer.BadParameter("give -o FILE.png, --json, or both")
+    target = file_to_write(output, photo) if output is not None else None
+    with looker(library, device) as found:
+        explanation = found.explain(photo, " ".join(text))
+        if target is not None:
+            draft = target.with_name(f".{os.getpid()}.{target.name}")
+            try:
+                found.draw(explanation).save(draft)
+                draft.replace(target)
+            finally:
+                draft.unlink(missing_ok=True)
+    if json:
+        present.json_line(_json(explanation))
+    else:
+        print(f"{explanation.score:.3f}")
+    if target is not None:
+        present.say(f"wrote {present.shown(str(target))}")
+
+
+def _json(explanation: Explanation) -> dict[str, Any]:
+    def rows(heat: Any) -> list[list[float]]:
+        return [[round(float(value), 4) for value in row] for row in heat]
+
+    return {
+        "photo": explanation.photo,
+        "text": explanation.text,
+        "score": explanation.score,
+        "side": len(explanation.overall),
+        "words": [{"word": word.word, "heat": rows(word.heat)} for word in explanation.words],
+        "overall": rows(explanation.overall),
+    }
