@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    photos: Annotated[list[str], typer.Argument(metavar="PHOTO…", help="Picture files.")],
+    photos: Annotated[list[str], typer.Argument(metavar="PHOTO", help="Picture files.")],
     library: LibraryOption = None,
     alternatives: Annotated[
         int, typer.Option("--alternatives", min=0, max=9, metavar="N", help="Add the N next best captions.")

@@ -32,8 +32,12 @@ if TYPE_CHECKING:
         SourceError,
     )
     from mmsearch.library import Library, Status, open_library
+    from mmsearch.looking import Explanation
     from mmsearch.query import Example, Query, Words
     from mmsearch.records import Exif, Hit, IndexReport, Photo, Progress, Skipped
+    from mmsearch.rerank.captions import Caption
+    from mmsearch.rerank.heat import WordHeat
+    from mmsearch.rerank.reranker import Answer
 
 _HOMES = {
     "mmsearch.config": ["Settings"],
@@ -52,18 +56,25 @@ _HOMES = {
         "SourceError",
     ],
     "mmsearch.library": ["Library", "Status", "open_library"],
+    "mmsearch.looking": ["Explanation"],
     "mmsearch.query": ["Example", "Query", "Words"],
     "mmsearch.records": ["Exif", "Hit", "IndexReport", "Photo", "Progress", "Skipped"],
+    "mmsearch.rerank.captions": ["Caption"],
+    "mmsearch.rerank.heat": ["WordHeat"],
+    "mmsearch.rerank.reranker": ["Answer"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Answer",
+    "Caption",
     "ConfigError",
     "DimensionError",
     "Example",
     "Exif",
+    "Explanation",
     "Hit",
     "ImageError",
     "IndexReport",
@@ -83,6 +94,7 @@ __all__ = [
     "Skipped",
     "SourceError",
     "Status",
+    "WordHeat",
     "Words",
     "__version__",
     "open_library",
