@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from mmsearch.cli import ask, caption, evaluate, explain, index, models, query, remove, status, train
+from mmsearch.cli import ask, caption, evaluate, explain, index, models, query, remove, status, train, train_reranker
 from mmsearch.errors import MMSearchError
 
 app = typer.Typer(
@@ -34,6 +34,7 @@ app.command("remove")(remove.command)
 app.command("models")(models.command)
 app.command("eval")(evaluate.command)
 app.command("train")(train.command)
+app.command("train-reranker")(train_reranker.command)
 
 
 def _version(wanted: bool) -> None:

@@ -14,6 +14,7 @@ from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, opened
 
 if TYPE_CHECKING:
     from mmsearch.encoders.protocol import Encoder
+    from mmsearch.rerank.reranker import Reranker
 
 
 def command(
@@ -49,6 +50,12 @@ def command(
     beta: Annotated[
         float, typer.Option("--beta", min=0.0, help="Share of the background that is taken off a score.")
     ] = 0.5,
+    rerank: Annotated[
+        bool, typer.Option("--rerank", help="Rerank what the first stage found: add the figures and what was gained.")
+    ] = False,
+    candidates: Annotated[
+        int | None, typer.Option("--candidates", min=1, metavar="N", help="Photos to rerank. Default: 100.")
+    ] = None,
     dump: Annotated[
         Path | None,
         typer.Option("--dump", metavar="FILE.jsonl", help="Write each query with its rank and the best five answers."),
@@ -65,6 +72,8 @@ def command(
     for name, value in (("--only", only), ("--background", background)):
         if value is not None and captions is None:
             raise typer.BadParameter(f"{name} needs --captions")
+    if rerank and captions is None:
+        raise typer.BadParameter("--rerank needs --captions")
     if not math.isfinite(beta):
         raise typer.BadParameter(f"must be a number from 0, not {beta}", param_hint="--beta")
 
@@ -81,10 +90,12 @@ def command(
         try:
             for one in models:
                 encoder = _encoder(library, one, device)
+                second = _reranker(encoder) if rerank else None
                 with present.progress_bar(f"Encoding, {encoder.card.name}" if several else "Encoding") as progress:
                     figures = evaluate(
-                        encoder, found, images, progress=progress, classes=classes, bank=bank, beta=beta, dump=write
-                    )
+                        encoder, found, images, progress=progress, classes=classes, bank=bank, beta=beta, dump=write,
+                        reranker=second, candidates=candidates or 100,
+                    )  # fmt: skip
                 results.append(figures)
                 if json:
                     present.json_line(figures)
@@ -109,6 +120,14 @@ def _check(models: list[str | None]) -> None:
         for name in models:
             if name and name not in ("auto", "embedded"):
                 registry.find(name)
+
+
+def _reranker(encoder: Encoder) -> Reranker:
+    """Raises ModelError where the model has none."""
+    from mmsearch import config
+    from mmsearch.rerank.resolve import for_encoder
+
+    return for_encoder(encoder, config.load().reranker)
 
 
 def _encoder(library: Path | None, model: str | None, device: str | None) -> Encoder:

@@ -179,6 +179,8 @@ def eval_lines(figures: dict[str, Any]) -> Iterator[str]:
         width = max(len(title) for title, _ in rows)
         for title, cells in rows:
             yield f"  {title:{width}}  " + "  ".join(f"{name} {cell}" for name, cell in cells.items())
+        if "reranked" in figures:
+            yield from _rerank_lines(figures["reranked"])
     if "zero_shot" in figures:
         found = figures["zero_shot"]
         yield f"{figures['model']}: {_classed(found)} {brackets}"
@@ -233,6 +235,25 @@ def _retrieval_rows(figures: dict[str, Any]) -> Iterator[tuple[str, dict[str, st
     if "corrected" in figures:  # the other direction is the same with and without
         found = figures["corrected"]
         yield "text to image, corrected", _cells(found["text_to_image"], found["intervals"]["text_to_image"])
+    if "reranked" in figures:
+        found = figures["reranked"]
+        title = "corrected and reranked" if "corrected" in figures else "reranked"
+        yield f"text to image, {title}", _cells(found["text_to_image"], found["intervals"]["text_to_image"])
+
+
+def _rerank_lines(found: dict[str, Any]) -> Iterator[str]:
+    """What a reranker gained."""
+    gains = (
+        f"{name} {gain['points']:+.2f} ({gain['interval'][0]:+.2f} to {gain['interval'][1]:+.2f})"
+        for name, gain in found["gain"].items()
+    )
+    yield f"  gained by reranking {found['candidates']} candidates: {'  '.join(gains)}"
+    yield f"  reranking takes {found['milliseconds']} ms a query"
+    for kind, one in found["changed"].items():
+        yield (
+            f"  true caption before a false one, {kind} ({one['captions']:,}): first stage {one['first_stage']:.2f} %, "
+            f"reranker {one['reranker']:.2f} %, from the texts alone {one['blind']:.2f} %"
+        )
 
 
 def _zero_shot_cells(found: dict[str, Any]) -> dict[str, str]:

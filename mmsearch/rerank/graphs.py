@@ -102,20 +102,28 @@ class _NextWord(nn.Module):
 
 def write(model: RerankModel, folder: Path) -> None:
     """``match.onnx`` and ``caption.onnx`` into ``folder``; the model must be on the CPU."""
+    write_match(model, folder)
+    write_caption(model, folder)
+
+
+def write_match(model: RerankModel, folder: Path) -> None:
     config = model.config
-    one_text, next_word = _OneText(model).eval(), _NextWord(model).eval()
-    states = torch.zeros(1, 9, config.text_width)
-    tokens = torch.zeros(3, config.side**2, config.region_dim)
-    words = torch.ones(3, 5, dtype=torch.int64)
+    states, tokens = torch.zeros(1, 9, config.text_width), torch.zeros(3, config.side**2, config.region_dim)
     with torch.no_grad():
-        match = graphs.traced(
-            one_text, {"states": states, "tokens": tokens}, {"states": {1: SOME}, "tokens": {0: SOME}},
+        graph = graphs.traced(
+            _OneText(model).eval(), {"states": states, "tokens": tokens}, {"states": {1: SOME}, "tokens": {0: SOME}},
             ["match", "answers", "attention"],
         )  # fmt: skip
-        caption = graphs.traced(
-            next_word, {"words": words, "tokens": tokens[:1]}, {"words": {0: SOME, 1: SOME}, "tokens": {}},
+    graphs.shrink(graph, to_int8=True)
+    onnx.save(graph, folder / "match.onnx")
+
+
+def write_caption(model: RerankModel, folder: Path) -> None:
+    words, tokens = torch.ones(3, 5, dtype=torch.int64), torch.zeros(1, model.config.side**2, model.config.region_dim)
+    with torch.no_grad():
+        graph = graphs.traced(
+            _NextWord(model).eval(), {"words": words, "tokens": tokens}, {"words": {0: SOME, 1: SOME}, "tokens": {}},
             ["next"],
         )  # fmt: skip
-    for graph, name in ((match, "match.onnx"), (caption, "caption.onnx")):
-        graphs.shrink(graph, to_int8=True)
-        onnx.save(graph, folder / name)
+    graphs.shrink(graph, to_int8=True)
+    onnx.save(graph, folder / "caption.onnx")
