@@ -1,0 +1,125 @@
+"""Beam search over tables of probabilities, against all sentences that there are."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mmsearch.rerank.captions import PENALTY, Step, search
+from mmsearch.rerank.vocabulary import END, PAD, START, UNKNOWN
+
+WORDS = 7  # the four special ones, and three that can be said
+SAYABLE = range(4, WORDS)
+Sentence = tuple[int, ...]
+
+
+def table(seed: int, spread: float = 2.0) -> Step:
+    """Logits of the next word that depend on all words so far."""
+
+    def step(words: NDArray[np.int64]) -> NDArray[np.float32]:
+        rows = [np.random.default_rng([seed, *row]).normal(0, spread, WORDS) for row in words.tolist()]
+        return np.array(rows, np.float32)
+
+    return step
+
+
+def logs(step: Step, sentence: Sentence) -> list[float]:
+    """The log-probability of each word after START."""
+    found = []
+    for place in range(1, len(sentence)):
+        row = step(np.array([sentence[:place]]))[0].astype(np.float64)
+        found.append(float(row[sentence[place]]) - math.log(sum(math.exp(value) for value in row)))
+    return found
+
+
+def merit(step: Step, sentence: Sentence) -> float:
+    return sum(logs(step, sentence)) / (len(sentence) - 1) ** PENALTY
+
+
+def repeats(sentence: Sentence) -> bool:
+    grams = [sentence[place : place + 3] for place in range(len(sentence) - 2)]
+    return len(set(grams)) < len(grams)
+
+
+def all_sentences(longest: int) -> list[Sentence]:
+    said = itertools.chain(*(itertools.product(SAYABLE, repeat=length) for length in range(longest - 1)))
+    return [one for words in said if not repeats(one := (START, *words, END))]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_beam_as_wide_as_everything_finds_the_best_sentences(seed: int) -> None:
+    step, longest = table(seed), 5
+    everything = all_sentences(longest)
+    assert len(everything) == 1 + 3 + 9 + 27
+    best = sorted(everything, key=lambda sentence: -merit(step, sentence))
+    found = search(step, beams=200, alternatives=5, longest=longest)
+    assert [beam.words for beam in found] == best[:5]
+    for beam in found:
+        assert beam.log_probability == pytest.approx(sum(logs(step, beam.words)), abs=1e-6)
+        assert beam.merit == pytest.approx(merit(step, beam.words), abs=1e-6)
+        assert search(step, beams=200, longest=longest)[0] == found[0]
+    assert [beam.words for beam in search(step, beams=200, alternatives=99, longest=longest)] == best
+
+
+def test_a_beam_of_one_takes_the_likeliest_word_each_time() -> None:
+    def step(words: NDArray[np.int64]) -> NDArray[np.float32]:
+        """4, 5, 6 and then END; PAD, START and UNKNOWN are likelier than all of them."""
+        logits = np.zeros((len(words), WORDS), np.float32)
+        logits[:, [PAD, START, UNKNOWN]] = 9
+        following = np.where(words[:, -1] == START, 4, np.where(words[:, -1] == 6, END, words[:, -1] + 1))
+        logits[np.arange(len(words)), following] = 5
+        return logits
+
+    (found,) = search(step, beams=1)
+    assert found.words == (START, 4, 5, 6, END)
+    each = math.exp(5) / (3 * math.exp(9) + math.exp(5) + 3)
+    assert found.confidence == pytest.approx(each, rel=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("width", [1, 3])
+def test_what_a_narrow_beam_finds(seed: int, width: int) -> None:
+    """Complete, without special words, without three words twice, distinct and best first."""
+    step = table(seed, spread=4)
+
+    def reluctant(words: NDArray[np.int64]) -> NDArray[np.float32]:
+        logits = step(words)
+        logits[:, END] -= 20  # so that sentences get long, and would repeat themselves
+        return logits
+
+    for steps, longest in ((step, 12), (reluctant, 24)):
+        found = search(steps, beams=width, alternatives=3, longest=longest)
+        assert len(found) == 3
+        assert len({beam.words for beam in found}) == 3
+        assert [beam.merit for beam in found] == sorted((beam.merit for beam in found), reverse=True)
+        for beam in found:
+            assert (beam.words[0], beam.words[-1]) == (START, END)
+            assert set(beam.words[1:-1]) <= set(SAYABLE)
+            assert not repeats(beam.words)
+            assert 2 <= len(beam.words) <= longest
+            geometric = math.exp(sum(logs(steps, beam.words)) / (len(beam.words) - 1))
+            assert beam.confidence == pytest.approx(geometric, rel=1e-5)
+    assert max(len(beam.words) for beam in found) > 12  # of the reluctant one
+
+
+def test_words_that_would_repeat_three_are_passed_over() -> None:
+    """4 5 6 again and again, but for the rule."""
+
+    def step(words: NDArray[np.int64]) -> NDArray[np.float32]:
+        logits = np.full((len(words), WORDS), -5, np.float32)
+        following = np.where((words[:, -1] < 4) | (words[:, -1] == 6), 4, words[:, -1] + 1)
+        logits[np.arange(len(words)), following] = 5
+        logits[:, END] = 0
+        return logits
+
+    (found,) = search(step, beams=1, longest=20)
+    assert found.words == (START, 4, 5, 6, 4, 5, END)  # 4 5 6 was said
+
+
+def test_a_length_with_room_for_no_word() -> None:
+    assert [beam.words for beam in search(table(0), longest=2)] == [(START, END)]
+    assert search(table(0), longest=1) == []
