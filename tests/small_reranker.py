@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from samples import model_without_regions
+from torch import nn
 
 from mmsearch.encoders import graphs as tower_graphs
 from mmsearch.encoders import region_graph
@@ -19,6 +21,7 @@ from mmsearch.rerank.card import RerankCard, region_key
 from mmsearch.rerank.model import RerankConfig, RerankModel
 from mmsearch.rerank.vocabulary import END, SPECIAL
 
+Module = TypeVar("Module", bound=nn.Module)
 ANSWERS = ("yes", "no", "0", "1", "2", "red", "blue", "cat", "dog")
 CAPTION_WORDS = (*SPECIAL, *"a cat dog man on the grass with camera red rocket".split())  # noqa: SIM905
 
@@ -32,32 +35,59 @@ def write_model(folder: Path) -> Path:
     return folder
 
 
-def write_reranker(folder: Path, card: ModelCard, seed: int = 0) -> Path:
-    """A reranker for the region tokens of ``card``; the same weights for the same seed."""
-    folder.mkdir(parents=True)
+def small_model(card: ModelCard, seed: int = 0) -> RerankModel:
+    """The weights that ``write_reranker`` exports; the same for the same seed."""
     assert card.regions is not None
     config = RerankConfig(
         card.regions.dim, card.regions.side, width=32, heads=2, pooled=32,
         answers=len(ANSWERS), caption_words=len(CAPTION_WORDS),
     )  # fmt: skip
-    shape = EmbeddedConfig(**json.loads((EMBEDDED / "recipe.json").read_text("utf-8"))["model"])
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = RerankModel(config).eval()
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.add_(torch.randn_like(weight), alpha=0.2)  # a fresh model looks everywhere alike
+            model.decoder.bias[END] -= 2  # captions of several words
+    return model
+
+
+def small_tower(seed: int = 0) -> TextTower:
+    """The embedded model's text tower with a last layer that is a little different."""
+    tower = TextTower(EmbeddedConfig(**json.loads((EMBEDDED / "recipe.json").read_text("utf-8"))["model"])).eval()
+    tower.load_state_dict(tower_graphs.read_weights(EMBEDDED / "text.onnx"))
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(seed)
+        for weight in tower.layers[-1].parameters():
+            weight.add_(torch.randn_like(weight), alpha=0.02)
+    return tower
+
+
+def write_reranker(folder: Path, card: ModelCard, seed: int = 0) -> Path:
+    """A reranker for the region tokens of ``card``."""
+    folder.mkdir(parents=True)
+    model, tower = small_model(card, seed), small_tower(seed)
     fastpath = torch.backends.mha.get_fastpath_enabled()
     try:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            model, tower = RerankModel(config), TextTower(shape)
-            with torch.no_grad():
-                for weight in model.parameters():
-                    weight.add_(torch.randn_like(weight), alpha=0.2)  # a fresh model looks everywhere alike
-                model.decoder.bias[END] -= 2  # captions of several words
-        tower.load_state_dict(tower_graphs.read_weights(EMBEDDED / "text.onnx"))
         graphs.write(model, folder)
         graphs.write_words(tower, len(tower.layers) - 1, EMBEDDED / "text.onnx", folder / "words.onnx")
     finally:
         torch.backends.mha.set_fastpath_enabled(fastpath)
     made = RerankCard.of(
-        folder, name="small", regions=region_key(card), side=config.side, region_dim=config.region_dim,
+        folder, name="small", regions=region_key(card), side=model.config.side, region_dim=model.config.region_dim,
         rule="weighted", weight=0.01, helps=True, answers=ANSWERS, caption_words=CAPTION_WORDS,
     )  # fmt: skip
     (folder / "reranker.json").write_text(made.to_json(), "utf-8")
     return folder
+
+
+def stored(module: Module) -> Module:
+    """The same module with its weights rounded as the graphs store them: matrices of 2,048 values or more to int8."""
+    with torch.no_grad():
+        for weight in module.parameters():
+            if weight.numel() >= 2048 and weight.ndim == 2:
+                small, scales = tower_graphs.quantize(weight.numpy())
+                weight.copy_(torch.from_numpy(small * scales))
+            elif weight.numel() >= 2048:
+                weight.copy_(weight.half().float())
+    return module

@@ -10,7 +10,7 @@ from typing import Any
 
 from mmsearch.encoders.protocol import ModelCard
 from mmsearch.errors import ModelError
-from mmsearch.rerank.combine import Rule
+from mmsearch.rerank.combine import RULES, Rule
 
 GRAPHS = ("words.onnx", "match.onnx", "caption.onnx")
 
@@ -63,6 +63,8 @@ class RerankCard:
             facts: dict[str, Any] = json.loads((folder / "reranker.json").read_text("utf-8"))
             for name in ("answers", "caption_words"):
                 facts[name] = tuple(facts[name])
+            if facts["rule"] not in RULES:
+                raise ValueError(f"there is no rule {facts['rule']!r}")
             return cls(**facts)
         except (OSError, ValueError, TypeError, LookupError) as error:
             raise ModelError(f"{folder / 'reranker.json'} is no description of a reranker: {error}") from error

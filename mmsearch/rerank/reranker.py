@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mmsearch import questions
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.encoders.resolve import EMBEDDED
-from mmsearch.errors import ModelError, QueryError
+from mmsearch.errors import ImageError, ModelError, QueryError
 from mmsearch.images.decode import decode
 from mmsearch.questions import Kind
 from mmsearch.records import Regions
@@ -163,6 +163,8 @@ class Reranker:
         try:
             with open(path, "rb") as file:
                 pixels = decode(file, path, self.encoder.card.preprocess).pixels
+        except ImageError as error:
+            raise QueryError(f"{path} cannot be read: {error.reason}") from error
         except OSError as error:
             raise QueryError(f"{path} cannot be read: {error.strerror or error}") from error
         _, regions = self.encoder.encode_pictures(pixels[None])

@@ -15,7 +15,7 @@ SHIPPED = Path(__file__).parent / "weights" / "embedded"  # of the embedded mode
 _ADVICE = "train one for it with `mmsearch train-reranker`"
 
 
-def find(card: ModelCard, wanted: str = "auto") -> Path | None:
+def find(card: ModelCard, wanted: str = "auto", shipped: Path = SHIPPED) -> Path | None:
     """The folder of the reranker for an encoder's region tokens, or None.
 
     ``wanted`` is the setting ``reranker``: ``auto`` takes the one that ships where it fits, ``none`` none, anything
@@ -24,8 +24,8 @@ def find(card: ModelCard, wanted: str = "auto") -> Path | None:
     if wanted == "none":
         return None
     if wanted == "auto":
-        fits = (SHIPPED / "reranker.json").is_file() and RerankCard.read(SHIPPED).regions == region_key(card)
-        return SHIPPED if fits else None
+        fits = (shipped / "reranker.json").is_file() and RerankCard.read(shipped).regions == region_key(card)
+        return shipped if fits else None
     folder = Path(os.path.expanduser(wanted)).absolute()
     if RerankCard.read(folder).regions != region_key(card):
         raise ModelError(

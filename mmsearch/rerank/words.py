@@ -73,10 +73,10 @@ class WordEncoder:
 
         options = onnxruntime.RunOptions()
         options.only_execute_path_to_fetches = True
-        parts = [
-            session.run(["words"], {"ids": ids[start : start + AT_ONCE]}, options)[0]
-            for start in range(0, max(len(ids), 1), AT_ONCE)
-        ]
+        width = next(output.shape[2] for output in session.get_outputs() if output.name == "words")
+        parts = [np.empty((0, ids.shape[1], width), np.float32)]  # the graph cannot run on no texts
+        for start in range(0, len(ids), AT_ONCE):
+            parts += session.run(["words"], {"ids": ids[start : start + AT_ONCE]}, options)
         states: NDArray[np.float32] = np.concatenate(parts)
         return states
 

@@ -37,7 +37,7 @@ def logs(step: Step, sentence: Sentence) -> list[float]:
 
 
 def merit(step: Step, sentence: Sentence) -> float:
-    return sum(logs(step, sentence)) / (len(sentence) - 1) ** PENALTY
+    return float(sum(logs(step, sentence)) / (len(sentence) - 1) ** PENALTY)
 
 
 def repeats(sentence: Sentence) -> bool:

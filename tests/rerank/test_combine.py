@@ -35,7 +35,8 @@ def test_rules(rule: Rule, weight: float, wanted: list[float]) -> None:
 @pytest.mark.parametrize("rule", RULES)
 def test_no_candidates(rule: Rule) -> None:
     found = combine(np.empty(0, np.float32), np.empty(0, np.float32), rule)
-    assert (found.shape, found.dtype) == ((0,), np.float32)
+    assert found.shape == (0,)
+    assert found.dtype == np.float32
 
 
 @pytest.mark.parametrize(

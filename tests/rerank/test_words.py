@@ -1,0 +1,72 @@
+"""States of words: the lower layers of the embedded text tower, the upper ones of a reranker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_reranker import small_tower, stored
+
+from mmsearch.encoders.resolve import EMBEDDED
+from mmsearch.errors import ModelError
+from mmsearch.rerank.graphs import write_words
+from mmsearch.rerank.words import AT_ONCE, WordEncoder
+
+TEXTS = ["a red motorcycle", "cat", "is the uncharacteristically tall man riding a horse?", ""]
+
+
+@pytest.fixture(scope="module")
+def words(small_reranker: Path) -> WordEncoder:
+    return WordEncoder(EMBEDDED, small_reranker / "words.onnx", threads=1)
+
+
+def test_states_are_those_of_the_torch_tower(words: WordEncoder) -> None:
+    states, mask = words(TEXTS)
+    ids = words.tokenize(TEXTS)
+    np.testing.assert_array_equal(mask, ids != 0)
+    tower = stored(small_tower())
+    with torch.no_grad():
+        wanted = tower.run(tower.embed(torch.from_numpy(ids)), torch.from_numpy(mask), 0, 6).numpy()
+    assert states.dtype == np.float32
+    np.testing.assert_allclose(states[mask], wanted[mask], atol=1e-4)  # states of about 1
+    for text, row, counts in zip(TEXTS, states, mask, strict=True):  # padding changes nothing
+        np.testing.assert_allclose(words([text])[0][0], row[counts], atol=1e-4)
+
+
+def test_pieces_of_words(words: WordEncoder) -> None:
+    ids = words.tokenize(TEXTS[:2])
+    assert words.pieces(ids[0]) == ("[CLS]", "a", "red", "motorcycle", "[SEP]")
+    assert words.pieces(ids[1]) == ("[CLS]", "cat", "[SEP]", "[PAD]", "[PAD]")
+    assert words.pieces(np.array([words.mask_id])) == ("[MASK]",)
+    assert words.pieces(words.tokenize(["uncharacteristically"])[0]) == (
+        "[CLS]", "un", "##cha", "##rac", "##ter", "##istic", "##ally", "[SEP]",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [0, 1, AT_ONCE, AT_ONCE + 1])
+def test_any_number_of_texts(words: WordEncoder, count: int) -> None:
+    texts = [f"a dog {number}" for number in range(count)]
+    states, mask = words(texts)
+    assert states.shape == (*mask.shape, 384)
+    assert mask.sum(axis=1).tolist() == [5] * count
+    if count:
+        np.testing.assert_allclose(states[-1], words(texts[-1:])[0][0], atol=1e-4)
+
+
+def test_long_texts_are_cut(words: WordEncoder) -> None:
+    assert words(["dog " * 500])[1].shape == (1, 64)
+
+
+def test_broken_files_are_named(small_reranker: Path, tmp_path: Path) -> None:
+    (tmp_path / "words.onnx").write_bytes(b"no graph")
+    for tower, upper in ((EMBEDDED, tmp_path / "words.onnx"), (tmp_path, small_reranker / "words.onnx")):
+        with pytest.raises(ModelError, match=f"the reranker's text encoder {upper} cannot be loaded"):
+            WordEncoder(tower, upper)(["a cat"])
+
+
+def test_layers_that_the_text_graph_lacks(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="has no text layer 8"):
+        write_words(small_tower(), 9, EMBEDDED / "text.onnx", tmp_path / "words.onnx")
+    assert not (tmp_path / "words.onnx").exists()
