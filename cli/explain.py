@@ -1,4 +1,4 @@
-"""``mmsearch explain``: where in a photo the words of a text were looked for."""
+"""``mmsearch explain``: where in a photo the words of a text are found."""
 
 from __future__ import annotations
 
@@ -24,19 +24,22 @@ def command(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE.png", help="Draw the heat over the photo: PNG, JPEG or WebP."),
     ] = None,
+    attention: Annotated[
+        bool, typer.Option("--attention", help="Show where the model's attention was, not what decided the match.")
+    ] = False,
     device: DeviceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show how well a text fits a photo, and where each of its words was looked for.
+    """Show how well a text fits a photo, and where each of its words is found.
 
-    The picture has a panel for the whole text and one for each word: the lighter, the more was looked there. With
-    --json the numbers are printed, a grid of side x side values in [0, 1] for each word.
+    The picture has a panel for the whole text and one for each word: the lighter a place, the more it is worth to the
+    match. With --json the numbers are printed, a grid of side x side values in [0, 1] for each word.
     """
     if output is None and not json:
         raise typer.BadParameter("give -o FILE.png, --json, or both")
     target = file_to_write(output, photo) if output is not None else None
     with looker(library, device) as found:
-        explanation = found.explain(photo, " ".join(text))
+        explanation = found.explain(photo, " ".join(text), "attention" if attention else "match")
         if target is not None:
             draft = target.with_name(f".{os.getpid()}.{target.name}")
             try:
@@ -60,6 +63,7 @@ def _json(explanation: Explanation) -> dict[str, Any]:
         "photo": explanation.photo,
         "text": explanation.text,
         "score": explanation.score,
+        "by": explanation.by,
         "side": len(explanation.overall),
         "words": [{"word": word.word, "heat": rows(word.heat)} for word in explanation.words],
         "overall": rows(explanation.overall),

@@ -19,7 +19,7 @@ from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import LibraryBusyError, LibraryError, ModelMismatchError, NoModelError, SourceError
 from mmsearch.indexes.cache import IndexCache, caught_up
 from mmsearch.indexes.protocol import VectorIndex
-from mmsearch.looking import Explanation, Looker
+from mmsearch.looking import By, Explanation, Looker
 from mmsearch.query import Query, parse
 from mmsearch.records import Hit, IndexReport, Progress, Regions, Skipped
 from mmsearch.rerank.captions import Caption
@@ -212,9 +212,9 @@ class Library:
         """The ``k`` likeliest answers to a question about a photo.  Raises QueryError too."""
         return self.looker().ask(os.fspath(path), question, k)
 
-    def explain(self, path: str | os.PathLike[str], text: str) -> Explanation:
-        """How well a text fits a photo, and where each word was looked for.  Raises QueryError too."""
-        return self.looker().explain(os.fspath(path), text)
+    def explain(self, path: str | os.PathLike[str], text: str, by: By = "match") -> Explanation:
+        """How well a text fits a photo, and where its words are found.  Raises QueryError too."""
+        return self.looker().explain(os.fspath(path), text, by)
 
     def remove(self, paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> int:
         """Forget files, or everything below folders; the files themselves stay.  Returns how many were forgotten."""

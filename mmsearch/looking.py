@@ -1,11 +1,13 @@
-"""A close look at one photo: what is to be seen, answers to questions, and where each word of a text was looked for."""
+"""A close look at one photo: what is to be seen, answers to questions, and where the words of a text are found."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from mmsearch.encoders.protocol import Encoder
@@ -17,16 +19,19 @@ from mmsearch.rerank.captions import Caption
 from mmsearch.rerank.heat import Heat, WordHeat
 from mmsearch.rerank.reranker import Answer, Reranker
 
+By = Literal["match", "attention"]
+
 
 @dataclass(frozen=True)
 class Explanation:
-    """How well a text fits a photo, and where each of its words was looked for."""
+    """How well a text fits a photo, and where its words are found; ``heat.py`` says what heat is."""
 
     photo: str
     text: str
     score: float  # the reranker's match, a logit: higher is better, of any text and photo
     words: tuple[WordHeat, ...]
-    overall: Heat  # of all content words together
+    overall: Heat  # of the whole text
+    by: By  # the kind of heat
 
 
 def nothing_stored(path: str) -> Regions | None:
@@ -53,13 +58,19 @@ class Looker:
             raise QueryError("the question is empty")
         return self.reranker.answer(question, self.tokens(path), k)[0]
 
-    def explain(self, path: str, text: str) -> Explanation:
-        """Raises QueryError for a text without words."""
+    def explain(self, path: str, text: str, by: By = "match") -> Explanation:
+        """How well the text fits, and where its words are found.  Raises QueryError for a text without words."""
         if not any(char.isalnum() for char in text):
             raise QueryError(f"the text {text!r} has no words to look for")
-        look = self.reranker.look(text, self.tokens(path))
-        words = heat.word_heat(look.words, look.attention[0])
-        return Explanation(path, text, round(float(look.match[0]), 4), tuple(words), heat.overall(words))
+        tokens = self.tokens(path)
+        states, pieces = self.reranker.read(text)
+        look = self.reranker.look_with(states, pieces, tokens)
+        if by == "match":
+            words, whole = heat.match_heat(self._match, states, pieces, tokens)
+        else:
+            words = heat.attention_heat(pieces, look.attention[0])
+            whole = heat.overall(words)
+        return Explanation(path, text, round(float(look.match[0]), 4), tuple(words), whole, by)
 
     def draw(self, explanation: Explanation) -> Image.Image:
         """The photo with the heat over it, see ``heat.draw``."""
@@ -87,6 +98,9 @@ class Looker:
             if stored is None:
                 raise ImageError(path, error.strerror or str(error), retry=True) from error
             return stored
+
+    def _match(self, states: heat.States, tokens: Regions) -> NDArray[np.float32]:
+        return self.reranker.look_with(states, ("",) * states.shape[1], tokens).match
 
     def _encoded(self, file: BinaryIO, path: str) -> Regions:
         picture = decode(file, path, self.encoder.card.preprocess, self.max_megapixels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,12 +71,45 @@ def test_an_explanation_has_the_heat_of_each_word(looker: Looker, region_encoder
     found = looker.explain(path, "A cat on grass.")
     look = looker.reranker.look("A cat on grass.", tokens(region_encoder, SAMPLES / "chelsea.png"))
     assert (found.photo, found.text, found.score) == (path, "A cat on grass.", round(float(look.match[0]), 4))
-    words = heat.word_heat(look.words, look.attention[0])
+    assert found.by == "match"
     assert [word.word for word in found.words] == ["a", "cat", "on", "grass"]
+    assert all(
+        (word.heat.shape, word.heat.min() >= 0, word.heat.max() <= 1) == ((7, 7), True, True) for word in found.words
+    )
+    assert found.overall.max() == max(word.heat.max() for word in found.words) == 1
+
+    found = looker.explain(path, "A cat on grass.", by="attention")
+    words = heat.attention_heat(look.words, look.attention[0])
     for mine, wanted in zip(found.words, words, strict=True):
+        assert mine.word == wanted.word
         np.testing.assert_array_equal(mine.heat, wanted.heat)
-        assert (mine.heat.shape, mine.heat.min() >= 0, mine.heat.max()) == ((7, 7), True, 1)
     np.testing.assert_array_equal(found.overall, heat.overall([words[1], words[3]]))
+
+
+def test_a_word_is_found_where_its_place_is_worth_most(looker: Looker) -> None:
+    """By hand, a photo at a time: the place in the middle of the grid, with the word "cat" and without it."""
+    path = str(SAMPLES / "chelsea.png")
+    regions = looker.tokens(path)
+    states, pieces = looker.reranker.read("a cat")
+    assert pieces == ("[CLS]", "a", "cat", "[SEP]")
+    blank = np.repeat(regions.mean(axis=1, keepdims=True), 49, axis=1)
+
+    def match(pieces: list[int], photo: Regions) -> float:
+        return float(looker.reranker.look_with(states[:, pieces], ("",) * len(pieces), photo).match[0])
+
+    def worth(pieces: list[int], row: int, column: int) -> float:
+        place = [7 * y + x for y in range(row - 1, row + 2) for x in range(column - 1, column + 2)]
+        without, alone = regions.copy(), blank.copy()
+        without[0, place], alone[0, place] = blank[0, place], regions[0, place]
+        lost = match(pieces, regions) - match(pieces, without)
+        return lost + match(pieces, alone) - match(pieces, blank)
+
+    grid = [(row, column) for row in range(1, 6) for column in range(1, 6)]  # places with all their neighbours
+    more = np.array([worth([0, 1, 2, 3], *at) - worth([0, 1, 3], *at) for at in grid]).reshape(5, 5)
+    found = looker.explain(path, "a cat").words[1].heat[1:6, 1:6]
+    positive = np.maximum(more, 0)
+    assert positive.max() > 0
+    np.testing.assert_allclose(found / found.max(), positive / positive.max(), atol=1e-3)
 
 
 def test_the_picture_has_a_panel_for_each_word(looker: Looker) -> None:
@@ -110,7 +144,7 @@ def test_a_text_without_words_is_refused(looker: Looker) -> None:
 def test_a_photo_whose_file_is_gone_is_known_by_its_tokens(
     settings: Settings, region_encoder: OnnxEncoder, small_reranker: Path, photos: Path
 ) -> None:
-    settings = Settings(**{**vars(settings), "reranker": str(small_reranker)})
+    settings = replace(settings, reranker=str(small_reranker))
     with Library(settings.library, settings, encoder=region_encoder) as library:
         library.index(photos)
         cat, copy = photos / "cat.png", photos / "trips" / "copy.png"
@@ -138,6 +172,7 @@ def test_a_photo_whose_file_is_gone_is_known_by_its_tokens(
 def test_without_a_reranker_it_is_said_what_to_do(
     settings: Settings, region_encoder: OnnxEncoder, photos: Path
 ) -> None:
+    settings = replace(settings, reranker="auto")
     with Library(settings.library, settings, encoder=region_encoder) as library:
         with pytest.raises(NoModelError, match="index some pictures first"):
             library.caption(photos / "cat.png")

@@ -1,12 +1,14 @@
-"""Where in a photo each word of a text was looked for, as maps of heat and as a picture.  Imports no torch.
+"""Where in a photo the words of a text are found, as maps of heat and as a picture.  Imports no torch.
 
-Attention has a part that is the same for all words, whatever they say: some places draw every look.  So a word's heat
-is what it looks at more than the words of its text do on average, the special ones at both ends included.
+There are two kinds of heat.  ``match_heat`` asks the reranker: a place is worth to the match what is lost when it is
+hidden and gained when only it is shown (occlusion, Zeiler and Fergus 2014), and a word's heat is what the places are
+worth more with the word than without it.  ``attention_heat`` is where the words looked in the reranker's attention,
+which need not be what decided the match (Jain and Wallace 2019): ``docs/reranker.md`` has how often each is right.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from mmsearch.nouns import word_set
+from mmsearch.records import Regions
 
-Heat = NDArray[np.float32]  # (side, side), in [0, 1]; rows from the top, 1 is where it was looked at most
+Heat = NDArray[np.float32]  # (side, side), in [0, 1]; rows from the top
+States = NDArray[np.float32]  # (1, t, width): the pieces of a text as the reranker reads them
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in shares of the photo's width and height
 
 STOP_WORDS = word_set(
@@ -23,6 +27,7 @@ STOP_WORDS = word_set(
     "or but not no of in on at by for from to into onto with without as is are was were be been being am do does did "
     "has have had having some any each who whose which what where when while than then so very"
 )
+NOISE = 0.25  # a word whose heat stays below this share of the hottest word's is shown less hot
 LARGEST = 2000  # pixels a side of a picture of heat
 PANEL = 420  # pixels a side of a panel, at most
 
@@ -39,7 +44,7 @@ _INFERNO = np.array(
 
 @dataclass(frozen=True)
 class WordHeat:
-    """Where a word was looked for."""
+    """Where a word is found."""
 
     word: str
     heat: Heat
@@ -50,12 +55,34 @@ class WordHeat:
         return self.word.lower() not in STOP_WORDS
 
 
-def word_heat(words: Sequence[str], attention: NDArray[np.float32], contrast: bool = True) -> list[WordHeat]:
-    """The heat of each word of a text.
+def match_heat(
+    match: Callable[[States, Regions], NDArray[np.float32]], states: States, pieces: Sequence[str], tokens: Regions
+) -> tuple[list[WordHeat], Heat]:
+    """The heat of each word, and that of the whole text.
 
-    ``words`` are its t pieces as the tokenizer made them and ``attention`` (t, side * side) is how much each looked at
-    each region, rows sum to 1.  "##" pieces and what follows an apostrophe are joined to the word before, as the mean
-    of all pieces; [CLS], [SEP] and marks are left out.  Without ``contrast`` the part that all words share stays in.
+    ``match`` gives the match of a text's states with n photos, (n,); ``pieces`` (t,) are the text's as the tokenizer
+    made them, ``tokens`` (1, side * side, dim) the photo's.  "##" pieces and what follows an apostrophe are joined to
+    the word before; [CLS], [SEP] and marks are left out.
+    """
+    side = round(tokens.shape[1] ** 0.5)
+    photos = _partly_hidden(tokens)
+    whole = _worth(match(states, photos))
+    words, more = [], []
+    for word, places in _joined(pieces):
+        rest = [place for place in range(len(pieces)) if place not in places]
+        words.append(word)
+        more.append(np.maximum(whole - _worth(match(states[:, rest], photos)), 0))
+    top = NOISE * max((float(worth.max()) for worth in more), default=0.0)
+    heats = [WordHeat(word, _scaled(worth.reshape(side, side), top)) for word, worth in zip(words, more, strict=True)]
+    return heats, _scaled(np.maximum(whole, 0).reshape(side, side))
+
+
+def attention_heat(words: Sequence[str], attention: NDArray[np.float32], contrast: bool = True) -> list[WordHeat]:
+    """How much each word of a text looked at each place.
+
+    ``words`` are its t pieces and ``attention`` (t, side * side) how much each looked at each region, rows sum to 1;
+    pieces of a word are joined as their mean.  Some places draw every look: with ``contrast`` a word's heat is what it
+    looks at more than all pieces do on average, the special ones at both ends included.
     """
     side = round(attention.shape[1] ** 0.5)
     base = attention.mean(axis=0) if contrast else np.zeros(attention.shape[1], np.float32)
@@ -67,7 +94,7 @@ def word_heat(words: Sequence[str], attention: NDArray[np.float32], contrast: bo
 
 
 def overall(heats: Sequence[WordHeat]) -> Heat:
-    """The heat of the whole text: the mean of its content words, of all words where it has none.
+    """The attention of the whole text: the mean of its content words, of all words where it has none.
 
     Raises ValueError where ``heats`` is empty.
     """
@@ -117,9 +144,29 @@ def _joined(words: Sequence[str]) -> list[tuple[str, list[int]]]:
     return found
 
 
-def _scaled(heat: NDArray[np.float32]) -> Heat:
-    """The largest value at 1; zeros stay zeros."""
-    scaled: Heat = (heat / max(float(heat.max()), 1e-9)).astype(np.float32)
+def _partly_hidden(tokens: Regions) -> Regions:
+    """A photo (1, r, dim) in 2 r + 2 states: as it is, all hidden, then each place hidden, then each alone shown.
+
+    A place is a region with its neighbours; what is hidden has the mean of all regions in its stead.
+    """
+    side = round(tokens.shape[1] ** 0.5)
+    rows, columns = np.divmod(np.arange(side * side), side)
+    near = (abs(rows[:, None] - rows) <= 1) & (abs(columns[:, None] - columns) <= 1)  # (r, r)
+    shown = np.concatenate([np.ones((1, side**2), bool), np.zeros((1, side**2), bool), ~near, near])
+    photos: Regions = np.where(shown[:, :, None], tokens, tokens.mean(axis=1, keepdims=True)).astype(np.float32)
+    return photos
+
+
+def _worth(match: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Matches (2 r + 2,) of a photo that is partly hidden -> what each place is worth to the match, (r,)."""
+    hidden, alone = np.split(match[2:], 2)
+    worth: NDArray[np.float32] = (match[0] - hidden) + (alone - match[1])
+    return worth
+
+
+def _scaled(heat: NDArray[np.float32], top: float = 0.0) -> Heat:
+    """The largest value at 1, or ``top`` where that is larger; zeros stay zeros."""
+    scaled: Heat = (heat / max(float(heat.max()), top, 1e-9)).astype(np.float32)
     return scaled
 
 

@@ -96,11 +96,17 @@ def test_heat_as_numbers_and_as_a_picture(looking: Run, direct: Looker, photos: 
     done = looking("explain", "photos/cat.png", "a", "red", "cat", "--json")
     (found,) = objects(done.stdout)
     assert (found["photo"], found["text"], found["side"]) == ("photos/cat.png", "a red cat", 7)
-    assert found["score"] == wanted.score
+    assert (found["score"], found["by"]) == (wanted.score, "match")
     assert [word["word"] for word in found["words"]] == ["a", "red", "cat"]
     for word, own in zip(found["words"], wanted.words, strict=True):
         np.testing.assert_allclose(word["heat"], own.heat, atol=1e-4)
     np.testing.assert_allclose(found["overall"], wanted.overall, atol=1e-4)
+
+    (found,) = objects(looking("explain", "photos/cat.png", "a red cat", "--attention", "--json").stdout)
+    own = direct.explain(str(photos / "cat.png"), "a red cat", "attention")
+    assert found["by"] == "attention"
+    np.testing.assert_allclose(found["words"][2]["heat"], own.words[2].heat, atol=1e-4)
+    np.testing.assert_allclose(found["overall"], own.overall, atol=1e-4)
 
     done = looking("explain", "photos/cat.png", "a red cat", "-o", "heat.png")
     assert done.stdout == f"{wanted.score:.3f}\n"

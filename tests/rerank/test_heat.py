@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mmsearch.rerank.heat import LARGEST, WordHeat, draw, overall, word_heat
+from mmsearch.rerank.heat import LARGEST, WordHeat, attention_heat, draw, match_heat, overall
 
 
 def looks(*places: int, side: int = 2) -> NDArray[np.float32]:
@@ -19,7 +19,7 @@ def looks(*places: int, side: int = 2) -> NDArray[np.float32]:
 
 def test_words_are_joined_and_marks_left_out() -> None:
     pieces = ["[CLS]", "a", "man", "'", "s", "skate", "##board", "##park", ",", "red", "-", "hot", "?", "[SEP]"]
-    heats = word_heat(pieces, np.full((len(pieces), 4), 0.25, np.float32))
+    heats = attention_heat(pieces, np.full((len(pieces), 4), 0.25, np.float32))
     assert [(one.word, one.content) for one in heats] == [
         ("a", False),
         ("man's", True),
@@ -31,14 +31,14 @@ def test_words_are_joined_and_marks_left_out() -> None:
 
 def test_an_apostrophe_at_an_end_joins_nothing() -> None:
     for pieces in (["'", "red"], ["red", ",", "'", "hot"], ["red", "'", "[SEP]"]):
-        words = [one.word for one in word_heat(pieces, np.full((len(pieces), 4), 0.25, np.float32))]
+        words = [one.word for one in attention_heat(pieces, np.full((len(pieces), 4), 0.25, np.float32))]
         assert words == [piece for piece in pieces if piece.isalpha()]
 
 
 def test_pieces_are_averaged() -> None:
-    (heat,) = word_heat(["snow", "##board"], looks(0, 3), contrast=False)
+    (heat,) = attention_heat(["snow", "##board"], looks(0, 3), contrast=False)
     assert heat.heat.tolist() == [[1, 0], [0, 1]]
-    (heat,) = word_heat(["snow", "##board", "##ing"], looks(0, 3, 3), contrast=False)
+    (heat,) = attention_heat(["snow", "##board", "##ing"], looks(0, 3, 3), contrast=False)
     assert heat.heat.tolist() == [[0.5, 0], [0, 1]]
 
 
@@ -48,16 +48,16 @@ def test_what_all_words_look_at_is_taken_off() -> None:
         [[0, 0, 0.25, 0.75], [0.5, 0, 0, 0.5], [0, 0.5, 0, 0.5], [0, 0, 0.25, 0.75]],
         np.float32,
     )
-    cat, dog = word_heat(["[CLS]", "cat", "dog", "[SEP]"], attention)
+    cat, dog = attention_heat(["[CLS]", "cat", "dog", "[SEP]"], attention)
     assert cat.heat.tolist() == [[1, 0], [0, 0]]  # above the mean (0.125, 0.125, 0.125, 0.625) at place 0 alone
     assert dog.heat.tolist() == [[0, 1], [0, 0]]
     assert cat.heat.dtype == np.float32
-    cat, dog = word_heat(["[CLS]", "cat", "dog", "[SEP]"], attention, contrast=False)
+    cat, dog = attention_heat(["[CLS]", "cat", "dog", "[SEP]"], attention, contrast=False)
     assert cat.heat.tolist() == [[1, 0], [0, 1]]
 
 
 def test_words_that_look_alike_are_cold() -> None:
-    heats = word_heat(["[CLS]", "cat", "[SEP]"], np.full((3, 9), 1 / 9, np.float32))
+    heats = attention_heat(["[CLS]", "cat", "[SEP]"], np.full((3, 9), 1 / 9, np.float32))
     assert heats[0].heat.tolist() == [[0, 0, 0]] * 3
 
 
@@ -68,6 +68,48 @@ def test_the_whole_text_is_the_mean_of_its_content_words() -> None:
     words = [heat("The", 0), heat("cat", 1), heat("and", 0), heat("dog", 1), heat("bird", 2)]
     assert overall(words).tolist() == [[0, 1], [0.5, 0]]
     assert overall([heat("on", 2), heat("the", 2)]).tolist() == [[0, 0], [1, 0]]
+
+
+def test_heat_of_a_match_is_where_the_words_are() -> None:
+    """A photo of 3 x 3 regions; a text matches as well as the regions that it names are shown, "and" names none.
+
+    Regions are one-hot, so that the mean of all has 1 / 9 of each.
+    """
+    named = {"cat": 0, "dog": 8}
+    pieces = ["[CLS]", "c", "##at", "and", "dog", "[SEP]"]
+    tokens = np.eye(9, dtype=np.float32)[None]
+    states = np.zeros((1, 6, 9), np.float32)
+    states[0, 1:3, named["cat"]] = 1
+    states[0, 4, named["dog"]] = 2
+
+    def match(states: NDArray[np.float32], photos: NDArray[np.float32]) -> NDArray[np.float32]:
+        shown = photos[:, range(9), range(9)]  # (n, 9): 1 or 1 / 9
+        wanted: NDArray[np.float32] = shown @ states[0].sum(axis=0)
+        return wanted
+
+    heats, whole = match_heat(match, states, pieces, tokens)
+    corner = np.zeros((3, 3), np.float32)
+    corner[:2, :2] = 1  # a place is a region with its neighbours
+    assert [heat.word for heat in heats] == ["cat", "and", "dog"]
+    np.testing.assert_allclose(heats[0].heat, corner, atol=1e-6)
+    np.testing.assert_allclose(heats[1].heat, 0, atol=1e-6)
+    np.testing.assert_allclose(heats[2].heat, corner[::-1, ::-1], atol=1e-6)
+    both = np.maximum(corner, corner[::-1, ::-1]) / 2
+    both[1, 1] = 1  # next to both
+    np.testing.assert_allclose(whole, both, atol=1e-6)
+
+
+def test_a_word_that_hardly_counts_is_less_hot() -> None:
+    tokens, states = np.eye(9, dtype=np.float32)[None], np.zeros((1, 2, 9), np.float32)
+    states[0, 0, 0], states[0, 1, 8] = 8, 0.2
+
+    def match(states: NDArray[np.float32], photos: NDArray[np.float32]) -> NDArray[np.float32]:
+        wanted: NDArray[np.float32] = photos[:, range(9), range(9)] @ states[0].sum(axis=0)
+        return wanted
+
+    strong, weak = match_heat(match, states, ["cat", "on"], tokens)[0]
+    assert strong.heat.max() == 1
+    np.testing.assert_allclose(weak.heat.max(), 0.2 / (0.25 * 8), atol=1e-6)
 
 
 def brightness(panel: NDArray[np.uint8]) -> NDArray[np.float64]:
