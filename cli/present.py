@@ -47,11 +47,14 @@ def plural(number: int, noun: str) -> str:
 
 
 def hit_json(hit: Hit) -> dict[str, Any]:
+    """The facts of a hit; what the second stage found only where it looked, and answers only to questions."""
     photo = hit.photo
+    second = {"first_stage": hit.first_stage, "answer": hit.answer, "answer_confidence": hit.answer_confidence}
     return {
         "rank": hit.rank,
         "path": hit.path,
         "score": hit.score,
+        **{name: value for name, value in second.items() if value is not None},
         "width": photo.width,
         "height": photo.height,
         "format": photo.format,
@@ -75,7 +78,7 @@ def hit_paths(hits: Sequence[Hit]) -> None:
 
 
 def hit_table(hits: Sequence[Hit], title: str) -> None:
-    """A table; on a terminal that can, a click on a path opens the picture."""
+    """A table, with answers where a question was asked; on a terminal that can, a click on a path opens the picture."""
     from rich.console import Console
     from rich.style import Style
     from rich.table import Table
@@ -84,7 +87,10 @@ def hit_table(hits: Sequence[Hit], title: str) -> None:
     table = Table(
         title=Text(title), title_style="bold", title_justify="left", box=None, pad_edge=False, header_style="dim"
     )
+    answered = any(hit.answer is not None for hit in hits)
     table.add_column("Score", justify="right", style="green")
+    if answered:
+        table.add_column("Answer", overflow="fold")
     table.add_column("Path", overflow="fold", min_width=20)
     table.add_column("Size", style="dim", no_wrap=True)
     table.add_column("Date", style="dim", no_wrap=True)
@@ -92,7 +98,9 @@ def hit_table(hits: Sequence[Hit], title: str) -> None:
         photo = hit.photo
         link = Style(link=Path(hit.path).as_uri()) if hit.path.isprintable() else Style()
         pixels = f"{photo.width}×{photo.height}  {size(photo.size)}"
-        table.add_row(f"{hit.score:.3f}", Text(shown(hit.path), link), pixels, f"{photo.date:%Y-%m-%d %H:%M}")
+        sure = "" if hit.answer_confidence is None else f"{hit.answer} ({hit.answer_confidence:.0%})"
+        cells = [Text(sure)] if answered else []
+        table.add_row(f"{hit.score:.3f}", *cells, Text(shown(hit.path), link), pixels, f"{photo.date:%Y-%m-%d %H:%M}")
     Console(width=None if sys.stdout.isatty() else 1000).print(table)  # in a pipe nothing is folded
 
 

@@ -156,21 +156,25 @@ class Library:
         stored = self._stored()
         encoder = self.encoder(stored)
         folders = [within] if isinstance(within, (str, os.PathLike)) else list(within)
-        return search(
+        wanted = _query(query)
+        hits = search(
             self.store,
             stored,
             self._refresh(stored),
             encoder,
-            _query(query),
+            wanted,
             k,
             [way for folder in folders for way in _spellings(folder)],
             self.settings.max_megapixels,
             None if rerank is False else self._second_stage(encoder, wanted=rerank is True),
         )
+        if rerank and hits and wanted.has_words and all(hit.first_stage is None for hit in hits):
+            log.warning("nothing was reranked: no region tokens are stored; add them with: mmsearch index")
+        return hits
 
-    def reranker(self) -> Reranker:
+    def reranker(self, encoder: Encoder | None = None) -> Reranker:
         """The reranker for this library's model, loaded once.  Raises ModelError where there is none, NoModelError."""
-        encoder = self.encoder()
+        encoder = encoder or self.encoder()
         with self._lock:
             if self._reranker is None or self._reranker.encoder is not encoder:
                 self._reranker = for_encoder(encoder, self.settings.reranker)
@@ -180,7 +184,7 @@ class Library:
         """Raises ModelError, where it is wanted, when there is no reranker."""
         if not wanted and find(encoder.card, self.settings.reranker) is None:
             return None
-        reranker = self.reranker()
+        reranker = self.reranker(encoder)
         return SecondStage(reranker, self.settings.rerank_candidates) if wanted or reranker.card.helps else None
 
     def looker(self) -> Looker:

@@ -31,6 +31,10 @@ class Query:
 
     terms: tuple[Words | Example, ...]
 
+    @property
+    def has_words(self) -> bool:
+        return any(isinstance(term, Words) for term in self.terms)
+
 
 def parse(words: Sequence[str]) -> Query:
     """Command-line words to a query.

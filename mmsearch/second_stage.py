@@ -19,7 +19,7 @@ from mmsearch.store.store import Store, StoredModel
 if TYPE_CHECKING:
     from mmsearch.rerank.reranker import Look, Reranker
 
-ANSWER_WEIGHT = 0.02  # of the log-odds of yes against no, beside cosines; about that of a match
+ANSWER_WEIGHT = 0.7  # of the log-odds of yes against no beside the match, a logit too; not tuned yet
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,10 @@ class SecondStage:
     ) -> list[Scored]:
         """``scored``, best first, in their new order; beyond ``candidates`` it stays as it was.
 
-        Photos are judged by the mean match of all texts.  Those without region tokens get the mean match of the others,
-        so they move neither up nor down by themselves.  Of a question the match is that of the thing it asks about;
-        where it can be answered by yes or no, the odds of yes are added.
+        Photos are judged by the mean match of all texts.  Of a question the match is that of the thing it asks about;
+        where it can be answered by yes or no, the log-odds of yes are added, weighed, before the rule of the reranker's
+        card makes one score of both stages'.  Photos without region tokens get the mean match of the others, so that
+        they move neither up nor down by themselves; where none has any, all stay as they were.
         """
         card = encoder.card.regions
         best, rest = list(scored[: self.candidates]), list(scored[self.candidates :])
@@ -65,21 +66,22 @@ class SecondStage:
         if not there.any():
             return list(scored)
         seen = tokens[there]
-        matches, odds = [], np.zeros(len(seen), np.float32)
+        matches = []
         answers: tuple[Question, Look] | None = None
         for text in texts:
             question = questions.parse(text)
-            matches.append(self.reranker.look(question.thing if question else text, seen).match)
+            match = self.reranker.look(question.thing if question else text, seen).match
             if question is not None:
                 look = self.reranker.look(question.text, seen)
                 answers = answers or (question, look)
                 if question.kind == "yes/no":
-                    odds += self._odds(look)
-        match = np.full(len(best), np.mean(matches), np.float32)
-        match[there] = np.mean(matches, axis=0)
+                    match = match + ANSWER_WEIGHT * self._odds(look)
+            matches.append(match)
+        mean = np.mean(matches, axis=0)  # (seen,)
+        whole = np.full(len(best), mean.mean(), np.float32)
+        whole[there] = mean
         first = np.array([one.score for one in best], np.float32)
-        final = combine(first, match, self.reranker.card.rule, self.reranker.card.weight)
-        final[there] += ANSWER_WEIGHT * odds
+        final = combine(first, whole, self.reranker.card.rule, self.reranker.card.weight)
         found = [
             replace(one, score=float(score), first=round(one.score, 4)) for one, score in zip(best, final, strict=True)
         ]
