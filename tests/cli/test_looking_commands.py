@@ -103,10 +103,10 @@ def test_heat_as_numbers_and_as_a_picture(looking: Run, direct: Looker, photos: 
     np.testing.assert_allclose(found["overall"], wanted.overall, atol=1e-4)
 
     (found,) = objects(looking("explain", "photos/cat.png", "a red cat", "--attention", "--json").stdout)
-    own = direct.explain(str(photos / "cat.png"), "a red cat", "attention")
+    looked = direct.explain(str(photos / "cat.png"), "a red cat", "attention")
     assert found["by"] == "attention"
-    np.testing.assert_allclose(found["words"][2]["heat"], own.words[2].heat, atol=1e-4)
-    np.testing.assert_allclose(found["overall"], own.overall, atol=1e-4)
+    np.testing.assert_allclose(found["words"][2]["heat"], looked.words[2].heat, atol=1e-4)
+    np.testing.assert_allclose(found["overall"], looked.overall, atol=1e-4)
 
     done = looking("explain", "photos/cat.png", "a red cat", "-o", "heat.png")
     assert done.stdout == f"{wanted.score:.3f}\n"
