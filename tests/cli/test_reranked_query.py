@@ -1,0 +1,99 @@
+"""``mmsearch query`` with a second stage: a small random reranker on the real command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samples import CLI
+
+from mmsearch.config import Settings
+from mmsearch.encoders.onnx_encoder import OnnxEncoder
+from mmsearch.library import Library
+from mmsearch.records import Hit
+
+SECOND = ("first_stage", "answer", "answer_confidence")
+
+
+@pytest.fixture
+def library(mmsearch: CLI, photos: Path, region_model: Path) -> Path:
+    """The library of the command line's home, with region tokens."""
+    mmsearch("index", photos, "--model", f"local-dir:{region_model}", "--library", photos.parent / "library")
+    return photos.parent / "library"
+
+
+def found(library: Path, reranker: Path, encoder: OnnxEncoder, query: str, rerank: bool | None = None) -> list[Hit]:
+    """What the library itself finds."""
+    with Library(library, Settings(device="cpu", reranker=str(reranker)), encoder=encoder) as opened:
+        return opened.search(query, rerank=rerank)
+
+
+def second(hits: list[Hit]) -> list[dict[str, Any]]:
+    rows = [(hit.path, hit.score, hit.first_stage, hit.answer, hit.answer_confidence) for hit in hits]
+    named = [dict(zip(("path", "score", *SECOND), row, strict=True)) for row in rows]
+    return [{name: value for name, value in row.items() if value is not None} for row in named]
+
+
+def test_json_has_what_the_second_stage_found(
+    mmsearch: CLI, library: Path, small_reranker: Path, region_encoder: OnnxEncoder
+) -> None:
+    def run(*arguments: str) -> list[dict[str, Any]]:
+        out = mmsearch("query", "--json", "--library", library, *arguments, MMSEARCH_RERANKER=str(small_reranker))
+        rows = [json.loads(line) for line in out.stdout.splitlines()]
+        return [{name: row[name] for name in ("path", "score", *SECOND) if name in row} for row in rows]
+
+    question, text = "is there a cat?", "a cat on grass"
+    asked = second(found(library, small_reranker, region_encoder, question))
+    assert [set(row) for row in asked] == [{"path", "score", *SECOND}] * 5
+    assert run(question) == asked
+    assert run(text, "--rerank") == second(found(library, small_reranker, region_encoder, text))
+    assert run(question, "--no-rerank") == second(found(library, small_reranker, region_encoder, question, False))
+
+
+def test_the_table_has_answers_where_a_question_was_asked(
+    mmsearch: CLI, library: Path, small_reranker: Path, region_encoder: OnnxEncoder
+) -> None:
+    question = "how many dogs are there?"
+    hits = found(library, small_reranker, region_encoder, question)
+    options = {"MMSEARCH_RERANKER": str(small_reranker)}
+    title, heads, *rows = mmsearch("query", "--library", library, question, **options).stdout.splitlines()
+    assert (title.strip(), heads.split()) == (question, ["Score", "Answer", "Path", "Size", "Date"])
+    assert [row.split()[:4] for row in rows] == [
+        [
+            f"{hit.score:.3f}",
+            hit.answer,
+            f"({hit.answer_confidence:.0%})",
+            str(Path(hit.path).relative_to(library.parent)),
+        ]
+        for hit in hits
+    ]
+    heads = mmsearch("query", "--library", library, "a dog", **options).stdout.splitlines()[1]
+    assert heads.split() == ["Score", "Path", "Size", "Date"]
+    paths = mmsearch("query", "--library", library, "--paths", question, **options).stdout
+    assert paths.splitlines() == [hit.path for hit in hits]
+
+
+def test_reranking_that_cannot_be_had_is_an_error(mmsearch: CLI, library: Path, small_reranker: Path) -> None:
+    done = mmsearch("query", "--library", library, "--rerank", "a cat", check=1, MMSEARCH_RERANKER="none")
+    assert (done.stdout, done.stderr) == ("", "mmsearch: the setting reranker is none\n")
+    assert mmsearch("query", "--library", library, "--paths", "a cat", MMSEARCH_RERANKER="none").stdout
+    done = mmsearch("query", "--library", library, "a cat", check=1, MMSEARCH_RERANKER=str(library))
+    assert f"{library} is no reranker's folder" in done.stderr
+
+
+def test_a_reranked_query_imports_no_torch(library: Path, small_reranker: Path) -> None:
+    code = (
+        "import sys\nfrom mmsearch.cli.app import app\n"
+        f"try: app(['query', '--json', '--library', {str(library)!r}, 'is there a cat?'])\nexcept SystemExit: pass\n"
+        "print([name for name in ('torch', 'open_clip', 'transformers', 'alembic', 'onnx') if name in sys.modules])"
+    )
+    environment = {**os.environ, "MMSEARCH_RERANKER": str(small_reranker)}
+    out = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    *hits, loaded = out.stdout.splitlines()
+    assert ["first_stage" in json.loads(hit) for hit in hits] == [True] * 5
+    assert loaded == "[]"
