@@ -139,10 +139,13 @@ def _start(
 
 
 def _resume(out: Path, device: str | None, keep_cache: bool) -> Outcome | None:
+    from mmsearch.errors import TrainingError
     from mmsearch.training.checkpoint import Run
     from mmsearch.training.recipe import Recipe
 
     facts = Run(out).facts()
+    if "recipe" not in facts:
+        raise TrainingError(f"the run in {out} trains a reranker: go on with it by mmsearch train-reranker --resume")
     return _train(out, facts["origin"], Recipe(**facts["recipe"]), device, keep_cache, resume=True)
 
 
@@ -270,10 +273,8 @@ def line(step: TrainProgress) -> str:
         ]
     left = int(step.seconds_left)
     clock = f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02}"
-    return (
-        f"epoch {step.epoch}/{step.epochs}  loss {step.loss:.3f}  lr {step.rate:.1e}  "
-        f"{step.pairs_per_second:.0f} pairs/s  {clock} left"
-    )
+    epoch = f"epoch {step.epoch}/{step.epochs}  " if step.epochs else ""
+    return f"{epoch}loss {step.loss:.3f}  lr {step.rate:.1e}  {step.pairs_per_second:.0f} pairs/s  {clock} left"
 
 
 def _show(outcome: Outcome, json: bool) -> None:

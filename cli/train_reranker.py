@@ -12,6 +12,7 @@ from mmsearch.cli import present, train
 from mmsearch.cli.options import DeviceOption, JsonOption
 
 if TYPE_CHECKING:
+    from mmsearch.training.rerank_recipe import RerankRecipe
     from mmsearch.training.rerank_trainer import RerankOutcome
 
 
@@ -71,8 +72,7 @@ def command(
             assert images is not None
             origin = {
                 "captions": str(captions.absolute()), "images": str(images.absolute()),
-                "questions": str(questions.absolute()) if questions else "", "model": model or "embedded",
-                "dev": dev or "0.1",
+                "questions": str(questions.absolute()) if questions else "", "model": _model(model), "dev": _dev(dev),
             }  # fmt: skip
             outcome, figures = _start(out, origin, {**changes, **_fields(more)}, device, keep_cache)
     except KeyboardInterrupt:
@@ -85,10 +85,9 @@ def command(
 
 
 def _start(
-    out: Path, origin: dict[str, str], changes: dict[str, Any], device: str | None, keep_cache: bool
+    out: Path, origin: dict[str, Any], changes: dict[str, Any], device: str | None, keep_cache: bool
 ) -> tuple[RerankOutcome, dict[str, Any]]:
     from mmsearch.errors import ConfigError
-    from mmsearch.rerank import attention, fusion
     from mmsearch.training import checkpoint, report
     from mmsearch.training.rerank_recipe import RerankRecipe
 
@@ -97,8 +96,6 @@ def _start(
     try:
         recipe = replace(RerankRecipe(), **changes)
         recipe.check()
-        attention.attention(recipe.attention, attention.AttentionConfig(recipe.width, 4))
-        fusion.fusion(recipe.fusion, fusion.FusionConfig(recipe.width))
     except ConfigError as error:
         raise typer.BadParameter(str(error)) from error
     return _run(out, origin, recipe, device, keep_cache, resume=False)
@@ -112,13 +109,11 @@ def _resume(out: Path, device: str | None, keep_cache: bool) -> tuple[RerankOutc
     facts = Run(out).facts()
     if "reranker_recipe" not in facts:
         raise TrainingError(f"the run in {out} trains an encoder: go on with it by mmsearch train --resume")
-    if facts["finished"]:
-        raise TrainingError(f"the run in {out} is finished; there is nothing to resume")
     return _run(out, facts["origin"], RerankRecipe(**facts["reranker_recipe"]), device, keep_cache, resume=True)
 
 
 def _run(
-    out: Path, origin: dict[str, str], recipe: Any, device: str | None, keep_cache: bool, resume: bool
+    out: Path, origin: dict[str, Any], recipe: RerankRecipe, device: str | None, keep_cache: bool, resume: bool
 ) -> tuple[RerankOutcome, dict[str, Any]]:
     from mmsearch import config
     from mmsearch.encoders import resolve
@@ -132,8 +127,7 @@ def _run(
     settings = config.load()
     where = choose_device(device or settings.device)
     choice = resolve.choose(origin["model"], where, settings.cache, (settings.cpu_model, settings.gpu_model))
-    share = train.share(origin["dev"])
-    learned, judged = train.pairs_of({**origin, "dev": origin["dev"] if share is None else share}, recipe.seed)
+    learned, judged = train.pairs_of(origin, recipe.seed)
     folder = Path(origin["questions"])
     given = rerank_run.Given(folder / "images", read_daquar(folder)) if origin["questions"] else None
     words = WordEncoder(resolve.EMBEDDED, SHIPPED / "words.onnx")
@@ -146,6 +140,24 @@ def _run(
             choice.encoder, words, learned, judged, given, recipe, out, f"local-dir:{out.absolute()}", origin, progress,
             device=where, resume=resume, keep_cache=keep_cache,
         )  # fmt: skip
+
+
+def _model(name: str | None) -> str:
+    """A name that means the same in another folder, for whoever resumes the run.  Raises ModelError."""
+    from mmsearch.encoders import registry
+
+    wanted = name or "embedded"
+    return wanted if wanted in ("auto", "embedded") else registry.find(wanted).name
+
+
+def _dev(given: str | None) -> str | float:
+    """The path of a file of captions, or a share of the photos."""
+    share = train.share(given or "0.1")
+    if share == 0:
+        raise typer.BadParameter(
+            "a reranker is judged by some photos: how much its scores count is chosen on them", param_hint="--dev"
+        )
+    return str(Path(given or "").absolute()) if share is None else share
 
 
 def _fields(given: list[str] | None) -> dict[str, Any]:

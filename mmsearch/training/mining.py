@@ -46,6 +46,33 @@ def epoch(
     return [Meeting(flat[part], texts[part]) for part in parts if len(part)]
 
 
+def groups(
+    captions: Sequence[NDArray[np.int64]], size: int, rng: np.random.Generator, near: NDArray[np.int64]
+) -> list[Meeting]:
+    """One epoch in groups: every caption once, with the photos that are near its own, in no order.
+
+    A group has a photo and ``size - 1`` of its ``near`` ones (photos, k), drawn from those that are free still; photos
+    that find none are grouped among themselves.  No photo is twice in a group.
+    """
+    own = [rng.permutation(rows) for rows in captions]
+    made: list[Meeting] = []
+    for turn in range(max(map(len, own))):
+        order = rng.permutation([photo for photo, rows in enumerate(own) if turn < len(rows)])
+        free = dict.fromkeys(order.tolist())
+        found: list[list[int]] = []
+        for photo in order.tolist():
+            if photo in free:
+                members = [photo, *(other for other in rng.permutation(near[photo]).tolist() if other in free)][:size]
+                for member in members:
+                    del free[member]
+                found.append(members)
+        alone = [photo for members in found if len(members) == 1 for photo in members]
+        found = [members for members in found if len(members) > 1]
+        found += [alone[start : start + size] for start in range(0, len(alone), size)]
+        made += [Meeting(np.array(one), np.array([[own[photo][turn]] for photo in one])) for one in found]
+    return [made[number] for number in rng.permutation(len(made))]
+
+
 def _together(order: NDArray[np.int64], near: NDArray[np.int64], share: float, group: int) -> NDArray[np.int64]:
     """``order`` with neighbours moved next to each other until ``share`` of it is in groups."""
     free = dict.fromkeys(order.tolist())

@@ -57,7 +57,7 @@ class RegionTrainee:
     def __init__(self, encoder: Encoder) -> None:
         if encoder.card.regions is None:
             raise ModelError(f"{encoder.card.name} gives no region tokens, which a reranker needs")
-        self._encoder = encoder
+        self._encoder, self.regions = encoder, encoder.card.regions
 
     def image_prefix(self, pixels: Tensor) -> Tensor:
         given: Pixels = pixels.numpy()

@@ -79,9 +79,7 @@ def second_towers(data: Path, work: Path, device: str) -> tuple[ImageTower, Text
         trainee = EmbeddedTrainee(images, texts, config, pretrained.tokenizer(), recipe.image_layers, TEXT_LAYERS)
         training, dev = read_split(data, "train"), read_split(data, "dev")
         some = grids(trainee, training.keep(range(min(SPREAD, len(training)))))
-        term = ImageNetTerm(
-            pretrained.classifier(BACKBONE), some, CLASSES, CLASS_WEIGHT, recipe.feature_dropout, None
-        )
+        term = ImageNetTerm(pretrained.classifier(BACKBONE), some, CLASSES, CLASS_WEIGHT, recipe.feature_dropout, None)
         train(trainee, training, dev, recipe, work, [term], device=device, resume=(work / "run").exists())
     images, texts, _, _ = model_folder.read(work)
     return images.eval(), texts.eval()

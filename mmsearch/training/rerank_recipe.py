@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mmsearch.errors import ConfigError
+from mmsearch.rerank import attention, fusion
+from mmsearch.rerank.model import RerankConfig
+from mmsearch.rerank.vocabulary import SPECIAL
+from mmsearch.training.answers import ALWAYS
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class RerankRecipe:
     width: int = 192
     dropout: float = 0.1
     # A step
-    batch: int = 384  # photos whose pooled sides are compared, all with all
+    batch: int = 384  # about so many photos, whose pooled sides are compared, all with all
     group: int = 8  # photos that the first stage takes for each other; each caption of a group meets each photo
     groups: int = 12  # groups a step that go through the trunk: groups x group² pairs
     near: int = 50  # of this many nearest photos of the first stage the others of a group are drawn
@@ -58,10 +62,20 @@ class RerankRecipe:
 
     def check(self) -> None:
         """Raises ConfigError for values that make no sense."""
-        for name in ("steps", "batch", "group", "groups", "blocks", "width", "views", "dev_every", "dev_candidates"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("questions", "captions", "masked", "near", "dev_queries", "lr", "weight_decay", "seed"):
+        least = dict.fromkeys(
+            ("steps", "groups", "blocks", "width", "views", "dev_every", "dev_queries", "dev_candidates"), 1
+        )
+        least |= {"group": 2, "batch": self.group, "answers": len(ALWAYS), "caption_words": len(SPECIAL) + 1}
+        for name, value in least.items():
+            if getattr(self, name) < value:
+                why = {"group": ": a caption needs another photo to be told from", "batch": ", the size of a group"}
+                raise ConfigError(f"{name} must be at least {value}{why.get(name, '')}, not {getattr(self, name)}")
+        for name, kinds in (("attention", attention.KINDS), ("fusion", fusion.KINDS)):
+            if getattr(self, name) not in kinds:
+                raise ConfigError(f"{name} must be one of {', '.join(kinds)}, not {getattr(self, name)!r}")
+        if self.width % RerankConfig.heads:
+            raise ConfigError(f"width must be a multiple of {RerankConfig.heads}, not {self.width}")
+        for name in ("questions", "captions", "masked", "near", "lr", "weight_decay", "seed"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative, not {getattr(self, name)}")
         for name in ("ema", "smoothing", "dropout", "token_dropout", "region_dropout", "word_dropout", "masked_share"):
@@ -74,7 +88,5 @@ class RerankRecipe:
         weights = (self.pooled, self.match, self.changed, self.answer, self.caption, self.masked_words)
         if min(weights) < 0 or self.match + self.pooled <= 0:
             raise ConfigError("match or pooled must be above 0, and no objective below")
-        if self.group < 2:
-            raise ConfigError("group must be at least 2: a caption needs another photo to be told from")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise ConfigError(f"precision must be auto, fp32 or bf16, not {self.precision!r}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import shutil
@@ -20,7 +19,7 @@ from torch import Tensor
 from mmsearch import background, hard_captions
 from mmsearch.caption_metrics import tokens as caption_tokens
 from mmsearch.encoders.protocol import Encoder
-from mmsearch.errors import ModelError
+from mmsearch.errors import TrainingError
 from mmsearch.rerank import graphs
 from mmsearch.rerank.card import RerankCard, region_key
 from mmsearch.rerank.combine import RULES, combine
@@ -41,9 +40,11 @@ log = logging.getLogger(__name__)
 BANK = 3000  # training captions that make a photo's background
 ALL = 100  # candidates of the last look at dev
 WEIGHTS = (0.0, 0.002, 0.004, 0.006, 0.008, 0.01, 0.012, 0.015, 0.02, 0.025, 0.03, 0.04, 0.06, 0.1)  # tried on dev
+SHARE = 0.1  # of the photos with given questions are to judge by
 CAPTION_QUESTIONS, GIVEN_QUESTIONS = 0, 1  # sources of questions
 
 Reporter = Callable[[TrainProgress], None]
+Teller = Callable[[str], Callable[[int, int], None] | None]  # of a phase
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,13 @@ def run(
     out: Path, name: str, origin: dict[str, Any], progress: Reporter | None = None, *, device: str = "cpu",
     resume: bool = False, keep_cache: bool = False, full_dev: bool = True, base: RerankModel | None = None,
 ) -> tuple[RerankOutcome, dict[str, Any]]:  # fmt: skip
-    """Train, and write the folder: graphs, ``reranker.json`` and model card.  The outcome and the figures on dev.
+    """Train, and write the folder: the graphs and ``reranker.json``.  The outcome and the figures on dev.
 
     ``origin`` is kept for whoever resumes the run.  Raises TrainingError, SourceError, ModelError.
     """
     recipe.check()
     report.check_packages()
+    RegionTrainee(encoder)  # has region tokens
     files = checkpoint.Run(out)
     facts = {
         "base": encoder.card.fingerprint, "regions": region_key(encoder.card), "pairs": pairs.digest,
@@ -92,9 +94,11 @@ def run(
     }  # fmt: skip
     if not resume:
         files.start({**facts, "reranker_recipe": asdict(recipe), "origin": origin})
+    elif files.facts()["finished"]:
+        raise TrainingError(f"the run in {out} is finished; there is nothing to resume")
     files.cache.mkdir(exist_ok=True)
-    material, judged, vocabulary = prepare(encoder, words, pairs, dev, given, recipe, files.cache, progress)
-    answers, said = vocabulary
+    made = prepare(encoder, words, pairs, dev, given, recipe, files.cache, progress)
+    material, judged, (answers, said) = made
     config = configured(
         recipe, material.photos.dim, round(material.photos.regions**0.5), material.lines.states.states.shape[1],
         len(answers), len(said),
@@ -103,13 +107,11 @@ def run(
         torch.manual_seed(recipe.seed)
         model = RerankModel(config)
     look = few(judged, recipe, answers)
-    outcome = train(
-        model, material, recipe, out, lambda m: look(m), facts, progress, device=device, resume=resume
-    )
+    outcome = train(model, material, recipe, out, look, facts, progress, device=device, resume=resume)
     figures = examine(model.cpu(), judged, answers, ALL if full_dev else recipe.dev_candidates, full_dev)
-    prior = answer_rules.Prior.fit(_asked(pairs, given)) if judged.asked else None
-    if prior is not None:
-        figures["answers"] |= baseline(prior, judged)
+    learned = _asked(pairs, given, recipe.seed)
+    if learned and judged.asked:
+        figures["answers"] |= baseline(answer_rules.Prior.fit(learned), judged)
     save(model, out, words, name, region_key(encoder.card), figures, answers, said, recipe)
     files.finish(keep_cache)
     return outcome, figures
@@ -151,9 +153,9 @@ def prepare(
         report_to = progress
         return lambda done, total: report_to(TrainProgress(phase, done, total))
 
-    pairs, train_photos = _photos(encoder, pairs, recipe, cache / "train.npy", recipe.views, teller("views"))
-    dev, dev_photos = _photos(encoder, dev, recipe, cache / "dev.npy", 1, None)
-    given_train, given_dev, given_photos = _given(encoder, given, recipe, cache, teller("views"))
+    pairs, train_photos = _photos(encoder, pairs, recipe, cache / "train.npy", recipe.views, teller)
+    dev, dev_photos = _photos(encoder, dev, recipe, cache / "dev.npy", 1, teller)
+    given_train, given_dev, given_photos = _given(encoder, given, recipe, cache, teller)
 
     texts = [text for own in pairs.texts for text in own]
     owner = np.repeat(np.arange(len(pairs)), [len(own) for own in pairs.texts])
@@ -162,7 +164,8 @@ def prepare(
     offset = len(pairs)
     rows = {file: offset + row for row, file in enumerate(given_photos[1])}
     asked_given = [(rows[file], question, answer) for file, question, answer in given_train if file in rows]
-    answers = answer_rules.vocabulary([a for _, _, a in [*asked, *asked_given]], recipe.answers)
+    parts = (part for _, _, answer in [*asked, *asked_given] for part in _parts(answer))
+    answers = answer_rules.vocabulary(parts, recipe.answers)
     place = {answer: number for number, answer in enumerate(answers)}
     questions: list[tuple[int, str, list[int], int]] = []
     for source, several in ((CAPTION_QUESTIONS, asked), (GIVEN_QUESTIONS, asked_given)):
@@ -174,10 +177,11 @@ def prepare(
 
     ids = [row[: int((row != 0).sum())] for row in words.tokenize(texts)]
     hidden_ids, hidden = hide(ids, recipe.masked_share, words.mask_id, np.random.default_rng([recipe.seed, 4]))
+    wordy = [row for row, places in enumerate(hidden) if places.any()]
     plain = [*texts, *(variant.text for _, variant in false)]
     asked_texts = sorted({question for _, question, _, _ in questions})
     plain_lines = encode_lines(words, [*plain, *asked_texts], teller("captions"))
-    masked_lines = encode_lines(words, [], None, hidden_ids)
+    masked_lines = encode_lines(words, [], None, [hidden_ids[row] for row in wordy])
     lines = _joined(plain_lines, masked_lines)
     line_of = {question: len(plain) + number for number, question in enumerate(asked_texts)}
     changed = np.full(len(texts), -1, np.int64)
@@ -186,7 +190,7 @@ def prepare(
     classes = np.unique(np.concatenate(ids))
     of = np.zeros(int(classes.max()) + 1, np.int64)
     of[classes] = np.arange(len(classes))
-    masked_words = [np.where(mask, of[row], -1) for row, mask in zip(ids, hidden, strict=True)]
+    masked_words = [np.where(hidden[row], of[ids[row]], -1) for row in wordy]
 
     vectors = _vectors(encoder, texts)
     photos = train_photos.vectors()
@@ -194,11 +198,10 @@ def prepare(
     np.add.at(mean, owner, vectors)
     near = _nearest(mean, photos, recipe.near)
     ends = np.cumsum([len(own) for own in pairs.texts])
-    stored = [train_photos] if given_photos[0] is None else [train_photos, given_photos[0]]
     material = Material(
-        photos=_stacked(stored, train_photos), lines=lines,
+        photos=train_photos if given_photos[0] is None else _stacked(train_photos, given_photos[0]), lines=lines,
         captions=[np.arange(e - len(own), e) for e, own in zip(ends, pairs.texts, strict=True)],
-        changed=changed, masked=np.arange(len(plain_lines), len(lines)), masked_photo=owner,
+        changed=changed, masked=np.arange(len(plain_lines), len(lines)), masked_photo=owner[wordy],
         masked_words=masked_words, said=sentences,
         questions=np.array([line_of[q] for _, q, _, _ in questions], np.int64),
         question_photo=np.array([p for p, _, _, _ in questions], np.int64),
@@ -211,38 +214,36 @@ def prepare(
 
 
 def _photos(
-    encoder: Encoder, pairs: Pairs, recipe: RerankRecipe, file: Path, views: int,
-    tell: Callable[[int, int], None] | None,
-) -> tuple[Pairs, Photos]:  # fmt: skip
-    card = encoder.card.regions
-    if card is None:
-        raise ModelError(f"{encoder.card.name} gives no region tokens, which a reranker needs")
-    kept, pictures = Pictures.open(pairs, encoder.card.preprocess, MARGIN if views > 1 else 1.0)
+    encoder: Encoder, pairs: Pairs, recipe: RerankRecipe, file: Path, views: int, teller: Teller
+) -> tuple[Pairs, Photos]:
+    """The pairs whose photos can be read, and these photos."""
+    trainee, margin = RegionTrainee(encoder), MARGIN if views > 1 else 1.0
+    kept, pictures = Pictures.open(pairs, encoder.card.preprocess, margin, report=teller("photos"))
     for item in kept.skipped[:10]:
         log.warning("skipped %s: %s", item.path, item.reason)
     stored = prefix_cache.image_views(
-        RegionTrainee(encoder), pictures, len(kept), views, file, torch.device("cpu"), recipe.seed, tell
+        trainee, pictures, len(kept), views, file, torch.device("cpu"), recipe.seed, teller("views")
     )
-    return kept, Photos(stored, card.side**2, card.dim)
+    return kept, Photos(stored, trainee.regions.side**2, trainee.regions.dim)
 
 
 def _given(
-    encoder: Encoder, given: Given | None, recipe: RerankRecipe, cache: Path, tell: Any
+    encoder: Encoder, given: Given | None, recipe: RerankRecipe, cache: Path, teller: Teller
 ) -> tuple[list[tuple[str, str, str]], list[tuple[str, str, str]], tuple[Photos | None, list[str]]]:
     """The given questions to learn from and to be judged by (a tenth of the photos), and their photos."""
     if given is None or not given.rows:
         return [], [], (None, [])
-    learned, judged = question_rules.split(given.rows, 0.1, recipe.seed)
+    learned, judged = question_rules.split(given.rows, SHARE, recipe.seed)
     names = sorted({file for file, _, _ in given.rows})
     texts = tuple((name,) for name in names)
     pairs, photos = _photos(
-        encoder, Pairs(given.folder, tuple(names), texts), recipe, cache / "given.npy", recipe.views, tell
+        encoder, Pairs(given.folder, tuple(names), texts), recipe, cache / "given.npy", recipe.views, teller
     )
     return learned, judged, (photos, list(pairs.names))
 
 
-def _stacked(parts: Sequence[Photos], like: Photos) -> Photos:
-    return Photos(np.concatenate([part.stored for part in parts]), like.regions, like.dim)
+def _stacked(one: Photos, other: Photos) -> Photos:
+    return Photos(np.concatenate([one.stored, other.stored]), one.regions, one.dim)
 
 
 def _parts(answer: str) -> list[str]:
@@ -250,10 +251,11 @@ def _parts(answer: str) -> list[str]:
     return [part.strip() for part in answer_rules.normalize(answer).split(",") if part.strip()]
 
 
-def _asked(pairs: Pairs, given: Given | None) -> list[tuple[str, str]]:
-    rows = [(one.question, one.answer) for one in question_rules.derive(pairs.texts)]
+def _asked(pairs: Pairs, given: Given | None, seed: int) -> list[tuple[str, str]]:
+    """The questions to learn from, with their answers."""
+    rows = [(one.question, one.answer) for one in question_rules.derive(pairs.texts, seed)]
     if given is not None:
-        rows += [(question, answer) for _, question, answer in question_rules.split(given.rows, 0.1)[0]]
+        rows += [(question, answer) for _, question, answer in question_rules.split(given.rows, SHARE, seed)[0]]
     return rows
 
 
@@ -364,7 +366,10 @@ def few(dev: Dev, recipe: RerankRecipe, answers: Sequence[str]) -> Callable[[Rer
 def recall(
     first: NDArray[np.float32], match: NDArray[np.float32], right: NDArray[np.bool_], rule: Any, weight: float
 ) -> tuple[float, float, float]:
-    """R@1, R@5 and R@10 in percent after reranking; ``right`` (q, k) marks the right candidate, if it is there."""
+    """R@1, R@5 and R@10 in percent after reranking, 0 without queries; ``right`` (q, k) marks the right candidate, if
+    it is there."""
+    if not len(first):
+        return 0.0, 0.0, 0.0
     ranks = ranked(first, match, right, rule, weight)
     one, five, ten = (round(100 * float((ranks <= k).mean()), 2) for k in (1, 5, 10))
     return one, five, ten
@@ -406,14 +411,15 @@ def changed_accuracy(model: RerankModel, dev: Dev, some: NDArray[np.int64]) -> d
 def answer_accuracy(model: RerankModel, dev: Dev, answers: Sequence[str], limit: int = 0) -> dict[str, float]:
     """Questions answered exactly right, by source, in percent."""
     model.eval()
+    device = model.log_scale.device
     rows = np.arange(len(dev.questions))
     if limit:
         rows = np.concatenate([np.flatnonzero(dev.sources == s)[:limit] for s in np.unique(dev.sources)])
     right = np.zeros(len(rows), bool)
     for start in range(0, len(rows), 128):
         part = rows[start : start + 128]
-        states, mask = dev.lines.batch(dev.questions[part])
-        regions = model.see(dev.tokens[torch.from_numpy(dev.question_photo[part])])
+        states, mask = (one.to(device) for one in dev.lines.batch(dev.questions[part]))
+        regions = model.see(dev.tokens[torch.from_numpy(dev.question_photo[part])].to(device))
         best = model.answers(model.join(model.read(states), mask, regions).fused).argmax(dim=1).tolist()
         right[start : start + 128] = [answers[b] == dev.answers[row] for b, row in zip(best, part, strict=True)]
     names = {CAPTION_QUESTIONS: "captions", GIVEN_QUESTIONS: "given"}
@@ -459,9 +465,3 @@ def examine(model: RerankModel, dev: Dev, answers: Sequence[str], count: int, fu
 
 def _named(rule: str, weight: float) -> str:
     return f"{rule} {weight}" if rule == "weighted" else rule
-
-
-def read_figures(folder: Path) -> dict[str, Any]:
-    """What ``run`` measured, from a reranker's folder."""
-    found: dict[str, Any] = json.loads((folder / "reranker.json").read_text("utf-8"))["recipe"]["dev"]
-    return found

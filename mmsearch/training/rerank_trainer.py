@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -47,20 +47,20 @@ class Material:
     photos: Photos
     lines: Lines
     captions: list[Numbers]  # of each captioned photo, rows of lines; the captioned photos come first in ``photos``
-    changed: Numbers  # (lines,): the row of a false version of this caption, -1 where there is none
+    changed: Numbers  # (captions,): the row of a false version of each caption, -1 where there is none
     masked: Numbers  # (m,): rows of lines with hidden words
     masked_photo: Numbers  # (m,)
     masked_words: list[Numbers]  # of each, the hidden words as classes, -1 where a word is not hidden
-    said: list[Numbers]  # of each line that is a caption, its words in the caption vocabulary; else empty
+    said: list[Numbers]  # of each caption, which are the first lines, its words in the caption vocabulary
     questions: Numbers  # (q,): rows of lines
     question_photo: Numbers  # (q,)
     answers: list[Numbers]  # the right answers of each question, as classes; at least one
     sources: Numbers  # (q,): questions of one source are drawn as often as those of another
-    near: Numbers  # (captioned photos, k): those that the first stage takes for each other
+    near: Numbers  # (captioned photos, k): other photos that the first stage finds by this one's captions
     classes: int = 0  # of hidden words
 
 
-Judge = Callable[["RerankModel"], dict[str, float]]  # looks at dev; "merit" is what the best weights are chosen by
+Judge = Callable[[RerankModel], dict[str, float]]  # looks at dev; "merit" is what the best weights are chosen by
 
 
 @dataclass
@@ -81,9 +81,6 @@ class Learner(nn.Module):
         super().__init__()
         self.model = model
         self.masked_head = nn.Linear(model.config.width, max(classes, 1))
-
-    def forward(self) -> None:
-        raise NotImplementedError("see Session")
 
 
 @dataclass(frozen=True)
@@ -112,8 +109,8 @@ def train(
 ) -> RerankOutcome:
     """Train; the moving average of the weights with the best merit on dev is kept in the model.
 
-    ``facts`` say what the run stands on; a run is resumed only where they are the same.  Raises TrainingError when
-    ``out`` is taken, cannot be resumed, or when the loss stops being a number.
+    ``out`` holds a run that ``checkpoint.Run.start`` was given ``facts``, what it stands on, and the recipe as
+    ``reranker_recipe``.  Raises TrainingError where they are not the same, and when the loss stops being a number.
     """
     recipe.check()
     with torch.random.fork_rng():
@@ -140,8 +137,8 @@ class _Session:
         self.material, self.recipe, self.judge, self.progress = material, recipe, judge, progress
         self.device, self.save_every, self.out = torch.device(device), save_every, out
         self.files = checkpoint.Run(out)
-        with self._randomness(-1):
-            self.learner = Learner(model, material.classes)
+        self._seed(-1)
+        self.learner = Learner(model, material.classes)
         self.model = model
         self.learner.to(self.device)
         self.trained = dict(self.learner.named_parameters())
@@ -150,8 +147,8 @@ class _Session:
         self.optimizer = optimize.optimizer(groups, [], rates)
         self.average = optimize.Average(list(self.trained.values()), recipe.ema)
         bf16 = recipe.precision == "bf16" or (recipe.precision == "auto" and self.device.type == "cuda")
-        self.context = (lambda: torch.autocast(self.device.type, torch.bfloat16)) if bf16 else nullcontext
-        self.plans: dict[int, list[mining.Meeting]] = {}
+        self.bf16 = bf16
+        self.plan: tuple[int, list[mining.Meeting]] = (-1, [])  # of one epoch
 
     def run(self, facts: dict[str, Any], resume: bool) -> RerankOutcome:
         state = self._open(facts, resume)
@@ -169,9 +166,8 @@ class _Session:
             if self.progress is not None:
                 left = (now - started) / (state.step - first) * (recipe.steps - state.step)
                 rate = self.optimizer.param_groups[0]["lr"]
-                self.progress(
-                    TrainProgress("training", state.step, recipe.steps, 1, 1, state.loss, rate, pace, left)
-                )
+                done = TrainProgress("training", state.step, recipe.steps, 0, 0, state.loss, rate, pace, left)
+                self.progress(done)
             looked = state.step % recipe.dev_every == 0 or state.step == recipe.steps
             if looked:
                 self._look(state)
@@ -237,17 +233,20 @@ class _Session:
 
     # -- one step -------------------------------------------------------------------------------------------------
 
-    def _randomness(self, step: int) -> Any:
+    def _seed(self, step: int) -> None:
+        """Torch's random numbers of a step; -1 is before the first."""
         words = np.random.SeedSequence([self.recipe.seed, step + 1]).generate_state(2, np.uint32)
         torch.manual_seed(int(words[0]) << 32 | int(words[1]))
-        return nullcontext()
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
 
     def _step(self, step: int) -> tuple[float, dict[str, float]]:
-        self._randomness(step)
+        self._seed(step)
         rng = np.random.default_rng([self.recipe.seed, step, 1])
         self.learner.train()
         self.optimizer.zero_grad()
-        with self.context():
+        with self._precision():
             terms = self._objectives(step, rng)
         loss = torch.stack([value.float() for value in terms.values()]).sum()
         value = float(loss.detach())
@@ -282,29 +281,24 @@ class _Session:
             found["match"] = recipe.match * loss
             if recipe.changed:
                 found["changed"] = recipe.changed * self._changed(captions, regions, shown, right, scale)
-        if recipe.answer and len(material.questions):
+        if recipe.answer and recipe.questions and len(material.questions):
             found["answer"] = recipe.answer * self._answer(rng)
         if recipe.caption and recipe.captions:
             found["caption"] = recipe.caption * self._caption(captions[: recipe.captions], regions[: recipe.captions])
-        if recipe.masked_words and len(material.masked):
+        if recipe.masked_words and recipe.masked and len(material.masked):
             found["masked_words"] = recipe.masked_words * self._masked(rng)
         return found
 
     def _groups(self, step: int) -> list[mining.Meeting]:
-        """The groups of one step, about ``batch`` photos in all; every epoch has other ones."""
-        recipe = self.recipe
-        per_epoch = max(1, len(self.material.captions) * len(self.material.captions[0]) // recipe.batch)
-        epoch, place = divmod(step, per_epoch)
-        if epoch not in self.plans:
+        """The groups of one step, about ``batch`` photos in all; those of an epoch have every caption once."""
+        recipe, captions = self.recipe, self.material.captions
+        steps = -(-sum(map(len, captions)) // recipe.batch)
+        epoch, place = divmod(step, steps)
+        if self.plan[0] != epoch:
             rng = np.random.default_rng([recipe.seed, epoch, 0])
-            near = rng.permuted(self.material.near, axis=1)
-            plan = mining.epoch(self.material.captions, recipe.group, 1, rng, 1, near, 1.0, recipe.group)
-            self.plans = {epoch: plan}
-        plan = [meeting for meeting in self.plans[epoch] if len(meeting.photos) > 1]
-        each = max(1, recipe.batch // recipe.group)
-        start = place * each % max(1, len(plan))
-        chosen = plan[start : start + each]
-        return chosen or plan[:each]
+            self.plan = epoch, mining.groups(captions, recipe.group, rng, self.material.near)
+        groups = self.plan[1]
+        return groups[place * len(groups) // steps : (place + 1) * len(groups) // steps]
 
     def _words(self, rows: Numbers) -> tuple[Tensor, Tensor]:
         """States and mask of texts; some words hidden."""
@@ -334,13 +328,13 @@ class _Session:
         square = torch.full((len(groups) * size * size,), losses.NEVER, device=self.device)
         square[torch.from_numpy(np.concatenate(cell))] = logits
         square = square.view(len(groups), size, size)
-        real = torch.tensor([[place < len(g.photos) for place in range(size)] for g in groups])
-        right = torch.arange(size).expand(len(groups), size)
+        places = torch.arange(size, device=self.device).expand(len(groups), size)
+        real = places < torch.tensor([[len(group.photos)] for group in groups], device=self.device)
         parts = []
         for rows in (square, square.transpose(1, 2)):
             logs = rows[real].log_softmax(dim=1)  # (captions, size)
             counts = rows[real] > losses.NEVER / 2
-            own = logs.gather(1, right[real][:, None]).squeeze(1)
+            own = logs.gather(1, places[real][:, None]).squeeze(1)
             even = logs.masked_fill(~counts, 0).sum(dim=1) / counts.sum(dim=1)
             parts.append(-((1 - self.recipe.smoothing) * own + self.recipe.smoothing * even).mean())
         diagonal = square.diagonal(dim1=1, dim2=2)[real]  # in the order of the photos
@@ -415,16 +409,17 @@ def match_scores(
     """Match logits of texts with their candidates: ``texts`` (q,) rows of lines, ``candidates`` (q, k) rows of
     ``photos`` (p, regions, dim), -> (q, k)."""
     model.eval()
-    regions = torch.cat([model.see(part) for part in photos.split(PAIRS)])
+    device = model.log_scale.device
+    regions = torch.cat([model.see(part.to(device)) for part in photos.split(PAIRS)])
     shown = model.pooled_photos(regions)
     found = np.empty(candidates.shape, np.float32)
     count = candidates.shape[1]
     each = max(1, PAIRS // count)
     for start in range(0, len(texts), each):
-        states, mask = lines.batch(texts[start : start + each])
+        states, mask = (part.to(device) for part in lines.batch(texts[start : start + each]))
         chosen = torch.from_numpy(candidates[start : start + each])  # (m, k)
         near = (model.pooled_texts(states, mask)[:, None] * shown[chosen]).sum(dim=2) * model.scale()  # (m, k)
         words = model.read(states).repeat_interleave(count, dim=0)
         joined = model.join(words, mask.repeat_interleave(count, dim=0), regions[chosen.flatten()])
-        found[start : start + each] = (model.matches(joined.fused).view(-1, count) + near).numpy()
+        found[start : start + each] = (model.matches(joined.fused).view(-1, count) + near).cpu().numpy()
     return found

@@ -1,0 +1,112 @@
+"""What a reranker learns from: hidden words, padded texts, states of words, views of photos."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from drawn import captions, states
+from samples import model_without_regions
+
+from mmsearch.encoders.onnx_encoder import OnnxEncoder
+from mmsearch.encoders.resolve import EMBEDDED
+from mmsearch.errors import ModelError
+from mmsearch.records import Vectors
+from mmsearch.rerank.resolve import SHIPPED
+from mmsearch.rerank.words import WordEncoder
+from mmsearch.training.rerank_data import Photos, RegionTrainee, encode_lines, hide
+
+MASK = 103
+
+
+@pytest.fixture(scope="module")
+def words() -> WordEncoder:
+    return WordEncoder(EMBEDDED, SHIPPED / "words.onnx")
+
+
+def test_share_of_the_words_is_hidden_and_the_ends_stay() -> None:
+    ids = [np.arange(1, length + 1) for length in (12, 7, 3, 2, 1)]
+    rng = np.random.default_rng(0)
+    places = set()
+    for _ in range(50):
+        rows, hidden = hide(ids, 0.2, MASK, rng)
+        assert [int(own.sum()) for own in hidden] == [2, 1, 1, 0, 0]  # a fifth of 10, 5, 1 and no words
+        for before, row, own in zip(ids, rows, hidden, strict=True):
+            assert row.tolist() == [MASK if h else b for b, h in zip(before.tolist(), own.tolist(), strict=True)]
+            assert len(own) < 2 or not own[[0, -1]].any()
+        places.update(np.flatnonzero(hidden[0]).tolist())
+    assert places == set(range(1, 11))  # every word has its turn
+    assert ids[0].tolist() == [*range(1, 13)]  # what was given is as it was
+
+
+def test_nearly_all_words_can_be_hidden() -> None:
+    (row,), _ = hide([np.array([101, 5, 6, 7, 102])], 0.9, MASK, np.random.default_rng(0))
+    assert row.tolist() == [101, MASK, MASK, MASK, 102]
+
+
+def test_texts_are_padded_to_the_longest() -> None:
+    lines = states([3, 5, 1], 8, np.random.default_rng(0))
+    found, mask = lines.batch(np.array([2, 0, 2]))
+    assert mask.tolist() == [[True, False, False], [True, True, True], [True, False, False]]
+    packed = lines.states.states.astype(np.float32)
+    assert np.array_equal(found[1], packed[:3])
+    assert np.array_equal(found[0], np.stack([packed[8], np.zeros(8), np.zeros(8)]))
+    assert np.array_equal(found[0], found[2])
+
+
+def test_states_are_those_of_single_texts(words: WordEncoder) -> None:
+    texts = [*(own[0] for own in list(captions().values())[:3]), "dog", "a much longer text about a man and his dog"]
+    told: list[tuple[int, int]] = []
+    lines = encode_lines(words, texts, lambda done, total: told.append((done, total)))
+    assert told == [(5, 5)]
+    found, mask = lines.batch(np.arange(5))
+    for row, text in enumerate(texts):
+        alone, counts = words([text])
+        assert counts.all()
+        assert lines.ids[row].tolist() == words.tokenize([text])[0].tolist()
+        assert mask[row].sum() == alone.shape[1]
+        assert np.allclose(found[row, : alone.shape[1]], alone[0], atol=2e-2)
+        assert np.allclose(found[row, : alone.shape[1]].mean(), alone[0].mean(), atol=1e-3)
+
+
+def test_states_of_given_ids(words: WordEncoder) -> None:
+    (ids,) = words.tokenize(["a dog runs"])
+    hidden = ids.copy()
+    hidden[2] = words.mask_id
+    lines = encode_lines(words, [], None, [hidden, ids])
+    found, mask = lines.batch(np.arange(2))
+    assert mask.all()
+    assert np.allclose(found[0], words.run(hidden[None])[0], atol=2e-2)
+    assert np.allclose(found[1], words.run(ids[None])[0], atol=2e-2)
+    assert not np.allclose(found[0], found[1], atol=0.1)
+
+
+def test_no_texts(words: WordEncoder) -> None:
+    assert len(encode_lines(words, [])) == 0
+
+
+def test_views_of_photos() -> None:
+    rng = np.random.default_rng(0)
+    stored = rng.standard_normal((3, 2, 4 * 5 + 6)).astype(np.float16)
+    photos = Photos(stored, regions=4, dim=5)
+    assert (len(photos), photos.views) == (3, 2)
+    rows = np.array([2, 0, 0])
+    plain = photos.plain(rows)
+    assert plain.shape == (3, 4, 5)
+    for place, row in enumerate(rows):
+        assert np.array_equal(plain[place].flatten(), stored[row, 0, :20].astype(np.float32))
+    seen = set()
+    for _ in range(20):
+        drawn = photos.draw(rows, rng)
+        for place, row in enumerate(rows):
+            (view,) = (v for v in (0, 1) if np.array_equal(drawn[place].flatten(), stored[row, v, :20].astype("f4")))
+            seen.add((place, view))
+    assert len(seen) == 6  # each in both of its views
+    vectors: Vectors = photos.vectors()
+    own = stored[:, 0, 20:].astype(np.float64)
+    assert np.allclose(vectors, own / np.sqrt((own**2).sum(axis=1))[:, None], atol=1e-6)
+
+
+def test_model_without_region_tokens(tmp_path_factory: pytest.TempPathFactory) -> None:
+    encoder = OnnxEncoder(model_without_regions(tmp_path_factory.mktemp("model") / "plain"))
+    with pytest.raises(ModelError, match="gives no region tokens, which a reranker needs"):
+        RegionTrainee(encoder)
