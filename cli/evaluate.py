@@ -74,6 +74,8 @@ def command(
             raise typer.BadParameter(f"{name} needs --captions")
     if rerank and captions is None:
         raise typer.BadParameter("--rerank needs --captions")
+    if candidates is not None and not rerank:
+        raise typer.BadParameter("--candidates needs --rerank")
     if not math.isfinite(beta):
         raise typer.BadParameter(f"must be a number from 0, not {beta}", param_hint="--beta")
 

@@ -330,5 +330,5 @@ def progress_bar(what: str) -> Iterator[Any]:
 
 
 def _advance(bar: Any, task: Any, what: str, step: Progress) -> None:
-    described = {"pictures": what, "regions": "Region tokens", "captions": "Captions"}
+    described = {"pictures": what, "regions": "Region tokens", "captions": "Captions", "reranking": "Reranking"}
     bar.update(task, total=step.total, completed=step.done, description=described[step.step])

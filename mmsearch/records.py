@@ -106,13 +106,14 @@ class Hit:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an ``index`` run is."""
+    """How far an ``index`` run, or the photos and captions of an ``eval`` run, are."""
 
     done: int  # files read so far, good or bad
     total: int  # files to read
     path: str  # the file just finished
-    # "regions": only region tokens, of pictures indexed before; "captions": captions, of pictures with region tokens
-    step: Literal["pictures", "regions", "captions"] = "pictures"
+    # "regions": only region tokens, of pictures indexed before; "captions": captions, of pictures with region tokens;
+    # "reranking": a caption of an ``eval`` run, which stands in ``path``
+    step: Literal["pictures", "regions", "captions", "reranking"] = "pictures"
 
 
 @dataclass(frozen=True)

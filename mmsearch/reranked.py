@@ -53,7 +53,7 @@ def figures(
         right = np.flatnonzero(chosen == owner[query])
         after[query] = int((final >= final[right[0]]).sum()) if len(right) else before[query]
         if progress is not None:
-            progress(Progress(query + 1, len(captions), caption))
+            progress(Progress(query + 1, len(captions), caption, "reranking"))
     gains = np.column_stack([(after <= k).astype(float) - (before <= k) for k in CUTOFFS])
     low, high = np.round(100 * metrics.bootstrap(gains, owner), 2).tolist()
     mean = np.round(100 * gains.mean(axis=0), 2).tolist()
