@@ -16,7 +16,7 @@ from mmsearch.training.answers import ALWAYS
 class RerankRecipe:
     """The defaults are those of the reranker that ships, on two CPU cores."""
 
-    steps: int = 900
+    steps: int = 600
     # The trunk: see rerank.model.RerankConfig
     attention: str = "bidirectional"
     fusion: str = "gated"
@@ -47,12 +47,12 @@ class RerankRecipe:
     clip: float = 1.0
     ema: float = 0.995  # decay a step of the moving average of the weights, which is what is kept
     # Against learning by heart
-    views: int = 6  # augmented views of each photo
+    views: int = 4  # augmented views of each photo
     token_dropout: float = 0.1  # share of the values of region tokens and word states set to 0
     region_dropout: float = 0.2  # share of regions hidden from the pooling
     word_dropout: float = 0.1  # share of words hidden
     # Choosing
-    dev_every: int = 150  # steps between two looks at dev
+    dev_every: int = 100  # steps between two looks at dev
     dev_queries: int = 500  # captions of dev that are reranked then
     dev_candidates: int = 30  # photos of the first stage that are reranked then
     answers: int = 500  # most frequent answers that can be given
