@@ -61,8 +61,8 @@ def small_reranker(tmp_path_factory: pytest.TempPathFactory, region_encoder: Onn
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Of the first stage alone: a test of the second one says which reranker."""
-    folders = {"library": tmp_path / "library", "cache": tmp_path / "cache"}
-    return replace(Settings(), **folders, batch=4, device="cpu", reranker="none")
+    own = Settings(library=tmp_path / "library", cache=tmp_path / "cache")
+    return replace(own, batch=4, device="cpu", reranker="none")
 
 
 @pytest.fixture

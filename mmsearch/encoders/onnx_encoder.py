@@ -60,6 +60,11 @@ class OnnxEncoder:
         self._tokens: TextEncoder | None = None
 
     def _session(self, tower: str) -> Any:
+        """Of ``image`` or ``text``, or of ``pictures``: the image graph with the nodes of ``regions.onnx``.
+
+        ``image`` does without them, because ONNX Runtime 1.32 computes every output of a graph, whichever it is asked
+        for (``RunOptions.only_execute_path_to_fetches`` changes nothing in it).
+        """
         with self._lock:
             if tower not in self._sessions:
                 # Its telemetry is on by default in some builds and writes an identifier into the user's home.
@@ -69,27 +74,21 @@ class OnnxEncoder:
                 options = onnxruntime.SessionOptions()
                 options.intra_op_num_threads = self.threads
                 options.log_severity_level = 3  # errors only
+                names = ["image.onnx", REGIONS] if tower == "pictures" else [f"{tower}.onnx"]
+                files = [self.folder / name for name in names]
                 try:
+                    # Serialised protobuf messages after each other are one message with the nodes of all.
+                    graph = b"".join(file.read_bytes() for file in files) if len(files) > 1 else str(files[0])
                     self._sessions[tower] = onnxruntime.InferenceSession(
-                        self._graph(tower), options, providers=["CPUExecutionProvider"]
+                        graph, options, providers=["CPUExecutionProvider"]
                     )
                 except Exception as error:  # onnxruntime raises classes of its own that share no base
-                    raise ModelError(f"{self.folder / tower}.onnx cannot be loaded: {error}") from error
+                    raise ModelError(f"{' with '.join(map(str, files))} cannot be loaded: {error}") from error
             return self._sessions[tower]
 
-    def _graph(self, tower: str) -> str | bytes:
-        """The tower's file; for pictures, where the regions have a file of their own, both as one graph.
-
-        Two serialised protobuf messages after each other are one message with the nodes and outputs of both.
-        """
-        file, regions = self.folder / f"{tower}.onnx", self.folder / REGIONS
-        if tower == "image" and self.card.regions is not None and regions.is_file():
-            return file.read_bytes() + regions.read_bytes()
-        return str(file)
-
-    def _run_images(self, outputs: list[str], pixels: Pixels) -> list[NDArray[np.float32]]:
-        """These outputs of the image graph, a row a picture."""
-        session = self._session("image")
+    def _run(self, tower: str, outputs: list[str], pixels: Pixels) -> list[NDArray[np.float32]]:
+        """These outputs of a graph that takes pictures, a row a picture."""
+        session = self._session(tower)
         parts = [
             session.run(outputs, {"pixels": pixels[start : start + AT_ONCE]})
             for start in range(0, len(pixels), AT_ONCE)
@@ -99,7 +98,7 @@ class OnnxEncoder:
     def encode_images(self, pixels: Pixels) -> Vectors:
         if not len(pixels):
             return np.empty((0, self.card.dim), np.float32)
-        (vectors,) = self._run_images(["vectors"], pixels)
+        (vectors,) = self._run("image", ["vectors"], pixels)
         return unit_rows(vectors)
 
     def encode_pictures(self, pixels: Pixels) -> tuple[Vectors, Regions | None]:
@@ -109,9 +108,10 @@ class OnnxEncoder:
             return self.encode_images(pixels), None
         if not len(pixels):
             return np.empty((0, self.card.dim), np.float32), np.empty((0, card.side**2, card.dim), np.float32)
-        if "regions" not in {output.name for output in self._session("image").get_outputs()}:
+        tower = "pictures" if (self.folder / REGIONS).is_file() else "image"
+        if "regions" not in {output.name for output in self._session(tower).get_outputs()}:
             raise ModelError(f"the model folder {self.folder} is incomplete: {REGIONS} missing")
-        vectors, regions = self._run_images(["vectors", "regions"], pixels)
+        vectors, regions = self._run(tower, ["vectors", "regions"], pixels)
         return unit_rows(vectors), regions
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:

@@ -1,9 +1,8 @@
 """``regions.onnx``: the part of a model folder that makes region tokens of what ``image.onnx`` computes anyway.
 
 It is no graph of its own: its nodes read two tensors of the image graph by name, and its pixels where a second backbone
-joins in.  ``OnnxEncoder`` puts the bytes of
-both files after each other, which protobuf reads as one graph.  So a model can get regions, or other ones, while the
-files that hold its weights stay as they are.
+joins in.  ``OnnxEncoder`` puts the bytes of both files after each other, which protobuf reads as one graph.  So a model
+can get regions, or other ones, while the files that hold its weights stay as they are.
 """
 
 from __future__ import annotations

@@ -69,14 +69,10 @@ class WordEncoder:
     def run(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Ids (n, t) -> states (n, t, width)."""
         _, session = self._load()
-        import onnxruntime
-
-        options = onnxruntime.RunOptions()
-        options.only_execute_path_to_fetches = True
         width = next(output.shape[2] for output in session.get_outputs() if output.name == "words")
         parts = [np.empty((0, ids.shape[1], width), np.float32)]  # the graph cannot run on no texts
         for start in range(0, len(ids), AT_ONCE):
-            parts += session.run(["words"], {"ids": ids[start : start + AT_ONCE]}, options)
+            parts += session.run(["words"], {"ids": ids[start : start + AT_ONCE]})
         states: NDArray[np.float32] = np.concatenate(parts)
         return states
 

