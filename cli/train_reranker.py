@@ -106,7 +106,7 @@ def _resume(out: Path, device: str | None, keep_cache: bool) -> tuple[RerankOutc
     from mmsearch.training.checkpoint import Run
     from mmsearch.training.rerank_recipe import RerankRecipe
 
-    facts = Run(out).facts()
+    facts = Run(out).unfinished()
     if "reranker_recipe" not in facts:
         raise TrainingError(f"the run in {out} trains an encoder: go on with it by mmsearch train --resume")
     return _run(out, facts["origin"], RerankRecipe(**facts["reranker_recipe"]), device, keep_cache, resume=True)

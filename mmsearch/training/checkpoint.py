@@ -74,6 +74,13 @@ class Run:
             raise TrainingError(f"the run in {self.out} was made by another version of mmsearch; start a new one")
         return found
 
+    def unfinished(self) -> dict[str, Any]:
+        """As ``facts``.  Raises TrainingError when the run is finished, too."""
+        found = self.facts()
+        if found["finished"]:
+            raise TrainingError(f"the run in {self.out} is finished; there is nothing to resume")
+        return found
+
     def save(self, state: dict[str, Any]) -> None:
         self._tensors("checkpoint.pt", state)
 

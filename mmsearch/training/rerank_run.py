@@ -19,7 +19,6 @@ from torch import Tensor
 from mmsearch import background, hard_captions
 from mmsearch.caption_metrics import tokens as caption_tokens
 from mmsearch.encoders.protocol import Encoder
-from mmsearch.errors import TrainingError
 from mmsearch.rerank import graphs
 from mmsearch.rerank.card import RerankCard, region_key
 from mmsearch.rerank.combine import RULES, combine
@@ -94,8 +93,8 @@ def run(
     }  # fmt: skip
     if not resume:
         files.start({**facts, "reranker_recipe": asdict(recipe), "origin": origin})
-    elif files.facts()["finished"]:
-        raise TrainingError(f"the run in {out} is finished; there is nothing to resume")
+    else:
+        files.unfinished()
     files.cache.mkdir(exist_ok=True)
     made = prepare(encoder, words, pairs, dev, given, recipe, files.cache, progress)
     material, judged, (answers, said) = made

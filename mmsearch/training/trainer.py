@@ -226,9 +226,7 @@ class Session:
                 self.run_files.start(facts)
             self.world.wait()
             return
-        found = self.run_files.facts()
-        if found["finished"]:
-            raise TrainingError(f"the run in {self.out} is finished; there is nothing to resume")
+        found = self.run_files.unfinished()
         changed = [
             what
             for key, what in (
