@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from samples import CLI
+from samples import CLI, model_without_regions
 
 from mmsearch.encoders import resolve
 from mmsearch.encoders.onnx_encoder import FILES, OnnxEncoder
@@ -193,6 +193,9 @@ def test_a_failing_model_keeps_the_figures_of_others_and_no_half_dump(
         (["--zero-shot", "classes.txt"], 2, "--images"),
         (["--zero-shot", "classes.txt", "--images", "photos", "--background", "texts.txt"], 2, "needs --captions"),
         (["--zero-shot", "classes.txt", "--images", "photos", "--only", "texts.txt"], 2, "--only needs --captions"),
+        (["--zero-shot", "classes.txt", "--images", "photos", "--rerank"], 2, "--rerank needs --captions"),
+        ([*EVAL[1:], "--candidates", "9"], 2, "--candidates needs --rerank"),
+        ([*EVAL[1:], "--rerank", "--candidates", "0"], 2, "--candidates"),
         ([*EVAL[1:], "--beta", "-1"], 2, "--beta"),
         ([*EVAL[1:], "--beta", "nan"], 2, "--beta"),
         ([*EVAL[1:], "--background", "empty.txt"], 1, "empty.txt: no texts"),
@@ -219,3 +222,41 @@ def test_perfect_figures_have_intervals_without_width(mmsearch: CLI, photos: Pat
     (figures,) = lines(mmsearch(*EVAL, "--model", "embedded", "--json").stdout)
     assert figures["intervals"]["text_to_image"] == {name: [100.0, 100.0] for name in ("R@1", "R@5", "R@10", "MRR")}
     assert not any(math.isnan(value) for value in figures["text_to_image"].values())
+
+
+def test_reranked_figures_beside_those_of_the_first_stage(
+    mmsearch: CLI, photos: Path, tmp_path: Path, encoder: OnnxEncoder
+) -> None:
+    arguments = [*EVAL, "--model", "embedded", "--background", "texts.txt"]
+    (plain,) = lines(mmsearch(*arguments, "--json").stdout)
+    (figures,) = lines(mmsearch(*arguments, "--rerank", "--json").stdout)
+    found = figures.pop("reranked")
+    assert figures == plain
+    assert set(found) == {
+        "text_to_image", "intervals", "gain", "changed", "candidates", "milliseconds", "reranker", "rule", "weight",
+    }  # fmt: skip
+    assert (found["candidates"], found["reranker"]) == (4, "embedded")
+    # It is the corrected first stage that is reranked.
+    for name, gain in found["gain"].items():
+        assert gain["points"] == pytest.approx(
+            found["text_to_image"][name] - figures["corrected"]["text_to_image"][name], abs=0.011
+        )
+    # One candidate cannot change its place.
+    (one,) = lines(mmsearch(*EVAL, "--model", "embedded", "--rerank", "--candidates", "1", "--json").stdout)
+    assert one["reranked"]["text_to_image"] == one["text_to_image"]
+    assert one["reranked"]["gain"]["R@1"] == {"points": 0.0, "interval": [0.0, 0.0]}
+    out = mmsearch(*EVAL, "--model", "embedded", "--rerank", "--candidates", "3").stdout.splitlines()
+    assert out[3].startswith("  text to image, reranked  R@1 ")
+    assert out[4].startswith("  gained by reranking 3 candidates: R@1 ")
+    assert out[5].startswith("  reranking takes ")
+
+
+def test_model_without_a_reranker(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
+    plain = model_without_regions(tmp_path / "plain")
+    done = mmsearch(*EVAL, "--model", f"local-dir:{plain}", "--rerank", check=1)
+    assert done.stderr.endswith(
+        f"mmsearch: local-dir:{plain} has no reranker; train one for it with `mmsearch train-reranker`\n"
+    )
+    assert done.stdout == ""
+    done = mmsearch(*EVAL, "--model", "embedded", "--rerank", check=1, MMSEARCH_RERANKER="none")
+    assert done.stderr.endswith("mmsearch: the setting reranker is none\n")
