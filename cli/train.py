@@ -268,9 +268,10 @@ def bar() -> Iterator[Any]:
 def line(step: TrainProgress) -> str:
     """Where a run stands, in words."""
     if step.phase != "training":
-        return {"photos": "Reading photos", "views": "Frozen layers, photos", "captions": "Frozen layers, captions"}[
-            step.phase
-        ]
+        return {
+            "photos": "Reading photos", "views": "Frozen layers, photos", "captions": "Frozen layers, captions",
+            "writing": "Figures and files",
+        }[step.phase]  # fmt: skip
     left = int(step.seconds_left)
     clock = f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02}"
     epoch = f"epoch {step.epoch}/{step.epochs}  " if step.epochs else ""

@@ -107,6 +107,8 @@ def run(
         model = RerankModel(config)
     look = few(judged, recipe, answers)
     outcome = train(model, material, recipe, out, look, facts, progress, device=device, resume=resume)
+    if progress is not None:
+        progress(TrainProgress("writing", 0, 1))
     figures = examine(model.cpu(), judged, answers, ALL if full_dev else recipe.dev_candidates, full_dev)
     learned = _asked(pairs, given, recipe.seed)
     if learned and judged.asked:

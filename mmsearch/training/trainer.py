@@ -60,7 +60,7 @@ class ExtraTerm(Protocol):
 class TrainProgress:
     """How far a run is."""
 
-    phase: str  # "photos", "views", "captions" or "training"
+    phase: str  # "photos", "views", "captions", "training", or "writing"
     done: int
     total: int
     epoch: int = 0

@@ -213,8 +213,10 @@ def test_model_without_region_tokens_is_refused(drawn: Path, monkeypatch: pytest
 
 
 def test_line_of_each_phase() -> None:
-    for phase, words in (("photos", "Reading photos"), ("views", "Frozen layers, photos"),
-                         ("captions", "Frozen layers, captions")):  # fmt: skip
-        assert line(TrainProgress(phase, 1, 2)) == words
+    shown = {
+        "photos": "Reading photos", "views": "Frozen layers, photos", "captions": "Frozen layers, captions",
+        "writing": "Figures and files",
+    }  # fmt: skip
+    assert {phase: line(TrainProgress(phase, 1, 2)) for phase in shown} == shown
     step = TrainProgress("training", 3, 60, 0, 0, 1.25, 1e-3, 96.4, 3700.0)
     assert line(step) == "loss 1.250  lr 1.0e-03  96 pairs/s  1:01:40 left"
