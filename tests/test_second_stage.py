@@ -122,17 +122,24 @@ def test_both_stages_make_the_order(parts: Parts, small_reranker: Path, tmp_path
     assert [hit.path for hit in hits] != [hit.path for hit in library.search("a cat on grass", rerank=False)]
 
 
-def test_pictures_beyond_the_candidates_follow_as_they_were(parts: Parts) -> None:
+@pytest.mark.parametrize("weight", [0.01, 5, -5])  # scores near cosines, and far above or below them
+def test_pictures_beyond_the_candidates_follow_as_they_were(
+    parts: Parts, small_reranker: Path, tmp_path: Path, weight: float
+) -> None:
     library = parts.library
-    library.settings = replace(library.settings, rerank_candidates=3)
+    folder = with_card(small_reranker, tmp_path / "copy", weight=weight)
+    library.settings = replace(library.settings, reranker=folder, rerank_candidates=3)
     first, match = parts.first("a rocket"), parts.match("a rocket")
     order = np.argsort(-first)
-    best = sorted(order[:3], key=lambda place: -(first[place] + 0.01 * match[place]))
+    final = first + weight * match
+    best, rest = sorted(order[:3], key=lambda place: -final[place]), order[3:]
     hits = library.search("a rocket")
-    assert [hit.path for hit in hits] == [parts.paths[place] for place in [*best, *order[3:]]]
+    assert [hit.path for hit in hits] == [parts.paths[place] for place in [*best, *rest]]
     assert [hit.first_stage is None for hit in hits] == [False, False, False, True, True]
-    scores = [hit.score for hit in hits]
-    assert scores == sorted(scores, reverse=True)
+    below = final[best[-1]] - (first[order[2]] - first[rest])  # as far below the last one as they were
+    wanted = [*final[best], *below]
+    assert wanted == sorted(wanted, reverse=True)
+    np.testing.assert_allclose([hit.score for hit in hits], wanted, atol=2e-3 * max(1, abs(weight)))
     assert library.search("a rocket", k=2) == hits[:2]  # k changes nothing but how many there are
     assert library.search("a rocket", k=4) == hits[:4]
 
