@@ -32,8 +32,8 @@ def command(
 ) -> None:
     """Show how well a text fits a photo, and where each of its words is found.
 
-    The picture has a panel for the whole text and one for each word: the lighter a place, the more it is worth to the
-    match. With --json the numbers are printed, a grid of side x side values in [0, 1] for each word.
+    The picture has a panel for the whole text and one for each word but "the", "on" and their like: the lighter a
+    place, the more it is worth to the match. With --json the numbers are printed, side x side values in [0, 1] a word.
     """
     if output is None and not json:
         raise typer.BadParameter("give -o FILE.png, --json, or both")

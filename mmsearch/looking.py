@@ -63,12 +63,15 @@ class Looker:
         if not any(char.isalnum() for char in text):
             raise QueryError(f"the text {text!r} has no words to look for")
         tokens = self.tokens(path)
-        states, pieces = self.reranker.read(text)
-        look = self.reranker.look_with(states, pieces, tokens)
+        look = self.reranker.look(text, tokens)
         if by == "match":
-            words, whole = heat.match_heat(self._match, states, pieces, tokens)
+
+            def match(own: str, photos: Regions) -> NDArray[np.float32]:
+                return self.reranker.look(own, photos).match
+
+            words, whole = heat.match_heat(match, text, look.words, tokens)
         else:
-            words = heat.attention_heat(pieces, look.attention[0])
+            words = heat.attention_heat(look.words, look.attention[0])
             whole = heat.overall(words)
         return Explanation(path, text, round(float(look.match[0]), 4), tuple(words), whole, by)
 
@@ -98,9 +101,6 @@ class Looker:
             if stored is None:
                 raise ImageError(path, error.strerror or str(error), retry=True) from error
             return stored
-
-    def _match(self, states: heat.States, tokens: Regions) -> NDArray[np.float32]:
-        return self.reranker.look_with(states, ("",) * states.shape[1], tokens).match
 
     def _encoded(self, file: BinaryIO, path: str) -> Regions:
         picture = decode(file, path, self.encoder.card.preprocess, self.max_megapixels)

@@ -72,11 +72,12 @@ def test_an_explanation_has_the_heat_of_each_word(looker: Looker, region_encoder
     look = looker.reranker.look("A cat on grass.", tokens(region_encoder, SAMPLES / "chelsea.png"))
     assert (found.photo, found.text, found.score) == (path, "A cat on grass.", round(float(look.match[0]), 4))
     assert found.by == "match"
-    assert [word.word for word in found.words] == ["a", "cat", "on", "grass"]
+    assert [word.word for word in found.words] == ["cat", "grass"]
     assert all(
         (word.heat.shape, word.heat.min() >= 0, word.heat.max() <= 1) == ((7, 7), True, True) for word in found.words
     )
     assert found.overall.max() == max(word.heat.max() for word in found.words) == 1
+    assert [word.word for word in looker.explain(path, "on a").words] == ["on", "a"]  # nothing else to look for
 
     found = looker.explain(path, "A cat on grass.", by="attention")
     words = heat.attention_heat(look.words, look.attention[0])
@@ -86,37 +87,40 @@ def test_an_explanation_has_the_heat_of_each_word(looker: Looker, region_encoder
     np.testing.assert_array_equal(found.overall, heat.overall([words[1], words[3]]))
 
 
-def test_a_word_is_found_where_its_place_is_worth_most(looker: Looker) -> None:
-    """By hand, a photo at a time: the place in the middle of the grid, with the word "cat" and without it."""
+def test_a_word_is_found_where_a_place_is_worth_most(looker: Looker) -> None:
+    """By hand, a photo at a time: what is lost when a place is hidden, and gained when only it is shown."""
     path = str(SAMPLES / "chelsea.png")
     regions = looker.tokens(path)
-    states, pieces = looker.reranker.read("a cat")
-    assert pieces == ("[CLS]", "a", "cat", "[SEP]")
     blank = np.repeat(regions.mean(axis=1, keepdims=True), 49, axis=1)
 
-    def match(pieces: list[int], photo: Regions) -> float:
-        return float(looker.reranker.look_with(states[:, pieces], ("",) * len(pieces), photo).match[0])
+    def match(text: str, photo: Regions) -> float:
+        return float(looker.reranker.look(text, photo).match[0])
 
-    def worth(pieces: list[int], row: int, column: int) -> float:
-        place = [7 * y + x for y in range(row - 1, row + 2) for x in range(column - 1, column + 2)]
+    def worth(text: str, row: int, column: int) -> float:
+        near = [(y, x) for y in range(7) for x in range(7) if abs(y - row) <= 1 and abs(x - column) <= 1]
+        place = [7 * y + x for y, x in near]
         without, alone = regions.copy(), blank.copy()
         without[0, place], alone[0, place] = blank[0, place], regions[0, place]
-        lost = match(pieces, regions) - match(pieces, without)
-        return lost + match(pieces, alone) - match(pieces, blank)
+        lost = match(text, regions) - match(text, without)
+        return max(lost + match(text, alone) - match(text, blank), 0)
 
-    grid = [(row, column) for row in range(1, 6) for column in range(1, 6)]  # places with all their neighbours
-    more = np.array([worth([0, 1, 2, 3], *at) - worth([0, 1, 3], *at) for at in grid]).reshape(5, 5)
-    found = looker.explain(path, "a cat").words[1].heat[1:6, 1:6]
-    positive = np.maximum(more, 0)
-    assert positive.max() > 0
-    np.testing.assert_allclose(found / found.max(), positive / positive.max(), atol=1e-3)
+    found = looker.explain(path, "a cat on grass")
+    by_hand = {"cat": "a cat on", "grass": "on grass"}
+    texts = {
+        **{word.word: (by_hand[word.word], word.heat) for word in found.words},
+        "": ("a cat on grass", found.overall),
+    }
+    for text, heat_of in texts.values():
+        own = np.array([worth(text, row, column) for row in range(7) for column in range(7)]).reshape(7, 7)
+        assert own.max() > 0
+        np.testing.assert_allclose(heat_of / heat_of.max(), own / own.max(), atol=1e-3)
 
 
 def test_the_picture_has_a_panel_for_each_word(looker: Looker) -> None:
     path = str(SAMPLES / "chelsea.png")
     with Image.open(path) as photo:
         height = round(photo.height * heat.PANEL / photo.width)
-    sheet = looker.draw(looker.explain(path, "a cat"))
+    sheet = looker.draw(looker.explain(path, "a cat on grass"))
     assert sheet.size == (12 + 3 * (heat.PANEL + 12), 12 + height + 22 + 2 * 12)
 
 

@@ -1,9 +1,9 @@
 """Where in a photo the words of a text are found, as maps of heat and as a picture.  Imports no torch.
 
 There are two kinds of heat.  ``match_heat`` asks the reranker: a place is worth to the match what is lost when it is
-hidden and gained when only it is shown (occlusion, Zeiler and Fergus 2014), and a word's heat is what the places are
-worth more with the word than without it.  ``attention_heat`` is where the words looked in the reranker's attention,
-which need not be what decided the match (Jain and Wallace 2019): ``docs/reranker.md`` has how often each is right.
+hidden and gained when only it is shown (occlusion, Zeiler and Fergus 2014).  ``attention_heat`` is where the words
+looked in the reranker's attention, which need not be what decided the match (Jain and Wallace 2019).
+``benchmarks/heat.py`` puts two photos side by side and counts how often each kind finds the one that a text is of.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from mmsearch.nouns import word_set
 from mmsearch.records import Regions
 
 Heat = NDArray[np.float32]  # (side, side), in [0, 1]; rows from the top
-States = NDArray[np.float32]  # (1, t, width): the pieces of a text as the reranker reads them
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in shares of the photo's width and height
 
 STOP_WORDS = word_set(
@@ -52,29 +51,26 @@ class WordHeat:
     @property
     def content(self) -> bool:
         """Whether it says something of a picture: it is none of ``STOP_WORDS``."""
-        return self.word.lower() not in STOP_WORDS
+        return _says_something(self.word)
 
 
 def match_heat(
-    match: Callable[[States, Regions], NDArray[np.float32]], states: States, pieces: Sequence[str], tokens: Regions
+    match: Callable[[str, Regions], NDArray[np.float32]], text: str, pieces: Sequence[str], tokens: Regions
 ) -> tuple[list[WordHeat], Heat]:
-    """The heat of each word, and that of the whole text.
+    """What each place is worth to the match with each content word, and with the whole text.
 
-    ``match`` gives the match of a text's states with n photos, (n,); ``pieces`` (t,) are the text's as the tokenizer
-    made them, ``tokens`` (1, side * side, dim) the photo's.  "##" pieces and what follows an apostrophe are joined to
-    the word before; [CLS], [SEP] and marks are left out.
+    ``match`` gives the match of a text with n photos, (n,); ``pieces`` (t,) are the text's as the tokenizer made them,
+    ``tokens`` (1, side * side, dim) the photo's.  A word is asked for together with its neighbours: "red" of "a red
+    motorcycle" says which red.  Words of ``STOP_WORDS`` have no heat of their own, unless there are no others.
     """
     side = round(tokens.shape[1] ** 0.5)
     photos = _partly_hidden(tokens)
-    whole = _worth(match(states, photos))
-    words, more = [], []
-    for word, places in _joined(pieces):
-        rest = [place for place in range(len(pieces)) if place not in places]
-        words.append(word)
-        more.append(np.maximum(whole - _worth(match(states[:, rest], photos)), 0))
-    top = NOISE * max((float(worth.max()) for worth in more), default=0.0)
-    heats = [WordHeat(word, _scaled(worth.reshape(side, side), top)) for word, worth in zip(words, more, strict=True)]
-    return heats, _scaled(np.maximum(whole, 0).reshape(side, side))
+    words = [word for word, _ in _joined(pieces)]
+    asked = [at for at, word in enumerate(words) if _says_something(word)] or list(range(len(words)))
+    worth = [_worth(match(" ".join(words[max(at - 1, 0) : at + 2]), photos)).reshape(side, side) for at in asked]
+    top = NOISE * max((float(one.max()) for one in worth), default=0.0)
+    heats = [WordHeat(words[at], _scaled(one, top)) for at, one in zip(asked, worth, strict=True)]
+    return heats, _scaled(_worth(match(text, photos)).reshape(side, side))
 
 
 def attention_heat(words: Sequence[str], attention: NDArray[np.float32], contrast: bool = True) -> list[WordHeat]:
@@ -123,6 +119,10 @@ def draw(photo: Image.Image, heats: Sequence[WordHeat], whole: Heat, seen: Box =
     return sheet
 
 
+def _says_something(word: str) -> bool:
+    return word.lower() not in STOP_WORDS
+
+
 def _joined(words: Sequence[str]) -> list[tuple[str, list[int]]]:
     """Whole words, each with the places of its pieces."""
     found: list[tuple[str, list[int]]] = []
@@ -158,10 +158,10 @@ def _partly_hidden(tokens: Regions) -> Regions:
 
 
 def _worth(match: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Matches (2 r + 2,) of a photo that is partly hidden -> what each place is worth to the match, (r,)."""
+    """Matches (2 r + 2,) of a photo that is partly hidden -> what each place is worth to it, (r,), 0 at least."""
     hidden, alone = np.split(match[2:], 2)
     worth: NDArray[np.float32] = (match[0] - hidden) + (alone - match[1])
-    return worth
+    return np.maximum(worth, 0)
 
 
 def _scaled(heat: NDArray[np.float32], top: float = 0.0) -> Heat:

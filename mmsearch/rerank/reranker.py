@@ -70,22 +70,14 @@ class Reranker:
 
     def look(self, text: str, tokens: Regions) -> Look:
         """``text`` before n photos; ``tokens`` (n, r, dim) float32."""
-        states, words = self.read(text)
-        return self.look_with(states, words, tokens)
-
-    def read(self, text: str) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-        """The states of a text's pieces, (1, t, width), and the pieces."""
         ids = self.words.tokenize([text])
-        return self.words.run(ids), self.words.pieces(ids[0])
-
-    def look_with(self, states: NDArray[np.float32], words: tuple[str, ...], tokens: Regions) -> Look:
-        """What ``look`` gives for a text that was read; some of its pieces may have been left out."""
+        states = self.words.run(ids)
         if len(tokens):
             match, answers, attention = self._run("match", {"states": states, "tokens": tokens})
         else:
             match, answers = np.empty(0, np.float32), np.empty((0, len(self.card.answers)), np.float32)
-            attention = np.empty((0, len(words), self.card.side**2), np.float32)
-        return Look(match, _softmax(answers), attention, words)
+            attention = np.empty((0, ids.shape[1], self.card.side**2), np.float32)
+        return Look(match, _softmax(answers), attention, self.words.pieces(ids[0]))
 
     def answer(self, question: str, tokens: Regions, k: int = 3) -> list[list[Answer]]:
         """The ``k`` likeliest answers of each photo that the question can have, best first."""

@@ -70,46 +70,55 @@ def test_the_whole_text_is_the_mean_of_its_content_words() -> None:
     assert overall([heat("on", 2), heat("the", 2)]).tolist() == [[0, 0], [1, 0]]
 
 
+NAMED = {"cat": 0, "dog": 8}  # the regions that words name, of 3 x 3
+EYE = np.eye(9, dtype=np.float32)[None]  # one-hot regions: the mean of all has 1 / 9 of each
+
+
+def match(text: str, photos: NDArray[np.float32]) -> NDArray[np.float32]:
+    """As well as the regions that the text names are shown; any text likes the one in the middle, a little."""
+    shown = photos[:, range(9), range(9)]  # (n, 9): 1 or 1 / 9
+    wanted = [weight * shown[:, place] for word, place in NAMED.items() for weight in [text.split().count(word)]]
+    return np.asarray(np.sum(wanted, axis=0) - 0.01 * shown[:, 4], np.float32)
+
+
 def test_heat_of_a_match_is_where_the_words_are() -> None:
-    """A photo of 3 x 3 regions; a text matches as well as the regions that it names are shown, "and" names none.
-
-    Regions are one-hot, so that the mean of all has 1 / 9 of each.
-    """
-    named = {"cat": 0, "dog": 8}
-    pieces = ["[CLS]", "c", "##at", "and", "dog", "[SEP]"]
-    tokens = np.eye(9, dtype=np.float32)[None]
-    states = np.zeros((1, 6, 9), np.float32)
-    states[0, 1:3, named["cat"]] = 1
-    states[0, 4, named["dog"]] = 2
-
-    def match(states: NDArray[np.float32], photos: NDArray[np.float32]) -> NDArray[np.float32]:
-        shown = photos[:, range(9), range(9)]  # (n, 9): 1 or 1 / 9
-        wanted: NDArray[np.float32] = shown @ states[0].sum(axis=0)
-        return wanted
-
-    heats, whole = match_heat(match, states, pieces, tokens)
+    pieces = ["[CLS]", "c", "##at", "and", "the", "dog", "[SEP]"]
+    heats, whole = match_heat(match, "cat and the dog", pieces, EYE)
     corner = np.zeros((3, 3), np.float32)
     corner[:2, :2] = 1  # a place is a region with its neighbours
-    assert [heat.word for heat in heats] == ["cat", "and", "dog"]
-    np.testing.assert_allclose(heats[0].heat, corner, atol=1e-6)
-    np.testing.assert_allclose(heats[1].heat, 0, atol=1e-6)
-    np.testing.assert_allclose(heats[2].heat, corner[::-1, ::-1], atol=1e-6)
+    corner[1, 1] = 0.99
+    assert [heat.word for heat in heats] == ["cat", "dog"]
+    np.testing.assert_allclose(heats[0].heat, corner, atol=0.02)
+    np.testing.assert_allclose(heats[1].heat, corner[::-1, ::-1], atol=0.02)
     both = np.maximum(corner, corner[::-1, ::-1]) / 2
     both[1, 1] = 1  # next to both
-    np.testing.assert_allclose(whole, both, atol=1e-6)
+    np.testing.assert_allclose(whole, both, atol=0.02)
+    assert min(heats[0].heat.min(), whole.min()) == 0  # what the text is better off without has no heat
+
+
+def test_a_word_is_asked_for_with_its_neighbours() -> None:
+    asked: list[str] = []
+
+    def remembered(text: str, photos: NDArray[np.float32]) -> NDArray[np.float32]:
+        asked.append(text)
+        return match(text, photos)
+
+    heats, _ = match_heat(remembered, "A red cat, on it!", ["[CLS]", "a", "red", "cat", ",", "on", "it", "!"], EYE)
+    assert [heat.word for heat in heats] == ["red", "cat"]
+    assert sorted(asked) == ["A red cat, on it!", "a red cat", "red cat on"]
+    asked.clear()
+    heats, _ = match_heat(remembered, "on it", ["[CLS]", "on", "it", "[SEP]"], EYE)  # no other words
+    assert [heat.word for heat in heats] == ["on", "it"]
 
 
 def test_a_word_that_hardly_counts_is_less_hot() -> None:
-    tokens, states = np.eye(9, dtype=np.float32)[None], np.zeros((1, 2, 9), np.float32)
-    states[0, 0, 0], states[0, 1, 8] = 8, 0.2
+    def strong(text: str, photos: NDArray[np.float32]) -> NDArray[np.float32]:
+        return match(text, photos) * (8 if "cat" in text else 0.2)
 
-    def match(states: NDArray[np.float32], photos: NDArray[np.float32]) -> NDArray[np.float32]:
-        wanted: NDArray[np.float32] = photos[:, range(9), range(9)] @ states[0].sum(axis=0)
-        return wanted
-
-    strong, weak = match_heat(match, states, ["cat", "on"], tokens)[0]
-    assert strong.heat.max() == 1
-    np.testing.assert_allclose(weak.heat.max(), 0.2 / (0.25 * 8), atol=1e-6)
+    text = "cat on the dog"
+    cat, dog = match_heat(strong, text, text.split(), EYE)[0]
+    assert cat.heat.max() == 1
+    np.testing.assert_allclose(dog.heat.max(), 0.2 / (0.25 * 8), atol=0.02)
 
 
 def brightness(panel: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -1,0 +1,80 @@
+"""How often heat finds the right one of two photos side by side: each kind, for a whole caption and for single words.
+
+    python -m benchmarks.heat --captions captions.tsv --images DIR [--only dev.txt] [--pairs 100]
+
+Two photos, cut to 2:3, make one of 4:3.  "whole": a caption of one of them is asked for.  "words": captions of both,
+joined by "and"; of their words those count that no caption of the other photo has.  Right is a map with more than half
+of its heat in the right half, the column in the middle left out; chance is 50 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.common import report
+from mmsearch.encoders import resolve
+from mmsearch.evaluate import read_captions
+from mmsearch.looking import By, Looker
+from mmsearch.rerank.heat import STOP_WORDS, Heat
+from mmsearch.rerank.resolve import for_encoder
+
+KINDS: tuple[By, ...] = ("match", "attention")
+
+
+def side_by_side(left: Path, right: Path) -> Image.Image:
+    """The middle of both photos, 200 x 300 each."""
+    sheet = Image.new("RGB", (400, 300))
+    for place, file in enumerate((left, right)):
+        with Image.open(file) as photo:
+            width = min(photo.width, photo.height * 2 // 3)
+            start = (photo.width - width) // 2
+            part = photo.convert("RGB").crop((start, 0, start + width, photo.height))
+        sheet.paste(part.resize((200, 300)), (200 * place, 0))
+    return sheet
+
+
+def right_side(heat: Heat, left: bool) -> bool:
+    """Whether more than half of the heat is where it should be."""
+    middle = heat.shape[1] // 2
+    one, other = heat[:, :middle].sum(), heat[:, -middle:].sum()
+    return bool(one > other if left else other > one)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--captions", type=Path, required=True)
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--only", type=Path)
+    parser.add_argument("--pairs", type=int, default=100)
+    given = parser.parse_args()
+    captions = read_captions(given.captions, given.only)
+    encoder = resolve.embedded()
+    looker = Looker(encoder, for_encoder(encoder))
+    rng = np.random.default_rng(0)
+    found: dict[str, list[bool]] = {f"{kind}, {what}": [] for kind in KINDS for what in ("whole", "words")}
+    names = list(captions)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "both.png"
+        for _ in range(given.pairs):
+            pair = [names[place] for place in rng.choice(len(names), 2, replace=False)]
+            side_by_side(*(given.images / name for name in pair)).save(file)
+            texts = [str(rng.choice(captions[name])).rstrip(" .") for name in pair]
+            said = [set(" ".join(captions[name]).lower().split()) for name in pair]
+            for kind in KINDS:
+                for left, text in zip((True, False), texts, strict=True):
+                    found[f"{kind}, whole"].append(right_side(looker.explain(str(file), text, kind).overall, left))
+                for word in looker.explain(str(file), " and ".join(texts), kind).words:
+                    owners = [word.word in own for own in said]
+                    if sum(owners) == 1 and word.word not in STOP_WORDS:
+                        found[f"{kind}, words"].append(right_side(word.heat, left=owners[0]))
+    figures = {f"{name}, %": round(100 * float(np.mean(rows)), 1) for name, rows in found.items()}
+    report("heat", {**figures, "maps": {name: len(rows) for name, rows in found.items()}, "pairs": given.pairs})
+
+
+if __name__ == "__main__":
+    main()
