@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -88,13 +88,8 @@ def command(
     }  # fmt: skip
     changes = {name: value for name, value in direct.items() if value is not None}
     given = [captions, images, base, dev, objective, more, *changes.values()]
-    if resume and any(value is not None for value in given):
-        raise typer.BadParameter("goes on with all that the run was started with; leave out everything but --out")
-    if not resume and (captions is None or images is None):
-        raise typer.BadParameter(
-            "are needed, unless a run is resumed with --resume", param_hint="--captions and --images"
-        )
-    try:
+    check_given(resume, given, captions, images)
+    with interruptible("train", out):
         if resume:
             outcome = _resume(out, device, keep_cache)
         else:
@@ -102,14 +97,31 @@ def command(
             assert images is not None
             wanted = {**changes, **_objectives(objective), **_fields(more)}
             outcome = _start(out, captions, images, base or "embedded", dev or "0.1", wanted, device, keep_cache)
+    if outcome is not None:
+        _show(outcome, json)
+
+
+def check_given(resume: bool, given: Sequence[Any], captions: Path | None, images: Path | None) -> None:
+    """Raises BadParameter where --resume comes with what it knows already, or a new run without its data."""
+    if resume and any(value is not None for value in given):
+        raise typer.BadParameter("goes on with all that the run was started with; leave out everything but --out")
+    if not resume and (captions is None or images is None):
+        raise typer.BadParameter(
+            "are needed, unless a run is resumed with --resume", param_hint="--captions and --images"
+        )
+
+
+@contextmanager
+def interruptible(name: str, out: Path) -> Iterator[None]:
+    """Ctrl-C says how to go on with the run in ``out``."""
+    try:
+        yield
     except KeyboardInterrupt:
         if (out / "run" / "run.json").exists():
-            present.say(f"interrupted: the last checkpoint is kept; go on with: mmsearch train --resume --out {out}")
+            present.say(f"interrupted: the last checkpoint is kept; go on with: mmsearch {name} --resume --out {out}")
         else:
             present.say("interrupted before training began: nothing was kept")
         raise typer.Exit(130) from None
-    if outcome is not None:
-        _show(outcome, json)
 
 
 def _start(

@@ -58,13 +58,8 @@ def command(
     direct = {"attention": attention, "fusion": fusion, "steps": steps, "seed": seed}
     changes = {name: value for name, value in direct.items() if value is not None}
     given = [captions, images, questions, model, dev, more, *changes.values()]
-    if resume and any(value is not None for value in given):
-        raise typer.BadParameter("goes on with all that the run was started with; leave out everything but --out")
-    if not resume and (captions is None or images is None):
-        raise typer.BadParameter(
-            "are needed, unless a run is resumed with --resume", param_hint="--captions and --images"
-        )
-    try:
+    train.check_given(resume, given, captions, images)
+    with train.interruptible("train-reranker", out):
         if resume:
             outcome, figures = _resume(out, device, keep_cache)
         else:
@@ -75,12 +70,6 @@ def command(
                 "questions": str(questions.absolute()) if questions else "", "model": _model(model), "dev": _dev(dev),
             }  # fmt: skip
             outcome, figures = _start(out, origin, {**changes, **_fields(more)}, device, keep_cache)
-    except KeyboardInterrupt:
-        if (out / "run" / "run.json").exists():
-            present.say(f"interrupted: go on with: mmsearch train-reranker --resume --out {out}")
-        else:
-            present.say("interrupted before training began: nothing was kept")
-        raise typer.Exit(130) from None
     _show(outcome, figures, json)
 
 

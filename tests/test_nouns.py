@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from mmsearch.nouns import find, nouns, phrases, related, tokenize
-from mmsearch.training.nouns import Synset, ancestors, plural_of, read_counts, read_synsets
+from mmsearch.training.nouns import plural_of, read_counts
+from mmsearch.training.wordnet import Synset, ancestors, read_synsets
 
 
 @pytest.mark.parametrize(

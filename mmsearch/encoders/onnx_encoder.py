@@ -11,7 +11,6 @@ have it, the nodes that compute it are in a fifth file, ``regions.onnx`` (``regi
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmsearch.encoders import onnx_session
 from mmsearch.encoders.protocol import ModelCard
 from mmsearch.encoders.texts import TextEncoder
 from mmsearch.errors import ModelError
@@ -67,23 +67,8 @@ class OnnxEncoder:
         """
         with self._lock:
             if tower not in self._sessions:
-                # Its telemetry is on by default in some builds and writes an identifier into the user's home.
-                os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-                import onnxruntime
-
-                options = onnxruntime.SessionOptions()
-                options.intra_op_num_threads = self.threads
-                options.log_severity_level = 3  # errors only
                 names = ["image.onnx", REGIONS] if tower == "pictures" else [f"{tower}.onnx"]
-                files = [self.folder / name for name in names]
-                try:
-                    # Serialised protobuf messages after each other are one message with the nodes of all.
-                    graph = b"".join(file.read_bytes() for file in files) if len(files) > 1 else str(files[0])
-                    self._sessions[tower] = onnxruntime.InferenceSession(
-                        graph, options, providers=["CPUExecutionProvider"]
-                    )
-                except Exception as error:  # onnxruntime raises classes of its own that share no base
-                    raise ModelError(f"{' with '.join(map(str, files))} cannot be loaded: {error}") from error
+                self._sessions[tower] = onnx_session.load([self.folder / name for name in names], self.threads)
             return self._sessions[tower]
 
     def _run(self, tower: str, outputs: list[str], pixels: Pixels) -> list[NDArray[np.float32]]:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch import questions
+from mmsearch.encoders import onnx_session
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.encoders.resolve import EMBEDDED
 from mmsearch.errors import ImageError, ModelError, QueryError
@@ -175,19 +176,7 @@ class Reranker:
     def _run(self, name: str, given: dict[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
         with self._lock:
             if name not in self._sessions:
-                os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-                import onnxruntime
-
-                options = onnxruntime.SessionOptions()
-                options.intra_op_num_threads = self.threads
-                options.log_severity_level = 3  # errors only
-                file = self.folder / f"{name}.onnx"
-                try:
-                    self._sessions[name] = onnxruntime.InferenceSession(
-                        str(file), options, providers=["CPUExecutionProvider"]
-                    )
-                except Exception as error:  # onnxruntime raises classes of its own that share no base
-                    raise ModelError(f"{file} cannot be loaded: {' '.join(str(error).split())[:200]}") from error
+                self._sessions[name] = onnx_session.load([self.folder / f"{name}.onnx"], self.threads)
             session = self._sessions[name]
         found: list[NDArray[np.float32]] = session.run(None, given)
         return found

@@ -7,7 +7,6 @@ and the bytes of both files after each other are one graph (protobuf merges mess
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmsearch.encoders import onnx_session
 from mmsearch.encoders.protocol import ModelCard
 from mmsearch.encoders.texts import TextEncoder
 from mmsearch.errors import ModelError
@@ -36,20 +36,12 @@ class WordEncoder:
     def _load(self) -> tuple[TextEncoder, Any]:
         with self._lock:
             if self._session is None:
-                os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-                import onnxruntime
-
-                options = onnxruntime.SessionOptions()
-                options.intra_op_num_threads = self.threads
-                options.log_severity_level = 3  # errors only
                 try:
                     card = ModelCard.from_json((self.tower / "model.json").read_text("utf-8"))
                     self._tokens = TextEncoder.load(self.tower / "tokenizer.json", card.tokens)
-                    both = (self.tower / "text.onnx").read_bytes() + self.upper.read_bytes()
-                    self._session = onnxruntime.InferenceSession(both, options, providers=["CPUExecutionProvider"])
-                except Exception as error:  # onnxruntime and tokenizers raise classes of their own
-                    reason = " ".join(str(error).split())[:200]
-                    raise ModelError(f"the reranker's text encoder {self.upper} cannot be loaded: {reason}") from error
+                except Exception as error:  # tokenizers raises Exception itself
+                    raise ModelError(f"the tokenizer in {self.tower} cannot be loaded: {error}") from error
+                self._session = onnx_session.load([self.tower / "text.onnx", self.upper], self.threads)
             assert self._tokens is not None
             return self._tokens, self._session
 

@@ -15,10 +15,10 @@ import argparse
 import json
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmsearch.nouns import word_set
+from mmsearch.training.wordnet import ancestors, read_synsets
 
 PACKAGE = Path(__file__).parent.parent
 OUT = PACKAGE / "nouns.tsv"
@@ -127,30 +127,6 @@ ABSTRACT = frozenset(
 )  # fmt: skip
 
 
-@dataclass
-class Synset:
-    """Words of one meaning, with the offsets of what is above it."""
-
-    words: list[str]
-    file: str
-    above: list[str] = field(default_factory=list)
-
-
-def read_synsets(file: Path) -> dict[str, Synset]:
-    """Offset -> synset, of a ``data.*`` file; the format is described in wndb(5WN)."""
-    synsets = {}
-    for line in file.read_text("utf-8").splitlines():
-        if line.startswith(" "):
-            continue  # the licence
-        fields = line.split(" | ")[0].split()
-        count = int(fields[3], 16)
-        words = [fields[4 + 2 * number].replace("_", " ") for number in range(count)]
-        pointers = fields[5 + 2 * count :]
-        above = [pointers[at + 1] for at in range(0, 4 * int(fields[4 + 2 * count]), 4) if pointers[at] in ("@", "@i")]
-        synsets[fields[0]] = Synset(words, fields[1], above)
-    return synsets
-
-
 def read_counts(file: Path) -> dict[tuple[str, str], list[tuple[str, int]]]:
     """(word, part of speech) -> (lexicographer file, times tagged) of each tagged sense; see cntlist(5WN)."""
     counts: dict[tuple[str, str], list[tuple[str, int]]] = defaultdict(list)
@@ -247,18 +223,6 @@ def main() -> None:
         synonyms = [other for other in dict.fromkeys(same) if other in chosen]
         lines.append("\t".join((word, kind, plural, "|".join(synonyms), "|".join(kept))))
     OUT.write_text("\n".join(lines) + "\n", "utf-8")
-
-
-def ancestors(offset: str, synsets: dict[str, Synset]) -> list[str]:
-    """All hypernyms of a synset, the nearest first."""
-    found: list[str] = []
-    waiting = list(synsets[offset].above)
-    while waiting:
-        above = waiting.pop(0)
-        if above not in found:
-            found.append(above)
-            waiting += synsets[above].above
-    return found
 
 
 if __name__ == "__main__":

@@ -54,6 +54,17 @@ class Pairs:
         return Pairs(self.folder, names, texts, (*self.skipped, *skipped))
 
 
+def read_lines(file: Path) -> list[tuple[int, str]]:
+    """Lines with their numbers, from 1; blank ones are left out.  Raises SourceError."""
+    try:
+        lines = file.read_text("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{file} is no UTF-8 text: {error}") from error
+    except OSError as error:
+        raise SourceError(f"{file} cannot be read: {error.strerror}") from error
+    return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+
+
 def read(file: Path, folder: Path) -> Pairs:
     """The pairs of ``file``: lines ``file name<TAB>caption``, UTF-8, no header; blank lines count for nothing.
 
@@ -62,17 +73,9 @@ def read(file: Path, folder: Path) -> Pairs:
     """
     if not folder.is_dir():
         raise SourceError(f"{folder}: no such folder")
-    try:
-        lines = file.read_text("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{file} is no UTF-8 text: {error}") from error
-    except OSError as error:
-        raise SourceError(f"{file} cannot be read: {error.strerror}") from error
     texts: dict[str, list[str]] = {}
     missing: dict[str, int] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for number, line in read_lines(file):
         name, tab, caption = line.partition("\t")
         if not tab or not name.strip():
             raise SourceError(f"{file}, line {number}: wanted 'file name<TAB>caption', got {line[:60]!r}")

@@ -44,6 +44,7 @@ from pathlib import Path
 from mmsearch.errors import SourceError
 from mmsearch.hard_captions import article, may_be
 from mmsearch.nouns import COLOURS, NUMBERS, Noun, Phrase, Token, find, nouns, phrases, tokenize, word_set
+from mmsearch.training.pairs import read_lines
 
 ASKED = word_set("person animal bird vehicle sport toy music furniture clothing water ground machine")
 # Nearly everybody wears some, whether a caption says so or not; or the word says too little.
@@ -315,17 +316,9 @@ def read_daquar(folder: Path) -> list[Row]:
     file, images = folder / DAQUAR, folder / "images"
     if not images.is_dir():
         raise SourceError(f"{images}: no such folder")
-    try:
-        lines = file.read_text("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{file} is no UTF-8 text: {error}") from error
-    except OSError as error:
-        raise SourceError(f"{file} cannot be read: {error.strerror}") from error
     found: list[Row] = []
     there: dict[str, bool] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for number, line in read_lines(file):
         parts = [part.strip() for part in line.split("\t")]
         if len(parts) != 3 or not parts[0]:
             raise SourceError(f"{file}, line {number}: wanted 'file<TAB>question<TAB>answer', got {line[:60]!r}")

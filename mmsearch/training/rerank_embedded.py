@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import logging
 import math
 import shutil
@@ -40,6 +39,7 @@ from mmsearch.encoders.embedded import AttentionPool, EmbeddedConfig, ImageTower
 from mmsearch.encoders.onnx_encoder import OnnxEncoder
 from mmsearch.encoders.projection import Projection, Second, pool_matrix
 from mmsearch.encoders.resolve import EMBEDDED
+from mmsearch.rerank.card import RerankCard
 from mmsearch.rerank.graphs import write_words
 from mmsearch.rerank.resolve import SHIPPED
 from mmsearch.rerank.words import WordEncoder
@@ -260,14 +260,15 @@ def main() -> None:
         regions(data, work, encoder, out, device)
     run = work / "run"
     asked = rerank_run.Given(questions / "images", read_daquar(questions))
-    _, figures = rerank_run.run(
-        OnnxEncoder(encoder), WordEncoder(EMBEDDED, out / "words.onnx"), read_split(data, "train"),
-        read_split(data, "dev"), asked, recipe, run, "embedded", {}, device=device, resume=(run / "run").exists(),
-    )  # fmt: skip
+    if not (run / "reranker.json").exists():  # else it was killed before the files were copied
+        rerank_run.run(
+            OnnxEncoder(encoder), WordEncoder(EMBEDDED, out / "words.onnx"), read_split(data, "train"),
+            read_split(data, "dev"), asked, recipe, run, "embedded", {}, device=device, resume=(run / "run").exists(),
+        )  # fmt: skip
     for name in ("match.onnx", "caption.onnx", "reranker.json"):
         shutil.copyfile(run / name, out / name)
     shutil.rmtree(work)
-    log.info("wrote %s: %s", out, json.dumps(figures))
+    log.info("wrote %s: %s", out, RerankCard.read(out).recipe["dev"]["rule"])
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import random
 import shutil
@@ -53,6 +55,11 @@ class Given:
     folder: Path
     rows: list[tuple[str, str, str]]  # file name, question, answer
 
+    @property
+    def digest(self) -> str:
+        """16 hex digits over all of it: whether a resumed run asks what it asked."""
+        return hashlib.sha256(json.dumps(self.rows).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
 
 @dataclass(frozen=True)
 class Dev:
@@ -77,7 +84,7 @@ class Dev:
 def run(
     encoder: Encoder, words: WordEncoder, pairs: Pairs, dev: Pairs, given: Given | None, recipe: RerankRecipe,
     out: Path, name: str, origin: dict[str, Any], progress: Reporter | None = None, *, device: str = "cpu",
-    resume: bool = False, keep_cache: bool = False, full_dev: bool = True, base: RerankModel | None = None,
+    resume: bool = False, keep_cache: bool = False,
 ) -> tuple[RerankOutcome, dict[str, Any]]:  # fmt: skip
     """Train, and write the folder: the graphs and ``reranker.json``.  The outcome and the figures on dev.
 
@@ -89,7 +96,7 @@ def run(
     files = checkpoint.Run(out)
     facts = {
         "base": encoder.card.fingerprint, "regions": region_key(encoder.card), "pairs": pairs.digest,
-        "dev": dev.digest, "questions": len(given.rows) if given else 0,
+        "dev": dev.digest, "questions": given.digest if given else "",
     }  # fmt: skip
     if not resume:
         files.start({**facts, "reranker_recipe": asdict(recipe), "origin": origin})
@@ -109,7 +116,7 @@ def run(
     outcome = train(model, material, recipe, out, look, facts, progress, device=device, resume=resume)
     if progress is not None:
         progress(TrainProgress("writing", 0, 1))
-    figures = examine(model.cpu(), judged, answers, ALL if full_dev else recipe.dev_candidates, full_dev)
+    figures = examine(model.cpu(), judged, answers)
     learned = _asked(pairs, given, recipe.seed)
     if learned and judged.asked:
         figures["answers"] |= baseline(answer_rules.Prior.fit(learned), judged)
@@ -436,16 +443,14 @@ def baseline(prior: answer_rules.Prior, dev: Dev) -> dict[str, float]:
     return {names[int(s)]: round(100 * float(right[dev.sources == s].mean()), 2) for s in np.unique(dev.sources)}
 
 
-def examine(model: RerankModel, dev: Dev, answers: Sequence[str], count: int, full: bool) -> dict[str, Any]:
+def examine(model: RerankModel, dev: Dev, answers: Sequence[str]) -> dict[str, Any]:
     """All figures on dev, and the rule and weight to combine scores by, see ``choose``."""
-    count = min(count, dev.candidates.shape[1])
-    some = dev.captions if full else dev.captions[:: max(1, len(dev.captions) // 500)]
-    match = match_scores(model, dev.tokens, dev.lines, some, dev.candidates[some, :count])
-    first, right = dev.first[some, :count], dev.candidates[some, :count] == dev.owner[some, None]
-    rule, table = choose(first, match, right, dev.owner[some] % 2 == 0)
+    match = match_scores(model, dev.tokens, dev.lines, dev.captions, dev.candidates)
+    rule, table = choose(dev.first, match, dev.candidates == dev.owner[:, None], dev.owner % 2 == 0)
     return {
-        "rule": rule, "rules": table, "changed": changed_accuracy(model, dev, some),
-        "answers": answer_accuracy(model, dev, answers), "candidates": count, "queries": len(some),
+        "rule": rule, "rules": table, "changed": changed_accuracy(model, dev, dev.captions),
+        "answers": answer_accuracy(model, dev, answers), "candidates": dev.candidates.shape[1],
+        "queries": len(dev.captions),
     }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ last two separated by ``|``.
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import timm.data
@@ -29,9 +30,18 @@ TOO_ABSTRACT = frozenset(
 )
 
 
-def read_nouns(file: Path) -> dict[str, tuple[list[str], list[str]]]:
-    """Synset offset -> (its words, the offsets of its hypernyms); the format is described in wndb(5WN)."""
-    nouns = {}
+@dataclass
+class Synset:
+    """Words of one meaning, with the offsets of what is above it."""
+
+    words: list[str]
+    file: str
+    above: list[str] = field(default_factory=list)
+
+
+def read_synsets(file: Path) -> dict[str, Synset]:
+    """Offset -> synset, of a ``data.*`` file; the format is described in wndb(5WN)."""
+    synsets = {}
     for line in file.read_text("utf-8").splitlines():
         if line.startswith(" "):
             continue  # the licence
@@ -40,26 +50,26 @@ def read_nouns(file: Path) -> dict[str, tuple[list[str], list[str]]]:
         words = [fields[4 + 2 * number].replace("_", " ") for number in range(count)]
         pointers = fields[5 + 2 * count :]
         above = [pointers[at + 1] for at in range(0, 4 * int(fields[4 + 2 * count]), 4) if pointers[at] in ("@", "@i")]
-        nouns[fields[0]] = words, above
-    return nouns
+        synsets[fields[0]] = Synset(words, fields[1], above)
+    return synsets
 
 
-def ancestors(synset: str, nouns: dict[str, tuple[list[str], list[str]]]) -> list[str]:
+def ancestors(synset: str, nouns: dict[str, Synset]) -> list[str]:
     """All hypernyms of a synset, the nearest first."""
     found: list[str] = []
-    waiting = list(nouns[synset][1])
+    waiting = list(nouns[synset].above)
     while waiting:
         above = waiting.pop(0)
         if above not in found:
             found.append(above)
-            waiting += nouns[above][1]
+            waiting += nouns[above].above
     return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nouns", type=Path, required=True)
-    nouns = read_nouns(parser.parse_args().nouns)
+    nouns = read_synsets(parser.parse_args().nouns)
     from torchvision.models import EfficientNet_B0_Weights
 
     names = EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"]
@@ -72,8 +82,8 @@ def main() -> None:
             counts[offset] = counts.get(offset, 0) + 1
     lines = []
     for synset, name, own in zip(synsets, names, above, strict=True):
-        synonyms = [word for word in nouns[synset[1:]][0] if word.lower() != name.lower()]
-        kept = [nouns[offset][0] for offset in own if counts[offset] <= MOST or nouns[offset][0][0] == "animal"]
+        synonyms = [word for word in nouns[synset[1:]].words if word.lower() != name.lower()]
+        kept = [nouns[o].words for o in own if counts[o] <= MOST or nouns[o].words[0] == "animal"]
         hypernyms = [word for words in kept if words[0] not in TOO_ABSTRACT for word in words[:1]]
         lines.append("\t".join((synset, name, "|".join(synonyms), "|".join(dict.fromkeys(hypernyms)))))
     OUT.write_text("\n".join(lines) + "\n", "utf-8")

@@ -61,9 +61,10 @@ def test_long_texts_are_cut(words: WordEncoder) -> None:
 
 def test_broken_files_are_named(small_reranker: Path, tmp_path: Path) -> None:
     (tmp_path / "words.onnx").write_bytes(b"no graph")
-    for tower, upper in ((EMBEDDED, tmp_path / "words.onnx"), (tmp_path, small_reranker / "words.onnx")):
-        with pytest.raises(ModelError, match=f"the reranker's text encoder {upper} cannot be loaded"):
-            WordEncoder(tower, upper)(["a cat"])
+    with pytest.raises(ModelError, match=f"text.onnx with {tmp_path / 'words.onnx'} cannot be loaded"):
+        WordEncoder(EMBEDDED, tmp_path / "words.onnx")(["a cat"])
+    with pytest.raises(ModelError, match=f"the tokenizer in {tmp_path} cannot be loaded"):
+        WordEncoder(tmp_path, small_reranker / "words.onnx")(["a cat"])
 
 
 def test_layers_that_the_text_graph_lacks(tmp_path: Path) -> None:

@@ -215,7 +215,7 @@ def test_examined_model_has_figures_of_all_kinds(prepared: Prepared) -> None:
         with torch.no_grad():
             for weight in model.parameters():
                 weight.add_(torch.randn_like(weight), alpha=0.1)
-    figures = rerank_run.examine(model, judged, prepared.answers, 100, full=True)
+    figures = rerank_run.examine(model, judged, prepared.answers)
     assert (figures["candidates"], figures["queries"]) == (4, 8)
     right = {0: 0, 1: 0}
     for row, (line, photo) in enumerate(zip(judged.questions, judged.question_photo, strict=True)):
