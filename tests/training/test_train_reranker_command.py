@@ -124,7 +124,8 @@ def test_interrupted_and_killed_run_goes_on_to_the_end(drawn: Path, mmsearch: CL
     interrupted.send_signal(signal.SIGINT)
     _, errors = interrupted.communicate(timeout=300)
     assert interrupted.returncode == 130, errors
-    assert errors.endswith("interrupted: the last checkpoint is kept; go on with: mmsearch train-reranker --resume --out out\n")
+    said = "interrupted: the last checkpoint is kept; go on with: mmsearch train-reranker --resume --out out\n"
+    assert errors.endswith(said)
     refused = mmsearch("train-reranker", "--out", "out", *DATA, check=1)
     assert refused.stderr == "mmsearch: out holds a run already; go on with it: --resume, or choose another folder\n"
     other = mmsearch("train", "--out", "out", "--resume", check=1)
