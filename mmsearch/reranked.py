@@ -89,14 +89,14 @@ def changed(
     if not false:
         return {}
     mean = tokens.mean(axis=0, keepdims=True)
-    right: dict[str, list[tuple[bool, bool, bool]]] = {"all": []}
+    right: dict[str, list[tuple[bool, ...]]] = {"all": []}
     for row, variant in false:
         photo = owner[row]
         pair = [captions[row], variant.text]
         cosines = encoder.encode_texts(pair) @ vectors[photo]
-        seen = [float(reranker.look(text, tokens[photo][None]).match[0]) for text in pair]
-        blind = [float(reranker.look(text, mean).match[0]) for text in pair]
-        one = (bool(cosines[0] > cosines[1]), seen[0] > seen[1], blind[0] > blind[1])
+        both = np.concatenate([tokens[photo][None], mean])  # the photo, and nothing in particular
+        seen, blind = np.stack([reranker.look(text, both).match for text in pair], axis=1)  # (2,) each
+        one = tuple(bool(a > b) for a, b in (cosines, seen, blind))
         for kind in ("all", variant.kind):
             right.setdefault(kind, []).append(one)
     names = ("first_stage", "reranker", "blind")
