@@ -20,7 +20,8 @@ from mmsearch.errors import LibraryBusyError, LibraryError, ModelMismatchError, 
 from mmsearch.indexes.cache import IndexCache, caught_up
 from mmsearch.indexes.protocol import VectorIndex
 from mmsearch.looking import By, Explanation, Looker
-from mmsearch.query import Query, parse
+from mmsearch.query import Query
+from mmsearch.query_language import parse
 from mmsearch.records import Hit, IndexReport, Progress, Regions, Skipped
 from mmsearch.rerank.captions import Caption
 from mmsearch.rerank.reranker import Answer, Reranker

@@ -1,21 +1,27 @@
-"""What a query means."""
+"""What a query means: terms that a picture should match, and conditions that it must meet.
+
+``query_language.py`` makes one from what a person types.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import datetime
+from typing import Literal
 
-from mmsearch.errors import QueryError
-from mmsearch.images.find import picture_suffixes
+Fact = Literal["width", "height", "megapixels", "bytes"]
+Order = Literal["score", "date", "name", "size"]
+Shape = Literal["portrait", "landscape", "square"]
 
 
 @dataclass(frozen=True)
 class Words:
-    """Find what a text describes."""
+    """Find what a text describes, or what has its words in name, description, tags or picture."""
 
     text: str
+    weight: float = 1.0  # above 0; how much the term counts beside the others
+    exclude: bool = False  # pictures that match it are left out
+    exact: bool = False  # the words themselves must be there, in this order; nothing is compared by meaning
 
 
 @dataclass(frozen=True)
@@ -23,62 +29,115 @@ class Example:
     """Find what looks like a picture."""
 
     path: str  # absolute
+    weight: float = 1.0
+    exclude: bool = False
+
+
+Term = Words | Example
+
+
+@dataclass(frozen=True)
+class Date:
+    """Taken in a span of time, by the clock of the camera; without such a date, the file was last written then.
+
+    ``camera_only`` leaves out pictures whose file does not say when they were taken.
+    """
+
+    start: datetime | None  # the first moment, without time zone; None: no limit
+    end: datetime | None  # the first moment after it
+    camera_only: bool = False
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Make or model contains this text; capitals do not matter."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Lens:
+    """The name of the lens contains this text; capitals do not matter."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Within:
+    """The file is this one, or lies below this folder."""
+
+    path: str  # absolute
+
+
+@dataclass(frozen=True)
+class Near:
+    """Taken within a distance of a place, on a sphere with the radius of the Earth (6371 km)."""
+
+    latitude: float  # degrees, north positive
+    longitude: float  # degrees, east positive
+    kilometres: float
+
+
+@dataclass(frozen=True)
+class Format:
+    """The format of the file: Pillow's name in lower case, such as "jpeg"."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Compare:
+    """A number of the upright picture or of its file."""
+
+    fact: Fact
+    operator: Literal["<", "<=", "=", ">=", ">"]
+    value: float
+
+
+@dataclass(frozen=True)
+class Shaped:
+    """Higher than broad, broader than high, or within 5 % of a square."""
+
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class HasText:
+    """Text was read in the picture (``mmsearch index --ocr``)."""
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """It has this tag (``mmsearch tag``); capitals do not matter."""
+
+    name: str
+
+
+Fits = Date | Camera | Lens | Within | Near | Format | Compare | Shaped | HasText | Tagged
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Something that a picture must be, or must not be.  What nobody knows of a picture, it is not."""
+
+    fits: Fits
+    exclude: bool = False
 
 
 @dataclass(frozen=True)
 class Query:
-    """Terms that a picture should all match; their similarities are averaged."""
+    """Terms that a picture should all match, and conditions that it must all meet.
 
-    terms: tuple[Words | Example, ...]
+    With ``arithmetic`` the vectors of the terms are added by their weights, those of excluded terms subtracted, and the
+    sum is searched for, as rclip does; else every term is judged by itself.
+    """
+
+    terms: tuple[Term, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    order: Order = "score"
+    descending: bool = True
+    arithmetic: bool = False
 
     @property
     def has_words(self) -> bool:
         return any(isinstance(term, Words) for term in self.terms)
-
-
-def parse(words: Sequence[str]) -> Query:
-    """Command-line words to a query.
-
-    A word that is written as a path (``./a.jpg``, ``/b.png``, ``~/c``) or ends like a picture file is an example
-    picture.  A word with spaces in it is a phrase of its own; other words next to each other form one phrase,
-    so that ``a dog on a beach`` needs no quotes.  Raises QueryError where nothing is left, or a path leads nowhere.
-    """
-    terms: list[Words | Example] = []
-    phrase: list[str] = []
-
-    def close_phrase() -> None:
-        if phrase:
-            terms.append(Words(" ".join(phrase)))
-            phrase.clear()
-
-    for word in words:
-        if _is_path(word):
-            close_phrase()
-            terms.append(Example(_existing(word)))
-        elif len(word.split()) > 1:
-            close_phrase()
-            terms.append(Words(word.strip()))
-        elif word.strip():
-            phrase.append(word.strip())
-    close_phrase()
-    if not terms:
-        raise QueryError("the query is empty: say what to look for, or give a picture")
-    return Query(tuple(terms))
-
-
-def _is_path(word: str) -> bool:
-    starts = ("./", "../", "/", "~/") if os.sep == "/" else ("./", "../", "/", "~/", ".\\", "..\\", "\\", "~\\")
-    if word == "~" or word.startswith(starts) or Path(word).drive:
-        return True
-    return len(word.split()) == 1 and Path(word).suffix.lower() in picture_suffixes()
-
-
-def _existing(word: str) -> str:
-    path = Path(os.path.expanduser(word))
-    if path.is_dir():
-        raise QueryError(f"{word} is a folder; a query takes words or picture files (to search inside it: --in {word})")
-    if not path.exists():
-        raise QueryError(f"{word}: no such file")
-    if not path.is_file():
-        raise QueryError(f"{word} is no picture file")
-    return os.path.realpath(path)

@@ -81,6 +81,9 @@ class Photo:
     mtime_ns: int
     exif: Exif = field(default_factory=Exif)
     caption: str | None = None  # what a reranker said of it, where it was asked
+    description: str | None = None  # what was written into the file, or beside it
+    text: str | None = None  # what was read in the picture
+    tags: tuple[str, ...] = ()  # the surest first
 
     @property
     def date(self) -> datetime:
@@ -98,6 +101,9 @@ class Hit:
     first_stage: float | None = None  # the cosine similarity, where the picture was reranked
     answer: str | None = None  # where the query is a question
     answer_confidence: float | None = None  # its probability among all answers, in [0, 1]
+    relevance: float | None = None  # probability that it is what the query means, in [0, 1]; None where unknown
+    reasons: tuple[str, ...] = ()  # where words of the query were found, such as "name: IMG_2041"
+    similar: tuple[str, ...] = ()  # paths of near-duplicates that this hit stands for
 
     @property
     def path(self) -> str:
@@ -112,8 +118,9 @@ class Progress:
     total: int  # files to read
     path: str  # the file just finished
     # "regions": only region tokens, of pictures indexed before; "captions": captions, of pictures with region tokens;
-    # "reranking": a caption of an ``eval`` run, which stands in ``path``
-    step: Literal["pictures", "regions", "captions", "reranking"] = "pictures"
+    # "reranking": a caption of an ``eval`` run, which stands in ``path``; "facts": descriptions and hashes of pictures
+    # indexed before; "text": text inside pictures; "tags": words of a vocabulary; "duplicates": pictures compared
+    step: Literal["pictures", "regions", "captions", "reranking", "facts", "text", "tags", "duplicates"] = "pictures"
 
 
 @dataclass(frozen=True)
@@ -130,6 +137,8 @@ class IndexReport:
     encoded: int = 0  # pictures that got a vector
     regions: int = 0  # pictures indexed before that got region tokens now
     captions: int = 0  # pictures that got a caption
+    facts: int = 0  # pictures indexed before whose description and hash were read now
+    texts: int = 0  # pictures that were looked at for text inside them
     seconds: float = 0.0
     model: str = ""
     notes: tuple[str, ...] = ()  # sentences the user should read, such as "… is empty: is its drive connected?"

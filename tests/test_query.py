@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from mmsearch.errors import QueryError
-from mmsearch.query import Example, Query, Words, parse
+from mmsearch.query import Example, Query, Words
+from mmsearch.query_language import parse
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,10 @@ embeddings  a vector per content and model; an id is never used twice and its ve
             so that an index is up to date when it holds the same ids
 regions     region tokens per content and model, where they were computed
 captions    what a reranker says of a content, where it was asked
+ocr         the text read inside a content, where it was looked for; empty where there is none
+tags, tagged  words of a vocabulary that fit a content, and which vocabulary it was compared with
+sidecars    what files beside a photo say of it, such as ``photo.txt`` and ``photo.xmp``
+words       full-text search (FTS5): a row per photo, rowid its id; ``words.py`` keeps it in step
 facts       single values: ``generation`` grows with every change of what can be found, ``identity`` is random
 """
 
@@ -59,6 +63,10 @@ contents = Table(
     Column("lens", String),
     Column("latitude", Float),
     Column("longitude", Float),
+    Column("description", String),  # what was written into the file about the picture: EXIF, IPTC, XMP
+    Column("dhash", LargeBinary),  # 8 bytes, near-equal for near-equal pictures; see images/dhash.py
+    Column("facts", Integer, nullable=False, server_default="0"),  # version of the reading of the two above
+    Index("contents_taken_at", "taken_at"),
     sqlite_autoincrement=True,
 )
 
@@ -105,6 +113,42 @@ captions = Table(
     Column("text", String, nullable=False),
     Column("confidence", Float, nullable=False),  # in [0, 1]
 )
+
+ocr = Table(
+    "ocr",
+    metadata,
+    Column("content_id", Integer, ForeignKey("contents.id", ondelete="CASCADE"), primary_key=True),
+    Column("engine", String, nullable=False),  # its name and version; text of another one is stale
+    Column("text", String, nullable=False),
+)
+
+tags = Table(
+    "tags",
+    metadata,
+    Column("content_id", Integer, ForeignKey("contents.id", ondelete="CASCADE"), primary_key=True),
+    Column("tag", String, primary_key=True),
+    Column("vocabulary", String, nullable=False),  # fingerprint of vocabulary and model
+    Column("score", Float, nullable=False),  # calibrated, in [0, 1]
+    Index("tags_tag", "tag", "content_id"),
+)
+
+tagged = Table(
+    "tagged",
+    metadata,
+    Column("content_id", Integer, ForeignKey("contents.id", ondelete="CASCADE"), primary_key=True),
+    Column("vocabulary", String, nullable=False),
+)
+
+sidecars = Table(
+    "sidecars",
+    metadata,
+    Column("photo_id", Integer, ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),
+    Column("stamp", String, nullable=False),  # names, sizes and times of the files beside the photo
+    Column("text", String, nullable=False),
+)
+
+WORDS = ("name", "description", "caption", "ocr", "tags")  # columns of the FTS5 table ``words``
+words = Table("words", MetaData(), Column("rowid", Integer, primary_key=True), *(Column(n, String) for n in WORDS))
 
 facts = Table(
     "facts",

@@ -49,7 +49,8 @@ def test_migrations_make_the_tables_that_the_code_uses(file: Path) -> None:
     Store(file).close()
     engine = create_engine(f"sqlite:///{file}")
     with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        options = {"include_name": lambda name, kind, _: kind != "table" or name.split("_")[0] != "words"}  # of FTS5
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
     engine.dispose()
 
 
