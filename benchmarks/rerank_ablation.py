@@ -27,7 +27,7 @@ from benchmarks.common import report
 from mmsearch.encoders.onnx_encoder import OnnxEncoder
 from mmsearch.encoders.resolve import EMBEDDED
 from mmsearch.rerank import attention, fusion, graphs
-from mmsearch.rerank.model import RerankModel
+from mmsearch.rerank.model import RerankConfig, RerankModel
 from mmsearch.rerank.resolve import SHIPPED
 from mmsearch.rerank.words import WordEncoder
 from mmsearch.training import checkpoint, memory, rerank_run
@@ -40,28 +40,33 @@ BASE = RerankRecipe(views=4, answer=0.0, caption=0.0, masked_words=0.0, groups=8
 QUERIES, CANDIDATES = 1000, 30
 
 
-def milliseconds(model: RerankModel, runs: int = 15) -> float:
-    """The median time of one text of 12 pieces before 100 photos, through ONNX Runtime."""
+def milliseconds(folders: list[Path], config: RerankConfig, rounds: int = 15) -> list[float]:
+    """The median time of one text of 12 pieces before 100 photos, through ONNX Runtime, for the graph in each folder.
+
+    All take turns, so that other work on the machine hits them alike.
+    """
     import onnxruntime
 
     rng = np.random.default_rng(0)
     given = {
-        "states": rng.standard_normal((1, 12, model.config.text_width)).astype(np.float32),
-        "tokens": rng.standard_normal((100, model.config.side**2, model.config.region_dim)).astype(np.float32),
+        "states": rng.standard_normal((1, 12, config.text_width)).astype(np.float32),
+        "tokens": rng.standard_normal((100, config.side**2, config.region_dim)).astype(np.float32),
     }
-    with tempfile.TemporaryDirectory() as folder:
-        graphs.write_match(model, Path(folder))
-        session = onnxruntime.InferenceSession(f"{folder}/match.onnx", providers=["CPUExecutionProvider"])
-        session.run(None, given)
-        times = []
-        for _ in range(runs):
+    sessions = [onnxruntime.InferenceSession(f"{f}/match.onnx", providers=["CPUExecutionProvider"]) for f in folders]
+    times: list[list[float]] = [[] for _ in sessions]
+    for number in range(rounds + 1):  # the first round warms up
+        for session, own in zip(sessions, times, strict=True):
             begun = time.perf_counter()
             session.run(None, given)
-            times.append(1000 * (time.perf_counter() - begun))
-    return round(statistics.median(times), 1)
+            if number:
+                own.append(1000 * (time.perf_counter() - begun))
+    return [round(statistics.median(own), 1) for own in times]
 
 
-def one(recipe: RerankRecipe, material: Any, judged: rerank_run.Dev, said: int, answers: int) -> dict[str, Any]:
+def one(
+    recipe: RerankRecipe, material: Any, judged: rerank_run.Dev, said: int, answers: int, graph: Path
+) -> tuple[dict[str, Any], RerankConfig]:
+    """Trains one pair, writes its graph into the folder ``graph``, and gives its row of the table."""
     config = configured(recipe, material.photos.dim, 7, material.lines.states.states.shape[1], answers, said)
     torch.manual_seed(recipe.seed)
     model = RerankModel(config)
@@ -77,13 +82,15 @@ def one(recipe: RerankRecipe, material: Any, judged: rerank_run.Dev, said: int, 
     right = shown == judged.owner[some, None]
     recalls = {w: rerank_run.recall(first, match, right, "weighted", w)[0] for w in rerank_run.WEIGHTS}
     best = max(recalls, key=lambda weight: recalls[weight])
-    return {
+    graphs.write_match(model, graph)
+    row = {
         "attention": recipe.attention, "fusion": recipe.fusion, "R@1": recalls[best], "first_stage": recalls[0.0],
         "match_alone": rerank_run.recall(first, match, right, "match", 1.0)[0], "weight": best,
         "changed": rerank_run.changed_accuracy(model, judged, some)["all"],
-        "milliseconds": milliseconds(model), "training_seconds": round(seconds),
+        "training_seconds": round(seconds),
         "parameters": sum(p.numel() for part in (model.blocks, model.fusion) for p in part.parameters()),
     }  # fmt: skip
+    return row, config
 
 
 def main() -> None:
@@ -108,11 +115,19 @@ def main() -> None:
         made = rerank_run.prepare(OnnxEncoder(EMBEDDED), words, pairs, dev, asked, recipe, given.work, None)
         kept.write_bytes(pickle.dumps(made, protocol=5))
     material, judged, (answers, said) = pickle.loads(kept.read_bytes())
-    rows = []
+    rows, folders, config = [], [], None
     for kind in attention.KINDS:
         for mixer in fusion.KINDS:
-            rows.append(one(replace(recipe, attention=kind, fusion=mixer), material, judged, len(said), len(answers)))
-            logging.info("%s", rows[-1])
+            graph = given.work / f"{kind}-{mixer}"
+            graph.mkdir(exist_ok=True)
+            chosen = replace(recipe, attention=kind, fusion=mixer)
+            row, config = one(chosen, material, judged, len(said), len(answers), graph)
+            rows.append(row)
+            folders.append(graph)
+            logging.info("%s", row)
+    assert config is not None
+    for row, taken in zip(rows, milliseconds(folders, config), strict=True):
+        row["milliseconds"] = taken
     facts = {"queries": QUERIES, "candidates": CANDIDATES, "recipe": asdict(recipe), "torch": torch.__version__}
     report("rerank_ablation", {"rows": rows, **facts})
 
