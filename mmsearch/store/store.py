@@ -24,6 +24,7 @@ from sqlalchemy.pool import QueuePool
 
 from mmsearch.encoders.protocol import RegionCard
 from mmsearch.errors import LibraryError
+from mmsearch.images.dhash import dhash
 from mmsearch.records import Decoded, Exif, Found, Ids, Photo, Regions, Skipped, Vectors
 from mmsearch.regions import size, unpack
 from mmsearch.store import schema
@@ -460,6 +461,7 @@ class Writer:
             "lens": exif.lens,
             "latitude": exif.latitude,
             "longitude": exif.longitude,
+            "dhash": dhash(picture.pixels),
         }
         self._connection.execute(insert(contents).values(**values).on_conflict_do_nothing())
         same = select(contents.c.id).where(contents.c.hash == content_hash)
