@@ -107,13 +107,28 @@ class HasText:
 
 
 @dataclass(frozen=True)
+class HasPlace:
+    """The file says where it was taken."""
+
+
+@dataclass(frozen=True)
 class Tagged:
     """It has this tag (``mmsearch tag``); capitals do not matter."""
 
     name: str
 
 
-Fits = Date | Camera | Lens | Within | Near | Format | Compare | Shaped | HasText | Tagged
+One = Date | Camera | Lens | Within | Near | Format | Compare | Shaped | HasText | HasPlace | Tagged
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    """At least one of these is so."""
+
+    fits: tuple[One, ...]
+
+
+Fits = One | AnyOf
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import URL, ColumnElement, Connection, Select, and_, create_engine, event, func, or_, select, text
+from sqlalchemy import URL, Connection, Select, create_engine, event, func, or_, select, text
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import QueuePool
@@ -25,9 +25,11 @@ from sqlalchemy.pool import QueuePool
 from mmsearch.encoders.protocol import RegionCard
 from mmsearch.errors import LibraryError
 from mmsearch.images.dhash import dhash
+from mmsearch.query import Condition
 from mmsearch.records import Decoded, Exif, Found, Ids, Photo, Regions, Skipped, Vectors
 from mmsearch.regions import size, unpack
 from mmsearch.store import schema
+from mmsearch.store.filters import all_met, at_or_below
 from mmsearch.store.tables import captions, contents, embeddings, facts, models, photos, regions, roots
 
 log = logging.getLogger(__name__)
@@ -84,13 +86,6 @@ class Counts:
     photos: int
     failed: int
     missing: int
-
-
-def _at_or_below(column: ColumnElement[bytes], path: str) -> ColumnElement[bool]:
-    """Whether a stored path is ``path`` or inside it; a range, so that the index on paths serves it."""
-    inside = os.fsencode(path.rstrip(os.sep) + os.sep)
-    after = inside[:-1] + bytes([inside[-1] + 1])
-    return or_(column == os.fsencode(path), and_(column >= inside, column < after))
 
 
 def _network_file_system(folder: Path) -> bool:
@@ -234,7 +229,7 @@ class Store:
             photos.c.content_id,
             (photos.c.content_id.is_not(None) & photos.c.content_id.in_(embedded)).label("embedded"),
             photos.c.reason,
-        ).where(_at_or_below(photos.c.path, root))
+        ).where(at_or_below(photos.c.path, root))
         with self._reading() as connection:
             rows = connection.execute(query).all()
         return {os.fsdecode(path): Known(*others) for path, *others in rows}
@@ -268,7 +263,7 @@ class Store:
                 photos.c.state == "ok",
                 contents.c.id.in_(embedded),
                 contents.c.id.not_in(_with_regions(model, card)),
-                or_(*(_at_or_below(photos.c.path, root) for root in roots)),
+                or_(*(at_or_below(photos.c.path, root) for root in roots)),
             )
             .order_by(photos.c.path)
         )
@@ -302,7 +297,7 @@ class Store:
                 embeddings.c.model_id == model.id,
                 embeddings.c.content_id.in_(_with_regions(model, card)),
                 embeddings.c.content_id.not_in(captioned),
-                or_(*(_at_or_below(photos.c.path, root) for root in roots)),
+                or_(*(at_or_below(photos.c.path, root) for root in roots)),
             )
             .group_by(embeddings.c.content_id, embeddings.c.id)
             .order_by(embeddings.c.content_id)
@@ -339,11 +334,16 @@ class Store:
 
     # What can be found
 
-    def searchable(self, model: StoredModel, within: Sequence[str] = ()) -> Ids:
-        """Ids of all vectors that may be found, ascending; ``within`` keeps those in or below these paths."""
+    def searchable(self, model: StoredModel, within: Sequence[str] = (), conditions: Sequence[Condition] = ()) -> Ids:
+        """Ids of all vectors that may be found, ascending.
+
+        ``within`` keeps those in or below these paths, ``conditions`` those that have a file that meets all of them.
+        """
         shown = select(photos.c.content_id).where(photos.c.state == "ok")
         if within:
-            shown = shown.where(or_(*(_at_or_below(photos.c.path, path) for path in within)))
+            shown = shown.where(or_(*(at_or_below(photos.c.path, path) for path in within)))
+        if conditions:
+            shown = shown.join(contents, contents.c.id == photos.c.content_id).where(all_met(conditions))
         query = select(embeddings.c.id).where(embeddings.c.model_id == model.id, embeddings.c.content_id.in_(shown))
         with self._reading() as connection:
             ids = np.fromiter(connection.execute(query).scalars(), np.int64)
@@ -393,8 +393,13 @@ class Store:
         with self._reading() as connection:
             return connection.execute(query).scalar_one_or_none()
 
-    def photos(self, ids: Sequence[int], within: Sequence[str] = ()) -> dict[int, list[Photo]]:
-        """The files that have these vectors, by vector id, in the order of their paths; an id may have none."""
+    def photos(
+        self, ids: Sequence[int], within: Sequence[str] = (), conditions: Sequence[Condition] = ()
+    ) -> dict[int, list[Photo]]:
+        """The files that have these vectors, by vector id, in the order of their paths; an id may have none.
+
+        ``within`` keeps those in or below these paths, ``conditions`` those that meet all of them.
+        """
         found: dict[int, list[Photo]] = {}
         query = (
             select(
@@ -412,7 +417,9 @@ class Store:
             .order_by(photos.c.path)
         )
         if within:
-            query = query.where(or_(*(_at_or_below(photos.c.path, path) for path in within)))
+            query = query.where(or_(*(at_or_below(photos.c.path, path) for path in within)))
+        if conditions:
+            query = query.where(all_met(conditions))
         with self._reading() as connection:
             for chunk in _chunks(ids):
                 for row in connection.execute(query.where(embeddings.c.id.in_(chunk))):
@@ -517,8 +524,8 @@ class Writer:
 
     def remove(self, path: str) -> int:
         """Forget a file or everything below a folder; returns how many files were forgotten."""
-        removed: int = self._connection.execute(photos.delete().where(_at_or_below(photos.c.path, path))).rowcount
-        self._connection.execute(roots.delete().where(_at_or_below(roots.c.path, path)))
+        removed: int = self._connection.execute(photos.delete().where(at_or_below(photos.c.path, path))).rowcount
+        self._connection.execute(roots.delete().where(at_or_below(roots.c.path, path)))
         self.changed = self.changed or removed > 0
         return removed
 
