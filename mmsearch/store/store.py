@@ -6,6 +6,7 @@ Reading is safe from several threads.  All changes go through ``Store.writing``:
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import sqlite3
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import URL, Connection, Select, create_engine, event, func, or_, select, text
+from sqlalchemy import URL, Connection, Row, Select, create_engine, event, func, or_, select, text
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import QueuePool
@@ -30,7 +31,19 @@ from mmsearch.records import Decoded, Exif, Found, Ids, Photo, Regions, Skipped,
 from mmsearch.regions import size, unpack
 from mmsearch.store import schema
 from mmsearch.store.filters import all_met, at_or_below
-from mmsearch.store.tables import captions, contents, embeddings, facts, models, photos, regions, roots
+from mmsearch.store.tables import (
+    captions,
+    contents,
+    embeddings,
+    facts,
+    models,
+    ocr,
+    photos,
+    regions,
+    roots,
+    sidecars,
+    tags,
+)
 
 log = logging.getLogger(__name__)
 
@@ -401,6 +414,7 @@ class Store:
         ``within`` keeps those in or below these paths, ``conditions`` those that meet all of them.
         """
         found: dict[int, list[Photo]] = {}
+        own_tags = select(func.json_group_array(func.json_array(-tags.c.score, tags.c.tag)))
         query = (
             select(
                 embeddings.c.id,
@@ -409,10 +423,15 @@ class Store:
                 photos.c.mtime_ns,
                 contents,
                 captions.c.text.label("caption"),
+                sidecars.c.text.label("beside"),
+                ocr.c.text.label("read"),
+                own_tags.where(tags.c.content_id == contents.c.id).scalar_subquery().label("tags"),
             )
             .join(contents, contents.c.id == embeddings.c.content_id)
             .join(photos, photos.c.content_id == contents.c.id)
             .outerjoin(captions, captions.c.content_id == contents.c.id)
+            .outerjoin(sidecars, sidecars.c.photo_id == photos.c.id)
+            .outerjoin(ocr, ocr.c.content_id == contents.c.id)
             .where(photos.c.state == "ok")
             .order_by(photos.c.path)
         )
@@ -423,11 +442,7 @@ class Store:
         with self._reading() as connection:
             for chunk in _chunks(ids):
                 for row in connection.execute(query.where(embeddings.c.id.in_(chunk))):
-                    taken = datetime.fromisoformat(row.taken_at) if row.taken_at else None
-                    exif = Exif(taken, row.camera, row.lens, row.latitude, row.longitude)
-                    path = os.fsdecode(row.path)
-                    photo = Photo(path, row.width, row.height, row.format, row.size, row.mtime_ns, exif, row.caption)
-                    found.setdefault(row.id, []).append(photo)
+                    found.setdefault(row.id, []).append(_photo(row))
         return found
 
 
@@ -456,7 +471,10 @@ class Writer:
         self._connection.execute(insert(roots).values(path=os.fsencode(path)).on_conflict_do_nothing())
 
     def put(self, content_hash: bytes, picture: Decoded, vector: Vectors, model: StoredModel) -> int:
-        """Store a content and its vector, (dim,); returns the content's id.  What is stored already stays."""
+        """Store a content and its vector, (dim,); returns the content's id.  What is stored already stays.
+
+        But for the hash: it is of what the encoder sees, and is renewed when another model encodes the picture.
+        """
         exif = picture.exif
         values = {
             "hash": content_hash,
@@ -470,7 +488,9 @@ class Writer:
             "longitude": exif.longitude,
             "dhash": dhash(picture.pixels),
         }
-        self._connection.execute(insert(contents).values(**values).on_conflict_do_nothing())
+        renewed = {"dhash": values["dhash"]}
+        statement = insert(contents).values(**values)
+        self._connection.execute(statement.on_conflict_do_update(index_elements=["hash"], set_=renewed))
         same = select(contents.c.id).where(contents.c.hash == content_hash)
         content: int = self._connection.execute(same).scalar_one()
         blob = vector.astype("<f2").tobytes()
@@ -551,6 +571,30 @@ def _with_regions(model: StoredModel, card: RegionCard | None = None) -> Select[
     """Ids of the contents that have region tokens: of this card, or of any."""
     query = select(regions.c.content_id).where(regions.c.model_id == model.id)
     return query if card is None else query.where(regions.c.fingerprint == card.fingerprint)
+
+
+def _photo(row: Row[Any]) -> Photo:
+    """A row of ``Store.photos``."""
+    exif = Exif(
+        datetime.fromisoformat(row.taken_at) if row.taken_at else None,
+        row.camera,
+        row.lens,
+        row.latitude,
+        row.longitude,
+    )
+    return Photo(
+        os.fsdecode(row.path),
+        row.width,
+        row.height,
+        row.format,
+        row.size,
+        row.mtime_ns,
+        exif,
+        row.caption,
+        description="\n".join(part for part in (row.description, row.beside) if part) or None,
+        text=row.read or None,
+        tags=tuple(tag for _, tag in sorted(json.loads(row.tags))),  # (score below zero, tag)
+    )
 
 
 def _chunks(values: Sequence[int]) -> Iterator[Sequence[int]]:
