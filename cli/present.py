@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmsearch.records import Hit, IndexReport, Progress
+    from mmsearch.records import Hit, IndexReport, Photo, Progress
     from mmsearch.rerank.captions import Caption
 
 
@@ -47,9 +47,12 @@ def plural(number: int, noun: str) -> str:
 
 
 def hit_json(hit: Hit) -> dict[str, Any]:
-    """The facts of a hit; what the second stage found only where it looked, and answers only to questions."""
+    """The facts of a hit; what is known of some hits only, such as answers to questions, stands where it is known."""
     photo = hit.photo
-    second = {"first_stage": hit.first_stage, "answer": hit.answer, "answer_confidence": hit.answer_confidence}
+    second: dict[str, Any] = {"first_stage": hit.first_stage}
+    second |= {"answer": hit.answer, "answer_confidence": hit.answer_confidence}
+    second |= {"relevance": hit.relevance, "reasons": list(hit.reasons) or None, "similar": list(hit.similar) or None}
+    words = {"description": photo.description, "text": photo.text, "tags": list(photo.tags) or None}
     return {
         "rank": hit.rank,
         "path": hit.path,
@@ -66,19 +69,23 @@ def hit_json(hit: Hit) -> dict[str, Any]:
         "latitude": photo.exif.latitude,
         "longitude": photo.exif.longitude,
         "caption": photo.caption,
+        **{name: value for name, value in words.items() if value is not None},
     }
 
 
-def hit_paths(hits: Sequence[Hit]) -> None:
-    """The bare paths, byte for byte, a line each."""
+def hit_paths(hits: Sequence[Hit], end: bytes = b"\n") -> None:
+    """The bare paths, byte for byte, each followed by ``end``."""
     sys.stdout.flush()
     for hit in hits:
-        sys.stdout.buffer.write(os.fsencode(hit.path) + b"\n")
+        sys.stdout.buffer.write(os.fsencode(hit.path) + end)
     sys.stdout.buffer.flush()
 
 
 def hit_table(hits: Sequence[Hit], title: str) -> None:
-    """A table, with answers where a question was asked; on a terminal that can, a click on a path opens the picture."""
+    """A table, with relevance where it is known and answers where a question was asked.
+
+    On a terminal that can, a click on a path opens the picture.
+    """
     from rich.console import Console
     from rich.style import Style
     from rich.table import Table
@@ -88,7 +95,10 @@ def hit_table(hits: Sequence[Hit], title: str) -> None:
         title=Text(title), title_style="bold", title_justify="left", box=None, pad_edge=False, header_style="dim"
     )
     answered = any(hit.answer is not None for hit in hits)
+    judged = any(hit.relevance is not None for hit in hits)
     table.add_column("Score", justify="right", style="green")
+    if judged:
+        table.add_column("Relevance", justify="right")
     if answered:
         table.add_column("Answer", overflow="fold")
     table.add_column("Path", overflow="fold", min_width=20)
@@ -97,11 +107,33 @@ def hit_table(hits: Sequence[Hit], title: str) -> None:
     for hit in hits:
         photo = hit.photo
         link = Style(link=Path(hit.path).as_uri()) if hit.path.isprintable() else Style()
-        pixels = f"{photo.width}×{photo.height}  {size(photo.size)}"
-        sure = "" if hit.answer_confidence is None else f"{hit.answer} ({hit.answer_confidence:.0%})"
-        cells = [Text(sure)] if answered else []
-        table.add_row(f"{hit.score:.3f}", *cells, Text(shown(hit.path), link), pixels, f"{photo.date:%Y-%m-%d %H:%M}")
+        path = Text(shown(hit.path), link)
+        if hit.similar:
+            path.append(f" {similar(hit)}", "dim")
+        cells = [Text(probability(hit))] if judged else []
+        cells += [Text(answer(hit))] if answered else []
+        table.add_row(f"{hit.score:.3f}", *cells, path, measures(photo), f"{photo.date:%Y-%m-%d %H:%M}")
     Console(width=None if sys.stdout.isatty() else 1000).print(table)  # in a pipe nothing is folded
+
+
+def probability(hit: Hit) -> str:
+    """That the hit is what was meant; empty where nobody knows."""
+    return "" if hit.relevance is None else f"{hit.relevance:.0%}"
+
+
+def answer(hit: Hit) -> str:
+    """To a question, with how sure it is."""
+    return "" if hit.answer_confidence is None else f"{hit.answer} ({hit.answer_confidence:.0%})"
+
+
+def similar(hit: Hit) -> str:
+    """How many near-duplicates the hit stands for."""
+    return f"+{len(hit.similar):,} similar" if hit.similar else ""
+
+
+def measures(photo: Photo) -> str:
+    """Width, height and bytes."""
+    return f"{photo.width}×{photo.height}  {size(photo.size)}"
 
 
 def path_line(path: str, values: Sequence[str]) -> None:
