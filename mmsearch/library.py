@@ -16,7 +16,14 @@ from filelock import FileLock, Timeout
 from mmsearch import backfill, captioning, config, indexing
 from mmsearch.encoders import resolve
 from mmsearch.encoders.protocol import Encoder
-from mmsearch.errors import LibraryBusyError, LibraryError, ModelMismatchError, NoModelError, SourceError
+from mmsearch.errors import (
+    LibraryBusyError,
+    LibraryError,
+    ModelError,
+    ModelMismatchError,
+    NoModelError,
+    SourceError,
+)
 from mmsearch.indexes.cache import IndexCache, caught_up
 from mmsearch.indexes.protocol import VectorIndex
 from mmsearch.looking import By, Explanation, Looker
@@ -27,7 +34,7 @@ from mmsearch.rerank.captions import Caption
 from mmsearch.rerank.reranker import Answer, Reranker
 from mmsearch.rerank.resolve import find, for_encoder
 from mmsearch.search import search
-from mmsearch.second_stage import SecondStage
+from mmsearch.second_stage import LEFT_OUT, SecondStage
 from mmsearch.store.store import Store, StoredModel
 
 log = logging.getLogger(__name__)
@@ -152,7 +159,8 @@ class Library:
 
         ``within`` keeps those in or below these paths.  With ``rerank`` the best ``settings.rerank_candidates`` are
         looked at again, if the query has words, and questions are answered; None does so where the model has a
-        reranker that was measured to help.  Raises QueryError, NoModelError, ModelError.
+        reranker that was measured to help, and where that one cannot be had it only warns.
+        Raises QueryError, NoModelError, ModelError.
         """
         stored = self._stored()
         encoder = self.encoder(stored)
@@ -182,11 +190,22 @@ class Library:
             return self._reranker
 
     def _second_stage(self, encoder: Encoder, wanted: bool) -> SecondStage | None:
-        """Raises ModelError, where it is wanted, when there is no reranker."""
-        if not wanted and find(encoder.card, self.settings.reranker) is None:
+        """Raises ModelError, where it is wanted, when there is no reranker, or one that does not fit.
+
+        Where it is not wanted, the latter is a warning: a wrong setting must not stop a search.
+        """
+        try:
+            if not wanted and find(encoder.card, self.settings.reranker) is None:
+                return None
+            reranker = self.reranker(encoder)
+        except ModelError as error:
+            if wanted:
+                raise
+            log.warning(LEFT_OUT, error)
             return None
-        reranker = self.reranker(encoder)
-        return SecondStage(reranker, self.settings.rerank_candidates) if wanted or reranker.card.helps else None
+        if not (wanted or reranker.card.helps):
+            return None
+        return SecondStage(reranker, self.settings.rerank_candidates, wanted)
 
     def looker(self) -> Looker:
         """To look closely at photos with; they need not be in the library.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from mmsearch import questions
 from mmsearch.encoders.protocol import Encoder
+from mmsearch.errors import ModelError
 from mmsearch.query import Query, Words
 from mmsearch.questions import Question
 from mmsearch.rerank.combine import combine
@@ -19,6 +21,9 @@ from mmsearch.store.store import Store, StoredModel
 if TYPE_CHECKING:
     from mmsearch.rerank.reranker import Look, Reranker
 
+log = logging.getLogger(__name__)
+
+LEFT_OUT = "the best pictures were not looked at again: %s"
 ANSWER_WEIGHT = 0.7  # of the log-odds of yes against no beside the match, a logit too; not tuned yet
 
 
@@ -39,6 +44,7 @@ class SecondStage:
 
     reranker: Reranker
     candidates: int = 100
+    wanted: bool = True  # somebody asked for it; else a search goes on without it where it does not work
 
     def first_query(self, query: Query) -> Query:
         """What the first stage is to look for: where a term is a question, the thing that it asks about."""
@@ -57,7 +63,21 @@ class SecondStage:
         where it can be answered by yes or no, the log-odds of yes are added, weighed, before the rule of the reranker's
         card makes one score of both stages'.  Photos without region tokens get the mean match of the others, so that
         they move neither up nor down by themselves; where none has any, all stay as they were.
+
+        Raises ModelError when the reranker's files turn out to be damaged; where it is not ``wanted``, all stay as they
+        were and the log has a warning.
         """
+        try:
+            return self._rank(texts, scored, store, model, encoder)
+        except ModelError as error:
+            if self.wanted:
+                raise
+            log.warning(LEFT_OUT, error)
+            return list(scored)
+
+    def _rank(
+        self, texts: Sequence[str], scored: Sequence[Scored], store: Store, model: StoredModel, encoder: Encoder
+    ) -> list[Scored]:
         card = encoder.card.regions
         best, rest = list(scored[: self.candidates]), list(scored[self.candidates :])
         if card is None or not best:

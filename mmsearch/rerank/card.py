@@ -56,6 +56,8 @@ class RerankCard:
     @classmethod
     def read(cls, folder: Path) -> RerankCard:
         """Raises ModelError when ``folder`` is no reranker's folder."""
+        if not folder.is_dir():
+            raise ModelError(f"there is no folder {folder}, which should hold a reranker")
         missing = [name for name in ("reranker.json", *GRAPHS) if not (folder / name).is_file()]
         if missing:
             raise ModelError(f"{folder} is no reranker's folder: {', '.join(missing)} missing")

@@ -13,6 +13,7 @@ from mmsearch.rerank.reranker import Reranker
 SHIPPED = Path(__file__).parent / "weights" / "embedded"  # of the embedded model's region tokens
 
 _ADVICE = "train one for it with `mmsearch train-reranker`"
+_SETTING = "set reranker (MMSEARCH_RERANKER) to a folder that `mmsearch train-reranker` wrote, to auto or to none"
 
 
 def find(card: ModelCard, wanted: str = "auto", shipped: Path = SHIPPED) -> Path | None:
@@ -24,15 +25,24 @@ def find(card: ModelCard, wanted: str = "auto", shipped: Path = SHIPPED) -> Path
     if wanted == "none":
         return None
     if wanted == "auto":
-        fits = (shipped / "reranker.json").is_file() and RerankCard.read(shipped).regions == region_key(card)
-        return shipped if fits else None
+        if not (shipped / "reranker.json").is_file():
+            return None
+        return shipped if _read(shipped, "install mmsearch again").regions == region_key(card) else None
     folder = Path(os.path.expanduser(wanted)).absolute()
-    if RerankCard.read(folder).regions != region_key(card):
+    if _read(folder, _SETTING).regions != region_key(card):
         raise ModelError(
             f"the reranker {folder} was trained on other region tokens than {card.name} gives; {_ADVICE}, or set "
             "reranker to auto"
         )
     return folder
+
+
+def _read(folder: Path, advice: str) -> RerankCard:
+    """The card in ``folder``.  Raises ModelError with ``advice``."""
+    try:
+        return RerankCard.read(folder)
+    except ModelError as error:
+        raise ModelError(f"{error}; {advice}") from error
 
 
 def for_encoder(encoder: Encoder, wanted: str = "auto") -> Reranker:

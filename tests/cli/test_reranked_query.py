@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from mmsearch.config import Settings
 from mmsearch.encoders.onnx_encoder import OnnxEncoder
 from mmsearch.library import Library
 from mmsearch.records import Hit
+from mmsearch.rerank.resolve import SHIPPED
 
 SECOND = ("first_stage", "answer", "answer_confidence")
 
@@ -82,8 +84,36 @@ def test_reranking_that_cannot_be_had_is_an_error(mmsearch: CLI, library: Path, 
     done = mmsearch("query", "--library", library, "--rerank", "a cat", check=1, MMSEARCH_RERANKER="none")
     assert (done.stdout, done.stderr) == ("", "mmsearch: the setting reranker is none\n")
     assert mmsearch("query", "--library", library, "--paths", "a cat", MMSEARCH_RERANKER="none").stdout
-    done = mmsearch("query", "--library", library, "a cat", check=1, MMSEARCH_RERANKER=str(library))
-    assert f"{library} is no reranker's folder" in done.stderr
+
+
+ADVICE = "set reranker (MMSEARCH_RERANKER) to a folder that `mmsearch train-reranker` wrote, to auto or to none"
+
+
+def test_a_reranker_that_cannot_be_used_stops_only_who_asked_for_it(
+    mmsearch: CLI, library: Path, small_reranker: Path, tmp_path: Path
+) -> None:
+    plain = mmsearch("query", "--library", library, "--json", "--no-rerank", "a cat", MMSEARCH_RERANKER="none").stdout
+    damaged = shutil.copytree(small_reranker, tmp_path / "damaged")
+    (damaged / "match.onnx").write_bytes(b"no graph")
+    other = f"the reranker {SHIPPED} was trained on other region tokens than "
+    reasons = {
+        tmp_path / "nowhere": f"there is no folder {tmp_path / 'nowhere'}, which should hold a reranker; {ADVICE}\n",
+        library: f"{library} is no reranker's folder: reranker.json, words.onnx, match.onnx, caption.onnx missing; "
+        f"{ADVICE}\n",
+        SHIPPED: other,
+        damaged: f"{damaged / 'match.onnx'} cannot be loaded: ",
+    }
+    for folder, reason in reasons.items():
+        asked = ("query", "--library", library, "--json", "a cat")
+        done = mmsearch(*asked, MMSEARCH_RERANKER=str(folder))
+        assert done.stdout == plain
+        assert done.stderr.startswith(f"the best pictures were not looked at again: {reason}")
+        assert done.stderr.count("\n") == 1
+        done = mmsearch(*asked, "--rerank", check=1, MMSEARCH_RERANKER=str(folder))
+        assert done.stdout == ""
+        assert done.stderr.startswith(f"mmsearch: {reason}")
+        done = mmsearch(*asked, "--no-rerank", MMSEARCH_RERANKER=str(folder))
+        assert (done.stdout, done.stderr) == (plain, "")
 
 
 def test_a_reranked_query_imports_no_torch(library: Path, small_reranker: Path) -> None:

@@ -53,8 +53,11 @@ def test_a_folder_by_name(
     reranker = for_encoder(region_encoder, str(small_reranker))
     assert (reranker.folder, reranker.encoder) == (small_reranker, region_encoder)
     with pytest.raises(
-        ModelError, match=r"is no reranker's folder: reranker\.json, words\.onnx, match\.onnx, caption\.onnx"
+        ModelError,
+        match=r"is no reranker's folder: reranker\.json, words\.onnx, match\.onnx, caption\.onnx missing; set reranker",
     ):
+        find(region_encoder.card, str(tmp_path))
+    with pytest.raises(ModelError, match=r"^there is no folder .*nowhere, which should hold a reranker; set reranker "):
         find(region_encoder.card, str(tmp_path / "nowhere"))
 
 
@@ -81,5 +84,5 @@ def test_a_damaged_one_that_ships_is_an_error(
 ) -> None:
     shipped = shutil.copytree(small_reranker, tmp_path / "shipped")
     (shipped / "match.onnx").unlink()
-    with pytest.raises(ModelError, match=r"match\.onnx missing"):
+    with pytest.raises(ModelError, match=r"match\.onnx missing; install mmsearch again$"):
         find(region_encoder.card, "auto", shipped)
