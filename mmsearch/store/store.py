@@ -29,7 +29,7 @@ from mmsearch.images.dhash import dhash
 from mmsearch.query import Condition
 from mmsearch.records import Decoded, Exif, Found, Ids, Photo, Regions, Skipped, Vectors
 from mmsearch.regions import size, unpack
-from mmsearch.store import schema
+from mmsearch.store import schema, words
 from mmsearch.store.filters import all_met, at_or_below
 from mmsearch.store.tables import (
     captions,
@@ -44,6 +44,7 @@ from mmsearch.store.tables import (
     sidecars,
     tags,
 )
+from mmsearch.store.words import WordHit
 
 log = logging.getLogger(__name__)
 
@@ -161,6 +162,7 @@ class Store:
             if not read_only:
                 connection.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'DELETE'}")
             connection.execute("PRAGMA synchronous = NORMAL")  # in WAL a power cut may lose the last batch, no more
+            connection.create_function("name_words", 1, words.path_words, deterministic=True)
 
         @event.listens_for(self._engine, "begin")
         def begin(connection: Connection) -> None:
@@ -203,6 +205,7 @@ class Store:
         with _explained(self.file), self._transaction(write=True) as connection:
             writer = Writer(connection)
             yield writer
+            writer.write_words()
             if writer.changed:
                 connection.execute(
                     facts.update()
@@ -445,13 +448,42 @@ class Store:
                     found.setdefault(row.id, []).append(_photo(row))
         return found
 
+    def find_words(
+        self, text: str, model: StoredModel, allowed: Ids | None = None, limit: int = 1000, exact: bool = False
+    ) -> list[WordHit]:
+        """Pictures with words of ``text`` in name, description, caption, read text or tags, best first.
+
+        At most ``limit``, of those with ids in ``allowed`` where given.  Whatever the text is, it is no syntax: letters
+        and digits are looked for, the rest separates.  Words such as "the" are left out where there are others, and so
+        are words that most photos have.  With ``exact`` all of them must be there in this order.  Forms of a word (dog,
+        dogs) are the same, and so are letters with and without accents.
+        """
+        with self._reading() as connection:
+            return words.find(connection, text, model.id, allowed, limit, exact)
+
+    def reasons(
+        self, text: str, ids: Sequence[int], model: StoredModel, exact: bool = False
+    ) -> dict[int, tuple[str, ...]]:
+        """Where the pictures with these vector ids have words of ``text``, such as "name: IMG_2041", by vector id.
+
+        Pictures that have none are left out.  Meant for a page of hits: it takes about 0.1 ms a picture.
+        """
+        with self._reading() as connection:
+            return words.reasons(connection, text, ids, model.id, exact)
+
 
 class Writer:
-    """The changes of one transaction; ``changed`` says whether they touch what can be found."""
+    """The changes of one transaction; ``changed`` says whether they touch what can be found.
+
+    What full-text search knows of the photos is written anew at the end, once each.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.changed = False
+        self._named: list[bytes] = []  # paths of photos whose words may have changed
+        self._moved: set[int] = set()  # ids of such photos
+        self._described: set[int] = set()  # ids of contents about which something new is known
 
     def add_model(self, name: str, fingerprint: str, dim: int, active: bool) -> StoredModel:
         """Make room for a model's vectors; the active one is the model that is searched with."""
@@ -510,10 +542,12 @@ class Writer:
         values = {"reranker": reranker, "text": text, "confidence": confidence}
         statement = insert(captions).values(content_id=content, **values)
         self._connection.execute(statement.on_conflict_do_update(index_elements=["content_id"], set_=values))
+        self._described.add(content)
 
     def place(self, file: Found, content: int) -> None:
         """The file has this content."""
         self._upsert(file, state="ok", reason=None, content_id=content)
+        self._named.append(os.fsencode(file.path))
         self.changed = True
 
     def move(self, photo: int, file: Found) -> None:
@@ -522,6 +556,7 @@ class Writer:
         given_way = photos.delete().where(photos.c.path == path, photos.c.id != photo)
         self.changed = self._connection.execute(given_way).rowcount > 0 or self.changed
         self._found(photo, file, path=path)
+        self._moved.add(photo)
 
     def touch(self, photo: int, file: Found) -> None:
         """The file has a new time, or is back, with the content that is stored."""
@@ -553,6 +588,14 @@ class Writer:
         """Drop contents, with their vectors, region tokens and captions, that no file has any more."""
         held = select(photos.c.content_id).where(photos.c.content_id.is_not(None))
         self._connection.execute(contents.delete().where(contents.c.id.not_in(held)))
+
+    def write_words(self) -> None:
+        """Bring full-text search up to date with what was changed so far."""
+        for start in range(0, len(self._named), CHUNK):
+            chosen = select(photos.c.id).where(photos.c.path.in_(self._named[start : start + CHUNK]))
+            self._moved.update(self._connection.execute(chosen).scalars())
+        if self._moved or self._described:
+            words.rebuild(self._connection, self._moved, self._described)
 
     def _upsert(self, file: Found, **values: Any) -> None:
         values |= {"size": file.size, "mtime_ns": file.mtime_ns}

@@ -1,4 +1,4 @@
-"""Words about photos: full-text search over names, descriptions, captions, read text and tags; near-duplicate hashes."""
+"""Words about photos: full-text search over names, descriptions, captions, read text and tags; hashes of looks."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ def upgrade() -> None:
     if rows:
         connection.execute(
             sa.text(
-                "INSERT INTO words (rowid, name, description, caption, ocr, tags) VALUES (:id, :name, '', :said, '', '')"
+                "INSERT INTO words (rowid, name, description, caption, ocr, tags) "
+                "VALUES (:id, :name, '', :said, '', '')"
             ),
             [{"id": number, "name": name_words(os.fsdecode(path)), "said": said or ""} for number, path, said in rows],
         )
