@@ -83,7 +83,11 @@ class ImageError(MMSearchError):
 
 
 class QueryError(MMSearchError):
-    """A query makes no sense."""
+    """A query makes no sense; ``column``, from 0, says where in its text, where that is known."""
+
+    def __init__(self, message: str, column: int | None = None) -> None:
+        super().__init__(message)
+        self.column = column
 
 
 class TrainingError(MMSearchError):

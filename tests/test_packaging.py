@@ -31,6 +31,8 @@ ORDER = [
     "mmsearch.questions",
     "mmsearch.background",
     "mmsearch.query",
+    "mmsearch.query_text",
+    "mmsearch.query_values",
     "mmsearch.images",
     "mmsearch.query_language",
     "mmsearch.encoders",
