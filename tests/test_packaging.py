@@ -34,6 +34,7 @@ ORDER = [
     "mmsearch.query_text",
     "mmsearch.query_values",
     "mmsearch.images",
+    "mmsearch.diverse",
     "mmsearch.query_language",
     "mmsearch.encoders",
     "mmsearch.store",
