@@ -39,9 +39,9 @@ ol { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 16
   padding: 0; list-style: none }
 ol > li { display: flex; flex-direction: column; overflow: hidden; background: var(--card);
   border: 1px solid var(--line); border-radius: .6rem; break-inside: avoid }
-.seen { display: grid; place-items: center; aspect-ratio: 4 / 3; background: var(--mat); color: var(--dim);
-  text-align: center; text-decoration: none }
-.seen img { width: 100%; height: 100%; object-fit: contain }
+.seen { position: relative; display: grid; place-items: center; aspect-ratio: 4 / 3; background: var(--mat);
+  color: var(--dim); text-align: center; text-decoration: none }
+.seen img { position: absolute; width: 100%; height: 100%; object-fit: contain }
 .seen span { padding: 1rem; overflow-wrap: anywhere }
 .told { padding: .7rem .9rem .9rem }
 .told p { margin: .2rem 0; overflow-wrap: anywhere }
@@ -134,9 +134,10 @@ def _card(hit: Hit, picture: Image | str) -> str:
     if hit.relevance is not None:
         lines[0] += f' <span class="sure">relevance {present.probability(hit)}</span>'
     if hit.answer is not None:
-        lines[0] += f" <strong>{_text(present.answer(hit) or hit.answer)}</strong>"
+        lines.append(f"<strong>{_text(present.answer(hit) or hit.answer)}</strong>")
     lines.append(f'<a {link}>{_path(path.name)}</a><br><span class="dim">{_path(str(path.parent))}</span>')
-    facts = [f"{photo.date:%Y-%m-%d %H:%M}", present.measures(photo), photo.exif.camera or ""]
+    measures = [f"{photo.width}×{photo.height}", present.size(photo.size)]
+    facts = [f"{photo.date:%Y-%m-%d %H:%M}", *measures, photo.exif.camera or ""]
     lines.append(f'<span class="dim">{_text(" · ".join(filter(None, facts)))}</span>')
     lines += [f'<span class="dim">{_text(reason)}</span>' for reason in hit.reasons]
     lines += [f"“{_text(said)}”" for said in (photo.caption, photo.description) if said]
