@@ -25,7 +25,7 @@ from sqlalchemy.pool import QueuePool
 
 from mmsearch.encoders.protocol import RegionCard
 from mmsearch.errors import LibraryError
-from mmsearch.images.dhash import dhash
+from mmsearch.images.dhash import Hashes, as_numbers, dhash
 from mmsearch.query import Condition
 from mmsearch.records import Decoded, Exif, Found, Ids, Photo, Regions, Skipped, Vectors
 from mmsearch.regions import size, unpack
@@ -91,6 +91,17 @@ class Uncaptioned:
     content: int
     vector: int  # its id
     path: str  # of the first file that holds it
+
+
+@dataclass(frozen=True)
+class Filed:
+    """A file that can be found, with what tells its likes."""
+
+    vector: int  # its id; files of the same content have the same
+    file: Found
+    pixels: int
+    taken_at: datetime | None
+    dhash: bytes | None
 
 
 @dataclass(frozen=True)
@@ -376,6 +387,16 @@ class Store:
         joined = b"".join(found[number] for number in ids.tolist())
         return np.frombuffer(joined, "<f2").reshape(len(ids), dim).astype(np.float32)
 
+    def hashes(self, ids: Ids) -> tuple[Hashes, NDArray[np.bool_]]:
+        """The difference hashes of the pictures with these vector ids, in their order, and which of them there are."""
+        query = select(embeddings.c.id, contents.c.dhash).join(contents, contents.c.id == embeddings.c.content_id)
+        found: dict[int, bytes | None] = {}
+        with self._reading() as connection:
+            for chunk in _chunks(ids.tolist()):
+                rows = connection.execute(query.where(embeddings.c.id.in_(chunk)))
+                found.update((number, one) for number, one in rows)
+        return as_numbers([found.get(number) for number in ids.tolist()])
+
     def regions(self, ids: Ids, model: StoredModel, card: RegionCard) -> tuple[Regions, NDArray[np.bool_]]:
         """The region tokens of the pictures with these vector ids, in their order, and which of them there are.
 
@@ -447,6 +468,37 @@ class Store:
                 for row in connection.execute(query.where(embeddings.c.id.in_(chunk))):
                     found.setdefault(row.id, []).append(_photo(row))
         return found
+
+    def filed(self, model: StoredModel, within: Sequence[str] = ()) -> list[Filed]:
+        """All files that can be found, in the order of their paths; ``within`` keeps those in or below these paths."""
+        query = (
+            select(
+                embeddings.c.id,
+                photos.c.path,
+                photos.c.size,
+                photos.c.mtime_ns,
+                contents.c.width * contents.c.height,
+                contents.c.taken_at,
+                contents.c.dhash,
+            )
+            .join(contents, contents.c.id == photos.c.content_id)
+            .join(embeddings, embeddings.c.content_id == contents.c.id)
+            .where(photos.c.state == "ok", embeddings.c.model_id == model.id)
+            .order_by(photos.c.path)
+        )
+        if within:
+            query = query.where(or_(*(at_or_below(photos.c.path, path) for path in within)))
+        with self._reading() as connection:
+            return [
+                Filed(
+                    number,
+                    Found(os.fsdecode(path), size, time),
+                    pixels,
+                    datetime.fromisoformat(taken) if taken else None,
+                    looks,
+                )
+                for number, path, size, time, pixels, taken, looks in connection.execute(query)
+            ]
 
     def find_words(
         self, text: str, model: StoredModel, allowed: Ids | None = None, limit: int = 1000, exact: bool = False
