@@ -13,7 +13,20 @@ from typing import Annotated
 
 import typer
 
-from mmsearch.cli import ask, caption, evaluate, explain, index, models, query, remove, status, train, train_reranker
+from mmsearch.cli import (
+    ask,
+    caption,
+    duplicates,
+    evaluate,
+    explain,
+    index,
+    models,
+    query,
+    remove,
+    status,
+    train,
+    train_reranker,
+)
 from mmsearch.errors import MMSearchError
 
 app = typer.Typer(
@@ -29,6 +42,7 @@ app.command("query")(query.command)
 app.command("caption")(caption.command)
 app.command("ask")(ask.command)
 app.command("explain")(explain.command)
+app.command("duplicates")(duplicates.command)
 app.command("status")(status.command)
 app.command("remove")(remove.command)
 app.command("models")(models.command)

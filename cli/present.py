@@ -362,5 +362,11 @@ def progress_bar(what: str) -> Iterator[Any]:
 
 
 def _advance(bar: Any, task: Any, what: str, step: Progress) -> None:
-    described = {"pictures": what, "regions": "Region tokens", "captions": "Captions", "reranking": "Reranking"}
+    described = {
+        "pictures": what,
+        "regions": "Region tokens",
+        "captions": "Captions",
+        "reranking": "Reranking",
+        "duplicates": "Comparing",
+    }
     bar.update(task, total=step.total, completed=step.done, description=described[step.step])

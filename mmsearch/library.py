@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from mmsearch import backfill, captioning, config, indexing
+from mmsearch import backfill, captioning, config, duplicates, indexing, moving
+from mmsearch.duplicates import Group, Level
 from mmsearch.encoders import resolve
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import (
@@ -27,6 +28,7 @@ from mmsearch.errors import (
 from mmsearch.indexes.cache import IndexCache, caught_up
 from mmsearch.indexes.protocol import VectorIndex
 from mmsearch.looking import By, Explanation, Looker
+from mmsearch.moving import Moved
 from mmsearch.query import Query
 from mmsearch.query_language import parse
 from mmsearch.records import Hit, IndexReport, Progress, Regions, Skipped
@@ -36,6 +38,7 @@ from mmsearch.rerank.resolve import find, for_encoder
 from mmsearch.search import search
 from mmsearch.second_stage import LEFT_OUT, SecondStage
 from mmsearch.store.store import Store, StoredModel
+from mmsearch.store.summary import Summary
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +60,7 @@ class Status:
     bytes: int  # of the whole folder
     roots: tuple[str, ...]
     failures: tuple[Skipped, ...]
+    summary: Summary
 
 
 class Library:
@@ -244,26 +248,86 @@ class Library:
         """Forget files, or everything below folders; the files themselves stay.  Returns how many were forgotten."""
         given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
         with self._writing():
-            stored = self.store.model()
-            if stored is not None:
-                self._refresh(stored)
-            with self.store.writing() as writer:
-                # The path as it is written goes first: a link in a known folder is forgotten, not what it leads to.
-                removed = sum(
-                    next((gone for way in _spellings(path) if (gone := writer.remove(way))), 0) for path in given
-                )
-                writer.sweep()
-            if stored is not None:
-                self._refresh(stored, save=True)
+            return self._forget(given)
+
+    def _forget(self, paths: Sequence[str | os.PathLike[str]]) -> int:
+        stored = self.store.model()
+        if stored is not None:
+            self._refresh(stored)
+        with self.store.writing() as writer:
+            # The path as it is written goes first: a link in a known folder is forgotten, not what it leads to.
+            removed = sum(next((gone for way in _spellings(path) if (gone := writer.remove(way))), 0) for path in paths)
+            writer.sweep()
+        if stored is not None:
+            self._refresh(stored, save=True)
         return removed
 
+    def duplicates(
+        self,
+        level: Level = "near",
+        *,
+        within: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+        threshold: float | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> list[Group]:
+        """Groups of files that show the same, those that take most space first.
+
+        ``level`` is "exact" for the same bytes, "near" for the same shot too, "burst" for shots of one scene within
+        seconds too.  ``within`` keeps the files in or below these paths.  ``threshold`` is the least cosine of near
+        pictures and bursts, in place of what was measured to serve.  The files must be there: pictures that are near by
+        vector and hash are compared by their pixels.  Those that are gone, have changed since they were indexed or
+        cannot be read are left alone, and logged.  Raises NoModelError, SourceError.
+        """
+        stored = self._stored()
+        given = [within] if isinstance(within, (str, os.PathLike)) else list(within)
+        for path in given:
+            if not os.path.lexists(_absolute(path)) and not len(self.store.searchable(stored, _spellings(path))):
+                raise SourceError(f"{os.fspath(path)}: no such file or folder, and no picture is known there")
+        places = [way for path in given for way in _spellings(path)]
+        settings = self.settings
+        groups, left = duplicates.find(
+            self.store, stored, level, places, threshold, settings.max_megapixels, settings.decoders, progress
+        )
+        for line in duplicates.left_alone(left):
+            log.warning("%s", line)
+        return groups
+
+    def set_aside(
+        self,
+        groups: Sequence[Group],
+        folder: str | os.PathLike[str],
+        *,
+        dry: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> list[Moved | Skipped]:
+        """Move all files of groups but the kept ones into a folder, and forget them; with ``dry`` only say where to.
+
+        Each file is looked at once more before it goes; what became of each is returned.  ``moved.tsv`` in the folder
+        says where they were.  Raises SourceError where the folder is indexed or cannot be written, LibraryBusyError.
+        """
+        target = _absolute(folder)
+        moving.check(groups, target, self.store.roots())
+        if dry:
+            return list(moving.planned(groups, target))
+        total = sum(len(group.others) for group in groups)
+        done: list[Moved | Skipped] = []
+        with self._writing():
+            try:
+                for one in moving.move(groups, target, self.settings.max_megapixels):
+                    done.append(one)
+                    if progress is not None:
+                        progress(Progress(len(done), total, one.source if isinstance(one, Moved) else one.path))
+            finally:  # after Ctrl-C too: the library forgets what was moved by then
+                self._forget([one.source for one in done if isinstance(one, Moved)])
+        return done
+
     def status(self) -> Status:
-        counts, stored = self.store.counts(), self.store.model()
+        counts, stored, summary = self.store.counts(), self.store.model(), self.store.summary()
         return Status(
             library=str(self.folder),
             photos=counts.photos,
             regions=self.store.with_regions(stored) if stored else 0,
-            captions=self.store.with_captions(),
+            captions=summary.captions,
             failed=counts.failed,
             missing=counts.missing,
             model=stored.name if stored else None,
@@ -273,6 +337,7 @@ class Library:
             bytes=_bytes(self.folder),
             roots=tuple(self.store.roots()),
             failures=tuple(self.store.failures()),
+            summary=summary,
         )
 
     def encoder(self, stored: StoredModel | None = None) -> Encoder:

@@ -46,6 +46,8 @@ ORDER = [
     "mmsearch.indexing",
     "mmsearch.backfill",
     "mmsearch.captioning",
+    "mmsearch.duplicates",
+    "mmsearch.moving",
     "mmsearch.library",
     "mmsearch.zero_shot",
     "mmsearch.reranked",

@@ -1,0 +1,150 @@
+"""``mmsearch duplicates``: files that show the same picture."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmsearch.cli import present
+from mmsearch.cli.options import JsonOption, LibraryOption, opened
+
+if TYPE_CHECKING:
+    from mmsearch.duplicates import Group, Level
+    from mmsearch.moving import Moved
+    from mmsearch.records import Skipped
+
+
+def command(
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="PATH", help="Only in these folders. Default: the whole library.")
+    ] = None,
+    library: LibraryOption = None,
+    near: Annotated[
+        bool, typer.Option("--near/--exact-only", help="Edited and scaled copies too, or only files with equal bytes.")
+    ] = True,
+    bursts: Annotated[
+        bool, typer.Option("--bursts", help="Shots of one scene within 10 seconds in one folder too.")
+    ] = False,
+    threshold: Annotated[
+        float | None,
+        typer.Option("--threshold", metavar="T", min=-1, max=1, help="Least similarity, 0 to 1. Default: as measured."),
+    ] = None,
+    move_to: Annotated[
+        str | None, typer.Option("--move-to", metavar="DIR", help="Show what would be moved into this folder.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Move it.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """List files that show the same picture: the one to keep first, then the others.
+
+    Kept is the one with most pixels, of equals the largest, then the oldest. Nothing is ever deleted. --move-to DIR
+    shows where the others would be moved, and with --yes moves them; DIR/moved.tsv then says where they were.
+    """
+    if bursts and not near:
+        raise typer.BadParameter("--exact-only and --bursts exclude each other")
+    if threshold is not None and not near:
+        raise typer.BadParameter("--exact-only compares bytes; --threshold means nothing there")
+    if yes and move_to is None:
+        raise typer.BadParameter("--yes goes with --move-to DIR; nothing is ever deleted")
+    level: Level = "burst" if bursts else "near" if near else "exact"
+    moves: list[Moved | Skipped] | None = None
+    with opened(library) as found:
+        with present.progress_bar("Comparing") as progress:
+            groups = found.duplicates(level, within=paths or [], threshold=threshold, progress=progress)
+        if move_to is not None and groups:
+            try:
+                with present.progress_bar("Moving") as progress:
+                    moves = found.set_aside(groups, move_to, dry=not yes, progress=progress)
+            except KeyboardInterrupt:
+                present.say(f"interrupted: what was moved by then is in {_log(move_to)}")
+                raise typer.Exit(130) from None
+    if json:
+        for line in _objects(groups, moves, dry=not yes):
+            present.json_line(line)
+    elif moves is not None:
+        _moves(moves)
+    else:
+        _listing(groups)
+    _summary(groups, moves, move_to, dry=not yes)
+    if moves is not None and _failures(moves):
+        raise typer.Exit(1)
+
+
+def _listing(groups: list[Group]) -> None:
+    """Lines of a group under each other: the kept file, then the others by their levels."""
+    for number, group in enumerate(groups):
+        if number:
+            print()
+        for photo, what in ((group.keep, "keep"), *zip(group.others, group.levels, strict=True)):
+            facts = f"{photo.width}×{photo.height}", present.size(photo.size), f"{photo.date:%Y-%m-%d %H:%M}"
+            print(f"{what:6} {facts[0]:>11} {facts[1]:>9}  {facts[2]}  {present.shown(photo.path)}")
+
+
+def _moves(moves: list[Moved | Skipped]) -> None:
+    from mmsearch.moving import Moved
+
+    for one in moves:
+        if isinstance(one, Moved):
+            print(f"{present.shown(one.source)} -> {present.shown(one.target)}")
+
+
+def _summary(groups: list[Group], moves: list[Moved | Skipped] | None, folder: str | None, dry: bool) -> None:
+    """The last lines, on stderr."""
+    if not groups:
+        present.say("no duplicates found")
+        return
+    others = sum(len(group.others) for group in groups)
+    space = sum(group.bytes for group in groups)
+    counts = f"{present.plural(others, 'file')} in {present.plural(len(groups), 'group')}"
+    if moves is None or folder is None:
+        present.say(f"{counts} could go: {present.size(space)}; to move them aside: --move-to DIR")
+    elif dry:
+        present.say(f"nothing was moved: {counts} would be, {present.size(space)}; to do it, add --yes")
+    else:
+        failed = _failures(moves)
+        for one in failed:
+            present.say(f"not moved: {present.shown(one.path)}: {one.reason}")
+        done = len(moves) - len(failed)
+        if done:
+            present.say(f"moved {present.plural(done, 'file')}; where they were is in {_log(folder)}")
+
+
+def _log(folder: str) -> str:
+    from mmsearch.moving import LOG
+
+    return present.shown(os.path.join(folder, LOG), relative=False)
+
+
+def _failures(moves: list[Moved | Skipped]) -> list[Skipped]:
+    from mmsearch.records import Skipped
+
+    return [one for one in moves if isinstance(one, Skipped)]
+
+
+def _objects(groups: list[Group], moves: list[Moved | Skipped] | None, dry: bool) -> list[dict[str, Any]]:
+    """An object a group; with moves, where each of the others went, or would go, or why it did not."""
+    from mmsearch.moving import Moved
+
+    lines = []
+    waiting = iter(moves or ())
+    for group in groups:
+        line: dict[str, Any] = {
+            "level": group.level,
+            "keep": group.keep.path,
+            "others": [photo.path for photo in group.others],
+            "levels": list(group.levels),
+            "bytes": group.bytes,
+        }
+        if moves is not None:
+            own = [next(waiting) for _ in group.others]
+            line["moved"] = not dry
+            line["moves"] = [
+                {"from": one.source, "to": one.target}
+                if isinstance(one, Moved)
+                else {"from": one.path, "reason": one.reason}
+                for one in own
+            ]
+        lines.append(line)
+    return lines
