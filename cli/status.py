@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmsearch.cli import present
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
+
+if TYPE_CHECKING:
+    from mmsearch.store.summary import Summary
+
+_YEARS = 20  # lines of years at most
+_BAR = 30  # characters of the longest bar
 
 
 def command(
@@ -15,11 +22,12 @@ def command(
     json: JsonOption = False,
     failed: Annotated[bool, typer.Option("--failed", help="List all files that could not be read.")] = False,
 ) -> None:
-    """Show what the library holds: folders, pictures, model, and the files that could not be read."""
+    """Show what the library holds: folders, model, kinds and years of the pictures, and what could not be read."""
     from mmsearch import config
 
     with opened(library) as found:
         status = found.status()
+    told = status.summary
     if json:
         present.json_line(
             {
@@ -36,6 +44,18 @@ def command(
                 "library": status.library,
                 "roots": list(status.roots),
                 "failures": [{"path": item.path, "reason": item.reason} for item in status.failures],
+                "formats": told.formats,
+                "years": {str(year): number for year, number in told.years.items()},
+                "dated": told.dated,
+                "cameras": told.cameras,
+                "photo_bytes": told.bytes,
+                "megapixels": told.megapixels,
+                "located": told.located,
+                "described": told.described,
+                "texts": told.texts,
+                "tagged": told.tagged,
+                "copies": told.copies,
+                "reasons": told.reasons,
             }
         )
         return
@@ -51,8 +71,53 @@ def command(
         print(f"{name:9} {value}")
     for number, root in enumerate(status.roots):
         print(f"{'' if number else 'folders':9} {present.shown(root, relative=False)}")
+    for name, lines in _picture(told, status.photos).items():
+        for number, line in enumerate(lines):
+            print(f"{'' if number else name:9} {line}")
+    for number, (reason, files) in enumerate(told.reasons.items() if len(told.reasons) > 1 else ()):
+        print(f"{'' if number else 'failures':9} {files:,} {reason}")
     listed = status.failures if failed else status.failures[:10]
     for number, item in enumerate(listed):
         print(f"{'' if number else 'failed':9} {present.shown(item.path)}: {item.reason}")
     if len(listed) < status.failed:
         print(f"{'':9} … {status.failed - len(listed):,} more, see --failed or --json")
+
+
+def _picture(told: Summary, photos: int) -> dict[str, list[str]]:
+    """The library in figures: name -> lines; what there is nothing of is left out."""
+    if not photos:
+        return {}
+    median = "" if told.megapixels is None else f", median {told.megapixels:.1f} megapixels"
+    copies = f", {told.copies:,} exact copies of others" if told.copies else ""
+    words = {
+        "a description": told.described,
+        "text in them": told.texts,
+        "tags": told.tagged,
+        "a place": told.located,
+        "a date of the camera": told.dated,
+    }
+    having = ", ".join(f"{number:,} with {what}" for what, number in words.items() if number)
+    return {
+        "size": [f"{present.size(told.bytes)}{median}{copies}"],
+        "formats": [_counted(told.formats)],
+        "words": [having] if having else [],
+        "cameras": [_counted(told.cameras)] if told.cameras else [],
+        "years": list(_years(told.years)),
+    }
+
+
+def _counted(kinds: dict[str, int]) -> str:
+    return ", ".join(f"{present.shown(name, relative=False)} {number:,}" for name, number in kinds.items())
+
+
+def _years(years: dict[int, int]) -> Iterator[str]:
+    """A bar for each of the last years that have pictures; those before are one."""
+    rows = [(str(year), number) for year, number in years.items()]
+    if len(rows) > _YEARS:
+        before = sum(number for _, number in rows[: -_YEARS + 1])
+        rows = [(f"–{rows[-_YEARS][0]}", before), *rows[-_YEARS + 1 :]]
+    most = max((number for _, number in rows), default=0)
+    for year, number in rows:
+        eighths = max(1, round(number / most * _BAR * 8))
+        bar = "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+        yield f"{year:>5} {bar} {number:,}"

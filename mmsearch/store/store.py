@@ -30,7 +30,9 @@ from mmsearch.query import Condition
 from mmsearch.records import Decoded, Exif, Found, Ids, Photo, Regions, Skipped, Vectors
 from mmsearch.regions import size, unpack
 from mmsearch.store import schema, words
-from mmsearch.store.filters import all_met, at_or_below
+from mmsearch.store.filters import Facts
+from mmsearch.store.paths import at_or_below
+from mmsearch.store.summary import Summary, summary
 from mmsearch.store.tables import (
     captions,
     contents,
@@ -166,6 +168,8 @@ class Store:
 
         self._engine = create_engine(URL.create("sqlite"), creator=connect, poolclass=QueuePool, pool_size=8)
 
+        self._facts = Facts(self._engine)
+
         @event.listens_for(self._engine, "connect")
         def configure(connection: sqlite3.Connection, _record: Any) -> None:
             connection.execute("PRAGMA foreign_keys = ON")
@@ -192,6 +196,7 @@ class Store:
             raise
 
     def close(self) -> None:
+        self._facts.close()
         self._engine.dispose()
 
     def __enter__(self) -> Store:
@@ -353,6 +358,11 @@ class Store:
         by_state: dict[str, int] = dict(rows)
         return Counts(by_state.get("ok", 0), by_state.get("failed", 0), by_state.get("missing", 0))
 
+    def summary(self) -> Summary:
+        """The library in figures."""
+        with self._reading() as connection:
+            return summary(connection)
+
     def failures(self) -> list[Skipped]:
         """Files that could not be read, with their reasons, by path."""
         query = select(photos.c.path, photos.c.reason).where(photos.c.state == "failed").order_by(photos.c.path)
@@ -366,16 +376,8 @@ class Store:
 
         ``within`` keeps those in or below these paths, ``conditions`` those that have a file that meets all of them.
         """
-        shown = select(photos.c.content_id).where(photos.c.state == "ok")
-        if within:
-            shown = shown.where(or_(*(at_or_below(photos.c.path, path) for path in within)))
-        if conditions:
-            shown = shown.join(contents, contents.c.id == photos.c.content_id).where(all_met(conditions))
-        query = select(embeddings.c.id).where(embeddings.c.model_id == model.id, embeddings.c.content_id.in_(shown))
-        with self._reading() as connection:
-            ids = np.fromiter(connection.execute(query).scalars(), np.int64)
-        ids.sort()
-        return ids
+        with _explained(self.file):
+            return self._facts.vectors(model.id, within, conditions)
 
     def vectors(self, ids: Ids, dim: int) -> Vectors:
         """The stored vectors of ``ids``, in their order, (n, dim) float32.  Raises KeyError for an unknown id."""
@@ -442,6 +444,7 @@ class Store:
         query = (
             select(
                 embeddings.c.id,
+                photos.c.id.label("photo"),
                 photos.c.path,
                 photos.c.size,
                 photos.c.mtime_ns,
@@ -459,14 +462,14 @@ class Store:
             .where(photos.c.state == "ok")
             .order_by(photos.c.path)
         )
-        if within:
-            query = query.where(or_(*(at_or_below(photos.c.path, path) for path in within)))
-        if conditions:
-            query = query.where(all_met(conditions))
         with self._reading() as connection:
-            for chunk in _chunks(ids):
-                for row in connection.execute(query.where(embeddings.c.id.in_(chunk))):
-                    found.setdefault(row.id, []).append(_photo(row))
+            rows = [row for chunk in _chunks(ids) for row in connection.execute(query.where(embeddings.c.id.in_(chunk)))]
+        if within or conditions:
+            with _explained(self.file):
+                meeting = self._facts.meeting(np.array([row.photo for row in rows], np.int64), within, conditions)
+            rows = [row for row, meets in zip(rows, meeting, strict=True) if meets]
+        for row in rows:
+            found.setdefault(row.id, []).append(_photo(row))
         return found
 
     def filed(self, model: StoredModel, within: Sequence[str] = ()) -> list[Filed]:
