@@ -240,7 +240,7 @@ def _near(
     count = len(contents)
     hashes, hashed = as_numbers([one.dhash for one in contents])
     proposed = PROPOSED if least is None else [(bits, least) for bits, _ in PROPOSED]
-    propose = _Proposals(vectors, hashes.astype(">u8").view(np.uint8).reshape(-1, 8), hashed, proposed, least)
+    propose = Proposals(vectors, hashes.astype(">u8").view(np.uint8).reshape(-1, 8), hashed, proposed, least)
     taken, exact = _taken(contents)
     stands, free = np.arange(count), np.ones(count, np.bool_)
     sketches = _Sketches(files, max_megapixels, threads)
@@ -267,7 +267,7 @@ def _near(
     return stands
 
 
-class _Proposals:
+class Proposals:
     """Pairs of contents that may be near: every one whose hash and cosine allow it."""
 
     def __init__(

@@ -1,0 +1,256 @@
+"""How well near-duplicates are told from other photos: by vectors, by hashes, by both, and by their pixels.
+
+    python -m benchmarks.near_duplicates --images DIR [--photos 100] [--others 1000]
+
+Real photos are changed as people and programs change them: compressed, scaled, cropped, made brighter, marked, turned,
+converted.  A pair of a photo and its changed copy is to be found.  Not to be found are all pairs of different photos
+(those that were changed with all their copies, and ``--others`` more), and pairs of different pages of text: invoices
+of one layout, letters and chats, drawn here.  Photos are drawn with seed 0.
+
+``recall`` is the share of copies that were found and ``precision`` that of copies among what was found, both in per
+cent; ``false`` the number of pairs of different photos taken for copies, ``false_pages`` that of different pages.
+Rules:
+
+    cosine C           vectors alone
+    hash B             hashes that differ in at most B bits
+    cosine C, hash B   both
+    folded             mmsearch.diverse.near: what ``query --diverse`` takes for the same
+    proposed           pairs whose pixels ``mmsearch duplicates`` compares
+    duplicates         of these, the ones whose pixels are alike: what it shows
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageEnhance, ImageFont
+
+from benchmarks.common import report
+from mmsearch import diverse
+from mmsearch.duplicates import PROPOSED
+from mmsearch.encoders import resolve
+from mmsearch.images.decode import decode
+from mmsearch.images.dhash import as_numbers, dhash, distance
+from mmsearch.images.likeness import Sketch, alike, sketch
+from mmsearch.records import Pixels
+
+COSINES, BITS = (0.7, 0.8, 0.9, 0.95), (4, 6, 8, 10, 12, 16)
+BOTH = ((0.4, 6), (0.7, 8), (0.8, 6), (0.8, 10), (0.8, 12), (0.9, 12))
+PAGES = 40  # of each kind
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--photos", type=int, default=100, help="photos that are changed")
+    parser.add_argument("--others", type=int, default=1000, help="more photos, as they are")
+    given = parser.parse_args()
+    files = sorted(path for path in given.images.iterdir() if path.is_file())
+    order = np.random.default_rng(0).permutation(len(files))[: given.photos + given.others]
+    pictures = _Pictures()
+    for number, place in enumerate(order.tolist()):
+        data = files[place].read_bytes()
+        pictures.add(data, number, "photo")
+        if number < given.photos:
+            with Image.open(io.BytesIO(data)) as opened:
+                image = opened.convert("RGB")
+            for kind, change in CHANGES.items():
+                pictures.add(change(image), number, kind)
+    for number, page in enumerate(_pages(np.random.default_rng(0)), len(order)):
+        pictures.add(page, number, "page")
+    pictures.finish()
+    report(
+        "near_duplicates",
+        {
+            "photos": given.photos,
+            "others": len(order) - given.photos,
+            "model": pictures.encoder.card.name,
+            **_figures(pictures),
+        },
+    )
+
+
+class _Pictures:
+    """All pictures with vector, hash and sketch, in the way an index run makes the former two."""
+
+    def __init__(self) -> None:
+        self.encoder = resolve.embedded()
+        self.shown: list[int] = []  # what is shown: the same for copies
+        self.kinds: list[str] = []
+        self.hashes: list[bytes] = []
+        self.sketches: list[Sketch] = []
+        self._vectors: list[NDArray[np.float32]] = []
+        self._waiting: list[Pixels] = []
+
+    def add(self, data: bytes, shown: int, kind: str) -> None:
+        pixels = decode(io.BytesIO(data), kind, self.encoder.card.preprocess).pixels
+        self.shown.append(shown)
+        self.kinds.append(kind)
+        self.hashes.append(dhash(pixels))
+        self.sketches.append(sketch(io.BytesIO(data), kind))
+        self._waiting.append(pixels)
+        if len(self._waiting) == 32:
+            self.finish()
+
+    def finish(self) -> None:
+        if self._waiting:
+            self._vectors.append(self.encoder.encode_images(np.stack(self._waiting)))
+            self._waiting = []
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """As they are stored: in half precision."""
+        return np.concatenate(self._vectors).astype("<f2").astype(np.float32)
+
+
+def _figures(pictures: _Pictures) -> dict[str, Any]:
+    shown, kinds = np.array(pictures.shown), np.array(pictures.kinds)
+    left, right = np.triu_indices(len(shown), 1)
+    # A copy with its photo; not copies among each other, which are two changes apart.
+    same = (shown[left] == shown[right]) & (kinds[left] == "photo")
+    page = (kinds[left] == "page") & (kinds[right] == "page")
+    other = (shown[left] != shown[right]) & ~page
+    vectors, (numbers, _) = pictures.vectors, as_numbers(pictures.hashes)
+    cosines = np.concatenate([vectors[row + 1 :] @ vectors[row] for row in range(len(shown))])
+    bits = np.concatenate([distance(numbers[row + 1 :], numbers[row]) for row in range(len(shown))])
+
+    def by(least: float, most: int) -> NDArray[np.bool_]:
+        return (cosines >= least) & (bits <= most)
+
+    rules = {f"cosine {least}": by(least, 64) for least in COSINES}
+    rules |= {f"hash {most}": by(-1, most) for most in BITS}
+    rules |= {f"cosine {least}, hash {most}": by(least, most) for least, most in BOTH}
+    rules["folded"] = diverse.near(cosines, bits, np.ones(len(bits), np.bool_))
+    proposed = np.logical_or.reduce([by(least, most) for most, least in PROPOSED])
+    rules["proposed"] = proposed
+    begun, looked = time.perf_counter(), np.flatnonzero(proposed & (same | other | page))
+    alikes = np.zeros(len(proposed), np.bool_)
+    alikes[looked] = [alike(pictures.sketches[left[pair]], pictures.sketches[right[pair]]) for pair in looked]
+    seconds = time.perf_counter() - begun
+    rules["duplicates"] = alikes
+    changed = {kind: same & (kinds[right] == kind) for kind in CHANGES}
+    return {
+        "pairs": {"copies": int(same.sum()), "different": int(other.sum()), "pages": int(page.sum())},
+        "milliseconds_a_comparison": round(1e3 * seconds / len(looked), 2),
+        "rules": {
+            name: {
+                "recall": round(100 * float(found[same].mean()), 1),
+                "precision": round(100 * _precision(found, same, other | page), 2),
+                "false": int(found[other].sum()),
+                "false_pages": int(found[page].sum()),
+                "recall_by_kind": {kind: round(100 * float(found[own].mean()), 1) for kind, own in changed.items()},
+            }
+            for name, found in rules.items()
+        },
+    }
+
+
+def _precision(found: NDArray[np.bool_], same: NDArray[np.bool_], wrong: NDArray[np.bool_]) -> float:
+    """The share of copies among the pairs that were found."""
+    right = int(found[same].sum())
+    return right / max(right + int(found[wrong].sum()), 1)
+
+
+def _file(image: Image.Image, format: str = "JPEG", **options: int) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format, **({"quality": 90} if format == "JPEG" else {}) | options)
+    return file.getvalue()
+
+
+def _scaled(image: Image.Image, share: float) -> Image.Image:
+    size = round(share * image.width), round(share * image.height)
+    return image.resize(size, Image.Resampling.LANCZOS)
+
+
+def _cut(image: Image.Image, share: float, centred: bool = True) -> Image.Image:
+    """Without this share of width and height: half of it on each side, or all of it right and below."""
+    across, down = round(share * image.width), round(share * image.height)
+    left, top = (across // 2, down // 2) if centred else (0, 0)
+    return image.crop((left, top, left + image.width - across, top + image.height - down))
+
+
+def _marked(image: Image.Image) -> Image.Image:
+    marked = image.copy()
+    text = ImageFont.load_default(size=max(12, image.height // 8))
+    place = image.width * 0.1, image.height * 0.42
+    ImageDraw.Draw(marked, "RGBA").text(place, "© sample photo", (255, 255, 255, 150), text)
+    return marked
+
+
+def _turned(image: Image.Image, degrees: float) -> Image.Image:
+    """Turned, and cut so that no corner is empty."""
+    margin = math.ceil(max(image.size) * math.sin(math.radians(degrees)) / 2)
+    turned = image.rotate(degrees, Image.Resampling.BICUBIC)
+    return turned.crop((margin, margin, image.width - margin, image.height - margin))
+
+
+CHANGES: dict[str, Callable[[Image.Image], bytes]] = {
+    "jpeg 60": lambda image: _file(image, quality=60),
+    "jpeg 30": lambda image: _file(image, quality=30),
+    "half the size": lambda image: _file(_scaled(image, 0.5)),
+    "a quarter of the size": lambda image: _file(_scaled(image, 0.25)),
+    "2 % cropped": lambda image: _file(_cut(image, 0.02)),
+    "5 % cropped": lambda image: _file(_cut(image, 0.05)),
+    "10 % cropped": lambda image: _file(_cut(image, 0.1)),
+    "5 % cropped at two sides": lambda image: _file(_cut(image, 0.05, centred=False)),
+    "10 % cropped at two sides": lambda image: _file(_cut(image, 0.1, centred=False)),
+    "darker": lambda image: _file(ImageEnhance.Brightness(image).enhance(0.7)),
+    "brighter": lambda image: _file(ImageEnhance.Brightness(image).enhance(1.3)),
+    "grey": lambda image: _file(image.convert("L")),
+    "text over it": lambda image: _file(_marked(image)),
+    "turned by 1 degree": lambda image: _file(_turned(image, 1)),
+    "turned by 3 degrees": lambda image: _file(_turned(image, 3)),
+    "png": lambda image: _file(image, "PNG", compress_level=1),
+    "webp": lambda image: _file(image, "WEBP", quality=80),
+}
+
+
+def _pages(rng: np.random.Generator) -> Iterator[bytes]:
+    """Different invoices of one layout, letters, and pages of a chat."""
+    small, large = ImageFont.load_default(size=22), ImageFont.load_default(size=44)
+
+    def text(most: int, least: int = 4) -> str:
+        return "".join(map(chr, rng.integers(97, 123, rng.integers(least, most)).tolist()))
+
+    for _ in range(PAGES):
+        page = Image.new("RGB", (850, 1100), "white")
+        pen = ImageDraw.Draw(page)
+        pen.text((60, 50), "INVOICE", "black", large)
+        for row in range(12):
+            pen.text((60, 180 + 60 * row), f"Item {row}:", "black", small)
+            pen.text((260, 180 + 60 * row), text(25), "black", small)
+            pen.line((250, 210 + 60 * row, 800, 210 + 60 * row), "black")
+        yield _file(page)
+    for _ in range(PAGES):
+        page = Image.new("RGB", (850, 1100), "white")
+        pen = ImageDraw.Draw(page)
+        for row in range(32):
+            words = " ".join(text(10, 2) for _ in range(12))
+            pen.text((60, 60 + 31 * row), words[:70] if rng.random() > 0.2 else words[:30], "black", small)
+        yield _file(page)
+    for _ in range(PAGES):
+        page = Image.new("RGB", (720, 1280), (236, 229, 221))
+        pen = ImageDraw.Draw(page)
+        pen.rectangle((0, 0, 720, 110), (7, 94, 84))
+        pen.text((90, 30), "Holiday group", "white", large)
+        top = 130
+        while top < 1150:
+            width, lines = int(rng.integers(200, 520)), int(rng.integers(1, 5))
+            left = 700 - width if rng.random() < 0.5 else 20
+            pen.rounded_rectangle((left, top, left + width, top + 34 * lines + 20), 12, "white")
+            for line in range(lines):
+                pen.text((left + 12, top + 10 + 34 * line), text(width // 14 + 1, width // 14), "black", small)
+            top += 34 * lines + 36
+        yield _file(page)
+
+
+if __name__ == "__main__":
+    main()
