@@ -100,7 +100,7 @@ class Hit:
     photo: Photo
     first_stage: float | None = None  # the cosine similarity, where the picture was reranked
     answer: str | None = None  # where the query is a question
-    answer_confidence: float | None = None  # its probability among all answers, in [0, 1]
+    answer_confidence: float | None = None  # its probability, of yes against no or among all answers, in [0, 1]
     relevance: float | None = None  # probability that it is what the query means, in [0, 1]; None where unknown
     reasons: tuple[str, ...] = ()  # where words of the query were found, such as "name: IMG_2041"
     similar: tuple[str, ...] = ()  # paths of near-duplicates that this hit stands for

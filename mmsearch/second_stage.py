@@ -14,17 +14,16 @@ from mmsearch import questions
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import ModelError
 from mmsearch.query import Query, Words
-from mmsearch.questions import Question
 from mmsearch.rerank.combine import combine
 from mmsearch.store.store import Store, StoredModel
 
 if TYPE_CHECKING:
-    from mmsearch.rerank.reranker import Look, Reranker
+    from mmsearch.rerank.reranker import Answer, Reranker
 
 log = logging.getLogger(__name__)
 
 LEFT_OUT = "the best pictures were not looked at again: %s"
-ANSWER_WEIGHT = 0.7  # of the log-odds of yes against no beside the match, a logit too; not tuned yet
+ANSWER_WEIGHT = 5.0  # of the log-odds of yes against no beside the match, a logit too: python -m benchmarks.questions
 
 
 @dataclass(frozen=True)
@@ -61,8 +60,9 @@ class SecondStage:
 
         Photos are judged by the mean match of all texts.  Of a question the match is that of the thing it asks about;
         where it can be answered by yes or no, the log-odds of yes are added, weighed, before the rule of the reranker's
-        card makes one score of both stages'.  Photos without region tokens get the mean match of the others, so that
-        they move neither up nor down by themselves; where none has any, all stay as they were.
+        card makes one score of both stages', and photos that are answered yes come before the others.  Photos without
+        region tokens get the mean match of the others, so that they move neither up nor down by themselves; where none
+        has any, all stay as they were.
 
         Raises ModelError when the reranker's files turn out to be damaged; where it is not ``wanted``, all stay as they
         were and the log has a warning.
@@ -87,49 +87,41 @@ class SecondStage:
             return list(scored)
         seen = tokens[there]
         matches = []
-        answers: tuple[Question, Look] | None = None
+        answers: list[Answer] = []  # to the first question, of each photo that is seen
         for text in texts:
             question = questions.parse(text)
             match = self.reranker.look(question.thing if question else text, seen).match
             if question is not None:
                 look = self.reranker.look(question.text, seen)
-                answers = answers or (question, look)
+                shares = self.reranker.shares(question, look, match)
+                answers = answers or [self.reranker.best_answers(row, 1)[0] for row in shares]
                 if question.kind == "yes/no":
-                    match = match + ANSWER_WEIGHT * self._odds(look)
+                    match = match + ANSWER_WEIGHT * self.reranker.odds(look)
             matches.append(match)
         mean = np.mean(matches, axis=0)  # (seen,)
         whole = np.full(len(best), mean.mean(), np.float32)
         whole[there] = mean
         first = np.array([one.score for one in best], np.float32)
         final = combine(first, whole, self.reranker.card.rule, self.reranker.card.weight)
+        said = dict(zip(np.flatnonzero(there).tolist(), answers, strict=False))  # place -> answer
+        yes = np.array([place in said and said[place].text == "yes" for place in range(len(best))])
+        final = _ahead(final, yes)
         found = [
-            replace(one, score=float(score), first=round(one.score, 4)) for one, score in zip(best, final, strict=True)
-        ]
-        if answers is not None:
-            found = self._answered(found, answers, np.flatnonzero(there))
-        order = np.argsort(-final, kind="stable")
+            replace(
+                one, score=float(final[place]), first=round(one.score, 4),
+                answer=said[place].text if place in said else None,
+                confidence=said[place].confidence if place in said else None,
+            )
+            for place, one in enumerate(best)
+        ]  # fmt: skip
+        order = np.lexsort((-final, ~yes))  # stable
         lowest, last = float(final.min()), best[-1].score
         following = [replace(one, score=lowest - (last - one.score)) for one in rest]  # below all others, as it was
         return [*(found[place] for place in order), *following]
 
-    def _odds(self, look: Look) -> NDArray[np.float32]:
-        """The logarithm of yes against no, (n,)."""
-        names = self.reranker.card.answers
-        if "yes" not in names or "no" not in names:
-            return np.zeros(len(look.match), np.float32)
-        yes, no = look.answers[:, names.index("yes")], look.answers[:, names.index("no")]
-        odds: NDArray[np.float32] = np.log(np.maximum(yes, 1e-6)) - np.log(np.maximum(no, 1e-6))
-        return odds
 
-    def _answered(
-        self, scored: list[Scored], answers: tuple[Question, Look], places: NDArray[np.int64]
-    ) -> list[Scored]:
-        """The answer beside each picture that has region tokens; yes or no where only these make sense."""
-        question, look = answers
-        found = list(scored)
-        allowed = self.reranker.fitting(question.kind)
-        for row, place in enumerate(places):
-            shares = np.where(allowed, look.answers[row], 0)
-            best = self.reranker.best_answers(shares, 1)[0]
-            found[place] = replace(found[place], answer=best.text, confidence=best.confidence)
-        return found
+def _ahead(scores: NDArray[np.float32], yes: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """``scores`` (n,), those that are not ``yes`` lowered together until none is above one that is."""
+    if yes.all() or not yes.any():
+        return scores
+    return np.where(yes, scores, scores - max(scores[~yes].max() - scores[yes].min(), np.float32(0)))

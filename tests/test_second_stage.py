@@ -195,16 +195,40 @@ def test_several_texts_are_matched_on_average(parts: Parts) -> None:
 @pytest.mark.parametrize(
     ("question", "thing"), [("Is there a cat?", "a cat"), ("is someone wearing a red hat", "someone wearing a red hat")]
 )
-def test_yes_or_no_moves_photos_and_is_said(parts: Parts, question: str, thing: str) -> None:
-    first, shares = parts.first(thing), parts.shares(question)
-    odds = np.array([np.log(row["yes"] / row["no"]) for row in shares], np.float32)
+def test_photos_answered_yes_come_first_and_it_is_said(
+    parts: Parts, small_reranker: Path, tmp_path: Path, question: str, thing: str
+) -> None:
+    library, first, match = parts.library, parts.first(thing), parts.match(thing)
+    odds = np.array([np.log(row["yes"] / row["no"]) for row in parts.shares(question)], np.float32)
+    scores = first + 0.01 * (match + ANSWER_WEIGHT * odds)
     assert np.ptp(odds) > 0.1
-    hits = parts.library.search(question)
-    parts.assert_hits(hits, first + 0.01 * (parts.match(thing) + ANSWER_WEIGHT * odds), first)
+    told = 0.5 * odds - match  # nearly the other way round than scores
+    between = float(np.median(told)) + 0.01  # two photos are answered yes, and three no
+    folder = with_card(small_reranker, tmp_path / "copy", yes=(0.5, -1.0, -between))
+    library.settings = replace(library.settings, reranker=folder)
+    sure = 1 / (1 + np.exp(between - told))
+    yes = sure > 0.5
+    assert yes.sum() == 2
+    assert np.argsort(-scores)[:2].tolist() != np.argsort(-np.where(yes, scores, -9))[:2].tolist()
+    hits = library.search(question)
+    lowered = scores - (scores[~yes].max() - scores[yes].min())  # the best of them as far down as the worst yes
+    parts.assert_hits(hits, np.where(yes, scores + 1e-5, lowered), first)
     for hit in hits:
-        row = shares[parts.paths.index(hit.path)]
-        assert hit.answer == max(("yes", "no"), key=lambda name: row[name])
-        assert hit.answer_confidence == pytest.approx(row[hit.answer], abs=2e-3)
+        place = parts.paths.index(hit.path)
+        assert hit.answer == ("yes" if yes[place] else "no")
+        assert hit.answer_confidence == pytest.approx(max(sure[place], 1 - sure[place]), abs=2e-3)
+
+
+def test_where_all_are_answered_alike_scores_stay(parts: Parts, small_reranker: Path, tmp_path: Path) -> None:
+    first = parts.first("a cat")
+    odds = np.array([np.log(row["yes"] / row["no"]) for row in parts.shares("is there a cat?")], np.float32)
+    for answer, constant in (("yes", 99), ("no", -99)):
+        folder = with_card(small_reranker, tmp_path / answer, yes=(1, 0, constant))
+        parts.library.settings = replace(parts.library.settings, reranker=folder)
+        parts.library._reranker = None
+        hits = parts.library.search("is there a cat?")
+        parts.assert_hits(hits, first + 0.01 * (parts.match("a cat") + ANSWER_WEIGHT * odds), first)
+        assert {(hit.answer, hit.answer_confidence) for hit in hits} == {(answer, 1.0)}
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,8 @@ class RerankCard:
     helps: bool  # whether it was measured to help: then it is on by default
     answers: tuple[str, ...]  # that it can give
     caption_words: tuple[str, ...]  # that it can say; the first ones are vocabulary.SPECIAL
+    # Log-odds of the answer yes: so much of those of the answer head, of the match of what is asked about, and of 1.
+    yes: tuple[float, float, float] = (1.0, 0.0, 0.0)
     weights: str = ""  # sha256 over the graphs
     recipe: dict[str, Any] = field(default_factory=dict)  # how it was trained, and the figures on dev
 
@@ -65,6 +67,8 @@ class RerankCard:
             facts: dict[str, Any] = json.loads((folder / "reranker.json").read_text("utf-8"))
             for name in ("answers", "caption_words"):
                 facts[name] = tuple(facts[name])
+            of_head, of_match, constant = map(float, facts.get("yes", cls.yes))
+            facts["yes"] = of_head, of_match, constant
             if facts["rule"] not in RULES:
                 raise ValueError(f"there is no rule {facts['rule']!r}")
             return cls(**facts)

@@ -22,7 +22,7 @@ from mmsearch.encoders.protocol import Encoder
 from mmsearch.encoders.resolve import EMBEDDED
 from mmsearch.errors import ImageError, ModelError, QueryError
 from mmsearch.images.decode import decode
-from mmsearch.questions import Kind
+from mmsearch.questions import Kind, Question
 from mmsearch.records import Regions
 from mmsearch.rerank import captions
 from mmsearch.rerank.captions import Caption
@@ -47,7 +47,7 @@ class Answer:
     """What a photo answers to a question."""
 
     text: str
-    confidence: float  # probability among all answers that can be given
+    confidence: float  # its probability: of yes against no, else among all answers that can be given
 
 
 class Reranker:
@@ -82,11 +82,34 @@ class Reranker:
 
     def answer(self, question: str, tokens: Regions, k: int = 3) -> list[list[Answer]]:
         """The ``k`` likeliest answers of each photo that the question can have, best first."""
-        answers = self.look(question, tokens).answers
-        asked = questions.parse(question)
-        if asked is not None:
-            answers = np.where(self.fitting(asked.kind), answers, 0)
-        return [self.best_answers(row, k) for row in answers]
+        look, asked = self.look(question, tokens), questions.parse(question)
+        if asked is None:
+            return [self.best_answers(row, k) for row in look.answers]
+        return [self.best_answers(row, k) for row in self.shares(asked, look, self.look(asked.thing, tokens).match)]
+
+    def shares(self, question: Question, look: Look, match: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The probability of each answer, (n, answers); 0 of those that the question cannot have.
+
+        ``look`` is the question before n photos, ``match`` (n,) that of the thing that it asks about: whether something
+        is there is told better by both together (``card.yes``) than by the answer head.
+        """
+        names = self.card.answers
+        if question.kind != "yes/no" or not {"yes", "no"} <= set(names):
+            return np.where(self.fitting(question.kind), look.answers, np.float32(0))
+        of_head, of_match, constant = self.card.yes
+        sure = (1 + np.tanh((of_head * self.odds(look) + of_match * match + constant) / 2)) / 2  # the logistic function
+        shares = np.zeros_like(look.answers)
+        shares[:, names.index("yes")], shares[:, names.index("no")] = sure, 1 - sure
+        return shares
+
+    def odds(self, look: Look) -> NDArray[np.float32]:
+        """The answer head's logarithm of yes against no, (n,); 0 where it cannot answer so."""
+        names = self.card.answers
+        if not {"yes", "no"} <= set(names):
+            return np.zeros(len(look.match), np.float32)
+        yes, no = look.answers[:, names.index("yes")], look.answers[:, names.index("no")]
+        odds: NDArray[np.float32] = np.log(np.maximum(yes, 1e-6)) - np.log(np.maximum(no, 1e-6))
+        return odds
 
     def fitting(self, kind: Kind) -> NDArray[np.bool_]:
         """Which answers a question of this kind can have, (answers,); where none fits, all."""

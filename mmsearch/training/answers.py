@@ -7,6 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mmsearch.nouns import ARTICLES, find
 from mmsearch.questions import parse
 
@@ -94,6 +97,26 @@ class Prior:
         """The answer to guess."""
         name = question_type(question)
         return self.by_type.get(name) or self.by_kind.get(name.split()[0]) or self.overall
+
+
+def fit_yes(
+    odds: NDArray[np.float32], match: NDArray[np.float32], right: NDArray[np.bool_]
+) -> tuple[float, float, float]:
+    """``RerankCard.yes``: how log-odds of the answer head (n,) and matches of the thing (n,) tell whether yes is right.
+
+    Logistic regression by Newton's method, over values of mean 0 and spread 1 with a ridge of 1, so that few questions
+    which all are told apart give no infinite weights (Hastie, Tibshirani and Friedman 2009, section 4.4).
+    """
+    given = np.column_stack([odds, match]).astype(np.float64)
+    mean, spread = given.mean(axis=0), np.maximum(given.std(axis=0), 1e-6)
+    rows = np.column_stack([(given - mean) / spread, np.ones(len(given))])  # (n, 3)
+    ridge, weights = np.diag([1.0, 1.0, 1e-6]), np.zeros(3)
+    for _ in range(50):
+        sure = 1 / (1 + np.exp(-rows @ weights))
+        slope = rows.T @ (right - sure) - ridge @ weights
+        weights += np.linalg.solve((rows.T * (sure * (1 - sure))) @ rows + ridge, slope)
+    of_head, of_match = (weights[:2] / spread).tolist()
+    return round(of_head, 4), round(of_match, 4), round(float(weights[2] - mean @ (weights[:2] / spread)), 4)
 
 
 def _first(counts: Counter[str]) -> str:

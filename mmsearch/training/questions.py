@@ -108,6 +108,15 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Search:
+    """A yes/no question asked of many photos."""
+
+    question: str
+    yes: frozenset[int]  # rows of the captions of photos in which the answer is yes
+    no: frozenset[int]  # and surely no; of the others the captions do not tell
+
+
+@dataclass(frozen=True)
 class _Read:
     """A caption, taken apart."""
 
@@ -142,6 +151,42 @@ def derive(captions: Sequence[Sequence[str]], seed: int = 0) -> list[Asked]:
     return sorted((one for form in forms for one in _even(form, rng)), key=lambda one: one.photo)
 
 
+def searches(captions: Sequence[Sequence[str]], seed: int = 0, least: int = LEAST) -> list[Search]:
+    """Yes/no questions as searches over photos: "is there a dog?" for each thing that ``least`` photos name, then "is
+    the dog running?" for what as many are said to do.
+
+    The answer is no where a thing is surely absent, see the module, or does something else instead.  One form of each
+    question, by ``seed``.
+    """
+    read = [[_Read(tokens := tokenize(text), phrases(tokens)) for text in own] for own in captions]
+    rng = random.Random(seed)
+    words, mentioned = _mentioned(read)
+    found = []
+    for thing, photos in sorted(_named(read).items()):
+        noun = nouns()[thing]
+        if len(photos) >= least:
+            absent = {photo for photo in range(len(read)) if _absent(noun, words[photo], mentioned[photo])}
+            several = 2 * sum(photos.values()) > len(photos)
+            found.append(Search(_is_there(noun, several, rng), frozenset(photos), frozenset(absent - photos.keys())))
+    done: dict[tuple[str, str], dict[int, bool]] = defaultdict(dict)  # thing, what it does -> photos, several
+    for photo, own in enumerate(read):
+        for one in own:
+            for phrase, doing in _busy(one):
+                done[phrase.noun.word, doing].setdefault(photo, phrase.several)
+    for (thing, doing), photos in sorted(done.items()):
+        if len(photos) < least:
+            continue
+        absent = {photo for photo in range(len(read)) if _absent(nouns()[thing], words[photo], mentioned[photo])}
+        instead = {photo for other in INSTEAD[doing] for photo in done.get((thing, other), ())}
+        told = {photo for photo, own in enumerate(words) if any(DOING.get(word) == doing for word in own)}
+        several = 2 * sum(photos.values()) > len(photos)
+        name, be = (nouns()[thing].plural, "are") if several else (thing, "is")
+        found.append(
+            Search(f"{be} the {name} {doing}?", frozenset(photos), frozenset((absent | instead) - told - photos.keys()))
+        )
+    return found
+
+
 def _even(asked: list[Asked], rng: random.Random) -> list[Asked]:
     """As many "no" as "yes", by leaving out some of what there is more of."""
     rows = {answer: [row for row, one in enumerate(asked) if one.answer == answer] for answer in ("yes", "no")}
@@ -151,16 +196,9 @@ def _even(asked: list[Asked], rng: random.Random) -> list[Asked]:
 
 
 def _presence(read: Sequence[Sequence[_Read]], rng: random.Random) -> Iterator[Asked]:
-    named: dict[str, dict[int, bool]] = defaultdict(dict)  # thing -> photos, and whether several are there
-    for photo, own in enumerate(read):
-        for one in own:
-            for phrase in one.phrases:
-                if phrase.noun.kind in ASKED and phrase.noun.word not in NOT_ASKED:
-                    named[phrase.noun.word].setdefault(photo, phrase.several)
-    words = [{token.word for one in own for token in one.tokens} for own in read]
-    mentioned = [{known[0].word for word in own if (known := find(word)) is not None} for own in words]
+    words, mentioned = _mentioned(read)
     kinds = [{nouns()[word].kind for word in own} for own in mentioned]
-    for thing, photos in sorted(named.items()):
+    for thing, photos in sorted(_named(read).items()):
         if len(photos) < LEAST:
             continue
         noun = nouns()[thing]
@@ -177,6 +215,23 @@ def _presence(read: Sequence[Sequence[_Read]], rng: random.Random) -> Iterator[A
             yield Asked(photo, _is_there(noun, photos[photo], rng), "yes")
         for photo in chosen:
             yield Asked(photo, _is_there(noun, rng.random() < several, rng), "no")
+
+
+def _named(read: Sequence[Sequence[_Read]]) -> dict[str, dict[int, bool]]:
+    """The things that are asked for -> photos that name them, and whether several are there."""
+    named: dict[str, dict[int, bool]] = defaultdict(dict)
+    for photo, own in enumerate(read):
+        for one in own:
+            for phrase in one.phrases:
+                if phrase.noun.kind in ASKED and phrase.noun.word not in NOT_ASKED:
+                    named[phrase.noun.word].setdefault(photo, phrase.several)
+    return named
+
+
+def _mentioned(read: Sequence[Sequence[_Read]]) -> tuple[list[set[str]], list[set[str]]]:
+    """All words of each photo, and the nouns among them."""
+    words = [{token.word for one in own for token in one.tokens} for own in read]
+    return words, [{known[0].word for word in own if (known := find(word)) is not None} for own in words]
 
 
 def _is_there(noun: Noun, several: bool, rng: random.Random) -> str:
@@ -290,20 +345,24 @@ def _doing(own: Sequence[_Read], rng: random.Random) -> Iterator[tuple[str, str]
     every = {token.word for one in own for token in one.tokens}
     busy = {DOING[word] for word in every if word in DOING}
     for one in own:
-        for phrase in one.phrases:
-            after = [token.word for token in one.tokens[phrase.head + 1 : phrase.head + 3]]
-            if after[:1] in (["is"], ["are"]):
-                after = after[1:]
-            if phrase.noun.kind not in ("person", "animal", "bird") or not after or after[0] not in DOING:
-                continue
+        for phrase, doing in _busy(one):
             name, be = f"the {one.tokens[phrase.head].word}", "are" if phrase.several else "is"
-            doing = DOING[after[0]]
             if len(busy) == 1:
                 yield f"what {be} {name} doing?", doing
             yield f"{be} {name} {doing}?", "yes"
             others = [other for other in INSTEAD[doing] if other not in busy and other not in every]
             if others:
                 yield f"{be} {name} {rng.choice(others)}?", "no"
+
+
+def _busy(one: _Read) -> Iterator[tuple[Phrase, str]]:
+    """Who does something of ``DOING``, and what."""
+    for phrase in one.phrases:
+        after = [token.word for token in one.tokens[phrase.head + 1 : phrase.head + 3]]
+        if after[:1] in (["is"], ["are"]):
+            after = after[1:]
+        if phrase.noun.kind in ("person", "animal", "bird") and after and after[0] in DOING:
+            yield phrase, DOING[after[0]]
 
 
 def read_daquar(folder: Path) -> list[Row]:

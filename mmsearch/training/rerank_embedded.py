@@ -23,7 +23,9 @@ import argparse
 import itertools
 import logging
 import math
+import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -80,7 +82,7 @@ def second_towers(data: Path, work: Path, device: str) -> tuple[ImageTower, Text
         training, dev = read_split(data, "train"), read_split(data, "dev")
         some = grids(trainee, training.keep(range(min(SPREAD, len(training)))))
         term = ImageNetTerm(pretrained.classifier(BACKBONE), some, CLASSES, CLASS_WEIGHT, recipe.feature_dropout, None)
-        train(trainee, training, dev, recipe, work, [term], device=device, resume=(work / "run").exists())
+        train(trainee, training, dev, recipe, work, [term], device=device, resume=_begun(work))
     images, texts, _, _ = model_folder.read(work)
     return images.eval(), texts.eval()
 
@@ -237,37 +239,52 @@ def regions(data: Path, work: Path, encoder: Path, out: Path, device: str) -> No
     region_graph.write(encoder, projection(token_map(stored, lines, captions), images))
 
 
-def main() -> None:
+def _begun(folder: Path) -> bool:
+    """Whether there is a run to go on with; one that was killed before it said what it is, is removed."""
+    if (folder / "run" / "run.json").exists():
+        return True
+    shutil.rmtree(folder, ignore_errors=True)
+    return False
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--questions", type=Path, required=True)
+    parser.add_argument("--questions", type=Path, required=True, dest="folder")
     parser.add_argument("--encoder", type=Path, default=EMBEDDED, help="gets regions.onnx")
     parser.add_argument("--out", type=Path, default=SHIPPED)
     parser.add_argument("--work", type=Path, default=Path("scratch/reranker"))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--keep-regions", action="store_true", help="leave out steps 1 to 3, which were done before")
     for field in fields(RerankRecipe):
-        parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
-    given: dict[str, Any] = vars(parser.parse_args())
-    data, questions, encoder, out = (given.pop(name) for name in ("data", "questions", "encoder", "out"))
+        option = "questions-a-step" if field.name == "questions" else field.name.replace("_", "-")
+        parser.add_argument(f"--{option}", type=type(field.default), default=field.default, dest=field.name)
+    given: dict[str, Any] = vars(parser.parse_args(arguments))
+    data, questions, encoder, out = (given.pop(name) for name in ("data", "folder", "encoder", "out"))
     work, device, keep = given.pop("work"), given.pop("device"), given.pop("keep_regions")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     for chatty in ("onnxscript", "onnx_ir"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     memory.keep_freed()
     recipe = RerankRecipe(**given)
-    if not keep:
-        regions(data, work, encoder, out, device)
+    gone = work.with_name(f"{work.name}.gone")
+    shutil.rmtree(gone, ignore_errors=True)
     run = work / "run"
-    asked = rerank_run.Given(questions / "images", read_daquar(questions))
-    if not (run / "reranker.json").exists():  # else it was killed before the files were copied
+    if not (run / "reranker.json").exists():  # else it was killed before all files were copied
+        made = work / "regions.made"
+        if not keep and not made.exists():
+            regions(data, work, encoder, out, device)
+            made.touch()
+        asked = rerank_run.Given(questions / "images", read_daquar(questions))
+        resume = _begun(run)
         rerank_run.run(
             OnnxEncoder(encoder), WordEncoder(EMBEDDED, out / "words.onnx"), read_split(data, "train"),
-            read_split(data, "dev"), asked, recipe, run, "embedded", {}, device=device, resume=(run / "run").exists(),
+            read_split(data, "dev"), asked, recipe, run, "embedded", {}, device=device, resume=resume,
         )  # fmt: skip
     for name in ("match.onnx", "caption.onnx", "reranker.json"):
         shutil.copyfile(run / name, out / name)
-    shutil.rmtree(work)
+    os.replace(work, gone)  # all at once: half of it would be taken for a run that goes on
+    shutil.rmtree(gone)
     log.info("wrote %s: %s", out, RerankCard.read(out).recipe["dev"]["rule"])
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import random
 import shutil
@@ -21,6 +19,7 @@ from torch import Tensor
 from mmsearch import background, hard_captions
 from mmsearch.caption_metrics import tokens as caption_tokens
 from mmsearch.encoders.protocol import Encoder
+from mmsearch.questions import parse
 from mmsearch.rerank import graphs
 from mmsearch.rerank.card import RerankCard, region_key
 from mmsearch.rerank.combine import RULES, combine
@@ -28,7 +27,7 @@ from mmsearch.rerank.model import RerankModel
 from mmsearch.rerank.vocabulary import END, LONGEST, SPECIAL, START, UNKNOWN
 from mmsearch.rerank.words import WordEncoder
 from mmsearch.training import answers as answer_rules
-from mmsearch.training import checkpoint, prefix_cache, report
+from mmsearch.training import checkpoint, prefix_cache, report, unchanged
 from mmsearch.training import questions as question_rules
 from mmsearch.training.pairs import MARGIN, Pairs, Pictures
 from mmsearch.training.rerank_data import Lines, Photos, RegionTrainee, encode_lines, hide
@@ -41,6 +40,7 @@ log = logging.getLogger(__name__)
 BANK = 3000  # training captions that make a photo's background
 ALL = 100  # candidates of the last look at dev
 WEIGHTS = (0.0, 0.002, 0.004, 0.006, 0.008, 0.01, 0.012, 0.015, 0.02, 0.025, 0.03, 0.04, 0.06, 0.1)  # tried on dev
+ENOUGH = 50  # yes/no questions, to fit how yes is told from no
 SHARE = 0.1  # of the photos with given questions are to judge by
 CAPTION_QUESTIONS, GIVEN_QUESTIONS = 0, 1  # sources of questions
 
@@ -54,11 +54,6 @@ class Given:
 
     folder: Path
     rows: list[tuple[str, str, str]]  # file name, question, answer
-
-    @property
-    def digest(self) -> str:
-        """16 hex digits over all of it: whether a resumed run asks what it asked."""
-        return hashlib.sha256(json.dumps(self.rows).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -79,6 +74,7 @@ class Dev:
     answers: list[str]
     asked: list[str]
     sources: NDArray[np.int64]
+    things: NDArray[np.int64]  # (a,): row of lines of what a yes/no question asks about, -1 of other questions
 
 
 def run(
@@ -88,20 +84,18 @@ def run(
 ) -> tuple[RerankOutcome, dict[str, Any]]:  # fmt: skip
     """Train, and write the folder: the graphs and ``reranker.json``.  The outcome and the figures on dev.
 
-    ``origin`` is kept for whoever resumes the run.  Raises TrainingError, SourceError, ModelError.
+    ``origin`` is kept for whoever resumes the run.  Raises TrainingError, also where what a resumed run was started
+    with changed (``unchanged.py``), SourceError, ModelError.
     """
     recipe.check()
     report.check_packages()
     RegionTrainee(encoder)  # has region tokens
     files = checkpoint.Run(out)
-    facts = {
-        "base": encoder.card.fingerprint, "regions": region_key(encoder.card), "pairs": pairs.digest,
-        "dev": dev.digest, "questions": given.digest if given else "",
-    }  # fmt: skip
+    facts = stands_on(encoder, pairs, dev, given)
     if not resume:
         files.start({**facts, "reranker_recipe": asdict(recipe), "origin": origin})
     else:
-        files.unfinished()
+        unchanged.check(out, files.unfinished(), {**facts, "reranker_recipe": asdict(recipe)})
     files.cache.mkdir(exist_ok=True)
     made = prepare(encoder, words, pairs, dev, given, recipe, files.cache, progress)
     material, judged, (answers, said) = made
@@ -125,6 +119,23 @@ def run(
     return outcome, figures
 
 
+def stands_on(encoder: Encoder, pairs: Pairs, dev: Pairs, given: Given | None) -> dict[str, Any]:
+    """What a run must have again when it is resumed, by the names of ``unchanged.NAMES``."""
+    rows = given.rows if given is not None else []
+    names = sorted({name for name, _, _ in rows})
+    return {
+        "base": encoder.card.fingerprint,
+        "regions": region_key(encoder.card),
+        "photos": unchanged.photos(pairs.folder, pairs.names),
+        "captions": unchanged.texts((n, text) for n, own in zip(pairs.names, pairs.texts, strict=True) for text in own),
+        "dev_photos": unchanged.photos(dev.folder, dev.names),
+        "dev_captions": unchanged.texts((n, text) for n, own in zip(dev.names, dev.texts, strict=True) for text in own),
+        "question_photos": unchanged.photos(given.folder if given is not None else Path(), names),
+        "questions": unchanged.texts((name, question) for name, question, _ in rows),
+        "answers": unchanged.texts((answer,) for _, _, answer in rows),
+    }
+
+
 def save(
     model: RerankModel, folder: Path, words: WordEncoder, name: str, regions: str, figures: dict[str, Any],
     answers: Sequence[str], said: Sequence[str], recipe: RerankRecipe,
@@ -141,7 +152,8 @@ def save(
     card = RerankCard.of(
         folder, name=name, regions=regions, side=model.config.side, region_dim=model.config.region_dim,
         rule=best["rule"], weight=best["weight"], helps=bool(best["helps"]), answers=tuple(answers),
-        caption_words=tuple(said), recipe={"recipe": asdict(recipe), "model": asdict(model.config), "dev": figures},
+        caption_words=tuple(said), yes=figures["yes"]["fit"],
+        recipe={"recipe": asdict(recipe), "model": asdict(model.config), "dev": figures},
     )  # fmt: skip
     checkpoint.write(folder / "reranker.json", card.to_json().encode())
 
@@ -336,13 +348,16 @@ def _dev(
         rows += [(place[file], question, answer, GIVEN_QUESTIONS) for file, question, answer in given if file in place]
         tokens.append(given_photos[0].plain(np.arange(len(given_photos[0]))))
     asked = [question for _, question, _, _ in rows]
-    flat = [*texts, *(variant.text for _, variant in false), *asked]
+    things = [found.thing if (found := parse(one)) and found.kind == "yes/no" else "" for one in asked]
+    flat = [*texts, *(variant.text for _, variant in false), *asked, *things]
     lines = encode_lines(words, flat)
+    ends = len(flat) - len(things)
     return Dev(
         tokens=torch.cat(tokens), lines=lines, captions=np.arange(len(texts)), owner=owner,
         first=np.take_along_axis(scores, candidates, axis=1).astype(np.float32), candidates=candidates,
         changed=changed, kinds=kinds, near=near,
-        questions=np.arange(len(texts) + len(false), len(flat)),
+        questions=np.arange(len(texts) + len(false), ends),
+        things=np.array([ends + row if thing else -1 for row, thing in enumerate(things)], np.int64),
         question_photo=np.array([r[0] for r in rows], np.int64), asked=asked,
         answers=[answer_rules.normalize(r[2]) for r in rows], sources=np.array([r[3] for r in rows], np.int64),
     )  # fmt: skip
@@ -416,20 +431,49 @@ def changed_accuracy(model: RerankModel, dev: Dev, some: NDArray[np.int64]) -> d
 
 
 @torch.no_grad()
-def answer_accuracy(model: RerankModel, dev: Dev, answers: Sequence[str], limit: int = 0) -> dict[str, float]:
-    """Questions answered exactly right, by source, in percent."""
+def answer_logits(model: RerankModel, dev: Dev, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """What the answer head says to some of dev's questions, (n, answers)."""
     model.eval()
     device = model.log_scale.device
-    rows = np.arange(len(dev.questions))
-    if limit:
-        rows = np.concatenate([np.flatnonzero(dev.sources == s)[:limit] for s in np.unique(dev.sources)])
-    right = np.zeros(len(rows), bool)
+    found = []
     for start in range(0, len(rows), 128):
         part = rows[start : start + 128]
         states, mask = (one.to(device) for one in dev.lines.batch(dev.questions[part]))
         regions = model.see(dev.tokens[torch.from_numpy(dev.question_photo[part])].to(device))
-        best = model.answers(model.join(model.read(states), mask, regions).fused).argmax(dim=1).tolist()
-        right[start : start + 128] = [answers[b] == dev.answers[row] for b, row in zip(best, part, strict=True)]
+        found.append(model.answers(model.join(model.read(states), mask, regions).fused).float().cpu().numpy())
+    logits: NDArray[np.float32] = np.concatenate(found)
+    return logits
+
+
+def yes_or_no(model: RerankModel, dev: Dev, answers: Sequence[str]) -> dict[str, Any]:
+    """How yes is told from no (``RerankCard.yes``), fitted on the questions about photos with an even number.
+
+    With the share of the others that the answer head alone answers rightly and that the fit does, in percent; where the
+    fit is no better there, or there are fewer than ``ENOUGH`` questions in a part, the head alone is kept.
+    """
+    alone = RerankCard.yes
+    rows = np.flatnonzero((dev.things >= 0) & np.isin(dev.answers, ("yes", "no")))
+    half = dev.question_photo[rows] % 2 == 0
+    if min(half.sum(), (~half).sum()) < ENOUGH:
+        return {"fit": alone, "head": 0.0, "fitted": 0.0, "questions": 0}
+    logits = answer_logits(model, dev, rows)
+    odds = logits[:, answers.index("yes")] - logits[:, answers.index("no")]
+    match = match_scores(model, dev.tokens, dev.lines, dev.things[rows], dev.question_photo[rows][:, None])[:, 0]
+    right = np.array(dev.answers)[rows] == "yes"
+    fit = answer_rules.fit_yes(odds[half], match[half], right[half])
+    head, fitted = (
+        round(100 * float(((a * odds + b * match + c > 0) == right)[~half].mean()), 2) for a, b, c in (alone, fit)
+    )
+    return {"fit": fit if fitted > head else alone, "head": head, "fitted": fitted, "questions": int((~half).sum())}
+
+
+def answer_accuracy(model: RerankModel, dev: Dev, answers: Sequence[str], limit: int = 0) -> dict[str, float]:
+    """Questions answered exactly right, by source, in percent."""
+    rows = np.arange(len(dev.questions))
+    if limit:
+        rows = np.concatenate([np.flatnonzero(dev.sources == s)[:limit] for s in np.unique(dev.sources)])
+    best = answer_logits(model, dev, rows).argmax(axis=1).tolist() if len(rows) else []
+    right = np.array([answers[b] == dev.answers[row] for b, row in zip(best, rows, strict=True)], bool)
     names = {CAPTION_QUESTIONS: "captions", GIVEN_QUESTIONS: "given"}
     return {
         names[int(s)]: round(100 * float(right[dev.sources[rows] == s].mean()), 2) for s in np.unique(dev.sources[rows])
@@ -449,8 +493,8 @@ def examine(model: RerankModel, dev: Dev, answers: Sequence[str]) -> dict[str, A
     rule, table = choose(dev.first, match, dev.candidates == dev.owner[:, None], dev.owner % 2 == 0)
     return {
         "rule": rule, "rules": table, "changed": changed_accuracy(model, dev, dev.captions),
-        "answers": answer_accuracy(model, dev, answers), "candidates": dev.candidates.shape[1],
-        "queries": len(dev.captions),
+        "answers": answer_accuracy(model, dev, answers), "yes": yes_or_no(model, dev, answers),
+        "candidates": dev.candidates.shape[1], "queries": len(dev.captions),
     }  # fmt: skip
 
 

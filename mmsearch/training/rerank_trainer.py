@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from mmsearch.errors import TrainingError
 from mmsearch.rerank.model import RerankConfig, RerankModel
 from mmsearch.rerank.vocabulary import PAD
-from mmsearch.training import checkpoint, losses, mining, optimize, report
+from mmsearch.training import checkpoint, losses, mining, optimize, report, unchanged
 from mmsearch.training.recipe import Recipe
 from mmsearch.training.rerank_data import Lines, Photos
 from mmsearch.training.rerank_recipe import RerankRecipe
@@ -184,13 +184,7 @@ class _Session:
 
     def _open(self, facts: dict[str, Any], resume: bool) -> _State:
         wanted = {**facts, "reranker_recipe": asdict(self.recipe)}
-        found = self.files.facts()
-        changed = [key for key, value in wanted.items() if found.get(key) != value]
-        if changed:
-            raise TrainingError(
-                f"the run in {self.out} cannot be resumed: {', '.join(changed)} changed since it was started; "
-                "bring back what it had, or start a new run in another folder"
-            )
+        unchanged.check(self.out, self.files.facts(), wanted)
         stored = self.files.load() if resume else None
         if stored is None:
             self.log = report.Log(self.files.log)

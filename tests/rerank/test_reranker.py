@@ -104,7 +104,6 @@ def test_int8_weights_are_near_the_trained_ones(
 
 def test_answers_are_the_likeliest_that_fit(reranker: Reranker, tokens: Regions) -> None:
     for question, fitting in (
-        ("is there a cat?", ["yes", "no"]),
         ("how many dogs are there?", ["0", "1", "2"]),
         ("what color is the cat?", ["red", "blue", "cat", "dog"]),
         ("a cat", list(ANSWERS)),  # no question: anything goes
@@ -117,6 +116,23 @@ def test_answers_are_the_likeliest_that_fit(reranker: Reranker, tokens: Regions)
             ]
             assert reranker.answer(question, tokens, k) == wanted
     assert reranker.answer("is there a cat?", tokens[:0]) == []
+
+
+@pytest.mark.parametrize("weights", [(1.0, 0.0, 0.0), (0.5, 0.3, -1.5)])
+def test_yes_is_told_by_the_answer_and_by_the_match_of_the_thing(
+    small_reranker: Path, tokens: Regions, tmp_path: Path, weights: tuple[float, float, float]
+) -> None:
+    reranker = Reranker(copy(small_reranker, tmp_path / "copy", yes=weights))
+    assert reranker.card.yes == weights
+    shares, match = reranker.look("is there a cat?", tokens).answers, reranker.look("a cat", tokens).match
+    of_head, of_match, constant = weights
+    odds = of_head * np.log(shares[:, 0] / shares[:, 1]) + of_match * match + constant
+    for row, answers in zip(odds.tolist(), reranker.answer("is there a cat?", tokens), strict=True):
+        sure = 1 / (1 + np.exp(-row))
+        wanted = sorted([(sure, "yes"), (1 - sure, "no")], reverse=True)
+        assert [one.text for one in answers] == [name for _, name in wanted]
+        assert [one.confidence for one in answers] == pytest.approx([share for share, _ in wanted], abs=1e-3)
+    assert 0 < (odds > 0).sum() < 5 or weights == (1.0, 0.0, 0.0)
 
 
 def test_where_no_answer_fits_any_is_given(small_reranker: Path, tokens: Regions, tmp_path: Path) -> None:

@@ -6,13 +6,14 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mmsearch.errors import SourceError
 from mmsearch.nouns import find
 from mmsearch.questions import parse
-from mmsearch.training.answers import ALWAYS, Prior, normalize, question_type, vocabulary
-from mmsearch.training.questions import derive, read_daquar, split
+from mmsearch.training.answers import ALWAYS, Prior, fit_yes, normalize, question_type, vocabulary
+from mmsearch.training.questions import Search, derive, read_daquar, searches, split
 
 
 def _about(captions: list[str]) -> dict[str, str]:
@@ -139,6 +140,25 @@ def test_answers_are_even_for_each_form() -> None:
     assert doing["yes"] == doing["no"] >= 5
     there = Counter(one.answer for one in found if THINGS.match(one.question))
     assert there["yes"] == there["no"] >= 30
+
+
+def test_searches_know_who_says_yes_who_surely_no_and_who_nothing() -> None:
+    captions = [
+        ["a dog is running", "a brown dog on grass"],
+        ["a dog runs", "the hound runs"],
+        ["a puppy in the snow"],  # may be the dog
+        ["a cat sleeps"],
+        ["a dog is sitting on a couch"],
+        ["a dog"],
+    ]
+    found = {parse(one.question): one for one in searches(captions, least=2)}
+    things = {question.thing: one for question, one in found.items() if question is not None}
+    assert set(things) == {"a dog", "dog running"}
+    dog, running = things["a dog"], things["dog running"]
+    assert (dog.yes, dog.no) == ({0, 1, 4, 5}, {3})
+    assert running == Search("is the dog running?", frozenset({0, 1}), frozenset({3, 4}))  # photo 5 does not tell
+    assert searches(captions, least=2) == list(found.values())
+    assert [one.question for one in searches(captions, least=5)] == []
 
 
 def test_every_question_is_one_and_comes_once() -> None:
@@ -277,3 +297,18 @@ def test_prior_is_the_most_frequent_answer_of_the_type() -> None:
     assert only.answer("how many dogs are there") == "red"  # of all
     with pytest.raises(ValueError, match="no questions"):
         Prior.fit([])
+
+
+def test_yes_is_fitted_as_it_was_made() -> None:
+    rng = np.random.default_rng(0)
+    odds, match = rng.normal(0.5, 1, 40000), rng.normal(-2, 3, 40000)
+    right = rng.random(40000) < 1 / (1 + np.exp(-(0.9 * odds + 0.4 * match - 1.5)))
+    assert fit_yes(odds, match, right) == pytest.approx((0.9, 0.4, -1.5), abs=0.06)
+
+
+def test_yes_is_fitted_where_all_are_told_apart_or_all_are_alike() -> None:
+    odds = np.array([-2, -1, 1, 2], np.float32)
+    of_head, of_match, constant = fit_yes(odds, np.zeros(4, np.float32), odds > 0)
+    assert of_head > 0.5
+    assert (of_match, constant) == pytest.approx((0, 0), abs=1e-3)
+    assert np.isfinite(fit_yes(odds, odds, np.ones(4, bool))).all()

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from drawn import states
+from drawn import captions, draw, states, write_captions
 
 from mmsearch.encoders.embedded import EmbeddedConfig, ImageTower, fold_batch_norms
+from mmsearch.rerank.card import GRAPHS, RerankCard
+from mmsearch.rerank.resolve import SHIPPED
 from mmsearch.training import rerank_embedded
 from mmsearch.training.rerank_embedded import BACKBONE, DIM, MID, SIDE, SIZE, TOP, WIDTH
 
@@ -56,3 +61,45 @@ def test_projection_gives_the_tokens_that_were_learned(monkeypatch: pytest.Monke
     assert float(wanted.abs().mean()) > 0.1
     torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
     assert not torch.allclose(found, without, atol=1e-2)  # the second backbone is heard
+
+
+SMALL = (
+    "--steps=1", "--width=32", "--blocks=1", "--views=2", "--batch=8", "--group=4", "--groups=2",
+    "--questions-a-step=4", "--captions=4", "--masked=4", "--dev-queries=6", "--keep-regions",
+)  # fmt: skip
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> list[str]:
+    """Small data, and a folder for the reranker that has the text layers."""
+    for folder in ("data", "asked"):
+        draw(tmp_path / folder / "images")
+    write_captions(tmp_path / "data" / "captions.tsv")
+    names = sorted(captions())
+    for split, own in (("train", names[4:]), ("dev", names[:4])):
+        (tmp_path / "data" / f"{split}.txt").write_text("\n".join(own), "utf-8")
+    rows = [f"{name}\twhat is the thing?\t{name.split('_')[1][:-4]}\n" for name in names[:6]]
+    (tmp_path / "asked" / "qa.tsv").write_text("".join(rows), "utf-8")
+    (tmp_path / "out").mkdir()
+    shutil.copy(SHIPPED / "words.onnx", tmp_path / "out")
+    places = {"data": "data", "questions": "asked", "out": "out", "work": "work"}
+    return [*(f"--{option}={tmp_path / name}" for option, name in places.items()), *SMALL]
+
+
+def test_stopped_while_files_are_copied_it_copies_them_again(command: list[str], tmp_path: Path) -> None:
+    out, work = tmp_path / "out", tmp_path / "work"
+    (work / "run" / "cache").mkdir(parents=True)  # killed before the run said what it is
+    (out / "caption.onnx").mkdir()  # where a file is to be written
+    with pytest.raises(IsADirectoryError):
+        rerank_embedded.main(command)
+    assert (out / "match.onnx").exists()
+    assert not (out / "reranker.json").exists()
+    (out / "caption.onnx").rmdir()
+    made = {name: (work / "run" / name).read_bytes() for name in (*GRAPHS, "reranker.json")}
+    shutil.rmtree(tmp_path / "data")  # nothing is read or trained any more
+    shutil.rmtree(tmp_path / "asked")
+    (tmp_path / "work.gone" / "run").mkdir(parents=True)  # an older one, killed while all was removed
+    rerank_embedded.main(command)
+    assert {name: (out / name).read_bytes() for name in made} == made
+    assert RerankCard.read(out).name == "embedded"
+    assert sorted(os.listdir(tmp_path)) == ["out"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
-from drawn import draw, write_captions
+from drawn import COLOURS, SHAPES, draw, write_captions
 from PIL import Image
 
 from mmsearch import hard_captions
@@ -21,7 +24,9 @@ from mmsearch.rerank.vocabulary import END, START, UNKNOWN
 from mmsearch.rerank.words import WordEncoder
 from mmsearch.training import questions as question_rules
 from mmsearch.training import rerank_run
+from mmsearch.training.answers import fit_yes
 from mmsearch.training.pairs import Pairs, read, split
+from mmsearch.training.rerank_data import encode_lines
 from mmsearch.training.rerank_recipe import RerankRecipe
 from mmsearch.training.rerank_run import Dev, Given
 from mmsearch.training.rerank_trainer import Material, configured
@@ -91,6 +96,28 @@ def pictures(encoder: OnnxEncoder, pairs: Pairs) -> tuple[np.ndarray, np.ndarray
     vectors, regions = encoder.encode_pictures(np.stack(pixels))
     assert regions is not None
     return vectors, regions
+
+
+def test_each_change_of_what_a_run_stands_on_is_seen(prepared: Prepared, encoder: OnnxEncoder, tmp_path: Path) -> None:
+    train, dev, given = prepared.train, prepared.dev, prepared.given
+    rows, photos = given.rows, shutil.copytree(given.folder, tmp_path / "given")
+    before = rerank_run.stands_on(encoder, train, dev, given)
+    assert (before["photos"]["count"], before["captions"]["count"], before["questions"]["count"]) == (19, 38, 22)
+
+    def changed(*now: Any) -> set[str]:
+        found = rerank_run.stands_on(encoder, *now)
+        return {name for name, value in found.items() if value != before[name]}
+
+    assert changed(train, dev, Given(photos, rows)) == set()  # elsewhere, but the same
+    assert changed(train, dev.keep(range(3)), given) == {"dev_photos", "dev_captions"}
+    other = replace(train, texts=(("a lake",), *train.texts[1:]))
+    assert changed(other, dev, given) == {"captions"}
+    assert changed(train, dev, None) == {"question_photos", "questions", "answers"}
+    (name, question, _), *others = rows
+    assert changed(train, dev, Given(photos, [(name, "where is it?", rows[0][2]), *others])) == {"questions"}
+    assert changed(train, dev, Given(photos, [(name, question, "pens"), *others])) == {"answers"}
+    Image.new("RGB", (64, 64), "white").save(photos / name)
+    assert changed(train, dev, Given(photos, rows)) == {"question_photos"}
 
 
 def test_captions_and_photos_are_in_their_places(prepared: Prepared, encoder: OnnxEncoder, words: WordEncoder) -> None:
@@ -207,14 +234,49 @@ def test_dev_is_the_first_stage_with_background_correction(prepared: Prepared, e
     assert len(judged.tokens) == 4 + 10
 
 
-def test_examined_model_has_figures_of_all_kinds(prepared: Prepared) -> None:
-    material, judged = prepared.material, prepared.judged
+def random_model(prepared: Prepared) -> RerankModel:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = RerankModel(configured(RECIPE, material.photos.dim, 7, 384, len(prepared.answers), 10)).eval()
+        shape = configured(RECIPE, prepared.material.photos.dim, 7, 384, len(prepared.answers), 10)
+        model = RerankModel(shape).eval()
         with torch.no_grad():
             for weight in model.parameters():
                 weight.add_(torch.randn_like(weight), alpha=0.1)
+    return model
+
+
+def test_yes_or_no_is_fitted_on_one_half_and_tried_on_the_other(prepared: Prepared, words: WordEncoder) -> None:
+    model, answers = random_model(prepared), prepared.answers
+    things = [f"a {colour} {shape}" for colour in COLOURS[:5] for shape in SHAPES[:2]]
+    asked = [(photo, thing) for thing in things for photo in range(14)]
+    with torch.no_grad():
+        tokens = prepared.judged.tokens[[photo for photo, _ in asked]]
+        lines = encode_lines(words, [*(f"is there {thing}?" for _, thing in asked), *(thing for _, thing in asked)])
+        rows = np.arange(len(asked))
+        _, logits, _ = model(*lines.batch(rows), tokens)
+        match, _, _ = model(*lines.batch(rows + len(asked)), tokens)
+    odds = (logits[:, answers.index("yes")] - logits[:, answers.index("no")]).numpy()
+    right = match.numpy() + 0.3 * odds > np.median(match.numpy())  # so the match tells more than the head
+    even = np.array([photo % 2 == 0 for photo, _ in asked])
+    judged = replace(
+        prepared.judged, lines=lines, questions=rows, things=rows + len(asked), sources=np.zeros(len(asked), np.int64),
+        question_photo=np.array([photo for photo, _ in asked]), asked=[f"is there {thing}?" for _, thing in asked],
+        answers=["yes" if one else "no" for one in right],
+    )  # fmt: skip
+    found = rerank_run.yes_or_no(model, judged, answers)
+    fit = fit_yes(odds[even], match.numpy()[even], right[even])
+    head, fitted = (
+        round(100 * float(np.mean((a * odds + b * match.numpy() + c > 0)[~even] == right[~even])), 2)
+        for a, b, c in ((1, 0, 0), fit)
+    )
+    assert fitted > head
+    assert found == {"fit": pytest.approx(fit, abs=1e-2), "head": head, "fitted": fitted, "questions": 70}
+    one_answer = replace(judged, answers=["yes"] * len(asked), question_photo=2 * judged.question_photo)
+    assert rerank_run.yes_or_no(model, one_answer, answers)["fit"] == (1.0, 0.0, 0.0)  # no other half
+
+
+def test_examined_model_has_figures_of_all_kinds(prepared: Prepared) -> None:
+    judged, model = prepared.judged, random_model(prepared)
     figures = rerank_run.examine(model, judged, prepared.answers)
     assert (figures["candidates"], figures["queries"]) == (4, 8)
     right = {0: 0, 1: 0}
@@ -226,6 +288,7 @@ def test_examined_model_has_figures_of_all_kinds(prepared: Prepared) -> None:
     asked = {source: int((judged.sources == source).sum()) for source in (0, 1)}
     wanted = {name: round(100 * right[s] / asked[s], 2) for s, name in ((0, "captions"), (1, "given")) if asked[s]}
     assert figures["answers"] == wanted
+    assert figures["yes"] == {"fit": (1.0, 0.0, 0.0), "head": 0.0, "fitted": 0.0, "questions": 0}  # too few were asked
     look = rerank_run.few(judged, RECIPE, prepared.answers)(model)
     rows = [judged.candidates[q].tolist().index(judged.owner[q]) for q in range(8)]
     assert look["first"] == 100 * sum(row == 0 for row in rows) / 8
