@@ -79,7 +79,7 @@ def _told(hit: Hit) -> RenderableType:
         present.similar(hit),
     ]
     lines += [Text(present.shown(detail, relative=False), "dim") for detail in details if detail]
-    return Group(*lines)
+    return Group(*lines, Text())
 
 
 def _cells(image: Image, room: int, terminal: Terminal) -> tuple[int, int]:

@@ -214,9 +214,9 @@ def test_sixel_is_the_picture_in_255_colours() -> None:
 def test_query_shows_what_it_finds(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
     mmsearch("index", photos)
     (photos / "cat.png").unlink()
-    environment = {"HOME": str(tmp_path / "home"), "MMSEARCH_OFFLINE": "1"}
     command = [sys.executable, "-m", "mmsearch.cli", "query", "a cat", "-k", "2", "--show"]
-    written, _ = play(command, {ATTRIBUTES: b"\x1b[?1;2c"}, folder=tmp_path, **environment)
+    home = str(tmp_path / "home")
+    written, _ = play(command, {ATTRIBUTES: b"\x1b[?1;2c"}, folder=tmp_path, HOME=home, MMSEARCH_OFFLINE="1")
     assert b"the file is gone" in written
     assert written.count(b"\xe2\x96\x80") > 100
     piped = mmsearch("query", "a cat", "-k", "2", "--show")
