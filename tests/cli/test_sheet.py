@@ -141,7 +141,7 @@ def test_pictures_are_in_the_file_small_and_upright(tmp_path: Path) -> None:
         picture = Image.open(io.BytesIO(base64.b64decode(data, validate=True)))
         assert (picture.format, str(picture.width), str(picture.height)) == ("JPEG", image["width"], image["height"])
         wanted = np.asarray(coffee.resize(picture.size, Image.Resampling.LANCZOS)).astype(float)
-        assert np.abs(np.asarray(picture) - wanted).mean() < 8  # what the JPEG costs; turned around or mirrored it would be over 40
+        assert np.abs(np.asarray(picture) - wanted).mean() < 8  # of the JPEG; mirrored it would be over 40
 
 
 def test_nothing_but_its_own_style_is_allowed(tmp_path: Path) -> None:
