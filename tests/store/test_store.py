@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ from mmsearch.errors import LibraryError
 from mmsearch.records import Decoded, Exif, Found, Photo
 from mmsearch.regions import pack, unpack
 from mmsearch.store import schema
-from mmsearch.store.store import Counts, Lacking, Store, StoredModel, Uncaptioned
+from mmsearch.store.store import Counts, Filed, Lacking, Store, StoredModel, Uncaptioned
 from mmsearch.store.tables import metadata
 
 REGIONS = RegionCard(2, 3, "projection")
@@ -359,3 +361,25 @@ def test_read_only_library_can_be_read(file: Path, monkeypatch: pytest.MonkeyPat
         assert store.counts() == Counts(1, 0, 0)
         with pytest.raises(LibraryError, match="may not be written"), store.writing() as writer:
             writer.add_root("/b")
+
+
+def test_a_picture_has_the_hash_of_what_was_encoded_last(file: Path) -> None:
+    rising = np.repeat(np.arange(0, 90, 10, dtype=np.uint8)[None, :, None], 3, axis=2)  # every bit is set
+    with Store(file) as store:
+        with store.writing() as writer:
+            model = writer.add_model("m", "abc", 4, active=True)
+            for content, pixels in ((b"1", rising), (b"2", rising[:, ::-1])):
+                vector = np.zeros(4, np.float32)
+                picture = Decoded(np.ascontiguousarray(pixels), 40, 30, "jpeg", Exif(taken_at=datetime(2024, 5, 1)))
+                writer.place(Found("/" + content.decode(), 10, 5), writer.put(content, picture, vector, model))
+        ids = store.searchable(model)
+        hashes, there = store.hashes(np.array([ids[1], 99, ids[0]], np.int64))
+        assert (hashes.tolist(), there.tolist()) == ([0, 0, 2**64 - 1], [True, False, True])
+        first = Filed(int(ids[0]), Found("/1", 10, 5), 1200, datetime(2024, 5, 1), b"\xff" * 8)
+        second = replace(first, vector=int(ids[1]), file=Found("/2", 10, 5), dhash=bytes(8))
+        assert store.filed(model) == [first, second]
+        assert store.filed(model, ["/1"]) == [first]
+        with store.writing() as writer:
+            other = writer.add_model("n", "def", 4, active=False)
+            writer.put(b"1", replace(PICTURE, pixels=np.zeros((9, 9, 3), np.uint8)), np.zeros(4, np.float32), other)
+        assert store.filed(model, ["/1"]) == [replace(first, dhash=bytes(8))]  # nothing else of the content changed
