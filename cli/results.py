@@ -37,7 +37,6 @@ class Results:
 
         Raises BadParameter for options that make no sense together, SourceError for files that cannot be written.
         """
-        from mmsearch.cli import sheet
         from mmsearch.errors import SourceError
 
         if self.show_as not in (None, *WAYS):
@@ -59,7 +58,11 @@ class Results:
             folder = os.path.expanduser(self.copy_to)
             if not os.path.isdir(folder):
                 raise SourceError(f"--copy-to: {present.shown(str(self.copy_to))} is no folder")
-        return None if self.html is None else sheet.check(self.html)
+        if self.html is None:
+            return None
+        from mmsearch.cli.sheet import check
+
+        return check(self.html)
 
     def give(self, hits: Sequence[Hit], title: str, max_megapixels: float, nothing: str, sheet: Path | None) -> None:
         """Do what the options say; ``nothing`` is said on stderr where there are no hits.
