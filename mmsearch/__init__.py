@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmsearch.config import Settings
+    from mmsearch.duplicates import Group
     from mmsearch.errors import (
         ConfigError,
         DimensionError,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     )
     from mmsearch.library import Library, Status, open_library
     from mmsearch.looking import Explanation
+    from mmsearch.moving import Moved
     from mmsearch.query import (
         AnyOf,
         Between,
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "mmsearch.config": ["Settings"],
+    "mmsearch.duplicates": ["Group"],
     "mmsearch.errors": [
         "ConfigError",
         "DimensionError",
@@ -76,6 +79,7 @@ _HOMES = {
     ],
     "mmsearch.library": ["Library", "Status", "open_library"],
     "mmsearch.looking": ["Explanation"],
+    "mmsearch.moving": ["Moved"],
     "mmsearch.query": [
         "AnyOf",
         "Between",
@@ -120,6 +124,7 @@ __all__ = [
     "Exif",
     "Explanation",
     "Format",
+    "Group",
     "HasPlace",
     "HasText",
     "Hit",
@@ -132,6 +137,7 @@ __all__ = [
     "MMSearchError",
     "ModelError",
     "ModelMismatchError",
+    "Moved",
     "Near",
     "NewerLibraryError",
     "NoModelError",

@@ -14,7 +14,8 @@ NOBODY_KNOWS = float("nan")
 
 
 def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float32]:
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    unit: NDArray[np.float32] = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return unit
 
 
 def _pair(cosine: float) -> NDArray[np.float32]:
@@ -26,7 +27,7 @@ def _folded(
 ) -> list[int]:
     """``fold`` of two pictures with this cosine, ``bits`` of difference between hashes, and so far apart in time."""
     hashes = np.array([0, 2**bits - 1], np.uint64)
-    return fold(_pair(cosine), hashes, np.array(hashed), np.array([100.0, 100.0 + seconds])).tolist()
+    return [*map(int, fold(_pair(cosine), hashes, np.array(hashed), np.array([100.0, 100.0 + seconds])))]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from mmsearch.errors import SourceError
 from mmsearch.images.dhash import dhash
 from mmsearch.images.likeness import alike, sketch
 from mmsearch.library import Library
-from mmsearch.records import Decoded, Exif, Found, Progress
+from mmsearch.records import Decoded, Exif, Found, Ids, Progress
 from mmsearch.store.store import Store
 
 TAKEN, TAKEN_FRACTION = 0x9003, 0x9291  # EXIF: when the shutter opened, and the fraction of that second
@@ -396,7 +396,7 @@ def test_proposals_are_all_pairs_that_rules_allow(hashed: float) -> None:
     codes = np.packbits((rng.random((60, 64)) < 0.5)[scene] ^ (rng.random((300, 64)) < 0.12), axis=1)
     there, free = rng.random(300) < hashed, rng.random(300) < 0.9
     proposals = Proposals(vectors, codes, there, [(8, 0.4), (16, 0.75)], 0.8)
-    found = {}
+    found: dict[int, Ids] = {}
     for start in range(0, 300, 128):
         found |= proposals.block(start, min(start + 128, 300), free)
     expected: dict[int, list[int]] = {}

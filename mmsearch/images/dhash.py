@@ -40,4 +40,5 @@ def distance(left: Hashes, right: Hashes) -> NDArray[np.uint8]:
     bits = (bits + (bits >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
     for fields in (8, 16, 32):
         bits = bits + (bits >> np.uint64(fields))
-    return (bits & np.uint64(0x7F)).astype(np.uint8)
+    counts: NDArray[np.uint8] = (bits & np.uint64(0x7F)).astype(np.uint8)
+    return counts

@@ -71,7 +71,8 @@ def _normal(grey: Grey) -> Grey:
     """With mean 0 and length 1; all 0 where there is one tone only."""
     centred = grey - grey.mean()
     length = float(np.linalg.norm(centred))
-    return (centred / length if length > 1e-6 else np.zeros_like(centred)).astype(np.float32)
+    normal: Grey = (centred / length if length > 1e-6 else np.zeros_like(centred)).astype(np.float32)
+    return normal
 
 
 def _running(values: NDArray[np.float64]) -> NDArray[np.float64]:
