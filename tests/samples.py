@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import skimage
@@ -15,6 +17,19 @@ from mmsearch.encoders.resolve import EMBEDDED
 
 SAMPLES = Path(skimage.__file__).parent / "data"  # photos that come with scikit-image
 CLI = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """A program that is started within takes Ctrl-C, also where this process was told to ignore it (``nohup … &``).
+
+    A signal that is ignored stays so in a new program, one that has a handler gets the default one (POSIX, exec).
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def model_without_regions(folder: Path) -> Path:

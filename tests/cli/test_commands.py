@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from samples import CLI, SAMPLES
+from samples import CLI, SAMPLES, interruptible
 
 
 def lines(text: str) -> list[dict[str, Any]]:
@@ -226,7 +226,8 @@ def test_ctrl_c_keeps_what_is_stored(mmsearch: CLI, photos: Path, tmp_path: Path
         (photos / f"{number}.jpg").write_bytes(content)
     environment = {**os.environ, "HOME": str(tmp_path / "home"), "MMSEARCH_OFFLINE": "1", "MMSEARCH_BATCH": "4"}
     command = [sys.executable, "-m", "mmsearch.cli", "index", str(photos)]
-    running = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    with interruptible():
+        running = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     file = tmp_path / "home" / ".local" / "share" / "mmsearch" / "library" / "library.sqlite"
     for _ in range(600):
         time.sleep(0.05)
@@ -240,6 +241,35 @@ def test_ctrl_c_keeps_what_is_stored(mmsearch: CLI, photos: Path, tmp_path: Path
     assert 0 < status["photos"] < 305
     (report,) = lines(mmsearch("index", photos, "--json").stdout)
     assert report["encoded"] == report["added"] == 305 - status["photos"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_ctrl_c_is_ignored_where_it_was_told_so(photos: Path, tmp_path: Path) -> None:
+    """As by ``nohup mmsearch index … &``: somebody at the terminal stops something else."""
+    for number in range(60):
+        (photos / f"{number}.jpg").write_bytes((SAMPLES / "rocket.jpg").read_bytes() + bytes(number + 1))
+    library = tmp_path / "library"
+    environment = {**os.environ, "HOME": str(tmp_path / "home"), "MMSEARCH_OFFLINE": "1", "MMSEARCH_BATCH": "4"}
+    command = [sys.executable, "-m", "mmsearch.cli", "index", str(photos), "--library", str(library), "--json"]
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        running = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        with interruptible():  # which sets the other one back, to ignored
+            other = subprocess.Popen(
+                [sys.executable, "-c", "import signal; print(signal.getsignal(2).__name__)"], stdout=subprocess.PIPE
+            )
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert other.communicate(timeout=60)[0] == b"default_int_handler\n"
+    for _ in range(1200):
+        time.sleep(0.05)
+        if (library / "library.sqlite").exists() and _count(library / "library.sqlite"):
+            break
+    running.send_signal(signal.SIGINT)
+    output, _ = running.communicate(timeout=120)
+    assert running.returncode == 0
+    assert json.loads(output)["added"] == 65
 
 
 def _count(file: Path) -> int:

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from samples import CLI
+from samples import CLI, interruptible
 from small_models import write_open_clip
 from typer.testing import CliRunner
 
@@ -82,7 +82,8 @@ def test_killed_run_goes_on_to_the_same_weights(pairs_file: Path, mmsearch: CLI)
 def test_interrupted_run_says_how_to_go_on(pairs_file: Path) -> None:
     folder = pairs_file.parent
     write_open_clip(folder / "clip")
-    process = _start(folder, folder / "out", "--epochs", "500")
+    with interruptible():
+        process = _start(folder, folder / "out", "--epochs", "500")
     _wait_for_epoch(process, folder / "out", 1)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=300)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from drawn import draw, write_captions
-from samples import CLI, model_without_regions
+from samples import CLI, interruptible, model_without_regions
 from typer.testing import CliRunner
 
 from mmsearch.cli.app import app
@@ -119,7 +119,8 @@ def test_interrupted_and_killed_run_goes_on_to_the_end(drawn: Path, mmsearch: CL
     long = ("--steps", "12", "--set", "dev_every=2", "--dev", "3.tsv")
     captions = [text for text in (drawn / "pairs.tsv").read_text("utf-8").splitlines() if text.startswith("blue")]
     (drawn / "3.tsv").write_text("\n".join(captions) + "\n", "utf-8")
-    interrupted = _start(drawn, "out", *long)
+    with interruptible():
+        interrupted = _start(drawn, "out", *long)
     _wait_for_step(interrupted, drawn / "out", 2)
     interrupted.send_signal(signal.SIGINT)
     _, errors = interrupted.communicate(timeout=300)
@@ -130,6 +131,14 @@ def test_interrupted_and_killed_run_goes_on_to_the_end(drawn: Path, mmsearch: CL
     assert refused.stderr == "mmsearch: out holds a run already; go on with it: --resume, or choose another folder\n"
     other = mmsearch("train", "--out", "out", "--resume", check=1)
     assert other.stderr.endswith("trains a reranker: go on with it by mmsearch train-reranker --resume\n")
+
+    kept = (drawn / "pairs.tsv").read_text("utf-8")
+    (drawn / "pairs.tsv").write_text(kept.replace("a white box on", "a wide box on"), "utf-8")
+    changed = CliRunner().invoke(app, ["train-reranker", "--out", str(drawn / "out"), "--resume"])
+    assert isinstance(changed.exception, MMSearchError)
+    said = "these changed: captions to learn from (40 as before, but not the same); bring back what it had"
+    assert said in str(changed.exception)
+    (drawn / "pairs.tsv").write_text(kept, "utf-8")
 
     weights = (drawn / "out" / "run" / "checkpoint.pt").read_bytes()
     environment = {**os.environ, "HOME": str(drawn / "home"), "OMP_NUM_THREADS": "1"}
