@@ -80,7 +80,7 @@ def test_all_but_the_kept_files_are_moved_and_forgotten(library: Library, folder
     assert [(aside / b).stat().st_mtime_ns for _, b in moves] == [times[a] for a, _ in moves]
     assert library.status().photos == 2
     assert library.status().missing == 0
-    assert {hit.path for hit in library.search("a cat", k=10)} == {f"{folder}/cat.png", f"{folder}/coffee.png"}
+    assert library.status().index == 2
     assert library.duplicates() == []
 
 
