@@ -172,6 +172,9 @@ def report_json(report: IndexReport) -> dict[str, Any]:
         "encoded": report.encoded,
         "regions": report.regions,
         "captions": report.captions,
+        "facts": report.facts,
+        "sidecars": report.sidecars,
+        "texts": report.texts,
         "seconds": report.seconds,
         "model": report.model,
         "notes": list(report.notes),
@@ -201,6 +204,12 @@ def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
         yield f"region tokens added to {plural(report.regions, 'photo')} indexed before"
     if report.captions:
         yield f"captions written for {plural(report.captions, 'photo')}"
+    if report.facts:
+        yield f"descriptions read in {plural(report.facts, 'photo')} indexed before"
+    if report.sidecars:
+        yield f"files beside {plural(report.sidecars, 'photo')} read"
+    if report.texts:
+        yield f"text looked for in {plural(report.texts, 'photo')}"
     for item in report.skipped[:listed]:
         yield f"skipped {shown(item.path)}: {item.reason}"
     if len(report.skipped) > listed:
@@ -251,6 +260,24 @@ def eval_tables(results: Sequence[dict[str, Any]]) -> None:
             for title, cells in _retrieval_rows(figures):
                 shown.add_row(Text(figures["model"]), title, *cells.values())
         console.print(shown)
+    reranked = [(Text(figures["model"]), figures["reranked"]) for figures in captioned if "reranked" in figures]
+    if reranked:
+        shown = table(f"gained by reranking {reranked[0][1]['candidates']} candidates")
+        for name in ["Model", *reranked[0][1]["gain"], "ms a query"]:
+            shown.add_column(name)
+        for model, found in reranked:
+            shown.add_row(model, *_gains(found).values(), f"{found['milliseconds']}")
+        console.print(shown)
+    if any(found["changed"] for _, found in reranked):
+        heading = "true caption before a false one, %"
+        shown = Table(title=heading, title_style="bold", title_justify="left", box=None, pad_edge=False)
+        for name in ("Model", "Kind", "Captions", "First stage", "Reranker", "From the texts alone"):
+            shown.add_column(name)
+        for model, found in reranked:
+            for kind, one in found["changed"].items():
+                cells = (f"{one[name]:.2f}" for name in ("first_stage", "reranker", "blind"))
+                shown.add_row(model, kind, f"{one['captions']:,}", *cells)
+        console.print(shown)
     classed = [figures for figures in results if "zero_shot" in figures]
     if classed:
         shown = table(_classed(classed[0]["zero_shot"]))
@@ -283,10 +310,7 @@ def _retrieval_rows(figures: dict[str, Any]) -> Iterator[tuple[str, dict[str, st
 
 def _rerank_lines(found: dict[str, Any]) -> Iterator[str]:
     """What a reranker gained."""
-    gains = (
-        f"{name} {gain['points']:+.2f} ({gain['interval'][0]:+.2f} to {gain['interval'][1]:+.2f})"
-        for name, gain in found["gain"].items()
-    )
+    gains = (f"{name} {cell}" for name, cell in _gains(found).items())
     yield f"  gained by reranking {found['candidates']} candidates: {'  '.join(gains)}"
     yield f"  reranking takes {found['milliseconds']} ms a query"
     for kind, one in found["changed"].items():
@@ -294,6 +318,14 @@ def _rerank_lines(found: dict[str, Any]) -> Iterator[str]:
             f"  true caption before a false one, {kind} ({one['captions']:,}): first stage {one['first_stage']:.2f} %, "
             f"reranker {one['reranker']:.2f} %, from the texts alone {one['blind']:.2f} %"
         )
+
+
+def _gains(found: dict[str, Any]) -> dict[str, str]:
+    """Figure -> ``+3.12 (+2.16 to +4.10)``."""
+    return {
+        name: f"{gain['points']:+.2f} ({gain['interval'][0]:+.2f} to {gain['interval'][1]:+.2f})"
+        for name, gain in found["gain"].items()
+    }
 
 
 def _zero_shot_cells(found: dict[str, Any]) -> dict[str, str]:
@@ -368,5 +400,7 @@ def _advance(bar: Any, task: Any, what: str, step: Progress) -> None:
         "captions": "Captions",
         "reranking": "Reranking",
         "duplicates": "Comparing",
+        "facts": "Descriptions",
+        "text": "Text",
     }
     bar.update(task, total=step.total, completed=step.done, description=described[step.step])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -249,6 +250,31 @@ def test_reranked_figures_beside_those_of_the_first_stage(
     assert out[3].startswith("  text to image, reranked  R@1 ")
     assert out[4].startswith("  gained by reranking 3 candidates: R@1 ")
     assert out[5].startswith("  reranking takes ")
+
+
+def test_what_several_models_gain_is_in_tables(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
+    with (tmp_path / "captions.tsv").open("a") as file:
+        file.write("cat.png\ta red dog beside a green ball\n")  # of which false ones can be made
+    copied = f"local-dir:{shutil.copytree(resolve.EMBEDDED, tmp_path / 'copied')}"
+    arguments = [*EVAL, "--model", "embedded", "--model", copied, "--rerank", "--candidates", "3"]
+    found = {figures["model"]: figures["reranked"] for figures in lines(mmsearch(*arguments, "--json").stdout)}
+    assert list(found) == ["embedded", copied]
+    table = mmsearch(*arguments).stdout.splitlines()
+    rows = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in table]
+    at = rows.index(["gained by reranking 3 candidates (in brackets: 95 % intervals)"])
+    assert rows[at + 1] == ["Model", "R@1", "R@5", "R@10", "ms a query"]
+    for row, (model, own) in zip(rows[at + 2 : at + 4], found.items(), strict=True):
+        gains = [(one["points"], *one["interval"]) for one in own["gain"].values()]
+        assert row[:-1] == [model, *(f"{gain:+.2f} ({low:+.2f} to {high:+.2f})" for gain, low, high in gains)]
+        assert float(row[-1]) > 0
+    at = rows.index(["true caption before a false one, %"])
+    assert rows[at + 1] == ["Model", "Kind", "Captions", "First stage", "Reranker", "From the texts alone"]
+    assert rows[at + 2 :] == [
+        [model, kind, f"{one['captions']}", *(f"{one[name]:.2f}" for name in ("first_stage", "reranker", "blind"))]
+        for model, own in found.items()
+        for kind, one in own["changed"].items()
+    ]
+    assert len(rows[at + 2 :]) >= 4
 
 
 def test_model_without_a_reranker(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
