@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -81,14 +82,16 @@ def _asked(questions: bytes) -> bytes:
         import select
         import termios
         import tty
-
+    except ImportError:  # Windows
+        return b""
+    try:
         file = sys.stdin.fileno()
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             return b""
         if os.tcgetpgrp(file) != os.getpgrp():
             return b""  # in the background a change of the terminal's mode would stop this process
         before = termios.tcgetattr(file)
-    except (ImportError, OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, termios.error):  # closed, or none at all
         return b""
     answer = b""
     try:
@@ -102,8 +105,9 @@ def _asked(questions: bytes) -> bytes:
                 if not some:
                     break
                 answer += some
-    except OSError:
+    except (OSError, termios.error):  # it went away
         pass
     finally:
-        termios.tcsetattr(file, termios.TCSAFLUSH, before)  # what comes late is thrown away
+        with contextlib.suppress(termios.error):
+            termios.tcsetattr(file, termios.TCSAFLUSH, before)  # what comes late is thrown away
     return answer
