@@ -17,6 +17,10 @@ Rules:
     folded             mmsearch.diverse.near: what ``query --diverse`` takes for the same
     proposed           pairs whose pixels ``mmsearch duplicates`` compares
     duplicates         of these, the ones whose pixels are alike: what it shows
+
+``correlations`` of pixels, which the limits of mmsearch.images.likeness lie between: the 5th percentile of copies, and
+the largest of different pictures, of photos among the 500 pairs with the highest cosine.  ``plain`` are pictures of
+mostly one tone; all pages are.  Of plain ones only the copies that show the whole picture count.
 """
 
 from __future__ import annotations
@@ -39,7 +43,7 @@ from mmsearch.duplicates import PROPOSED
 from mmsearch.encoders import resolve
 from mmsearch.images.decode import decode
 from mmsearch.images.dhash import as_numbers, dhash, distance
-from mmsearch.images.likeness import Sketch, alike, sketch
+from mmsearch.images.likeness import Sketch, alike, correlation, sketch
 from mmsearch.records import Pixels
 
 COSINES, BITS = (0.7, 0.8, 0.9, 0.95), (4, 6, 8, 10, 12, 16)
@@ -137,7 +141,22 @@ def _figures(pictures: _Pictures) -> dict[str, Any]:
     seconds = time.perf_counter() - begun
     rules["duplicates"] = alikes
     changed = {kind: same & (kinds[right] == kind) for kind in CHANGES}
+    own_plain = np.array([one.plain for one in pictures.sketches])
+    plain = own_plain[left] | own_plain[right]
+    nearest = np.flatnonzero(other)[np.argsort(-cosines[other])[:500]]
+    fits = np.full(len(plain), np.nan)
+    for pair in (*np.flatnonzero(same), *np.flatnonzero(page), *nearest):
+        fits[pair] = correlation(pictures.sketches[left[pair]], pictures.sketches[right[pair]])
+    different = fits[nearest]
     return {
+        "plain_photos": round(100 * float(own_plain[kinds == "photo"].mean()), 1),
+        "correlations": {
+            "photos": {"copies": _fifth(fits[same & ~plain]), "different": _largest(different[~plain[nearest]])},
+            "plain": {
+                "copies": _fifth(fits[same & plain & np.isin(kinds[right], WHOLE)]),
+                "different": _largest(np.concatenate([fits[page], different[plain[nearest]]])),
+            },
+        },
         "pairs": {"copies": int(same.sum()), "different": int(other.sum()), "pages": int(page.sum())},
         "milliseconds_a_comparison": round(1e3 * seconds / len(looked), 2),
         "rules": {
@@ -151,6 +170,15 @@ def _figures(pictures: _Pictures) -> dict[str, Any]:
             for name, found in rules.items()
         },
     }
+
+
+def _fifth(values: NDArray[np.float64]) -> float | None:
+    """Their 5th percentile."""
+    return round(float(np.percentile(values, 5)), 3) if len(values) else None
+
+
+def _largest(values: NDArray[np.float64]) -> float | None:
+    return round(float(values.max()), 3) if len(values) else None
 
 
 def _precision(found: NDArray[np.bool_], same: NDArray[np.bool_], wrong: NDArray[np.bool_]) -> float:
@@ -211,6 +239,8 @@ CHANGES: dict[str, Callable[[Image.Image], bytes]] = {
     "png": lambda image: _file(image, "PNG", compress_level=1),
     "webp": lambda image: _file(image, "WEBP", quality=80),
 }
+
+WHOLE = ("jpeg 60", "jpeg 30", "half the size", "a quarter of the size", "darker", "brighter", "grey", "png", "webp")
 
 
 def _pages(rng: np.random.Generator) -> Iterator[bytes]:

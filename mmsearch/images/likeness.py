@@ -1,7 +1,7 @@
 """Whether two pictures are one and the same: scaled, compressed, cropped, brighter or turned a little.
 
-Closer than a hash or a vector, which take two pages of text for the same, and slower: it takes the pixels.  The figures
-were chosen with ``python -m benchmarks.near_duplicates``.
+Closer than a hash or a vector, which take two pages of text for the same, and slower: it takes the pixels.  The limits
+lie between what ``python -m benchmarks.near_duplicates`` finds for copies and for different pictures.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ Grey = NDArray[np.float32]  # (side, side)
 
 SIDE = 64
 PARTS = (0.97, 0.94, 0.91, 0.88, 0.85)  # shares of a side that a crop is looked for with
-ALIKE = 0.86  # least correlation of photos: crops have 0.87 and more, different pages of text up to 0.76
-PLAIN_ALIKE = 0.96  # of pictures that are mostly one tone: copies have 0.97 and more, forms filled in otherwise 0.93
-PLAIN = 0.45  # share of one tone, two of 32 steps, from which a picture is such a one; of photos 5 % are
+ALIKE = 0.86  # least correlation of photos; 95 % of copies have 0.91 and more, different ones at most 0.77
+PLAIN_ALIKE = 0.97  # of mostly one tone, as text on paper, where every stroke counts; there 0.99 and more, at most 0.95
+PLAIN = 0.45  # share of one tone, two of 32 steps, from which a picture is such a one
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Sketch:
     """A picture for comparison."""
 
     grey: Grey  # the whole picture squashed to (SIDE, SIDE), its mean 0 and its length as a vector 1
-    plain: bool  # mostly one tone, as text on paper: every stroke counts
+    plain: bool  # mostly one tone
 
 
 def sketch(file: BinaryIO, path: str, max_megapixels: float = 200.0) -> Sketch:
@@ -42,10 +42,18 @@ def sketch(file: BinaryIO, path: str, max_megapixels: float = 200.0) -> Sketch:
 
 def alike(left: Sketch, right: Sketch) -> bool:
     """Whether both show the same, whole or one of them a part of the other."""
+    return correlation(left, right, enough=ALIKE) >= (PLAIN_ALIKE if left.plain or right.plain else ALIKE)
+
+
+def correlation(left: Sketch, right: Sketch, enough: float = 1.0) -> float:
+    """How well the pictures fit each other, in [-1, 1]; crops are looked for where they are not plain.
+
+    They are not looked for either where the whole pictures have ``enough``.
+    """
     straight = float((left.grey * right.grey).sum())
-    if left.plain or right.plain:
-        return straight >= PLAIN_ALIKE
-    return straight >= ALIKE or max(crop(left.grey, right.grey), crop(right.grey, left.grey)) >= ALIKE
+    if left.plain or right.plain or straight >= enough:
+        return straight
+    return max(straight, crop(left.grey, right.grey), crop(right.grey, left.grey))
 
 
 def crop(whole: Grey, part: Grey) -> float:
