@@ -1,6 +1,8 @@
-"""Conditions of a query as SQL over ``photos`` joined with ``contents``.
+"""Which files meet the conditions of a query.
 
-What nobody knows of a picture is NULL here: it meets no condition, and the opposite of every condition.
+Each fact is read from SQLite as a column and kept while the database stays as it is; conditions are compared in NumPy.
+For a million files a column takes a tenth of a second to read and some thousandths to compare, where SQL that joins the
+tables takes half a second and more each time (``python -m benchmarks.filtering``).
 """
 
 from __future__ import annotations
@@ -8,14 +10,18 @@ from __future__ import annotations
 import math
 import operator
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from pathlib import Path
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, false, func, not_, or_, select, true
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Engine
 
 from mmsearch.query import (
     AnyOf,
+    Between,
     Camera,
     Compare,
     Condition,
@@ -26,115 +32,344 @@ from mmsearch.query import (
     HasText,
     Lens,
     Near,
+    OneFits,
     Shaped,
     Tagged,
     Within,
 )
-from mmsearch.store.tables import contents, ocr, photos, tags
+from mmsearch.records import Ids
+from mmsearch.store.paths import inside, spellings
+
+Mask = NDArray[np.bool_]  # (n,), of the n files that can be found
 
 EARTH = 6371.0  # km, the radius of the sphere that distances are measured on
-SQUARE = 1.05  # longer side by shorter side up to which a picture counts as square
+SQUARE = 1.05  # longer side by shorter side up to which a picture counts as a square
+KEPT = 8  # masks of the last filters: a search asks for the same one twice, and people change the words, not the filter
 
-_OPERATORS = {"<": operator.lt, "<=": operator.le, "=": operator.eq, ">=": operator.ge, ">": operator.gt}
-
-
-def all_met(conditions: Sequence[Condition]) -> ColumnElement[bool]:
-    """Whether a file (``photos`` joined with ``contents``) meets every condition."""
-    return and_(true(), *(_met(condition) for condition in conditions))
-
-
-def _met(condition: Condition) -> ColumnElement[bool]:
-    fits = _fits(condition.fits)
-    return not_(func.coalesce(fits, false())) if condition.exclude else fits
-
-
-def _fits(fits: Fits) -> ColumnElement[bool]:
-    if isinstance(fits, AnyOf):
-        return or_(false(), *(_fits(one) for one in fits.fits))
-    if isinstance(fits, Date):
-        return _in_time(fits)
-    if isinstance(fits, Within):
-        return or_(*(at_or_below(photos.c.path, path) for path in spellings(fits.path)))
-    if isinstance(fits, Camera):
-        return contents.c.camera.icontains(fits.text, autoescape=True)
-    if isinstance(fits, Lens):
-        return contents.c.lens.icontains(fits.text, autoescape=True)
-    if isinstance(fits, Near):
-        return _near(fits)
-    if isinstance(fits, Format):
-        return contents.c.format == fits.name
-    if isinstance(fits, Compare):
-        return _compare(fits)
-    if isinstance(fits, Shaped):
-        return _shaped(fits)
-    if isinstance(fits, HasText):
-        return contents.c.id.in_(select(ocr.c.content_id).where(ocr.c.text != ""))
-    if isinstance(fits, HasPlace):
-        return contents.c.latitude.is_not(None) & contents.c.longitude.is_not(None)
-    if isinstance(fits, Tagged):
-        return contents.c.id.in_(select(tags.c.content_id).where(func.lower(tags.c.tag) == fits.name.lower()))
-    raise TypeError(f"{fits!r} is no condition")
+_OPERATORS: dict[str, Callable[[Any, float], Mask]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    "=": operator.eq,
+    ">=": operator.ge,
+    ">": operator.gt,
+}
+_UNKNOWN = np.iinfo(np.int64).min  # a time that nobody knows
+# Microseconds since 1970 on the clock of the camera, as it is written: a time zone at the end is not looked at.
+_TAKEN = (
+    "coalesce(strftime('%s', substr(taken_at, 1, 19)) * 1000000 "
+    "+ CASE WHEN substr(taken_at, 20, 1) = '.' THEN CAST(substr(taken_at, 21, 6) AS INTEGER) ELSE 0 END, "
+    f"{_UNKNOWN + 1} - 1)"  # SQLite reads this number as its digits, which are one too many, and then its sign
+)
+_EPOCH = datetime(1970, 1, 1)
 
 
-def _in_time(date: Date) -> ColumnElement[bool]:
-    taken, written = contents.c.taken_at, photos.c.mtime_ns
-    # ISO 8601 strings sort by the clock as it is written: a fraction or a time zone only follows the seconds.
-    by_camera = [taken.is_not(None)]
-    by_file = [taken.is_(None)]
-    if date.start is not None:
-        by_camera.append(taken >= date.start.isoformat())
-        by_file.append(written >= _nanoseconds(date.start))
-    if date.end is not None:
-        by_camera.append(taken < date.end.isoformat())
-        by_file.append(written < _nanoseconds(date.end))
-    return and_(*by_camera) if date.camera_only else or_(and_(*by_camera), and_(*by_file))
+class Facts:
+    """What is known of the files that can be found.  Safe from several threads, which wait for each other.
+
+    It has a connection of its own, on which nothing is written: so SQLite tells it when anything else has changed the
+    file (``PRAGMA data_version``), and all columns are of one state of the database.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
+        self._version = -1
+        self._columns: dict[object, NDArray[Any]] = {}
+        self._masks: dict[object, Mask] = {}
+
+    def close(self) -> None:
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def vectors(self, model: int, within: Sequence[str], conditions: Sequence[Condition]) -> Ids:
+        """Ids of the vectors of this model that have a file in or below one of these paths that meets all conditions.
+
+        Ascending.  Without paths it may be anywhere.
+        """
+        with self._lock, self._reading() as read:
+            numbers = read.vectors(model)
+            meeting = numbers[read.meeting(within, conditions) & (numbers >= 0)]
+        there = np.zeros(int(meeting.max(initial=-1)) + 1, np.bool_)  # quicker than sorting; copies have one vector
+        there[meeting] = True
+        return np.flatnonzero(there).astype(np.int64, copy=False)
+
+    def meeting(self, photos: Ids, within: Sequence[str], conditions: Sequence[Condition]) -> Mask:
+        """Which of these photos, by their ids, lie there and meet all conditions; unknown ones do not."""
+        with self._lock, self._reading() as read:
+            known, mask = read.photos, read.meeting(within, conditions)
+        if not len(known):
+            return np.zeros(len(photos), np.bool_)
+        place = np.minimum(np.searchsorted(known, photos), len(known) - 1)
+        found: Mask = (known[place] == photos) & mask[place]
+        return found
+
+    def _reading(self) -> _Reading:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        return _Reading(self, self._connection)
+
+
+class _Reading:
+    """One state of the database: a context manager, a transaction long."""
+
+    def __init__(self, facts: Facts, connection: Connection) -> None:
+        self._facts, self._connection = facts, connection
+
+    def __enter__(self) -> _Reading:
+        self._transaction = self._connection.begin()
+        version = self._connection.exec_driver_sql("PRAGMA data_version").scalar_one()
+        if version != self._facts._version:
+            self._facts._columns.clear()
+            self._facts._masks.clear()
+            self._facts._version = version
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._transaction.close()
+
+    # Columns
+
+    @property
+    def photos(self) -> Ids:
+        """Ids of the files that can be found, ascending: all other columns are in this order."""
+        return self._of_file("id", np.int64)
+
+    def vectors(self, model: int) -> Ids:
+        """Ids of their vectors of this model; -1 where there is none."""
+
+        def load() -> Ids:
+            of_model = f"embeddings WHERE model_id = {int(model)} ORDER BY content_id"
+            contents = self._read("content_id", of_model, np.int64)
+            numbers = self._read("id", of_model, np.int64)
+            own = self._of_file("content_id", np.int64)
+            if not len(contents):
+                return np.full(len(own), -1, np.int64)
+            place = np.minimum(np.searchsorted(contents, own), len(contents) - 1)
+            found: Ids = np.where(contents[place] == own, numbers[place], -1)
+            return found
+
+        return self._kept(("vectors", model), load)
+
+    def _of_file(self, expression: str, dtype: Any) -> NDArray[Any]:
+        found = "photos WHERE state = 'ok' AND content_id IS NOT NULL ORDER BY id"
+        return self._kept(("file", expression), lambda: self._read(expression, found, dtype))
+
+    def _of_content(self, expression: str, dtype: Any) -> NDArray[Any]:
+        """A number of the contents, never NULL, for each file."""
+
+        def load() -> NDArray[Any]:
+            return self._read(expression, "contents ORDER BY id", dtype)[self._places()]
+
+        return self._kept(("content", expression), load)
+
+    def _places(self) -> Ids:
+        """Where each file's content stands among the contents in the order of their ids."""
+
+        def load() -> Ids:
+            contents = self._read("id", "contents ORDER BY id", np.int64)
+            return np.searchsorted(contents, self._of_file("content_id", np.int64)).astype(np.int64, copy=False)
+
+        return self._kept("places", load)
+
+    def _named(self, column: str, fits: Callable[[str], bool]) -> Mask:
+        """Which contents have a text in this column that fits; an empty one, for unknown, is not asked."""
+        names_of = ("names", column)
+
+        def load() -> NDArray[Any]:
+            joined = self._connection.exec_driver_sql(
+                "SELECT group_concat(value, char(10)) FROM "
+                f"(SELECT coalesce(replace({column}, char(10), ' '), '') AS value FROM contents ORDER BY id)"
+            ).scalar_one()
+            texts = joined.split("\n") if joined is not None else []
+            codes = {text: code for code, text in enumerate(dict.fromkeys(texts))}
+            self._facts._columns[names_of] = np.array(list(codes), object)
+            every = np.fromiter(map(codes.__getitem__, texts), np.int32, len(texts))
+            return every[self._places()]
+
+        codes = self._kept(("codes", column), load)
+        fitting = [bool(name) and fits(name) for name in self._facts._columns[names_of]]
+        return np.array(fitting, np.bool_)[codes]
+
+    def _having(self, chosen: Ids) -> Mask:
+        """Which files have one of these contents."""
+        own = self._of_file("content_id", np.int64)
+        there = np.zeros(max(int(own.max(initial=0)), int(chosen.max(initial=0))) + 1, np.bool_)
+        there[chosen] = True
+        return there[own]
+
+    def _read(self, expression: str, source: str, dtype: Any) -> NDArray[Any]:
+        """A column of numbers, none of them NULL.
+
+        As one text that NumPy parses: that takes a third of the time of a million rows of Python objects.
+        """
+        joined = self._connection.exec_driver_sql(
+            f"SELECT group_concat(value) FROM (SELECT {expression} AS value FROM {source})"
+        ).scalar_one()
+        return np.fromstring(joined, dtype, sep=",") if joined is not None else np.zeros(0, dtype)
+
+    def _kept(self, key: object, load: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        columns = self._facts._columns
+        if key not in columns:
+            columns[key] = load()
+        return columns[key]
+
+    # Conditions
+
+    def meeting(self, within: Sequence[str], conditions: Sequence[Condition]) -> Mask:
+        key, masks = (tuple(within), tuple(conditions)), self._facts._masks
+        mask = masks.pop(key, None)
+        if mask is None:
+            mask = np.ones(len(self.photos), np.bool_)
+            if within:
+                mask &= np.logical_or.reduce([self._below(path) for path in within])
+            for condition in conditions:
+                fitting = self._fitting(condition.fits)
+                mask &= ~fitting if condition.exclude else fitting
+        masks[key] = mask
+        while len(masks) > KEPT:
+            masks.pop(next(iter(masks)))
+        return mask
+
+    def _fitting(self, fits: Fits) -> Mask:
+        if isinstance(fits, AnyOf):
+            nothing = np.zeros(len(self.photos), np.bool_)
+            return np.logical_or.reduce([nothing, *(self._one_fits(one) for one in fits.fits)])
+        return self._one_fits(fits)
+
+    def _one_fits(self, fits: OneFits) -> Mask:
+        if isinstance(fits, Date):
+            return self._in_time(fits)
+        if isinstance(fits, Camera):
+            return self._named("camera", lambda name: fits.text.casefold() in name.casefold())
+        if isinstance(fits, Lens):
+            return self._named("lens", lambda name: fits.text.casefold() in name.casefold())
+        if isinstance(fits, Within):
+            return np.logical_or.reduce([self._below(path) for path in spellings(fits.path)])
+        if isinstance(fits, Near):
+            return self._near(fits)
+        if isinstance(fits, Format):
+            wanted = {fits.name, "mpo"} if fits.name == "jpeg" else {fits.name}
+            return self._named("format", wanted.__contains__)
+        if isinstance(fits, Compare):
+            return _OPERATORS[fits.operator](self._number(fits.fact), fits.value)
+        if isinstance(fits, Between):
+            number = self._number(fits.fact)
+            between: Mask = (number >= fits.least) & (number <= fits.most)
+            return between
+        if isinstance(fits, Shaped):
+            return self._shaped(fits)
+        if isinstance(fits, HasText):
+            return self._kept("text", lambda: self._having(self._read("content_id", "ocr WHERE text != ''", np.int64)))
+        if isinstance(fits, HasPlace):
+            there: Mask = ~np.isnan(self._place("latitude"))
+            return there
+        return self._tagged(fits)
+
+    def _in_time(self, date: Date) -> Mask:
+        taken = self._of_content(_TAKEN, np.int64)
+        by_camera: Mask = taken != _UNKNOWN
+        by_file = ~by_camera
+        if date.start is not None:
+            by_camera &= taken >= (date.start - _EPOCH) // _MICROSECOND
+        if date.end is not None:
+            by_camera &= taken < (date.end - _EPOCH) // _MICROSECOND
+        if date.camera_only or not by_file.any():
+            return by_camera
+        written = self._of_file("mtime_ns", np.int64)
+        if date.start is not None:
+            by_file &= written >= _nanoseconds(date.start)
+        if date.end is not None:
+            by_file &= written < _nanoseconds(date.end)
+        return by_camera | by_file
+
+    def _place(self, name: str) -> NDArray[np.float64]:
+        """Latitude or longitude in degrees, NaN where one of them is not known."""
+        known = f"CASE WHEN latitude IS NULL OR longitude IS NULL THEN 'nan' ELSE {name} END"
+        return self._of_content(known, np.float64)
+
+    def _near(self, place: Near) -> Mask:
+        """By the haversine formula (Sinnott 1984), for those at about the right latitude."""
+        latitude, longitude = self._place("latitude"), self._place("longitude")
+        degrees = math.degrees(place.kilometres / EARTH) + 1e-6
+        mask: Mask = np.abs(latitude - place.latitude) <= degrees  # False for NaN
+        rows = np.flatnonzero(mask)
+        north = np.radians(latitude[rows])
+        half = (
+            np.sin((north - math.radians(place.latitude)) / 2) ** 2
+            + math.cos(math.radians(place.latitude))
+            * np.cos(north)
+            * np.sin(np.radians(longitude[rows] - place.longitude) / 2) ** 2
+        )
+        distance = 2 * EARTH * np.arcsin(np.sqrt(np.minimum(half, 1.0)))
+        mask[rows] = distance <= place.kilometres
+        return mask
+
+    def _number(self, fact: str) -> NDArray[Any]:
+        if fact == "bytes":
+            return self._of_file("size", np.int64)
+        if fact == "megapixels":
+            pixels: NDArray[np.float64] = self._number("width") * self._number("height") / 1e6
+            return pixels
+        return self._of_content(fact, np.int64)
+
+    def _shaped(self, shaped: Shaped) -> Mask:
+        width, height = self._number("width"), self._number("height")
+        higher, broader = height > SQUARE * width, width > SQUARE * height
+        shapes: dict[str, Mask] = {"portrait": higher, "landscape": broader, "square": ~(higher | broader)}
+        return shapes[shaped.shape]
+
+    def _tagged(self, tagged: Tagged) -> Mask:
+        # All tags, each found through the index: DISTINCT would read a row for each tag of each picture.
+        rows = self._connection.exec_driver_sql(
+            "WITH RECURSIVE names(tag) AS (SELECT min(tag) FROM tags UNION ALL "
+            "SELECT (SELECT min(tag) FROM tags WHERE tags.tag > names.tag) FROM names WHERE names.tag IS NOT NULL) "
+            "SELECT tag FROM names WHERE tag IS NOT NULL"
+        ).scalars()
+        wanted = tagged.name.casefold()
+        mask = np.zeros(len(self.photos), np.bool_)
+        for name in [name for name in rows if name.casefold() == wanted]:
+            literal = name.replace("'", "''")
+            mask |= self._having(self._read("content_id", f"tags WHERE tag = '{literal}'", np.int64))
+        return mask
+
+    def _below(self, path: str) -> Mask:
+        """At this path or below it: files are in the order of their paths there, so two places bound a folder."""
+
+        def load() -> Ids:
+            order = self._read("id", "photos ORDER BY path", np.int64)
+            place = np.zeros(int(order.max(initial=0)) + 1, np.int64)
+            place[order] = np.arange(len(order))
+            return place
+
+        places = self._kept("path order", load)
+        own = self._kept("place of path", lambda: places[self.photos])
+        first, after = (self._first_path(bound, places) for bound in inside(path))
+        mask: Mask = (own >= first) & (own < after)
+        exact = self._connection.exec_driver_sql("SELECT id FROM photos WHERE path = ?", (os.fsencode(path),)).scalar()
+        if exact is not None:
+            mask |= self.photos == exact
+        return mask
+
+    def _first_path(self, bound: bytes, places: Ids) -> int:
+        """The place of the first path that is not before this one."""
+        found = self._connection.exec_driver_sql(
+            "SELECT id FROM photos WHERE path >= ? ORDER BY path LIMIT 1", (bound,)
+        ).scalar()
+        return len(places) if found is None else int(places[found])
+
+
+_MICROSECOND = datetime.resolution
 
 
 def _nanoseconds(local: datetime) -> int:
-    return round(local.timestamp() * 1_000_000) * 1000
-
-
-def _near(place: Near) -> ColumnElement[bool]:
-    latitude, longitude = contents.c.latitude, contents.c.longitude
-    north, east = func.radians(latitude - place.latitude), func.radians(longitude - place.longitude)
-    half = func.pow(func.sin(north / 2), 2) + math.cos(math.radians(place.latitude)) * func.cos(
-        func.radians(latitude)
-    ) * func.pow(func.sin(east / 2), 2)
-    return half <= math.sin(min(place.kilometres / EARTH / 2, math.pi / 2)) ** 2
-
-
-def _compare(compare: Compare) -> ColumnElement[bool]:
-    numbers: dict[str, ColumnElement[float]] = {
-        "width": contents.c.width,
-        "height": contents.c.height,
-        "megapixels": contents.c.width * contents.c.height / 1e6,
-        "bytes": photos.c.size,
-    }
-    met: ColumnElement[bool] = _OPERATORS[compare.operator](numbers[compare.fact], compare.value)
-    return met
-
-
-def _shaped(shaped: Shaped) -> ColumnElement[bool]:
-    width, height = contents.c.width, contents.c.height
-    if shaped.shape == "portrait":
-        return height > SQUARE * width
-    if shaped.shape == "landscape":
-        return width > SQUARE * height
-    return and_(height <= SQUARE * width, width <= SQUARE * height)
-
-
-def at_or_below(column: ColumnElement[bytes], path: str) -> ColumnElement[bool]:
-    """Whether a stored path is ``path`` or inside it; a range, so that the index on paths serves it."""
-    inside = os.fsencode(path.rstrip(os.sep) + os.sep)
-    after = inside[:-1] + bytes([inside[-1] + 1])
-    return or_(column == os.fsencode(path), and_(column >= inside, column < after))
-
-
-def spellings(path: str) -> list[str]:
-    """How the store may write a path: its root has links followed, what the walk found below is as it found it.
-
-    The fewer links are followed, the earlier.
-    """
-    written = Path(os.path.abspath(os.path.expanduser(path)))
-    ways = [os.path.join(os.path.realpath(parent), written.relative_to(parent)) for parent in reversed(written.parents)]
-    return list(dict.fromkeys([*ways, os.path.realpath(written)]))
+    """Since 1970, of a moment on this machine's clock; the least or largest number there is where it is too far off."""
+    try:
+        seconds = local.replace(microsecond=0).timestamp()
+    except (OverflowError, ValueError, OSError):
+        seconds = math.inf if local.year > 1970 else -math.inf
+    if abs(seconds) > 9.2e9:
+        return int(np.iinfo(np.int64).max if seconds > 0 else np.iinfo(np.int64).min)
+    return (int(seconds) * 1_000_000 + local.microsecond) * 1000
