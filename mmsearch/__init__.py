@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         NoModelError,
         QueryError,
         SourceError,
+        VocabularyError,
     )
     from mmsearch.library import Library, Status, open_library
     from mmsearch.looking import Explanation
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
     from mmsearch.rerank.captions import Caption
     from mmsearch.rerank.heat import WordHeat
     from mmsearch.rerank.reranker import Answer
+    from mmsearch.tagging import TagReport
+    from mmsearch.vocabulary import Vocabulary
 
 _HOMES = {
     "mmsearch.config": ["Settings"],
@@ -76,6 +79,7 @@ _HOMES = {
         "NoModelError",
         "QueryError",
         "SourceError",
+        "VocabularyError",
     ],
     "mmsearch.library": ["Library", "Status", "open_library"],
     "mmsearch.looking": ["Explanation"],
@@ -104,6 +108,8 @@ _HOMES = {
     "mmsearch.rerank.captions": ["Caption"],
     "mmsearch.rerank.heat": ["WordHeat"],
     "mmsearch.rerank.reranker": ["Answer"],
+    "mmsearch.tagging": ["TagReport"],
+    "mmsearch.vocabulary": ["Vocabulary"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -150,7 +156,10 @@ __all__ = [
     "Skipped",
     "SourceError",
     "Status",
+    "TagReport",
     "Tagged",
+    "Vocabulary",
+    "VocabularyError",
     "Within",
     "WordHeat",
     "Words",
