@@ -113,6 +113,8 @@ def test_status_shows_kinds_and_years(mmsearch: CLI, photos: Path) -> None:
     exif.get_ifd(0x8769)[0x9003] = "2019:07:14 18:03:22"
     Image.open(SAMPLES / "coffee.png").convert("RGB").save(photos / "coffee.jpg", exif=exif)
     shutil.copy2(photos / "coffee.jpg", photos / "trips" / "again.jpg")
+    with Image.open(SAMPLES / "rocket.jpg") as rocket:
+        rocket.save(photos / "trips" / "rocket.jpg", comment="")  # without the name of the program that wrote it
     for file in photos.rglob("*.png"):
         os.utime(file, (1_600_000_000, 1_600_000_000))  # 2020
     os.utime(photos / "trips" / "rocket.jpg", (1_700_000_000, 1_700_000_000))  # 2023
