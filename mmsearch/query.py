@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -96,6 +97,12 @@ class Within:
 
     def __post_init__(self) -> None:
         _not_blank(self.path, "a path to search in")
+        try:
+            possible = b"\0" not in os.fsencode(self.path)
+        except ValueError:  # halves of characters
+            possible = False
+        if not possible:
+            raise QueryError(f"{self.path!r} cannot be a path")
 
 
 @dataclass(frozen=True)

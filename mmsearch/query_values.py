@@ -74,9 +74,12 @@ _KILOMETRES = {"": 1.0, "km": 1.0, "m": 0.001, "mi": 1.609344}
 
 def read(field: str, pieces: list[Piece], today: date) -> list[OneFits]:
     """What the values of a field mean, one of which should be so.  Raises QueryError with the column."""
-    if field == "near":
-        return _places(pieces)
-    return [_READERS[field](piece, today) for piece in pieces]
+    try:
+        return _places(pieces) if field == "near" else [_READERS[field](piece, today) for piece in pieces]
+    except QueryError as error:
+        if error.column is not None:
+            raise
+        raise pieces[0].wrong(str(error)) from error
 
 
 def write(fits: OneFits) -> tuple[str, str]:
@@ -299,19 +302,11 @@ def _place(latitude: Piece, longitude: Piece, distance: Piece) -> Near:
     match = _AMOUNT.fullmatch(distance.text)
     if match is None or match[4].lower() not in _KILOMETRES:
         raise distance.wrong(f"{distance.text!r} is no distance; write 10km, 500m or 5mi")
-    try:
-        return Near(*degrees, float(match[1]) * _KILOMETRES[match[4].lower()])
-    except QueryError as error:
-        raise latitude.wrong(str(error)) from error
+    return Near(*degrees, float(match[1]) * _KILOMETRES[match[4].lower()])
 
 
 def _within(piece: Piece, _: date) -> Within:
-    try:
-        possible = b"\0" not in os.fsencode(piece.text)
-    except ValueError:  # halves of characters
-        possible = False
-    if not possible:
-        raise piece.wrong(f"{piece.text!r} cannot be a path")
+    Within(piece.text)  # refuses what cannot be a path
     return Within(os.path.abspath(os.path.expanduser(piece.text)))
 
 
