@@ -402,5 +402,6 @@ def _advance(bar: Any, task: Any, what: str, step: Progress) -> None:
         "duplicates": "Comparing",
         "facts": "Descriptions",
         "text": "Text",
+        "tags": "Tagging",
     }
     bar.update(task, total=step.total, completed=step.done, description=described[step.step])

@@ -1,7 +1,7 @@
-"""Region tokens for pictures that were indexed without them: read again, encoded again, and only the tokens stored.
+"""Region tokens for pictures that were indexed without them: read again, encoded again, and the tokens stored.
 
-A transaction a batch: a kill loses at most the batch in flight, and the next run goes on.  Vectors stay as they are, so
-no index changes.
+What else reading them gives, description and hash, is stored too.  A transaction a batch: a kill loses at most the
+batch in flight, and the next run goes on.  Vectors stay as they are, so no index changes.
 """
 
 from __future__ import annotations
@@ -40,17 +40,18 @@ def fill(
     done = 0
 
     def again(lacking: Lacking) -> tuple[Lacking, Read]:
-        return lacking, _read_again(lacking, encoder.card.preprocess, options.max_megapixels)
+        return lacking, read_again(lacking, encoder.card.preprocess, options.max_megapixels)
 
     for batch in batches(ahead(todo, again, options), options.batch):
         begun = time.perf_counter()
-        found = [(lacking.content, read.picture.pixels) for lacking, read in batch if read.picture is not None]
-        regions = encoder.encode_pictures(np.stack([pixels for _, pixels in found]))[1] if found else None
+        found = [(lacking.content, read.picture) for lacking, read in batch if read.picture is not None]
+        regions = encoder.encode_pictures(np.stack([picture.pixels for _, picture in found]))[1] if found else None
         stored = time.perf_counter()
         if regions is not None:
             with store.writing() as writer:
-                for (content, _), tokens in zip(found, pack(regions), strict=True):
+                for (content, picture), tokens in zip(found, pack(regions), strict=True):
                     writer.put_regions(content, tokens, model, card)
+                    writer.put_facts(content, picture)
             filled += len(found)
         ended = time.perf_counter()
         seconds = {"read": sum(read.seconds for _, read in batch), "encode": stored - begun, "store": ended - stored}
@@ -67,7 +68,7 @@ def fill(
     )
 
 
-def _read_again(lacking: Lacking, preprocess: Preprocess, max_megapixels: float) -> Read:
+def read_again(lacking: Lacking, preprocess: Preprocess, max_megapixels: float) -> Read:
     """The first of a content's files that still holds it; where none does, the last, without a picture."""
     for file in lacking.files:
         read = read_file(file, lambda content_hash: content_hash == lacking.hash, preprocess, max_megapixels)

@@ -50,6 +50,7 @@ class Decoded:
     height: int
     format: str  # Pillow's name in lower case, such as "jpeg"
     exif: Exif
+    description: str | None = None  # what was written into the file about the picture
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,7 @@ class IndexReport:
     captions: int = 0  # pictures that got a caption
     facts: int = 0  # pictures indexed before whose description and hash were read now
     texts: int = 0  # pictures that were looked at for text inside them
+    sidecars: int = 0  # photos whose files beside them, such as photo.txt, were read
     seconds: float = 0.0
     model: str = ""
     notes: tuple[str, ...] = ()  # sentences the user should read, such as "… is empty: is its drive connected?"

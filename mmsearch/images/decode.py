@@ -32,6 +32,7 @@ from PIL import (  # noqa: F401 - each of these imports registers its format in 
 )
 
 from mmsearch.errors import ImageError
+from mmsearch.images.descriptions import read_description
 from mmsearch.images.exif import read_exif
 from mmsearch.records import Decoded, Pixels, Preprocess
 
@@ -65,17 +66,20 @@ def decode(file: BinaryIO, path: str, preprocess: Preprocess, max_megapixels: fl
     """
     with _explained(path):
         image, rgb, size = _upright(file, path, preprocess, max_megapixels)
-        return Decoded(prepare(rgb, preprocess), *size, (image.format or "unknown").lower(), read_exif(image))
+        kind = (image.format or "unknown").lower()
+        return Decoded(prepare(rgb, preprocess), *size, kind, read_exif(image), read_description(image))
 
 
-def upright(file: BinaryIO, path: str, side: int, max_megapixels: float = 200.0) -> Image.Image:
-    """The whole picture in RGB for people to look at, its longer side scaled to ``side`` pixels.
+def upright(
+    file: BinaryIO, path: str, side: int, max_megapixels: float = 200.0, enlarge: bool = True
+) -> Image.Image:
+    """The whole picture in RGB, its longer side scaled to ``side`` pixels; without ``enlarge``, only if it is longer.
 
     Raises ImageError as ``decode`` does.
     """
     with _explained(path):
         _, rgb, (width, height) = _upright(file, path, Preprocess(side, resize_mode="longest"), max_megapixels)
-        scale = side / max(width, height)
+        scale = side / max(width, height) if enlarge else min(1.0, side / max(width, height))
         return rgb.resize((max(1, round(width * scale)), max(1, round(height * scale))), Image.Resampling.LANCZOS)
 
 

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,15 +18,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import URL, Connection, Row, Select, create_engine, event, func, or_, select, text
+from sqlalchemy import URL, ColumnElement, Connection, Row, Select, create_engine, event, false, func, or_, select, text
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import QueuePool
 
 from mmsearch.encoders.protocol import RegionCard
 from mmsearch.errors import LibraryError
+from mmsearch.images.descriptions import FACTS
 from mmsearch.images.dhash import Hashes, as_numbers, dhash
-from mmsearch.query import Condition
+from mmsearch.query import Condition, Order
 from mmsearch.records import Decoded, Exif, Found, Ids, Photo, Regions, Skipped, Vectors
 from mmsearch.regions import size, unpack
 from mmsearch.store import schema, words
@@ -44,6 +45,7 @@ from mmsearch.store.tables import (
     regions,
     roots,
     sidecars,
+    tagged,
     tags,
 )
 from mmsearch.store.words import WordHit
@@ -79,7 +81,7 @@ class StoredModel:
 
 @dataclass(frozen=True)
 class Lacking:
-    """A content that has a vector and no region tokens, and the files that hold it."""
+    """A content that has a vector and lacks something else, and the files that hold it."""
 
     content: int
     hash: bytes
@@ -87,8 +89,26 @@ class Lacking:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """A photo, and which files beside it were read."""
+
+    id: int
+    path: str
+    stamp: str | None  # as ``sidecars.stamp`` makes it; None where there were none
+
+
+@dataclass(frozen=True)
 class Uncaptioned:
     """A content that has region tokens and no caption."""
+
+    content: int
+    vector: int  # its id
+    path: str  # of the first file that holds it
+
+
+@dataclass(frozen=True)
+class Untagged:
+    """A content that was not compared with a vocabulary."""
 
     content: int
     vector: int  # its id
@@ -167,7 +187,6 @@ class Store:
             return sqlite3.connect(address, timeout=30, check_same_thread=False, isolation_level=None, uri=True)
 
         self._engine = create_engine(URL.create("sqlite"), creator=connect, poolclass=QueuePool, pool_size=8)
-
         self._facts = Facts(self._engine)
 
         @event.listens_for(self._engine, "connect")
@@ -178,6 +197,7 @@ class Store:
                 connection.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'DELETE'}")
             connection.execute("PRAGMA synchronous = NORMAL")  # in WAL a power cut may lose the last batch, no more
             connection.create_function("name_words", 1, words.path_words, deterministic=True)
+            connection.create_function("path_name", 1, lambda path: os.path.basename(os.fsdecode(path)).casefold())
 
         @event.listens_for(self._engine, "begin")
         def begin(connection: Connection) -> None:
@@ -287,14 +307,46 @@ class Store:
         """
         if not roots:
             return []
-        embedded = select(embeddings.c.content_id).where(embeddings.c.model_id == model.id)
+        return self._lacking(model, contents.c.id.not_in(_with_regions(model, card)), roots)
+
+    def lacking_facts(self, model: StoredModel, roots: Sequence[str]) -> list[Lacking]:
+        """Contents of pictures in or below ``roots`` that can be found, but were not read by this version.
+
+        In the order of their first paths.
+        """
+        return self._lacking(model, contents.c.facts < FACTS, roots) if roots else []
+
+    def lacking_text(self, engine: str, roots: Sequence[str]) -> list[Lacking]:
+        """Contents of pictures in or below ``roots`` that can be found, but were not looked at for text by this engine.
+
+        In the order of their first paths.
+        """
+        looked = select(ocr.c.content_id).where(ocr.c.engine == engine)
+        return self._lacking(None, contents.c.id.not_in(looked), roots) if roots else []
+
+    def beside(self, roots: Sequence[str]) -> Iterator[Beside]:
+        """The photos in or below ``roots`` that can be found, in the order of their paths."""
+        query = (
+            select(photos.c.id, photos.c.path, sidecars.c.stamp)
+            .outerjoin(sidecars, sidecars.c.photo_id == photos.c.id)
+            .where(photos.c.state == "ok", or_(false(), *(at_or_below(photos.c.path, root) for root in roots)))
+            .order_by(photos.c.path)
+        )
+        with self._reading() as connection:
+            rows = connection.execute(query).all()
+        return (Beside(number, os.fsdecode(path), stamp) for number, path, stamp in rows)
+
+    def _lacking(self, model: StoredModel | None, lack: ColumnElement[bool], roots: Sequence[str]) -> list[Lacking]:
+        embedded = select(embeddings.c.content_id)
+        if model is not None:
+            embedded = embedded.where(embeddings.c.model_id == model.id)
         query = (
             select(contents.c.id, contents.c.hash, photos.c.path, photos.c.size, photos.c.mtime_ns)
             .join(contents, contents.c.id == photos.c.content_id)
             .where(
                 photos.c.state == "ok",
                 contents.c.id.in_(embedded),
-                contents.c.id.not_in(_with_regions(model, card)),
+                lack,
                 or_(*(at_or_below(photos.c.path, root) for root in roots)),
             )
             .order_by(photos.c.path)
@@ -346,6 +398,42 @@ class Store:
         )
         with self._reading() as connection:
             return int(connection.execute(query).scalar_one())
+
+    def lacking_tags(self, model: StoredModel, vocabulary: str, within: Sequence[str] = ()) -> list[Untagged]:
+        """Contents that can be found and were not compared with this vocabulary, by its fingerprint.
+
+        ``within`` keeps those that have a file in or below these paths.  In the order of their ids.
+        """
+        query = (
+            select(embeddings.c.content_id, embeddings.c.id, func.min(photos.c.path))
+            .join(photos, photos.c.content_id == embeddings.c.content_id)
+            .where(
+                photos.c.state == "ok",
+                embeddings.c.model_id == model.id,
+                embeddings.c.content_id.not_in(select(tagged.c.content_id).where(tagged.c.vocabulary == vocabulary)),
+            )
+            .group_by(embeddings.c.content_id, embeddings.c.id)
+            .order_by(embeddings.c.content_id)
+        )
+        if within:
+            query = query.where(or_(*(at_or_below(photos.c.path, path) for path in within)))
+        with self._reading() as connection:
+            return [Untagged(content, vector, os.fsdecode(path)) for content, vector, path in connection.execute(query)]
+
+    def tag_counts(self, within: Sequence[str] = ()) -> dict[str, int]:
+        """How many files that can be found have each tag, the most frequent first; in or below these paths, if any."""
+        count = func.count(photos.c.id)
+        query = (
+            select(tags.c.tag, count)
+            .join(photos, photos.c.content_id == tags.c.content_id)
+            .where(photos.c.state == "ok")
+            .group_by(tags.c.tag)
+            .order_by(count.desc(), tags.c.tag)
+        )
+        if within:
+            query = query.where(or_(*(at_or_below(photos.c.path, path) for path in within)))
+        with self._reading() as connection:
+            return {tag: int(files) for tag, files in connection.execute(query)}
 
     def identity(self) -> str:
         """Random letters that tell this database from every other."""
@@ -463,7 +551,8 @@ class Store:
             .order_by(photos.c.path)
         )
         with self._reading() as connection:
-            rows = [row for chunk in _chunks(ids) for row in connection.execute(query.where(embeddings.c.id.in_(chunk)))]
+            found_rows = (connection.execute(query.where(embeddings.c.id.in_(chunk))) for chunk in _chunks(ids))
+            rows = [row for chunk in found_rows for row in chunk]
         if within or conditions:
             with _explained(self.file):
                 meeting = self._facts.meeting(np.array([row.photo for row in rows], np.int64), within, conditions)
@@ -471,6 +560,33 @@ class Store:
         for row in rows:
             found.setdefault(row.id, []).append(_photo(row))
         return found
+
+    def listed(self, model: StoredModel, ids: Ids | None, order: Order, descending: bool, count: int) -> list[int]:
+        """The first ``count`` of these vectors, all where None, by date, name or size of their files.
+
+        A picture of several files stands where the first of them does.
+        """
+        by_camera = func.substr(contents.c.taken_at, 1, 19)
+        by_file = func.strftime("%Y-%m-%dT%H:%M:%S", photos.c.mtime_ns / 1_000_000_000, "unixepoch", "localtime")
+        keys = {"date": func.coalesce(by_camera, by_file), "size": photos.c.size, "name": func.path_name(photos.c.path)}
+        key = keys[order]
+        query = (
+            select(embeddings.c.id)
+            .join(photos, photos.c.content_id == embeddings.c.content_id)
+            .join(contents, contents.c.id == embeddings.c.content_id)
+            .where(photos.c.state == "ok", embeddings.c.model_id == model.id)
+            .order_by(key.desc() if descending else key.asc(), photos.c.path)
+        )
+        if ids is not None:
+            query = query.where(text("embeddings.id IN (SELECT value FROM json_each(:ids))"))
+        found: dict[int, None] = {}
+        given = {} if ids is None else {"ids": json.dumps(ids.tolist())}
+        with self._reading() as connection:
+            for number in connection.execute(query, given).scalars():
+                found[number] = None
+                if len(found) == count:
+                    break
+        return list(found)
 
     def filed(self, model: StoredModel, within: Sequence[str] = ()) -> list[Filed]:
         """All files that can be found, in the order of their paths; ``within`` keeps those in or below these paths."""
@@ -560,7 +676,8 @@ class Writer:
     def put(self, content_hash: bytes, picture: Decoded, vector: Vectors, model: StoredModel) -> int:
         """Store a content and its vector, (dim,); returns the content's id.  What is stored already stays.
 
-        But for the hash: it is of what the encoder sees, and is renewed when another model encodes the picture.
+        But for description and hash: they are renewed when another model encodes the picture, which is what the hash is
+        of.
         """
         exif = picture.exif
         values = {
@@ -573,9 +690,11 @@ class Writer:
             "lens": exif.lens,
             "latitude": exif.latitude,
             "longitude": exif.longitude,
+            "description": picture.description,
             "dhash": dhash(picture.pixels),
+            "facts": FACTS,
         }
-        renewed = {"dhash": values["dhash"]}
+        renewed = {name: values[name] for name in ("description", "dhash", "facts")}
         statement = insert(contents).values(**values)
         self._connection.execute(statement.on_conflict_do_update(index_elements=["hash"], set_=renewed))
         same = select(contents.c.id).where(contents.c.hash == content_hash)
@@ -583,7 +702,14 @@ class Writer:
         blob = vector.astype("<f2").tobytes()
         row = insert(embeddings).values(content_id=content, model_id=model.id, vector=blob)
         self._connection.execute(row.on_conflict_do_nothing())
+        self._described.add(content)
         return content
+
+    def put_facts(self, content: int, picture: Decoded) -> None:
+        """Store description and hash of a content that was read again."""
+        values = {"description": picture.description, "dhash": dhash(picture.pixels), "facts": FACTS}
+        self._connection.execute(contents.update().where(contents.c.id == content).values(**values))
+        self._described.add(content)
 
     def put_regions(self, content: int, data: bytes, model: StoredModel, card: RegionCard) -> None:
         """Store a content's region tokens, packed, in place of what it has; what can be found stays the same."""
@@ -598,6 +724,60 @@ class Writer:
         statement = insert(captions).values(content_id=content, **values)
         self._connection.execute(statement.on_conflict_do_update(index_elements=["content_id"], set_=values))
         self._described.add(content)
+
+    def put_tags(self, vocabulary: str, found: Mapping[int, Mapping[str, float]]) -> None:
+        """Store the tags of contents, with their scores, in place of what they have; these may be none.
+
+        ``vocabulary`` is the fingerprint of what they were compared with.  What can be found stays the same.
+        """
+        if not found:
+            return
+        self._forget_tags(found)
+        rows = [
+            {"content_id": content, "tag": tag, "vocabulary": vocabulary, "score": score}
+            for content, own in found.items()
+            for tag, score in own.items()
+        ]
+        if rows:
+            self._connection.execute(tags.insert(), rows)
+        self._connection.execute(
+            tagged.insert(), [{"content_id": content, "vocabulary": vocabulary} for content in found]
+        )
+
+    def clear_tags(self, within: Sequence[str] = ()) -> int:
+        """Forget the tags of what lies in or below these paths, of all without paths; returns how many contents."""
+        query = select(tagged.c.content_id)
+        if within:
+            there = select(photos.c.content_id).where(or_(*(at_or_below(photos.c.path, path) for path in within)))
+            query = query.where(tagged.c.content_id.in_(there))
+        chosen = list(self._connection.execute(query).scalars())
+        self._forget_tags(chosen)
+        return len(chosen)
+
+    def _forget_tags(self, chosen: Iterable[int]) -> None:
+        self._described.update(chosen)
+        for chunk in _chunks(list(chosen)):
+            self._connection.execute(tags.delete().where(tags.c.content_id.in_(chunk)))
+            self._connection.execute(tagged.delete().where(tagged.c.content_id.in_(chunk)))
+
+    def put_text(self, content: int, engine: str, text: str) -> None:
+        """Store the text inside a content, empty where there is none, in place of what another engine read."""
+        statement = insert(ocr).values(content_id=content, engine=engine, text=text)
+        values = {"engine": engine, "text": text}
+        self._connection.execute(statement.on_conflict_do_update(index_elements=["content_id"], set_=values))
+        self._described.add(content)
+
+    def put_sidecar(self, photo: int, stamp: str, text: str) -> None:
+        """Store what the files beside a photo say, in place of what they said before."""
+        values = {"stamp": stamp, "text": text}
+        statement = insert(sidecars).values(photo_id=photo, **values)
+        self._connection.execute(statement.on_conflict_do_update(index_elements=["photo_id"], set_=values))
+        self._moved.add(photo)
+
+    def drop_sidecar(self, photo: int) -> None:
+        """Nothing lies beside the photo any more."""
+        self._connection.execute(sidecars.delete().where(sidecars.c.photo_id == photo))
+        self._moved.add(photo)
 
     def place(self, file: Found, content: int) -> None:
         """The file has this content."""

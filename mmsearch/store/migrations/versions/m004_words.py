@@ -20,6 +20,7 @@ def upgrade() -> None:
     op.add_column("contents", sa.Column("dhash", sa.LargeBinary))
     op.add_column("contents", sa.Column("facts", sa.Integer, nullable=False, server_default="0"))
     op.create_index("contents_taken_at", "contents", ["taken_at"])
+    op.create_index("contents_facts", "contents", ["facts"])
     op.create_table(
         "ocr",
         sa.Column("content_id", sa.Integer, sa.ForeignKey("contents.id", ondelete="CASCADE"), primary_key=True),

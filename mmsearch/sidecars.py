@@ -1,0 +1,187 @@
+"""What files beside a photo say of it: ``photo.txt``, ``photo.xmp``, and the JSON files of Google Takeout.
+
+Every run looks at them, one listing a folder, and reads those that have changed.  Of a photo whose folder cannot be
+listed, or that is not there, nothing is changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mmsearch.images.descriptions import LONGEST, joined
+from mmsearch.images.xmp import LONGEST_XMP, read_xmp
+from mmsearch.records import IndexReport
+from mmsearch.store.store import Beside, Store
+
+log = logging.getLogger(__name__)
+
+_VERSION = b"1"  # of the reading: files are read again by a version with another
+_BATCH = 500  # photos a transaction
+_LONGEST_JSON = 2**20  # bytes
+_TAKEOUT = re.compile(r"(?P<photo>.+?)(?:\.s(?:u[a-z]*(?:-[a-z]*)?)?)?(?P<number>\(\d+\))?")
+_TAKEOUT_LENGTH = 46  # characters of a name that Takeout keeps, without ".json"
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file beside a photo."""
+
+    path: str
+    size: int  # bytes
+    mtime_ns: int
+
+
+def fill(store: Store, roots: Sequence[str], report: IndexReport) -> IndexReport:
+    """Read what is new or changed beside the photos in or below ``roots``; ``report`` with what was done.
+
+    What is gone is forgotten, except where the folder is gone too.
+    """
+    started, read = time.perf_counter(), 0
+    changes: list[tuple[int, str | None, str]] = []
+    for photo, files in _beside(store.beside(roots)):
+        seal = stamp(files) if files else None
+        if seal == photo.stamp:
+            continue
+        try:
+            changes.append((photo.id, seal, text_of(files)))
+        except OSError as error:
+            where = error.filename or files[0].path
+            log.warning("%s cannot be read: %s", os.fsencode(where).decode("utf-8", "replace"), error.strerror or error)
+    for start in range(0, len(changes), _BATCH):
+        with store.writing() as writer:
+            for number, seal, text in changes[start : start + _BATCH]:
+                if seal is None:
+                    writer.drop_sidecar(number)
+                else:
+                    writer.put_sidecar(number, seal, text)
+                    read += 1
+    seconds = round(report.seconds + time.perf_counter() - started, 3)
+    return replace(report, sidecars=read, seconds=seconds)
+
+
+def stamp(files: Sequence[_File]) -> str:
+    """Another string when a file beside a photo is another, or has another size or time."""
+    digest = hashlib.blake2b(_VERSION, digest_size=16)
+    for file in files:
+        digest.update(b"%s\0%d\0%d\0" % (os.fsencode(os.path.basename(file.path)), file.size, file.mtime_ns))
+    return digest.hexdigest()
+
+
+def text_of(files: Sequence[_File]) -> str:
+    """What the files say together, at most 2,000 characters: texts first, keywords and people last.
+
+    Raises OSError where one cannot be read.
+    """
+    texts: list[str] = []
+    keywords: list[str] = []
+    for file in files:
+        suffix = os.path.splitext(file.path)[1].lower()
+        if suffix == ".xmp":
+            words = read_xmp(_content(file, LONGEST_XMP + 1))
+            texts += words.texts
+            keywords += words.keywords
+        elif suffix == ".json":
+            said, people = _takeout(_content(file, _LONGEST_JSON))
+            texts += said
+            keywords += people
+        else:
+            texts += _plain(_content(file, 4 * LONGEST)).splitlines()
+    return joined(texts, keywords) or ""
+
+
+def _beside(photos: Iterator[Beside]) -> Iterator[tuple[Beside, list[_File]]]:
+    """Each photo that is there, with the files beside it, by name."""
+    folder, names, candidates = None, set[str](), dict[str, list[str]]()
+    for photo in photos:
+        place, name = os.path.split(photo.path)
+        if place != folder:
+            folder = place
+            names, candidates = _listing(place)
+        if name not in names:
+            continue
+        own = {found for key in _keys(name) for found in candidates.get(key, ())}
+        yield photo, [file for found in sorted(own) if (file := _file(os.path.join(place, found))) is not None]
+
+
+def _listing(folder: str) -> tuple[set[str], dict[str, list[str]]]:
+    """All names in a folder, and those of files that may say something, by what a photo must be called for that."""
+    try:
+        names = set(os.listdir(folder))
+    except OSError:
+        return set(), {}
+    candidates: dict[str, list[str]] = {}
+    for name in names:
+        stem, suffix = os.path.splitext(name)
+        if suffix.lower() in (".txt", ".xmp"):
+            candidates.setdefault(stem.lower(), []).append(name)
+        elif suffix.lower() == ".json":
+            candidates.setdefault(_takeout_key(stem), []).append(name)
+    return names, candidates
+
+
+def _keys(photo: str) -> list[str]:
+    """What the files beside a photo are listed under."""
+    name = photo.lower()
+    return [name, os.path.splitext(name)[0], "json:" + name[:_TAKEOUT_LENGTH]]
+
+
+def _takeout_key(stem: str) -> str:
+    """The photo that a JSON file is about: ``a.jpg``, ``a.jpg.supplemental-metadata`` cut anywhere, ``a.jpg(1)``."""
+    match = _TAKEOUT.fullmatch(stem.lower())
+    if match is None:
+        return "json:" + stem.lower()
+    photo, number = match["photo"], match["number"] or ""
+    name, suffix = os.path.splitext(photo)
+    return "json:" + f"{name}{number}{suffix}"[:_TAKEOUT_LENGTH]
+
+
+def _file(path: str) -> _File | None:
+    """None for what is no plain file."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return _File(path, status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+
+
+def _content(file: _File, most: int) -> bytes:
+    with open(file.path, "rb") as opened:
+        return opened.read(most)
+
+
+def _plain(content: bytes) -> str:
+    """The text of a file that may be cut within a letter: UTF-8, UTF-16 with its mark, else Latin-1."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16", "ignore")
+    if b"\0" in content:
+        return ""  # no text
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if error.start >= len(content) - 3 and len(content) == 4 * LONGEST:
+            return content[: error.start].decode("utf-8-sig")
+        return content.decode("latin-1")
+
+
+def _takeout(content: bytes) -> tuple[list[str], list[str]]:
+    """Description and names of people."""
+    try:
+        said: Any = json.loads(content)
+    except (ValueError, RecursionError):
+        return [], []
+    if not isinstance(said, dict):
+        return [], []
+    people = said.get("people")
+    names = [one.get("name") for one in people if isinstance(one, dict)] if isinstance(people, list) else []
+    return [text for text in [said.get("description")] if isinstance(text, str)], [
+        n for n in names if isinstance(n, str)
+    ]
