@@ -1,20 +1,26 @@
 """How often heat finds the right one of two photos side by side: each kind, for a whole caption and for single words.
 
-    python -m benchmarks.heat --captions captions.tsv --images DIR [--only dev.txt] [--pairs 100]
+    python -m benchmarks.heat --captions captions.tsv --images DIR [--only dev.txt] [--pairs 100] [--drawn 20]
 
 Two photos, cut to 2:3, make one of 4:3.  "whole": a caption of one of them is asked for.  "words": captions of both,
 joined by "and"; of their words those count that no caption of the other photo has.  Right is a map with more than half
 of its heat in the right half, the column in the middle left out; chance is 50 %.
+
+"drawn": pictures of two plain shapes of different kinds and colours on white, grey and black, each picture once
+mirrored, match heat only.  Asked for are both, as "red square"; "mirrored" counts those that are found in the picture
+and in its mirror image, of which chance is 25 %.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import math
 import tempfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from benchmarks.common import report
 from mmsearch.encoders import resolve
@@ -24,6 +30,53 @@ from mmsearch.rerank.heat import STOP_WORDS, Heat
 from mmsearch.rerank.resolve import for_encoder
 
 KINDS: tuple[By, ...] = ("match", "attention")
+
+COLOURS = {
+    "red": (220, 30, 30), "blue": (30, 60, 220), "green": (20, 160, 60), "yellow": (240, 210, 30),
+    "orange": (240, 130, 20),
+}  # fmt: skip
+SHAPES = ("square", "circle", "triangle", "star")
+BACKGROUNDS = ("white", "gray", "black")
+Thing = tuple[str, str]  # colour and shape
+
+
+def drawn(left: Thing, right: Thing, background: str) -> Image.Image:
+    """Two shapes of 120 pixels in a picture of 400 x 300."""
+    picture = Image.new("RGB", (400, 300), background)
+    pen = ImageDraw.Draw(picture)
+    for middle, (colour, shape) in ((100, left), (300, right)):
+        box = (middle - 60, 90, middle + 60, 210)
+        if shape == "square":
+            pen.rectangle(box, COLOURS[colour])
+        elif shape == "circle":
+            pen.ellipse(box, COLOURS[colour])
+        elif shape == "triangle":
+            pen.polygon([(middle, 90), (middle + 60, 210), (middle - 60, 210)], COLOURS[colour])
+        else:
+            turns = [(math.pi * corner / 5, 60 if corner % 2 == 0 else 27) for corner in range(10)]
+            points = [(middle + size * math.sin(turn), 150 - size * math.cos(turn)) for turn, size in turns]
+            pen.polygon(points, COLOURS[colour])
+    return picture
+
+
+def shapes_found(looker: Looker, file: Path, background: str, count: int) -> list[tuple[bool, bool]]:
+    """Of each thing in ``count`` pictures: whether it is found, and whether it is in the mirrored picture too."""
+    rng = np.random.default_rng(0)
+    things = list(itertools.product(COLOURS, SHAPES))
+    found = []
+    for _ in range(count):
+        one, other = next(
+            pair
+            for pair in ([things[place] for place in rng.choice(len(things), 2, replace=False)] for _ in range(1000))
+            if pair[0][0] != pair[1][0] and pair[0][1] != pair[1][1]
+        )
+        seen: dict[Thing, list[bool]] = {one: [], other: []}
+        for left, right in ((one, other), (other, one)):
+            drawn(left, right, background).save(file)
+            for thing, own in seen.items():
+                own.append(right_side(looker.explain(str(file), " ".join(thing)).overall, thing == left))
+        found += [(plain, mirrored) for plain, mirrored in seen.values()]
+    return found
 
 
 def side_by_side(left: Path, right: Path) -> Image.Image:
@@ -51,6 +104,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--only", type=Path)
     parser.add_argument("--pairs", type=int, default=100)
+    parser.add_argument("--drawn", type=int, default=20)
     given = parser.parse_args()
     captions = read_captions(given.captions, given.only)
     encoder = resolve.embedded()
@@ -72,6 +126,10 @@ def main() -> None:
                     owners = [word.word in own for own in said]
                     if sum(owners) == 1 and word.word not in STOP_WORDS:
                         found[f"{kind}, words"].append(right_side(word.heat, left=owners[0]))
+        for background in BACKGROUNDS if given.drawn else ():
+            both = shapes_found(looker, file, background, given.drawn)
+            found[f"drawn on {background}"] = [found_once for pair in both for found_once in pair]
+            found[f"drawn on {background}, mirrored"] = [all(pair) for pair in both]
     figures = {f"{name}, %": round(100 * float(np.mean(rows)), 1) for name, rows in found.items()}
     report("heat", {**figures, "maps": {name: len(rows) for name, rows in found.items()}, "pairs": given.pairs})
 
