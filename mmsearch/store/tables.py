@@ -66,7 +66,6 @@ contents = Table(
     Column("description", String),  # what was written into the file about the picture: EXIF, IPTC, XMP
     Column("dhash", LargeBinary),  # 8 bytes, near-equal for near-equal pictures; see images/dhash.py
     Column("facts", Integer, nullable=False, server_default="0"),  # version of the reading of the two above
-    Index("contents_taken_at", "taken_at"),
     Index("contents_facts", "facts"),
     sqlite_autoincrement=True,
 )

@@ -19,7 +19,6 @@ def upgrade() -> None:
     op.add_column("contents", sa.Column("description", sa.String))
     op.add_column("contents", sa.Column("dhash", sa.LargeBinary))
     op.add_column("contents", sa.Column("facts", sa.Integer, nullable=False, server_default="0"))
-    op.create_index("contents_taken_at", "contents", ["taken_at"])
     op.create_index("contents_facts", "contents", ["facts"])
     op.create_table(
         "ocr",
