@@ -6,7 +6,7 @@ import re
 
 FOLDERS = 3  # the nearest ones; those further up are the same for all
 _HUMPS = re.compile(r"(?<=[a-zß-öø-ÿ])(?=[A-ZÀ-ÖØ-Þ])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
-_PADDED = re.compile(r"(?<!\d)0+(\d{2,})(?!\d)")
+_PADDED = re.compile(r"(?<!\d)0+([1-9]\d*)")
 
 
 def name_parts(path: str) -> list[str]:

@@ -38,6 +38,7 @@ _SNIPPET = 8  # words
 _TITLES = {"name": "name", "description": "description", "caption": "caption", "ocr": "text", "tags": "tag"}
 
 _TOKEN = re.compile(r"[^\W_]+")  # letters and digits, as FTS5's unicode61 has them
+_UNSPACED = "\u2e80"  # from here on lie the scripts that put no spaces between words, in which a token is a sentence
 _POSSESSIVE = re.compile(r"['’]s\b", re.IGNORECASE)
 _MARKED = re.compile("\1(.*?)\2", re.DOTALL)
 
@@ -203,7 +204,7 @@ def _one_word(word: str, unit: int, rarity: Rarity) -> tuple[float, list[Form]]:
     # Words that nobody wrote may have been typed in part, and so may numbers.  Others are not taken for beginnings: a
     # cap is no captain.
     unknown = weight == rarity.of_count(0)
-    if (unknown and len(word) >= 3) or (len(word) >= 2 and word[-1].isdigit()):
+    if (unknown and (len(word) >= 3 or word[0] >= _UNSPACED)) or (len(word) >= 2 and word[-1].isdigit()):
         begun = rarity.of(_phrase([word]) + " *")
         if unknown:
             weight = begun or weight
