@@ -18,6 +18,7 @@ library, and an affine change of all cosines changes nothing.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -176,7 +177,8 @@ def cached(texts: Sequence[str], model: str, encode: Encode, cache: Path) -> Vec
         draft.replace(file)
     except OSError as error:
         log.warning("%s cannot be written: %s; the vocabulary will be encoded again next time", file, error.strerror)
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink()
     return vectors
 
 
@@ -186,15 +188,16 @@ def fill(
     tagger: Tagger,
     within: Sequence[str] = (),
     progress: Callable[[Progress], None] | None = None,
+    block: int = BLOCK,
 ) -> int:
     """Tag what lies in or below these paths and was not compared with this vocabulary yet; without paths, everything.
 
-    Returns how many pictures.  A transaction a batch: a kill loses at most the batch in flight, and the next run goes
-    on.
+    Returns how many pictures.  A transaction for each ``block`` of them: a kill loses at most the one in flight, and
+    the next run goes on.
     """
     todo = store.lacking_tags(model, tagger.fingerprint, within)
     done = 0
-    for some in batches(iter(todo), BLOCK):
+    for some in batches(iter(todo), block):
         found = tagger.tags(store.vectors(np.array([item.vector for item in some], np.int64), model.dim))
         with store.writing() as writer:
             writer.put_tags(tagger.fingerprint, {item.content: own for item, own in zip(some, found, strict=True)})

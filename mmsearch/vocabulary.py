@@ -73,12 +73,9 @@ class Vocabulary:
                     waiting.extend(self.tags[parent].parents)
         return found
 
-    def mentioned(self, texts: Sequence[str]) -> NDArray[np.bool_]:
-        """Which tags each text speaks of, with what they imply: (texts, tags).
-
-        Of a tag its name (unless it has brackets) and its texts are looked for, without articles and a leading "a
-        person", singular and plural alike.  "A hot dog" does not speak of a dog; "a man in a suit" does of a man.
-        """
+    @functools.cached_property
+    def _forms(self) -> dict[tuple[str, ...], set[int]]:
+        """What tags are looked for by, in words, and the places of the tags."""
         forms: dict[tuple[str, ...], set[int]] = {}
         for number, tag in enumerate(self.tags):
             for text in (*(() if "(" in tag.name else (tag.name,)), *tag.texts):
@@ -86,13 +83,20 @@ class Vocabulary:
                 if len(words) > 1 and words[0] in _SOMEONE:
                     words = words[1:]
                 forms.setdefault(words, set()).add(number)
-        longest = max(map(len, forms), default=0)
+        return forms
+
+    def mentioned(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Which tags each text speaks of, with what they imply: (texts, tags).
+
+        Of a tag its name (unless it has brackets) and its texts are looked for, without articles and a leading "a
+        person", singular and plural alike.  "A hot dog" does not speak of a dog; "a man in a suit" does of a man.
+        """
+        longest = max(map(len, self._forms), default=0)
         found = np.zeros((len(texts), len(self.tags)), np.bool_)
         for row, text in zip(found, texts, strict=True):
-            for number in _matches(_words(text), forms, longest):
-                row[number] = True
-        implied: NDArray[np.bool_] = (found.astype(np.float32) @ self.implied.astype(np.float32)) > 0
-        return implied
+            for number in _matches(_words(text), self._forms, longest):
+                row |= self.implied[number]
+        return found
 
 
 def _words(text: str) -> tuple[str, ...]:

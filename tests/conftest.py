@@ -38,6 +38,16 @@ def encoder() -> OnnxEncoder:
 
 
 @pytest.fixture(scope="session")
+def tag_cache(tmp_path_factory: pytest.TempPathFactory, encoder: OnnxEncoder) -> Path:
+    """A cache folder with the texts that tags are judged by, encoded with the embedded model."""
+    from mmsearch.tagging import cached, common_texts
+
+    folder = tmp_path_factory.mktemp("tag_cache")
+    cached(common_texts(), encoder.card.fingerprint, encoder.encode_texts, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def region_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model that gives region tokens."""
     from small_reranker import write_model
