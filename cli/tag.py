@@ -1,0 +1,95 @@
+"""``mmsearch tag``: give pictures the words of a vocabulary that fit them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmsearch.cli import present
+from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, opened
+
+SHOWN = 20  # tags of the summary
+
+
+def command(
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="PATH", help="Only in these folders. Default: the whole library.")
+    ] = None,
+    library: LibraryOption = None,
+    vocabulary: Annotated[
+        Path | None,
+        typer.Option("--vocabulary", metavar="FILE", help="Your own words, one a line, in place of those that ship."),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold", metavar="P", min=0.01, max=1, help="Least probability of a tag, 0.01 to 1. Default: 0.55."
+        ),
+    ] = None,
+    listing: Annotated[bool, typer.Option("--list", help="List the tags that pictures have, and do no more.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Forget the tags, and do no more.")] = False,
+    print_vocabulary: Annotated[
+        bool, typer.Option("--print-vocabulary", help="Print the words that ship, as a file to edit, and do no more.")
+    ] = False,
+    device: DeviceOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Tag pictures with words for what they show; find them by tag:WORD, and by the words themselves.
+
+    Pictures that were compared with the same words before are left alone. No picture is opened, and Ctrl-C loses
+    nothing. Prints the most frequent tags and how many files have each. A line of FILE is a tag, or a tag, texts that
+    say what is meant and tags above it, with tabs between the three and | between several.
+    """
+    if sum((listing, clear, print_vocabulary)) > 1:
+        raise typer.BadParameter("--list, --clear and --print-vocabulary exclude each other")
+    if (listing or clear or print_vocabulary) and (vocabulary is not None or threshold is not None):
+        raise typer.BadParameter("--list, --clear and --print-vocabulary go without --vocabulary and --threshold")
+    if print_vocabulary:
+        from mmsearch.vocabulary import builtin_text
+
+        sys.stdout.write(builtin_text())
+        return
+    with opened(library, device=device, auto="cpu") as found:
+        if listing:
+            tags = found.tags(paths or [])
+            if json:
+                present.json_line({"tags": tags})
+            else:
+                _counts(tags, len(tags))
+        elif clear:
+            cleared = found.clear_tags(paths or [])
+            if json:
+                present.json_line({"cleared": cleared})
+            else:
+                present.say(f"tags of {present.plural(cleared, 'picture')} forgotten")
+        else:
+            from mmsearch.tagging import THRESHOLD
+
+            try:
+                with present.progress_bar("Tagging") as progress:
+                    report = found.tag(
+                        paths or [],
+                        vocabulary=vocabulary,
+                        threshold=THRESHOLD if threshold is None else threshold,
+                        progress=progress,
+                    )
+            except KeyboardInterrupt:
+                present.say("interrupted: nothing is lost; run the same command again to go on")
+                raise typer.Exit(130) from None
+            if json:
+                present.json_line({"tagged": report.tagged, "tags": report.tags, "seconds": report.seconds})
+            else:
+                present.say(f"{present.plural(report.tagged, 'picture')} tagged in {report.seconds:.1f} s")
+                _counts(report.tags, SHOWN)
+
+
+def _counts(tags: dict[str, int], shown: int) -> None:
+    """A line a tag: files, and the tag."""
+    width = max((len(f"{files:,}") for files in tags.values()), default=0)
+    for tag, files in list(tags.items())[:shown]:
+        print(f"{files:>{width},}  {tag}")
+    if len(tags) > shown:
+        present.say(f"… and {present.plural(len(tags) - shown, 'tag')} more: mmsearch tag --list")

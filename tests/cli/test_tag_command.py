@@ -1,0 +1,83 @@
+"""``mmsearch tag`` on the real command line, with the embedded model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+from samples import CLI
+
+from mmsearch.config import Settings
+from mmsearch.encoders.onnx_encoder import OnnxEncoder
+from mmsearch.library import Library
+from mmsearch.tagging import THRESHOLD
+from mmsearch.vocabulary import builtin, read
+
+Run = Callable[..., "CompletedProcess[str]"]
+
+
+@pytest.fixture
+def run(mmsearch: CLI, tag_cache: Path) -> Run:
+    """The command line with a cache in which the sentences are encoded already."""
+
+    def with_cache(*arguments: str | Path, check: int | None = 0) -> CompletedProcess[str]:
+        return mmsearch(*arguments, check=check, MMSEARCH_CACHE=str(tag_cache))
+
+    return with_cache
+
+
+@pytest.fixture
+def tagged(settings: Settings, encoder: OnnxEncoder, tag_cache: Path) -> Iterator[Library]:
+    settings = replace(settings, cache=tag_cache)
+    with Library(settings.library, settings, encoder=encoder) as library:
+        yield library
+
+
+def test_tags_are_counted_listed_and_forgotten(run: Run, photos: Path, tagged: Library) -> None:
+    run("index", photos, "--no-regions")
+    done = run("tag")
+    assert done.stderr.splitlines()[0].startswith("5 pictures tagged in ")
+    counts = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
+    tags = json.loads(run("tag", "--list", "--json").stdout)["tags"]
+    assert [[str(files), tag] for tag, files in tags.items()][: len(counts)] == counts
+    assert len(counts) == min(len(tags), 20)
+    tagged.index(photos)
+    assert tagged.tag().tags == tags
+    trips = run("tag", "--list", photos / "trips").stdout.splitlines()
+    assert trips == [f"{files}  {tag}" for tag, files in tagged.tags(photos / "trips").items()]
+    assert json.loads(run("tag", "--clear", photos / "trips", "--json").stdout) == {"cleared": 2}
+    again = json.loads(run("tag", "--json").stdout)
+    assert (again["tagged"], again["tags"]) == (2, tags)
+    assert run("tag", "--clear").stderr == "tags of 5 pictures forgotten\n"
+
+
+def test_a_vocabulary_of_ones_own(run: Run, photos: Path, tmp_path: Path) -> None:
+    run("index", photos / "trips", "--no-regions")
+    file = tmp_path / "words.tsv"
+    file.write_text(run("tag", "--print-vocabulary").stdout, "utf-8")
+    assert read(file) == builtin()
+    file.write_text("motorbike\ta motorcycle\tmachine\nmachine\nhot air balloon\n", "utf-8")
+    found = json.loads(run("tag", "--vocabulary", file, "--json").stdout)
+    assert (found["tagged"], found["tags"]) == (2, {"machine": 1, "motorbike": 1})
+    assert json.loads(run("tag", "--vocabulary", file, "--threshold", "1", "--json").stdout)["tags"] == {}
+    file.write_text("cat\n\ncat\n", "utf-8")
+    failed = run("tag", "--vocabulary", file, check=1)
+    assert failed.stderr == f"mmsearch: {file}, line 3: the tag 'cat' stands in line 1 already; remove one\n"
+    assert "cannot be read: No such file or directory" in run("tag", "--vocabulary", "none", check=1).stderr
+
+
+def test_wrong_usage(run: Run, photos: Path) -> None:
+    assert "there is no library in" in run("tag", check=1).stderr
+    run("index", photos / "cat.png", "--no-regions")
+    assert "exclude each other" in run("tag", "--list", "--clear", check=2).stderr
+    assert "go without --vocabulary and --threshold" in run("tag", "--list", "--threshold", "0.5", check=2).stderr
+    run("tag", "--threshold", "1.1", check=2)
+    assert "no picture of the library lies there" in run("tag", photos / "none", check=1).stderr
+
+
+def test_help_says_the_threshold(run: Run) -> None:
+    assert f"Default: {THRESHOLD}." in " ".join(run("tag", "--help").stdout.split())
