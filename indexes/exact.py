@@ -69,6 +69,15 @@ class ExactIndex:
             scores[:, :most], ids[:, :most] = found
         return Neighbours(ids, scores)
 
+    def vectors(self, ids: Ids) -> Vectors:
+        rows = np.empty((len(ids), self.dim), np.float32)
+        try:
+            if len(ids):
+                self._faiss.reconstruct_batch(np.ascontiguousarray(ids, np.int64), rows)
+        except RuntimeError as error:
+            raise KeyError("the index has no such id") from error
+        return rows
+
     def clone(self) -> ExactIndex:
         copy = ExactIndex.__new__(ExactIndex)
         copy._faiss = faiss.clone_index(self._faiss)

@@ -42,6 +42,10 @@ class VectorIndex(Protocol):
         """
         ...
 
+    def vectors(self, ids: Ids) -> Vectors:
+        """The stored rows of these ids, in their order, (n, dim) float32.  Raises KeyError for an unknown id."""
+        ...
+
     def clone(self) -> VectorIndex:
         """An independent copy, to change while this one is searched."""
         ...

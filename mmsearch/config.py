@@ -38,6 +38,7 @@ class Settings:
     regions: bool = True  # store region tokens of pictures too, 4 kB each: what a reranker looks at
     reranker: str = "auto"  # "auto": the one that ships for the library's model; "none"; or a folder
     rerank_candidates: int = 100  # pictures of the first stage that are looked at again
+    min_relevance: float = 0.0  # hits below it are left out, 0 to 1, where relevance is known; 0 shows all
 
 
 def config_file() -> Path:
@@ -93,7 +94,7 @@ def _typed(where: str, name: str, value: object) -> object:
         raise ConfigError(f"{where}: {name} must be {kind}, not {value!r}") from error
     if name == "device" and converted not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"{where}: device must be auto, cpu or cuda, not {value!r}")
-    smallest = 0 if name == "decoders" else 1
+    smallest = 0 if name in ("decoders", "min_relevance") else 1
     if isinstance(converted, (int, float)) and not isinstance(converted, bool) and not converted >= smallest:
         raise ConfigError(f"{where}: {name} must be at least {smallest}, not {value!r}")
     return converted

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from mmsearch import backfill, captioning, config, duplicates, indexing, moving
+from mmsearch import backfill, bank, captioning, config, duplicates, indexing, moving, refill, sidecars
+from mmsearch.background import handicap
 from mmsearch.duplicates import Group, Level
 from mmsearch.encoders import resolve
 from mmsearch.encoders.protocol import Encoder
@@ -29,16 +31,24 @@ from mmsearch.indexes.cache import IndexCache, caught_up
 from mmsearch.indexes.protocol import VectorIndex
 from mmsearch.looking import By, Explanation, Looker
 from mmsearch.moving import Moved
-from mmsearch.query import Query
-from mmsearch.query_language import parse
-from mmsearch.records import Hit, IndexReport, Progress, Regions, Skipped
+from mmsearch.ocr import TextReader
+from mmsearch.ocr import fill as read_texts
+from mmsearch.query import Condition, Query
+from mmsearch.query_language import parse, parse_conditions
+from mmsearch.records import Hit, Ids, IndexReport, Progress, Regions, Skipped, Vectors
+from mmsearch.relevance import Calibration
 from mmsearch.rerank.captions import Caption
 from mmsearch.rerank.reranker import Answer, Reranker
 from mmsearch.rerank.resolve import find, for_encoder
-from mmsearch.search import search
+from mmsearch.search import Engine, Options, search
 from mmsearch.second_stage import LEFT_OUT, SecondStage
+from mmsearch.store.paths import spellings
 from mmsearch.store.store import Store, StoredModel
 from mmsearch.store.summary import Summary
+from mmsearch.tagging import THRESHOLD, Tagger, TagReport
+from mmsearch.tagging import fill as tag_pictures
+from mmsearch.vocabulary import Vocabulary, builtin
+from mmsearch.vocabulary import read as read_vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -85,9 +95,10 @@ class Library:
         self._given = encoder
         self._encoder: Encoder | None = None
         self._reranker: Reranker | None = None
-        self._index: tuple[VectorIndex, int, StoredModel] | None = None  # with its generation and model
+        self._index: tuple[VectorIndex, int, tuple[StoredModel, str]] | None = None  # with its generation and model
         self._saved = -1  # generation of the index on disk
-        self._lock = threading.Lock()  # of the four above, never held while searching
+        self._banks: dict[str, Vectors] = {}  # by the model's fingerprint
+        self._lock = threading.RLock()  # of the five above, never held while searching
 
     def close(self) -> None:
         self.store.close()
@@ -106,6 +117,7 @@ class Library:
         exclude: Sequence[str] = (),
         max_megapixels: float | None = None,
         captions: bool = False,
+        ocr: bool = False,
         progress: Callable[[Progress], None] | None = None,
     ) -> IndexReport:
         """Bring the library up to date with folders and files; without ``paths``, with all that it knows.
@@ -114,6 +126,8 @@ class Library:
         given: all is encoded anew while the old vectors serve, and the new ones take over when they are complete.
         Pictures that were indexed without region tokens get them at the end, unless ``settings.regions`` is off.
         With ``captions``, those that have region tokens get a caption, where they have none of the present reranker.
+        Files beside photos, such as ``photo.txt`` and ``photo.xmp``, are read where they are new or have changed.  With
+        ``ocr``, text inside pictures is read where that was not done yet.
         ``exclude`` are globs of names or paths to leave out.  ``progress`` is called after each file read, in this
         thread.  Files that cannot be read are in the report's ``skipped``.  Ctrl-C keeps what is stored by then.
         Raises SourceError, ModelError, ModelMismatchError, LibraryBusyError, LibraryError.
@@ -137,6 +151,7 @@ class Library:
                     if self._encoder is not None and self._encoder.card.fingerprint == encoder.card.fingerprint:
                         self._encoder = encoder
             reranker = for_encoder(encoder, settings.reranker) if captions else None  # said before any work
+            reader = TextReader() if ocr else None
             active = self._stored()
             self._refresh(active)  # before ids are handed out: an index from before a restored backup is thrown away
             try:
@@ -146,9 +161,13 @@ class Library:
                     active = self._stored()
             finally:
                 self._refresh(active, save=True)
+            report = sidecars.fill(self.store, roots, report)
             report = backfill.fill(self.store, stored, encoder, roots, options, report, progress)
+            report = refill.fill(self.store, stored, encoder.card.preprocess, roots, options, report, progress)
             if reranker is not None:
                 report = captioning.fill(self.store, stored, encoder, reranker, roots, options.batch, report, progress)
+            if reader is not None:
+                report = read_texts(self.store, reader, roots, options, report, progress)
             return report
 
     def search(
@@ -157,30 +176,50 @@ class Library:
         k: int = 10,
         *,
         within: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+        where: str | Sequence[Condition] = (),
         rerank: bool | None = None,
+        min_relevance: float | None = None,
+        diverse: bool = False,
+        like: Sequence[str | os.PathLike[str]] = (),
+        unlike: Sequence[str | os.PathLike[str]] = (),
     ) -> list[Hit]:
-        """The ``k`` best pictures for words, a picture file (a ``Path``), or several of both.
+        """The ``k`` best pictures for a query: what a person types, a picture file (a ``Path``), or several of both.
 
-        ``within`` keeps those in or below these paths.  With ``rerank`` the best ``settings.rerank_candidates`` are
-        looked at again, if the query has words, and questions are answered; None does so where the model has a
-        reranker that was measured to help, and where that one cannot be had it only warns.
+        ``within`` keeps those in or below these paths, ``where`` those that meet conditions, in the query language
+        ("date:2024 type:jpeg") or as values.  With ``rerank`` the best ``settings.rerank_candidates`` are looked at
+        again, if the query has words, and questions are answered; None does so where the model has a reranker that was
+        measured to help.  Hits below ``min_relevance``, in [0, 1], are left out; None takes the setting where relevance
+        is known.  ``diverse`` folds near-duplicates and bursts into one hit and prefers hits that differ.  ``like`` and
+        ``unlike`` are pictures of which more or less is wanted, files of the library or others.
+
         Raises QueryError, NoModelError, ModelError.
         """
         stored = self._stored()
         encoder = self.encoder(stored)
-        folders = [within] if isinstance(within, (str, os.PathLike)) else list(within)
         wanted = _query(query)
-        hits = search(
+        conditions = parse_conditions(where) if isinstance(where, str) else tuple(where)
+        wanted = replace(wanted, conditions=(*wanted.conditions, *conditions))
+        folders = [within] if isinstance(within, (str, os.PathLike)) else list(within)
+        engine = Engine(
             self.store,
             stored,
             self._refresh(stored),
             encoder,
-            wanted,
-            k,
-            [way for folder in folders for way in _spellings(folder)],
-            self.settings.max_megapixels,
+            self._bank(stored),
+            Calibration.of(encoder),
             None if rerank is False else self._second_stage(encoder, wanted=rerank is True),
+            self.settings.max_megapixels,
         )
+        options = Options(
+            k,
+            [way for folder in folders for way in spellings(folder)],
+            min_relevance,
+            self.settings.min_relevance,
+            diverse,
+            [os.path.realpath(os.path.expanduser(path)) for path in like],
+            [os.path.realpath(os.path.expanduser(path)) for path in unlike],
+        )
+        hits = search(engine, wanted, options)
         if rerank and hits and wanted.has_words and all(hit.first_stage is None for hit in hits):
             log.warning("nothing was reranked: no region tokens are stored; add them with: mmsearch index")
         return hits
@@ -223,7 +262,7 @@ class Library:
         card = encoder.card.regions
 
         def tokens(path: str) -> Regions | None:
-            vectors = (self.store.vector_of(way, stored) for way in _spellings(path))
+            vectors = (self.store.vector_of(way, stored) for way in spellings(path))
             vector = next((number for number in vectors if number is not None), None)
             if vector is None or card is None:
                 return None
@@ -244,6 +283,65 @@ class Library:
         """How well a text fits a photo, and where its words are found.  Raises QueryError too."""
         return self.looker().explain(os.fspath(path), text, by)
 
+    def tag(
+        self,
+        paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+        *,
+        vocabulary: str | os.PathLike[str] | Vocabulary | None = None,
+        threshold: float = THRESHOLD,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> TagReport:
+        """Give pictures the words of a vocabulary that fit them: all pictures, or those in or below ``paths``.
+
+        ``vocabulary`` is a file (see ``vocabulary.py``) in place of the one that ships.  A picture has tags of one
+        vocabulary: those of another one, or of another ``threshold`` in (0, 1], are replaced.  Stored vectors are
+        judged, no picture is opened.  Those that were compared with this vocabulary before are left alone; Ctrl-C keeps
+        what is stored by then.  Raises VocabularyError, SourceError, NoModelError, ModelError, LibraryBusyError,
+        LibraryError.
+        """
+        begun = time.perf_counter()
+        if not isinstance(vocabulary, Vocabulary):
+            vocabulary = builtin() if vocabulary is None else read_vocabulary(Path(os.path.expanduser(vocabulary)))
+        stored = self._stored()
+        places = self._places(stored, paths)
+
+        def encode(texts: Sequence[str]) -> Vectors:
+            return self.encoder(stored).encode_texts(texts)  # loaded only where texts are new
+
+        with self._writing():
+            tagger = Tagger(vocabulary, stored.fingerprint, encode, self.settings.cache, threshold)
+            done = tag_pictures(self.store, stored, tagger, places, progress)
+        return TagReport(done, self.store.tag_counts(places), round(time.perf_counter() - begun, 3))
+
+    def tags(self, within: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = ()) -> dict[str, int]:
+        """How many files have each tag, the most frequent first; ``within`` keeps those in or below these paths.
+
+        Raises SourceError where no picture is, NoModelError.
+        """
+        return self.store.tag_counts(self._places(self._stored(), within))
+
+    def clear_tags(self, within: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = ()) -> int:
+        """Forget the tags of all pictures, or of those in or below these paths; returns of how many.
+
+        Copies of one picture count once, and lose their tags together.  Raises SourceError where no picture is,
+        NoModelError, LibraryBusyError, LibraryError.
+        """
+        places = self._places(self._stored(), within)
+        with self._writing(), self.store.writing() as writer:
+            return writer.clear_tags(places)
+
+    def _places(
+        self, stored: StoredModel, paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+    ) -> list[str]:
+        """How the store may write these paths.  Raises SourceError for one where no picture can be found."""
+        given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+        for path in given:
+            if not os.fspath(path) or not len(self.store.searchable(stored, spellings(path))):
+                raise SourceError(
+                    f"{os.fspath(path)!r}: no picture of the library lies there; index it first: mmsearch index PATH"
+                )
+        return [way for path in given for way in spellings(path)]
+
     def remove(self, paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> int:
         """Forget files, or everything below folders; the files themselves stay.  Returns how many were forgotten."""
         given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
@@ -256,7 +354,7 @@ class Library:
             self._refresh(stored)
         with self.store.writing() as writer:
             # The path as it is written goes first: a link in a known folder is forgotten, not what it leads to.
-            removed = sum(next((gone for way in _spellings(path) if (gone := writer.remove(way))), 0) for path in paths)
+            removed = sum(next((gone for way in spellings(path) if (gone := writer.remove(way))), 0) for path in paths)
             writer.sweep()
         if stored is not None:
             self._refresh(stored, save=True)
@@ -281,9 +379,9 @@ class Library:
         stored = self._stored()
         given = [within] if isinstance(within, (str, os.PathLike)) else list(within)
         for path in given:
-            if not os.path.lexists(_absolute(path)) and not len(self.store.searchable(stored, _spellings(path))):
+            if not os.path.lexists(_absolute(path)) and not len(self.store.searchable(stored, spellings(path))):
                 raise SourceError(f"{os.fspath(path)}: no such file or folder, and no picture is known there")
-        places = [way for path in given for way in _spellings(path)]
+        places = [way for path in given for way in spellings(path)]
         settings = self.settings
         groups, left = duplicates.find(
             self.store, stored, level, places, threshold, settings.max_megapixels, settings.decoders, progress
@@ -396,22 +494,33 @@ class Library:
         return []
 
     def _refresh(self, stored: StoredModel, save: bool = False) -> VectorIndex:
-        """The index, caught up with the store; written to disk with ``save``, and where there was none."""
+        """The index, caught up with the store; written to disk with ``save``, and where there was none.
+
+        Its rows are the vectors and, after them, their background: 0 where there is no bank to take it from.
+        """
         with self._lock:
             generation = self.store.generation()
-            cache = IndexCache(self.folder / "index", self.store.identity(), stored.fingerprint, stored.dim)
-            if self._index is None or self._index[2] != stored or self._index[1] > generation:
+            bank_of = self._bank(stored)
+            name = f"{stored.fingerprint}-{'plain' if bank_of is None else bank.VERSION}"
+            cache = IndexCache(self.folder / "index", self.store.identity(), name, stored.dim + 1)
+            if self._index is None or self._index[2] != (stored, name) or self._index[1] > generation:
                 index, self._saved = cache.load(generation)
-                self._index = index, self._saved, stored
+                self._index = index, self._saved, (stored, name)
             index, built, _ = self._index
+
+            def rows(ids: Ids) -> Vectors:
+                vectors = self.store.vectors(ids, stored.dim)
+                own = np.zeros(len(ids)) if bank_of is None else handicap(vectors, bank_of, 1.0, bank.NEAREST)
+                return np.column_stack([vectors, own]).astype(np.float32)
+
             while built != generation:
                 wanted = self.store.searchable(stored)
                 try:
-                    index = caught_up(index, wanted, lambda ids: self.store.vectors(ids, stored.dim))
+                    index = caught_up(index, wanted, rows)
                     break
                 except KeyError:  # another process has removed some in between: look again
                     generation = self.store.generation()
-            self._index = index, generation, stored
+            self._index = index, generation, (stored, name)
             if self._saved != generation and (save or self._saved == -1):
                 try:
                     cache.save(index, generation)
@@ -419,6 +528,27 @@ class Library:
                 except (LibraryError, OSError) as error:
                     log.warning("%s; the next start will build it again", error)
             return index
+
+    def _bank(self, stored: StoredModel) -> Vectors | None:
+        """The bank of a model, kept in the library's folder: it is needed without the encoder too.
+
+        None where it was never made and the encoder cannot be loaded.
+        """
+        with self._lock:
+            if self._banks.get(stored.fingerprint) is None:
+                file = self.folder / f"background-{stored.fingerprint}-{bank.VERSION}.npy"
+                try:
+                    self._banks[stored.fingerprint] = bank.load(file)
+                except (OSError, ValueError):
+                    try:
+                        made = bank.vectors(self.encoder(stored))
+                    except ModelError as error:
+                        log.info("searching without background correction: %s", error)
+                        return None
+                    with contextlib.suppress(OSError):  # a library that may only be read
+                        bank.save(file, made)
+                    self._banks[stored.fingerprint] = made
+            return self._banks[stored.fingerprint]
 
     def _writing(self) -> _Writing:
         return _Writing(self.folder)
@@ -449,17 +579,6 @@ def _absolute(path: str | os.PathLike[str]) -> str:
     if not os.fspath(path):
         raise SourceError("the path is empty; for the current folder write .")
     return os.path.realpath(os.path.expanduser(path))
-
-
-def _spellings(path: str | os.PathLike[str]) -> list[str]:
-    """How the store may write a path: its root has links followed, what the walk found below is as it found it.
-
-    The fewer links are followed, the earlier.
-    """
-    full = _absolute(path)
-    written = Path(os.path.abspath(os.path.expanduser(path)))
-    ways = [os.path.join(os.path.realpath(parent), written.relative_to(parent)) for parent in reversed(written.parents)]
-    return list(dict.fromkeys([*ways, full]))
 
 
 def _bytes(folder: Path) -> int:

@@ -32,9 +32,12 @@ class Scored:
 
     number: int  # its id
     score: float  # what it is ranked by
-    first: float | None = None  # the first stage's score, where it was reranked
+    cosine: float = 0.0  # with the query
+    reranked: bool = False
     answer: str | None = None
     confidence: float | None = None
+    by_words: float = 0.0  # share of the words of the query that are written about it, where these decide
+    relevance: float | None = None  # in [0, 1]; None where nobody knows
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ class SecondStage:
         final = _ahead(final, yes)
         found = [
             replace(
-                one, score=float(final[place]), first=round(one.score, 4),
+                one, score=float(final[place]), reranked=True,
                 answer=said[place].text if place in said else None,
                 confidence=said[place].confidence if place in said else None,
             )

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from sqlalchemy import ColumnElement, and_, or_
 
+from mmsearch.errors import SourceError
+
 
 def inside(path: str) -> tuple[bytes, bytes]:
     """The range of the stored paths that lie below a folder: from the first, and up to before the second."""
@@ -23,8 +25,10 @@ def at_or_below(column: ColumnElement[bytes], path: str) -> ColumnElement[bool]:
 def spellings(path: str | os.PathLike[str]) -> list[str]:
     """How the store may write a path: its root has links followed, what the walk found below is as it found it.
 
-    The fewer links are followed, the earlier.
+    The fewer links are followed, the earlier.  Raises SourceError for an empty path.
     """
+    if not os.fspath(path):
+        raise SourceError("the path is empty; for the current folder write .")
     written = Path(os.path.abspath(os.path.expanduser(path)))
     ways = [os.path.join(os.path.realpath(parent), written.relative_to(parent)) for parent in reversed(written.parents)]
     return list(dict.fromkeys([*ways, os.path.realpath(written)]))

@@ -1,0 +1,185 @@
+"""The background and the calibration of the embedded model, made when it has been trained.
+
+    python -m mmsearch.training.calibrate --data DIR
+
+``DIR`` holds ``images/``, ``captions.tsv``, ``train.txt`` and ``dev.txt``.  Two files are written into the folder:
+
+``background.npy``: 512 centroids of every fifth caption of the training photos (spherical k-means, Dhillon and Modha
+2001): what a photo's background is taken from, see ``mmsearch/background.py``.
+
+``calibration.json``: how a score becomes a relevance, see ``mmsearch/relevance.py``.  Fitted on the captions of one
+half of the dev photos, each twice: over all dev photos, and over those in which nobody mentions any thing that it
+names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsearch import bank
+from mmsearch.background import handicap
+from mmsearch.encoders.onnx_encoder import OnnxEncoder
+from mmsearch.encoders.resolve import EMBEDDED
+from mmsearch.meaning import MOST
+from mmsearch.nouns import nouns, phrases, tokenize
+from mmsearch.records import Ids, Regions, Vectors
+from mmsearch.relevance import FILE, Calibration, Logistic, background
+from mmsearch.rerank.combine import combine
+from mmsearch.rerank.reranker import Reranker
+from mmsearch.rerank.resolve import for_encoder
+from mmsearch.training.embedded import read_split
+from mmsearch.training.pairs import Pairs, Pictures
+
+log = logging.getLogger(__name__)
+
+CENTROIDS = 512
+EVERY = 5  # of so many training captions one is clustered
+CANDIDATES = 20  # photos that are reranked for each caption
+NO_THINGS = {"person", "body", "clothing", "group"}  # kinds of nouns that nearly all photos have something of
+
+
+def centroids(encoder: OnnxEncoder, captions: list[str]) -> Vectors:
+    """(CENTROIDS, dim) float32, unit rows."""
+    import faiss
+
+    rows = encode(encoder, captions)
+    means = faiss.Kmeans(rows.shape[1], CENTROIDS, niter=20, spherical=True, seed=0, min_points_per_centroid=1)
+    means.train(rows)
+    found: Vectors = means.centroids / np.linalg.norm(means.centroids, axis=1, keepdims=True)
+    return found
+
+
+def encode(encoder: OnnxEncoder, texts: list[str]) -> Vectors:
+    return np.concatenate([encoder.encode_texts(texts[at : at + 64]) for at in range(0, len(texts), 64)])
+
+
+def pictures(encoder: OnnxEncoder, photos: Pairs) -> tuple[Vectors, Regions]:
+    """Vectors and region tokens of all photos."""
+    _, opened = Pictures.open(photos, encoder.card.preprocess)
+    vectors, tokens = [], []
+    for start in range(0, len(photos), 32):
+        rows, own = encoder.encode_pictures(opened.plain(range(start, min(start + 32, len(photos)))))
+        assert own is not None
+        vectors.append(rows)
+        tokens.append(own)
+    return np.concatenate(vectors), np.concatenate(tokens)
+
+
+def without_its_things(photos: Pairs) -> list[list[Ids | None]]:
+    """For each caption of each photo, the other photos in which no caption mentions any of its things.
+
+    Things are nouns that are no persons, clothes or parts of a body; what is below one in WordNet is one too.  None for
+    a caption without things.
+    """
+    mentioned: dict[str, set[int]] = {}
+    for row, own in enumerate(photos.texts):
+        for phrase in (phrase for text in own for phrase in phrases(tokenize(text))):
+            for word in (phrase.noun.word, *phrase.noun.synonyms, *phrase.noun.above):
+                mentioned.setdefault(word, set()).add(row)
+    found: list[list[Ids | None]] = []
+    for row, own in enumerate(photos.texts):
+        rests: list[Ids | None] = []
+        for text in own:
+            things = [phrase.noun for phrase in phrases(tokenize(text)) if phrase.noun.kind not in NO_THINGS]
+            words = [word for thing in things for word in (thing.word, *thing.synonyms)]
+            taken = {row}.union(*(mentioned.get(word, set()) for word in words))
+            rests.append(np.setdiff1d(np.arange(len(photos)), list(taken)) if things else None)
+        found.append(rests)
+    return found
+
+
+def best_scores(
+    scores: NDArray[np.float32], rows: Ids, text: str, tokens: Regions, reranker: Reranker
+) -> tuple[float, float]:
+    """The best score of a caption among the photos ``rows``: of the first stage, and after reranking."""
+    chosen = rows[np.argsort(-scores[rows], kind="stable")[:CANDIDATES]]
+    match = reranker.look(text, tokens[chosen]).match
+    card = reranker.card
+    return float(scores[chosen[0]]), float(combine(scores[chosen], match, card.rule, card.weight).max())
+
+
+def fit(scores: NDArray[np.float64], grounds: NDArray[np.float64], right: NDArray[np.bool_]) -> Logistic:
+    """Logistic regression by Newton's method, (n,) each; both kinds count the same."""
+    features = np.column_stack([scores, grounds, np.ones(len(scores))])
+    weights = np.where(right, 0.5 / right.mean(), 0.5 / (~right).mean())
+    found = np.zeros(3)
+    for _ in range(50):
+        shares = 1 / (1 + np.exp(-features @ found))
+        slope = features.T @ (weights * (right - shares))
+        curve = (features * (weights * shares * (1 - shares))[:, None]).T @ features + 1e-9 * np.eye(3)
+        step = np.linalg.solve(curve, slope)
+        found += step
+        if np.abs(step).max() < 1e-9:
+            break
+    return Logistic(*(round(float(value), 6) for value in found))
+
+
+def measured(encoder: OnnxEncoder, reranker: Reranker, photos: Pairs, every: int = 1) -> dict[str, NDArray[np.float64]]:
+    """Of captions with things, ``every``-th: ``photo``, ``ground``, and best scores with and without an answer.
+
+    ``with`` and ``without`` are (n, 2): of the first stage and reranked; ``alone`` is over all photos but its own.
+    """
+    vectors, tokens = pictures(encoder, photos)
+    rows = bank.vectors(encoder)
+    away = handicap(vectors, rows, MOST, bank.NEAREST)
+    found: dict[str, list[object]] = {"photo": [], "ground": [], "with": [], "without": [], "alone": []}
+    everything = np.arange(len(photos))
+    jobs = [
+        (photo, text, rest)
+        for photo, (own, rests) in enumerate(zip(photos.texts, without_its_things(photos), strict=True))
+        for text, rest in zip(own, rests, strict=True)
+        if rest is not None and len(rest) >= CANDIDATES
+    ]
+    for done, (photo, text, rest) in enumerate(jobs[::every]):
+        query = encoder.encode_texts([text.rstrip(" .")])[0]
+        scores = (vectors @ query - away).astype(np.float32)
+        found["photo"].append(photo)
+        found["ground"].append(background(query, rows, bank.NEAREST))
+        found["with"].append(best_scores(scores, everything, text, tokens, reranker))
+        found["without"].append(best_scores(scores, rest, text, tokens, reranker))
+        found["alone"].append(best_scores(scores, np.delete(everything, photo), text, tokens, reranker))
+        if done % 200 == 0:
+            log.info("%d of %d captions", done, len(jobs[::every]))
+    return {name: np.array(values, np.float64) for name, values in found.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=EMBEDDED, help="the model's folder")
+    parser.add_argument("--every", type=int, default=2, help="of so many dev captions one is used")
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    encoder = OnnxEncoder(given.out)
+    training = read_split(given.data, "train")
+    if not (given.out / bank.FILE).exists():
+        bank.save(given.out / bank.FILE, centroids(encoder, [text for own in training.texts for text in own][::EVERY]))
+    reranker = for_encoder(encoder)
+    dev = read_split(given.data, "dev")
+    scores = measured(encoder, reranker, dev, given.every)
+    half = scores["photo"] % 2 == 0
+    maps = [
+        fit(
+            np.concatenate([scores["with"][half, stage], scores["without"][half, stage]]),
+            np.tile(scores["ground"][half], 2),
+            np.repeat([True, False], half.sum()),
+        )
+        for stage in (0, 1)
+    ]
+    vectors, _ = pictures(encoder, dev)
+    names = sorted(nouns())[::10]
+    cosines = encode(encoder, names) @ vectors.T
+    typical = (round(float(cosines.mean()), 4), round(float(cosines.std(axis=1).mean()), 4))
+    made = Calibration(maps[0], typical, maps[1], reranker.card.fingerprint)
+    (given.out / FILE).write_text(made.to_json(), "utf-8")
+    log.info("wrote %s", json.dumps(json.loads(made.to_json())))
+
+
+if __name__ == "__main__":
+    main()
