@@ -10,6 +10,7 @@ of 100 candidates through ONNX Runtime.  One JSON line.
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import pickle
 import shutil
@@ -65,7 +66,7 @@ def milliseconds(folders: list[Path], config: RerankConfig, rounds: int = 15) ->
 
 def one(
     recipe: RerankRecipe, material: Any, judged: rerank_run.Dev, said: int, answers: int, graph: Path
-) -> tuple[dict[str, Any], RerankConfig]:
+) -> dict[str, Any]:
     """Trains one pair, writes its graph into the folder ``graph``, and gives its row of the table."""
     config = configured(recipe, material.photos.dim, 7, material.lines.states.states.shape[1], answers, said)
     torch.manual_seed(recipe.seed)
@@ -83,14 +84,13 @@ def one(
     recalls = {w: rerank_run.recall(first, match, right, "weighted", w)[0] for w in rerank_run.WEIGHTS}
     best = max(recalls, key=lambda weight: recalls[weight])
     graphs.write_match(model, graph)
-    row = {
+    return {
         "attention": recipe.attention, "fusion": recipe.fusion, "R@1": recalls[best], "first_stage": recalls[0.0],
         "match_alone": rerank_run.recall(first, match, right, "match", 1.0)[0], "weight": best,
         "changed": rerank_run.changed_accuracy(model, judged, some)["all"],
         "training_seconds": round(seconds),
         "parameters": sum(p.numel() for part in (model.blocks, model.fusion) for p in part.parameters()),
     }  # fmt: skip
-    return row, config
 
 
 def main() -> None:
@@ -99,6 +99,7 @@ def main() -> None:
     parser.add_argument("--questions", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--work", type=Path, default=Path("scratch/ablation"), help="what was encoded is kept here")
+    parser.add_argument("--only", nargs="+", help="pairs such as co-attention/tensor; all otherwise")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     for chatty in ("onnxscript", "onnx_ir"):
@@ -115,17 +116,20 @@ def main() -> None:
         made = rerank_run.prepare(OnnxEncoder(EMBEDDED), words, pairs, dev, asked, recipe, given.work, None)
         kept.write_bytes(pickle.dumps(made, protocol=5))
     material, judged, (answers, said) = pickle.loads(kept.read_bytes())
-    rows, folders, config = [], [], None
-    for kind in attention.KINDS:
-        for mixer in fusion.KINDS:
-            graph = given.work / f"{kind}-{mixer}"
+    pairs = [(kind, mixer) for kind in attention.KINDS for mixer in fusion.KINDS]
+    rows, folders = [], []
+    for kind, mixer in pairs if given.only is None else [pair for pair in pairs if "/".join(pair) in given.only]:
+        graph = given.work / f"{kind}-{mixer}-{given.steps}"
+        done = graph / "row.json"  # a run that was killed goes on with the pairs that are missing
+        if not done.exists():
             graph.mkdir(exist_ok=True)
             chosen = replace(recipe, attention=kind, fusion=mixer)
-            row, config = one(chosen, material, judged, len(said), len(answers), graph)
-            rows.append(row)
-            folders.append(graph)
-            logging.info("%s", row)
-    assert config is not None
+            done.write_text(json.dumps(one(chosen, material, judged, len(said), len(answers), graph)))
+        rows.append(json.loads(done.read_text()))
+        folders.append(graph)
+        logging.info("%s", rows[-1])
+    width = material.lines.states.states.shape[1]
+    config = configured(recipe, material.photos.dim, 7, width, len(answers), len(said))
     for row, taken in zip(rows, milliseconds(folders, config), strict=True):
         row["milliseconds"] = taken
     facts = {"queries": QUERIES, "candidates": CANDIDATES, "recipe": asdict(recipe), "torch": torch.__version__}
