@@ -24,9 +24,11 @@ from mmsearch.cli import (
     query,
     remove,
     status,
+    tag,
     train,
     train_reranker,
 )
+from mmsearch.cli.query_command import QueryCommand
 from mmsearch.errors import MMSearchError
 
 app = typer.Typer(
@@ -38,10 +40,11 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("index")(index.command)
-app.command("query")(query.command)
+app.command("query", cls=QueryCommand)(query.command)
 app.command("caption")(caption.command)
 app.command("ask")(ask.command)
 app.command("explain")(explain.command)
+app.command("tag")(tag.command)
 app.command("duplicates")(duplicates.command)
 app.command("status")(status.command)
 app.command("remove")(remove.command)

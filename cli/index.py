@@ -31,6 +31,9 @@ def command(
     captions: Annotated[
         bool, typer.Option("--captions", help="Write a caption for each picture that has none yet.")
     ] = False,
+    ocr: Annotated[
+        bool, typer.Option("--ocr", help="Read the text inside each picture not looked at yet. Needs mmsearch[ocr].")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Read the pictures in folders, so that they can be found.
@@ -42,7 +45,7 @@ def command(
         try:
             with present.progress_bar("Indexing") as progress:
                 report = found.index(
-                    paths or [], model=model, exclude=exclude or [], captions=captions, progress=progress
+                    paths or [], model=model, exclude=exclude or [], captions=captions, ocr=ocr, progress=progress
                 )
         except KeyboardInterrupt:
             present.say(

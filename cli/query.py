@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mmsearch.cli import present
+from mmsearch.cli import asked
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, opened
 from mmsearch.cli.results import Results
 
 
 def command(
-    query: Annotated[list[str], typer.Argument(metavar="QUERY", help="Words, or picture files.")],
+    query: Annotated[
+        list[str] | None, typer.Argument(metavar="QUERY", help="Words, picture files, -words to leave out, fields.")
+    ] = None,
     library: LibraryOption = None,
     k: Annotated[int, typer.Option("-k", min=1, metavar="N", help="How many pictures.")] = 10,
     within: Annotated[
         list[str] | None,
         typer.Option("--in", metavar="PATH", help="Only in this folder. May be repeated."),
     ] = None,
+    where: asked.WhereOption = None,
+    date: asked.DateOption = None,
+    taken: asked.TakenOption = None,
+    camera: asked.CameraOption = None,
+    lens: asked.LensOption = None,
+    near: asked.NearOption = None,
+    type_: asked.TypeOption = None,
+    width: asked.WidthOption = None,
+    height: asked.HeightOption = None,
+    megapixels: asked.MegapixelsOption = None,
+    size: asked.SizeOption = None,
+    orientation: asked.OrientationOption = None,
+    has: asked.HasOption = None,
+    tag: asked.TagOption = None,
+    words: asked.ExactOption = None,
+    not_: asked.NotOption = None,
+    sort: asked.SortOption = None,
+    arithmetic: asked.ArithmeticOption = False,
     rerank: Annotated[
         bool | None,
         typer.Option("--rerank/--no-rerank", help="Look at the best pictures again. Default: where it helps."),
@@ -46,21 +67,38 @@ def command(
 ) -> None:
     """Find pictures by words, by a picture, or by both.
 
-    Words side by side are one phrase: mmsearch query a dog on a beach. A word with spaces in quotes, or a picture file,
-    is a term of its own; several terms are averaged. A question, such as "is anyone wearing a red hat?", is answered
-    for each picture.
+    Words side by side are one phrase: mmsearch query a dog on a beach. A word with spaces in quotes, +word, or a
+    picture file, is a term of its own; pictures should match all terms. -people leaves out what matches, 2:horse counts
+    twice. Fields narrow the search: date:2024-06..2024-08 camera:fujifilm in:./holidays near:48.85,2.35,10km
+    type:jpeg,png width:>2000 tag:beach words:invoice; with a dash before it a field leaves out what it says. Fields
+    alone list all pictures that meet them, the newest first. A question, such as "is anyone wearing a red hat?", is
+    answered for each picture.
     """
     results = Results(json, paths, print0, show, show_as, html, open_, copy_to, numbered)
     sheet = results.check()
-    from mmsearch.query import Example, Words
-    from mmsearch.query_language import parse
-
-    def title(term: Words | Example) -> str:
-        return present.shown(term.path) if isinstance(term, Example) else term.text
-
+    options: dict[str, str | Sequence[str] | None] = {
+        "where": where,
+        "date": date,
+        "taken": taken,
+        "camera": camera,
+        "lens": lens,
+        "near": near,
+        "type": type_,
+        "width": width,
+        "height": height,
+        "megapixels": megapixels,
+        "size": size,
+        "orientation": orientation,
+        "has": has,
+        "tag": tag,
+        "words": words,
+        "not": not_,
+        "sort": sort,
+    }
+    # An option for folders that says nothing else still asks for something: all that is there.
+    wanted = asked.asked(query or [], options, arithmetic, anything=bool(within))
     with opened(library, device=device, auto="cpu") as found:
-        wanted = parse(query)
         hits = found.search(wanted, k, within=within or [], rerank=rerank)
         limit = found.settings.max_megapixels
     nothing = "no pictures found" + (" there; `mmsearch status` shows the known folders" if within else "")
-    results.give(hits, " + ".join(title(term) for term in wanted.terms), limit, nothing, sheet)
+    results.give(hits, asked.title(wanted), limit, nothing, sheet)
