@@ -20,13 +20,27 @@ _IPTC_TITLE, _IPTC_KEYWORDS, _IPTC_HEADLINE, _IPTC_CAPTION = (2, 5), (2, 25), (2
 _TEXT_CHUNKS = ("Title", "Description", "Comment", "Subject", "Keywords")  # of PNG
 
 # What cameras, telephones and programs write where a description belongs.  Compared with a whole text.
+_PROGRAMS = (
+    "gimp|imagemagick|photoshop|adobe|paint|canva|inkscape|krita|ezgif|matplotlib|vsco|snapseed|picsart|picasa|irfanview"
+    "|lightroom|microsoft|acd|jpegmini|ffmpeg|sketch|figma|polarr|meitu|ave_pdf|tinypng|gd|xv|handmade|corel|ulead"
+)
 _JUNK = re.compile(
-    r"(?:(?:olympus|minolta|konica minolta|kodak|samsung|sanyo|vivitar|hp|jenoptik)?\W*digital(?: still)? camera"
-    r"|samsung(?: camera pictures)?|sony dsc|dcim\b.*|exif[_ ]jpeg[_ ]picture|applemark|binary comment|default"
-    r"|(?-i:(?:oznor|hdrpl|vhdr|rhdr|hdr|dav|cof|mde|sdr|edf|fbt|rpt|ptr|nor|bty|dsc)(?:[A-Z]\w*)?)"  # of telephones
-    r"|creator: gd-jpeg.*|compressed by .*|lead technologies inc.*|file written by adobe.*|intel\(r\) jpeg library.*"
-    r"|(?:created|processed|made|edited) with .*|lavc[\d.]+|imagej=.*|charset=\w+|\{.*\}|<.*>"
-    r"|untitled(?: \d+)?|ascii|unicode|xmp|jpeg|image|photo|none|null)",
+    # cameras
+    r"(?:(?:olympus|(?:konica )?minolta|kodak|samsung|sanyo|vivitar|hp|jenoptik|pentax|panasonic|casio|fujifilm|nikon)?"
+    r"\W*digital (?:still ?)?camera|kodak digital science.*|(?:sony|minolta|nikon|canon) dsc|dcim\b.*"
+    r"|samsung(?: camera pictures)?|samsung techwin.*|exif[_ ]jpeg[_ ]picture|my beautiful picture|imacon color scanner"
+    # telephones
+    r"|(?-i:(?:oznor|hdrpl|vhdr|rhdr|hdr|dav|cof|mde|sdr|edf|fbt|rpt|ptr|nor|bty|dsc|sunp|pano|btf)(?:[A-Z]\w*)?)"
+    r"|oplus_\d+|(?:.*\b)?(?:filter: ?-?\d|f[il]+ete?rintensity|captureorientation|hw-remosaic|ai_scene: ?).*"
+    # programs
+    r"|creator: (?:gd-jpeg|xv).*|cmp\d+(?:\.\d+)+\w*(?: 0x[0-9a-f]+)?|(?:optimized by )?jpegmini.*|lavc[\d.]+"
+    r"|lead technologies.*|u-?lead systems.*|handmade software.*|file written by .*|intel\(r\) jpeg library.*"
+    r"|jpeg encoder copyright.*|paint tool -sai-.*|acd systems digital imaging.*|applemark|binary comment"
+    rf"|(?:created|processed|made|edited|compressed|converted|optimized|generated|written|saved)"
+    rf" (?:with|by|using|in|from) (?:the )?(?:{_PROGRAMS})\b.*|processed with .*"
+    r"|processed by ebay.*|compressed by jpeg-recompress|imagej=.*|charset=\w+|\{.*\}|<.*>"
+    # what stands where nobody wrote anything, and long codes
+    r"|untitled(?: \d+)?|default|ascii|unicode|xmp|jpeg|image|photo|none|null|(?=\w*\d)[a-z0-9+/]{24,}={0,2})",
     re.IGNORECASE | re.DOTALL,
 )
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
+from samples import SAMPLES
 
 from mmsearch.images.decode import decode
 from mmsearch.images.descriptions import joined, printable
@@ -102,23 +103,46 @@ def test_exif(tags: dict[str, Any], description: str | None) -> None:
         assert read(saved("PNG", exif=exif(**tags)), "a.png") == description
 
 
+JUNK = [
+    "OLYMPUS DIGITAL CAMERA         ", "SAMSUNG", "DCIM", "DCIM\\100MEDIA\\DJI_0012.JPG", "KODAK Digital Still Camera",
+    "KONICA MINOLTA DIGITAL CAMERA", "KODAK DIGITAL SCIENCE DC260 camera", "Minolta DSC", "SONY DSC",
+    "Exif_JPEG_PICTURE", "My beautiful picture", "oznorCOMEHERE", "cof", "Oplus_16908288",
+    "filter: 0; fileterIntensity: 0.0; filterMask: 0; module: j; hw-remosaic: 0; touch: (-1.0, -1.0);",
+    "0; fileterIntensity: 0.0; filterMask: 0", "cmp3.10.3.2Lq3 0x756ffbf7", "Optimized by JPEGmini 3.9.20.0L Internal",
+    "CREATOR: gd-jpeg v1.0 (using IJG JPEG v62), quality = 90\n", "CREATOR: XV Version 3.10a  Rev: 12/29/94",
+    "LEAD Technologies", "LEAD Technologies Inc. V1.01", "File written by Adobe Photoshop\u00a8 4.0",
+    "Intel(R) JPEG Library, version [2.0.16.48]", "Lavc58.134.100", "AppleMark\n", "Created with GIMP",
+    "Created with The GIMP", "Processed with VSCO with a6 preset", "Processed By eBay with ImageMagick, z1.1.0. ||B2",
+    "Paint Tool -SAI- JPEG Encoder v1.00", "ACD Systems Digital Imaging", "Compressed by jpeg-recompress",
+    "untitled", "<?xml version='1.0'?><OME/>", '{"mirror":false,"sensor_type":"rear"}', "charset=Ascii", "default",
+    "iVBORw0KGgoAAAANSUhEUgAAA4QAAAOE==", "d41d8cd98f00b204e9800998ecf8427e",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("junk", JUNK)
+def test_what_cameras_and_programs_write_by_themselves_is_no_description(junk: str) -> None:
+    assert read(saved(exif=exif(text=junk.encode()))) is None
+    assert read(saved(comment=junk.encode())) is None
+    assert read(saved(comment=junk.encode(), exif=exif(text="a kite"))) == "a kite"
+
+
 @pytest.mark.parametrize(
-    "junk",
+    "text",
     [
-        "OLYMPUS DIGITAL CAMERA         ", "SAMSUNG", "DCIM\\100MEDIA\\DJI_0012.JPG", "KODAK Digital Still Camera",
-        "SONY DSC", "Exif_JPEG_PICTURE", "oznorCOMEHERE", "cof", "untitled", "<?xml version='1.0'?><OME/>",
-        '{"mirror":false,"sensor_type":"rear"}', "Created with GIMP", "charset=Ascii", "default",
+        "coffee", "COFFEE", "a digital camera on a table", "the photo", "Samsung factory", "the filter: before", "2008",
+        "Made with love", "Created with the children at school", "Made by Grandma", "Written in sand", "Screenshot",
+        "Donaudampfschifffahrtsgesellschaft", "IMG_20240101_120000_beach.jpg", "cmp 3", "Lead Technologist of the year",
     ],
 )  # fmt: skip
-def test_what_cameras_write_by_themselves_is_no_description(junk: str) -> None:
-    assert read(saved(exif=exif(text=junk))) is None
-
-
-@pytest.mark.parametrize(
-    "text", ["coffee", "COFFEE", "a digital camera on a table", "the photo", "Samsung factory", "Minolta DSC"]
-)
 def test_descriptions_that_are_like_junk_are_kept(text: str) -> None:
     assert read(saved(exif=exif(text=text))) == text
+
+
+def test_the_rocket_of_the_samples_says_nothing() -> None:
+    """The program that wrote it left a comment of letters and numbers."""
+    content = (SAMPLES / "rocket.jpg").read_bytes()
+    assert b"cmp3.10.3.2Lq3 0x756ffbf7" in content
+    assert read(content) is None
 
 
 def test_iptc() -> None:
