@@ -13,21 +13,24 @@ import os
 import re
 import stat
 import time
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from mmsearch.images.descriptions import LONGEST, joined
 from mmsearch.images.xmp import LONGEST_XMP, read_xmp
+from mmsearch.indexing import batches
 from mmsearch.records import IndexReport
 from mmsearch.store.store import Beside, Store
 
 log = logging.getLogger(__name__)
 
-_VERSION = b"1"  # of the reading: files are read again by a version with another
+_VERSION = b"2"  # of the reading: files are read again by a version with another
 _BATCH = 500  # photos a transaction
 _LONGEST_JSON = 2**20  # bytes
-_TAKEOUT = re.compile(r"(?P<photo>.+?)(?:\.s(?:u[a-z]*(?:-[a-z]*)?)?)?(?P<number>\(\d+\))?")
+_TAKEOUT = re.compile(r"(?P<photo>.+?)(?:\.(?:s(?:u[a-z]*(?:-[a-z]*)?)?)?)?(?P<number>\(\d+\))?")
+_EDITED = re.compile(r"-edited(?=\(\d+\)$|$)")  # has no JSON file of its own
 _TAKEOUT_LENGTH = 46  # characters of a name that Takeout keeps, without ".json"
 
 
@@ -46,22 +49,13 @@ def fill(store: Store, roots: Sequence[str], report: IndexReport) -> IndexReport
     What is gone is forgotten, except where the folder is gone too.
     """
     started, read = time.perf_counter(), 0
-    changes: list[tuple[int, str | None, str]] = []
-    for photo, files in _beside(store.beside(roots)):
-        seal = stamp(files) if files else None
-        if seal == photo.stamp:
-            continue
-        try:
-            changes.append((photo.id, seal, text_of(files)))
-        except OSError as error:
-            where = error.filename or files[0].path
-            log.warning("%s cannot be read: %s", os.fsencode(where).decode("utf-8", "replace"), error.strerror or error)
-    for start in range(0, len(changes), _BATCH):
+    for some in batches(_changed(store.beside(roots)), _BATCH):
+        said = [(number, seal, _said(files)) for number, seal, files in some]
         with store.writing() as writer:
-            for number, seal, text in changes[start : start + _BATCH]:
+            for number, seal, text in said:
                 if seal is None:
                     writer.drop_sidecar(number)
-                else:
+                elif text is not None:
                     writer.put_sidecar(number, seal, text)
                     read += 1
     seconds = round(report.seconds + time.perf_counter() - started, 3)
@@ -98,6 +92,24 @@ def text_of(files: Sequence[_File]) -> str:
     return joined(texts, keywords) or ""
 
 
+def _changed(photos: Iterator[Beside]) -> Iterator[tuple[int, str | None, list[_File]]]:
+    """Photos whose files are others than before, with the stamp of these; None where there are none any more."""
+    for photo, files in _beside(photos):
+        seal = stamp(files) if files else None
+        if seal != photo.stamp:
+            yield photo.id, seal, files
+
+
+def _said(files: Sequence[_File]) -> str | None:
+    """``text_of``; None and a warning where one cannot be read: what is stored stays, and the next run tries again."""
+    try:
+        return text_of(files)
+    except OSError as error:
+        where = os.fsencode(error.filename or files[0].path).decode("utf-8", "replace")
+        log.warning("%s cannot be read: %s", where, error.strerror or error)
+        return None
+
+
 def _beside(photos: Iterator[Beside]) -> Iterator[tuple[Beside, list[_File]]]:
     """Each photo that is there, with the files beside it, by name."""
     folder, names, candidates = None, set[str](), dict[str, list[str]]()
@@ -122,7 +134,7 @@ def _listing(folder: str) -> tuple[set[str], dict[str, list[str]]]:
     for name in names:
         stem, suffix = os.path.splitext(name)
         if suffix.lower() in (".txt", ".xmp"):
-            candidates.setdefault(stem.lower(), []).append(name)
+            candidates.setdefault(_same(stem), []).append(name)
         elif suffix.lower() == ".json":
             candidates.setdefault(_takeout_key(stem), []).append(name)
     return names, candidates
@@ -130,15 +142,22 @@ def _listing(folder: str) -> tuple[set[str], dict[str, list[str]]]:
 
 def _keys(photo: str) -> list[str]:
     """What the files beside a photo are listed under."""
-    name = photo.lower()
-    return [name, os.path.splitext(name)[0], "json:" + name[:_TAKEOUT_LENGTH]]
+    name = _same(photo)
+    stem, suffix = os.path.splitext(name)
+    original = _EDITED.sub("", stem) + suffix
+    return [name, stem, *("json:" + one[:_TAKEOUT_LENGTH] for one in (name, original))]
+
+
+def _same(name: str) -> str:
+    """Names that look the same are the same here: "Käse" in one letter or two for ä, and in small letters or large."""
+    return unicodedata.normalize("NFC", name).lower()
 
 
 def _takeout_key(stem: str) -> str:
     """The photo that a JSON file is about: ``a.jpg``, ``a.jpg.supplemental-metadata`` cut anywhere, ``a.jpg(1)``."""
-    match = _TAKEOUT.fullmatch(stem.lower())
+    match = _TAKEOUT.fullmatch(_same(stem))
     if match is None:
-        return "json:" + stem.lower()
+        return "json:" + _same(stem)
     photo, number = match["photo"], match["number"] or ""
     name, suffix = os.path.splitext(photo)
     return "json:" + f"{name}{number}{suffix}"[:_TAKEOUT_LENGTH]
