@@ -29,7 +29,7 @@ from mmsearch.cli import (
     train_reranker,
 )
 from mmsearch.cli.query_command import QueryCommand
-from mmsearch.errors import MMSearchError
+from mmsearch.errors import MMSearchError, QuerySyntaxError
 
 app = typer.Typer(
     name="mmsearch",
@@ -89,6 +89,8 @@ def main() -> None:
     logger.addHandler(_Lines())
     try:
         app()
+    except QuerySyntaxError as error:
+        _fail(str(error), 2)
     except MMSearchError as error:
         _fail(str(error))
     except OSError as error:
@@ -96,9 +98,9 @@ def main() -> None:
         _fail(f"{where}{error.strerror or error}")
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, code: int = 1) -> None:
     print(f"mmsearch: {message}".encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
-    sys.exit(1)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The options of ``mmsearch query`` that say the same as fields of the query language, for scripts."""
+"""The options of ``mmsearch query`` that say the same as fields of the query language, for scripts.
+
+Each may be given several times: then all of them must hold.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from mmsearch.cli import present
 if TYPE_CHECKING:
     from mmsearch.query import Query
 
+Texts = list[str] | None
+
 
 def _option(name: str, metavar: str, text: str) -> typer.models.OptionInfo:
     option: typer.models.OptionInfo = typer.Option(f"--{name}", metavar=metavar, help=text)
@@ -19,31 +24,29 @@ def _option(name: str, metavar: str, text: str) -> typer.models.OptionInfo:
 
 
 WhereOption = Annotated[
-    str | None, _option("where", "EXPR", 'Conditions in the query language: "date:2024 type:jpeg,png -camera:fuji".')
+    Texts, _option("where", "EXPR", 'Conditions in the query language: "date:2024 type:jpeg,png -camera:fuji".')
 ]
 DateOption = Annotated[
-    str | None, _option("date", "DATES", "Taken then: 2024, 2024-06, 2024-06-01..2024-06-15, >2024, today, yesterday.")
+    Texts, _option("date", "DATES", "Taken then: 2024, 2024-06, 2024-06-01..2024-06-15, >2024, today, yesterday.")
 ]
-TakenOption = Annotated[str | None, _option("taken", "DATES", "The same, only by dates that the camera wrote.")]
-CameraOption = Annotated[str | None, _option("camera", "NAME", "A part of the camera's make or model.")]
-LensOption = Annotated[str | None, _option("lens", "NAME", "A part of the lens's name.")]
-NearOption = Annotated[str | None, _option("near", "LAT,LON,DIST", "Taken near a place: 48.85,2.35,10km (m, km, mi).")]
-TypeOption = Annotated[str | None, _option("type", "FORMAT", "The file's format: jpeg, png, heic, webp, ...")]
-WidthOption = Annotated[str | None, _option("width", "PIXELS", "Such as >2000, 1000..2000 or =640.")]
-HeightOption = Annotated[str | None, _option("height", "PIXELS", "Such as >2000, 1000..2000 or =640.")]
-MegapixelsOption = Annotated[str | None, _option("megapixels", "NUMBER", "Such as >12 or 8..12.")]
-SizeOption = Annotated[str | None, _option("size", "BYTES", "Of the file: >5MB, 100kB..2MB.")]
-OrientationOption = Annotated[str | None, _option("orientation", "SHAPE", "portrait, landscape or square.")]
-HasOption = Annotated[str | None, _option("has", "text|gps", "Text was read in it, or it has a place.")]
-TagOption = Annotated[list[str] | None, _option("tag", "TAG", "Has this tag (see `mmsearch tag`). May be repeated.")]
+TakenOption = Annotated[Texts, _option("taken", "DATES", "The same, only by dates that the camera wrote.")]
+CameraOption = Annotated[Texts, _option("camera", "NAME", "A part of the camera's make or model.")]
+LensOption = Annotated[Texts, _option("lens", "NAME", "A part of the lens's name.")]
+NearOption = Annotated[Texts, _option("near", "LAT,LON,DIST", "Taken near a place: 48.85,2.35,10km (m, km, mi).")]
+TypeOption = Annotated[Texts, _option("type", "FORMAT", "The file's format: jpeg, png, heic, webp, ...")]
+WidthOption = Annotated[Texts, _option("width", "PIXELS", "Such as >2000, 1000..2000 or =640.")]
+HeightOption = Annotated[Texts, _option("height", "PIXELS", "Such as >2000, 1000..2000 or =640.")]
+MegapixelsOption = Annotated[Texts, _option("megapixels", "NUMBER", "Such as >12 or 8..12.")]
+SizeOption = Annotated[Texts, _option("size", "BYTES", "Of the file: >5MB, 100kB..2MB.")]
+OrientationOption = Annotated[Texts, _option("orientation", "SHAPE", "portrait, landscape or square.")]
+HasOption = Annotated[Texts, _option("has", "text|gps", "Text was read in it, or it has a place.")]
+TagOption = Annotated[Texts, _option("tag", "TAG", "Has this tag (see `mmsearch tag`). May be repeated.")]
 ExactOption = Annotated[
-    list[str] | None, _option("words", "TEXT", "These very words are in name, description or picture. May be repeated.")
+    Texts, _option("words", "TEXT", "These very words are in name, description or picture. May be repeated.")
 ]
-NotOption = Annotated[
-    list[str] | None, _option("not", "TEXT", "Leave out what matches it; or a picture. May be repeated.")
-]
+NotOption = Annotated[Texts, _option("not", "TEXT", "Leave out what matches it; or a picture. May be repeated.")]
 SortOption = Annotated[
-    str | None, _option("sort", "ORDER", "Best hits by score, date, name or size; date:asc turns it round.")
+    Texts, _option("sort", "ORDER", "Best hits by score, date, name or size; date:asc turns it round.")
 ]
 ArithmeticOption = Annotated[
     bool, typer.Option("--arithmetic", help="Add the vectors of terms, subtract those left out, as rclip does.")

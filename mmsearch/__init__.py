@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         NewerLibraryError,
         NoModelError,
         QueryError,
+        QuerySyntaxError,
         SourceError,
         VocabularyError,
     )
@@ -78,6 +79,7 @@ _HOMES = {
         "NewerLibraryError",
         "NoModelError",
         "QueryError",
+        "QuerySyntaxError",
         "SourceError",
         "VocabularyError",
     ],
@@ -151,6 +153,7 @@ __all__ = [
     "Progress",
     "Query",
     "QueryError",
+    "QuerySyntaxError",
     "Settings",
     "Shaped",
     "Skipped",

@@ -11,6 +11,7 @@
     |-- SourceError            a path given by the user cannot be indexed or removed
     |-- ImageError             a file is no picture that can be read (its ``reason`` says why)
     |-- QueryError             a query makes no sense
+    |   `-- QuerySyntaxError   its text makes none, whatever files there are
     |-- VocabularyError        a file of tags makes no sense, or cannot be read
     |-- TrainingError          a training run cannot start, go on or end well
     `-- DimensionError         vectors of the wrong width
@@ -89,6 +90,10 @@ class QueryError(MMSearchError):
     def __init__(self, message: str, column: int | None = None) -> None:
         super().__init__(message)
         self.column = column
+
+
+class QuerySyntaxError(QueryError):
+    """The text of a query makes no sense, whatever files there are."""
 
 
 class VocabularyError(MMSearchError):

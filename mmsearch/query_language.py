@@ -9,33 +9,53 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from mmsearch.errors import QueryError
+from mmsearch.errors import QueryError, QuerySyntaxError
 from mmsearch.images.find import picture_suffixes
 from mmsearch.query import AnyOf, Condition, Example, Order, Query, Term, Words
-from mmsearch.query_text import Piece, Pointing, first_word, in_quotes, next_word, quoted
-from mmsearch.query_values import CONDITIONS, choose, meant, number_text, read, write
+from mmsearch.query_text import QUOTES, Piece, Pointing, first_word, in_quotes, is_quoted, next_word, quoted
+from mmsearch.query_values import CONDITIONS, choose, goes_on, meant, number_text, read, write
 
 _ALIASES = {"mp": "megapixels", "bytes": "size"}
 FIELDS = (*CONDITIONS, *_ALIASES, "words", "like", "sort")
 # Fields of other programs, and what they are called here.
 _ELSEWHERE = {
     "after": "date:>2024",
+    "album": "in:",
     "before": "date:<2024",
+    "caption": "words:",
+    "description": "words:",
+    "dir": "in:",
+    "directory": "in:",
     "ext": "type:",
+    "extension": "type:",
+    "filename": "words:",
     "filetype": "type:",
     "folder": "in:",
     "format": "type:",
     "gps": "near: or has:gps",
+    "keyword": "tag: or words:",
+    "keywords": "tag: or words:",
+    "location": "near:",
     "make": "camera:",
     "model": "camera:",
+    "month": "date:2024-06",
+    "name": "words:",
     "not": "-",
     "ocr": "words: or has:text",
+    "order": "sort:",
     "path": "in:",
+    "place": "near:",
+    "similar": "like:",
+    "since": "date:>=2024",
+    "text": "words: or has:text",
+    "title": "words:",
+    "until": "date:<=2024",
     "without": "-",
     "year": "date:2024",
 }
 _SORTS: dict[str, Order] = {"score": "score", "date": "date", "name": "name", "size": "size"}
 _ENDS = {"asc": False, "desc": True}
+_MINUS = "-–−"  # as it is typed, and what programs for texts make of it
 
 _FIELD = re.compile(r"([A-Za-z]{2,}):(?=\S)(?!//)", re.ASCII)
 _WEIGHT = re.compile(r"(\d+(?:\.\d*)?|\.\d+):(?=[^\s\d])", re.ASCII)  # 10:30 and 16:9 are words
@@ -53,7 +73,8 @@ def parse(words: Sequence[str], options: Sequence[tuple[str, str]] = (), today: 
     options say: names of fields with their values, ``not`` with what to leave out, ``where`` with conditions.
     ``today`` is the date to count from.
 
-    Raises QueryError where nothing is left, where a path leads nowhere, and with the column where the text is wrong.
+    Raises QueryError where a path leads nowhere, QuerySyntaxError where nothing is left, and with the column where the
+    text is wrong.
     """
     reader = _Reader(today or date.today())
     line = " ".join(words)
@@ -71,7 +92,7 @@ def parse(words: Sequence[str], options: Sequence[tuple[str, str]] = (), today: 
 
 
 def parse_conditions(text: str, today: date | None = None) -> tuple[Condition, ...]:
-    """A text of conditions alone, such as ``date:2024 -type:png``.  Raises QueryError with the column."""
+    """A text of conditions alone, such as ``date:2024 -type:png``.  Raises QuerySyntaxError with the column."""
     reader = _Reader(today or date.today())
     with Pointing(text):
         reader.option("where", Piece(text, 0))
@@ -112,10 +133,11 @@ class _Reader:
     order: tuple[Order, bool] | None = None
     phrase: _Phrase | None = None
     plus: int | None = None  # column of a + that nothing has followed yet
+    last: tuple[str, str] | None = None  # a field and its value, where nothing has followed yet
 
     def query(self) -> Query:
         if not self.terms and not self.conditions and self.order is None:
-            raise QueryError("the query is empty: say what to look for, or give a picture")
+            raise QuerySyntaxError("the query is empty: say what to look for, or give a picture")
         usual = _usual_order(self.terms)
         order, descending = self.order or (usual, _descends(usual))
         return Query(tuple(self.terms), tuple(self.conditions), order, descending)
@@ -123,7 +145,7 @@ class _Reader:
     def close(self) -> None:
         """End the phrase, and the text that it is part of."""
         if self.plus is not None:
-            raise QueryError("nothing follows the +; write +word, or leave it out", self.plus)
+            raise QuerySyntaxError("nothing follows the +; write +word, or leave it out", self.plus)
         self._close_phrase()
 
     def argument(self, word: Piece, alone: bool) -> None:
@@ -178,10 +200,11 @@ class _Reader:
             return False
         value = rest[(weight.end() if weight else 0) + (named.end() if named else 0) :]
         prefixed = sign == "-" or weight is not None or (named is not None and named[1].lower() in FIELDS)
-        return prefixed and not value.startswith('"') and not any(_is_special(other.group()) for other in others)
+        return prefixed and not is_quoted(value) and not any(_is_special(other.group()) for other in others)
 
     def _item(self, text: Piece, spaced: bool, whole: bool = False) -> int:
         """The first item of a text, or all of it with ``whole``; returns how many characters it takes."""
+        last, self.last = self.last, None
         rest, sign = _sign(text.text)
         if sign == "+":
             self._close_phrase()
@@ -209,7 +232,7 @@ class _Reader:
             taken = self._field(name, body.after(value), sign, weight, whole)
             return place + value + taken
         excluded = sign == "-"
-        if body.text.startswith('"'):
+        if is_quoted(body.text):
             inside, end = quoted(body)
             after = _AFTER_QUOTES.match(body.text, end)
             if after is None:
@@ -225,6 +248,8 @@ class _Reader:
         if excluded:
             self._term(Words(word.text, weight, exclude=True))
         else:
+            if last is not None and not (sign or found):
+                _check_end(*last, word)
             if self.phrase is None or found:
                 self._close_phrase()
                 self.phrase = _Phrase(weight, text.at)
@@ -236,7 +261,7 @@ class _Reader:
         name = _ALIASES.get(name, name)
         excluded = sign == "-"
         lists = name not in ("words", "like", "sort")
-        if name in ("in", "like") and not text.text.startswith('"') and _is_there(text.text):
+        if name in ("in", "like") and not is_quoted(text.text) and _is_there(text.text):
             whole, lists = True, False  # a path with spaces or commas in it
         pieces, taken = _values(text, whole, lists, name)
         self._close_phrase()
@@ -254,6 +279,7 @@ class _Reader:
         else:
             fits = read(name, pieces, self.today)
             self.conditions.append(Condition(fits[0] if len(fits) == 1 else AnyOf(tuple(fits)), excluded))
+        self.last = None if whole else (name, text.text[:taken])
         return taken
 
     def _term(self, term: Term) -> None:
@@ -273,7 +299,7 @@ def _sign(text: str) -> tuple[str, str]:
     """What follows an operator at the beginning, and the operator: "+", "-", or "" where there is none."""
     if text.startswith("+") and not text.startswith("++"):
         return text[1:], "+"
-    if text.startswith("-") and len(text) > 1 and (text[1].isalnum() or text[1] in '"./~\\'):
+    if text[:1] and text[0] in _MINUS and len(text) > 1 and (text[1].isalnum() or text[1] in {*QUOTES, *"./~\\"}):
         return text[1:], "-"
     return text, ""
 
@@ -282,7 +308,7 @@ def _is_special(word: str) -> bool:
     """Whether a word is more than a word: it has an operator, a weight, a field or a quote, or is a path."""
     named = _FIELD.match(word)
     return bool(_sign(word)[1] or _WEIGHT.match(word) or (named and named[1].lower() in FIELDS)) or (
-        word[0] == '"' or _is_path_in_phrase(word)
+        is_quoted(word) or _is_path_in_phrase(word)
     )
 
 
@@ -309,9 +335,9 @@ def _values(text: Piece, whole: bool, lists: bool, name: str) -> tuple[list[Piec
     pieces = []
     place = 0
     while True:
-        if whole:
+        if whole or (pieces and name == "near"):
             place = next_word(text.text, place)
-        if text.text.startswith('"', place):
+        if is_quoted(text.text[place:]):
             inside, end = quoted(text.after(place))
             end += place
             pieces += inside.split(",") if name == "near" else [inside]
@@ -323,7 +349,8 @@ def _values(text: Piece, whole: bool, lists: bool, name: str) -> tuple[list[Piec
                 end += 1
             piece = Piece(text.text[place:end], text.at + place).part(0)
             if not piece.text:
-                raise text.wrong(f"{name}: wants a value here", place)
+                hint = ", right after the comma; put values with spaces in quotes" if pieces else ""
+                raise text.wrong(f"{name}: wants a value here{hint}", place)
             pieces.append(piece)
         after = next_word(text.text, end) if whole else end
         if after == len(text.text) or (not whole and text.text[after].isspace()):
@@ -331,6 +358,17 @@ def _values(text: Piece, whole: bool, lists: bool, name: str) -> tuple[list[Piec
         if not lists or text.text[after] != ",":
             raise text.wrong(f"a space{' or a comma' if lists else ''} is wanted after the closing quote", after)
         place = after + 1
+
+
+def _check_end(name: str, value: str, word: Piece) -> None:
+    """Raises QuerySyntaxError where a value went on after a space, as in ``size:>5 MB``."""
+    if name == "sort" and word.text.lower() in _ENDS and ":" not in value:
+        raise word.wrong(f"write sort:{value}:{word.text.lower()}, without a space")
+    if goes_on(name, value, word.text):
+        raise word.wrong(
+            f"{name}:{value} {word.text} has a space in it; leave it out or put the value in quotes. To look for the "
+            f'word itself, write "{word.text}"'
+        )
 
 
 def _order(piece: Piece) -> tuple[Order, bool]:
@@ -370,11 +408,12 @@ def _is_there(path: str) -> bool:
 def _existing(path: Piece) -> str:
     name, full = path.text, _expanded(path.text)
     if os.path.isdir(full):
-        raise path.wrong(f"{name} is a folder; a query takes words or picture files (to search inside it: in:{name})")
+        reason = f"{name} is a folder; a query takes words or picture files (to search inside it: in:{name})"
+        raise QueryError(reason, path.at)
     if not os.path.exists(full):
-        raise path.wrong(f"{name}: no such file")
+        raise QueryError(f"{name}: no such file", path.at)
     if not os.path.isfile(full):
-        raise path.wrong(f"{name} is no picture file")
+        raise QueryError(f"{name} is no picture file", path.at)
     return os.path.realpath(full)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import unicodedata
 from typing import NamedTuple
 
-from mmsearch.errors import QueryError
+from mmsearch.errors import QueryError, QuerySyntaxError
 
 SHOWN = 100  # characters of a query in a message
+# Opening quotes, and what closes them.  Word processors and telephones put the round and the pointed ones.
+QUOTES = {'"': '"', "“": "”", "„": "“”", "«": "»"}
 
 
 class Piece(NamedTuple):
@@ -32,9 +34,9 @@ class Piece(NamedTuple):
             start += len(text) + len(separator)
         return parts
 
-    def wrong(self, message: str, place: int = 0) -> QueryError:
+    def wrong(self, message: str, place: int = 0) -> QuerySyntaxError:
         """An error that points at this piece, or at a place in it."""
-        return QueryError(message, self.at + place)
+        return QuerySyntaxError(message, self.at + place)
 
 
 class Pointing:
@@ -48,7 +50,7 @@ class Pointing:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, QueryError) and error.column is not None:
-            raise QueryError(f"{error}\n{_pointed(self._line, error.column)}", error.column) from None
+            raise type(error)(f"{error}\n{_pointed(self._line, error.column)}", error.column) from None
 
 
 def _pointed(line: str, column: int) -> str:
@@ -82,17 +84,26 @@ def first_word(text: str) -> str:
     return text[:end]
 
 
+def is_quoted(text: str) -> bool:
+    """Whether a text begins with quotes."""
+    return text[:1] in QUOTES
+
+
 def quoted(text: Piece) -> tuple[Piece, int]:
     """What stands in the quotes that a text begins with, and where it goes on; "" inside stands for one quote."""
+    closing = QUOTES[text.text[0]]
     end = 1
     while True:
-        end = text.text.find('"', end)
-        if end < 0:
+        if end == len(text.text):
             raise text.wrong('the closing quote is missing; write "red car"')
-        if not text.text.startswith('""', end):
+        if text.text[end] not in closing:
+            end += 1
+        elif closing == '"' and text.text.startswith('""', end):
+            end += 2
+        else:
             break
-        end += 2
-    inside = Piece(text.text[1:end].replace('""', '"'), text.at + 1)
+    content = text.text[1:end]
+    inside = Piece(content.replace('""', '"') if closing == '"' else content, text.at + 1)
     if not inside.text.strip():
         raise text.wrong("there is nothing between the quotes")
     return inside, end + 1

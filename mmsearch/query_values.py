@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -68,12 +69,17 @@ _PLAIN = re.compile(rf"{_NUMBER}", re.ASCII)
 _MOMENT = re.compile(
     r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2})(?:[Tt ](\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6}))?)?)?)?)?", re.ASCII
 )
+_ZONE = re.compile(r".*\d{2}:\d{2}\S*?\s*(?:[+-]\d{2}(?::?\d{2})?|[Zz]|UTC|GMT)", re.ASCII)
 _PRECISIONS = (4, 7, 10, 16, 19, 26)  # characters of an ISO date: year, month, day, minute, second, microsecond
 _KILOMETRES = {"": 1.0, "km": 1.0, "m": 0.001, "mi": 1.609344}
+_DAY = re.compile(r"\d{4}-\d{1,2}-\d{1,2}$", re.ASCII)
+_TIME = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?", re.ASCII)
 
 
 def read(field: str, pieces: list[Piece], today: date) -> list[OneFits]:
-    """What the values of a field mean, one of which should be so.  Raises QueryError with the column."""
+    """What the values of a field mean, one of which should be so.  Raises QuerySyntaxError with the column."""
+    if field in _FACTS:
+        _no_commas(field, pieces)
     try:
         return _places(pieces) if field == "near" else [_READERS[field](piece, today) for piece in pieces]
     except QueryError as error:
@@ -108,6 +114,14 @@ def write(fits: OneFits) -> tuple[str, str]:
     if isinstance(fits, Tagged):
         return "tag", fits.name
     return "has", "text" if isinstance(fits, HasText) else "gps"
+
+
+def goes_on(field: str, value: str, word: str) -> bool:
+    """Whether a word after a value, with a space between them, belongs to it: a unit, or the time of a day."""
+    if field in ("date", "taken"):
+        return bool(_DAY.search(value) and _TIME.fullmatch(word))
+    units = _KILOMETRES if field == "near" else _UNITS.get(field, {})
+    return word.lower() in units and value[-1:].isdigit()
 
 
 def number_text(number: float) -> str:
@@ -177,6 +191,10 @@ def _moments(piece: Piece, today: date) -> tuple[datetime, datetime]:
         return day, _later(day, timedelta(days=1))
     match = _MOMENT.fullmatch(piece.text)
     if match is None:
+        if _ZONE.fullmatch(piece.text):
+            raise piece.wrong(
+                f"{piece.text!r} has a time zone; dates are compared with the clock of the camera: leave it out"
+            )
         raise piece.wrong(
             f"{piece.text!r} is no date; write 2024, 2024-06, 2024-06-01, today or yesterday, "
             "a span such as 2024-06..2024-08, or >2024"
@@ -238,6 +256,17 @@ def _number_reader(field: str) -> Callable[[Piece, date], OneFits]:
     return read_number
 
 
+def _no_commas(field: str, pieces: list[Piece]) -> None:
+    """Raises QuerySyntaxError where a comma seems to stand inside a number, as in >2,000 or <12,5MB."""
+    for before, piece in itertools.pairwise(pieces):
+        compared = before.text[:1] in ("<", ">", "≤", "≥") and _AMOUNT.fullmatch(piece.text)
+        if compared or re.match(r"0\d", piece.text, re.ASCII):
+            either = f"; for one of two values {field}:{before.text},={piece.text}" if piece.text[0] != "0" else ""
+            raise before.wrong(
+                f"{before.text},{piece.text}: write numbers without commas, as 2000 or 12.5{either}"
+            )
+
+
 def _numbers(field: str, piece: Piece) -> OneFits:
     fact = _FACTS[field]
     ends = piece.split("..")
@@ -297,7 +326,9 @@ def _place(latitude: Piece, longitude: Piece, distance: Piece) -> Near:
     degrees = []
     for piece, name in ((latitude, "latitude"), (longitude, "longitude")):
         if _PLAIN.fullmatch(piece.text) is None:
-            raise piece.wrong(f"{piece.text!r} is no {name} in degrees; write near:48.85,2.35,10km")
+            raise piece.wrong(
+                f"{piece.text!r} is no {name} in degrees, south and west below 0; write near:48.85,2.35,10km"
+            )
         degrees.append(float(piece.text))
     match = _AMOUNT.fullmatch(distance.text)
     if match is None or match[4].lower() not in _KILOMETRES:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mmsearch.errors import QueryError
+from mmsearch.errors import QueryError, QuerySyntaxError
 from mmsearch.images.find import HEIF_SUFFIXES, SUFFIXES
 from mmsearch.query import (
     AnyOf,
@@ -90,6 +90,10 @@ def test_a_query_with_everything_in_it(monkeypatch: pytest.MonkeyPatch, tmp_path
         (['he said "stop".'], (Words("he said"), Words("stop"))),
         (['"say ""cheese"""'], (Words('say "cheese"'),)),
         (['a 5" pipe, 3\'4" long'], (Words('a 5" pipe, 3\'4" long'),)),  # inches: quotes begin at a word's beginning
+        (["a “red car” –people −2:cat"],  # what programs for texts make of quotes and minus
+         (Words("a"), Words("red car"), Words("people", exclude=True), Words("cat", 2.0, exclude=True))),
+        (["-„red car“ «chat noir»"], (Words("red car", exclude=True), Words("chat noir"))),
+        (['"say “cheese”" “say ""cheese""”'], (Words("say “cheese”"), Words('say ""cheese""'))),
         (["words:invoice"], (Words("invoice", exact=True),)),
         (['2:words:"invoice 4711, paid" -words:draft'],
          (Words("invoice 4711, paid", 2.0, exact=True), Words("draft", exclude=True, exact=True))),
@@ -105,6 +109,8 @@ def test_terms(words: list[str], meant: tuple[Words, ...]) -> None:
     [
         "t-shirt",
         "black - white",
+        "black – white",
+        "5–6 people",
         "5 - 3",
         "->",
         "--people",
@@ -208,9 +214,11 @@ MONTH = Date(datetime(2024, 6, 1), datetime(2024, 7, 1))
         ("date:0001..9999", Date(datetime(1, 1, 1), datetime.max), "date:0001..9999"),
         ("camera:fuji", Camera("fuji"), "camera:fuji"),
         ('lens:"XF 23mm, F2"', Lens("XF 23mm, F2"), 'lens:"XF 23mm, F2"'),
+        ("camera:“Canon EOS”", Camera("Canon EOS"), 'camera:"Canon EOS"'),
         ('camera:fuji,"Canon EOS"', AnyOf((Camera("fuji"), Camera("Canon EOS"))), 'camera:fuji,"Canon EOS"'),
         ("near:-33.86,151.21,500m", Near(-33.86, 151.21, 0.5), "near:-33.86,151.21,0.5km"),
         ("near:0,0,2mi", Near(0.0, 0.0, 3.218688), "near:0,0,3.218688km"),
+        ("near:48.85, 2.35, 10km", Near(48.85, 2.35, 10.0), "near:48.85,2.35,10km"),
         ('near:"48.85, 2.35, 10"', Near(48.85, 2.35, 10.0), "near:48.85,2.35,10km"),
         ("near:1,2,3,4,5,6km", AnyOf((Near(1.0, 2.0, 3.0), Near(4.0, 5.0, 6.0))), "near:1,2,3km,4,5,6km"),
         ("type:JPG", Format("jpeg"), "type:jpeg"),
@@ -223,6 +231,7 @@ MONTH = Date(datetime(2024, 6, 1), datetime(2024, 7, 1))
         ("width:1000..2000", Between("width", 1000.0, 2000.0), "width:1000..2000"),
         ("width:1000..", Compare("width", ">=", 1000.0), "width:>=1000"),
         ("width:..1000", Compare("width", "<=", 1000.0), "width:<=1000"),
+        ("width:>2000,=640", AnyOf((Compare("width", ">", 2000.0), Compare("width", "=", 640.0))), "width:>2000,=640"),
         ("width:640,>2000", AnyOf((Compare("width", "=", 640.0), Compare("width", ">", 2000.0))), "width:=640,>2000"),
         ("mp:>=12.5", Compare("megapixels", ">=", 12.5), "megapixels:>=12.5"),
         ("megapixels:12", Between("megapixels", 11.5, 12.5), "megapixels:11.5..12.5"),
@@ -294,6 +303,18 @@ def test_order(text: str, order: str, descending: bool, canonical: str) -> None:
         ("date:2023-02-29", "'2023-02-29' is no date: day", "     ^"),
         ("date:2024..2023", "2024..2023: the time ends before it begins", "     ^"),
         ("date:0000", "'0000' is no date", "     ^"),
+        ("date:2024-06-15T18:30+02:00", "has a time zone; dates are compared with the clock of the camera", "     ^"),
+        ("date:2024-06-15T18:30:05Z", "has a time zone", "     ^"),
+        ("date:2024-06-15 18:30", "date:2024-06-15 18:30 has a space in it", " " * 16 + "^"),
+        ("size:>5 MB", "size:>5 MB has a space in it; leave it out or put the value in quotes", "        ^"),
+        ("near:48.85,2.35,10 km", "near:48.85,2.35,10 km has a space in it", " " * 19 + "^"),
+        ("sort:date desc", "write sort:date:desc, without a space", "          ^"),
+        ("type:jpeg, png", "type: wants a value here, right after the comma", "          ^"),
+        ("width:>=2,000", ">=2,000: write numbers without commas, as 2000 or 12.5", "      ^"),
+        ("width:1,000..2,000", "1,000..2: write numbers without commas", "      ^"),
+        ("size:>12,5MB", "as 2000 or 12.5; for one of two values size:>12,=5MB", "     ^"),
+        ("dog “red car", 'the closing quote is missing; write "red car"', "    ^"),
+        ("name:receipt", "name: is no field; did you mean words:? To look for the words", "^"),
         ("near:48.85,2.35", "near: wants latitude, longitude and distance: near:48.85,2.35,10km", "     ^"),
         ("near:48.85,east,10km", "'east' is no longitude in degrees", "           ^"),
         ("near:48.85,2.35,10ly", "'10ly' is no distance; write 10km, 500m or 5mi", "                ^"),
@@ -326,6 +347,8 @@ def test_order(text: str, order: str, descending: bool, canonical: str) -> None:
 def test_errors_point_at_the_column(text: str, message: str, mark: str | None) -> None:
     with pytest.raises(QueryError) as caught:
         parse([text], today=TODAY)
+    about_files = "no such file" in message or "is a folder" in message
+    assert isinstance(caught.value, QuerySyntaxError) != about_files
     said, line, pointer = str(caught.value).split("\n")
     assert message in said
     if mark is not None:
@@ -345,6 +368,14 @@ def test_a_long_line_is_cut_around_the_column() -> None:
     _, line, pointer = str(caught.value).split("\n")
     assert len(line) == 2 + 1 + 100 + 1
     assert line[pointer.index("^") :].startswith("soon cat")
+
+
+def test_what_follows_a_complete_value_is_words() -> None:
+    assert parse(['size:>5 "MB"']).terms == parse(["size:>5MB", "MB"]).terms == (Words("MB"),)
+    assert parse(["date:2024", "10:30"]).terms == (Words("10:30"),)
+    assert parse(["width:>5 -px"]).terms == (Words("px", exclude=True),)
+    with pytest.raises(QuerySyntaxError, match="size:>5 MB has a space in it"):
+        parse(["size:>5", "MB", "cat"])
 
 
 def test_options_say_the_same_as_fields() -> None:

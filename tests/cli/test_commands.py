@@ -114,7 +114,7 @@ def test_library_by_option_and_by_environment(mmsearch: CLI, photos: Path, tmp_p
         (["index", "nowhere"], 1, "no such file or folder"),
         (["query", "x", "-k", "0"], 2, "-k"),
         (["query"], 2, "QUERY"),
-        (["query", ""], 1, "the query is empty"),
+        (["query", ""], 2, "the query is empty"),
         (["query", "./nowhere.jpg"], 1, "no such file"),
         (["query", "./photos"], 1, "is a folder"),
         (["query", "x", "--in", "nowhere"], 1, "nowhere: no such file or folder"),

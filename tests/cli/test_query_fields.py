@@ -69,13 +69,20 @@ def test_words_may_begin_with_a_dash_beside_options(mmsearch: CLI, library: Path
     shutil.copy(library / "cat.png", library.parent / "other cat.png")
     everything = names(mmsearch, "a cat", "-k5")
     assert everything[0] == "cat.png"
-    without = names(mmsearch, "a", "cat", "-in:photos/trips", "-k", "2", "-l", "home/.local/share/mmsearch", "-0")
-    assert without == [f"{library / 'cat.png'}".rpartition("/")[2]] or len(without) == 1  # one line: NULs between
+    place = json.loads(mmsearch("status", "--json").stdout)["library"]
+    done = mmsearch("query", "a", "cat", "-in:photos/trips", "-k", "2", "-l", place, "-0")
+    assert [Path(path).parent.name for path in done.stdout.split("\0")] == ["photos", "photos", ""]
     left = names(mmsearch, "-./photos/cat.png", "-k9")
     assert "cat.png" not in left
     assert names(mmsearch, "-other cat.png", "a cat", "-k9") == names(
         mmsearch, "a cat", "--not", "other cat.png", "-k9"
     )
+
+
+def test_options_may_be_repeated_and_all_must_hold(mmsearch: CLI, library: Path) -> None:
+    assert sorted(names(mmsearch, "--date", ">2022", "--date", "<=2023")) == ["cat.png"]
+    assert sorted(names(mmsearch, "--where", "camera:fuji,canon", "--where", "type:jpeg")) == ["rocket.jpg"]
+    assert names(mmsearch, "--camera", "fuji", "--camera", "canon") == []
 
 
 def test_what_was_asked_stands_above_the_hits(mmsearch: CLI, library: Path) -> None:
@@ -99,12 +106,14 @@ def test_newest_first_where_nothing_is_looked_for(mmsearch: CLI, library: Path) 
         (["dog", "-x"], 2, "-x"),
         (["dog", "-k"], 2, "-k"),
         ([], 2, "QUERY"),
-        (["a", "dog", "date:2024-13"], 1, "mmsearch: '2024-13' is no date: month must be in 1..12\n"
+        ([""], 2, "the query is empty"),
+        (["a", "dog", "date:2024-13"], 2, "mmsearch: '2024-13' is no date: month must be in 1..12\n"
                                           "  a dog date:2024-13\n"
                                           "             ^\n"),
-        (["--width", "wide"], 1, "  --width wide\n          ^\n"),
-        (["dog", "--where", "type:png cat"], 1, "only conditions can stand here"),
-        (["dog", "-camra:x"], 1, "did you mean camera:?"),
+        (["--width", "wide"], 2, "  --width wide\n          ^\n"),
+        (["dog", "--where", "type:png cat"], 2, "only conditions can stand here"),
+        (["dog", "-camra:x"], 2, "did you mean camera:?"),
+        (["--sort", "date", "--sort", "name"], 2, "sort: is there twice"),
         (["dog", "--not", "./none.jpg"], 1, "./none.jpg: no such file"),
     ],
 )  # fmt: skip
