@@ -332,7 +332,7 @@ def _field_name(text: Piece) -> str | None:
 
 def _values(text: Piece, whole: bool, lists: bool, name: str) -> tuple[list[Piece], int]:
     """The values that a text begins with, with commas between them, and how many characters they take."""
-    pieces = []
+    pieces: list[Piece] = []
     place = 0
     while True:
         if whole or (pieces and name == "near"):
