@@ -31,8 +31,10 @@ class Logistic:
     background: float
     offset: float
 
-    def __call__(self, scores: NDArray[np.floating], background: float) -> NDArray[np.float32]:
-        """Relevance of pictures (n,) in [0, 1] from their scores (n,) and the background of the query."""
+    def __call__(
+        self, scores: NDArray[np.floating], background: float | NDArray[np.floating]
+    ) -> NDArray[np.float32]:
+        """Relevance of pictures (n,) in [0, 1] from their scores (n,) and the background of the query, or of each."""
         logits = self.score * np.asarray(scores, np.float64) + self.background * background + self.offset
         shares: NDArray[np.float32] = (1 / (1 + np.exp(-np.clip(logits, -60, 60)))).astype(np.float32)
         return shares

@@ -75,19 +75,14 @@ def search(engine: Engine, query: Query, options: Options) -> list[Hit]:
     wanted = [term for term in query.terms if not term.exclude and not (isinstance(term, Words) and term.exact)]
     if not wanted:
         return _listed(engine, query, options, allowed)
-    understood = meaning.understand(
-        query.terms,
-        lambda term: embed(term, engine),
-        query.arithmetic,
-        engine.calibration.typical if engine.calibration else None,
-    )
+    understood = _understood(engine, query)
     if options.unlike:
         away = [meaning.Part(embed(Example(path), engine), 1 / len(options.unlike)) for path in options.unlike]
         understood = replace(understood, less=tuple(away))
     found = _candidates(engine, query, understood, options, allowed)
     if engine.second is not None and understood.text:
         found = engine.second.rank(said, found, engine.store, engine.model, engine.encoder)
-    found = _relevant(engine, understood, found, options)
+    found = _relevant(engine, query, understood, found, options)
     similar: dict[int, list[int]] = {}
     if options.diverse:
         found, similar = _folded(engine, found, options.k)
@@ -128,6 +123,11 @@ def _allowed(engine: Engine, query: Query, within: Sequence[str]) -> Ids | None:
         elif len(having):
             allowed = np.setdiff1d(np.sort(engine.index.ids()) if allowed is None else allowed, having)
     return allowed
+
+
+def _understood(engine: Engine, query: Query) -> meaning.Meaning:
+    typical = engine.calibration.typical if engine.calibration else None
+    return meaning.understand(query.terms, lambda term: embed(term, engine), query.arithmetic, typical)
 
 
 def embed(term: Term, engine: Engine) -> Vectors:
@@ -176,10 +176,13 @@ def _candidates(
     return [Scored(n, scores[n], round(cosines[n], 4), by_words=worded.get(n, 0.0)) for n in order]
 
 
-def _relevant(engine: Engine, understood: meaning.Meaning, found: list[Scored], options: Options) -> list[Scored]:
+def _relevant(
+    engine: Engine, query: Query, understood: meaning.Meaning, found: list[Scored], options: Options
+) -> list[Scored]:
     """With relevance, where the model has a calibration and the query is a text; those below the least left out."""
     logistic = None
-    if engine.calibration is not None and understood.text and len(understood.wanted) == 1:
+    simple = bool(understood.text) and len(understood.wanted) == 1 and not query.arithmetic
+    if engine.calibration is not None and simple:
         logistic = engine.calibration.first
         if any(one.reranked for one in found):
             second = engine.second
@@ -192,8 +195,11 @@ def _relevant(engine: Engine, understood: meaning.Meaning, found: list[Scored], 
                 "calibrated, such as the embedded one, and its own reranker; leave out --min-relevance"
             )
         return found
-    own = background(understood.wanted[0].vector, engine.bank, NEAREST)
+    wanted = understood.wanted[0]
+    own = background(wanted.vector, engine.bank, NEAREST)
     plain = np.array([one.score - (ALL_WORDS if one.by_words else 0.0) for one in found], np.float64)
+    grounds = engine.index.vectors(np.array([one.number for one in found], np.int64))[:, -1]
+    plain -= (meaning.MOST - wanted.beta) * grounds  # the calibration is that of long texts
     relevance = np.maximum(logistic(plain, own), [one.by_words for one in found])
     judged = [replace(one, relevance=round(float(share), 4)) for one, share in zip(found, relevance, strict=True)]
     least = options.usual_relevance if options.min_relevance is None else options.min_relevance
@@ -230,7 +236,7 @@ def _listed(engine: Engine, query: Query, options: Options, allowed: Ids | None)
     if options.min_relevance:
         raise QueryError("the least relevance makes no sense without something to look for; leave out --min-relevance")
     order = "date" if query.order == "score" else query.order
-    understood = meaning.understand(query.terms, lambda term: embed(term, engine))
+    understood = _understood(engine, query)
     if understood.unwanted:
         ids = np.sort(engine.index.ids()) if allowed is None else allowed
         allowed = meaning.without(understood.unwanted, engine.index, ids)

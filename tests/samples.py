@@ -35,7 +35,7 @@ def interruptible() -> Iterator[None]:
 def model_without_regions(folder: Path) -> Path:
     """A copy of the embedded model that gives no region tokens, as the first version's."""
     folder.mkdir(parents=True)
-    for name in (*FILES, "recipe.json"):
+    for name in (*FILES, "recipe.json", "background.npy"):
         shutil.copy(EMBEDDED / name, folder)
     facts = json.loads((folder / "model.json").read_text("utf-8"))
     facts.pop("regions", None)
