@@ -72,7 +72,7 @@ def asked(
     ]
     if not words and not given:
         if anything:
-            return Query(order="date")
+            return Query()
         raise typer.BadParameter("missing: say what to look for", param_hint="QUERY")
     return replace(parse(words, given), arithmetic=arithmetic)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mmsearch.cli import asked
+from mmsearch.cli import asked, present
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, opened
 from mmsearch.cli.results import Results
 
@@ -41,6 +41,19 @@ def command(
     not_: asked.NotOption = None,
     sort: asked.SortOption = None,
     arithmetic: asked.ArithmeticOption = False,
+    min_relevance: Annotated[
+        float | None,
+        typer.Option("--min-relevance", metavar="P", min=0, max=1, help="Leave out what is less likely to match."),
+    ] = None,
+    diverse: Annotated[
+        bool, typer.Option("--diverse", help="One hit for near-duplicates and bursts, and hits that differ.")
+    ] = False,
+    like: Annotated[
+        list[str] | None, typer.Option("--like", metavar="FILE", help="More like this picture. May be repeated.")
+    ] = None,
+    unlike: Annotated[
+        list[str] | None, typer.Option("--unlike", metavar="FILE", help="Less like this picture. May be repeated.")
+    ] = None,
     rerank: Annotated[
         bool | None,
         typer.Option("--rerank/--no-rerank", help="Look at the best pictures again. Default: where it helps."),
@@ -96,9 +109,25 @@ def command(
         "sort": sort,
     }
     # An option for folders that says nothing else still asks for something: all that is there.
-    wanted = asked.asked(query or [], options, arithmetic, anything=bool(within))
+    wanted = asked.asked(query or [], options, arithmetic, anything=bool(within or like))
     with opened(library, device=device, auto="cpu") as found:
-        hits = found.search(wanted, k, within=within or [], rerank=rerank)
+        hits = found.search(
+            wanted,
+            k,
+            within=within or [],
+            rerank=rerank,
+            min_relevance=min_relevance,
+            diverse=diverse,
+            like=like or [],
+            unlike=unlike or [],
+        )
+        least = found.settings.min_relevance if min_relevance is None else min_relevance
         limit = found.settings.max_megapixels
     nothing = "no pictures found" + (" there; `mmsearch status` shows the known folders" if within else "")
-    results.give(hits, asked.title(wanted), limit, nothing, sheet)
+    if least:
+        nothing += f" with a relevance of {least:.0%} or more; --min-relevance 0 shows the nearest ones"
+    title = asked.title(wanted)
+    for word, files in (("like", like), ("unlike", unlike)):
+        if files:
+            title += f" {word} {', '.join(map(present.shown, files))}"
+    results.give(hits, title.strip(), limit, nothing, sheet)
