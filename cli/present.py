@@ -96,7 +96,9 @@ def hit_table(hits: Sequence[Hit], title: str) -> None:
     )
     answered = any(hit.answer is not None for hit in hits)
     judged = any(hit.relevance is not None for hit in hits)
-    table.add_column("Score", justify="right", style="green")
+    ranked = any(hit.score for hit in hits)  # conditions alone rank nothing
+    if ranked:
+        table.add_column("Score", justify="right", style="green")
     if judged:
         table.add_column("Relevance", justify="right")
     if answered:
@@ -110,9 +112,10 @@ def hit_table(hits: Sequence[Hit], title: str) -> None:
         path = Text(shown(hit.path), link)
         if hit.similar:
             path.append(f" {similar(hit)}", "dim")
-        cells = [Text(probability(hit))] if judged else []
+        cells = [Text(f"{hit.score:.3f}")] if ranked else []
+        cells += [Text(probability(hit))] if judged else []
         cells += [Text(answer(hit))] if answered else []
-        table.add_row(f"{hit.score:.3f}", *cells, path, measures(photo), f"{photo.date:%Y-%m-%d %H:%M}")
+        table.add_row(*cells, path, measures(photo), f"{photo.date:%Y-%m-%d %H:%M}")
     Console(width=None if sys.stdout.isatty() else 1000).print(table)  # in a pipe nothing is folded
 
 

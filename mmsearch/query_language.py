@@ -411,7 +411,9 @@ def _existing(path: Piece) -> str:
         reason = f"{name} is a folder; a query takes words or picture files (to search inside it: in:{name})"
         raise QueryError(reason, path.at)
     if not os.path.exists(full):
-        raise QueryError(f"{name}: no such file", path.at)
+        stem = os.path.splitext(name)[0]
+        hint = f"; to find pictures by this name: words:{stem}" if name[0].isalnum() and " " not in name else ""
+        raise QueryError(f"{name}: no such file{hint}", path.at)
     if not os.path.isfile(full):
         raise QueryError(f"{name} is no picture file", path.at)
     return os.path.realpath(full)
