@@ -1,20 +1,23 @@
 """Text inside pictures: twenty drawn signs and receipts, each looked for by a word in it; then what was not found.
 
-    python -m benchmarks.ocr [--keep DIR] [--photos DIR]
+    python -m benchmarks.ocr [--more N] [--keep DIR] [--photos DIR]
 
-The pictures go through ``mmsearch index --ocr`` into a library of their own, words through ``Store.find_words``.  Fonts
+The pictures go through ``mmsearch index --ocr`` into a library of their own, words through ``mmsearch query``.  Fonts
 come with matplotlib and Pillow; where fonts of the URW and Liberation families are on the machine, they take the place
-of some.  ``--photos`` reads photos too that show next to no text, and counts those in which something was read.
+of some.  ``--more`` draws N other signs at random, a word each, and counts those whose word was read, by kind: what
+stands in the way is counted under each of its kinds.  ``--photos`` reads photos too that show next to no text, and
+counts those in which something was read.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import matplotlib
@@ -103,6 +106,52 @@ SIGNS = [
 ]
 
 
+WORDS = ["harvest", "station", "window", "mountain", "discount", "tomorrow", "invoice", "garden", "kitchen", "parking"]
+WORDS += ["welcome", "birthday", "chocolate", "village", "hospital", "ticket", "bicycle", "lantern", "bridge", "museum"]
+FONTS = ["DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSerif.ttf", "DejaVuSerif-Italic.ttf", "DejaVuSansMono.ttf"]
+FONTS += ["STIXGeneral.ttf", "cmr10.ttf", "cmti10.ttf", PILLOW]
+
+
+def any_sign(rng: np.random.Generator) -> Sign:
+    """Some word, somehow."""
+    word = str(rng.choice(WORDS))
+    way = rng.random()
+    angle = 0.0 if way < 0.4 else float(rng.uniform(-45, 45)) if way < 0.8 else float(rng.choice([90, 180, 270]))
+    ink, paper = rng.choice(
+        [("black", "white"), ("#b00020", "#f3e3c3"), ("white", "#14213d"), ("#999999", "white"), ("#333333", "#ffd400")]
+    ).tolist()
+    lines = rng.choice([word.upper(), word.title(), f"{word.title()}\nopen {rng.choice(WORDS)}"])
+    return Sign(
+        word,
+        str(lines),
+        str(rng.choice(FONTS)),
+        round(8 * 20 ** rng.random()),  # 8 to 160
+        angle,
+        ink,
+        paper,
+        blur=float(rng.choice([0, 0, 1, 3])),
+        noise=float(rng.choice([0, 0, 10, 25])),
+        lean=float(rng.choice([0, 0, 0, 0.4])),
+    )
+
+
+def kinds(sign: Sign) -> list[str]:
+    """What a sign is like."""
+    size = next(name for name, most in SIZES.items() if sign.size <= most)
+    turned = "upright" if not sign.angle else "turned by quarters" if sign.angle % 90 == 0 else "askew"
+    return [
+        size,
+        turned,
+        *(["pale"] if sign.ink == "#999999" else []),
+        *(["blurred by 3 pixels"] if sign.blur == 3 else []),
+        *(["grainy"] if sign.noise == 25 else []),
+        *(["seen from aside"] if sign.lean else []),
+    ]
+
+
+SIZES = {"8 to 12 pixels": 12, "13 to 20 pixels": 20, "21 to 60 pixels": 60, "61 to 160 pixels": 160}
+
+
 def font(sign: Sign) -> tuple[ImageFont.ImageFont | ImageFont.FreeTypeFont, str]:
     """The font, and the name of the one that was taken."""
     if sign.font == PILLOW:
@@ -149,39 +198,56 @@ def leaned(board: Image.Image, lean: float) -> Image.Image:
     return board.transform((narrow, height), Image.Transform.PERSPECTIVE, map_back.tolist(), Image.Resampling.BICUBIC)
 
 
+def indexed(folder: Path, library: str) -> float:
+    """Seconds that ``mmsearch index --ocr`` took."""
+    begun = time.perf_counter()
+    command = [sys.executable, "-m", "mmsearch.cli", "index", "--ocr", "--library", library, str(folder)]
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - begun
+
+
+def first(word: str, library: str) -> str:
+    """The name of the file that ``mmsearch query`` finds first; a word in quotes is looked for by its letters alone."""
+    command = [sys.executable, "-m", "mmsearch.cli", "query", f'"{word}"', "--library", library, "-k", "1", "--json"]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return Path(json.loads(answer)["path"]).name if answer else ""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--more", type=int, default=0, help="so many signs at random")
     parser.add_argument("--keep", type=Path, help="write the pictures here, to look at them")
     parser.add_argument("--photos", type=Path, help="photos without text")
     given = parser.parse_args()
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as place:
-        folder = given.keep or Path(place) / "signs"
-        folder.mkdir(parents=True, exist_ok=True)
-        for number, sign in enumerate(SIGNS):
-            draw(sign, rng).save(folder / f"{number:02}.jpg", quality=sign.quality)
-        read = [sys.executable, "-m", "mmsearch.cli", "index", "--ocr", "--library", f"{place}/library"]
-        begun = time.perf_counter()
-        subprocess.run([*read, str(folder)], check=True, capture_output=True)
-        seconds = time.perf_counter() - begun
-        if given.photos:
-            subprocess.run([*read, str(given.photos)], check=True, capture_output=True)
+        signs, more = Path(given.keep or place) / "signs", Path(given.keep or place) / "more"
+        drawn = {more / f"{number:03}.jpg": any_sign(rng) for number in range(given.more)}
+        planned = {signs / f"{number:02}.jpg": sign for number, sign in enumerate(SIGNS)}
+        for path, sign in {**planned, **drawn}.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draw(sign, np.random.default_rng(int(path.stem))).save(path, quality=sign.quality)
+        seconds = indexed(signs, f"{place}/library")
+        missed = [
+            {**asdict(sign), "font": font(sign)[1], "kinds": kinds(sign)}
+            for path, sign in planned.items()
+            if first(sign.word, f"{place}/library") != path.name
+        ]
+        for folder in (more, given.photos):
+            if folder is not None and folder.exists():
+                indexed(folder, f"{place}/library")
         with Store(Path(place) / "library" / "library.sqlite") as store:
             model = store.model()
             assert model is not None
-            photos = {
-                photo.path: photo for some in store.photos(store.searchable(model).tolist()).values() for photo in some
-            }
-            missed = []
-            for number, sign in enumerate(SIGNS):
-                hits = store.find_words(sign.word, model)
-                files = [photo.path for hit in hits[:1] for photo in store.photos([hit.number])[hit.number]]
-                path = str((folder / f"{number:02}.jpg").absolute())
-                if files != [path]:
-                    missed.append(
-                        {"word": sign.word, "font": font(sign)[1], "angle": sign.angle, "read": photos[path].text}
-                    )
-    others = [photo for path, photo in photos.items() if Path(path).parent != folder.absolute()]
+            found = store.photos(store.searchable(model).tolist())
+            texts = {Path(photo.path): photo.text for photos in found.values() for photo in photos}
+    counts: dict[str, list[int]] = {}
+    for path, sign in drawn.items():
+        for kind in ("all", *kinds(sign)):
+            own = counts.setdefault(kind, [0, 0])
+            own[0] += sign.word in (texts[path.absolute()] or "").lower()
+            own[1] += 1
+    others = [text for path, text in texts.items() if path.parent not in (signs.absolute(), more.absolute())]
     report(
         "ocr",
         {
@@ -190,8 +256,9 @@ def main() -> None:
             "not_found": missed,
             "fonts": sorted({font(sign)[1] for sign in SIGNS}),
             "seconds_a_picture": round(seconds / len(SIGNS), 2),
+            "more_read_of": dict(sorted(counts.items())),
             "photos_without_text": len(others),
-            "of_these_something_read": sum(photo.text is not None for photo in others),
+            "of_these_something_read": sum(text is not None for text in others),
         },
     )
 
