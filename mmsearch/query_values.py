@@ -202,7 +202,11 @@ def _moments(piece: Piece, today: date) -> tuple[datetime, datetime]:
     year, month, day_, hour, minute, second, fraction = match.groups()
     try:
         start = datetime(
-            *(int(part or least) for part, least in ((year, 0), (month, 1), (day_, 1), (hour, 0), (minute, 0))),
+            int(year),
+            int(month or 1),
+            int(day_ or 1),
+            int(hour or 0),
+            int(minute or 0),
             int(second or 0),
             int((fraction or "").ljust(6, "0")),
         )
@@ -323,7 +327,7 @@ def _places(pieces: list[Piece]) -> list[OneFits]:
 
 
 def _place(latitude: Piece, longitude: Piece, distance: Piece) -> Near:
-    degrees = []
+    degrees: list[float] = []
     for piece, name in ((latitude, "latitude"), (longitude, "longitude")):
         if _PLAIN.fullmatch(piece.text) is None:
             raise piece.wrong(
@@ -333,7 +337,7 @@ def _place(latitude: Piece, longitude: Piece, distance: Piece) -> Near:
     match = _AMOUNT.fullmatch(distance.text)
     if match is None or match[4].lower() not in _KILOMETRES:
         raise distance.wrong(f"{distance.text!r} is no distance; write 10km, 500m or 5mi")
-    return Near(*degrees, float(match[1]) * _KILOMETRES[match[4].lower()])
+    return Near(degrees[0], degrees[1], float(match[1]) * _KILOMETRES[match[4].lower()])
 
 
 def _within(piece: Piece, _: date) -> Within:
@@ -347,7 +351,8 @@ def _format(piece: Piece, _: date) -> Format:
 
 
 def _has(piece: Piece, _: date) -> HasText | HasPlace:
-    return choose(piece, {"text": HasText(), "gps": HasPlace()}, "thing that a picture can have")
+    choices: dict[str, HasText | HasPlace] = {"text": HasText(), "gps": HasPlace()}
+    return choose(piece, choices, "thing that a picture can have")
 
 
 _READERS: dict[str, Callable[[Piece, date], OneFits]] = {

@@ -100,10 +100,19 @@ class Facts:
         """Which of these photos, by their ids, lie there and meet all conditions; unknown ones do not."""
         with self._lock, self._reading() as read:
             known, mask = read.photos, read.meeting(within, conditions)
-        if not len(known):
-            return np.zeros(len(photos), np.bool_)
-        place = np.minimum(np.searchsorted(known, photos), len(known) - 1)
-        found: Mask = (known[place] == photos) & mask[place]
+        place, there = _places_of(photos, known)
+        there[there] = mask[place[there]]
+        return there
+
+    def numbers(self, model: int, photos: Ids) -> Ids | None:
+        """Ids of the vectors of these photos, -1 where there is none; None where that would have to be read first."""
+        with self._lock, self._reading() as read:
+            if not read.keeps_vectors(model):
+                return None
+            known, numbers = read.photos, read.vectors(model)
+        place, there = _places_of(photos, known)
+        found = np.full(len(photos), -1, np.int64)
+        found[there] = numbers[place[there]]
         return found
 
     def _reading(self) -> _Reading:
@@ -137,6 +146,10 @@ class _Reading:
         """Ids of the files that can be found, ascending: all other columns are in this order."""
         return self._of_file("id", np.int64)
 
+    def keeps_vectors(self, model: int) -> bool:
+        """Whether ``photos`` and ``vectors`` have been read."""
+        return {("file", "id"), ("vectors", model)} <= self._facts._columns.keys()
+
     def vectors(self, model: int) -> Ids:
         """Ids of their vectors of this model; -1 where there is none."""
 
@@ -145,10 +158,9 @@ class _Reading:
             contents = self._read("content_id", of_model, np.int64)
             numbers = self._read("id", of_model, np.int64)
             own = self._of_file("content_id", np.int64)
-            if not len(contents):
-                return np.full(len(own), -1, np.int64)
-            place = np.minimum(np.searchsorted(contents, own), len(contents) - 1)
-            found: Ids = np.where(contents[place] == own, numbers[place], -1)
+            place, there = _places_of(own, contents)
+            found = np.full(len(own), -1, np.int64)
+            found[there] = numbers[place[there]]
             return found
 
         return self._kept(("vectors", model), load)
@@ -191,14 +203,16 @@ class _Reading:
 
         codes = self._kept(("codes", column), load)
         fitting = [bool(name) and fits(name) for name in self._facts._columns[names_of]]
-        return np.array(fitting, np.bool_)[codes]
+        having: Mask = np.array(fitting, np.bool_)[codes]
+        return having
 
     def _having(self, chosen: Ids) -> Mask:
         """Which files have one of these contents."""
         own = self._of_file("content_id", np.int64)
         there = np.zeros(max(int(own.max(initial=0)), int(chosen.max(initial=0))) + 1, np.bool_)
         there[chosen] = True
-        return there[own]
+        having: Mask = there[own]
+        return having
 
     def _read(self, expression: str, source: str, dtype: Any) -> NDArray[Any]:
         """A column of numbers, none of them NULL.
@@ -236,7 +250,8 @@ class _Reading:
     def _fitting(self, fits: Fits) -> Mask:
         if isinstance(fits, AnyOf):
             nothing = np.zeros(len(self.photos), np.bool_)
-            return np.logical_or.reduce([nothing, *(self._one_fits(one) for one in fits.fits)])
+            any_fits: Mask = np.logical_or.reduce([nothing, *(self._one_fits(one) for one in fits.fits)])
+            return any_fits
         return self._one_fits(fits)
 
     def _one_fits(self, fits: OneFits) -> Mask:
@@ -247,7 +262,8 @@ class _Reading:
         if isinstance(fits, Lens):
             return self._named("lens", lambda name: fits.text.casefold() in name.casefold())
         if isinstance(fits, Within):
-            return np.logical_or.reduce([self._below(path) for path in spellings(fits.path)])
+            below: Mask = np.logical_or.reduce([self._below(path) for path in spellings(fits.path)])
+            return below
         if isinstance(fits, Near):
             return self._near(fits)
         if isinstance(fits, Format):
@@ -362,6 +378,14 @@ class _Reading:
 
 
 _MICROSECOND = datetime.resolution
+
+
+def _places_of(wanted: Ids, known: Ids) -> tuple[NDArray[np.intp], Mask]:
+    """Where these stand among the known ones, which ascend, and which of them are there at all."""
+    place = np.searchsorted(known, wanted)
+    there: Mask = place < len(known)
+    there[there] = known[place[there]] == wanted[there]
+    return place, there
 
 
 def _nanoseconds(local: datetime) -> int:

@@ -547,7 +547,7 @@ class Store:
             .outerjoin(captions, captions.c.content_id == contents.c.id)
             .outerjoin(sidecars, sidecars.c.photo_id == photos.c.id)
             .outerjoin(ocr, ocr.c.content_id == contents.c.id)
-            .where(photos.c.state == "ok")
+            .where(text("+photos.state = 'ok'"))  # the plus keeps SQLite from reading all photos in this state
             .order_by(photos.c.path)
         )
         with self._reading() as connection:
@@ -629,8 +629,12 @@ class Store:
         are words that most photos have.  With ``exact`` all of them must be there in this order.  Forms of a word (dog,
         dogs) are the same, and so are letters with and without accents.
         """
+
+        def numbers(rows: Ids) -> Ids | None:
+            return self._facts.numbers(model.id, rows)
+
         with self._reading() as connection:
-            return words.find(connection, text, model.id, allowed, limit, exact)
+            return words.find(connection, text, model.id, allowed, limit, exact, numbers)
 
     def reasons(
         self, text: str, ids: Sequence[int], model: StoredModel, exact: bool = False

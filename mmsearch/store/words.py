@@ -15,7 +15,7 @@ import math
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,9 +86,19 @@ def path_words(path: bytes) -> str:
 
 
 def find(
-    connection: Connection, text: str, model: int, allowed: Ids | None = None, limit: int = 1000, exact: bool = False
+    connection: Connection,
+    text: str,
+    model: int,
+    allowed: Ids | None = None,
+    limit: int = 1000,
+    exact: bool = False,
+    numbers: Callable[[Ids], Ids | None] = lambda _: None,
 ) -> list[WordHit]:
-    """What ``Store.find_words`` returns; ``model`` is the id of a model."""
+    """What ``Store.find_words`` returns; ``model`` is the id of a model.
+
+    ``numbers`` gives ids of vectors for ids of photos, -1 where there is none, or None where it would have to look them
+    up; then they are looked up here, as many as are needed.
+    """
     if limit < 1 or (allowed is not None and not len(allowed)):
         return []
     rarity = Rarity(connection)
@@ -106,7 +116,9 @@ def find(
     order = np.lexsort((rows, -sums))
     total = float(weights.sum())
     hits: dict[int, WordHit] = {}
-    for at, number in _numbers(connection, rows, order, model, allowed):
+    known = numbers(rows)
+    found = _numbers(connection, rows, order, model, allowed) if known is None else _chosen(known, order, allowed)
+    for at, number in found:
         if number in hits:  # of the files of a content the best one comes first
             continue
         columns = tuple(column for bit, column in enumerate(WORDS) if places[at] >> bit & 1)
@@ -246,6 +258,21 @@ def _sums(
     return sums, places
 
 
+def _chosen(numbers: Ids, order: NDArray[np.intp], allowed: Ids | None) -> Iterator[tuple[int, int]]:
+    """What ``_numbers`` gives, where the ids of the vectors of all rows are known; (n,), -1 where there is none."""
+    there = numbers >= 0
+    if allowed is not None:
+        there &= _among(numbers, merged([allowed]))
+    chosen = order[there[order]]
+    yield from zip(chosen.tolist(), numbers[chosen].tolist(), strict=True)
+
+
+def _among(numbers: Ids, some: Ids) -> NDArray[np.bool_]:
+    """Which of these are among some others, which ascend and are not none."""
+    found: NDArray[np.bool_] = some[np.minimum(np.searchsorted(some, numbers), len(some) - 1)] == numbers
+    return found
+
+
 def _numbers(
     connection: Connection, rows: Ids, order: NDArray[np.intp], model: int, allowed: Ids | None
 ) -> Iterator[tuple[int, int]]:
@@ -264,8 +291,7 @@ def _numbers(
         ).all()
         found: dict[int, int] = {row: number for row, number in pairs}  # noqa: C416 - rows are no tuples to mypy
         if allowed is not None:
-            numbers = np.fromiter(found.values(), np.int64, len(found))
-            there = allowed[np.minimum(np.searchsorted(allowed, numbers), len(allowed) - 1)] == numbers
+            there = _among(np.fromiter(found.values(), np.int64, len(found)), allowed)
             found = {row: number for (row, number), one in zip(found.items(), there, strict=True) if one}
         for at in bite.tolist():
             number = found.get(int(rows[at]))
