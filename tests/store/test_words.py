@@ -426,6 +426,32 @@ def test_small_and_large_parts_of_many_photos(many: tuple[Store, list[dict[str, 
         assert {hit.number: hit.score for hit in hits} == pytest.approx(wanted, abs=0.02)
 
 
+@pytest.mark.parametrize("share", [None, 2500, 20_000])
+@pytest.mark.parametrize(("query", "exact"), [("wacx wgax", False), ("wgax", True)])
+def test_columns_that_a_filter_has_read_change_nothing(
+    many: tuple[Store, list[dict[str, set[str]]]], query: str, exact: bool, share: int | None
+) -> None:
+    numbers = np.arange(1, len(many[1]) + 1, dtype=np.int64)
+    allowed = None if share is None else np.sort(np.random.default_rng(2).choice(numbers, share, replace=False))
+    with Store(many[0].file) as store:
+        model = model_of(store)
+        for limit in (7, 100_000):
+            before = store.find_words(query, model, allowed, limit, exact)
+            assert len(store.searchable(model)) == len(numbers)  # reads them
+            assert store.find_words(query, model, allowed, limit, exact) == before
+            with store.writing() as writer:
+                writer.add_root("/")  # makes what was read stale
+        assert len(before) > 7
+        store.searchable(model)
+        with store.writing() as writer:
+            writer.miss([before[0].number])
+        try:
+            assert store.find_words(query, model, allowed, 100_000, exact) == before[1:]
+        finally:
+            with store.writing() as writer:
+                writer.touch(before[0].number, Found(str(before[0].number), 1, 1))
+
+
 def test_merged_lists() -> None:
     lists = [np.array(own, np.int64) for own in ([1, 5, 9], [], [5, 6], [1])]
     assert merged(lists).tolist() == [1, 5, 6, 9]
