@@ -16,9 +16,9 @@ both.  "not": a thing without another one that between a quarter and three quart
 each way.  Right are photos whose captions name the first and not the second.  Against vector arithmetic: cosines with
 the sum, or with the difference, of the texts' vectors.  Mean average precision and precision of the first ten.
 
-"nothing": captions of dev photos with an odd number (those with an even one made the calibration), each over all dev
-photos, over all but its own, and over those in which nobody mentions any thing that it names.  For thresholds of
-relevance, the share of queries that get an answer from each.
+"nothing": captions of dev photos with an odd number (those with an even one made the calibration) and short texts from
+them ("a brown dog", "dog"), each over all dev photos, over all but its own, and over those in which nobody mentions any
+thing that it names.  For thresholds of relevance, the share of queries that get an answer from each.
 
 One JSON line, or with ``--tables`` the tables of ``docs/search.md``.
 """
@@ -234,17 +234,18 @@ def nothing(library: Library, photos: Pairs, every: int) -> dict[str, Any]:
     assert isinstance(encoder, OnnxEncoder)
     assert calibration is not None
     scores = measured(encoder, library.reranker(), photos, every)
-    odd = scores["photo"] % 2 == 1
-    found: dict[str, Any] = {"queries": int(odd.sum())}
-    for stage, (name, logistic) in enumerate((("first stage", calibration.first), ("search", calibration.reranked))):
-        assert logistic is not None
-        kinds = ("with", "alone", "without")
-        with_answer, alone, without = (logistic(scores[kind][odd, stage], scores["ground"][odd]) for kind in kinds)
-        curve = []
-        for least in (*np.linspace(0.1, 0.9, 9), float(np.quantile(with_answer, 1 - KEPT))):
-            shares = [round(100 * float((kind >= least).mean()), 1) for kind in (with_answer, alone, without)]
-            curve.append([round(float(least), 3), *shares])
-        found[name] = {"threshold, answered: with, without its own photo, without its things": curve}
+    found: dict[str, Any] = {}
+    for short in (False, True):
+        chosen = (scores["photo"] % 2 == 1) & (scores["short"] == short)
+        told = scores["ground"][chosen], scores["beta"][chosen]
+        for stage, name in enumerate(("first stage", "search")):
+            logistic = (calibration.first, calibration.reranked)[stage]
+            assert logistic is not None
+            kinds = [logistic(scores[kind][chosen, stage], *told) for kind in ("with", "alone", "without")]
+            curve = []
+            for least in (*np.linspace(0.1, 0.9, 9), float(np.quantile(kinds[0], 1 - KEPT))):
+                curve.append([round(float(least), 3), *(round(100 * float((k >= least).mean()), 1) for k in kinds)])
+            found[f"{'short texts' if short else 'captions'}, {name}"] = {"queries": int(chosen.sum()), "curve": curve}
     return found
 
 
@@ -264,9 +265,8 @@ def tables(found: dict[str, Any]) -> str:
         gain = found[name]["gain in mAP"]
         parts.append(f"{name}: {found[name]['queries']} queries, gain {gain}\n\n" + table(["by", "mAP", "P@10"], rows))
     for way, row in found["nothing"].items():
-        if isinstance(row, dict):
-            head = ["relevance at least", "answer there", "all but its own photo", "no photo of its things"]
-            parts.append(f"nothing, {way}: {found['nothing']['queries']} queries\n\n" + table(head, *row.values()))
+        head = ["relevance at least", "answer there", "all but its own photo", "no photo of its things"]
+        parts.append(f"nothing, {way}: {row['queries']} queries\n\n" + table(head, row["curve"]))
     return "\n\n".join(parts)
 
 

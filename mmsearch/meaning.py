@@ -79,9 +79,8 @@ def understand(
         if len({term.weight for term in said}) > 1:  # together they say what, each by its weight says how much
             heaviest = max(term.weight for term in said)
             vector = vector + sum((term.weight / heaviest * embed(term) for term in said), np.zeros_like(vector))
-        words = len(text.split())
         heaviest = max(term.weight for term in said)
-        parts.append(Part(_unit(vector), heaviest, min(BETA * (words - 1), MOST), typical))
+        parts.append(Part(_unit(vector), heaviest, beta(text), typical))
     shown = [term for term in terms if isinstance(term, Example) and not term.exclude]
     share = PICTURE if said else 1.0
     parts += [Part(embed(term), share * term.weight) for term in shown]
@@ -100,6 +99,11 @@ def plain(text: str) -> str:
     (``python -m benchmarks.short_queries``).
     """
     return text.rstrip(" .,;:!?") or text
+
+
+def beta(text: str) -> float:
+    """The share of a picture's background that is taken off its cosine with this text."""
+    return min(BETA * (len(text.split()) - 1), MOST)
 
 
 def _unit(vector: Vectors) -> Vectors:

@@ -1,9 +1,10 @@
 """How likely it is that a library holds what a query asks for, when its best picture has a certain score.
 
-A cosine has no zero: what is a good score differs from query to query.  The logistic map here was fitted on captions
-over a library that shows what they say, against the same captions over the library without any picture of the things
-that they name (``mmsearch/training/calibrate.py``), both equally often.  Beside the score it looks at how near the
-query is to texts that nobody asked for: a text that is near to many is near to many pictures too.
+A cosine has no zero: what is a good score differs from query to query.  The logistic map here was fitted on texts over
+a library that shows what they say, against the same texts over the library without any picture of the things that they
+name (``mmsearch/training/calibrate.py``), both equally often.  Beside the score it looks at how near the query is to
+texts that nobody asked for: a text that is near to many is near to many pictures too; and at the share of the
+background that was taken off, which tells short texts from long ones.
 """
 
 from __future__ import annotations
@@ -22,21 +23,25 @@ from mmsearch.records import Vectors
 
 FILE = "calibration.json"  # in a model folder
 
+Shares = NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class Logistic:
-    """1 / (1 + exp(-(score * a + background * b + c)))"""
+    """1 / (1 + exp(-(score * a + background * b + beta * c + d)))"""
 
     score: float
     background: float
+    beta: float
     offset: float
 
-    def __call__(
-        self, scores: NDArray[np.floating], background: float | NDArray[np.floating]
-    ) -> NDArray[np.float32]:
-        """Relevance of pictures (n,) in [0, 1] from their scores (n,) and the background of the query, or of each."""
-        logits = self.score * np.asarray(scores, np.float64) + self.background * background + self.offset
-        shares: NDArray[np.float32] = (1 / (1 + np.exp(-np.clip(logits, -60, 60)))).astype(np.float32)
+    def __call__(self, scores: Shares, background: float | Shares, beta: float | Shares) -> Shares:
+        """Relevance of pictures (n,) in [0, 1] from their scores (n,), the query's background and ``meaning.beta``.
+
+        The last two may be of another query each, (n,).
+        """
+        logits = self.score * np.asarray(scores) + self.background * background + self.beta * beta + self.offset
+        shares: Shares = 1 / (1 + np.exp(-np.clip(logits, -60, 60)))
         return shares
 
 

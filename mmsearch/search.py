@@ -198,9 +198,7 @@ def _relevant(
     wanted = understood.wanted[0]
     own = background(wanted.vector, engine.bank, NEAREST)
     plain = np.array([one.score - (ALL_WORDS if one.by_words else 0.0) for one in found], np.float64)
-    grounds = engine.index.vectors(np.array([one.number for one in found], np.int64))[:, -1]
-    plain -= (meaning.MOST - wanted.beta) * grounds  # the calibration is that of long texts
-    relevance = np.maximum(logistic(plain, own), [one.by_words for one in found])
+    relevance = np.maximum(logistic(plain, own, wanted.beta), [one.by_words for one in found])
     judged = [replace(one, relevance=round(float(share), 4)) for one, share in zip(found, relevance, strict=True)]
     least = options.usual_relevance if options.min_relevance is None else options.min_relevance
     return [one for one in judged if one.relevance is not None and one.relevance >= least]

@@ -187,8 +187,8 @@ def test_relevance_is_the_calibrated_one(library: Library, oracle: Oracle) -> No
     text = "a red motorcycle"
     facts = json.loads((EMBEDDED / "calibration.json").read_text())["first"]
     near = np.sort(oracle.bank @ oracle.encoder.encode_texts([text])[0])[-10:].mean()
-    scores = oracle.cosines(text) - 0.5 * oracle.background  # as for a long text
-    wanted = 1 / (1 + np.exp(-(facts["score"] * scores + facts["background"] * near + facts["offset"])))
+    other = facts["background"] * near + facts["beta"] * 0.2 + facts["offset"]  # 0.2: a text of three words
+    wanted = 1 / (1 + np.exp(-(facts["score"] * oracle.first(text) + other)))
     hits = library.search(text)
     told = {Path(hit.path).name: hit.relevance for hit in hits}
     assert told == pytest.approx(dict(zip(oracle.names, wanted, strict=True)), abs=0.01)

@@ -7,9 +7,9 @@
 ``background.npy``: 512 centroids of every fifth caption of the training photos (spherical k-means, Dhillon and Modha
 2001): what a photo's background is taken from, see ``mmsearch/background.py``.
 
-``calibration.json``: how a score becomes a relevance, see ``mmsearch/relevance.py``.  Fitted on the captions of one
-half of the dev photos, each twice: over all dev photos, and over those in which nobody mentions any thing that it
-names.
+``calibration.json``: how a score becomes a relevance, see ``mmsearch/relevance.py``.  Fitted on captions of one half of
+the dev photos and on short texts from them ("a brown dog", "dog"), each twice: over all dev photos, and over those in
+which nobody mentions any thing that it names.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,10 @@ from mmsearch import bank
 from mmsearch.background import handicap
 from mmsearch.encoders.onnx_encoder import OnnxEncoder
 from mmsearch.encoders.resolve import EMBEDDED
-from mmsearch.meaning import MOST
+from mmsearch.meaning import beta
 from mmsearch.nouns import nouns, phrases, tokenize
 from mmsearch.records import Ids, Regions, Vectors
-from mmsearch.relevance import FILE, Calibration, Logistic, background
+from mmsearch.relevance import FILE, Calibration, Logistic, Shares, background
 from mmsearch.rerank.combine import combine
 from mmsearch.rerank.reranker import Reranker
 from mmsearch.rerank.resolve import for_encoder
@@ -71,27 +72,46 @@ def pictures(encoder: OnnxEncoder, photos: Pairs) -> tuple[Vectors, Regions]:
     return np.concatenate(vectors), np.concatenate(tokens)
 
 
-def without_its_things(photos: Pairs) -> list[list[Ids | None]]:
-    """For each caption of each photo, the other photos in which no caption mentions any of its things.
+@dataclass(frozen=True)
+class Asked:
+    """A text to ask for, and the photos in which no caption mentions any of its things."""
 
-    Things are nouns that are no persons, clothes or parts of a body; what is below one in WordNet is one too.  None for
-    a caption without things.
+    photo: int  # that the text is from
+    text: str
+    short: bool  # one thing, not a caption
+    rest: Ids
+
+
+def asked(photos: Pairs, every: int) -> list[Asked]:
+    """Of the captions every ``every``-th, and as many short texts: a thing with its article and attributes, or alone.
+
+    Things are nouns that are no persons, clothes or parts of a body; what is below one in WordNet is one too.  Texts
+    without a thing are left out, and those that leave few photos.
     """
     mentioned: dict[str, set[int]] = {}
     for row, own in enumerate(photos.texts):
         for phrase in (phrase for text in own for phrase in phrases(tokenize(text))):
             for word in (phrase.noun.word, *phrase.noun.synonyms, *phrase.noun.above):
                 mentioned.setdefault(word, set()).add(row)
-    found: list[list[Ids | None]] = []
+    long: list[Asked] = []
+    short: dict[str, Asked] = {}
     for row, own in enumerate(photos.texts):
-        rests: list[Ids | None] = []
         for text in own:
-            things = [phrase.noun for phrase in phrases(tokenize(text)) if phrase.noun.kind not in NO_THINGS]
-            words = [word for thing in things for word in (thing.word, *thing.synonyms)]
-            taken = {row}.union(*(mentioned.get(word, set()) for word in words))
-            rests.append(np.setdiff1d(np.arange(len(photos)), list(taken)) if things else None)
-        found.append(rests)
-    return found
+            tokens = tokenize(text)
+            things = [phrase for phrase in phrases(tokens) if phrase.noun.kind not in NO_THINGS]
+            taken = [mentioned.get(word, set()) for one in things for word in (one.noun.word, *one.noun.synonyms)]
+            rest = np.setdiff1d(np.arange(len(photos)), list({row}.union(*taken)))
+            if things and len(rest) >= CANDIDATES:
+                long.append(Asked(row, text.rstrip(" ."), False, rest))
+            for one in things:
+                named = {row}.union(*(mentioned.get(word, set()) for word in (one.noun.word, *one.noun.synonyms)))
+                rest = np.setdiff1d(np.arange(len(photos)), list(named))
+                spelled = text[tokens[one.start].start : tokens[one.head].end].lower()
+                for said in (spelled, one.noun.word):
+                    if len(rest) >= CANDIDATES:
+                        short.setdefault(said, Asked(row, said, True, rest))
+    chosen = long[::every]
+    return chosen + list(short.values())[:: max(1, len(short) // max(1, len(chosen)))]
 
 
 def best_scores(
@@ -104,15 +124,15 @@ def best_scores(
     return float(scores[chosen[0]]), float(combine(scores[chosen], match, card.rule, card.weight).max())
 
 
-def fit(scores: NDArray[np.float64], grounds: NDArray[np.float64], right: NDArray[np.bool_]) -> Logistic:
+def fit(scores: Shares, grounds: Shares, betas: Shares, right: NDArray[np.bool_]) -> Logistic:
     """Logistic regression by Newton's method, (n,) each; both kinds count the same."""
-    features = np.column_stack([scores, grounds, np.ones(len(scores))])
+    features = np.column_stack([scores, grounds, betas, np.ones(len(scores))])
     weights = np.where(right, 0.5 / right.mean(), 0.5 / (~right).mean())
-    found = np.zeros(3)
+    found = np.zeros(4)
     for _ in range(50):
         shares = 1 / (1 + np.exp(-features @ found))
         slope = features.T @ (weights * (right - shares))
-        curve = (features * (weights * shares * (1 - shares))[:, None]).T @ features + 1e-9 * np.eye(3)
+        curve = (features * (weights * shares * (1 - shares))[:, None]).T @ features + 1e-9 * np.eye(4)
         step = np.linalg.solve(curve, slope)
         found += step
         if np.abs(step).max() < 1e-9:
@@ -120,32 +140,30 @@ def fit(scores: NDArray[np.float64], grounds: NDArray[np.float64], right: NDArra
     return Logistic(*(round(float(value), 6) for value in found))
 
 
-def measured(encoder: OnnxEncoder, reranker: Reranker, photos: Pairs, every: int = 1) -> dict[str, NDArray[np.float64]]:
-    """Of captions with things, ``every``-th: ``photo``, ``ground``, and best scores with and without an answer.
+def measured(encoder: OnnxEncoder, reranker: Reranker, photos: Pairs, every: int = 1) -> dict[str, Shares]:
+    """Of the texts that are ``asked``: ``photo``, ``short``, ``ground``, ``beta``, and the best scores that they find.
 
-    ``with`` and ``without`` are (n, 2): of the first stage and reranked; ``alone`` is over all photos but its own.
+    ``with``, ``alone`` and ``without`` are (n, 2), of the first stage and reranked: over all photos, over all but the
+    own one, and over those without its things.
     """
     vectors, tokens = pictures(encoder, photos)
     rows = bank.vectors(encoder)
-    away = handicap(vectors, rows, MOST, bank.NEAREST)
-    found: dict[str, list[object]] = {"photo": [], "ground": [], "with": [], "without": [], "alone": []}
-    everything = np.arange(len(photos))
-    jobs = [
-        (photo, text, rest)
-        for photo, (own, rests) in enumerate(zip(photos.texts, without_its_things(photos), strict=True))
-        for text, rest in zip(own, rests, strict=True)
-        if rest is not None and len(rest) >= CANDIDATES
-    ]
-    for done, (photo, text, rest) in enumerate(jobs[::every]):
-        query = encoder.encode_texts([text.rstrip(" .")])[0]
-        scores = (vectors @ query - away).astype(np.float32)
-        found["photo"].append(photo)
-        found["ground"].append(background(query, rows, bank.NEAREST))
-        found["with"].append(best_scores(scores, everything, text, tokens, reranker))
-        found["without"].append(best_scores(scores, rest, text, tokens, reranker))
-        found["alone"].append(best_scores(scores, np.delete(everything, photo), text, tokens, reranker))
+    grounds = handicap(vectors, rows, 1.0, bank.NEAREST)
+    found: dict[str, list[object]] = {}
+    jobs = asked(photos, every)
+    for done, job in enumerate(jobs):
+        query = encoder.encode_texts([job.text])[0]
+        share = beta(job.text)
+        scores = (vectors @ query - share * grounds).astype(np.float32)
+        values = {"photo": job.photo, "short": job.short, "beta": share}
+        values["ground"] = background(query, rows, bank.NEAREST)
+        for name, value in values.items():
+            found.setdefault(name, []).append(value)
+        others = np.delete(np.arange(len(photos)), job.photo)
+        for name, some in (("with", np.arange(len(photos))), ("alone", others), ("without", job.rest)):
+            found.setdefault(name, []).append(best_scores(scores, some, job.text, tokens, reranker))
         if done % 200 == 0:
-            log.info("%d of %d captions", done, len(jobs[::every]))
+            log.info("%d of %d texts", done, len(jobs))
     return {name: np.array(values, np.float64) for name, values in found.items()}
 
 
@@ -153,7 +171,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=EMBEDDED, help="the model's folder")
-    parser.add_argument("--every", type=int, default=2, help="of so many dev captions one is used")
+    parser.add_argument("--every", type=int, default=4, help="of so many dev captions one is used")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     encoder = OnnxEncoder(given.out)
@@ -168,6 +186,7 @@ def main() -> None:
         fit(
             np.concatenate([scores["with"][half, stage], scores["without"][half, stage]]),
             np.tile(scores["ground"][half], 2),
+            np.tile(scores["beta"][half], 2),
             np.repeat([True, False], half.sum()),
         )
         for stage in (0, 1)
