@@ -133,6 +133,16 @@ def test_public_names() -> None:
         _ = mmsearch.nothing
 
 
+def test_all_that_a_query_is_made_of_is_public() -> None:
+    from dataclasses import is_dataclass
+
+    from mmsearch import query
+
+    parts = {name for name, value in vars(query).items() if is_dataclass(value)}
+    assert len(parts) == 17
+    assert parts | {"QueryError", "QuerySyntaxError", "parse", "parse_conditions", "written"} <= set(mmsearch.__all__)
+
+
 def _loaded(code: str) -> set[str]:
     """The heavy packages that a fresh Python has loaded after some code."""
     heavy = ("torch", "open_clip", "faiss", "onnxruntime", "sqlalchemy", "transformers", "alembic", "PIL", "numpy")
