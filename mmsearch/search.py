@@ -179,9 +179,11 @@ def _candidates(
 def _relevant(
     engine: Engine, query: Query, understood: meaning.Meaning, found: list[Scored], options: Options
 ) -> list[Scored]:
-    """With relevance, where the model has a calibration and the query is a text; those below the least left out."""
+    """With relevance, where the model has a calibration and the query is a text but no question; those below the least
+    left out."""
     logistic = None
-    simple = bool(understood.text) and len(understood.wanted) == 1 and not query.arithmetic
+    answered = any(one.answer in ("yes", "no") for one in found)  # then scores are of another kind
+    simple = bool(understood.text) and len(understood.wanted) == 1 and not query.arithmetic and not answered
     if engine.calibration is not None and simple:
         logistic = engine.calibration.first
         if any(one.reranked for one in found):
@@ -191,8 +193,8 @@ def _relevant(
     if logistic is None or engine.bank is None:
         if options.min_relevance:
             raise QueryError(
-                "the least relevance can be asked for only where it is known: for texts, with a model that was "
-                "calibrated, such as the embedded one, and its own reranker; leave out --min-relevance"
+                "the least relevance can be asked for only where it is known: for words that are no question, with a "
+                "model that was calibrated, such as the embedded one, and its own reranker; leave out --min-relevance"
             )
         return found
     wanted = understood.wanted[0]
