@@ -61,20 +61,23 @@ _TAKEN = (
     f"{_UNKNOWN + 1} - 1)"  # SQLite reads this number as its digits, which are one too many, and then its sign
 )
 _EPOCH = datetime(1970, 1, 1)
+# Columns of what may change while what can be found stays the same (``Writer.touch``, ``move``, ``put_text``).
+_CHANGING = (("file", "size"), ("file", "mtime_ns"), "path order", "place of path", "text")
 
 
 class Facts:
     """What is known of the files that can be found.  Safe from several threads, which wait for each other.
 
     It has a connection of its own, on which nothing is written: so SQLite tells it when anything else has changed the
-    file (``PRAGMA data_version``), and all columns are of one state of the database.
+    file (``PRAGMA data_version``), and all columns are of one state of the database.  Of those most stay as they are
+    when only tags, captions or the like were written: as long as the generation is the same.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._lock = threading.Lock()
         self._connection: Connection | None = None
-        self._version = -1
+        self._version, self._generation = -1, ""
         self._columns: dict[object, NDArray[Any]] = {}
         self._masks: dict[object, Mask] = {}
 
@@ -131,9 +134,14 @@ class _Reading:
         self._transaction = self._connection.begin()
         version = self._connection.exec_driver_sql("PRAGMA data_version").scalar_one()
         if version != self._facts._version:
-            self._facts._columns.clear()
+            generation = self._connection.exec_driver_sql(
+                "SELECT value FROM facts WHERE name = 'generation'"
+            ).scalar_one()
+            dropped = _CHANGING if generation == self._facts._generation else list(self._facts._columns)
+            for key in dropped:
+                self._facts._columns.pop(key, None)
             self._facts._masks.clear()
-            self._facts._version = version
+            self._facts._version, self._facts._generation = version, generation
         return self
 
     def __exit__(self, *_: object) -> None:

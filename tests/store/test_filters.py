@@ -312,6 +312,32 @@ def test_changes_are_seen_at_once_and_files_that_cannot_be_found_are_not(shelf: 
     assert (shelf.found(dog), shelf.found()) == (["/a"], ["/a"])
 
 
+def test_what_changes_while_the_same_files_can_be_found_is_seen_at_once(shelf: Shelf) -> None:
+    shelf.put("/a/x", 1, size=10, mtime=datetime(2020, 1, 1))
+    shelf.put("/b/y", 2, size=20, mtime=datetime(2020, 1, 1))
+    facts = (HasText(), Compare("bytes", ">", 15.0), Date(datetime(2021, 1, 1), None), Within("/a"))
+
+    def found() -> list[list[str]]:
+        return [shelf.found(Condition(fact)) for fact in facts]
+
+    assert found() == [[], ["/b/y"], [], ["/a/x"]]
+    generation = shelf.store.generation()
+    (number,) = {known.id for known in shelf.store.known("/a/x", shelf.model).values()}
+    later = round(datetime(2022, 1, 1).timestamp()) * 10**9
+    with shelf.store.writing() as writer:
+        writer.put_text(1, "engine", "STOP")
+    assert found() == [["/a/x"], ["/b/y"], [], ["/a/x"]]
+    with shelf.store.writing() as writer:
+        writer.touch(number, Found("/a/x", 30, later))
+    assert found() == [["/a/x"], ["/a/x", "/b/y"], ["/a/x"], ["/a/x"]]
+    with shelf.store.writing() as writer:
+        writer.move(number, Found("/c/x", 5, later))
+    assert found() == [["/c/x"], ["/b/y"], ["/c/x"], []]
+    assert shelf.store.generation() == generation
+    shelf.put("/a/z", 3, size=99)
+    assert found() == [["/c/x"], ["/a/z", "/b/y"], ["/c/x"], ["/a/z"]]
+
+
 def test_vectors_of_another_model_are_not_found(shelf: Shelf) -> None:
     shelf.put("/a", 1)
     shelf.put("/b", 2)
