@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
-from samples import CLI
+from samples import CLI, interruptible
 
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx_encoder import OnnxEncoder
@@ -53,6 +57,34 @@ def test_tags_are_counted_listed_and_forgotten(run: Run, photos: Path, tagged: L
     again = json.loads(run("tag", "--json").stdout)
     assert (again["tagged"], again["tags"]) == (2, tags)
     assert run("tag", "--clear").stderr == "tags of 5 pictures forgotten\n"
+
+
+def test_pictures_are_found_by_their_tags(run: Run, photos: Path) -> None:
+    run("index", photos, "--no-regions")
+    run("tag")
+    for query in ("tag:VEHICLE", "words:vehicles", "tag:motorcycle -tag:snow"):
+        assert run("query", query, "--paths").stdout.splitlines() == [str(photos / "trips" / "motorcycle.png")], query
+    assert run("query", "tag:snow", "--paths").stdout == ""
+    hits = [json.loads(line) for line in run("query", "vehicle", "--json", "--min-relevance", "0").stdout.splitlines()]
+    assert any(reason.startswith("tag: ") and "vehicle" in reason for reason in hits[0]["reasons"])
+    assert "vehicle" in hits[0]["tags"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_ctrl_c_while_the_vocabulary_is_encoded(run: Run, photos: Path, tmp_path: Path) -> None:
+    run("index", photos, "--no-regions")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("MMSEARCH_", "XDG_", "ORT_"))}
+    environment = {**kept, "HOME": str(tmp_path / "home"), "MMSEARCH_OFFLINE": "1"}
+    with interruptible():
+        running = subprocess.Popen(
+            [sys.executable, "-m", "mmsearch.cli", "tag"], env=environment, stderr=subprocess.PIPE, text=True
+        )
+    assert running.stderr is not None
+    assert running.stderr.readline().startswith("encoding ")
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=60)
+    assert (running.returncode, errors) == (130, "interrupted: nothing is lost; run the same command again to go on\n")
+    assert json.loads(run("tag", "--json").stdout)["tagged"] == 5
 
 
 def test_a_vocabulary_of_ones_own(run: Run, photos: Path, tmp_path: Path) -> None:
