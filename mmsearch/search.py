@@ -24,7 +24,7 @@ from mmsearch.store.store import Store, StoredModel
 
 # Score that words found in what people wrote add, on the scale of cosines: ``docs/search.md`` has the measurement.
 ALL_WORDS = 1.0  # all words of the query are there, and they are rare: such a picture comes first
-SOME_WORDS = 0.05  # for the share of them that is there
+SOME_WORDS = 0.3  # for the share of them that is there
 WHOLE = 0.999  # share from which on all words are there
 WRITTEN = ("name", "description", "ocr")  # by people, not guessed by a model
 RARE = 3.0  # evidence (``WordHit.evidence``) from which on words are rare: one picture in twenty has the word
@@ -164,16 +164,20 @@ def _candidates(
     known = np.isin(also, engine.index.ids())  # another process may just have stored them
     found = meaning.candidates(understood, engine.index, count, allowed, also[known])
     scores = dict(zip(found.ids.tolist(), found.scores.tolist(), strict=True))
-    worded = {}
+    worded, boosts = {}, {}
     for hit in words:
         if hit.number in scores:
             written = any(column in WRITTEN for column in hit.columns)
             whole = written and hit.score >= WHOLE and hit.evidence >= RARE
-            scores[hit.number] += ALL_WORDS if whole else SOME_WORDS * hit.score
+            boosts[hit.number] = ALL_WORDS if whole else SOME_WORDS * hit.score
+            scores[hit.number] += boosts[hit.number]
             worded[hit.number] = hit.score if whole else 0.0
     cosines = dict(zip(found.ids.tolist(), found.cosines.tolist(), strict=True))
     order = sorted(scores, key=lambda number: (-scores[number], number))
-    return [Scored(n, scores[n], round(cosines[n], 4), by_words=worded.get(n, 0.0)) for n in order]
+    return [
+        Scored(n, scores[n], round(cosines[n], 4), by_words=worded.get(n, 0.0), boost=boosts.get(n, 0.0))
+        for n in order
+    ]
 
 
 def _relevant(
@@ -199,7 +203,7 @@ def _relevant(
         return found
     wanted = understood.wanted[0]
     own = background(wanted.vector, engine.bank, NEAREST)
-    plain = np.array([one.score - (ALL_WORDS if one.by_words else 0.0) for one in found], np.float64)
+    plain = np.array([one.score - one.boost for one in found], np.float64)
     relevance = np.maximum(logistic(plain, own, wanted.beta), [one.by_words for one in found])
     judged = [replace(one, relevance=round(float(share), 4)) for one, share in zip(found, relevance, strict=True)]
     least = options.usual_relevance if options.min_relevance is None else options.min_relevance

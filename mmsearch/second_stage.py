@@ -37,6 +37,7 @@ class Scored:
     answer: str | None = None
     confidence: float | None = None
     by_words: float = 0.0  # share of the words of the query that are written about it, where these decide
+    boost: float = 0.0  # what words add to its score
     relevance: float | None = None  # in [0, 1]; None where nobody knows
 
 
