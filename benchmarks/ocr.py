@@ -207,8 +207,8 @@ def indexed(folder: Path, library: str) -> float:
 
 
 def first(word: str, library: str) -> str:
-    """The name of the file that ``mmsearch query`` finds first; a word in quotes is looked for by its letters alone."""
-    command = [sys.executable, "-m", "mmsearch.cli", "query", f'"{word}"', "--library", library, "-k", "1", "--json"]
+    """The name of the file that ``mmsearch query`` finds first."""
+    command = [sys.executable, "-m", "mmsearch.cli", "query", word, "--library", library, "-k", "1", "--json"]
     answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return Path(json.loads(answer)["path"]).name if answer else ""
 
