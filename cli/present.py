@@ -278,8 +278,8 @@ def eval_tables(results: Sequence[dict[str, Any]]) -> None:
             shown.add_column(name)
         for model, found in reranked:
             for kind, one in found["changed"].items():
-                cells = (f"{one[name]:.2f}" for name in ("first_stage", "reranker", "blind"))
-                shown.add_row(model, kind, f"{one['captions']:,}", *cells)
+                shares = (f"{one[name]:.2f}" for name in ("first_stage", "reranker", "blind"))
+                shown.add_row(model, kind, f"{one['captions']:,}", *shares)
         console.print(shown)
     classed = [figures for figures in results if "zero_shot" in figures]
     if classed:

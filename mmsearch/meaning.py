@@ -134,7 +134,7 @@ def candidates(meaning: Meaning, index: VectorIndex, count: int, allowed: Ids | 
 def _nearest(part: Part, index: VectorIndex, count: int, allowed: Ids | None) -> Ids:
     if count < 1:
         return np.zeros(0, np.int64)
-    ids = index.search(_asked(part)[None], count, allowed).ids[0]
+    ids: Ids = index.search(_asked(part)[None], count, allowed).ids[0]
     return ids[ids >= 0]
 
 

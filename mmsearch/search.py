@@ -144,7 +144,8 @@ def embed(term: Term, engine: Engine) -> Vectors:
         number = engine.store.vector_of(term.path, engine.model)  # its drive may be unplugged
         if number is None:
             raise QueryError(f"{term.path} cannot be used as a query: {error.strerror or error}") from error
-        return engine.store.vectors(np.array([number], np.int64), engine.model.dim)[0]
+        kept: Vectors = engine.store.vectors(np.array([number], np.int64), engine.model.dim)[0]
+        return kept
     shown: Vectors = engine.encoder.encode_images(pixels[None])[0]
     return shown
 
@@ -244,8 +245,8 @@ def _listed(engine: Engine, query: Query, options: Options, allowed: Ids | None)
     if understood.unwanted:
         ids = np.sort(engine.index.ids()) if allowed is None else allowed
         allowed = meaning.without(understood.unwanted, engine.index, ids)
-    ids = engine.store.listed(engine.model, allowed, order, query.descending, options.k)
-    return _hits(engine, replace(query, order="score"), options, [Scored(number, 0.0) for number in ids], {})
+    numbers = engine.store.listed(engine.model, allowed, order, query.descending, options.k)
+    return _hits(engine, replace(query, order="score"), options, [Scored(number, 0.0) for number in numbers], {})
 
 
 def _hits(

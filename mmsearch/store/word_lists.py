@@ -169,7 +169,8 @@ def merged(lists: Iterable[Ids]) -> Ids:
     """All that is in any of the lists, once, ascending.  (np.unique is ten times slower on lists that are in order.)"""
     joined = np.concatenate([np.zeros(0, np.int64), *lists])
     joined.sort(kind="stable")
-    return joined[np.concatenate([[True], joined[1:] != joined[:-1]])[: len(joined)]]
+    found: Ids = joined[np.concatenate([[True], joined[1:] != joined[:-1]])[: len(joined)]]
+    return found
 
 
 def _in(column: str, form: Form) -> str:

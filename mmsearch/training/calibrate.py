@@ -52,7 +52,8 @@ def centroids(encoder: OnnxEncoder, captions: list[str]) -> Vectors:
     rows = encode(encoder, captions)
     means = faiss.Kmeans(rows.shape[1], CENTROIDS, niter=20, spherical=True, seed=0, min_points_per_centroid=1)
     means.train(rows)
-    found: Vectors = means.centroids / np.linalg.norm(means.centroids, axis=1, keepdims=True)
+    rows = np.asarray(means.centroids, np.float32)
+    found: Vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     return found
 
 

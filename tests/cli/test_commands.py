@@ -30,10 +30,11 @@ def test_index_then_query_is_all_it_takes(mmsearch: CLI, photos: Path) -> None:
     assert done.stderr == ""
     title, heads, first, second = done.stdout.splitlines()
     assert title.strip() == "a man with a camera"
-    assert heads.split() == ["Score", "Path", "Size", "Date"]
-    score, path, size, *_ = first.split()
+    assert heads.split() == ["Score", "Relevance", "Path", "Size", "Date"]
+    score, relevance, path, size, *_ = first.split()
     assert (path, size) == ("photos/cameraman.png", "512×512")
-    assert 1 > float(score) > float(second.split()[0])
+    assert float(score) > float(second.split()[0])
+    assert 100 >= int(relevance[:-1]) > int(second.split()[1][:-1])
 
 
 def test_json_keys_are_as_promised(mmsearch: CLI, photos: Path) -> None:
