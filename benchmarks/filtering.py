@@ -125,7 +125,7 @@ def make(file: Path, card: ModelCard, photos: int) -> None:
 
 def facts(number: int, rng: np.random.Generator) -> tuple[dict[str, object], dict[str, object]]:
     """Rows of ``contents`` and ``photos``."""
-    taken = datetime(2015, 1, 1) + timedelta(seconds=int(rng.integers(10 * 365.25 * 86400)))
+    taken = datetime(2015, 1, 1) + timedelta(seconds=int(rng.integers(3652 * 86400)))
     share = rng.random(6)
     rare = "Leica M6" if share[0] < 0.01 else CAMERAS[int(share[0] * len(CAMERAS))]
     width, height = ((4000, 3000), (3000, 4000), (6000, 4000), (1080, 1080))[int(share[1] * 4)]

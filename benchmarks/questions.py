@@ -73,7 +73,11 @@ def ranked_ways(weight: float) -> dict[str, Way]:
     """The reranked orders; ``weight`` is that of the match beside the cosine."""
 
     def weighed(share: float) -> Way:
-        return lambda seen: seen.cosine + weight * (seen.match + np.float32(share) * seen.odds)
+        def way(seen: Seen) -> Floats:
+            scores: Floats = seen.cosine + np.float32(weight) * (seen.match + np.float32(share) * seen.odds)
+            return scores
+
+        return way
 
     def yes_first(share: float) -> Way:
         def way(seen: Seen) -> Floats:

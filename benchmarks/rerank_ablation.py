@@ -112,8 +112,8 @@ def main() -> None:
         given.work.mkdir(parents=True)
         asked = rerank_run.Given(given.questions / "images", read_daquar(given.questions))
         words = WordEncoder(EMBEDDED, SHIPPED / "words.onnx")
-        pairs, dev = read_split(given.data, "train"), read_split(given.data, "dev")
-        made = rerank_run.prepare(OnnxEncoder(EMBEDDED), words, pairs, dev, asked, recipe, given.work, None)
+        photos, dev = read_split(given.data, "train"), read_split(given.data, "dev")
+        made = rerank_run.prepare(OnnxEncoder(EMBEDDED), words, photos, dev, asked, recipe, given.work, None)
         kept.write_bytes(pickle.dumps(made, protocol=5))
     material, judged, (answers, said) = pickle.loads(kept.read_bytes())
     pairs = [(kind, mixer) for kind in attention.KINDS for mixer in fusion.KINDS]

@@ -225,7 +225,7 @@ def expected(file: Path) -> list[tuple[object, ...]]:
     from mmsearch.store.names import name_words
 
     with sqlite3.connect(file) as base:
-        rows = []
+        rows: list[tuple[object, ...]] = []
         for number, path, content in base.execute("SELECT id, path, content_id FROM photos ORDER BY id").fetchall():
 
             def one(query: str, key: int) -> str:

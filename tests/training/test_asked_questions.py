@@ -155,7 +155,7 @@ def test_searches_know_who_says_yes_who_surely_no_and_who_nothing() -> None:
     things = {question.thing: one for question, one in found.items() if question is not None}
     assert set(things) == {"a dog", "dog running"}
     dog, running = things["a dog"], things["dog running"]
-    assert (dog.yes, dog.no) == ({0, 1, 4, 5}, {3})
+    assert (dog.yes, dog.no) == (frozenset({0, 1, 4, 5}), frozenset({3}))
     assert running == Search("is the dog running?", frozenset({0, 1}), frozenset({3, 4}))  # photo 5 does not tell
     assert searches(captions, least=2) == list(found.values())
     assert [one.question for one in searches(captions, least=5)] == []
@@ -303,7 +303,7 @@ def test_yes_is_fitted_as_it_was_made() -> None:
     rng = np.random.default_rng(0)
     odds, match = rng.normal(0.5, 1, 40000), rng.normal(-2, 3, 40000)
     right = rng.random(40000) < 1 / (1 + np.exp(-(0.9 * odds + 0.4 * match - 1.5)))
-    assert fit_yes(odds, match, right) == pytest.approx((0.9, 0.4, -1.5), abs=0.06)
+    assert fit_yes(odds.astype(np.float32), match.astype(np.float32), right) == pytest.approx((0.9, 0.4, -1.5), abs=0.06)
 
 
 def test_yes_is_fitted_where_all_are_told_apart_or_all_are_alike() -> None:
