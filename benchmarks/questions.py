@@ -74,8 +74,8 @@ def ranked_ways(weight: float) -> dict[str, Way]:
 
     def weighed(share: float) -> Way:
         def way(seen: Seen) -> Floats:
-            scores: Floats = seen.cosine + np.float32(weight) * (seen.match + np.float32(share) * seen.odds)
-            return scores
+            scores = seen.cosine + weight * (seen.match + share * seen.odds)
+            return scores.astype(np.float32)
 
         return way
 

@@ -303,7 +303,8 @@ def test_yes_is_fitted_as_it_was_made() -> None:
     rng = np.random.default_rng(0)
     odds, match = rng.normal(0.5, 1, 40000), rng.normal(-2, 3, 40000)
     right = rng.random(40000) < 1 / (1 + np.exp(-(0.9 * odds + 0.4 * match - 1.5)))
-    assert fit_yes(odds.astype(np.float32), match.astype(np.float32), right) == pytest.approx((0.9, 0.4, -1.5), abs=0.06)
+    made = fit_yes(odds.astype(np.float32), match.astype(np.float32), right)
+    assert made == pytest.approx((0.9, 0.4, -1.5), abs=0.06)
 
 
 def test_yes_is_fitted_where_all_are_told_apart_or_all_are_alike() -> None:
