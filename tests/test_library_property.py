@@ -19,6 +19,7 @@ from mmsearch.encoders.onnx_encoder import unit_rows
 from mmsearch.encoders.protocol import ModelCard, RegionCard, TokenRules
 from mmsearch.images.decode import decode
 from mmsearch.library import Library
+from mmsearch.query import Query, Words
 from mmsearch.records import Pixels, Preprocess, Regions, Vectors
 
 NAMES = ["a.png", "b.png", "c.png", "s/a.png", "s/b.png", "t/u/a.png"]
@@ -106,7 +107,7 @@ def test_library_equals_the_folder_after_any_changes(runs: list[list[tuple[str, 
                             pixels = decode(file, str(path), encoder.card.preprocess).pixels
                         wanted[str(path)] = float(encoder.encode_images(pixels[None])[0] @ query)
                         tokens[str(path)] = encoder.encode_pictures(pixels[None])[1][0]
-                hits = library.search("x", 100)
+                hits = library.search(Query((Words("x"),), arithmetic=True), 100)
                 assert {hit.path for hit in hits} == set(wanted)
                 for hit in hits:
                     assert abs(hit.score - wanted[hit.path]) < 2e-3

@@ -221,4 +221,4 @@ def test_query_shows_what_it_finds(mmsearch: CLI, photos: Path, tmp_path: Path) 
     assert written.count(b"\xe2\x96\x80") > 100
     piped = mmsearch("query", "a cat", "-k", "2", "--show")
     assert piped.stderr == "the output shows no pictures; --show-as blocks draws them anyway\n"
-    assert piped.stdout.splitlines()[1].split() == ["Score", "Path", "Size", "Date"]
+    assert piped.stdout.splitlines()[1].split() == ["Score", "Relevance", "Path", "Size", "Date"]
