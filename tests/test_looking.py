@@ -63,7 +63,8 @@ def test_answers_are_of_the_kind_that_the_question_asks_for(looker: Looker, ques
     assert looker.ask(path, question, k=1) == answers[:1]
     look = looker.reranker.look(question, looker.tokens(path))
     shares = dict(zip(looker.reranker.card.answers, look.answers[0].tolist(), strict=True))
-    assert all(answer.confidence == round(shares[answer.text], 4) for answer in answers)  # shares among all answers
+    near = [abs(answer.confidence - shares[answer.text]) < 2e-4 for answer in answers]
+    assert all(near)  # shares among all answers
 
 
 def test_an_explanation_has_the_heat_of_each_word(looker: Looker, region_encoder: OnnxEncoder) -> None:
