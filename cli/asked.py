@@ -5,7 +5,7 @@ Each may be given several times: then all of them must hold.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,7 +54,7 @@ ArithmeticOption = Annotated[
 
 
 def asked(
-    words: Sequence[str], options: dict[str, str | Sequence[str] | None], arithmetic: bool, anything: bool = False
+    words: Sequence[str], options: Mapping[str, Sequence[str] | None], arithmetic: bool, anything: bool = False
 ) -> Query:
     """The query that the command line asks; with ``anything`` it may ask for all pictures, the newest first.
 
@@ -65,11 +65,7 @@ def asked(
     from mmsearch.query import Query
     from mmsearch.query_language import parse
 
-    given = [
-        (name, value)
-        for name, values in options.items()
-        for value in ([values] if isinstance(values, str) else values or [])
-    ]
+    given = [(name, value) for name, values in options.items() for value in values or []]
     if not words and not given:
         if anything:
             return Query()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -89,7 +88,7 @@ def command(
     """
     results = Results(json, paths, print0, show, show_as, html, open_, copy_to, numbered)
     sheet = results.check()
-    options: dict[str, str | Sequence[str] | None] = {
+    options = {
         "where": where,
         "date": date,
         "taken": taken,

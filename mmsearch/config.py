@@ -97,4 +97,6 @@ def _typed(where: str, name: str, value: object) -> object:
     smallest = 0 if name in ("decoders", "min_relevance") else 1
     if isinstance(converted, (int, float)) and not isinstance(converted, bool) and not converted >= smallest:
         raise ConfigError(f"{where}: {name} must be at least {smallest}, not {value!r}")
+    if name == "min_relevance" and isinstance(converted, float) and converted > 1:
+        raise ConfigError(f"{where}: {name} must be at most 1, not {value!r}")
     return converted

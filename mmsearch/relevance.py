@@ -9,6 +9,7 @@ background that was taken off, which tells short texts from long ones.
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -63,6 +64,7 @@ class Calibration:
         return cls.read(encoder.folder) if isinstance(encoder, OnnxEncoder) else None
 
     @classmethod
+    @functools.cache  # each search asks; the files of a model do not change
     def read(cls, folder: Path) -> Calibration | None:
         """That of a model folder; None where it has none.  Raises ModelError for a damaged one."""
         file = folder / FILE

@@ -35,6 +35,8 @@ def test_a_switch_is_turned_off(tmp_path: Path, word: str) -> None:
         ("batch = 'many'", "batch must be a whole number, not 'many'"),
         ("batch = 0", "batch must be at least 1, not 0"),
         ("max_megapixels = nan", "max_megapixels must be at least 1"),
+        ("min_relevance = 1.5", "min_relevance must be at most 1, not 1.5"),
+        ("min_relevance = -0.1", "min_relevance must be at least 0, not -0.1"),
         ("device = 'tpu'", "device must be auto, cpu or cuda, not 'tpu'"),
         ("batch = ", "cannot be read"),
         ("regions = 'perhaps'", "regions must be true or false, not 'perhaps'"),
