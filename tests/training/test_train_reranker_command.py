@@ -76,7 +76,7 @@ def test_trained_folder_reranks_a_search(drawn: Path, mmsearch: CLI) -> None:
     )  # fmt: skip
     facts = json.loads(done.stdout)
     assert (facts["folder"], facts["step"], facts["steps"]) == ("mine", 3, 3)
-    assert set(facts["dev"]) == {"rule", "rules", "changed", "answers", "candidates", "queries"}
+    assert set(facts["dev"]) == {"rule", "rules", "changed", "answers", "yes", "candidates", "queries"}
     assert {"given", "given_baseline"} <= set(facts["dev"]["answers"])
     assert "training a reranker for embedded on 19 photos with 38 captions; 5 dev photos" in done.stderr
     for damaged in ("images/red_ball.png", "asked/images/0.png"):
@@ -91,6 +91,7 @@ def test_trained_folder_reranks_a_search(drawn: Path, mmsearch: CLI) -> None:
         out, name=f"local-dir:{out}", regions=region_key(OnnxEncoder(EMBEDDED).card), side=7, region_dim=80,
         rule=facts["dev"]["rule"]["rule"], weight=facts["dev"]["rule"]["weight"], helps=facts["dev"]["rule"]["helps"],
         answers=card.answers, caption_words=card.caption_words, recipe=card.recipe,
+        yes=tuple(facts["dev"]["yes"]["fit"]),
     )  # fmt: skip
     assert card.recipe["recipe"]["fusion"] == "tensor"
     assert card.recipe["dev"] == facts["dev"]
@@ -104,10 +105,10 @@ def test_trained_folder_reranks_a_search(drawn: Path, mmsearch: CLI) -> None:
     own = {"MMSEARCH_RERANKER": str(out), "MMSEARCH_LIBRARY": str(drawn / "library")}
     mmsearch("index", "images", "--model", "embedded", **own)
     asked = ("query", "a blue kite", "--json", "-k", "23")
-    plain = [json.loads(text) for text in mmsearch(*asked, "--no-rerank", **own).stdout.splitlines()]
+    plain = [json.loads(text) for text in mmsearch(*asked, "--no-rerank", "--arithmetic", **own).stdout.splitlines()]
     hits = [json.loads(text) for text in mmsearch(*asked, "--rerank", **own).stdout.splitlines()]
     assert sorted(hit["path"] for hit in hits) == sorted(hit["path"] for hit in plain)
-    first = {hit["path"]: hit["score"] for hit in plain}
+    first = {hit["path"]: hit["score"] for hit in plain}  # cosines, without backgrounds and words
     for hit in hits:
         assert hit["first_stage"] == pytest.approx(first[hit["path"]], abs=1e-5)
     assert all("first_stage" not in hit for hit in plain)
