@@ -32,6 +32,7 @@ from PIL import (  # noqa: F401 - each of these imports registers its format in 
 )
 
 from mmsearch.errors import ImageError
+from mmsearch.images.budget import Budget
 from mmsearch.images.descriptions import read_description
 from mmsearch.images.exif import read_exif
 from mmsearch.records import Decoded, Pixels, Preprocess
@@ -56,6 +57,9 @@ _ORIENTATION, _BITS_PER_SAMPLE = 274, 258  # tags of EXIF and TIFF
 # 224 x 14,560,000.  At 50, with 224 pixels wanted, the larger picture takes 10 MB; panoramas hardly go beyond 10.
 _STRIP = 50
 
+# Pixels that all threads together decode at once.  Most formats take 4 to 9 bytes a pixel.
+_IN_FLIGHT = Budget(100e6)
+
 _heif_lock = threading.Lock()
 
 
@@ -64,8 +68,7 @@ def decode(file: BinaryIO, path: str, preprocess: Preprocess, max_megapixels: fl
 
     Raises ImageError, and nothing else, for whatever is wrong with the file.
     """
-    with _explained(path):
-        image, rgb, size = _upright(file, path, preprocess, max_megapixels)
+    with _explained(path), _upright(file, path, preprocess, max_megapixels) as (image, rgb, size):
         kind = (image.format or "unknown").lower()
         return Decoded(prepare(rgb, preprocess), *size, kind, read_exif(image), read_description(image))
 
@@ -77,8 +80,8 @@ def upright(
 
     Raises ImageError as ``decode`` does.
     """
-    with _explained(path):
-        _, rgb, (width, height) = _upright(file, path, Preprocess(side, resize_mode="longest"), max_megapixels)
+    whole = Preprocess(side, resize_mode="longest")
+    with _explained(path), _upright(file, path, whole, max_megapixels) as (_, rgb, (width, height)):
         scale = side / max(width, height) if enlarge else min(1.0, side / max(width, height))
         return rgb.resize((max(1, round(width * scale)), max(1, round(height * scale))), Image.Resampling.LANCZOS)
 
@@ -102,8 +105,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "La":  # alpha already multiplied in; Pillow converts it to nothing but LA
         image = image.convert("LA")
     if not image.has_transparency_data:
-        return image.convert("RGB")
-    rgba = image.convert("RGBA")
+        return image if image.mode == "RGB" else image.convert("RGB")  # Pillow would copy it
+    rgba = image if image.mode == "RGBA" else image.convert("RGBA")
     alpha = rgba.getchannel("A")
     if alpha.getextrema() == (255, 255):
         return rgba.convert("RGB")
@@ -155,24 +158,30 @@ def _explained(path: str) -> Iterator[None]:
         raise ImageError(path, _reason(error), retry=isinstance(error, MemoryError)) from error
 
 
+@contextlib.contextmanager
 def _upright(
     file: BinaryIO, path: str, preprocess: Preprocess, max_megapixels: float
-) -> tuple[ImageFile.ImageFile, Image.Image, tuple[int, int]]:
+) -> Iterator[tuple[ImageFile.ImageFile, Image.Image, tuple[int, int]]]:
     """The loaded file, its picture upright in RGB, and the size of the upright original.
 
-    Of a large JPEG the picture is smaller than the original: as large as ``preprocess`` can use.
+    Of a large JPEG the picture is smaller than the original: as large as ``preprocess`` can use.  Waits until there is
+    room in ``_IN_FLIGHT``, where it counts until the block ends.
     """
     image = _open(file, path)
     width, height = image.size
     if width * height > max_megapixels * 1e6:
         raise ImageError(path, _too_large(width, height, max_megapixels), retry=True)
-    _make_ready(image, preprocess)
-    image.load()
-    orientation = _orientation(image)
-    rgb = to_rgb(image)
-    if orientation in _UPRIGHT:
-        rgb = rgb.transpose(_UPRIGHT[orientation])
-    return image, rgb, (height, width) if orientation >= 5 else (width, height)  # 5 to 8: turned by a quarter
+    _draft(image, preprocess)
+    # Of a progressive JPEG, libjpeg keeps the coefficients of all pixels, however small it is decoded.
+    decoded = (width, height) if image.info.get("progressive") else image.size
+    with _IN_FLIGHT.share(decoded[0] * decoded[1]):
+        _reserve(image)
+        image.load()
+        orientation = _orientation(image)
+        rgb = to_rgb(image)
+        if orientation in _UPRIGHT:
+            rgb = rgb.transpose(_UPRIGHT[orientation])
+        yield image, rgb, (height, width) if orientation >= 5 else (width, height)  # 5 to 8: turned by a quarter
 
 
 def _open(file: BinaryIO, path: str) -> ImageFile.ImageFile:
@@ -226,8 +235,8 @@ def _register_heif() -> bool:
     return True
 
 
-def _make_ready(image: ImageFile.ImageFile, preprocess: Preprocess) -> None:
-    """What is to be settled between opening and loading."""
+def _draft(image: ImageFile.ImageFile, preprocess: Preprocess) -> None:
+    """Have a large JPEG decoded smaller, as large as ``preprocess`` can use."""
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         # libjpeg can decode at 1/2, 1/4 and 1/8, which is several times faster.  Twice the pixels that the resize will
         # leave are enough for it to average over; below that, edges soften visibly.
@@ -236,6 +245,10 @@ def _make_ready(image: ImageFile.ImageFile, preprocess: Preprocess) -> None:
             image.draft("RGB", (enough, 1) if width >= height else (1, enough))
         else:
             image.draft("RGB", (enough, enough))
+
+
+def _reserve(image: ImageFile.ImageFile) -> None:
+    """The memory for the pixels of a TIFF."""
     if isinstance(image, TiffImagePlugin.TiffImageFile) and image._im is None:
         # TIFF compares with Pillow's limit when it reserves the memory for the pixels, so this is done here.
         image.im = Image.new(image.mode, image._tile_size).im

@@ -353,10 +353,10 @@ def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(
 def test_the_scale_leaves_twice_the_pixels_that_are_needed(
     resize_mode: Literal["shortest", "longest", "squash"], size: tuple[int, int], scale: int
 ) -> None:
-    from mmsearch.images.decode import _make_ready, _open
+    from mmsearch.images.decode import _draft, _open
 
     image = _open(io.BytesIO(encoded(Image.new("RGB", size), "JPEG")), "x")
-    _make_ready(image, Preprocess(size=96, resize_mode=resize_mode))
+    _draft(image, Preprocess(size=96, resize_mode=resize_mode))
     image.load()
     assert image.size == (-(-size[0] // scale), -(-size[1] // scale))
 
