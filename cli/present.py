@@ -182,6 +182,8 @@ def report_json(report: IndexReport) -> dict[str, Any]:
         "model": report.model,
         "notes": list(report.notes),
         "shares": report.shares,
+        "photos_per_second": None if report.pace is None else round(report.pace, 2),
+        "limit": report.limit,
     }
 
 
@@ -200,9 +202,7 @@ def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
     if not done:
         yield "no pictures found (looked for JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, HEIC and others)"
         return
-    read = report.encoded + report.regions
-    rate = f" ({read / report.seconds:.0f} photos/s)" if read and report.seconds else ""
-    yield f"{done} in {report.seconds:.1f} s{rate}"
+    yield f"{done} in {report.seconds:.1f} s{_pace(report)}"
     if report.regions:
         yield f"region tokens added to {plural(report.regions, 'photo')} indexed before"
     if report.captions:
@@ -217,6 +217,19 @@ def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
         yield f"skipped {shown(item.path)}: {item.reason}"
     if len(report.skipped) > listed:
         yield f"… and {len(report.skipped) - listed:,} more; `mmsearch status` lists them"
+
+
+_STEPS = {
+    "read": "reading and decoding", "encode": "encoding", "store": "storing", "caption": "captioning",
+    "text": "looking for text",
+}  # fmt: skip
+
+
+def _pace(report: IndexReport) -> str:
+    if report.pace is None:
+        return ""
+    limit = "" if report.limit is None else f"; {_STEPS.get(report.limit, report.limit)} was the limit"
+    return f" ({report.pace:.0f} photos/s{limit})"
 
 
 DIRECTIONS = {"text_to_image": "text to image", "image_to_text": "image to text"}
@@ -406,5 +419,6 @@ def _advance(bar: Any, task: Any, what: str, step: Progress) -> None:
         "facts": "Descriptions",
         "text": "Text",
         "tags": "Tagging",
+        "index": "Index",
     }
     bar.update(task, total=step.total, completed=step.done, description=described[step.step])

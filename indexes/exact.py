@@ -1,115 +1,132 @@
-"""Exact search: every query is compared with every vector (FAISS ``IndexFlatIP``; Johnson et al. 2017)."""
+"""Exact search: every query is compared with every row (the scanner of FAISS; Douze et al. 2024, The Faiss library)."""
 
 from __future__ import annotations
 
+import functools
 import os
-from pathlib import Path
-from typing import Any
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import faiss as _stubbed
 import numpy as np
+from numpy.typing import NDArray
 
-from mmsearch.errors import DimensionError, LibraryError
-from mmsearch.indexes.protocol import Neighbours
-from mmsearch.records import Ids, Vectors
+from mmsearch.indexes.rows import BLOCK, Halves, Places, Rows, widened
+from mmsearch.records import Vectors
 
-faiss: Any = _stubbed  # its type stubs show the C++ signatures, not those of its Python wrappers
-BLOCK = 2**20  # bytes read or written at a time
+faiss: Any = _stubbed
 
-
-class ExactIndex:
-    """A ``VectorIndex`` that never misses; 4 bytes a dimension a vector."""
-
-    def __init__(self, dim: int) -> None:
-        self._faiss: Any = faiss.IndexIDMap2(faiss.IndexFlatIP(dim))
-
-    @classmethod
-    def load(cls, file: Path, dim: int) -> ExactIndex:
-        """Raises LibraryError for a file that is damaged or of another kind, DimensionError for one of other width."""
-        try:
-            with file.open("rb") as opened:  # FAISS itself takes only some file names
-                loaded = faiss.read_index(faiss.PyCallbackIOReader(opened.read, BLOCK))
-        except RuntimeError as error:
-            raise LibraryError(f"the index {file} is damaged") from error
-        if not isinstance(loaded, faiss.IndexIDMap2) or loaded.metric_type != faiss.METRIC_INNER_PRODUCT:
-            raise LibraryError(f"the index {file} is of another kind")
-        if loaded.d != dim:
-            raise DimensionError(loaded.d, dim)
-        index = cls.__new__(cls)
-        index._faiss = loaded
-        return index
-
-    @property
-    def dim(self) -> int:
-        return int(self._faiss.d)
-
-    def __len__(self) -> int:
-        return int(self._faiss.ntotal)
-
-    def ids(self) -> Ids:
-        return np.array(faiss.vector_to_array(self._faiss.id_map), np.int64)
-
-    def add(self, ids: Ids, vectors: Vectors) -> None:
-        self._check(vectors)
-        if len(ids):
-            self._faiss.add_with_ids(np.ascontiguousarray(vectors, np.float32), np.ascontiguousarray(ids, np.int64))
-
-    def remove(self, ids: Ids) -> None:
-        if len(ids):
-            self._faiss.remove_ids(np.ascontiguousarray(ids, np.int64))
-
-    def search(self, queries: Vectors, k: int, allowed: Ids | None = None) -> Neighbours:
-        self._check(queries)
-        most = min(k, len(self) if allowed is None else len(allowed))
-        ids = np.full((len(queries), k), -1, np.int64)
-        scores = np.full((len(queries), k), -np.inf, np.float32)
-        if most and len(queries):
-            queries = np.ascontiguousarray(queries, np.float32)
-            found = self._faiss.search(queries, most, params=None if allowed is None else _only(allowed))
-            scores[:, :most], ids[:, :most] = found
-        return Neighbours(ids, scores)
-
-    def vectors(self, ids: Ids) -> Vectors:
-        rows = np.empty((len(ids), self.dim), np.float32)
-        try:
-            if len(ids):
-                self._faiss.reconstruct_batch(np.ascontiguousarray(ids, np.int64), rows)
-        except RuntimeError as error:
-            raise KeyError("the index has no such id") from error
-        return rows
-
-    def clone(self) -> ExactIndex:
-        copy = ExactIndex.__new__(ExactIndex)
-        copy._faiss = faiss.clone_index(self._faiss)
-        return copy
-
-    def save(self, file: Path) -> None:
-        write_atomically(self._faiss, file)
-
-    def _check(self, vectors: Vectors) -> None:
-        if vectors.shape[1] != self.dim:
-            raise DimensionError(int(vectors.shape[1]), self.dim)
+FEW = 4  # queries up to which rows are compared as they lie; more are worth making float32 of them
+ALONE = 65_536  # rows that one thread compares: others cost more than they bring
 
 
-def _only(allowed: Ids) -> Any:
-    """Search parameters that admit these ids: a bitmap, one bit an id up to the largest."""
-    admitted = np.zeros(int(allowed.max()) + 1, bool)
-    admitted[allowed] = True
-    return faiss.SearchParameters(sel=faiss.IDSelectorBitmap(np.packbits(admitted, bitorder="little")))
+_own = threading.local()
 
 
-def write_atomically(index: Any, file: Path) -> None:
-    """A temporary file beside it, fsync, rename: ``faiss.write_index`` alone can leave half a file."""
-    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as opened:
-            faiss.write_index(index, faiss.PyCallbackIOWriter(opened.write, BLOCK))
-            opened.flush()
-            os.fsync(opened.fileno())
-        partial.replace(file)
-    except (RuntimeError, OSError) as error:
-        full = "No space left" in str(error)
-        reason = "the disk is full" if full else str(error).partition(" at /")[0]
-        raise LibraryError(f"the index {file} cannot be written: {reason}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="mmsearch-search")
+
+
+class Best(NamedTuple):
+    """The nearest rows to each of n queries, best first; short ones end in place -1."""
+
+    places: Places  # (n, k)
+    scores: NDArray[np.float32]  # (n, k), inner product
+
+
+def nearest(rows: Rows, queries: Vectors, k: int, places: Places | None = None, first: int = 0) -> Best:
+    """The ``k`` nearest rows to each of the (n, dim) float32 queries.
+
+    Of those at ``places``, ascending, where given; else of all from place ``first`` on.
+    """
+    queries = np.ascontiguousarray(queries, np.float32)
+    if len(queries) > FEW:
+        return _by_product(rows, queries, k, places, first)
+    runs = list(_runs(rows, places, first, ALONE))
+    found = _none(len(queries), k)
+    for row, query in enumerate(queries):
+        if len(runs) > 1:
+            shares = list(_threads().map(functools.partial(_scanned, rows, query, k), runs))
+        else:
+            shares = [_scanned(rows, query, k, run) for run in runs]
+        if shares:
+            own, scores = (np.concatenate(parts) for parts in zip(*shares, strict=True))
+            found.places[row], found.scores[row] = _best(own, scores, k)
+    return found
+
+
+def _none(queries: int, k: int) -> Best:
+    return Best(np.full((queries, k), -1, np.int64), np.full((queries, k), -np.inf, np.float32))
+
+
+def _runs(rows: Rows, places: Places | None, first: int, size: int) -> Iterator[tuple[Places, Halves | None]]:
+    """Runs of at most ``size`` places, with their rows where these lie in one piece."""
+    if places is None:
+        for start, halves in rows.blocks(first, size=size):
+            yield np.arange(start, start + len(halves)), halves
+    else:
+        for start in range(0, len(places), size):
+            yield places[start : start + size], None
+
+
+def _scanned(
+    rows: Rows, query: Vectors, k: int, run: tuple[Places, Halves | None]
+) -> tuple[Places, NDArray[np.float32]]:
+    """The best of a run, in no order; fewer than ``k`` where it is shorter."""
+    scanner = _scanner(rows.dim)
+    scanner.set_query(faiss.swig_ptr(query))
+    scanner.set_list(0, 0.0)
+    scores = np.full(k, -np.inf, np.float32)
+    found = np.full(k, -1, np.int64)
+    places, halves = run
+    for start in range(0, len(places), BLOCK):
+        some = places[start : start + BLOCK]
+        own = rows.take(some) if halves is None else halves[start : start + BLOCK]
+        pointers = [faiss.swig_ptr(array) for array in (own.view(np.uint8).reshape(-1), some, scores, found)]
+        scanner.scan_codes(len(some), *pointers, k)
+    return found[found >= 0], scores[found >= 0]
+
+
+def _scanner(dim: int) -> Any:
+    """One a thread and width, used again and again: FAISS would never free it."""
+    known: dict[int, tuple[Any, ...]] = _own.__dict__.setdefault("scanners", {})
+    if dim not in known:
+        codec = faiss.ScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16)
+        nothing = faiss.IndexFlatIP(dim)  # the scanner asks for centroids, which it does not use
+        scanner = codec.select_InvertedListScanner(faiss.METRIC_INNER_PRODUCT, nothing, False, None, False)
+        known[dim] = scanner, codec, nothing
+    return known[dim][0]
+
+
+def _by_product(rows: Rows, queries: Vectors, k: int, places: Places | None, first: int) -> Best:
+    best = _none(len(queries), 0)
+    for run, halves in _runs(rows, places, first, BLOCK):
+        own = rows.take(run) if halves is None else halves
+        scores = queries @ widened(own).T  # (q, d) x (d, b) -> (q, b)
+        if len(run) > k:
+            top = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+            ranked, scores = run[top], np.take_along_axis(scores, top, axis=1)
+        else:
+            ranked = np.broadcast_to(run, scores.shape)
+        all_places = np.concatenate([best.places, ranked], axis=1)
+        all_scores = np.concatenate([best.scores, scores], axis=1)
+        order = np.argsort(-all_scores, axis=1, kind="stable")[:, :k]
+        best = Best(np.take_along_axis(all_places, order, axis=1), np.take_along_axis(all_scores, order, axis=1))
+    short = _none(len(queries), k - best.places.shape[1])
+    return Best(np.concatenate([best.places, short.places], 1), np.concatenate([best.scores, short.scores], 1))
+
+
+def _best(places: Places, scores: NDArray[np.float32], k: int) -> tuple[Places, NDArray[np.float32]]:
+    """The ``k`` best of these, (k,): of equal ones the first rows; filled up with place -1."""
+    order = np.lexsort((places, -scores))[:k]
+    short = _none(1, k - len(order))
+    return np.concatenate([places[order], short.places[0]]), np.concatenate([scores[order], short.scores[0]])
+
+
+def rescored(rows: Rows, query: Vectors, places: Places, k: int) -> tuple[Places, NDArray[np.float32]]:
+    """The ``k`` best of these rows by their exact scores; -1 in ``places`` stands for none."""
+    places = np.sort(places[places >= 0])
+    return _best(places, widened(rows.take(places)) @ query, k)

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsearch.indexes.rows import Places, Rows
 from mmsearch.records import Ids, Vectors
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Neighbours(NamedTuple):
@@ -16,7 +23,7 @@ class Neighbours(NamedTuple):
 
 
 class VectorIndex(Protocol):
-    """Vectors by id.  Searching is safe from several threads, changing an index while it is searched is not."""
+    """Vectors by id.  Never changed, so searching is safe from several threads."""
 
     @property
     def dim(self) -> int: ...
@@ -24,15 +31,15 @@ class VectorIndex(Protocol):
     def __len__(self) -> int: ...
 
     def ids(self) -> Ids:
-        """The ids that the index holds, in no particular order."""
+        """The ids that the index holds, ascending."""
         ...
 
-    def add(self, ids: Ids, vectors: Vectors) -> None:
-        """Add (n, dim) float32 rows under n new ids.  Raises DimensionError."""
+    def holds(self, ids: Ids) -> NDArray[np.bool_]:
+        """Which of these ids the index holds, (n,)."""
         ...
 
-    def remove(self, ids: Ids) -> None:
-        """Take out these ids; unknown ones are ignored."""
+    def sample(self, count: int) -> Ids:
+        """At most ``count`` of its ids, spread evenly over it; the same ones each time."""
         ...
 
     def search(self, queries: Vectors, k: int, allowed: Ids | None = None) -> Neighbours:
@@ -46,10 +53,32 @@ class VectorIndex(Protocol):
         """The stored rows of these ids, in their order, (n, dim) float32.  Raises KeyError for an unknown id."""
         ...
 
-    def clone(self) -> VectorIndex:
-        """An independent copy, to change while this one is searched."""
+
+class Approximate(Protocol):
+    """A kind of index that finds rows that are likely among the nearest, by a copy of them that takes less room.
+
+    It covers the first ``len`` rows.  How near they really are is for whoever holds the rows to say.
+    """
+
+    kind: ClassVar[str]
+
+    def __len__(self) -> int: ...
+
+    def efforts(self) -> list[int]:
+        """Degrees of effort that may be asked for, ascending: each about twice as slow as the one before."""
+        ...
+
+    def likely(self, query: Vectors, count: int, effort: int, among: NDArray[np.bool_] | None = None) -> Places:
+        """The likeliest ``count`` places for a query (dim,), best first; fewer where not so many were found.
+
+        ``among`` says of each covered row whether it may come back.
+        """
+        ...
+
+    def extended(self, rows: Rows) -> Self:
+        """One that covers all ``rows``, of which it covers the first already."""
         ...
 
     def save(self, file: Path) -> None:
-        """Write to ``file`` so that a kill at any moment leaves the old file or the new one."""
+        """Write to ``file`` so that a kill at any moment leaves the old file or the new one.  Raises LibraryError."""
         ...

@@ -37,6 +37,7 @@ class Settings:
     decoders: int = 0  # threads that read pictures; 0 is one a core
     regions: bool = True  # store region tokens of pictures too, 4 kB each: what a reranker looks at
     reranker: str = "auto"  # "auto": the one that ships for the library's model; "none"; or a folder
+    recall: float = 0.95  # share of the nearest pictures that a search among very many must find; 1 compares all
     rerank_candidates: int = 100  # pictures of the first stage that are looked at again
     min_relevance: float = 0.0  # hits below it are left out, 0 to 1, where relevance is known; 0 shows all
 
@@ -94,9 +95,9 @@ def _typed(where: str, name: str, value: object) -> object:
         raise ConfigError(f"{where}: {name} must be {kind}, not {value!r}") from error
     if name == "device" and converted not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"{where}: device must be auto, cpu or cuda, not {value!r}")
-    smallest = 0 if name in ("decoders", "min_relevance") else 1
+    smallest = 0 if name in ("decoders", "min_relevance", "recall") else 1
     if isinstance(converted, (int, float)) and not isinstance(converted, bool) and not converted >= smallest:
         raise ConfigError(f"{where}: {name} must be at least {smallest}, not {value!r}")
-    if name == "min_relevance" and isinstance(converted, float) and converted > 1:
+    if name in ("min_relevance", "recall") and isinstance(converted, float) and converted > 1:
         raise ConfigError(f"{where}: {name} must be at most 1, not {value!r}")
     return converted

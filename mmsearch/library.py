@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from mmsearch import backfill, bank, captioning, config, duplicates, indexing, moving, refill, sidecars
+from mmsearch import backfill, bank, captioning, config, duplicates, indexing, meaning, moving, refill, sidecars
 from mmsearch.background import handicap
 from mmsearch.duplicates import Group, Level
 from mmsearch.encoders import resolve
@@ -28,7 +28,8 @@ from mmsearch.errors import (
     SourceError,
 )
 from mmsearch.indexes.cache import IndexCache, caught_up
-from mmsearch.indexes.protocol import VectorIndex
+from mmsearch.indexes.stored import StoredIndex
+from mmsearch.indexes.upkeep import kept_up
 from mmsearch.looking import By, Explanation, Looker
 from mmsearch.moving import Moved
 from mmsearch.ocr import TextReader
@@ -40,6 +41,7 @@ from mmsearch.relevance import Calibration
 from mmsearch.rerank.captions import Caption
 from mmsearch.rerank.reranker import Answer, Reranker
 from mmsearch.rerank.resolve import find, for_encoder
+from mmsearch.scenes import scenes
 from mmsearch.search import Engine, Options, search
 from mmsearch.second_stage import LEFT_OUT, SecondStage
 from mmsearch.store.paths import spellings
@@ -51,6 +53,8 @@ from mmsearch.vocabulary import Vocabulary, builtin
 from mmsearch.vocabulary import read as read_vocabulary
 
 log = logging.getLogger(__name__)
+
+TYPICAL = 4  # of so many sentences of ``scenes.py`` one is asked to tune an index
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ class Library:
         self._given = encoder
         self._encoder: Encoder | None = None
         self._reranker: Reranker | None = None
-        self._index: tuple[VectorIndex, int, tuple[StoredModel, str]] | None = None  # with its generation and model
+        self._index: tuple[StoredIndex, int, tuple[StoredModel, str]] | None = None  # with its generation and model
         self._saved = -1  # generation of the index on disk
         self._banks: dict[str, Vectors] = {}  # by the model's fingerprint
         self._lock = threading.RLock()  # of the five above, never held while searching
@@ -161,6 +165,7 @@ class Library:
                     active = self._stored()
             finally:
                 self._refresh(active, save=True)
+            self._keep_up(active, progress)
             report = sidecars.fill(self.store, roots, report)
             report = backfill.fill(self.store, stored, encoder, roots, options, report, progress)
             report = refill.fill(self.store, stored, encoder.card.preprocess, roots, options, report, progress)
@@ -493,41 +498,85 @@ class Library:
             writer.activate(model)
         return []
 
-    def _refresh(self, stored: StoredModel, save: bool = False) -> VectorIndex:
+    def _refresh(self, stored: StoredModel, save: bool = False) -> StoredIndex:
         """The index, caught up with the store; written to disk with ``save``, and where there was none.
 
         Its rows are the vectors and, after them, their background: 0 where there is no bank to take it from.
         """
         with self._lock:
             generation = self.store.generation()
-            bank_of = self._bank(stored)
-            name = f"{stored.fingerprint}-{'plain' if bank_of is None else bank.VERSION}"
-            cache = IndexCache(self.folder / "index", self.store.identity(), name, stored.dim + 1)
-            if self._index is None or self._index[2] != (stored, name) or self._index[1] > generation:
+            cache, key = self._cache(stored)
+            if self._index is None or self._index[2] != key or self._index[1] > generation:
                 index, self._saved = cache.load(generation)
-                self._index = index, self._saved, (stored, name)
+                self._index = index, self._saved, key
             index, built, _ = self._index
-
-            def rows(ids: Ids) -> Vectors:
-                vectors = self.store.vectors(ids, stored.dim)
-                own = np.zeros(len(ids)) if bank_of is None else handicap(vectors, bank_of, 1.0, bank.NEAREST)
-                return np.column_stack([vectors, own]).astype(np.float32)
-
+            if self._saved != -1 and built < generation:
+                newer, its = cache.load(generation, than=built)
+                if its > built:  # another process has written it
+                    index, built, self._saved = newer, its, its
+            save = save or self._saved == -1
             while built != generation:
                 wanted = self.store.searchable(stored)
                 try:
-                    index = caught_up(index, wanted, rows)
+                    index = caught_up(index, wanted, self._rows(stored), cache.hold if save else None)
                     break
                 except KeyError:  # another process has removed some in between: look again
                     generation = self.store.generation()
-            self._index = index, generation, (stored, name)
-            if self._saved != generation and (save or self._saved == -1):
-                try:
-                    cache.save(index, generation)
-                    self._saved = generation
                 except (LibraryError, OSError) as error:
                     log.warning("%s; the next start will build it again", error)
+                    save = False
+            if self._saved != generation and save:
+                index = self._written(cache, index, generation)
+            self._index = index, generation, key
             return index
+
+    def _keep_up(self, stored: StoredModel, progress: Callable[[Progress], None] | None) -> None:
+        """Build, extend or tidy the index, if that is due; searches go on with the one that there is."""
+        with self._lock:
+            index = self._refresh(stored)
+
+        def told(done: int, total: int) -> None:
+            if progress is not None:
+                progress(Progress(done, total, str(self.folder), "index"))
+
+        better = kept_up(index, lambda: self._typical_queries(stored), self.settings.recall, None, told)
+        with self._lock:
+            if better is not index and self._index is not None and self._index[0] is index:
+                _, generation, key = self._index
+                self._index = self._written(self._cache(stored)[0], better, generation), generation, key
+
+    def _written(self, cache: IndexCache, index: StoredIndex, generation: int) -> StoredIndex:
+        """The index as it is on disk now; as it was where it cannot be written."""
+        try:
+            index = cache.save(index, generation)
+            self._saved = generation
+        except (LibraryError, OSError) as error:
+            log.warning("%s; the next start will build it again", error)
+        return index
+
+    def _cache(self, stored: StoredModel) -> tuple[IndexCache, tuple[StoredModel, str]]:
+        """The files of the index of a model, and what tells that index from others."""
+        name = f"{stored.fingerprint}-{'plain' if self._bank(stored) is None else bank.VERSION}"
+        return IndexCache(self.folder / "index", self.store.identity(), name, stored.dim + 1), (stored, name)
+
+    def _rows(self, stored: StoredModel) -> Callable[[Ids], Vectors]:
+        """Fetches the rows of the index."""
+        bank_of = self._bank(stored)
+
+        def rows(ids: Ids) -> Vectors:
+            vectors = self.store.vectors(ids, stored.dim)
+            own = np.zeros(len(ids)) if bank_of is None else handicap(vectors, bank_of, 1.0, bank.NEAREST)
+            return np.column_stack([vectors, own]).astype(np.float32)
+
+        return rows
+
+    def _typical_queries(self, stored: StoredModel) -> Vectors:
+        """What an index is asked for texts such as people type, (n, dim + 1)."""
+        encoder, texts = self.encoder(stored), scenes()[::TYPICAL]
+        starts = range(0, len(texts), bank.AT_ONCE)
+        vectors = np.concatenate([encoder.encode_texts(texts[start : start + bank.AT_ONCE]) for start in starts])
+        asked = [meaning.asked(meaning.Part(v, beta=meaning.beta(t))) for v, t in zip(vectors, texts, strict=True)]
+        return np.stack(asked)
 
     def _bank(self, stored: StoredModel) -> Vectors | None:
         """The bank of a model, kept in the library's folder: it is needed without the encoder too.

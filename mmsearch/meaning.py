@@ -134,12 +134,12 @@ def candidates(meaning: Meaning, index: VectorIndex, count: int, allowed: Ids | 
 def _nearest(part: Part, index: VectorIndex, count: int, allowed: Ids | None) -> Ids:
     if count < 1:
         return np.zeros(0, np.int64)
-    ids: Ids = index.search(_asked(part)[None], count, allowed).ids[0]
+    ids: Ids = index.search(asked(part)[None], count, allowed).ids[0]
     return ids[ids >= 0]
 
 
-def _asked(part: Part) -> Vectors:
-    """(dim + 1,)"""
+def asked(part: Part) -> Vectors:
+    """What rows of an index are compared with, (dim + 1,)."""
     return np.append(part.vector, np.float32(-part.beta))
 
 
@@ -149,15 +149,15 @@ def _judged(meaning: Meaning, index: VectorIndex, ids: Ids) -> Candidates:
     first = meaning.wanted[0]
     cosines = rows[:, :-1] @ first.vector
     several = len(meaning.wanted) > 1 or bool(meaning.unwanted)
-    sample = index.vectors(some(index)) if several else rows
+    sample = index.vectors(index.sample(SAMPLE)) if several else rows
     if len(meaning.wanted) == 1:
-        scores = rows @ _asked(first)
+        scores = rows @ asked(first)
     else:
-        spreads = [_spread(sample @ _asked(part), part.typical) for part in meaning.wanted]
+        spreads = [_spread(sample @ asked(part), part.typical) for part in meaning.wanted]
         total = sum(part.weight for part in meaning.wanted)
         scores = np.zeros(len(ids), np.float32)
         for part, (mean, spread) in zip(meaning.wanted, spreads, strict=True):
-            scores += part.weight / total * (rows @ _asked(part) - mean) / spread
+            scores += part.weight / total * (rows @ asked(part) - mean) / spread
         scores = spreads[0][0] + spreads[0][1] * scores  # on the scale of the first part
     for part in (*meaning.unwanted, *meaning.less):
         scores = scores - AWAY * part.weight * (rows[:, :-1] @ part.vector)
@@ -168,7 +168,7 @@ def _judged(meaning: Meaning, index: VectorIndex, ids: Ids) -> Candidates:
 
 def without(unwanted: Sequence[Part], index: VectorIndex, ids: Ids) -> Ids:
     """Those of these pictures that match none of the excluded parts, in their order."""
-    return ids[_stays(unwanted, index.vectors(ids), index.vectors(some(index)))]
+    return ids[_stays(unwanted, index.vectors(ids), index.vectors(index.sample(SAMPLE)))]
 
 
 def _stays(unwanted: Sequence[Part], rows: Vectors, sample: Vectors) -> NDArray[np.bool_]:
@@ -178,14 +178,6 @@ def _stays(unwanted: Sequence[Part], rows: Vectors, sample: Vectors) -> NDArray[
         mean, spread = _spread(sample[:, :-1] @ part.vector, part.typical)
         stays &= rows[:, :-1] @ part.vector <= mean + OUT / part.weight * spread
     return stays
-
-
-def some(index: VectorIndex) -> Ids:
-    """Ids of at most ``SAMPLE`` pictures of an index, spread evenly over it."""
-    ids = np.sort(index.ids())
-    if len(ids) <= SAMPLE:
-        return ids
-    return ids[np.linspace(0, len(ids) - 1, SAMPLE).astype(np.int64)]
 
 
 def _spread(scores: NDArray[np.floating], typical: tuple[float, float] | None) -> tuple[float, float]:

@@ -120,8 +120,11 @@ class Progress:
     path: str  # the file just finished
     # "regions": only region tokens, of pictures indexed before; "captions": captions, of pictures with region tokens;
     # "reranking": a caption of an ``eval`` run, which stands in ``path``; "facts": descriptions and hashes of pictures
-    # indexed before; "text": text inside pictures; "tags": words of a vocabulary; "duplicates": pictures compared
-    step: Literal["pictures", "regions", "captions", "reranking", "facts", "text", "tags", "duplicates"] = "pictures"
+    # indexed before; "text": text inside pictures; "tags": words of a vocabulary; "duplicates": pictures compared;
+    # "index": vectors put into a new index
+    step: Literal[
+        "pictures", "regions", "captions", "reranking", "facts", "text", "tags", "duplicates", "index"
+    ] = "pictures"
 
 
 @dataclass(frozen=True)
@@ -145,3 +148,16 @@ class IndexReport:
     model: str = ""
     notes: tuple[str, ...] = ()  # sentences the user should read, such as "… is empty: is its drive connected?"
     shares: dict[str, float] = field(default_factory=dict)  # step -> its busy seconds, summed over threads
+    readers: int = 1  # threads that read and decode; each other step has one
+
+    @property
+    def pace(self) -> float | None:
+        """Pictures read and encoded a second; None where there were none."""
+        encoded = self.encoded + self.regions
+        return encoded / self.seconds if encoded and self.seconds else None
+
+    @property
+    def limit(self) -> str | None:
+        """The step that was busy for most of the time, and so decided how long it took; None where nothing was read."""
+        busy = {step: share / (self.readers if step == "read" else 1) for step, share in self.shares.items()}
+        return max(busy, key=lambda step: busy[step]) if any(busy.values()) else None

@@ -121,7 +121,7 @@ def _allowed(engine: Engine, query: Query, within: Sequence[str]) -> Ids | None:
         if not term.exclude:
             allowed = having
         elif len(having):
-            allowed = np.setdiff1d(np.sort(engine.index.ids()) if allowed is None else allowed, having)
+            allowed = np.setdiff1d(engine.index.ids() if allowed is None else allowed, having)
     return allowed
 
 
@@ -162,7 +162,7 @@ def _candidates(
     if query.arithmetic:
         words = []
     also = np.array([hit.number for hit in words[:count]], np.int64)
-    known = np.isin(also, engine.index.ids())  # another process may just have stored them
+    known = engine.index.holds(also)  # another process may just have stored them
     found = meaning.candidates(understood, engine.index, count, allowed, also[known])
     scores = dict(zip(found.ids.tolist(), found.scores.tolist(), strict=True))
     worded, boosts = {}, {}
@@ -243,7 +243,7 @@ def _listed(engine: Engine, query: Query, options: Options, allowed: Ids | None)
     order = "date" if query.order == "score" else query.order
     understood = _understood(engine, query)
     if understood.unwanted:
-        ids = np.sort(engine.index.ids()) if allowed is None else allowed
+        ids = engine.index.ids() if allowed is None else allowed
         allowed = meaning.without(understood.unwanted, engine.index, ids)
     numbers = engine.store.listed(engine.model, allowed, order, query.descending, options.k)
     return _hits(engine, replace(query, order="score"), options, [Scored(number, 0.0) for number in numbers], {})

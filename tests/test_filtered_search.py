@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.indexes.exact import ExactIndex
+from mmsearch.indexes.rows import Rows
+from mmsearch.indexes.stored import StoredIndex
 from mmsearch.meaning import BETA
 from mmsearch.query_language import parse
 from mmsearch.records import Decoded, Exif, Found, Vectors
@@ -58,11 +59,10 @@ def shelf(tmp_path_factory: pytest.TempPathFactory, encoder: OnnxEncoder) -> Ite
                 picture = Decoded(pixels, 40, 30, "jpeg", exif)
                 content = writer.put(b"%d" % number, picture, vectors[number], model)
                 writer.place(Found(path, 1000 + number, 0), content)
-        index = ExactIndex(dim + 1)
         ids = store.searchable(model)
         photos = store.photos(ids.tolist())
         rows = [int(Path(photos[number][0].path).stem) for number in ids.tolist()]
-        index.add(ids, np.column_stack([vectors, backgrounds])[rows])
+        index = StoredIndex(Rows(dim + 1).plus(ids, np.column_stack([vectors, backgrounds])[rows]))
         yield Shelf(Engine(store, model, index, encoder), paths, vectors, backgrounds)
 
 

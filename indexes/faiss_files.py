@@ -1,0 +1,62 @@
+"""FAISS indexes in files: of any name, and written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import faiss as _stubbed
+
+from mmsearch.errors import LibraryError
+
+faiss: Any = _stubbed
+BLOCK = 2**20  # bytes read or written at a time
+
+
+def read(file: Path) -> Any:
+    """Raises LibraryError for a file that is damaged, FileNotFoundError."""
+    try:
+        with file.open("rb") as opened:  # FAISS itself takes only some file names
+            return faiss.read_index(faiss.PyCallbackIOReader(opened.read, BLOCK))
+    except RuntimeError as error:
+        raise LibraryError(f"the index {file} is damaged") from error
+
+
+def write(index: Any, file: Path) -> None:
+    """A temporary file beside it, fsync, rename: ``faiss.write_index`` alone can leave half a file.
+
+    Raises LibraryError.
+    """
+    with written(file) as partial, partial.open("wb") as opened:
+        faiss.write_index(index, faiss.PyCallbackIOWriter(opened.write, BLOCK))
+        opened.flush()
+        os.fsync(opened.fileno())
+
+
+@contextlib.contextmanager
+def written(file: Path) -> Iterator[Path]:
+    """A temporary name beside ``file``, which takes its place at the end.  Raises LibraryError."""
+    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        partial.replace(file)
+    except (RuntimeError, OSError) as error:
+        full = "No space left" in str(error)
+        reason = "the disk is full" if full else str(error).partition(" at /")[0]
+        raise LibraryError(f"the index {file} cannot be written: {reason}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """FAISS works in the calling thread alone: for one query, waiting for other threads takes longer than they save."""
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(threads)

@@ -1,0 +1,76 @@
+"""IVF: rows in lists by their nearest centroid; a query looks at the lists of its own nearest centroids.
+
+Jégou et al. 2011, Product quantization for nearest neighbor search.  What stands in the lists takes less room than the
+rows: one bit a dimension, compared 32 rows at a time (Gao and Long 2024, RaBitQ; André et al. 2017, Quicker ADC), or
+8 bits a dimension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import faiss as _stubbed
+
+from mmsearch.indexes.approximate import FaissApproximate
+from mmsearch.indexes.rows import Rows
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+faiss: Any = _stubbed
+
+PER_LIST = 64  # rows a list that its centroid is learned from; FAISS wants 39 at least
+ITERATIONS = 8  # of k-means: more change little
+LEAST = 8  # lists visited at least
+
+
+class _IVF(FaissApproximate):
+    """Lists of codes; the effort is how many lists are visited."""
+
+    @classmethod
+    def build(cls, rows: Rows, lists: int, progress: Callable[[int], None] | None = None) -> Self:
+        """Learned from a sample of the rows, then filled with all; ``progress`` is told how many are in."""
+        quantizer = faiss.IndexFlatIP(rows.dim)
+        index = cls._empty(quantizer, rows.dim, lists)
+        quantizer.this.disown()  # the index frees it
+        index.own_fields = True
+        index.cp.niter, index.cp.seed, index.cp.max_points_per_centroid = ITERATIONS, 1, PER_LIST
+        made = cls(index)
+        made._learn(rows, PER_LIST * lists)
+        made._add(rows, progress)
+        return made
+
+    @classmethod
+    def _empty(cls, quantizer: Any, dim: int, lists: int) -> Any:
+        raise NotImplementedError
+
+    def efforts(self) -> list[int]:
+        lists, steps = int(self._faiss.nlist), [LEAST]
+        while steps[-1] < lists:
+            steps.append(2 * steps[-1])
+        return [*steps[:-1], lists]
+
+    def _parameters(self, effort: int, chosen: Any) -> Any:
+        return faiss.IVFSearchParameters(nprobe=min(effort, int(self._faiss.nlist)), sel=chosen)
+
+
+class RaBitQ(_IVF):
+    """dim / 8 + 17 bytes a row."""
+
+    kind, engine = "ivf-rabitq", "IndexIVFRaBitQFastScan"
+
+    @classmethod
+    def _empty(cls, quantizer: Any, dim: int, lists: int) -> Any:
+        return faiss.IndexIVFRaBitQFastScan(quantizer, dim, lists, faiss.METRIC_INNER_PRODUCT)
+
+
+class SQ8(_IVF):
+    """dim + 8 bytes a row."""
+
+    kind, engine = "ivf-sq8", "IndexIVFScalarQuantizer"
+
+    @classmethod
+    def _empty(cls, quantizer: Any, dim: int, lists: int) -> Any:
+        eight = faiss.ScalarQuantizer.QT_8bit
+        return faiss.IndexIVFScalarQuantizer(quantizer, dim, lists, eight, faiss.METRIC_INNER_PRODUCT)
