@@ -10,13 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from filelock import FileLock, Timeout
 
-from mmsearch import backfill, bank, captioning, config, duplicates, indexing, meaning, moving, refill, sidecars
+from mmsearch import bank, config, meaning
 from mmsearch.background import handicap
-from mmsearch.duplicates import Group, Level
 from mmsearch.encoders import resolve
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import (
@@ -30,16 +29,11 @@ from mmsearch.errors import (
 from mmsearch.indexes.cache import IndexCache, caught_up
 from mmsearch.indexes.stored import StoredIndex
 from mmsearch.indexes.upkeep import kept_up
-from mmsearch.looking import By, Explanation, Looker
-from mmsearch.moving import Moved
-from mmsearch.ocr import TextReader
-from mmsearch.ocr import fill as read_texts
 from mmsearch.query import Condition, Query
 from mmsearch.query_language import parse, parse_conditions
 from mmsearch.records import Hit, Ids, IndexReport, Progress, Regions, Skipped, Vectors
 from mmsearch.relevance import Calibration
-from mmsearch.rerank.captions import Caption
-from mmsearch.rerank.reranker import Answer, Reranker
+from mmsearch.rerank.reranker import Reranker
 from mmsearch.rerank.resolve import find, for_encoder
 from mmsearch.scenes import scenes
 from mmsearch.search import Engine, Options, search
@@ -47,10 +41,15 @@ from mmsearch.second_stage import LEFT_OUT, SecondStage
 from mmsearch.store.paths import spellings
 from mmsearch.store.store import Store, StoredModel
 from mmsearch.store.summary import Summary
-from mmsearch.tagging import THRESHOLD, Tagger, TagReport
-from mmsearch.tagging import fill as tag_pictures
-from mmsearch.vocabulary import Vocabulary, builtin
-from mmsearch.vocabulary import read as read_vocabulary
+
+if TYPE_CHECKING:  # a search needs none of these, and is to start quickly
+    from mmsearch.duplicates import Group, Level
+    from mmsearch.looking import By, Explanation, Looker
+    from mmsearch.moving import Moved
+    from mmsearch.rerank.captions import Caption
+    from mmsearch.rerank.reranker import Answer
+    from mmsearch.tagging import TagReport
+    from mmsearch.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +135,9 @@ class Library:
         thread.  Files that cannot be read are in the report's ``skipped``.  Ctrl-C keeps what is stored by then.
         Raises SourceError, ModelError, ModelMismatchError, LibraryBusyError, LibraryError.
         """
+        from mmsearch import backfill, captioning, indexing, refill, sidecars
+        from mmsearch import ocr as texts
+
         given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
         roots = [_absolute(path) for path in given]
         indexing.check(roots)
@@ -155,7 +157,7 @@ class Library:
                     if self._encoder is not None and self._encoder.card.fingerprint == encoder.card.fingerprint:
                         self._encoder = encoder
             reranker = for_encoder(encoder, settings.reranker) if captions else None  # said before any work
-            reader = TextReader() if ocr else None
+            reader = texts.TextReader() if ocr else None
             active = self._stored()
             self._refresh(active)  # before ids are handed out: an index from before a restored backup is thrown away
             try:
@@ -172,7 +174,7 @@ class Library:
             if reranker is not None:
                 report = captioning.fill(self.store, stored, encoder, reranker, roots, options.batch, report, progress)
             if reader is not None:
-                report = read_texts(self.store, reader, roots, options, report, progress)
+                report = texts.fill(self.store, reader, roots, options, report, progress)
             return report
 
     def search(
@@ -261,6 +263,8 @@ class Library:
         Of a photo of the library whose file is gone, the stored region tokens are looked at.  Raises NoModelError,
         ModelError, ModelMismatchError.
         """
+        from mmsearch.looking import Looker
+
         stored = self._stored()
         reranker = self.reranker()
         encoder = self.encoder(stored)
@@ -293,7 +297,7 @@ class Library:
         paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
         *,
         vocabulary: str | os.PathLike[str] | Vocabulary | None = None,
-        threshold: float = THRESHOLD,
+        threshold: float | None = None,
         progress: Callable[[Progress], None] | None = None,
     ) -> TagReport:
         """Give pictures the words of a vocabulary that fit them: all pictures, or those in or below ``paths``.
@@ -304,9 +308,14 @@ class Library:
         what is stored by then.  Raises VocabularyError, SourceError, NoModelError, ModelError, LibraryBusyError,
         LibraryError.
         """
+        from mmsearch import tagging
+        from mmsearch.vocabulary import Vocabulary, builtin, read
+
         begun = time.perf_counter()
         if not isinstance(vocabulary, Vocabulary):
-            vocabulary = builtin() if vocabulary is None else read_vocabulary(Path(os.path.expanduser(vocabulary)))
+            vocabulary = builtin() if vocabulary is None else read(Path(os.path.expanduser(vocabulary)))
+        if threshold is None:
+            threshold = tagging.THRESHOLD
         stored = self._stored()
         places = self._places(stored, paths)
 
@@ -314,9 +323,9 @@ class Library:
             return self.encoder(stored).encode_texts(texts)  # loaded only where texts are new
 
         with self._writing():
-            tagger = Tagger(vocabulary, stored.fingerprint, encode, self.settings.cache, threshold)
-            done = tag_pictures(self.store, stored, tagger, places, progress)
-        return TagReport(done, self.store.tag_counts(places), round(time.perf_counter() - begun, 3))
+            tagger = tagging.Tagger(vocabulary, stored.fingerprint, encode, self.settings.cache, threshold)
+            done = tagging.fill(self.store, stored, tagger, places, progress)
+        return tagging.TagReport(done, self.store.tag_counts(places), round(time.perf_counter() - begun, 3))
 
     def tags(self, within: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = ()) -> dict[str, int]:
         """How many files have each tag, the most frequent first; ``within`` keeps those in or below these paths.
@@ -381,6 +390,8 @@ class Library:
         vector and hash are compared by their pixels.  Those that are gone, have changed since they were indexed or
         cannot be read are left alone, and logged.  Raises NoModelError, SourceError.
         """
+        from mmsearch import duplicates
+
         stored = self._stored()
         given = [within] if isinstance(within, (str, os.PathLike)) else list(within)
         for path in given:
@@ -408,6 +419,8 @@ class Library:
         Each file is looked at once more before it goes; what became of each is returned.  ``moved.tsv`` in the folder
         says where they were.  Raises SourceError where the folder is indexed or cannot be written, LibraryBusyError.
         """
+        from mmsearch import moving
+
         target = _absolute(folder)
         moving.check(groups, target, self.store.roots())
         if dry:
@@ -419,9 +432,9 @@ class Library:
                 for one in moving.move(groups, target, self.settings.max_megapixels):
                     done.append(one)
                     if progress is not None:
-                        progress(Progress(len(done), total, one.source if isinstance(one, Moved) else one.path))
+                        progress(Progress(len(done), total, one.source if isinstance(one, moving.Moved) else one.path))
             finally:  # after Ctrl-C too: the library forgets what was moved by then
-                self._forget([one.source for one in done if isinstance(one, Moved)])
+                self._forget([one.source for one in done if isinstance(one, moving.Moved)])
         return done
 
     def status(self) -> Status:
@@ -607,9 +620,13 @@ class _Writing:
     """One writer a library; the operating system frees the lock when its holder dies."""
 
     def __init__(self, folder: Path) -> None:
+        from filelock import FileLock
+
         self._folder, self._file = folder, FileLock(folder / "writer.lock")
 
     def __enter__(self) -> None:
+        from filelock import Timeout
+
         if not os.access(self._folder, os.W_OK):
             raise LibraryError(f"the library {self._folder} may not be written; check its permissions")
         try:

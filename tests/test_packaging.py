@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from samples import CLI
 
 import mmsearch
 
@@ -157,6 +159,33 @@ def test_importing_the_package_is_light() -> None:
 
 def test_help_is_light() -> None:
     assert _loaded("import mmsearch.cli.app as a\ntry: a.app(['--help'])\nexcept SystemExit: pass") == set()
+
+
+# What a query in words does without.  Each takes time to import, and a query is to answer at once.
+NOT_FOR_A_QUERY = {
+    "alembic", "defusedxml", "filelock", "ftfy", "onnx", "open_clip", "regex", "rich", "timm", "torch", "transformers",
+    "mmsearch.backfill", "mmsearch.captioning", "mmsearch.duplicates", "mmsearch.indexing", "mmsearch.looking",
+    "mmsearch.moving", "mmsearch.ocr", "mmsearch.refill", "mmsearch.sidecars", "mmsearch.tagging",
+    "mmsearch.vocabulary", "urllib.request",
+}  # fmt: skip
+
+
+def test_a_query_imports_nothing_that_it_does_not_need(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
+    mmsearch("index", photos, "--library", tmp_path / "library")
+    code = (
+        "import sys\n"
+        f"sys.argv = ['mmsearch', 'query', '--json', '--library', {str(tmp_path / 'library')!r}, 'a cat']\n"
+        "from mmsearch.cli.app import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(list(sys.modules))\n"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    *hits, modules = out.stdout.splitlines()
+    assert [json.loads(line)["first_stage"] is not None for line in hits] == [True] * 5  # all were looked at again
+    loaded = set(ast.literal_eval(modules))
+    assert loaded & NOT_FOR_A_QUERY == set()
+    assert loaded >= {"onnxruntime", "mmsearch.library", "mmsearch.rerank.reranker"}
 
 
 def test_weights_keep_to_their_size() -> None:

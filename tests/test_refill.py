@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmsearch.images.descriptions import FACTS
+from mmsearch.images import FACTS
 from mmsearch.images.dhash import Hashes
 from mmsearch.library import Library
 from mmsearch.records import Progress

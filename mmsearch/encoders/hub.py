@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import queue
 import threading
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 SECONDS = 3.0  # how long the hub may take to answer, finding its address included
@@ -59,6 +57,9 @@ def ask(repo: str = "", seconds: float = SECONDS) -> int | None:
     Without a repository it is asked for its front page.  The thread is left behind when it hangs: looking up a host
     name cannot be interrupted.
     """
+    import urllib.error  # 15 ms, and only a new library asks
+    import urllib.request
+
     url = f"{endpoint()}/api/models/{repo}" if repo else endpoint()
     statuses: queue.SimpleQueue[int | None] = queue.SimpleQueue()
 

@@ -57,10 +57,11 @@ class OnnxEncoder:
             raise ModelError(f"{folder / 'model.json'} is no model description: {error}") from error
         self._lock = threading.Lock()
         self._sessions: dict[str, Any] = {}
+        self._text = onnx_session.Graph([folder / "text.onnx"], threads)
         self._tokens: TextEncoder | None = None
 
     def _session(self, tower: str) -> Any:
-        """Of ``image`` or ``text``, or of ``pictures``: the image graph with the nodes of ``regions.onnx``.
+        """Of ``image``, or of ``pictures``: the image graph with the nodes of ``regions.onnx``.
 
         ``image`` does without them, because ONNX Runtime 1.32 computes every output of a graph, whichever it is asked
         for (``RunOptions.only_execute_path_to_fetches`` changes nothing in it).
@@ -109,5 +110,5 @@ class OnnxEncoder:
                     self._tokens = TextEncoder.load(file, self.card.tokens)
                 except Exception as error:  # tokenizers raises Exception itself
                     raise ModelError(f"{file} cannot be read: {error}") from error
-        (vectors,) = self._session("text").run(["vectors"], {"ids": self._tokens(texts)})
+        (vectors,) = self._text.session(len(texts)).run(["vectors"], {"ids": self._tokens(texts)})
         return unit_rows(vectors)

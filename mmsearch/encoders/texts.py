@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import re
 import string
@@ -43,6 +44,7 @@ class TextEncoder:
         tokenizer.enable_truncation(rules.context)
 
     @classmethod
+    @functools.lru_cache(maxsize=4)  # an encoder and its reranker have the same one
     def load(cls, file: Path, rules: TokenRules) -> TextEncoder:
         return cls(Tokenizer.from_file(str(file)), rules)
 

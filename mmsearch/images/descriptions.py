@@ -10,8 +10,6 @@ from PIL import Image, IptcImagePlugin
 
 from mmsearch.images.xmp import read_xmp
 
-FACTS = 1  # grows when more is read from a picture than before: pictures with a lower one are read again
-
 LONGEST = 2000  # characters of a description
 _EXIF_IFD = 0x8769
 _IMAGE_DESCRIPTION, _USER_COMMENT = 0x010E, 0x9286

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from mmsearch.records import Pixels
 
@@ -20,6 +19,8 @@ def dhash(pixels: Pixels) -> bytes:
     ``pixels`` is (height, width, 3) uint8, here what the encoder gets.  They become 9 x 8 grey means; a bit, in reading
     order from the highest, says whether a mean is lighter than the one on its left.
     """
+    from PIL import Image
+
     means = np.asarray(Image.fromarray(pixels).convert("L").resize((9, 8), Image.Resampling.BOX))
     return np.packbits(means[:, 1:] > means[:, :-1]).tobytes()
 

@@ -7,7 +7,6 @@ A reranker is a folder: ``reranker.json`` (its ``RerankCard``), ``words.onnx`` (
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,6 @@ from mmsearch.encoders import onnx_session
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.encoders.resolve import EMBEDDED
 from mmsearch.errors import ImageError, ModelError, QueryError
-from mmsearch.images.decode import decode
 from mmsearch.questions import Kind, Question
 from mmsearch.records import Regions
 from mmsearch.rerank import captions
@@ -66,15 +64,15 @@ class Reranker:
                 "for it: mmsearch train-reranker"
             )
         self.words = WordEncoder(EMBEDDED, folder / "words.onnx", threads)
-        self._lock = threading.Lock()
-        self._sessions: dict[str, Any] = {}
+        self._match = onnx_session.Graph([folder / "match.onnx"], threads)
+        self._caption = onnx_session.Graph([folder / "caption.onnx"], threads)
 
     def look(self, text: str, tokens: Regions) -> Look:
         """``text`` before n photos; ``tokens`` (n, r, dim) float32."""
         ids = self.words.tokenize([text])
         states = self.words.run(ids)
         if len(tokens):
-            match, answers, attention = self._run("match", {"states": states, "tokens": tokens})
+            match, answers, attention = self._match.session().run(None, {"states": states, "tokens": tokens})
         else:
             match, answers = np.empty(0, np.float32), np.empty((0, len(self.card.answers)), np.float32)
             attention = np.empty((0, ids.shape[1], self.card.side**2), np.float32)
@@ -130,7 +128,8 @@ class Reranker:
         for photo in tokens:
 
             def step(words: NDArray[np.int64], photo: NDArray[np.float32] = photo) -> NDArray[np.float32]:
-                (logits,) = self._run("caption", {"words": words, "tokens": photo[None]})
+                run = self._caption.session().run(None, {"words": words, "tokens": photo[None]})
+                logits: NDArray[np.float32] = run[0]
                 return logits
 
             said = captions.search(step, beams, alternatives)
@@ -183,6 +182,8 @@ class Reranker:
     def _look_at(self, document: str | os.PathLike[str]) -> NDArray[np.float32]:
         if self.encoder is None:
             raise ModelError("to look at picture files a reranker needs an encoder: Reranker(folder, encoder)")
+        from mmsearch.images.decode import decode
+
         path = os.fspath(document)
         try:
             with open(path, "rb") as file:
@@ -195,14 +196,6 @@ class Reranker:
         assert regions is not None
         row: NDArray[np.float32] = regions[0]
         return row
-
-    def _run(self, name: str, given: dict[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
-        with self._lock:
-            if name not in self._sessions:
-                self._sessions[name] = onnx_session.load([self.folder / f"{name}.onnx"], self.threads)
-            session = self._sessions[name]
-        found: list[NDArray[np.float32]] = session.run(None, given)
-        return found
 
 
 def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

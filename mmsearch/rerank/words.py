@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,37 +29,35 @@ class WordEncoder:
         """``tower`` is the embedded model's folder, ``upper`` the file with the upper layers."""
         self.tower, self.upper, self.threads = tower, upper, threads
         self._lock = threading.Lock()
-        self._session: Any = None
+        self._graph = onnx_session.Graph([tower / "text.onnx", upper], threads)
         self._tokens: TextEncoder | None = None
 
-    def _load(self) -> tuple[TextEncoder, Any]:
+    def _texts(self) -> TextEncoder:
         with self._lock:
-            if self._session is None:
+            if self._tokens is None:
                 try:
                     card = ModelCard.from_json((self.tower / "model.json").read_text("utf-8"))
                     self._tokens = TextEncoder.load(self.tower / "tokenizer.json", card.tokens)
                 except Exception as error:  # tokenizers raises Exception itself
                     raise ModelError(f"the tokenizer in {self.tower} cannot be loaded: {error}") from error
-                self._session = onnx_session.load([self.tower / "text.onnx", self.upper], self.threads)
-            assert self._tokens is not None
-            return self._tokens, self._session
+            return self._tokens
 
     def tokenize(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """n texts -> ids (n, t), padded with 0."""
-        return self._load()[0](texts)
+        return self._texts()(texts)
 
     @property
     def mask_id(self) -> int:
         """The token that stands for a hidden word."""
-        return self._load()[0].token_id("[MASK]")
+        return self._texts().token_id("[MASK]")
 
     def pieces(self, ids: NDArray[np.int64]) -> tuple[str, ...]:
         """The pieces of words that ids (t,) stand for."""
-        return self._load()[0].pieces(ids.tolist())
+        return self._texts().pieces(ids.tolist())
 
     def run(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Ids (n, t) -> states (n, t, width)."""
-        _, session = self._load()
+        session = self._graph.session(len(ids))
         width = next(output.shape[2] for output in session.get_outputs() if output.name == "words")
         parts = [np.empty((0, ids.shape[1], width), np.float32)]  # the graph cannot run on no texts
         for start in range(0, len(ids), AT_ONCE):

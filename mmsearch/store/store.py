@@ -25,7 +25,7 @@ from sqlalchemy.pool import QueuePool
 
 from mmsearch.encoders.protocol import RegionCard
 from mmsearch.errors import LibraryError
-from mmsearch.images.descriptions import FACTS
+from mmsearch.images import FACTS
 from mmsearch.images.dhash import Hashes, as_numbers, dhash
 from mmsearch.query import Condition, Order
 from mmsearch.records import Decoded, Exif, Found, Ids, Photo, Regions, Skipped, Vectors
