@@ -11,6 +11,7 @@ from mmsearch.cli import present
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
 
 if TYPE_CHECKING:
+    from mmsearch.library import Status
     from mmsearch.store.summary import Summary
 
 _YEARS = 20  # lines of years at most
@@ -39,6 +40,8 @@ def command(
                 "model": status.model,
                 "dim": status.dim,
                 "index": status.index,
+                "index_kind": status.index_kind,
+                "recall": status.recall,
                 "generation": status.generation,
                 "bytes": status.bytes,
                 "library": status.library,
@@ -65,7 +68,7 @@ def command(
         "model": f"{status.model} ({status.dim} dimensions)" if status.model else "none yet",
         "photos": f"{status.photos:,} can be found, {status.missing:,} missing, {status.failed:,} could not be read",
         "regions": f"{present.plural(status.regions, 'photo')} with region tokens, {status.captions:,} with captions",
-        "index": f"{present.plural(status.index, 'vector')}, generation {status.generation}",
+        "index": f"{present.plural(status.index, 'vector')}{_found(status)}, generation {status.generation}",
     }
     for name, value in rows.items():
         print(f"{name:9} {value}")
@@ -81,6 +84,13 @@ def command(
         print(f"{'' if number else 'failed':9} {present.shown(item.path)}: {item.reason}")
     if len(listed) < status.failed:
         print(f"{'':9} … {status.failed - len(listed):,} more, see --failed or --json")
+
+
+def _found(status: Status) -> str:
+    """How an index is searched that does not compare all vectors."""
+    if status.recall is None or status.index_kind == "exact":
+        return ""
+    return f", {status.index_kind} (finds {100 * status.recall:.1f} % of the nearest 10)"
 
 
 def _picture(told: Summary, photos: int) -> dict[str, list[str]]:

@@ -64,6 +64,11 @@ class StoredIndex:
         return "exact" if self.likely is None else self.likely.index.kind
 
     @property
+    def recall(self) -> float:
+        """The share of the 10 nearest that queries found which it was not tuned with."""
+        return 1.0 if self.likely is None else self.likely.setting(10).recall
+
+    @property
     def covered(self) -> int:
         """How many of the first rows the approximate index covers."""
         return 0 if self.likely is None else len(self.likely.index)

@@ -17,7 +17,7 @@ from mmsearch.indexes.protocol import Approximate
 from mmsearch.indexes.rows import Places, Rows
 from mmsearch.records import Vectors
 
-DEPTHS = (2, 4, 8, 16, 32, 64, 128)  # likely rows looked at closely, for each one that is wanted
+DEPTHS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)  # likely rows looked at closely, for each one that is wanted
 SAFE = 0.005  # that the recall while tuning must lie above what is asked for: other queries will find a little less
 TIMED = 24  # queries whose time is taken
 

@@ -69,6 +69,8 @@ class Status:
     model: str | None  # None before the first ``index``
     dim: int | None
     index: int  # vectors in the index
+    index_kind: str | None  # "exact", or an approximate kind; None before the first ``index``
+    recall: float | None  # share of the 10 nearest that it finds for texts, as was measured when it was built; or 1
     generation: int
     bytes: int  # of the whole folder
     roots: tuple[str, ...]
@@ -439,6 +441,7 @@ class Library:
 
     def status(self) -> Status:
         counts, stored, summary = self.store.counts(), self.store.model(), self.store.summary()
+        index = None if stored is None else self._refresh(stored)
         return Status(
             library=str(self.folder),
             photos=counts.photos,
@@ -448,7 +451,9 @@ class Library:
             missing=counts.missing,
             model=stored.name if stored else None,
             dim=stored.dim if stored else None,
-            index=len(self._refresh(stored)) if stored else 0,
+            index=len(index) if index is not None else 0,
+            index_kind=index.kind if index is not None else None,
+            recall=None if index is None else index.recall,
             generation=self.store.generation(),
             bytes=_bytes(self.folder),
             roots=tuple(self.store.roots()),

@@ -18,7 +18,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import URL, ColumnElement, Connection, Row, Select, create_engine, event, false, func, or_, select, text
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    create_engine,
+    event,
+    false,
+    func,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import QueuePool
@@ -32,6 +46,7 @@ from mmsearch.records import Decoded, Exif, Found, Ids, Photo, Regions, Skipped,
 from mmsearch.regions import size, unpack
 from mmsearch.store import schema, words
 from mmsearch.store.filters import Facts
+from mmsearch.store.known_contents import Contents
 from mmsearch.store.paths import at_or_below
 from mmsearch.store.summary import Summary, summary
 from mmsearch.store.tables import (
@@ -286,12 +301,22 @@ class Store:
             rows = connection.execute(query).all()
         return {os.fsdecode(path): Known(*others) for path, *others in rows}
 
-    def contents(self, model: StoredModel) -> dict[bytes, int]:
+    def contents(self, model: StoredModel) -> Contents:
         """Hash -> id of every content that has a vector."""
         query = select(contents.c.hash, contents.c.id).join(embeddings, embeddings.c.content_id == contents.c.id)
-        with self._reading() as connection:
-            rows = connection.execute(query.where(embeddings.c.model_id == model.id)).all()
-        return dict(tuple(row) for row in rows)
+        query = query.where(embeddings.c.model_id == model.id)
+        one = query.where(contents.c.hash == bindparam("hash"))
+
+        def stored(content_hash: bytes) -> int | None:
+            with self._reading() as connection:
+                row = connection.execute(one, {"hash": content_hash}).one_or_none()
+            return None if row is None else int(row.id)
+
+        def every() -> dict[bytes, int]:
+            with self._reading() as connection:
+                return dict(tuple(row) for row in connection.execute(query).all())
+
+        return Contents(stored, every)
 
     def lacking(self, model: StoredModel) -> int:
         """How many pictures that can be found have no vector of this model."""
