@@ -27,7 +27,7 @@ from mmsearch.errors import (
     SourceError,
 )
 from mmsearch.indexes.cache import IndexCache, caught_up
-from mmsearch.indexes.stored import StoredIndex
+from mmsearch.indexes.stored import FEW, StoredIndex
 from mmsearch.indexes.upkeep import kept_up
 from mmsearch.query import Condition, Query
 from mmsearch.query_language import parse, parse_conditions
@@ -102,8 +102,9 @@ class Library:
         self._reranker: Reranker | None = None
         self._index: tuple[StoredIndex, int, tuple[StoredModel, str]] | None = None  # with its generation and model
         self._saved = -1  # generation of the index on disk
+        self._on_gpus: tuple[StoredIndex, StoredIndex] | None = None  # an index, and the same with its rows on GPUs
         self._banks: dict[str, Vectors] = {}  # by the model's fingerprint
-        self._lock = threading.RLock()  # of the five above, never held while searching
+        self._lock = threading.RLock()  # of the six above, never held while searching
 
     def close(self) -> None:
         self.store.close()
@@ -212,7 +213,7 @@ class Library:
         engine = Engine(
             self.store,
             stored,
-            self._refresh(stored),
+            self._searched(stored),
             encoder,
             self._bank(stored),
             Calibration.of(encoder),
@@ -547,6 +548,18 @@ class Library:
                 index = self._written(cache, index, generation)
             self._index = index, generation, key
             return index
+
+    def _searched(self, stored: StoredModel) -> StoredIndex:
+        """The index to search: with its rows on the GPUs, where the settings ask for them and there are many rows."""
+        index = self._refresh(stored)
+        if self.settings.device != "cuda" or len(index.rows) <= FEW:
+            return index
+        from mmsearch.indexes.gpu import on_gpus
+
+        with self._lock:
+            if self._on_gpus is None or self._on_gpus[0] is not index:
+                self._on_gpus = index, on_gpus(index)
+            return self._on_gpus[1]
 
     def _keep_up(self, stored: StoredModel, progress: Callable[[Progress], None] | None) -> None:
         """Build, extend or tidy the index, if that is due; searches go on with the one that there is."""
