@@ -164,7 +164,7 @@ def test_the_next_word_for_any_length(reranker: Reranker, model: RerankModel, to
         words = np.random.default_rng(length).integers(4, len(CAPTION_WORDS), (3, length))
         words[:, 0] = START
         for rows in (words, words[:1]):
-            (found,) = reranker._run("caption", {"words": rows, "tokens": tokens[:1]})
+            (found,) = reranker._caption.session().run(None, {"words": rows, "tokens": tokens[:1]})
             wanted = model.decoder(torch.from_numpy(rows), regions.expand(len(rows), -1, -1))[:, -1]
             np.testing.assert_allclose(found, wanted.numpy(), atol=1e-3)
 
