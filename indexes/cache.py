@@ -81,7 +81,8 @@ class IndexCache:
         except (LibraryError, DimensionError) as error:
             log.warning("%s; until the next mmsearch index all pictures are compared", error)
             return None
-        return Likely(index, tuple(Setting(**setting) for setting in facts["settings"]), facts["built"], facts["file"])
+        settings = tuple(Setting(**setting) for setting in facts["settings"])
+        return Likely(index, settings, facts["built"], facts["asked"], facts["file"])
 
     def hold(self, rows: Rows) -> Rows:
         """Rows written to a file and mapped from there; no index refers to it before ``save``.  Raises LibraryError."""
@@ -121,6 +122,7 @@ class IndexCache:
                 "kind": likely.index.kind,
                 "file": likely.file,
                 "built": likely.built,
+                "asked": likely.asked,
                 "settings": [asdict(setting) for setting in likely.settings],
             }
         file = self._folder / f"{self._prefix}{generation}.json"

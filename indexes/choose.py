@@ -9,7 +9,7 @@ from typing import Literal
 from mmsearch.indexes.hnsw import LINKS
 from mmsearch.indexes.stored import FEW
 
-Kind = Literal["exact", "ivf-rabitq", "ivf-sq8", "hnsw"]
+Kind = Literal["exact", "ivf-rabitq", "ivf-sq8", "hnsw", "gpu"]
 
 LISTS = 2.0  # lists for each square root of the number of rows
 MOST_LISTS = 8192  # more take hours to learn on few cores, and find no quicker
@@ -28,26 +28,31 @@ class Choice:
 def choose(
     count: int, dim: int, memory: int | None = None, device: Literal["cpu", "cuda"] = "cpu", recall: float = 0.95
 ) -> Choice:
-    """The kind for ``count`` vectors (dim) and searches that find the share ``recall`` of the nearest ones.
+    """The first of ``choices``.  On a GPU all vectors are compared, where its ``memory`` holds them in float16."""
+    if device == "cuda" and count > FEW and (memory is None or 2 * dim * count <= memory):
+        return Choice("gpu", 0, 2 * dim * count)
+    return choices(count, dim, memory, recall)[0]
 
-    ``memory`` is how many bytes it may take; None for no limit.  The kind that fits and is quickest is taken; where
-    none fits, the rows are read from the disk, which takes seconds for millions.
+
+def choices(count: int, dim: int, memory: int | None = None, recall: float = 0.95) -> list[Choice]:
+    """Kinds for ``count`` vectors (dim) and searches that find the share ``recall`` of the nearest ones, best first.
+
+    ``memory`` is how many bytes the index may take; None for no limit.  A later one is for vectors of which an earlier
+    one finds too few.  Where none fits, all rows are compared, from the disk.
     """
     if count <= FEW or recall >= 1:
-        return Choice("exact", 0, 0)
+        return [Choice("exact", 0, 0)]
     lists = min(int(LISTS * math.sqrt(count)), MOST_LISTS)
     kinds: list[Kind] = ["ivf-rabitq", "ivf-sq8"] if recall <= COARSE else ["ivf-sq8", "ivf-rabitq"]
-    for kind in kinds:
-        size = estimated(kind, count, dim, lists)
-        if memory is None or size <= memory:
-            return Choice(kind, lists, size)
-    return Choice("exact", 0, 0)
+    sized = [Choice(kind, lists, estimated(kind, count, dim, lists)) for kind in kinds]
+    return [one for one in sized if memory is None or one.bytes <= memory] or [Choice("exact", 0, 0)]
 
 
 def estimated(kind: Kind, count: int, dim: int, lists: int) -> int:
     """Bytes that an index of a kind takes in memory beside its rows."""
     a_row = {
         "exact": 0,
+        "gpu": 2 * dim,
         "ivf-rabitq": math.ceil(dim / 8) + 17,  # a bit a dimension, factors, the place
         "ivf-sq8": dim + 8,
         "hnsw": dim + 8 * LINKS + 20,

@@ -32,6 +32,7 @@ class Likely:
     index: Approximate
     settings: tuple[Setting, ...]  # by k, ascending
     built: int  # rows that it was learned from and tuned for: with many more it is worth doing so anew
+    asked: float = 0.95  # the recall that it was tuned for
     file: str | None = None  # its name on disk
 
     def setting(self, k: int) -> Setting:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
 from mmsearch.indexes.approximate import FaissApproximate
-from mmsearch.indexes.choose import Choice, choose
+from mmsearch.indexes.choose import Choice, choices
 from mmsearch.indexes.hnsw import HNSW
 from mmsearch.indexes.ivf import SQ8, RaBitQ
 from mmsearch.indexes.rows import Rows
@@ -14,9 +16,12 @@ from mmsearch.indexes.stored import Likely, StoredIndex
 from mmsearch.indexes.tune import tune
 from mmsearch.records import Vectors
 
+log = logging.getLogger(__name__)
+
 GONE = 0.2  # share of rows that are gone from which on they are left out of the files
 GROWN = 2.0  # times the rows that it was built from, from which on an approximate index is built anew
 LEAST_TAIL = 5_000  # rows that an approximate index does not cover, from which on it is extended …
+SHORT = 0.03  # recall that may be lacking before another kind is tried
 TAIL = 0.005  # … and their share of those that it does
 
 
@@ -35,16 +40,34 @@ def kept_up(
     if len(index.dead) > GONE * len(index.rows):
         index = index.compact()
     rows = index.rows
-    choice = choose(len(rows), rows.dim, memory, recall=recall)
+    fitting = choices(len(rows), rows.dim, memory, recall)
     likely = index.likely
-    if choice.kind == "exact":
+    if fitting[0].kind == "exact":
         return index if likely is None else _with(index, None)
-    if likely is None or likely.index.kind != choice.kind or len(rows) > GROWN * likely.built:
-        built = build(rows, choice, None if progress is None else lambda done: progress(done, len(rows)))
-        return _with(index, Likely(built, tuple(tune(built, rows, queries(), recall)), len(rows)))
+    if likely is None or likely.asked != recall or len(rows) > GROWN * likely.built:
+        told = None if progress is None else functools.partial(_told, progress, len(rows))
+        return _with(index, _best(rows, fitting, queries(), recall, told))
     if len(rows) - len(likely.index) > max(LEAST_TAIL, TAIL * len(likely.index)):
         return _with(index, replace(likely, index=likely.index.extended(rows), file=None))
     return index
+
+
+def _best(
+    rows: Rows, fitting: list[Choice], queries: Vectors, recall: float, progress: Callable[[int], None] | None
+) -> Likely:
+    """The first kind that finds about as much as it should; else the one that finds most."""
+    tried: list[Likely] = []
+    for choice in fitting:
+        built = build(rows, choice, progress)
+        tried.append(Likely(built, tuple(tune(built, rows, queries, recall)), len(rows), recall))
+        if tried[-1].setting(10).recall >= recall - SHORT:
+            return tried[-1]
+        log.info("%s finds %.1f %% of the nearest", choice.kind, 100 * tried[-1].setting(10).recall)
+    return max(tried, key=lambda likely: likely.setting(10).recall)
+
+
+def _told(progress: Callable[[int, int], None], total: int, done: int) -> None:
+    progress(done, total)
 
 
 def _with(index: StoredIndex, likely: Likely | None) -> StoredIndex:

@@ -12,7 +12,7 @@ from small_vectors import DIM, clustered, texts, unit
 
 from mmsearch.errors import DimensionError, LibraryError
 from mmsearch.indexes import cache as cache_module
-from mmsearch.indexes import choose, upkeep
+from mmsearch.indexes import choose, tune, upkeep
 from mmsearch.indexes.cache import IndexCache, caught_up
 from mmsearch.indexes.rows import Rows
 from mmsearch.indexes.stored import StoredIndex
@@ -169,7 +169,7 @@ def test_index_is_built_extended_built_anew_and_tidied(
     rng: np.random.Generator, cache: IndexCache, tmp_path: Path
 ) -> None:
     pictures = clustered(rng, 9_000)
-    asked = texts(rng, pictures, 40)
+    asked = texts(rng, pictures, 200)
     told: list[tuple[int, int]] = []
 
     def kept(index: StoredIndex) -> StoredIndex:
@@ -203,6 +203,20 @@ def test_index_is_built_extended_built_anew_and_tidied(
     assert index.ids().tolist() == list(range(1, 9_000, 2))
     np.testing.assert_array_equal(index.vectors(index.ids()), pictures[1::2])
     assert kept_up(index, lambda: asked, 1.0).kind == "exact"
+
+
+@pytest.mark.usefixtures("small")
+def test_where_one_bit_finds_too_little_eight_are_taken(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune, "DEPTHS", (2,))
+    scattered = unit(rng, 3_000, 64)  # all are about as near, so one bit a dimension tells little
+    asked = unit(rng, 60, 64)
+    index = StoredIndex(Rows(64).plus(np.arange(3_000), scattered))
+    kept = kept_up(index, lambda: asked, 0.99)
+    assert (kept.kind, kept.recall > 0.96) == ("ivf-sq8", True)
+    assert kept_up(kept, lambda: asked, 0.99) is kept
+    assert kept_up(kept, lambda: asked, 0.2).kind == "ivf-rabitq"  # another recall is asked for
 
 
 @pytest.mark.usefixtures("small")

@@ -213,6 +213,8 @@ def test_choice_follows_count_recall_and_memory() -> None:
     assert choose(1_000_000, 513, recall=0.999).kind == "ivf-sq8"
     assert choose(1_000_000, 513, memory=200_000_000, recall=0.999).kind == "ivf-rabitq"
     assert choose(1_000_000, 513, memory=10_000_000).kind == "exact"
+    assert choose(1_000_000, 513, memory=2_000_000_000, device="cuda").kind == "gpu"
+    assert choose(1_000_000, 513, memory=1_000_000_000, device="cuda").kind == "ivf-rabitq"
 
 
 def test_estimated_bytes_are_those_of_the_file(approximate: StoredIndex, tmp_path: Path) -> None:
