@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -27,7 +27,8 @@ from mmsearch.errors import (
     SourceError,
 )
 from mmsearch.indexes.cache import IndexCache, caught_up
-from mmsearch.indexes.stored import FEW, StoredIndex
+from mmsearch.indexes.choose import choose
+from mmsearch.indexes.stored import StoredIndex
 from mmsearch.indexes.upkeep import kept_up
 from mmsearch.query import Condition, Query
 from mmsearch.query_language import parse, parse_conditions
@@ -552,7 +553,8 @@ class Library:
     def _searched(self, stored: StoredModel) -> StoredIndex:
         """The index to search: with its rows on the GPUs, where the settings ask for them and there are many rows."""
         index = self._refresh(stored)
-        if self.settings.device != "cuda" or len(index.rows) <= FEW:
+        device: Literal["cpu", "cuda"] = "cuda" if self.settings.device == "cuda" else "cpu"
+        if choose(len(index.rows), index.dim, device=device).kind != "gpu":
             return index
         from mmsearch.indexes.gpu import on_gpus
 
