@@ -1,7 +1,7 @@
 """Region tokens for pictures that were indexed without them: read again, encoded again, and the tokens stored.
 
-What else reading them gives, description and hash, is stored too.  A transaction a batch: a kill loses at most the
-batch in flight, and the next run goes on.  Vectors stay as they are, so no index changes.
+What else reading them gives, description and hash, is stored too.  A transaction a batch, while the next one is
+encoded: a kill loses at most these two, and the next run goes on.  Vectors stay as they are, so no index changes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from mmsearch.encoders.protocol import Encoder
-from mmsearch.indexing import Options, Read, ahead, batches, read_file
+from mmsearch.indexing import Options, Read, ahead, batches, one_ahead, read_file
 from mmsearch.records import IndexReport, Preprocess, Progress
 from mmsearch.regions import pack
 from mmsearch.store.store import Lacking, Store, StoredModel
@@ -42,19 +42,23 @@ def fill(
     def again(lacking: Lacking) -> tuple[Lacking, Read]:
         return lacking, read_again(lacking, encoder.card.preprocess, options.max_megapixels)
 
-    for batch in batches(ahead(todo, again, options), options.batch):
+    def tokens(batch: list[tuple[Lacking, Read]]) -> tuple[list[bytes] | None, float]:
+        begun = time.perf_counter()
+        pixels = [read.picture.pixels for _, read in batch if read.picture is not None]
+        regions = encoder.encode_pictures(np.stack(pixels))[1] if pixels else None
+        return None if regions is None else pack(regions), time.perf_counter() - begun
+
+    for batch, (packed, encode) in one_ahead(batches(ahead(todo, again, options), options.batch), tokens):
         begun = time.perf_counter()
         found = [(lacking.content, read.picture) for lacking, read in batch if read.picture is not None]
-        regions = encoder.encode_pictures(np.stack([picture.pixels for _, picture in found]))[1] if found else None
-        stored = time.perf_counter()
-        if regions is not None:
+        if packed is not None:
             with store.writing() as writer:
-                for (content, picture), tokens in zip(found, pack(regions), strict=True):
-                    writer.put_regions(content, tokens, model, card)
+                for (content, picture), data in zip(found, packed, strict=True):
+                    writer.put_regions(content, data, model, card)
                     writer.put_facts(content, picture)
             filled += len(found)
-        ended = time.perf_counter()
-        seconds = {"read": sum(read.seconds for _, read in batch), "encode": stored - begun, "store": ended - stored}
+        stored = time.perf_counter() - begun
+        seconds = {"read": sum(read.seconds for _, read in batch), "encode": encode, "store": stored}
         shares = {step: shares.get(step, 0.0) + seconds[step] for step in seconds}
         for _, read in batch:
             done += 1

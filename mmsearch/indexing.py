@@ -1,7 +1,7 @@
 """The way of a picture: find -> read -> decode -> encode -> store.
 
-Files are read and decoded by threads a bounded way ahead, encoded in batches by the calling thread, and stored a batch
-a transaction, so that a kill loses at most the batch in flight.
+Three steps go on side by side: threads read and decode files a bounded way ahead, one thread encodes a batch, and the
+calling thread stores the batch before it, a transaction each.  A kill loses no more than these two batches.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from mmsearch.encoders.protocol import Encoder, RegionCard
 from mmsearch.errors import ImageError, SourceError
 from mmsearch.images.decode import decode
 from mmsearch.images.find import walk
-from mmsearch.records import Decoded, Found, IndexReport, Pixels, Preprocess, Progress, Skipped, Vectors
+from mmsearch.records import Decoded, Found, IndexReport, Preprocess, Progress, Regions, Skipped, Vectors
 from mmsearch.regions import pack
+from mmsearch.store.known_contents import Contents
 from mmsearch.store.store import Known, Store, StoredModel, Writer
 
 Job = TypeVar("Job")
@@ -181,11 +182,14 @@ def run(
         for photo, file in todo.restore:
             writer.touch(photo, file)
     done = 0
-    for batch in batches(read_ahead(todo.read, ledger.contents, encoder.card.preprocess, options), options.batch):
-        encoded = ledger.encode(encoder, batch, card)
+    for batch, encoded in one_ahead(
+        batches(read_ahead(todo.read, ledger.contents, encoder.card.preprocess, options), options.batch),
+        lambda batch: _encode_batch(encoder, batch, card),
+    ):
         begun = time.perf_counter()
+        ledger.shares["encode"] += encoded.seconds
         with store.writing() as writer:
-            for item, (vector, tokens) in zip(batch, encoded, strict=True):
+            for item, vector, tokens in zip(batch, encoded.vectors, encoded.tokens, strict=True):
                 content = ledger.record(writer, item, vector, model)
                 if card is not None and tokens is not None and content is not None:
                     writer.put_regions(content, tokens, model, card)
@@ -210,13 +214,14 @@ def run(
         model=model.name,
         notes=tuple(todo.notes),
         shares={step: round(seconds, 3) for step, seconds in ledger.shares.items()},
+        readers=readers(options),
     )
 
 
 class _Ledger:
     """What a run has done so far, and what it may reuse: known contents, and files that are not where they were."""
 
-    def __init__(self, contents: dict[bytes, int], todo: Plan) -> None:
+    def __init__(self, contents: Contents, todo: Plan) -> None:
         self.contents = contents  # hash -> id, of contents with a vector; grows as the run goes on
         self.known = todo.known
         self.gone = set(todo.gone)
@@ -231,18 +236,6 @@ class _Ledger:
         self.skipped = list(todo.skipped)
         self.shares = {"read": 0.0, "encode": 0.0, "store": 0.0}  # seconds
 
-    def encode(
-        self, encoder: Encoder, batch: list[Read], card: RegionCard | None
-    ) -> list[tuple[Vectors | None, bytes | None]]:
-        """A vector (dim,) and, with a card, packed region tokens for each item that has a picture; None for others."""
-        begun = time.perf_counter()
-        pixels = [item.picture.pixels for item in batch if item.picture is not None]
-        vectors, tokens = _encode(encoder, np.stack(pixels), card) if pixels else ([], [])
-        rows = zip(vectors, tokens, strict=True)
-        self.encoded += len(pixels)
-        self.shares["encode"] += time.perf_counter() - begun
-        return [next(rows) if item.picture is not None else (None, None) for item in batch]
-
     def record(self, writer: Writer, item: Read, vector: Vectors | None, model: StoredModel) -> int | None:
         """Store one item: a failure, a new content, or a known one that was touched, moved, copied or came back.
 
@@ -256,6 +249,7 @@ class _Ledger:
             return None
         if item.picture is not None and vector is not None:
             self.contents[item.content_hash] = writer.put(item.content_hash, item.picture, vector, model)
+            self.encoded += 1
         content = self.contents[item.content_hash]
         if row is not None and row.embedded and row.content == content:
             writer.touch(row.id, file)
@@ -277,14 +271,53 @@ class _Ledger:
         return content
 
 
-def _encode(
-    encoder: Encoder, pixels: Pixels, card: RegionCard | None
-) -> tuple[Sequence[Vectors], Sequence[bytes | None]]:
-    """Vectors and, with a card, packed region tokens of n pictures."""
-    if card is None:
-        return list(encoder.encode_images(pixels)), [None] * len(pixels)
-    vectors, regions = encoder.encode_pictures(pixels)
-    return list(vectors), [None] * len(pixels) if regions is None else pack(regions)
+@dataclass(frozen=True)
+class _Encoded:
+    """What the encoder made of a batch, an entry an item; None for items without a picture."""
+
+    vectors: Sequence[Vectors | None]  # (dim,) each
+    tokens: Sequence[bytes | None]  # packed; None without a card too
+    seconds: float
+
+
+def _encode_batch(encoder: Encoder, batch: Sequence[Read], card: RegionCard | None) -> _Encoded:
+    """With a card, region tokens too."""
+    begun = time.perf_counter()
+    pictures = [item.picture.pixels for item in batch if item.picture is not None]
+    vectors: Iterator[Vectors] = iter(())
+    tokens: Iterator[bytes | None] = iter(())
+    if pictures:
+        pixels = np.stack(pictures)
+        regions: Regions | None = None
+        if card is None:
+            rows = encoder.encode_images(pixels)
+        else:
+            rows, regions = encoder.encode_pictures(pixels)
+        vectors = iter(rows)
+        tokens = iter([None] * len(rows) if regions is None else pack(regions))
+    there = [item.picture is not None for item in batch]
+    return _Encoded(
+        [next(vectors) if picture else None for picture in there],
+        [next(tokens) if picture else None for picture in there],
+        time.perf_counter() - begun,
+    )
+
+
+def one_ahead(jobs: Iterable[Job], work: Callable[[Job], Done]) -> Iterator[tuple[Job, Done]]:
+    """Each job with what ``work`` made of it, in order; a thread does the next one while the caller looks at this."""
+    with ThreadPoolExecutor(1, thread_name_prefix="mmsearch-encode") as pool:
+        before: tuple[Job, Future[Done]] | None = None
+        try:
+            for job in jobs:
+                started = job, pool.submit(work, job)
+                before, ready = started, before
+                if ready is not None:
+                    yield ready[0], ready[1].result()
+            if before is not None:
+                yield before[0], before[1].result()
+        finally:
+            if before is not None:
+                before[1].cancel()
 
 
 def read_ahead(
@@ -298,9 +331,14 @@ def read_ahead(
     return ahead(files, lambda file: read_file(file, fresh, preprocess, options.max_megapixels), options)
 
 
+def readers(options: Options) -> int:
+    """Threads that read."""
+    return options.decoders or os.cpu_count() or 1
+
+
 def ahead(jobs: Iterable[Job], work: Callable[[Job], Done], options: Options) -> Iterator[Done]:
     """What ``work`` makes of each job, in order; threads do them a bounded way ahead."""
-    threads = options.decoders or os.cpu_count() or 1
+    threads = readers(options)
     window = 2 * options.batch + threads
     pending: deque[Future[Done]] = deque()
     waiting = iter(jobs)
