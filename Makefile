@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check lint types clean
+.PHONY: demo test bench check lint types clean
 
 # The environment, made again when the dependencies change.  torch and torchvision are a tested pair.
 $(STAMP): pyproject.toml
@@ -29,6 +29,10 @@ test: $(STAMP)
 types:  # the installed layout, as links, for mypy and pyright
 	rm -rf build/types && mkdir -p build/types/mmsearch
 	ln -s $(CURDIR)/mmsearch/* $(CURDIR)/indexes $(CURDIR)/cli build/types/mmsearch/
+
+PHOTOS ?= photos
+bench: $(STAMP)  # figures of speed into docs/performance.md; PHOTOS is a folder of many photos
+	$(BIN)/python -m benchmarks.bench --photos $(PHOTOS)
 
 lint: $(STAMP) types
 	$(BIN)/ruff check .
