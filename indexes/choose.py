@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,6 +47,14 @@ def choices(count: int, dim: int, memory: int | None = None, recall: float = 0.9
     kinds: list[Kind] = ["ivf-rabitq", "ivf-sq8"] if recall <= COARSE else ["ivf-sq8", "ivf-rabitq"]
     sized = [Choice(kind, lists, estimated(kind, count, dim, lists)) for kind in kinds]
     return [one for one in sized if memory is None or one.bytes <= memory] or [Choice("exact", 0, 0)]
+
+
+def half_of_memory() -> int | None:
+    """Half of this machine's memory in bytes; None where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    except (AttributeError, ValueError, OSError):  # no such thing on Windows
+        return None
 
 
 def estimated(kind: Kind, count: int, dim: int, lists: int) -> int:

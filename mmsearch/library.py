@@ -27,7 +27,7 @@ from mmsearch.errors import (
     SourceError,
 )
 from mmsearch.indexes.cache import IndexCache, caught_up
-from mmsearch.indexes.choose import choose
+from mmsearch.indexes.choose import choose, half_of_memory
 from mmsearch.indexes.stored import StoredIndex
 from mmsearch.indexes.upkeep import kept_up
 from mmsearch.query import Condition, Query
@@ -572,7 +572,7 @@ class Library:
             if progress is not None:
                 progress(Progress(done, total, str(self.folder), "index"))
 
-        better = kept_up(index, lambda: self._typical_queries(stored), self.settings.recall, None, told)
+        better = kept_up(index, lambda: self._typical_queries(stored), self.settings.recall, half_of_memory(), told)
         with self._lock:
             if better is not index and self._index is not None and self._index[0] is index:
                 _, generation, key = self._index
