@@ -11,8 +11,10 @@ have it, the nodes that compute it are in a fifth file, ``regions.onnx`` (``regi
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from mmsearch.encoders.texts import TextEncoder
 from mmsearch.errors import ModelError
 from mmsearch.records import Pixels, Regions, Vectors
 
-AT_ONCE = 8  # pictures in one run; the embedded model on 2 idle cores: 1: 291, 8: 291, 16: 278, 32: 246 pictures/s
+AT_ONCE = 8  # pictures in one run at most; the embedded model is as fast with 1, a ViT-B-32 not slower with 4 or 8
 FILES = ("model.json", "tokenizer.json", "image.onnx", "text.onnx")
 REGIONS = "regions.onnx"  # optional
 
@@ -41,7 +43,7 @@ class OnnxEncoder:
     """An ``Encoder`` over a model folder.  Each tower is loaded when it is first used."""
 
     def __init__(self, folder: Path, threads: int = 0) -> None:
-        """``threads`` limits the threads of one run; 0 takes all cores.
+        """``threads`` limits the threads at work; 0 takes all cores.
 
         Raises ModelError when a file is missing or unreadable.
         """
@@ -56,29 +58,52 @@ class OnnxEncoder:
         except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
             raise ModelError(f"{folder / 'model.json'} is no model description: {error}") from error
         self._lock = threading.Lock()
-        self._sessions: dict[str, Any] = {}
+        self._sessions: dict[str, tuple[Any, bool]] = {}  # and whether its runs take one thread each
         self._text = onnx_session.Graph([folder / "text.onnx"], threads)
         self._tokens: TextEncoder | None = None
 
-    def _session(self, tower: str) -> Any:
+    def _session(self, tower: str, together: int = 1) -> Any:
         """Of ``image``, or of ``pictures``: the image graph with the nodes of ``regions.onnx``.
 
         ``image`` does without them, because ONNX Runtime 1.32 computes every output of a graph, whichever it is asked
         for (``RunOptions.only_execute_path_to_fetches`` changes nothing in it).
+
+        For several runs ``together`` it is one whose runs take a thread each; that one then serves all runs, so that a
+        graph is in memory once.
         """
         with self._lock:
-            if tower not in self._sessions:
+            session, single = self._sessions.get(tower, (None, False))
+            if session is None or (together > 1 and not single):
                 names = ["image.onnx", REGIONS] if tower == "pictures" else [f"{tower}.onnx"]
-                self._sessions[tower] = onnx_session.load([self.folder / name for name in names], self.threads)
-            return self._sessions[tower]
+                single = together > 1
+                session = onnx_session.load([self.folder / name for name in names], 1 if single else self.threads)
+                self._sessions[tower] = session, single
+            return session
 
     def _run(self, tower: str, outputs: list[str], pixels: Pixels) -> list[NDArray[np.float32]]:
-        """These outputs of a graph that takes pictures, a row a picture."""
-        session = self._session(tower)
-        parts = [
-            session.run(outputs, {"pixels": pixels[start : start + AT_ONCE]})
-            for start in range(0, len(pixels), AT_ONCE)
-        ]
+        """These outputs of a graph that takes pictures, a row a picture.
+
+        Many pictures are shared out among runs side by side, each on one thread.  They share nothing, whereas the
+        threads of one run wait for each other at every layer, and wait by keeping their cores busy: that takes them
+        from the threads that decode the next pictures.
+        """
+        cores = self.threads or os.cpu_count() or 1
+        each = min(AT_ONCE, -(-len(pixels) // cores))
+        shares = [pixels[start : start + each] for start in range(0, len(pixels), each)]
+        together = min(cores, len(shares))
+        session = self._session(tower, together)
+        if not {output.name for output in session.get_outputs()}.issuperset(outputs):
+            raise ModelError(f"the model folder {self.folder} is incomplete: {REGIONS} missing")
+
+        def one(share: Pixels) -> list[NDArray[np.float32]]:
+            rows: list[NDArray[np.float32]] = session.run(outputs, {"pixels": share})
+            return rows
+
+        if together == 1:
+            parts = [one(share) for share in shares]
+        else:
+            with ThreadPoolExecutor(together, thread_name_prefix="mmsearch-run") as pool:
+                parts = list(pool.map(one, shares))
         return [np.concatenate(rows) for rows in zip(*parts, strict=True)]
 
     def encode_images(self, pixels: Pixels) -> Vectors:
@@ -95,8 +120,6 @@ class OnnxEncoder:
         if not len(pixels):
             return np.empty((0, self.card.dim), np.float32), np.empty((0, card.side**2, card.dim), np.float32)
         tower = "pictures" if (self.folder / REGIONS).is_file() else "image"
-        if "regions" not in {output.name for output in self._session(tower).get_outputs()}:
-            raise ModelError(f"the model folder {self.folder} is incomplete: {REGIONS} missing")
         vectors, regions = self._run(tower, ["vectors", "regions"], pixels)
         return unit_rows(vectors), regions
 
