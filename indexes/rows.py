@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch.errors import DimensionError, LibraryError
+from mmsearch.indexes.faiss_files import one_thread
 from mmsearch.records import Ids, Vectors
 
 faiss: Any = _stubbed  # its type stubs show the C++ signatures, not those of its Python wrappers
@@ -153,5 +154,6 @@ def widened(halves: Halves) -> Vectors:
     wide = np.empty(halves.shape, np.float32)
     if halves.size:
         codec = faiss.ScalarQuantizer(halves.shape[1], faiss.ScalarQuantizer.QT_fp16)
-        codec.decode_c(faiss.swig_ptr(halves.view(np.uint8)), faiss.swig_ptr(wide), len(halves))
+        with one_thread():
+            codec.decode_c(faiss.swig_ptr(halves.view(np.uint8)), faiss.swig_ptr(wide), len(halves))
     return wide
