@@ -53,7 +53,7 @@ def written(file: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """FAISS works in the calling thread alone: for short work, waiting for other threads takes longer than they save."""
+    """FAISS works in the calling thread alone: in short work, waiting for others takes longer than they save."""
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     try:
