@@ -33,14 +33,17 @@ def opened(library: Path | None, must_exist: bool = True, auto: str = "auto", **
     """The library of this command, with settings changed where an option was given.
 
     ``auto`` is what the device "auto" means to the command: a single query is quicker on the CPU, where no torch has to
-    be imported.
+    be imported.  For such a command models are loaded quickly, too.
     """
     from dataclasses import replace
 
     from mmsearch import config
+    from mmsearch.encoders import onnx_session
     from mmsearch.errors import NoModelError
     from mmsearch.library import Library
 
+    if auto == "cpu":
+        onnx_session.hurry()
     settings = config.load()
     settings = replace(settings, **{name: value for name, value in changes.items() if value is not None})
     if settings.device == "auto":

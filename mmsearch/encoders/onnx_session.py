@@ -11,6 +11,7 @@ from typing import Any
 from mmsearch.errors import ModelError
 
 FEW = 8  # rows; the time that a quick load saves is lost again on about so many
+_few = 0  # rows for which graphs are loaded quickly, in this process
 
 
 def load(files: Sequence[Path], threads: int = 0, quick: bool = False) -> Any:
@@ -37,8 +38,14 @@ def load(files: Sequence[Path], threads: int = 0, quick: bool = False) -> Any:
         raise ModelError(f"{' with '.join(map(str, files))} cannot be loaded: {reason}") from error
 
 
+def hurry() -> None:
+    """From now on graphs of this process are loaded quickly for the first few rows: for a command that asks once."""
+    global _few
+    _few = FEW
+
+
 class Graph:
-    """A graph that is loaded when it is used: quickly for the first few rows, as a command needs it, and then to last.
+    """A graph that is loaded when it is used; after ``hurry`` quickly for the first few rows, and then to last.
 
     Both give the same numbers up to rounding.  Safe to use from several threads.
     """
@@ -52,7 +59,7 @@ class Graph:
     def session(self, rows: int = 1) -> Any:
         """An ``InferenceSession`` for a run on so many rows.  Raises ModelError."""
         with self._lock:
-            before, self._rows = self._rows, self._rows + rows
-            if self._session is None or before <= FEW < self._rows:
-                self._session = load(self._files, self._threads, quick=self._rows <= FEW)
+            before, self._rows = self._rows, self._rows + max(rows, 1)
+            if self._session is None or before <= _few < self._rows:
+                self._session = load(self._files, self._threads, quick=self._rows <= _few)
             return self._session

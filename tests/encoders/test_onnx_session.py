@@ -1,4 +1,4 @@
-"""Graphs on the CPU: loaded quickly for a few rows, then to last, with the same numbers."""
+"""Graphs on the CPU: in a hurry loaded quickly for a few rows, then to last, with the same numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from mmsearch.errors import ModelError
 IDS = np.array([[101, 1037, 3899, 102]])  # [CLS] a dog [SEP]
 
 
-def test_a_graph_is_loaded_twice_and_says_the_same() -> None:
+def test_in_a_hurry_a_graph_is_loaded_twice_and_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_session, "_few", 0)  # and put back
+    onnx_session.hurry()
     graph = Graph([EMBEDDED / "text.onnx"])
     quick = graph.session()
     assert all(graph.session() is quick for _ in range(FEW - 1))
@@ -27,11 +29,18 @@ def test_a_graph_is_loaded_twice_and_says_the_same() -> None:
         np.testing.assert_allclose(session.run(["vectors"], {"ids": IDS})[0], wanted, atol=1e-6)
 
 
-def test_a_graph_for_many_rows_is_loaded_once() -> None:
+def test_a_graph_for_many_rows_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_session, "_few", FEW)
     graph = Graph([EMBEDDED / "text.onnx"])
     lasting = graph.session(FEW + 1)
     assert graph.session() is lasting
     assert graph.session(100) is lasting
+
+
+def test_without_a_hurry_a_graph_is_loaded_once() -> None:
+    graph = Graph([EMBEDDED / "text.onnx"])
+    lasting = graph.session(0)
+    assert all(graph.session(rows) is lasting for rows in (1, FEW, 100))
 
 
 def test_damaged_graph(tmp_path: Path) -> None:
