@@ -572,7 +572,12 @@ class Library:
             if progress is not None:
                 progress(Progress(done, total, str(self.folder), "index"))
 
-        better = kept_up(index, lambda: self._typical_queries(stored), self.settings.recall, half_of_memory(), told)
+        memory, recall = half_of_memory(), self.settings.recall
+        try:
+            better = kept_up(index, lambda: self._typical_queries(stored), recall, memory, told)
+        except (RuntimeError, MemoryError) as error:  # of FAISS
+            log.warning("the index stays as it was: %s", str(error).partition("\n")[0] or "not enough memory")
+            return
         with self._lock:
             if better is not index and self._index is not None and self._index[0] is index:
                 _, generation, key = self._index
