@@ -14,7 +14,6 @@ from mmsearch import diverse, meaning, questions
 from mmsearch.bank import NEAREST
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import ImageError, QueryError
-from mmsearch.images.decode import decode
 from mmsearch.indexes.protocol import VectorIndex
 from mmsearch.query import Example, Query, Term, Words
 from mmsearch.records import Hit, Ids, Photo, Vectors
@@ -135,6 +134,8 @@ def embed(term: Term, engine: Engine) -> Vectors:
     if isinstance(term, Words):
         row: Vectors = engine.encoder.encode_texts([meaning.plain(term.text)])[0]
         return row
+    from mmsearch.images.decode import decode  # brings in all that Pillow can read
+
     try:
         with open(term.path, "rb") as file:
             pixels = decode(file, term.path, engine.encoder.card.preprocess, engine.max_megapixels).pixels
