@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,3 +30,16 @@ class Budget:
             with self._changed:
                 self.taken -= amount
                 self._changed.notify_all()
+
+
+def trim() -> None:
+    """Have glibc return unused memory to the system; elsewhere nothing.
+
+    It keeps what a thread has freed for that thread, in blocks of up to 32 MB: eight threads that each decoded one
+    picture of 100 megapixels kept 3 GB.
+    """
+    try:
+        give_back = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):  # another C library, or none by that name
+        return
+    give_back(0)

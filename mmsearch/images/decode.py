@@ -32,7 +32,7 @@ from PIL import (  # noqa: F401 - each of these imports registers its format in 
 )
 
 from mmsearch.errors import ImageError
-from mmsearch.images.budget import Budget
+from mmsearch.images.budget import Budget, trim
 from mmsearch.images.descriptions import read_description
 from mmsearch.images.exif import read_exif
 from mmsearch.records import Decoded, Pixels, Preprocess
@@ -57,8 +57,9 @@ _ORIENTATION, _BITS_PER_SAMPLE = 274, 258  # tags of EXIF and TIFF
 # 224 x 14,560,000.  At 50, with 224 pixels wanted, the larger picture takes 10 MB; panoramas hardly go beyond 10.
 _STRIP = 50
 
-# Pixels that all threads together decode at once.  Most formats take 4 to 9 bytes a pixel.
-_IN_FLIGHT = Budget(100e6)
+# Pixels that all threads together decode at once: two pictures of 100 megapixels.  Most formats take 4 to 9 bytes each.
+_IN_FLIGHT = Budget(250e6)
+_MANY = 25e6  # pixels from which it is worth the time to ask the allocator for unused memory first
 
 _heif_lock = threading.Lock()
 
@@ -174,7 +175,10 @@ def _upright(
     _draft(image, preprocess)
     # Of a progressive JPEG, libjpeg keeps the coefficients of all pixels, however small it is decoded.
     decoded = (width, height) if image.info.get("progressive") else image.size
-    with _IN_FLIGHT.share(decoded[0] * decoded[1]):
+    pixels = decoded[0] * decoded[1]
+    with _IN_FLIGHT.share(pixels):
+        if pixels > _MANY:
+            trim()
         _reserve(image)
         image.load()
         orientation = _orientation(image)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import platform
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +15,7 @@ from PIL import Image
 
 from mmsearch.errors import ImageError
 from mmsearch.images import decode as decoding
-from mmsearch.images.budget import Budget
+from mmsearch.images.budget import Budget, trim
 from mmsearch.images.decode import decode
 from mmsearch.records import Preprocess
 
@@ -81,3 +84,28 @@ def test_pictures_are_decoded_within_the_budget(options: dict[str, bool], monkey
     with pytest.raises(ImageError):
         decode(io.BytesIO(content[: len(content) // 2]), "x", Preprocess(size=8))
     assert decoding._IN_FLIGHT.taken == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_what_threads_have_freed_goes_back_to_the_system() -> None:
+    def resident() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def fill(_: int) -> None:  # blocks below glibc's limit of 32 MB for memory that always goes back
+        together.wait(60)
+        blocks = [bytearray(b"x") * (20 * 2**20) for _ in range(5)]
+        together.wait(60)
+        del blocks
+
+    together = threading.Barrier(4)
+    for _ in range(2):  # the first time glibc learns that such blocks are used
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(fill, range(4)))
+    before = resident()
+    trim()
+    assert resident() <= before
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(fill, range(4)))
+        trim()
+        assert resident() < before + 100  # of 400
