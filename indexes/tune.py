@@ -18,6 +18,7 @@ from mmsearch.indexes.rows import Places, Rows
 from mmsearch.records import Vectors
 
 DEPTHS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)  # likely rows looked at closely, for each one that is wanted
+DEEPEST = 4096  # rows looked at closely at most: each may have to be read from the disk
 SAFE = 0.005  # that the recall while tuning must lie above what is asked for: other queries will find a little less
 TIMED = 24  # queries whose time is taken
 
@@ -52,7 +53,7 @@ def tune(
 def _quickest(index: Approximate, rows: Rows, queries: Vectors, truth: Places, wanted: float) -> tuple[int, int]:
     """Effort and depth that find the share ``wanted`` of the true places, (q, k), soonest; else most of them."""
     k = truth.shape[1]
-    depths = [min(share * k, len(index)) for share in DEPTHS]
+    depths = [min(share * k, len(index), max(DEEPEST, 2 * k)) for share in DEPTHS]
     best: tuple[float, int, int] | None = None  # milliseconds, effort, depth
     most: tuple[float, int, int] = (-1.0, 0, 0)  # recall, effort, depth
     for effort in index.efforts():
