@@ -435,7 +435,8 @@ def _term_text(term: Term, first: bool) -> str:
         return f"{sign}{weight}words:{in_quotes(term.text)}"
     words = term.text.split()
     plain = " ".join(words) == term.text and all(_PLAIN.fullmatch(word) for word in words)
-    if not plain or (term.exclude and len(words) > 1) or (weight and words[0][0].isdigit()):
+    hidden = term.exclude and not weight and not words[0][0].isalnum()  # "-_" reads as a word
+    if not plain or hidden or (term.exclude and len(words) > 1) or (weight and words[0][0].isdigit()):
         return f"{sign}{weight}{in_quotes(term.text)}"
     return f"{sign or ('' if first or weight else '+')}{weight}{term.text}"
 

@@ -586,3 +586,8 @@ def test_any_query_is_written_as_text_that_means_the_same(query: Query) -> None:
     text = written(query)
     assert parse([text]) == query
     assert written(parse([text])) == text
+
+
+def test_excluded_word_without_letters_is_written_so_that_it_stays_excluded() -> None:
+    query = parse([], [("not", "_")])
+    assert (written(query), parse([written(query)])) == ('-"_"', query)
