@@ -24,7 +24,7 @@ demo: $(STAMP)
 	$(BIN)/mmsearch query -k 3 photos/motorcycle_left.png
 
 test: $(STAMP)
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile  # a process a core, each on one thread
 
 types:  # the installed layout, as links, for mypy and pyright
 	rm -rf build/types && mkdir -p build/types/mmsearch

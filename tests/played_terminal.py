@@ -16,6 +16,7 @@ from pathlib import Path
 
 KITTY = b"\x1b_Gi=4207,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\"  # what a program asks
 ATTRIBUTES = b"\x1b[c"
+OURS = ("COLUMNS", "LINES", "TMUX", "TERM_PROGRAM", "LC_TERMINAL")  # of the terminal that the tests run in
 
 # A program is in the foreground of a terminal only where that is its own.
 _TAKE = "import fcntl, os, sys, termios; fcntl.ioctl(1, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
@@ -38,7 +39,7 @@ def play(
     own, its = pty.openpty()
     try:
         ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", *size))
-        kept = {key: value for key, value in os.environ.items() if key not in ("TMUX", "TERM_PROGRAM", "LC_TERMINAL")}
+        kept = {key: value for key, value in os.environ.items() if key not in OURS}
         start = time.monotonic()
         program = subprocess.Popen(
             [sys.executable, "-S", "-c", _TAKE, *command],

@@ -27,7 +27,10 @@ from mmsearch.encoders.texts import TextEncoder
 from mmsearch.errors import ModelError
 from mmsearch.records import Pixels, Regions, Vectors
 
-AT_ONCE = 8  # pictures in one run at most; the embedded model is as fast with 1, a ViT-B-32 not slower with 4 or 8
+# Pictures in one run at most.  What a small graph works with stays in the caches of a core only for one picture; a large
+# one gains more by reading its weights once for several.
+AT_ONCE_SMALL, AT_ONCE_LARGE = 1, 8
+LARGE = 64 * 2**20  # bytes of the image graph; the embedded model has 12 MB, a ViT-B-32 350
 FILES = ("model.json", "tokenizer.json", "image.onnx", "text.onnx")
 REGIONS = "regions.onnx"  # optional
 
@@ -88,7 +91,8 @@ class OnnxEncoder:
         from the threads that decode the next pictures.
         """
         cores = self.threads or os.cpu_count() or 1
-        each = min(AT_ONCE, -(-len(pixels) // cores))
+        most = AT_ONCE_LARGE if (self.folder / "image.onnx").stat().st_size > LARGE else AT_ONCE_SMALL
+        each = min(most, -(-len(pixels) // cores))
         shares = [pixels[start : start + each] for start in range(0, len(pixels), each)]
         together = min(cores, len(shares))
         session = self._session(tower, together)
