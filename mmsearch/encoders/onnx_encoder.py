@@ -27,8 +27,8 @@ from mmsearch.encoders.texts import TextEncoder
 from mmsearch.errors import ModelError
 from mmsearch.records import Pixels, Regions, Vectors
 
-# Pictures in one run at most.  What a small graph works with stays in the caches of a core only for one picture; a large
-# one gains more by reading its weights once for several.
+# Pictures in one run at most.  What a small graph works with stays in the caches of a core for one picture only; a
+# large one gains more by reading its weights once for several.
 AT_ONCE_SMALL, AT_ONCE_LARGE = 1, 8
 LARGE = 64 * 2**20  # bytes of the image graph; the embedded model has 12 MB, a ViT-B-32 350
 FILES = ("model.json", "tokenizer.json", "image.onnx", "text.onnx")
