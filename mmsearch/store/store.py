@@ -24,6 +24,7 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
+    Table,
     bindparam,
     create_engine,
     event,
@@ -33,7 +34,7 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import QueuePool
 
@@ -672,6 +673,31 @@ class Store:
             return words.reasons(connection, text, ids, model.id, exact)
 
 
+def _renewing(table: Table, key: Sequence[str], renewed: Sequence[str]) -> Insert:
+    """Adds a row; of one that is there with this key, renews these columns."""
+    statement = insert(table)
+    return statement.on_conflict_do_update(
+        index_elements=list(key), set_={name: statement.excluded[name] for name in renewed}
+    )
+
+
+# Made once and given values when they run: making them anew took as long as running them.
+_CONTENT = _renewing(contents, ["hash"], ["description", "dhash", "facts"])
+_SAME_CONTENT = select(contents.c.id).where(contents.c.hash == bindparam("hash"))
+_VECTOR = insert(embeddings).on_conflict_do_nothing()
+_REGIONS = _renewing(regions, ["content_id", "model_id"], ["fingerprint", "data"])
+_CAPTION = _renewing(captions, ["content_id"], ["reranker", "text", "confidence"])
+_TEXT = _renewing(ocr, ["content_id"], ["engine", "text"])
+_SIDECAR = _renewing(sidecars, ["photo_id"], ["stamp", "text"])
+_PLACED = _renewing(photos, ["path"], ["state", "reason", "content_id", "size", "mtime_ns"])
+_FAILED = _renewing(photos, ["path"], ["state", "reason", "size", "mtime_ns"])
+
+
+def _seen(file: Found) -> dict[str, Any]:
+    """What the table of photos says of a file."""
+    return {"path": os.fsencode(file.path), "size": file.size, "mtime_ns": file.mtime_ns}
+
+
 class Writer:
     """The changes of one transaction; ``changed`` says whether they touch what can be found.
 
@@ -723,14 +749,10 @@ class Writer:
             "dhash": dhash(picture.pixels),
             "facts": FACTS,
         }
-        renewed = {name: values[name] for name in ("description", "dhash", "facts")}
-        statement = insert(contents).values(**values)
-        self._connection.execute(statement.on_conflict_do_update(index_elements=["hash"], set_=renewed))
-        same = select(contents.c.id).where(contents.c.hash == content_hash)
-        content: int = self._connection.execute(same).scalar_one()
+        self._connection.execute(_CONTENT, values)
+        content: int = self._connection.execute(_SAME_CONTENT, {"hash": content_hash}).scalar_one()
         blob = vector.astype("<f2").tobytes()
-        row = insert(embeddings).values(content_id=content, model_id=model.id, vector=blob)
-        self._connection.execute(row.on_conflict_do_nothing())
+        self._connection.execute(_VECTOR, {"content_id": content, "model_id": model.id, "vector": blob})
         self._described.add(content)
         return content
 
@@ -742,16 +764,13 @@ class Writer:
 
     def put_regions(self, content: int, data: bytes, model: StoredModel, card: RegionCard) -> None:
         """Store a content's region tokens, packed, in place of what it has; what can be found stays the same."""
-        key = {"content_id": content, "model_id": model.id}
-        values = {"fingerprint": card.fingerprint, "data": data}
-        statement = insert(regions).values(**key, **values)
-        self._connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
+        values = {"content_id": content, "model_id": model.id, "fingerprint": card.fingerprint, "data": data}
+        self._connection.execute(_REGIONS, values)
 
     def put_caption(self, content: int, reranker: str, text: str, confidence: float) -> None:
         """Store a content's caption in place of what it has; what can be found stays the same."""
-        values = {"reranker": reranker, "text": text, "confidence": confidence}
-        statement = insert(captions).values(content_id=content, **values)
-        self._connection.execute(statement.on_conflict_do_update(index_elements=["content_id"], set_=values))
+        values = {"content_id": content, "reranker": reranker, "text": text, "confidence": confidence}
+        self._connection.execute(_CAPTION, values)
         self._described.add(content)
 
     def put_tags(self, vocabulary: str, found: Mapping[int, Mapping[str, float]]) -> None:
@@ -791,16 +810,12 @@ class Writer:
 
     def put_text(self, content: int, engine: str, text: str) -> None:
         """Store the text inside a content, empty where there is none, in place of what another engine read."""
-        statement = insert(ocr).values(content_id=content, engine=engine, text=text)
-        values = {"engine": engine, "text": text}
-        self._connection.execute(statement.on_conflict_do_update(index_elements=["content_id"], set_=values))
+        self._connection.execute(_TEXT, {"content_id": content, "engine": engine, "text": text})
         self._described.add(content)
 
     def put_sidecar(self, photo: int, stamp: str, text: str) -> None:
         """Store what the files beside a photo say, in place of what they said before."""
-        values = {"stamp": stamp, "text": text}
-        statement = insert(sidecars).values(photo_id=photo, **values)
-        self._connection.execute(statement.on_conflict_do_update(index_elements=["photo_id"], set_=values))
+        self._connection.execute(_SIDECAR, {"photo_id": photo, "stamp": stamp, "text": text})
         self._moved.add(photo)
 
     def drop_sidecar(self, photo: int) -> None:
@@ -810,7 +825,7 @@ class Writer:
 
     def place(self, file: Found, content: int) -> None:
         """The file has this content."""
-        self._upsert(file, state="ok", reason=None, content_id=content)
+        self._connection.execute(_PLACED, {**_seen(file), "state": "ok", "reason": None, "content_id": content})
         self._named.append(os.fsencode(file.path))
         self.changed = True
 
@@ -832,7 +847,7 @@ class Writer:
         The content it had stays, so that it is found again without encoding if it comes back.
         """
         seen = Found(file.path, file.size, -1) if retry else file
-        self._upsert(seen, state="failed", reason=reason)
+        self._connection.execute(_FAILED, {**_seen(seen), "state": "failed", "reason": reason})
         self.changed = True
 
     def miss(self, ids: Iterable[int]) -> None:
@@ -860,11 +875,6 @@ class Writer:
             self._moved.update(self._connection.execute(chosen).scalars())
         if self._moved or self._described:
             words.rebuild(self._connection, self._moved, self._described)
-
-    def _upsert(self, file: Found, **values: Any) -> None:
-        values |= {"size": file.size, "mtime_ns": file.mtime_ns}
-        statement = insert(photos).values(path=os.fsencode(file.path), **values)
-        self._connection.execute(statement.on_conflict_do_update(index_elements=["path"], set_=values))
 
     def _found(self, photo: int, file: Found, **values: Any) -> None:
         one = photos.c.id == photo
