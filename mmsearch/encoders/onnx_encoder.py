@@ -11,10 +11,8 @@ have it, the nodes that compute it are in a fifth file, ``regions.onnx`` (``regi
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -86,29 +84,20 @@ class OnnxEncoder:
     def _run(self, tower: str, outputs: list[str], pixels: Pixels) -> list[NDArray[np.float32]]:
         """These outputs of a graph that takes pictures, a row a picture.
 
-        Many pictures are shared out among runs side by side, each on one thread.  They share nothing, whereas the
-        threads of one run wait for each other at every layer, and wait by keeping their cores busy: that takes them
-        from the threads that decode the next pictures.
+        Many pictures are shared out among runs side by side, so that threads that decode the next ones get their turn.
         """
-        cores = self.threads or os.cpu_count() or 1
+        cores = onnx_session.cores(self.threads)
         most = AT_ONCE_LARGE if (self.folder / "image.onnx").stat().st_size > LARGE else AT_ONCE_SMALL
-        each = min(most, -(-len(pixels) // cores))
-        shares = [pixels[start : start + each] for start in range(0, len(pixels), each)]
-        together = min(cores, len(shares))
-        session = self._session(tower, together)
+        most = min(most, -(-len(pixels) // cores))
+        session = self._session(tower, min(cores, -(-len(pixels) // most)))
         if not {output.name for output in session.get_outputs()}.issuperset(outputs):
             raise ModelError(f"the model folder {self.folder} is incomplete: {REGIONS} missing")
 
-        def one(share: Pixels) -> list[NDArray[np.float32]]:
+        def run(share: Pixels) -> list[NDArray[np.float32]]:
             rows: list[NDArray[np.float32]] = session.run(outputs, {"pixels": share})
             return rows
 
-        if together == 1:
-            parts = [one(share) for share in shares]
-        else:
-            with ThreadPoolExecutor(together, thread_name_prefix="mmsearch-run") as pool:
-                parts = list(pool.map(one, shares))
-        return [np.concatenate(rows) for rows in zip(*parts, strict=True)]
+        return onnx_session.side_by_side(run, pixels, most, cores)
 
     def encode_images(self, pixels: Pixels) -> Vectors:
         if not len(pixels):

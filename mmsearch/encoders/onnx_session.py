@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mmsearch.errors import ModelError
+
+Rows = TypeVar("Rows", NDArray[np.uint8], NDArray[np.float32])
 
 FEW = 8  # rows; the time that a quick load saves is lost again on about so many
 _few = 0  # rows for which graphs are loaded quickly, in this process
@@ -27,15 +33,39 @@ def load(files: Sequence[Path], threads: int = 0, quick: bool = False) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors only
+    # Threads that wait keep no core busy: those of one graph took it from the next, which costs more than waking up.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if quick:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads that wait keep no core busy
     try:
         graph = b"".join(file.read_bytes() for file in files) if len(files) > 1 else str(files[0])
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises classes of its own that share no base
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{' with '.join(map(str, files))} cannot be loaded: {reason}") from error
+
+
+def cores(threads: int = 0) -> int:
+    """How many runs of one thread each go side by side; ``threads`` limits them, 0 takes all cores."""
+    return threads or os.cpu_count() or 1
+
+
+def side_by_side(
+    run: Callable[[Rows], list[NDArray[np.float32]]], rows: Rows, most: int, together: int
+) -> list[NDArray[np.float32]]:
+    """What ``run`` makes of shares of ``most`` rows, joined again; ``together`` shares at a time.
+
+    Runs of one thread each share nothing.  The threads of one run wait for each other at every layer, and wait by
+    keeping their cores busy: 100 looks of the reranker take 40 ms so, and 24 ms as two runs side by side.
+    """
+    shares = [rows[start : start + most] for start in range(0, len(rows), most)]
+    together = min(together, len(shares))
+    if together == 1:
+        parts = [run(share) for share in shares]
+    else:
+        with ThreadPoolExecutor(together, thread_name_prefix="mmsearch-run") as pool:
+            parts = list(pool.map(run, shares))
+    return [np.concatenate(joined) for joined in zip(*parts, strict=True)]
 
 
 def hurry() -> None:

@@ -64,7 +64,8 @@ class Reranker:
                 "for it: mmsearch train-reranker"
             )
         self.words = WordEncoder(EMBEDDED, folder / "words.onnx", threads)
-        self._match = onnx_session.Graph([folder / "match.onnx"], threads)
+        self._match = onnx_session.Graph([folder / "match.onnx"], 1)
+        self._cores = onnx_session.cores(threads)
         self._caption = onnx_session.Graph([folder / "caption.onnx"], threads)
 
     def look(self, text: str, tokens: Regions) -> Look:
@@ -72,7 +73,14 @@ class Reranker:
         ids = self.words.tokenize([text])
         states = self.words.run(ids)
         if len(tokens):
-            match, answers, attention = self._match.session().run(None, {"states": states, "tokens": tokens})
+            session = self._match.session(len(tokens))
+
+            def run(share: Regions) -> list[NDArray[np.float32]]:
+                rows: list[NDArray[np.float32]] = session.run(None, {"states": states, "tokens": share})
+                return rows
+
+            share = -(-len(tokens) // self._cores)
+            match, answers, attention = onnx_session.side_by_side(run, tokens, share, self._cores)
         else:
             match, answers = np.empty(0, np.float32), np.empty((0, len(self.card.answers)), np.float32)
             attention = np.empty((0, ids.shape[1], self.card.side**2), np.float32)
