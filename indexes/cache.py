@@ -23,7 +23,7 @@ from mmsearch.errors import DimensionError, LibraryError
 from mmsearch.indexes.approximate import FaissApproximate
 from mmsearch.indexes.faiss_files import written
 from mmsearch.indexes.hnsw import HNSW
-from mmsearch.indexes.ivf import SQ8, RaBitQ
+from mmsearch.indexes.ivf import SQ8, RaBitQ, RaBitQ4
 from mmsearch.indexes.rows import BLOCK, IDS, ROWS, Rows
 from mmsearch.indexes.stored import Likely, StoredIndex
 from mmsearch.indexes.tune import Setting
@@ -31,7 +31,7 @@ from mmsearch.records import Ids, Vectors
 
 log = logging.getLogger(__name__)
 
-KINDS: dict[str, type[FaissApproximate]] = {kind.kind: kind for kind in (RaBitQ, SQ8, HNSW)}
+KINDS: dict[str, type[FaissApproximate]] = {kind.kind: kind for kind in (RaBitQ, RaBitQ4, SQ8, HNSW)}
 HELD = 32 * BLOCK  # new rows kept in memory, at most
 ABANDONED = 3600  # seconds after which a file that nothing refers to belongs to a process that was killed
 

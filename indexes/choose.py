@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from mmsearch.indexes.hnsw import LINKS
 from mmsearch.indexes.stored import FEW
 
-Kind = Literal["exact", "ivf-rabitq", "ivf-sq8", "hnsw", "gpu"]
+Kind = Literal["exact", "ivf-rabitq", "ivf-rabitq4", "ivf-sq8", "hnsw", "gpu"]
 
 LISTS = 2.0  # lists for each square root of the number of rows
 MOST_LISTS = 8192  # more take hours to learn on few cores, and find no quicker
@@ -38,23 +40,48 @@ def choose(
 def choices(count: int, dim: int, memory: int | None = None, recall: float = 0.95) -> list[Choice]:
     """Kinds for ``count`` vectors (dim) and searches that find the share ``recall`` of the nearest ones, best first.
 
-    ``memory`` is how many bytes the index may take; None for no limit.  A later one is for vectors of which an earlier
-    one finds too few.  Where none fits, all rows are compared, from the disk.
+    ``memory`` is how many bytes the index may take; None for no limit.  Where the rows themselves take more, each that
+    is looked at may be a read from the disk, and the kind comes first that needs fewest of them.  A later one is for
+    vectors of which an earlier one finds too few.  Where none fits, all rows are compared, from the disk.
     """
     if count <= FEW or recall >= 1:
         return [Choice("exact", 0, 0)]
     lists = min(int(LISTS * math.sqrt(count)), MOST_LISTS)
-    kinds: list[Kind] = ["ivf-rabitq", "ivf-sq8"] if recall <= COARSE else ["ivf-sq8", "ivf-rabitq"]
+    kinds: list[Kind] = ["ivf-rabitq", "ivf-rabitq4", "ivf-sq8"]
+    if recall > COARSE:
+        kinds = ["ivf-sq8", "ivf-rabitq4", "ivf-rabitq"]
+    elif memory is not None and 2 * dim * count > memory:
+        kinds = ["ivf-rabitq4", "ivf-rabitq", "ivf-sq8"]
     sized = [Choice(kind, lists, estimated(kind, count, dim, lists)) for kind in kinds]
     return [one for one in sized if memory is None or one.bytes <= memory] or [Choice("exact", 0, 0)]
 
 
 def half_of_memory() -> int | None:
-    """Half of this machine's memory in bytes; None where the system does not say."""
+    """Half of the memory that this process may take, in bytes; None where the system does not say."""
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # no such thing on Windows
         return None
+    return min(machine, _limit() or machine) // 2
+
+
+def _limit() -> int | None:
+    """What the control group of this process allows, as for a container; None where it sets no limit."""
+    try:
+        groups = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text("ascii").splitlines()]
+    except (OSError, ValueError):  # not on Linux
+        return None
+    files = [Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")]  # in a container
+    for _, controllers, place in groups:
+        if not controllers:
+            files.append(Path(f"/sys/fs/cgroup{place}/memory.max"))
+        elif "memory" in controllers.split(","):
+            files.append(Path(f"/sys/fs/cgroup/memory{place}/memory.limit_in_bytes"))
+    limits = []
+    for file in files:
+        with contextlib.suppress(OSError, ValueError):  # there is none, or it says "max"
+            limits.append(int(file.read_text("ascii")))
+    return min(limits, default=None)
 
 
 def estimated(kind: Kind, count: int, dim: int, lists: int) -> int:
@@ -63,6 +90,7 @@ def estimated(kind: Kind, count: int, dim: int, lists: int) -> int:
         "exact": 0,
         "gpu": 2 * dim,
         "ivf-rabitq": math.ceil(dim / 8) + 17,  # a bit a dimension, factors, the place
+        "ivf-rabitq4": math.ceil(dim / 2) + 28,
         "ivf-sq8": dim + 8,
         "hnsw": dim + 8 * LINKS + 20,
     }[kind]

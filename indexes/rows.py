@@ -8,6 +8,7 @@ can be added while others search.  The system reads the parts that are looked at
 from __future__ import annotations
 
 import functools
+import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ Halves = NDArray[np.float16]  # (n, dim)
 Places = NDArray[np.int64]  # where rows stand: the first is 0
 ROWS, IDS = ".f16", ".ids"  # endings of the two files
 BLOCK = 8192  # rows looked at or written at a time
+FEW = 4096  # rows up to which single ones are read: of more, what lies between them is wanted too
 
 
 class Rows:
@@ -41,6 +43,7 @@ class Rows:
         self._parts = parts
         self._starts = np.cumsum([0, *(len(part) for part in parts)])
         self._order: Places | None = None  # by id, where the ids do not ascend
+        self._scattered: _Scattered | None = None  # the first part once more, for single rows
 
     @classmethod
     def mapped(cls, file: Path, dim: int, count: int) -> Rows:
@@ -50,14 +53,11 @@ class Rows:
         """
         if not count:
             return cls(dim)
-        parts = []
-        for ending, dtype, shape in ((ROWS, "<f2", (count, dim)), (IDS, "<i8", (count,))):
-            whole = _with(file, ending)
-            if whole.stat().st_size < np.prod(shape) * np.dtype(dtype).itemsize:
-                raise LibraryError(f"the index {whole} is damaged: it is shorter than it was")
-            parts.append(np.memmap(whole, dtype, "r", shape=shape))
-        rows, ids = parts
-        return cls(dim, np.array(ids), (rows,), file)
+        rows = _mapped(_with(file, ROWS), "<f2", (count, dim))
+        ids = _mapped(_with(file, IDS), "<i8", (count,))
+        made = cls(dim, np.array(ids), (rows,), file)
+        made._scattered = _Scattered(_with(file, ROWS), (count, dim))
+        return made
 
     @property
     def kept(self) -> int:
@@ -76,7 +76,9 @@ class Rows:
         if len(parts) > (self.file is not None) and len(parts[-1]) < BLOCK:  # many small ones would be slow to look at
             parts, part = parts[:-1], np.concatenate([parts[-1], part])
         every = np.concatenate([self.ids, np.ascontiguousarray(ids, np.int64)])
-        return Rows(self.dim, every, (*parts, part), self.file)
+        longer = Rows(self.dim, every, (*parts, part), self.file)
+        longer._scattered = self._scattered
+        return longer
 
     def find(self, ids: Ids) -> tuple[Places, NDArray[np.bool_]]:
         """The places of ids, and which of them are there at all; the others have place 0."""
@@ -97,10 +99,13 @@ class Rows:
 
     def take(self, places: Places) -> Halves:
         """The rows at these places, (n, dim) float16, in their order."""
-        if len(self._parts) == 1:
-            return np.asarray(self._parts[0][places])
+        parts = list(self._parts)
+        if self._scattered is not None and len(places) <= FEW:
+            parts[0] = self._scattered.announced(places[places < len(parts[0])])
+        if len(parts) == 1:
+            return np.asarray(parts[0][places])
         taken = np.empty((len(places), self.dim), np.float16)
-        for part, start in zip(self._parts, self._starts, strict=False):
+        for part, start in zip(parts, self._starts, strict=False):
             inside = (places >= start) & (places < start + len(part))
             taken[inside] = part[places[inside] - start]
         return taken
@@ -142,6 +147,38 @@ class Rows:
             return
         for _, block in self.blocks(kept):
             opened.write(np.ascontiguousarray(block, "<f2").data)
+
+
+class _Scattered:
+    """Rows of a file of which single ones are looked at.
+
+    The system reads a page at a time here, not what lies around it as for rows that are all looked at, and several
+    at once: rows on the disk cost a fraction of the time, and leave the memory to others.
+    """
+
+    def __init__(self, file: Path, shape: tuple[int, int]) -> None:
+        self._width = 2 * shape[1]
+        with file.open("rb") as opened:
+            self._map = mmap.mmap(opened.fileno(), shape[0] * self._width, access=mmap.ACCESS_READ)
+        self._rows: Halves = np.frombuffer(self._map, "<f2").reshape(shape)
+        self._advises = hasattr(mmap, "MADV_WILLNEED")  # not on Windows
+        if self._advises:
+            self._map.madvise(mmap.MADV_RANDOM)
+
+    def announced(self, places: Places) -> Halves:
+        """All rows; those at ``places`` are on their way into memory."""
+        if self._advises:
+            for start in (places * self._width).tolist():
+                first = start // mmap.PAGESIZE * mmap.PAGESIZE
+                self._map.madvise(mmap.MADV_WILLNEED, first, start + self._width - first)
+        return self._rows
+
+
+def _mapped(file: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Raises LibraryError where the file is shorter than that."""
+    if file.stat().st_size < np.prod(shape) * np.dtype(dtype).itemsize:
+        raise LibraryError(f"the index {file} is damaged: it is shorter than it was")
+    return np.memmap(file, dtype, "r", shape=shape)
 
 
 def _with(file: Path, ending: str) -> Path:

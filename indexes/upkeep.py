@@ -10,7 +10,7 @@ from dataclasses import replace
 from mmsearch.indexes.approximate import FaissApproximate
 from mmsearch.indexes.choose import Choice, choices
 from mmsearch.indexes.hnsw import HNSW
-from mmsearch.indexes.ivf import SQ8, RaBitQ
+from mmsearch.indexes.ivf import SQ8, RaBitQ, RaBitQ4
 from mmsearch.indexes.rows import Rows
 from mmsearch.indexes.stored import Likely, StoredIndex
 from mmsearch.indexes.tune import tune
@@ -18,6 +18,7 @@ from mmsearch.records import Vectors
 
 log = logging.getLogger(__name__)
 
+IVF: dict[str, type[RaBitQ | RaBitQ4 | SQ8]] = {kind.kind: kind for kind in (RaBitQ, RaBitQ4, SQ8)}
 GONE = 0.2  # share of rows that are gone from which on they are left out of the files
 GROWN = 2.0  # times the rows that it was built from, from which on an approximate index is built anew
 LEAST_TAIL = 5_000  # rows that an approximate index does not cover, from which on it is extended …
@@ -78,5 +79,4 @@ def build(rows: Rows, choice: Choice, progress: Callable[[int], None] | None = N
     """The approximate index that was chosen; ``progress`` is told how many rows are in."""
     if choice.kind == "hnsw":
         return HNSW.build(rows, progress=progress)
-    kind = RaBitQ if choice.kind == "ivf-rabitq" else SQ8
-    return kind.build(rows, choice.lists, progress)
+    return IVF[choice.kind].build(rows, choice.lists, progress)

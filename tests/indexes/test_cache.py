@@ -206,7 +206,7 @@ def test_index_is_built_extended_built_anew_and_tidied(
 
 
 @pytest.mark.usefixtures("small")
-def test_where_one_bit_finds_too_little_eight_are_taken(
+def test_where_one_bit_finds_too_little_more_are_taken(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tune, "DEPTHS", (2,))
@@ -214,8 +214,9 @@ def test_where_one_bit_finds_too_little_eight_are_taken(
     asked = unit(rng, 60, 64)
     index = StoredIndex(Rows(64).plus(np.arange(3_000), scattered))
     kept = kept_up(index, lambda: asked, 0.99)
-    assert (kept.kind, kept.recall > 0.96) == ("ivf-sq8", True)
+    assert (kept.kind, kept.recall > 0.96) == ("ivf-rabitq4", True)
     assert kept_up(kept, lambda: asked, 0.99) is kept
+    assert kept_up(kept, lambda: asked, 0.999).kind == "ivf-sq8"
     assert kept_up(kept, lambda: asked, 0.2).kind == "ivf-rabitq"  # another recall is asked for
 
 

@@ -15,7 +15,7 @@ from mmsearch.indexes import stored as stored_index
 from mmsearch.indexes.cache import KINDS
 from mmsearch.indexes.choose import choose, estimated
 from mmsearch.indexes.hnsw import HNSW
-from mmsearch.indexes.ivf import SQ8, RaBitQ
+from mmsearch.indexes.ivf import SQ8, RaBitQ, RaBitQ4
 from mmsearch.indexes.protocol import Approximate
 from mmsearch.indexes.rows import Rows
 from mmsearch.indexes.stored import Likely, StoredIndex
@@ -31,7 +31,7 @@ NO_ROWS = np.zeros((0, DIM), np.float32)
 def built(kind: str, rows: Rows) -> Approximate:
     if kind == "hnsw":
         return HNSW.build(rows)
-    return {"ivf-rabitq": RaBitQ, "ivf-sq8": SQ8}[kind].build(rows, 128)
+    return {"ivf-rabitq": RaBitQ, "ivf-rabitq4": RaBitQ4, "ivf-sq8": SQ8}[kind].build(rows, 128)
 
 
 def found(index: StoredIndex, queries: Vectors, k: int, allowed: Ids | None = None) -> list[list[int]]:
@@ -211,10 +211,13 @@ def test_choice_follows_count_recall_and_memory() -> None:
     assert (million.kind, million.lists) == ("ivf-rabitq", 2000)
     assert choose(1_000_000, 513, recall=1.0).kind == "exact"
     assert choose(1_000_000, 513, recall=0.999).kind == "ivf-sq8"
+    assert choose(1_000_000, 513, memory=400_000_000, recall=0.999).kind == "ivf-rabitq4"
     assert choose(1_000_000, 513, memory=200_000_000, recall=0.999).kind == "ivf-rabitq"
+    assert choose(10_000_000, 513, memory=3_000_000_000).kind == "ivf-rabitq4"  # the rows do not fit into memory
+    assert choose(10_000_000, 513, memory=12_000_000_000).kind == "ivf-rabitq"
     assert choose(1_000_000, 513, memory=10_000_000).kind == "exact"
     assert choose(1_000_000, 513, memory=2_000_000_000, device="cuda").kind == "gpu"
-    assert choose(1_000_000, 513, memory=1_000_000_000, device="cuda").kind == "ivf-rabitq"
+    assert choose(1_000_000, 513, memory=1_000_000_000, device="cuda").kind == "ivf-rabitq4"
 
 
 def test_estimated_bytes_are_those_of_the_file(approximate: StoredIndex, tmp_path: Path) -> None:
