@@ -9,10 +9,12 @@
     |   |-- LibraryBusyError   another process is writing to it
     |   `-- NoModelError       nothing was indexed yet, so there is nothing to search
     |-- SourceError            a path given by the user cannot be indexed or removed
+    |-- WatchError             folders cannot be watched here
     |-- ImageError             a file is no picture that can be read (its ``reason`` says why)
     |-- QueryError             a query makes no sense
     |   `-- QuerySyntaxError   its text makes none, whatever files there are
     |-- VocabularyError        a file of tags makes no sense, or cannot be read
+    |-- TransferError          a backup or an export cannot be written, read or used
     |-- TrainingError          a training run cannot start, go on or end well
     `-- DimensionError         vectors of the wrong width
 
@@ -73,6 +75,10 @@ class SourceError(MMSearchError):
     """A path given by the user cannot be indexed or removed."""
 
 
+class WatchError(MMSearchError):
+    """Folders cannot be watched here."""
+
+
 class ImageError(MMSearchError):
     """A file is no picture that can be read; ``reason`` says why in a few words.
 
@@ -98,6 +104,10 @@ class QuerySyntaxError(QueryError):
 
 class VocabularyError(MMSearchError):
     """A file of tags makes no sense, or cannot be read."""
+
+
+class TransferError(MMSearchError):
+    """A backup or an export cannot be written, read or used."""
 
 
 class TrainingError(MMSearchError):

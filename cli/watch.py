@@ -1,0 +1,128 @@
+"""``mmsearch watch``: keep the library up to date while pictures come and go."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from mmsearch.cli import present
+from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, opened
+
+if TYPE_CHECKING:
+    from mmsearch.records import IndexReport
+    from mmsearch.watching import Event
+
+
+def command(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PATH", help="Folders or pictures. Default: all that the library knows."),
+    ] = None,
+    library: LibraryOption = None,
+    device: DeviceOption = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option("--exclude", metavar="GLOB", help="Leave out names or paths. May be repeated.")
+    ] = None,
+    max_megapixels: Annotated[
+        float | None, typer.Option("--max-megapixels", min=0.01, help="Skip larger pictures. Default: 200.")
+    ] = None,
+    regions: Annotated[
+        bool | None,
+        typer.Option("--regions/--no-regions", help="Store region tokens, 4 kB a picture. Default: yes."),
+    ] = None,
+    captions: Annotated[
+        bool, typer.Option("--captions", help="Write a caption for each picture that has none yet.")
+    ] = False,
+    ocr: Annotated[
+        bool, typer.Option("--ocr", help="Read the text inside each picture not looked at yet. Needs mmsearch[ocr].")
+    ] = False,
+    poll: Annotated[
+        float | None,
+        typer.Option(
+            "--poll",
+            metavar="SECONDS",
+            min=0.1,
+            help="Look at the folders every so often and wait for no events. Network drives need it, and get it.",
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Index folders, then wait for changes and index these, until it is stopped.
+
+    A burst of changes is read in one go, when it is over. Folders that go away, as unplugged drives do, are waited
+    for. Ctrl-C or SIGTERM end it; nothing is lost. Needs mmsearch[watch].
+    """
+    from mmsearch.watching import Pace, watch
+
+    signal.signal(signal.SIGTERM, _terminated)
+    settings: dict[str, Any] = {"device": device, "max_megapixels": max_megapixels, "regions": regions}
+    try:
+        with opened(library, must_exist=False, **settings) as found:
+
+            def index(roots: Sequence[str]) -> IndexReport:
+                with present.progress_bar("Indexing") as progress:
+                    return found.index(roots, exclude=exclude or [], captions=captions, ocr=ocr, progress=progress)
+
+            events = watch(found, paths or [], index=index, exclude=exclude or [], pace=Pace(poll=poll))
+            try:
+                with closing(events):
+                    for event in events:
+                        _tell(event, json)
+            except KeyboardInterrupt:
+                photos = present.plural(found.store.counts().photos, "photo")
+                present.say(f"stopped: {photos} can be found, nothing is lost")
+                raise
+    except KeyboardInterrupt as error:
+        raise typer.Exit(0 if isinstance(error, _Terminated) else 130) from None
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a run as Ctrl-C does."""
+
+
+def _terminated(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise _Terminated
+
+
+def _tell(event: Event, json: bool) -> None:
+    from mmsearch import watching
+
+    if isinstance(event, watching.Ran):
+        for note in event.fresh.notes:
+            present.say(note)
+        if json:
+            present.json_line(present.report_json(event.report))
+            sys.stdout.flush()
+        elif event.news:
+            for line in present.report_lines(event.fresh):
+                present.say(line)
+    else:
+        line = _line(event)
+        if line:
+            present.say(line)
+
+
+def _line(event: Event) -> str:
+    """What happened, in a sentence; empty where it was said before."""
+    from mmsearch import watching
+    from mmsearch.errors import LibraryBusyError
+
+    if isinstance(event, watching.Watching):
+        return f"watching {present.plural(len(event.roots), 'folder')}"
+    if isinstance(event, watching.Polled):
+        return f"{present.shown(event.root)} is looked at every {event.seconds:.0f} s: {event.why}"
+    if isinstance(event, watching.Away):
+        return f"{present.shown(event.root)} is not there now: waiting for it, nothing is marked missing"
+    if isinstance(event, watching.Back):
+        return f"{present.shown(event.root)} is there again"
+    if isinstance(event, watching.Failed):
+        if isinstance(event.error, LibraryBusyError):
+            return "another mmsearch is writing to the library: waiting for it" if event.tries == 1 else ""
+        return f"mmsearch: {event.error}; trying again in {event.seconds:.0f} s"
+    return ""
