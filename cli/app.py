@@ -17,6 +17,7 @@ import typer
 
 from mmsearch.cli import (
     ask,
+    backup,
     caption,
     duplicates,
     evaluate,
@@ -50,6 +51,8 @@ app.command("tag")(tag.command)
 app.command("duplicates")(duplicates.command)
 app.command("status")(status.command)
 app.command("remove")(remove.command)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.command("models")(models.command)
 app.command("eval")(evaluate.command)
 app.command("train")(train.command)

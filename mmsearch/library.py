@@ -19,7 +19,6 @@ from mmsearch.background import handicap
 from mmsearch.encoders import resolve
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import (
-    LibraryBusyError,
     LibraryError,
     ModelError,
     ModelMismatchError,
@@ -42,6 +41,7 @@ from mmsearch.second_stage import LEFT_OUT, SecondStage
 from mmsearch.store.paths import spellings
 from mmsearch.store.store import Store, StoredModel
 from mmsearch.store.summary import Summary
+from mmsearch.store.writer_lock import WriterLock
 
 if TYPE_CHECKING:  # a search needs none of these, and is to start quickly
     from mmsearch.duplicates import Group, Level
@@ -441,6 +441,21 @@ class Library:
                 self._forget([one.source for one in done if isinstance(one, moving.Moved)])
         return done
 
+    def backup(
+        self,
+        file: str | os.PathLike[str],
+        *,
+        force: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        """Copy all but the index to one file, while others may search and index.  ``mmsearch.restore`` puts it back.
+
+        An existing file is replaced only with ``force``.  Raises TransferError.
+        """
+        from mmsearch.store.backup import backup
+
+        backup(self.store.file, Path(file), force, progress)
+
     def status(self) -> Status:
         counts, stored, summary = self.store.counts(), self.store.model(), self.store.summary()
         index = None if stored is None else self._refresh(stored)
@@ -595,7 +610,8 @@ class Library:
     def _cache(self, stored: StoredModel) -> tuple[IndexCache, tuple[StoredModel, str]]:
         """The files of the index of a model, and what tells that index from others."""
         name = f"{stored.fingerprint}-{'plain' if self._bank(stored) is None else bank.VERSION}"
-        return IndexCache(self.folder / "index", self.store.identity(), name, stored.dim + 1), (stored, name)
+        identity = self.store.identity()  # another one since a backup was restored
+        return IndexCache(self.folder / "index", identity, name, stored.dim + 1), (stored, f"{identity}-{name}")
 
     def _rows(self, stored: StoredModel) -> Callable[[Ids], Vectors]:
         """Fetches the rows of the index."""
@@ -637,32 +653,8 @@ class Library:
                     self._banks[stored.fingerprint] = made
             return self._banks[stored.fingerprint]
 
-    def _writing(self) -> _Writing:
-        return _Writing(self.folder)
-
-
-class _Writing:
-    """One writer a library; the operating system frees the lock when its holder dies."""
-
-    def __init__(self, folder: Path) -> None:
-        from filelock import FileLock
-
-        self._folder, self._file = folder, FileLock(folder / "writer.lock")
-
-    def __enter__(self) -> None:
-        from filelock import Timeout
-
-        if not os.access(self._folder, os.W_OK):
-            raise LibraryError(f"the library {self._folder} may not be written; check its permissions")
-        try:
-            self._file.acquire(timeout=0)
-        except Timeout as error:
-            raise LibraryBusyError(
-                f"another mmsearch is writing to the library {self._folder}; wait until it is done"
-            ) from error
-
-    def __exit__(self, *_: object) -> None:
-        self._file.release()
+    def _writing(self) -> WriterLock:
+        return WriterLock(self.folder)
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:

@@ -1,0 +1,69 @@
+"""``mmsearch backup`` and ``mmsearch restore``: a library as one file, and back."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmsearch.cli import present
+from mmsearch.cli.options import JsonOption, LibraryOption, opened
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it.")],
+    library: LibraryOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Copy the library to one file, while others may search and index.
+
+    It holds all that the library knows, but not the index, which is made anew from it, and not the pictures themselves.
+    """
+    with opened(library) as found:
+        try:
+            with present.progress_bar("Backing up") as progress:
+                found.backup(file, force=force, progress=progress)
+        except KeyboardInterrupt:
+            present.say("interrupted: nothing was written")
+            raise typer.Exit(130) from None
+    size = Path(os.path.expanduser(file)).stat().st_size
+    if json:
+        present.json_line({"file": str(file), "bytes": size})
+    else:
+        present.say(f"{present.shown(str(file))} holds the library, {present.size(size)}")
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `mmsearch backup` wrote.")],
+    library: LibraryOption = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a library that has pictures; it is kept beside.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Put a backup in the place of the library, all at once; searches that are going on see the old or the new one.
+
+    The next query makes the index anew. FILE stays as it is.
+    """
+    from mmsearch import config
+    from mmsearch.store.backup import restore
+
+    folder = config.load().library if library is None else Path(os.path.expanduser(library)).absolute()
+    file = Path(os.path.expanduser(file))
+    try:
+        with present.progress_bar("Restoring") as progress:
+            kept = restore(file, folder, force, progress)
+    except KeyboardInterrupt:
+        present.say("interrupted: the library holds the old state or the new one; run the same command again")
+        raise typer.Exit(130) from None
+    with opened(library) as found:
+        photos = found.store.counts().photos
+    if json:
+        present.json_line({"library": str(folder), "photos": photos, "kept": None if kept is None else str(kept)})
+    else:
+        present.say(f"{present.plural(photos, 'photo')} can be found in {present.shown(str(folder))}")
+        if kept is not None:
+            present.say(f"what was there before is kept: {present.shown(str(kept))}")
