@@ -30,6 +30,8 @@ from mmsearch.cli import (
     tag,
     train,
     train_reranker,
+    verify,
+    watch,
 )
 from mmsearch.cli.query_command import QueryCommand
 from mmsearch.errors import MMSearchError, QuerySyntaxError
@@ -50,6 +52,8 @@ app.command("explain")(explain.command)
 app.command("tag")(tag.command)
 app.command("duplicates")(duplicates.command)
 app.command("status")(status.command)
+app.command("verify")(verify.verify)
+app.command("repair")(verify.repair)
 app.command("remove")(remove.command)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
@@ -57,6 +61,7 @@ app.command("models")(models.command)
 app.command("eval")(evaluate.command)
 app.command("train")(train.command)
 app.command("train-reranker")(train_reranker.command)
+app.command("watch")(watch.command)
 
 
 def _version(wanted: bool) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 
 from mmsearch.errors import DimensionError, LibraryError
 from mmsearch.indexes.approximate import FaissApproximate
-from mmsearch.indexes.faiss_files import written
+from mmsearch.indexes.faiss_files import hashed, written
 from mmsearch.indexes.hnsw import HNSW
 from mmsearch.indexes.ivf import SQ8, RaBitQ, RaBitQ4
 from mmsearch.indexes.rows import BLOCK, IDS, ROWS, Rows
@@ -63,26 +63,53 @@ class IndexCache:
                 log.warning("%s; building it again", error)
         return StoredIndex(Rows(self._dim)), -1
 
-    def _read(self, file: Path) -> StoredIndex:
+    def newest(self) -> tuple[StoredIndex, int] | None:
+        """The newest index and its generation; None where there is none.
+
+        Unlike ``load``, raises LibraryError or DimensionError where anything is wrong with its files.
+        """
+        files = {self._generation(file): file for file in self._folder.glob(f"{self._prefix}*.json")}
+        if not files:
+            return None
+        generation = max(files)
+        try:
+            return self._read(files[generation], strict=True), generation
+        except FileNotFoundError as error:
+            raise LibraryError(f"the index {files[generation]} has lost a file: {error.filename}") from error
+
+    def unlike(self, index: StoredIndex) -> bool:
+        """Whether the file of its approximate index has changed since it was written."""
+        likely = index.likely
+        return likely is not None and likely.hash is not None and likely.hash != hashed(self._folder / str(likely.file))
+
+    def clear(self) -> None:
+        """Remove all index files."""
+        for file in self._folder.glob("*"):
+            with contextlib.suppress(OSError):
+                file.unlink()
+
+    def _read(self, file: Path, strict: bool = False) -> StoredIndex:
         try:
             facts = json.loads(file.read_text("utf-8"))
             if facts["dim"] != self._dim:
                 raise DimensionError(facts["dim"], self._dim)
             rows = Rows.mapped(self._folder / facts["rows"], self._dim, facts["count"])
             dead = np.array(facts["dead"], np.int64)
-            likely = None if facts["likely"] is None else self._read_likely(facts["likely"])
+            likely = None if facts["likely"] is None else self._read_likely(facts["likely"], strict)
         except (ValueError, TypeError, LookupError) as error:
             raise LibraryError(f"the index {file} is damaged") from error
         return StoredIndex(rows, dead, likely)
 
-    def _read_likely(self, facts: dict[str, Any]) -> Likely | None:
+    def _read_likely(self, facts: dict[str, Any], strict: bool) -> Likely | None:
         try:
             index = KINDS[facts["kind"]].load(self._folder / facts["file"], self._dim)
         except (LibraryError, DimensionError) as error:
+            if strict:
+                raise
             log.warning("%s; until the next mmsearch index all pictures are compared", error)
             return None
         settings = tuple(Setting(**setting) for setting in facts["settings"])
-        return Likely(index, settings, facts["built"], facts["asked"], facts["file"])
+        return Likely(index, settings, facts["built"], facts["asked"], facts["file"], facts.get("hash"))
 
     def hold(self, rows: Rows) -> Rows:
         """Rows written to a file and mapped from there; no index refers to it before ``save``.  Raises LibraryError."""
@@ -110,6 +137,7 @@ class IndexCache:
         if likely is not None and likely.file is None:
             likely = replace(likely, file=f"likely-{secrets.token_hex(8)}.faiss")
             likely.index.save(self._folder / str(likely.file))
+            likely = replace(likely, hash=hashed(self._folder / str(likely.file)))
         facts: dict[str, Any] = {
             "dim": self._dim,
             "rows": rows.file.name if rows.file else "",
@@ -121,6 +149,7 @@ class IndexCache:
             facts["likely"] = {
                 "kind": likely.index.kind,
                 "file": likely.file,
+                "hash": likely.hash,
                 "built": likely.built,
                 "asked": likely.asked,
                 "settings": [asdict(setting) for setting in likely.settings],

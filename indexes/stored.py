@@ -33,7 +33,8 @@ class Likely:
     settings: tuple[Setting, ...]  # by k, ascending
     built: int  # rows that it was learned from and tuned for: with many more it is worth doing so anew
     asked: float = 0.95  # the recall that it was tuned for
-    file: str | None = None  # its name on disk
+    file: str | None = None  # its name on disk …
+    hash: str | None = None  # … and what that held when it was written
 
     def setting(self, k: int) -> Setting:
         """The one for the next larger ``k``; a greater effort and more rows where all are for a smaller one."""

@@ -49,7 +49,7 @@ def kept_up(
         told = None if progress is None else functools.partial(_told, progress, len(rows))
         return _with(index, _best(rows, fitting, queries(), recall, told))
     if len(rows) - len(likely.index) > max(LEAST_TAIL, TAIL * len(likely.index)):
-        return _with(index, replace(likely, index=likely.index.extended(rows), file=None))
+        return _with(index, replace(likely, index=likely.index.extended(rows), file=None, hash=None))
     return index
 
 

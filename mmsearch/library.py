@@ -44,16 +44,19 @@ from mmsearch.store.summary import Summary
 from mmsearch.store.writer_lock import WriterLock
 
 if TYPE_CHECKING:  # a search needs none of these, and is to start quickly
+    from mmsearch.checkup import Parts
     from mmsearch.duplicates import Group, Level
     from mmsearch.looking import By, Explanation, Looker
     from mmsearch.moving import Moved
     from mmsearch.rerank.captions import Caption
     from mmsearch.rerank.reranker import Answer
+    from mmsearch.store.checks import Damage
     from mmsearch.tagging import TagReport
     from mmsearch.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 
+_LOOKS = 3  # at a library that is repaired: one at the database, one at the index, one at the files
 TYPICAL = 4  # of so many sentences of ``scenes.py`` one is asked to tune an index
 
 
@@ -77,6 +80,14 @@ class Status:
     roots: tuple[str, ...]
     failures: tuple[Skipped, ...]
     summary: Summary
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """What a repair did."""
+
+    mended: tuple[Damage, ...]
+    left: tuple[Damage, ...]  # what it could not mend
 
 
 class Library:
@@ -440,6 +451,67 @@ class Library:
             finally:  # after Ctrl-C too: the library forgets what was moved by then
                 self._forget([one.source for one in done if isinstance(one, moving.Moved)])
         return done
+
+    def verify(self, deep: bool = False, progress: Callable[[Progress], None] | None = None) -> list[Damage]:
+        """Everything that is not in order in the database, the index, and between them; empty where all is well.
+
+        With ``deep``, all vectors of the index are compared and the content of every picture file is read.
+        """
+        from mmsearch import checkup
+
+        return checkup.look(self._parts(), deep, progress)
+
+    def repair(self, deep: bool = False, progress: Callable[[Progress], None] | None = None) -> Repaired:
+        """Mend what ``verify`` finds: what can be made again is; pictures are marked for the next ``index`` to read.
+
+        Raises LibraryBusyError, LibraryError.
+        """
+        from mmsearch import checkup
+
+        mended: dict[str, Damage] = {}
+        with self._writing():
+            for _ in range(_LOOKS):
+                found = checkup.look(self._parts(), deep, progress)
+                if not any(one.mendable for one in found):
+                    break
+                self._mend(found)
+                mended |= {one.kind: one for one in found if one.mendable}
+            else:
+                found = checkup.look(self._parts(), deep, progress)
+            if mended and not found and (stored := self.store.model()) is not None:
+                self._refresh(stored, save=True)
+                self._keep_up(stored, progress)
+        left = {one.kind for one in found}
+        return Repaired(tuple(one for kind, one in mended.items() if kind not in left), tuple(found))
+
+    def _mend(self, found: Sequence[Damage]) -> None:
+
+        kinds = {one.kind for one in found}
+        if "background" in kinds:
+            for file in self.folder.glob("background-*.npy"):
+                file.unlink()
+        if "index" in kinds:
+            self._cache(self._stored())[0].clear()
+        elif "changed files" in kinds:
+            with self.store.writing() as writer:
+                writer.read_again(path for one in found for path in one.examples)
+        else:
+            self.store.mend(self._parts().card)
+        with self._lock:
+            self._index, self._saved = None, -1
+            self._banks.clear()
+
+    def _parts(self) -> Parts:
+        from mmsearch.checkup import Parts
+
+        stored = self.store.model()
+        card = None
+        if stored is not None:
+            try:
+                card = self.encoder(stored).card.regions
+            except ModelError as error:
+                log.info("region tokens are not looked at: %s", error)
+        return Parts(self.store, self.folder, stored, lambda model: self._cache(model)[0], self._rows, card)
 
     def backup(
         self,

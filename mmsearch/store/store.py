@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,8 +66,12 @@ from mmsearch.store.tables import (
 )
 from mmsearch.store.words import WordHit
 
+if TYPE_CHECKING:  # only ``verify`` and ``repair`` need it
+    from mmsearch.store.checks import Damage
+
 log = logging.getLogger(__name__)
 
+Value = TypeVar("Value")
 CHUNK = 500  # values in one IN (...): SQLite's oldest limit is 999 a statement
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "fuse.sshfs", "fuse.rclone", "glusterfs", "ceph"}
 
@@ -265,6 +269,18 @@ class Store:
                     .values(value=text("CAST(CAST(value AS INTEGER) + 1 AS TEXT)"))
                 )
 
+    def damages(self, card: RegionCard | None, deep: bool = False) -> list[Damage]:
+        """What does not hold in the database; ``deep`` reads all of it.  ``card`` is that of the region tokens."""
+        from mmsearch.store import checks
+
+        with self._reading() as connection:
+            return list(checks.found(connection, card, deep))
+
+    def mend(self, card: RegionCard | None) -> None:
+        """Mend what ``damages`` finds, where that can be done."""
+        with self.writing() as writer:
+            writer.mend(card)
+
     # What is known
 
     def generation(self) -> int:
@@ -277,7 +293,7 @@ class Store:
         with self._reading() as connection:
             row = connection.execute(
                 select(models.c.id, models.c.name, models.c.fingerprint, models.c.dim).where(models.c.active)
-            ).one_or_none()
+            ).first()
         return StoredModel(*row) if row else None
 
     def roots(self) -> list[str]:
@@ -645,6 +661,18 @@ class Store:
                 for number, path, size, time, pixels, taken, looks in connection.execute(query)
             ]
 
+    def hashed(self) -> list[tuple[Found, bytes]]:
+        """The files that can be found, as they were read, with the hashes of their contents, in the order of paths."""
+        query = (
+            select(photos.c.path, photos.c.size, photos.c.mtime_ns, contents.c.hash)
+            .join(contents, contents.c.id == photos.c.content_id)
+            .where(photos.c.state == "ok")
+            .order_by(photos.c.path)
+        )
+        with self._reading() as connection:
+            rows = connection.execute(query).all()
+        return [(Found(os.fsdecode(path), size, time), content_hash) for path, size, time, content_hash in rows]
+
     def find_words(
         self, text: str, model: StoredModel, allowed: Ids | None = None, limit: int = 1000, exact: bool = False
     ) -> list[WordHit]:
@@ -693,6 +721,21 @@ _PLACED = _renewing(photos, ["path"], ["state", "reason", "content_id", "size", 
 _FAILED = _renewing(photos, ["path"], ["state", "reason", "size", "mtime_ns"])
 
 
+def _told(picture: Decoded) -> dict[str, Any]:
+    """What the table of contents says of a picture beside its shape."""
+    exif = picture.exif
+    return {
+        "taken_at": exif.taken_at.isoformat() if exif.taken_at else None,
+        "camera": exif.camera,
+        "lens": exif.lens,
+        "latitude": exif.latitude,
+        "longitude": exif.longitude,
+        "description": picture.description,
+        "dhash": dhash(picture.pixels),
+        "facts": FACTS,
+    }
+
+
 def _seen(file: Found) -> dict[str, Any]:
     """What the table of photos says of a file."""
     return {"path": os.fsencode(file.path), "size": file.size, "mtime_ns": file.mtime_ns}
@@ -724,6 +767,13 @@ class Writer:
         self._connection.execute(models.update().values(active=True))
         self.changed = True
 
+    def mend(self, card: RegionCard | None) -> None:
+        """See ``Store.mend``."""
+        from mmsearch.store import checks
+
+        checks.mend(self._connection, card)
+        self.changed = True
+
     def add_root(self, path: str) -> None:
         """Remember a folder or file that was named."""
         self._connection.execute(insert(roots).values(path=os.fsencode(path)).on_conflict_do_nothing())
@@ -734,22 +784,8 @@ class Writer:
         But for description and hash: they are renewed when another model encodes the picture, which is what the hash is
         of.
         """
-        exif = picture.exif
-        values = {
-            "hash": content_hash,
-            "width": picture.width,
-            "height": picture.height,
-            "format": picture.format,
-            "taken_at": exif.taken_at.isoformat() if exif.taken_at else None,
-            "camera": exif.camera,
-            "lens": exif.lens,
-            "latitude": exif.latitude,
-            "longitude": exif.longitude,
-            "description": picture.description,
-            "dhash": dhash(picture.pixels),
-            "facts": FACTS,
-        }
-        self._connection.execute(_CONTENT, values)
+        shape = {"width": picture.width, "height": picture.height, "format": picture.format}
+        self._connection.execute(_CONTENT, {"hash": content_hash, **shape, **_told(picture)})
         content: int = self._connection.execute(_SAME_CONTENT, {"hash": content_hash}).scalar_one()
         blob = vector.astype("<f2").tobytes()
         self._connection.execute(_VECTOR, {"content_id": content, "model_id": model.id, "vector": blob})
@@ -757,9 +793,8 @@ class Writer:
         return content
 
     def put_facts(self, content: int, picture: Decoded) -> None:
-        """Store description and hash of a content that was read again."""
-        values = {"description": picture.description, "dhash": dhash(picture.pixels), "facts": FACTS}
-        self._connection.execute(contents.update().where(contents.c.id == content).values(**values))
+        """Store what a content that was read again says of itself, and its hash."""
+        self._connection.execute(contents.update().where(contents.c.id == content).values(**_told(picture)))
         self._described.add(content)
 
     def put_regions(self, content: int, data: bytes, model: StoredModel, card: RegionCard) -> None:
@@ -850,6 +885,11 @@ class Writer:
         self._connection.execute(_FAILED, {**_seen(seen), "state": "failed", "reason": reason})
         self.changed = True
 
+    def read_again(self, paths: Iterable[str]) -> None:
+        """The next run reads these files, whatever their times."""
+        for chunk in _chunks([os.fsencode(path) for path in paths]):
+            self._connection.execute(photos.update().where(photos.c.path.in_(chunk)).values(mtime_ns=-1))
+
     def miss(self, ids: Iterable[int]) -> None:
         """These files are gone: kept, not searched."""
         for chunk in _chunks(list(ids)):
@@ -914,6 +954,6 @@ def _photo(row: Row[Any]) -> Photo:
     )
 
 
-def _chunks(values: Sequence[int]) -> Iterator[Sequence[int]]:
+def _chunks(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
     for start in range(0, len(values), CHUNK):
         yield values[start : start + CHUNK]

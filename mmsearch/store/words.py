@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
+from sqlalchemy.exc import DatabaseError
 
 from mmsearch.records import Ids
 from mmsearch.store.names import name_parts, name_words, taken_apart
@@ -56,25 +57,56 @@ class WordHit:
 # Keeping in step
 
 
+_SAID = (
+    "SELECT photos.id AS photo, name_words(photos.path) AS name, "
+    "trim(coalesce(contents.description, '') || char(10) || coalesce(sidecars.text, ''), char(10)) AS description, "
+    "coalesce(captions.text, '') AS caption, coalesce(ocr.text, '') AS ocr, "
+    "coalesce((SELECT group_concat(tag, ', ') FROM tags WHERE tags.content_id = photos.content_id), '') AS tags "
+    "FROM photos LEFT JOIN contents ON contents.id = photos.content_id "
+    "LEFT JOIN sidecars ON sidecars.photo_id = photos.id "
+    "LEFT JOIN captions ON captions.content_id = photos.content_id "
+    "LEFT JOIN ocr ON ocr.content_id = photos.content_id "
+)
+_WRITE = f"INSERT OR REPLACE INTO words (rowid, {', '.join(WORDS)}) {_SAID}"
+
+
 def rebuild(connection: Connection, photos: Iterable[int], contents: Iterable[int]) -> None:
     """Write anew what ``words`` says of these photos, and of all photos that have these contents.
 
     ``connection`` needs the SQL function name_words: ``path_words``.
     """
     connection.exec_driver_sql(
-        "INSERT OR REPLACE INTO words (rowid, name, description, caption, ocr, tags) "
-        "SELECT photos.id, name_words(photos.path), "
-        "trim(coalesce(contents.description, '') || char(10) || coalesce(sidecars.text, ''), char(10)), "
-        "coalesce(captions.text, ''), coalesce(ocr.text, ''), "
-        "coalesce((SELECT group_concat(tag, ', ') FROM tags WHERE tags.content_id = photos.content_id), '') "
-        "FROM photos LEFT JOIN contents ON contents.id = photos.content_id "
-        "LEFT JOIN sidecars ON sidecars.photo_id = photos.id "
-        "LEFT JOIN captions ON captions.content_id = photos.content_id "
-        "LEFT JOIN ocr ON ocr.content_id = photos.content_id "
-        "WHERE photos.id IN (SELECT value FROM json_each(?)) "
+        _WRITE + "WHERE photos.id IN (SELECT value FROM json_each(?)) "
         "OR photos.content_id IN (SELECT value FROM json_each(?))",
         (json.dumps(sorted(photos)), json.dumps(sorted(contents))),
     )
+
+
+def anew(connection: Connection) -> None:
+    """Make the table ``words`` anew, whatever state it is in."""
+    table = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = 'words'").scalar_one()
+    connection.exec_driver_sql("DROP TABLE words")
+    connection.exec_driver_sql(table)
+    connection.exec_driver_sql(_WRITE)
+
+
+def sound(connection: Connection) -> bool:
+    """Whether FTS5 finds its own tables in order; also where it may not look now."""
+    try:
+        connection.exec_driver_sql("INSERT INTO words (words) VALUES ('integrity-check')")
+    except DatabaseError as error:
+        return any(reason in str(error.orig) for reason in ("locked", "readonly", "read-only"))
+    return True
+
+
+def stale(connection: Connection) -> int:
+    """Of how many photos ``words`` says something else than the other tables."""
+    columns = ", ".join(f"words.{name}" for name in WORDS)
+    said = ", ".join(f"said.{name}" for name in WORDS)
+    count: int = connection.exec_driver_sql(
+        f"SELECT count(*) FROM ({_SAID}) AS said JOIN words ON words.rowid = said.photo WHERE ({columns}) <> ({said})"
+    ).scalar_one()
+    return count
 
 
 def path_words(path: bytes) -> str:

@@ -1,0 +1,84 @@
+"""``mmsearch verify`` and ``mmsearch repair``: whether a library is in order, and what can be done where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmsearch.cli import present
+from mmsearch.cli.options import JsonOption, LibraryOption, opened
+
+if TYPE_CHECKING:
+    from mmsearch.store.checks import Damage
+
+_SHOWN = 5  # examples of each kind
+
+DeepOption = Annotated[
+    bool, typer.Option("--deep", help="Compare every vector of the index, and read every picture file.")
+]
+
+
+def verify(library: LibraryOption = None, deep: DeepOption = False, json: JsonOption = False) -> None:
+    """Look whether the library is in order: database, index, and what is between them.
+
+    Exit code 1 when something is wrong. Nothing is changed.
+    """
+    with opened(library) as found:
+        photos = found.store.counts().photos
+        with present.progress_bar("Reading") as progress:
+            damages = found.verify(deep, progress)
+    if json:
+        present.json_line({"ok": not damages, "photos": photos, "damages": _objects(damages)})
+    else:
+        for line in _lines(damages):
+            print(line)
+        if not damages:
+            print(f"all is well: {present.plural(photos, 'photo')}")
+    if damages:
+        present.say("mend it with: mmsearch repair" if any(one.mendable for one in damages) else "")
+        raise typer.Exit(1)
+
+
+def repair(library: LibraryOption = None, deep: DeepOption = False, json: JsonOption = False) -> None:
+    """Mend what `mmsearch verify` finds. No picture file is touched.
+
+    What can be made again is made again; pictures that have to be read for that are read by the next `mmsearch index`.
+    Exit code 1 when something is left.
+    """
+    with opened(library) as found, present.progress_bar("Reading") as progress:
+        done = found.repair(deep, progress)
+    if json:
+        present.json_line({"ok": not done.left, "mended": _objects(done.mended), "left": _objects(done.left)})
+    else:
+        for line in _lines(done.mended):
+            print(f"mended: {line}")
+        for line in _lines(done.left):
+            print(f"left: {line}")
+        if not (done.mended or done.left):
+            print("nothing is wrong")
+    if done.left:
+        raise typer.Exit(1)
+
+
+def _lines(damages: Iterable[Damage]) -> list[str]:
+    lines = []
+    for one in damages:
+        lines.append(f"{one.count:,} {one.what}; {one.remedy}")
+        lines += [f"    {present.shown(example)}" for example in one.examples[:_SHOWN]]
+    return lines
+
+
+def _objects(damages: Iterable[Damage]) -> list[dict[str, Any]]:
+    return [
+        {
+            "kind": one.kind,
+            "count": one.count,
+            "what": one.what,
+            "remedy": one.remedy,
+            "repairable": one.mendable,
+            "examples": list(one.examples[:_SHOWN]),
+        }
+        for one in damages
+    ]
