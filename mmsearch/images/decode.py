@@ -6,13 +6,16 @@ Colour profiles (ICC) are ignored, as open_clip ignores them: its models were tr
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import logging
 import os
 import struct
 import threading
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import (  # noqa: F401 - each of these imports registers its format in Image.OPEN
     AvifImagePlugin,
     BmpImagePlugin,
@@ -29,6 +32,7 @@ from PIL import (  # noqa: F401 - each of these imports registers its format in 
     TgaImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
+    _imaging,
 )
 
 from mmsearch.errors import ImageError
@@ -57,19 +61,34 @@ _ORIENTATION, _BITS_PER_SAMPLE = 274, 258  # tags of EXIF and TIFF
 # 224 x 14,560,000.  At 50, with 224 pixels wanted, the larger picture takes 10 MB; panoramas hardly go beyond 10.
 _STRIP = 50
 
-# Pixels that all threads together decode at once: two pictures of 100 megapixels.  Most formats take 4 to 9 bytes each.
+# Pixels that all threads together decode at once: two pictures of 100 megapixels.  Most formats take 4 to 9 bytes each,
+# these two 16 and 19.
 _IN_FLIGHT = Budget(250e6)
+_WEIGHT = {"WEBP": 2.0, "JPEG2000": 2.0}
 _MANY = 25e6  # pixels from which it is worth the time to ask the allocator for unused memory first
+_AT_ONCE = 2**20  # pixels that are brought down to 8 bits at once
+
+# A progressive JPEG can go over its pixels any number of times, at a few bytes a scan: one of 2 MB can keep libjpeg
+# busy for a quarter of an hour.  Programs write about 10 scans.
+_MOST_SCANS = 500
 
 _heif_lock = threading.Lock()
 
+# What is wrong with a file stands in its ImageError.  Pillow's log would go to stderr where no logging is set up.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+with contextlib.suppress(AttributeError, OSError, TypeError):  # libtiff is built into Pillow, or there is none
+    ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)  # it prints to stderr what it also returns
 
-def decode(file: BinaryIO, path: str, preprocess: Preprocess, max_megapixels: float = 200.0) -> Decoded:
+
+def decode(
+    file: BinaryIO, path: str, preprocess: Preprocess, max_megapixels: float = 200.0, in_flight: Budget | None = None
+) -> Decoded:
     """The first picture in ``file``, which is open and seekable; ``path`` names it in errors.
 
+    Waits until there is room for its pixels ``in_flight``; that is one budget for all threads unless another is given.
     Raises ImageError, and nothing else, for whatever is wrong with the file.
     """
-    with _explained(path), _upright(file, path, preprocess, max_megapixels) as (image, rgb, size):
+    with _explained(path), _upright(file, path, preprocess, max_megapixels, in_flight) as (image, rgb, size):
         kind = (image.format or "unknown").lower()
         return Decoded(prepare(rgb, preprocess), *size, kind, read_exif(image), read_description(image))
 
@@ -161,22 +180,24 @@ def _explained(path: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _upright(
-    file: BinaryIO, path: str, preprocess: Preprocess, max_megapixels: float
+    file: BinaryIO, path: str, preprocess: Preprocess, max_megapixels: float, in_flight: Budget | None = None
 ) -> Iterator[tuple[ImageFile.ImageFile, Image.Image, tuple[int, int]]]:
     """The loaded file, its picture upright in RGB, and the size of the upright original.
 
     Of a large JPEG the picture is smaller than the original: as large as ``preprocess`` can use.  Waits until there is
-    room in ``_IN_FLIGHT``, where it counts until the block ends.
+    room ``in_flight``, where it counts until the block ends.
     """
     image = _open(file, path)
     width, height = image.size
     if width * height > max_megapixels * 1e6:
         raise ImageError(path, _too_large(width, height, max_megapixels), retry=True)
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        _check_scans(image, file, path)
     _draft(image, preprocess)
     # Of a progressive JPEG, libjpeg keeps the coefficients of all pixels, however small it is decoded.
     decoded = (width, height) if image.info.get("progressive") else image.size
     pixels = decoded[0] * decoded[1]
-    with _IN_FLIGHT.share(pixels):
+    with (in_flight or _IN_FLIGHT).share(pixels * _WEIGHT.get(image.format or "", 1.0)):
         if pixels > _MANY:
             trim()
         _reserve(image)
@@ -239,6 +260,18 @@ def _register_heif() -> bool:
     return True
 
 
+def _check_scans(image: JpegImagePlugin.JpegImageFile, file: BinaryIO, path: str) -> None:
+    """Refuses a progressive JPEG of very many scans.  Scans of others take bytes for each block of pixels."""
+    if not image.info.get("progressive"):
+        return
+    file.seek(0)
+    scans = 0
+    while block := file.read(2**24):
+        scans += block.count(b"\xff\xda")  # start of scan; bytes of pixels never look like it
+    if scans > _MOST_SCANS:
+        raise ImageError(path, f"{scans} scans in one JPEG, over the limit of {_MOST_SCANS}")
+
+
 def _draft(image: ImageFile.ImageFile, preprocess: Preprocess) -> None:
     """Have a large JPEG decoded smaller, as large as ``preprocess`` can use."""
     if isinstance(image, JpegImagePlugin.JpegImageFile):
@@ -273,13 +306,36 @@ def _eight_bits(image: Image.Image) -> Image.Image:
         bits = 16
         if isinstance(image, TiffImagePlugin.TiffImageFile):
             bits = image.tag_v2.get(_BITS_PER_SAMPLE, (16,))[0]  # 12 in some scans
-        return Image.fromarray((values >> (bits - 8)).clip(0, 255).astype(np.uint8))
+        return _by_blocks(values, lambda block: (block >> (bits - 8)).clip(0, 255))
     # Nothing says what is black and what is white here, so the darkest and the lightest value are.
-    values = values.astype(np.float64)
-    finite = values[np.isfinite(values)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    scaled = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) * (255 / (high - low or 1.0))
-    return Image.fromarray(scaled.round().astype(np.uint8))
+    low, high = np.inf, -np.inf
+    for block in _blocks(values):
+        finite = block[np.isfinite(block)]
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    if low > high:  # nothing is finite
+        low = high = 0.0
+
+    def scaled(block: NDArray[Any]) -> NDArray[Any]:
+        known = np.nan_to_num(block.astype(np.float64), nan=low, posinf=high, neginf=low)
+        return ((known - low) * (255 / (high - low or 1.0))).round()
+
+    return _by_blocks(values, scaled)
+
+
+def _blocks(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """``values`` in rows of about a million pixels: in floats of 64 bits, 200 megapixels would take 6 GB."""
+    rows = max(1, _AT_ONCE // values.shape[1])
+    for top in range(0, len(values), rows):
+        yield values[top : top + rows]
+
+
+def _by_blocks(values: NDArray[Any], convert: Callable[[NDArray[Any]], NDArray[Any]]) -> Image.Image:
+    """What ``convert`` makes of values, within 0 to 255, as a grey picture."""
+    grey = np.empty(values.shape, np.uint8)
+    for block, into in zip(_blocks(values), _blocks(grey), strict=True):
+        into[:] = convert(block)
+    return Image.fromarray(grey)
 
 
 def _too_large(width: int, height: int, limit: float) -> str:
