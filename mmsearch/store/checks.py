@@ -356,7 +356,7 @@ def _words(connection: Connection, deep: bool) -> Iterator[Damage]:
     """Whether full-text search knows what the other tables say."""
     try:
         lacking = connection.exec_driver_sql(
-            "SELECT count(*) FROM photos WHERE id NOT IN (SELECT rowid FROM words)"
+            "SELECT count(*) FROM photos WHERE state = 'ok' AND id NOT IN (SELECT rowid FROM words)"
         ).scalar_one()
         lacking += connection.exec_driver_sql(
             "SELECT count(*) FROM words WHERE rowid NOT IN (SELECT id FROM photos)"

@@ -47,6 +47,7 @@ from mmsearch.records import Decoded, Exif, Found, Ids, Photo, Regions, Skipped,
 from mmsearch.regions import size, unpack
 from mmsearch.store import schema, words
 from mmsearch.store.filters import Facts
+from mmsearch.store.holdings import Holding, Holdings, put
 from mmsearch.store.known_contents import Contents
 from mmsearch.store.paths import at_or_below
 from mmsearch.store.summary import Summary, summary
@@ -477,6 +478,21 @@ class Store:
         with self._reading() as connection:
             return {tag: int(files) for tag, files in connection.execute(query)}
 
+    @contextlib.contextmanager
+    def holdings(self, model: StoredModel) -> Iterator[Holdings]:
+        """All that is known of the files that can be found, as it is at this moment, whatever is written meanwhile."""
+        with self._reading() as connection:
+            yield Holdings(connection, model.id)
+
+    def placed(self, paths: Sequence[str]) -> set[str]:
+        """Which of these files are known, whatever their state."""
+        found: set[str] = set()
+        with self._reading() as connection:
+            for chunk in _chunks([os.fsencode(path) for path in paths]):
+                rows = connection.execute(select(photos.c.path).where(photos.c.path.in_(chunk))).scalars()
+                found.update(map(os.fsdecode, rows))
+        return found
+
     def identity(self) -> str:
         """Random letters that tell this database from every other."""
         with self._reading() as connection:
@@ -791,6 +807,21 @@ class Writer:
         self._connection.execute(_VECTOR, {"content_id": content, "model_id": model.id, "vector": blob})
         self._described.add(content)
         return content
+
+    def put_holding(
+        self, holding: Holding, vector: Vectors, tokens: bytes | None, card: str | None, model: StoredModel
+    ) -> None:
+        """Store a file with all that an export says of it; what is stored of its content already stays.
+
+        ``vector`` is (dim,), ``tokens`` are packed region tokens of the card of this fingerprint.
+        """
+        content = put(self._connection, holding, vector.astype("<f2").tobytes(), tokens, card, model.id)
+        self._described.add(content)
+        self.place(holding.file, content)
+        if holding.sidecar_stamp is not None:
+            own = select(photos.c.id).where(photos.c.path == os.fsencode(holding.file.path))
+            photo = self._connection.execute(own).scalar_one()
+            self.put_sidecar(photo, holding.sidecar_stamp, holding.sidecar or "")
 
     def put_facts(self, content: int, picture: Decoded) -> None:
         """Store what a content that was read again says of itself, and its hash."""

@@ -100,11 +100,11 @@ def sound(connection: Connection) -> bool:
 
 
 def stale(connection: Connection) -> int:
-    """Of how many photos ``words`` says something else than the other tables."""
+    """Of how many photos that can be found ``words`` says something else than the other tables."""
     columns = ", ".join(f"words.{name}" for name in WORDS)
     said = ", ".join(f"said.{name}" for name in WORDS)
     count: int = connection.exec_driver_sql(
-        f"SELECT count(*) FROM ({_SAID}) AS said JOIN words ON words.rowid = said.photo WHERE ({columns}) <> ({said})"
+        f"SELECT count(*) FROM ({_SAID} WHERE photos.state = 'ok') AS said JOIN words ON words.rowid = said.photo WHERE ({columns}) <> ({said})"
     ).scalar_one()
     return count
 

@@ -1,0 +1,99 @@
+"""``mmsearch`` that kills itself at a named point: ``python killed.py POINT COUNT index …``.
+
+POINT is one of ``POINTS``, or "never"; COUNT says at which of its passes.  It is the real command line, and the signal
+is SIGKILL, so nothing can be tidied up.  But for one thing: an approximate index is built from ``FEW`` photos on, so
+that this is done, and killed, too.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import faiss as _stubbed
+
+faiss: Any = _stubbed
+
+FEW = 100
+POINTS = (
+    "before a commit",  # of SQLite
+    "after a commit",
+    "in a row file",  # of the index, half written
+    "in an approximate index",  # as well
+    "before an fsync",
+    "after an fsync",
+    "before a rename",
+    "after a rename",
+    "while tidying",
+)
+
+
+def main() -> None:
+    point, count = sys.argv[1], int(sys.argv[2])
+    assert point in (*POINTS, "never"), point
+    passed = 0
+
+    def reached(name: str) -> None:
+        nonlocal passed
+        if name == point:
+            passed += 1
+            if passed == count:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    from sqlalchemy.engine.default import DefaultDialect
+
+    from mmsearch.indexes import choose, rows, stored
+
+    def around(owner: Any, name: str, before: str | None, after: str | None) -> None:
+        whole: Callable[..., Any] = getattr(owner, name)
+
+        def wrapped(*given: Any, **named: Any) -> Any:
+            if before:
+                reached(before)
+            result = whole(*given, **named)
+            if after:
+                reached(after)
+            return result
+
+        setattr(owner, name, wrapped)
+
+    around(DefaultDialect, "do_commit", "before a commit", "after a commit")
+    around(os, "fsync", "before an fsync", "after an fsync")
+    around(pathlib.Path, "replace", "before a rename", "after a rename")
+    around(pathlib.Path, "unlink", "while tidying", None)
+    written = rows.Rows._write
+
+    def half_written(self: Any, opened: Any, ending: str, kept: int) -> None:
+        written(self, opened, ending, kept)
+        if point == "in a row file":
+            opened.flush()
+            opened.truncate(opened.tell() - max(1, (len(self) - kept) // 2))
+            reached(point)
+
+    rows.Rows._write = half_written  # type: ignore[method-assign]
+    writer = faiss.PyCallbackIOWriter
+
+    def half_writer(write: Callable[[bytes], int], size: int) -> Any:
+        def half(block: bytes) -> int:
+            if point == "in an approximate index":
+                write(block[: len(block) // 2])
+                reached(point)
+            return write(block)
+
+        return writer(half, size)
+
+    faiss.PyCallbackIOWriter = half_writer
+    for module in (stored, choose):
+        vars(module)["FEW"] = FEW
+    sys.argv = ["mmsearch", *sys.argv[3:]]
+    from mmsearch.cli.app import main as command
+
+    command()
+
+
+if __name__ == "__main__":
+    main()
