@@ -22,6 +22,7 @@ from mmsearch.cli import (
     duplicates,
     evaluate,
     explain,
+    exporting,
     index,
     models,
     query,
@@ -57,6 +58,8 @@ app.command("repair")(verify.repair)
 app.command("remove")(remove.command)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
+app.command("export")(exporting.export_command)
+app.command("import")(exporting.import_command)
 app.command("models")(models.command)
 app.command("eval")(evaluate.command)
 app.command("train")(train.command)

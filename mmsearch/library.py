@@ -24,6 +24,7 @@ from mmsearch.errors import (
     ModelMismatchError,
     NoModelError,
     SourceError,
+    TransferError,
 )
 from mmsearch.indexes.cache import IndexCache, caught_up
 from mmsearch.indexes.choose import choose, half_of_memory
@@ -46,6 +47,8 @@ from mmsearch.store.writer_lock import WriterLock
 if TYPE_CHECKING:  # a search needs none of these, and is to start quickly
     from mmsearch.checkup import Parts
     from mmsearch.duplicates import Group, Level
+    from mmsearch.exporting import ExportReport
+    from mmsearch.importing import ImportReport
     from mmsearch.looking import By, Explanation, Looker
     from mmsearch.moving import Moved
     from mmsearch.rerank.captions import Caption
@@ -528,6 +531,65 @@ class Library:
 
         backup(self.store.file, Path(file), force, progress)
 
+    def export(
+        self, folder: str | os.PathLike[str], *, progress: Callable[[Progress], None] | None = None
+    ) -> ExportReport:
+        """Write vectors, paths and all that is known of the pictures into a new folder, for any program to read.
+
+        ``exchange.py`` says which files and columns there are.  Raises TransferError, NoModelError.
+        """
+        from mmsearch import exporting
+
+        return exporting.export(self.store, self._stored(), Path(folder), progress)
+
+    def import_from(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        model: str | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> ImportReport:
+        """Add what an export holds, or vectors that another program made; nothing is encoded.
+
+        The latter are ``vectors.npy`` and ``photos.csv`` with a column ``path``, without ``model.json``; ``model`` says
+        what made them, and nobody can check that.  A library takes vectors of its own model only.  Files that it knows
+        already stay as they are; Ctrl-C keeps what is stored by then.
+        Raises TransferError, ModelError, ModelMismatchError, LibraryBusyError, LibraryError.
+        """
+        from mmsearch import importing, indexing
+
+        given = importing.look(Path(folder))
+        if (given.made is None) != (model is not None and model != "auto"):
+            raise TransferError(
+                f"{folder} has no model.json: say which model made its vectors, --model NAME"
+                if given.made is None
+                else f"{folder} says itself which model made its vectors ({given.made.name}): leave out --model"
+            )
+        settings = self.settings
+        options = indexing.Options((), settings.max_megapixels, settings.batch, settings.decoders)
+        with self._writing():
+            encoder = self._named(model) if given.made is None else None
+            made = given.made if encoder is None else encoder.card
+            assert made is not None  # an encoder makes up for it
+            dim = given.vectors.shape[1]
+            if made.dim != dim:
+                raise TransferError(f"{folder} has vectors of {dim} dimensions, {made.name} makes {made.dim}")
+            stored = self._bound(made.name, made.fingerprint, made.dim)
+            self._refresh(stored)
+            try:
+                if encoder is None:
+                    report = importing.take_export(self.store, stored, given, progress)
+                else:
+                    preprocess = encoder.card.preprocess
+                    report = importing.take_vectors(self.store, stored, preprocess, given, options, progress)
+            finally:
+                self._refresh(stored, save=True)
+            try:
+                self._keep_up(stored, progress)
+            except ModelError as error:
+                log.warning("the index stays as it was: %s", error)
+            return report
+
     def status(self) -> Status:
         counts, stored, summary = self.store.counts(), self.store.model(), self.store.summary()
         index = None if stored is None else self._refresh(stored)
@@ -574,23 +636,30 @@ class Library:
         stored = self.store.model()
         if stored is not None and name in (None, "auto"):
             return stored, self.encoder(stored)
+        encoder = self._named(name)
+        return self._bound(encoder.card.name, encoder.card.fingerprint, encoder.card.dim, everything), encoder
+
+    def _named(self, name: str | None) -> Encoder:
+        """The encoder of this name, or the one that the settings name."""
         if self._given is not None:
-            encoder = self._given
-        else:
-            settings = self.settings
-            choice = resolve.choose(
-                name or settings.model, settings.device, settings.cache, (settings.cpu_model, settings.gpu_model)
-            )
-            encoder = choice.encoder
-            if choice.note:
-                log.info("%s", choice.note)
-        card = encoder.card
-        if stored is None or stored.fingerprint != card.fingerprint:
+            return self._given
+        settings = self.settings
+        choice = resolve.choose(
+            name or settings.model, settings.device, settings.cache, (settings.cpu_model, settings.gpu_model)
+        )
+        if choice.note:
+            log.info("%s", choice.note)
+        return choice.encoder
+
+    def _bound(self, name: str, fingerprint: str, dim: int, everything: bool = False) -> StoredModel:
+        """Room for the vectors of a model: of the library's own, but where ``everything`` gets new ones."""
+        stored = self.store.model()
+        if stored is None or stored.fingerprint != fingerprint:
             if stored is not None and not everything:
-                raise ModelMismatchError(card.name, stored.name)
+                raise ModelMismatchError(name, stored.name)
             with self.store.writing() as writer:
-                stored = writer.add_model(card.name, card.fingerprint, card.dim, active=stored is None)
-        return stored, encoder
+                stored = writer.add_model(name, fingerprint, dim, active=stored is None)
+        return stored
 
     def _switch(self, model: StoredModel, active: StoredModel) -> list[str]:
         """From now on search with this model, if its vectors are complete; else a note that says why not."""
