@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,6 +34,16 @@ def command(
     ocr: Annotated[
         bool, typer.Option("--ocr", help="Read the text inside each picture not looked at yet. Needs mmsearch[ocr].")
     ] = False,
+    isolate: Annotated[
+        bool | None,
+        typer.Option(
+            "--isolate/--no-isolate",
+            help="Decode in processes of their own, so that a crash costs one photo. Default: after a run that died.",
+        ),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait for another mmsearch that is writing. Default: yes.")
+    ] = True,
     json: JsonOption = False,
 ) -> None:
     """Read the pictures in folders, so that they can be found.
@@ -41,11 +51,20 @@ def command(
     Run it again at any time: only what is new or changed is read. Pictures that are gone are kept in mind and come
     back without work. Ctrl-C loses nothing; the same command goes on where it stopped.
     """
-    with opened(library, must_exist=False, device=device, max_megapixels=max_megapixels, regions=regions) as found:
+    changes: dict[str, Any] = {"device": device, "max_megapixels": max_megapixels, "regions": regions}
+    if isolate is not None:
+        changes["isolate"] = "always" if isolate else "never"
+    with opened(library, must_exist=False, **changes) as found:
         try:
             with present.progress_bar("Indexing") as progress:
                 report = found.index(
-                    paths or [], model=model, exclude=exclude or [], captions=captions, ocr=ocr, progress=progress
+                    paths or [],
+                    model=model,
+                    exclude=exclude or [],
+                    captions=captions,
+                    ocr=ocr,
+                    wait=wait,
+                    progress=progress,
                 )
         except KeyboardInterrupt:
             present.say(

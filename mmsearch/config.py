@@ -35,6 +35,7 @@ class Settings:
     max_megapixels: float = 200.0  # larger pictures are skipped
     batch: int = 32  # pictures encoded and stored together
     decoders: int = 0  # threads that read pictures; 0 is one a core
+    isolate: str = "auto"  # decode in processes of their own: "always", "never", "auto" after a run that died
     regions: bool = True  # store region tokens of pictures too, 4 kB each: what a reranker looks at
     reranker: str = "auto"  # "auto": the one that ships for the library's model; "none"; or a folder
     recall: float = 0.95  # share of the nearest pictures that a search among very many must find; 1 compares all
@@ -95,6 +96,8 @@ def _typed(where: str, name: str, value: object) -> object:
         raise ConfigError(f"{where}: {name} must be {kind}, not {value!r}") from error
     if name == "device" and converted not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"{where}: device must be auto, cpu or cuda, not {value!r}")
+    if name == "isolate" and converted not in ("auto", "always", "never"):
+        raise ConfigError(f"{where}: isolate must be auto, always or never, not {value!r}")
     smallest = 0 if name in ("decoders", "min_relevance", "recall") else 1
     if isinstance(converted, (int, float)) and not isinstance(converted, bool) and not converted >= smallest:
         raise ConfigError(f"{where}: {name} must be at least {smallest}, not {value!r}")

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import os
 import time
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 import numpy as np
@@ -22,6 +25,7 @@ from mmsearch.encoders.protocol import Encoder, RegionCard
 from mmsearch.errors import ImageError, SourceError
 from mmsearch.images.decode import decode
 from mmsearch.images.find import walk
+from mmsearch.images.isolated import Decode, Decoders
 from mmsearch.records import Decoded, Found, IndexReport, Preprocess, Progress, Regions, Skipped, Vectors
 from mmsearch.regions import pack
 from mmsearch.store.known_contents import Contents
@@ -29,7 +33,9 @@ from mmsearch.store.store import Known, Store, StoredModel, Writer
 
 Job = TypeVar("Job")
 Done = TypeVar("Done")
+log = logging.getLogger(__name__)
 IN_MEMORY = 64 * 2**20  # bytes; larger files are hashed and decoded from disk, in two passes
+MARK = "decoding"  # a file in the library's folder while pictures are decoded
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,7 @@ class Options:
     batch: int = 32
     decoders: int = 0  # reading threads; 0 is one a core
     regions: bool = True  # store region tokens too, where the model gives them
+    isolate: str = "auto"  # decode in processes of their own: "always", "never", "auto" after a run that died
 
 
 @dataclass(frozen=True)
@@ -182,22 +189,23 @@ def run(
         for photo, file in todo.restore:
             writer.touch(photo, file)
     done = 0
-    for batch, encoded in one_ahead(
-        batches(read_ahead(todo.read, ledger.contents, encoder.card.preprocess, options), options.batch),
-        lambda batch: _encode_batch(encoder, batch, card),
-    ):
-        begun = time.perf_counter()
-        ledger.shares["encode"] += encoded.seconds
-        with store.writing() as writer:
-            for item, vector, tokens in zip(batch, encoded.vectors, encoded.tokens, strict=True):
-                content = ledger.record(writer, item, vector, model)
-                if card is not None and tokens is not None and content is not None:
-                    writer.put_regions(content, tokens, model, card)
-        ledger.shares["store"] += time.perf_counter() - begun
-        for item in batch:
-            done += 1
-            if progress is not None:
-                progress(Progress(done, len(todo.read), item.file.path))
+    with _decoder(options, store.file.parent / MARK) as decoder:
+        reads = read_ahead(todo.read, ledger.contents, encoder.card.preprocess, options, decoder)
+        for batch, encoded in one_ahead(
+            batches(reads, options.batch), lambda batch: _encode_batch(encoder, batch, card)
+        ):
+            begun = time.perf_counter()
+            ledger.shares["encode"] += encoded.seconds
+            with store.writing() as writer:
+                for item, vector, tokens in zip(batch, encoded.vectors, encoded.tokens, strict=True):
+                    content = ledger.record(writer, item, vector, model)
+                    if card is not None and tokens is not None and content is not None:
+                        writer.put_regions(content, tokens, model, card)
+            ledger.shares["store"] += time.perf_counter() - begun
+            for item in batch:
+                done += 1
+                if progress is not None:
+                    progress(Progress(done, len(todo.read), item.file.path))
     with store.writing() as writer:
         writer.miss(ledger.gone)
         writer.sweep()
@@ -321,14 +329,36 @@ def one_ahead(jobs: Iterable[Job], work: Callable[[Job], Done]) -> Iterator[tupl
 
 
 def read_ahead(
-    files: Sequence[Found], known: Container[bytes], preprocess: Preprocess, options: Options
+    files: Sequence[Found],
+    known: Container[bytes],
+    preprocess: Preprocess,
+    options: Options,
+    decoder: Decode = decode,
 ) -> Iterator[Read]:
     """Each file read, hashed and, unless its content hash is ``known``, decoded; in order, a bounded way ahead."""
 
     def fresh(content_hash: bytes) -> bool:
         return content_hash not in known
 
-    return ahead(files, lambda file: read_file(file, fresh, preprocess, options.max_megapixels), options)
+    return ahead(files, lambda file: read_file(file, fresh, preprocess, options.max_megapixels, decoder), options)
+
+
+@contextmanager
+def _decoder(options: Options, mark: Path) -> Iterator[Decode]:
+    """What decodes pictures: this process, or others that may crash.
+
+    ``mark`` is a file that is there while pictures are decoded, and stays where that does not come to its end.
+    """
+    died = mark.exists()
+    mark.touch()
+    if options.isolate == "always" or (options.isolate == "auto" and died):
+        if died:
+            log.info("the last run broke off: pictures are decoded in processes of their own this time")
+        with Decoders(readers(options)) as decoders:
+            yield decoders.decode
+    else:
+        yield decode
+    mark.unlink(missing_ok=True)
 
 
 def readers(options: Options) -> int:
@@ -366,7 +396,13 @@ def batches(items: Iterator[Done], size: int) -> Iterator[list[Done]]:
         yield batch
 
 
-def read_file(file: Found, wanted: Callable[[bytes], bool], preprocess: Preprocess, max_megapixels: float) -> Read:
+def read_file(
+    file: Found,
+    wanted: Callable[[bytes], bool],
+    preprocess: Preprocess,
+    max_megapixels: float,
+    decoder: Decode = decode,
+) -> Read:
     """The file read, hashed and, if that content hash is ``wanted``, decoded; a failure is in the result."""
     begun = time.perf_counter()
     try:
@@ -374,7 +410,7 @@ def read_file(file: Found, wanted: Callable[[bytes], bool], preprocess: Preproce
             content: BinaryIO = opened if file.size > IN_MEMORY else io.BytesIO(opened.read())
             content_hash = hash_of(content)
             content.seek(0)
-            picture = decode(content, file.path, preprocess, max_megapixels) if wanted(content_hash) else None
+            picture = decoder(content, file.path, preprocess, max_megapixels) if wanted(content_hash) else None
     except ImageError as error:
         return Read(file, failure=error.reason, retry=error.retry, seconds=time.perf_counter() - begun)
     except MemoryError:

@@ -85,9 +85,16 @@ def contents() -> list[bytes]:
 # --- parts -----------------------------------------------------------------------------------------------------------
 
 
+Name = Literal["astronaut", "coffee", "chelsea", "rocket"]
+
+
 @cache
-def _photo(name: Literal["astronaut", "coffee", "chelsea", "rocket"] = "astronaut", side: int = 120) -> Image.Image:
+def _scaled(name: Name, side: int) -> Image.Image:
     return Image.fromarray(getattr(data, name)()).resize((side, side * 2 // 3))
+
+
+def _photo(name: Name = "astronaut", side: int = 120) -> Image.Image:
+    return _scaled(name, side).copy()  # saving leaves options of its format behind
 
 
 def _encoded(image: Image.Image, format: str, **options: Any) -> bytes:

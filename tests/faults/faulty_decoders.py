@@ -1,0 +1,39 @@
+"""A decoder that does what the name of the file says, and decodes all others: for processes of ``isolated``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import BinaryIO
+
+from mmsearch.errors import ImageError
+from mmsearch.images.budget import Budget
+from mmsearch.images.decode import decode
+from mmsearch.records import Decoded, Preprocess
+
+HEAVY = ("alembic", "faiss", "onnxruntime", "sqlalchemy", "torch", "typer")
+
+
+def faulty(file: BinaryIO, path: str, preprocess: Preprocess, max_megapixels: float, in_flight: Budget) -> Decoded:
+    name = os.path.basename(path)
+    if name.startswith("hang"):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True:
+            pass
+    if name.startswith("crash"):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if name.startswith("eat"):
+        return [bytearray(2**28) for _ in range(2**10)]  # type: ignore[return-value]
+    if name.startswith("leave"):
+        sys.exit(3)
+    if name.startswith("bug"):
+        raise KeyError("bug")
+    if name.startswith("pid"):
+        raise ImageError(path, str(os.getpid()))
+    if name.startswith("heavy"):
+        raise ImageError(path, ", ".join(module for module in HEAVY if module in sys.modules))
+    if name.startswith("noise"):
+        for standard in (1, 2):
+            os.write(standard, b"noise\n" * 20_000)
+    return decode(file, path, preprocess, max_megapixels, in_flight)
