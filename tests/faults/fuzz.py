@@ -41,7 +41,7 @@ NUMBERS = (b"\0", b"\1", b"\x7f", b"\x80", b"\xff", b"\xff\xff", b"\0\0\0\0", b"
 PARTS = (
     "a cat", "dog", "-", "--", "and", "or", "OR", "not", "(", ")", '"', "'", "“", "\\", ",", "..", "…", ":", ">", ">=",
     "date:", "2024", "2024-02-30", "2024-01..2023", "last week", "camera:", "type:", "jpeg", "width:", "1e309", "10MB",
-    "size:>", "near:", "91,181", "48.1,11.5", "5km", "has:", "place", "words:", "text:", "tag:", "in:", "/tmp", "~", "<",
+    "size:>", "near:", "91,181", "48.1,11.5", "5km", "has:", "place", "words:", "text:", "tag:", "in:", "~", "<",
     "like:", "lens:", "shape:", "wide", "*", "?", "[", "NaN", "-0", "٣", "\0", "\n", "\u202e", "🏝️", "\udcff", "x" * 300,
 )  # fmt: skip
 
