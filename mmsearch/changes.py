@@ -5,9 +5,12 @@ Nothing is read here.  A folder that goes away, as an unplugged drive does, is w
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import importlib.util
 import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +26,7 @@ REST = 2.0  # seconds at most from a look that found a change to the next one, w
 LONGEST = 300.0  # seconds of changes without rest after which they are told nevertheless
 _READ = SUFFIXES | HEIF_SUFFIXES | SIDECARS
 _ADDED, _DELETED = 1, 3  # of watchfiles.Change
+_CREATED = 0x100  # IN_CREATE of inotify
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Sight:
     def matters(self, kind: int, path: str) -> bool:
         """Whether a change of ``path`` does; ``kind`` is watchfiles' number of it."""
         if path == self.root:
-            return True
+            return self.single  # whether a folder is there is looked at anyway
         if not self._seen(path):
             return False
         if self.reads(path):
@@ -125,6 +129,7 @@ class Events(Source):
                     found = self._notify.watch(200, 50, int(1000 * LOOK), self._over)
                     if isinstance(found, set) and any(self.sight.matters(kind, path) for kind, path in found):
                         self.tell("changed")
+                        _check_limit(self.sight.base)  # a folder that is new may have been one too many
                 self._look()
             except (WatchError, RuntimeError) as error:  # of watchfiles, such as: too many folders
                 self.tell("lost", str(error))
@@ -152,12 +157,14 @@ class Events(Source):
         if self._there is None:
             return None
         try:
-            return RustNotify([self.sight.base], False, False, 0, not self.sight.single, True)
+            watched = RustNotify([self.sight.base], False, False, 0, not self.sight.single, True)
         except FileNotFoundError:
             self._there = None
             return None
         except (OSError, RuntimeError) as error:
             raise WatchError(str(error)) from error
+        _check_limit(self.sight.base)
+        return watched
 
 
 class Looks(Source):
@@ -221,6 +228,26 @@ class Looks(Source):
 def events_come() -> bool:
     """Whether the package that passes events on is installed."""
     return importlib.util.find_spec("watchfiles") is not None
+
+
+def _check_limit(folder: str) -> None:
+    """Raises WatchError when no more folders can be watched: ``watchfiles`` leaves out what is too many, silently."""
+    if not sys.platform.startswith("linux"):
+        return
+    system = ctypes.CDLL(None, use_errno=True)
+    descriptor = system.inotify_init1(os.O_CLOEXEC)
+    if descriptor < 0:  # it works for those that are watched already
+        return
+    try:
+        if (
+            system.inotify_add_watch(descriptor, os.fsencode(folder), _CREATED) < 0
+            and ctypes.get_errno() == errno.ENOSPC
+        ):
+            raise WatchError(
+                "the system watches no more folders; raise its limit with sysctl fs.inotify.max_user_watches"
+            )
+    finally:
+        os.close(descriptor)
 
 
 def _identity(folder: str) -> object:
