@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -203,7 +202,9 @@ def _made(file: Path) -> Made:
     try:
         facts = json.loads(file.read_text("utf-8"))
         version = facts["format"]
-        if isinstance(version, int) and version > FORMAT:
+        if not isinstance(version, int) or version < 1:
+            raise ValueError(f"its format is {version!r}")
+        if version > FORMAT:
             raise TransferError(
                 f"{file} was written by a newer version of mmsearch (format {version}, this one knows {FORMAT}); "
                 "upgrade with: pip install --upgrade mmsearch"
@@ -213,7 +214,7 @@ def _made(file: Path) -> Made:
         texts = (made.name, made.fingerprint, made.regions or "", *made.roots)
         if not (isinstance(made.dim, int) and all(isinstance(text, str) for text in texts)):
             raise ValueError("a value has the wrong type")
-    except (OSError, ValueError, TypeError, LookupError) as error:
+    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
         raise TransferError(f"{file} is not what `mmsearch export` writes: {error or type(error).__name__}") from error
     return made
 
@@ -330,19 +331,18 @@ def _path(place: str, cells: dict[str, str]) -> str:
     return path
 
 
-def _value(place: str, name: str, kind: type, cell: str) -> Any:
+def _value(place: str, name: str, kind: Any, cell: str) -> Any:
     """What a cell says; None for an empty one."""
     if not cell:
         return None
     try:
         if kind is str:
             return unguarded(cell)
-        value: Any = json.loads(cell) if kind is list else kind(cell)
-        if not isinstance(value, kind):
+        value = json.loads(cell) if kind is list else kind(cell)
+        fits = isinstance(value, list) if kind is list else -(2**63) <= value < 2**63  # no NaN either
+        if not fits:
             raise ValueError
-        if (kind is int and not -(2**63) <= value < 2**63) or (kind is float and not math.isfinite(value)):
-            raise ValueError
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         wanted = {int: "a whole number", float: "a number", list: "a list in JSON"}[kind]
         raise TransferError(f"{place}: {name} is {cell!r}; wanted is {wanted}") from error
     return value

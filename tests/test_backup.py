@@ -244,6 +244,42 @@ def test_restore_into_a_new_folder_needs_no_force(
         assert (opened.index(photos).unchanged, opened.index(photos).encoded) == (5, 0)
 
 
+def test_an_empty_library_needs_no_force(
+    library: Library, encoder: OnnxEncoder, settings: Settings, aged: dict[str, Vectors], saved: Path, tmp_path: Path
+) -> None:
+    with Library(tmp_path / "empty", settings, encoder=encoder) as empty:
+        assert restore(saved, empty.folder) is None
+        assert_same(answers(empty), brute_force(aged, encoder))
+    assert not list((tmp_path / "empty").glob("*before-restore*"))
+
+
+def test_who_reads_during_a_restore_sees_one_state(library: Library, aged: dict[str, Vectors], saved: Path) -> None:
+    newer = stored(library.store.file)
+    assert newer.keys() != aged.keys()
+    query = "SELECT path FROM photos WHERE state = 'ok'"
+    with closing(sqlite3.connect(library.store.file, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        before = reader.execute(query).fetchall()
+        restore(saved, library.folder, force=True)
+        assert reader.execute(query).fetchall() == before
+        reader.execute("COMMIT")
+        after = {os.path.basename(os.fsdecode(path)) for (path,) in reader.execute(query)}
+    assert after == aged.keys()
+
+
+def test_a_restore_that_is_interrupted_changes_nothing(library: Library, aged: dict[str, Vectors], saved: Path) -> None:
+    before = sorted(file.name for file in library.folder.iterdir())
+    newer = answers(library)
+
+    def interrupt(_: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        restore(saved, library.folder, force=True, progress=interrupt)
+    assert sorted(file.name for file in library.folder.iterdir()) == before
+    assert answers(library) == newer
+
+
 def test_a_library_with_pictures_is_not_replaced_without_force(
     library: Library, aged: dict[str, Vectors], saved: Path
 ) -> None:

@@ -268,6 +268,7 @@ def change(folder: Path, line: int, **cells: str) -> None:
         ({"size": str(2**63)}, "size is '9223372036854775808'; wanted is a whole number"),
         ({"size": ""}, "size must not be empty"),
         ({"latitude": "nan"}, "latitude is 'nan'; wanted is a number"),
+        ({"tags": "[" * 100_000}, r"tags is '\[.*; wanted is a list in JSON"),
         ({"tags": "cat"}, "tags is 'cat'; wanted is a list in JSON"),
         ({"tags": '["cat"]'}, "this is not what `mmsearch export` wrote"),
         ({"hash": "abc"}, "this is not what `mmsearch export` wrote"),

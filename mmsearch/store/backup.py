@@ -186,7 +186,10 @@ def _replaced(database: Path, draft: Path, sound: bool, used: bool) -> Path | No
         # Into the file that is there, in one transaction: other processes have it open.
         with closing(_opened(draft)) as source, closing(_opened(database)) as target:
             _copy(source, target, None, draft)
-            target.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            target.execute("PRAGMA busy_timeout = 1000")
+            target.execute(
+                "PRAGMA wal_checkpoint(TRUNCATE)"
+            )  # left to others, where somebody still reads the old state
     else:
         _lasting(draft)
         draft.replace(database)

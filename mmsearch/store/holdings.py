@@ -7,13 +7,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Table, bindparam, func, select, text
 from sqlalchemy.dialects.sqlite import insert
 
 from mmsearch.records import Found
 from mmsearch.store.tables import captions, contents, embeddings, ocr, photos, regions, sidecars, tagged, tags
 
 BLOCK = 500  # vectors read together
+_FOUND = text("+photos.state = 'ok'")  # the plus keeps SQLite from reading all photos in this state each time
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Holdings:
 
     def __init__(self, connection: Connection, model: int) -> None:
         self._connection, self._model = connection, model
-        there = select(photos.c.id).where(photos.c.content_id == embeddings.c.content_id, photos.c.state == "ok")
+        there = select(photos.c.id).where(photos.c.content_id == embeddings.c.content_id, _FOUND)
         self._found = (embeddings.c.model_id == model) & there.exists()
         of_model = regions.c.model_id == model
         most = (
@@ -117,7 +118,7 @@ class Holdings:
             .outerjoin(captions, captions.c.content_id == contents.c.id)
             .outerjoin(ocr, ocr.c.content_id == contents.c.id)
             .outerjoin(tagged, tagged.c.content_id == contents.c.id)
-            .where(embeddings.c.id.between(first, last), embeddings.c.model_id == self._model, photos.c.state == "ok")
+            .where(embeddings.c.id.between(first, last), embeddings.c.model_id == self._model, _FOUND)
             .order_by(embeddings.c.id, photos.c.path)
         )
         for row in self._connection.execute(query):
@@ -151,6 +152,11 @@ class Holdings:
             )
 
 
+# Made once, as those of ``store.py``.
+_ADD = {
+    one: insert(one).on_conflict_do_nothing() for one in (contents, embeddings, regions, captions, ocr, tagged, tags)
+}
+_SAME = select(contents.c.id).where(contents.c.hash == bindparam("hash"))
 _CONTENT = ("hash", "width", "height", "format", "taken_at", "camera", "lens", "latitude", "longitude", "description")
 
 
@@ -160,13 +166,12 @@ def put(connection: Connection, new: Holding, vector: bytes, tokens: bytes | Non
     Returns the content's id.
     """
 
-    def add(table: object, **values: object) -> bool:
-        return bool(connection.execute(insert(table).on_conflict_do_nothing(), values).rowcount)  # type: ignore[arg-type]
+    def add(table: Table, **values: object) -> bool:
+        return bool(connection.execute(_ADD[table], values).rowcount)
 
     known = {name: getattr(new, name) for name in (*_CONTENT, "dhash", "facts")}
     add(contents, **known)
-    same = select(contents.c.id).where(contents.c.hash == new.hash)
-    content: int = connection.execute(same).scalar_one()
+    content: int = connection.execute(_SAME, {"hash": new.hash}).scalar_one()
     add(embeddings, content_id=content, model_id=model, vector=vector)
     if tokens is not None:
         add(regions, content_id=content, model_id=model, fingerprint=card, data=tokens)
