@@ -140,9 +140,8 @@ class _Worker:
             if self._late:
                 raise ImageError(path, f"decoding took longer than {self._seconds:g} s and was stopped") from error
             code = self._process.returncode
-            killed = os.name == "posix" and code == -signal.SIGKILL  # by the system, where it lacks memory
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
-            raise ImageError(path, f"the decoder crashed ({how})", retry=killed) from error
+            raise ImageError(path, f"the decoder crashed ({how})") from error
 
     def stop(self) -> None:
         self._process.kill()
@@ -216,9 +215,10 @@ def serve() -> None:
             with open(path, "rb") if content is None else io.BytesIO(content) as file:
                 send(work(file, path, *options, Asking(0)))
         except ImageError as error:
-            send((error.reason, error.retry))
+            # Another try would go well only with more memory, and might take down a run without processes.
+            send((error.reason, error.retry and not isinstance(error.__cause__, MemoryError)))
         except MemoryError:
-            send(("not enough memory to decode it", True))
+            send(("not enough memory to decode it", False))
         except OSError as error:
             send((f"cannot be read: {error.strerror or error}", True))
         alarm(0)

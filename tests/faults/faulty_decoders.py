@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -11,6 +12,14 @@ from mmsearch.errors import ImageError
 from mmsearch.images.budget import Budget
 from mmsearch.images.decode import decode
 from mmsearch.records import Decoded, Preprocess
+
+
+class Greedy(io.BytesIO):
+    """A file that takes more memory than there is when it is read."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return bytes(2**33)
+
 
 HEAVY = ("alembic", "faiss", "onnxruntime", "sqlalchemy", "torch", "typer")
 
@@ -25,6 +34,8 @@ def faulty(file: BinaryIO, path: str, preprocess: Preprocess, max_megapixels: fl
         os.kill(os.getpid(), signal.SIGSEGV)
     if name.startswith("eat"):
         return [bytearray(2**28) for _ in range(2**10)]  # type: ignore[return-value]
+    if name.startswith("choke"):
+        file = Greedy()
     if name.startswith("leave"):
         sys.exit(3)
     if name.startswith("bug"):
