@@ -125,7 +125,8 @@ def _parquet(file: Path) -> Iterator[Callable[[list[Row]], None] | None]:
     lists = {"tags": pyarrow.list_(pyarrow.string()), "tag_scores": pyarrow.list_(pyarrow.float64())}
     schema = pyarrow.schema([(name, lists[name] if kind is list else types[kind]) for name, kind in COLUMNS.items()])
     waiting: list[Row] = []
-    with ParquetWriter(file, schema) as writer:
+    # Opened here: pyarrow takes no path that is not UTF-8.
+    with file.open("wb") as opened, ParquetWriter(opened, schema) as writer:
 
         def write(rows: list[Row], enough: int = ROW_GROUP) -> None:
             waiting.extend(rows)

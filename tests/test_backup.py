@@ -95,7 +95,28 @@ def test_a_library_is_no_place_for_its_backup(library: Library, photos: Path, tm
         library.backup(tmp_path, force=True)
     with pytest.raises(TransferError, match="nowhere/saved cannot be written: there is no folder"):
         library.backup(tmp_path / "nowhere" / "saved")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(TransferError, match="is no regular file, and would be replaced by one"):
+        library.backup(tmp_path / "pipe", force=True)
+    assert (tmp_path / "pipe").is_fifo()
     assert answers(library) == before
+
+
+def test_names_of_backups_and_exports_may_be_anything(
+    library: Library, encoder: OnnxEncoder, settings: Settings, photos: Path, tmp_path: Path
+) -> None:
+    library.index(photos)
+    odd = tmp_path / os.fsdecode(b"a?mode=ro#%20 \xff")
+    try:
+        odd.mkdir()
+    except OSError:
+        pytest.skip("this file system wants UTF-8 names")
+    library.backup(odd / "a?b.db")
+    library.export(odd / "files")
+    restore(odd / "a?b.db", odd / "one")
+    with Library(odd / "one", settings, encoder=encoder) as one, Library(odd / "two", settings, encoder=encoder) as two:
+        assert two.import_from(odd / "files").added == 5
+        assert answers(one) == answers(library) == answers(two)
 
 
 def test_an_interrupted_backup_leaves_nothing(library: Library, photos: Path, saved: Path) -> None:

@@ -390,6 +390,23 @@ def test_a_column_of_rows_says_which_vector_is_whose(
     assert [Path(hit.path).name for hit in other.search("a cat")] == ["cat.png", "grass.png"]
 
 
+def test_an_interrupted_import_goes_on_where_it_stopped(
+    other: Library, encoder: OnnxEncoder, photos: Path, tmp_path: Path
+) -> None:
+    paths = sorted(path for path in photos.rglob("*") if path.is_file())
+    folder = write_vectors(tmp_path / "given", encoded(encoder, paths), [str(path) for path in paths])
+
+    def interrupt(_: Progress) -> None:  # after the first batch of four
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        other.import_from(folder, model="embedded", progress=interrupt)
+    assert len(other.search("a cat")) == 4
+    done = other.import_from(folder, model="embedded")
+    assert (done.added, done.known) == (1, 4)
+    assert len(other.search("a cat")) == 5
+
+
 def spoiled(row: int, value: float) -> Any:
     vectors = np.ones((3, 512), np.float32)
     vectors[row] = value

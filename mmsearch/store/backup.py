@@ -37,6 +37,8 @@ def backup(database: Path, file: Path, force: bool = False, progress: Told = Non
         raise TransferError(f"{file} is the library itself; name another file for the backup")
     if target.is_dir():
         raise TransferError(f"{file} is a folder; name a file for the backup, such as {Path(file) / 'photos.backup'}")
+    if target.exists() and not target.is_file():
+        raise TransferError(f"{file} is no regular file, and would be replaced by one; name another file")
     if not target.parent.is_dir():
         raise TransferError(f"{file} cannot be written: there is no folder {target.parent}; make it first")
     if target.exists() and not force:
