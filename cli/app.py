@@ -26,6 +26,7 @@ from mmsearch.cli import (
     index,
     models,
     query,
+    reindex,
     remove,
     status,
     tag,
@@ -53,6 +54,7 @@ app.command("explain")(explain.command)
 app.command("tag")(tag.command)
 app.command("duplicates")(duplicates.command)
 app.command("status")(status.command)
+app.command("reindex")(reindex.command)
 app.command("verify")(verify.verify)
 app.command("repair")(verify.repair)
 app.command("remove")(remove.command)

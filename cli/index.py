@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from mmsearch.cli import present
-from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, ModelOption, opened
+from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, ModelOption, TrustPickleOption, opened
 
 
 def command(
@@ -17,6 +17,7 @@ def command(
     ] = None,
     library: LibraryOption = None,
     model: ModelOption = None,
+    trust_pickle: TrustPickleOption = False,
     device: DeviceOption = None,
     exclude: Annotated[
         list[str] | None, typer.Option("--exclude", metavar="GLOB", help="Leave out names or paths. May be repeated.")

@@ -40,7 +40,7 @@ from mmsearch.scenes import scenes
 from mmsearch.search import Engine, Options, search
 from mmsearch.second_stage import LEFT_OUT, SecondStage
 from mmsearch.store.paths import spellings
-from mmsearch.store.store import Store, StoredModel
+from mmsearch.store.store import KeptModel, Store, StoredModel
 from mmsearch.store.summary import Summary
 from mmsearch.store.writer_lock import WriterLock
 
@@ -59,6 +59,7 @@ if TYPE_CHECKING:  # a search needs none of these, and is to start quickly
 
 log = logging.getLogger(__name__)
 
+_TRIES = 3  # of a search while others write
 _LOOKS = 3  # at a library that is repaired: one at the database, one at the index, one at the files
 TYPICAL = 4  # of so many sentences of ``scenes.py`` one is asked to tune an index
 
@@ -139,16 +140,19 @@ class Library:
         max_megapixels: float | None = None,
         captions: bool = False,
         ocr: bool = False,
+        wait: bool = False,
         progress: Callable[[Progress], None] | None = None,
     ) -> IndexReport:
         """Bring the library up to date with folders and files; without ``paths``, with all that it knows.
 
         A library keeps its model: ``model`` chooses it the first time, and changes it later where no ``paths`` are
-        given: all is encoded anew while the old vectors serve, and the new ones take over when they are complete.
+        given: all is encoded anew while the old vectors serve, and the new ones take over when they are complete.  The
+        old ones are kept, for ``activate``.
         Pictures that were indexed without region tokens get them at the end, unless ``settings.regions`` is off.
         With ``captions``, those that have region tokens get a caption, where they have none of the present reranker.
         Files beside photos, such as ``photo.txt`` and ``photo.xmp``, are read where they are new or have changed.  With
         ``ocr``, text inside pictures is read where that was not done yet.
+        With ``wait``, another process that writes to the library is waited for, in place of LibraryBusyError.
         ``exclude`` are globs of names or paths to leave out.  ``progress`` is called after each file read, in this
         thread.  Files that cannot be read are in the report's ``skipped``.  Ctrl-C keeps what is stored by then.
         Raises SourceError, ModelError, ModelMismatchError, LibraryBusyError, LibraryError.
@@ -167,7 +171,7 @@ class Library:
         options = indexing.Options(
             exclude, max_megapixels or settings.max_megapixels, settings.batch, settings.decoders, settings.regions
         )
-        with self._writing():
+        with WriterLock(self.folder, wait):
             stored, encoder = self._bind(model, everything=not given)
             if settings.regions and self._given is None:
                 encoder = resolve.renewed(encoder, settings.cache)
@@ -219,22 +223,10 @@ class Library:
 
         Raises QueryError, NoModelError, ModelError.
         """
-        stored = self._stored()
-        encoder = self.encoder(stored)
         wanted = _query(query)
         conditions = parse_conditions(where) if isinstance(where, str) else tuple(where)
         wanted = replace(wanted, conditions=(*wanted.conditions, *conditions))
         folders = [within] if isinstance(within, (str, os.PathLike)) else list(within)
-        engine = Engine(
-            self.store,
-            stored,
-            self._searched(stored),
-            encoder,
-            self._bank(stored),
-            Calibration.of(encoder),
-            None if rerank is False else self._second_stage(encoder, wanted=rerank is True),
-            self.settings.max_megapixels,
-        )
         options = Options(
             k,
             [way for folder in folders for way in spellings(folder)],
@@ -244,10 +236,27 @@ class Library:
             [os.path.realpath(os.path.expanduser(path)) for path in like],
             [os.path.realpath(os.path.expanduser(path)) for path in unlike],
         )
-        hits = search(engine, wanted, options)
+        for _ in range(_TRIES):
+            stored, generation = self._stored(), self.store.generation()
+            hits = search(self._engine(stored, rerank), wanted, options)
+            if len(hits) >= k or generation == self.store.generation():
+                break  # else pictures may be lacking that were taken out between two looks at the database
         if rerank and hits and wanted.has_words and all(hit.first_stage is None for hit in hits):
             log.warning("nothing was reranked: no region tokens are stored; add them with: mmsearch index")
         return hits
+
+    def _engine(self, stored: StoredModel, rerank: bool | None) -> Engine:
+        encoder = self.encoder(stored)
+        return Engine(
+            self.store,
+            stored,
+            self._searched(stored),
+            encoder,
+            self._bank(stored),
+            Calibration.of(encoder),
+            None if rerank is False else self._second_stage(encoder, wanted=rerank is True),
+            self.settings.max_megapixels,
+        )
 
     def reranker(self, encoder: Encoder | None = None) -> Reranker:
         """The reranker for this library's model, loaded once.  Raises ModelError where there is none, NoModelError."""
@@ -454,6 +463,40 @@ class Library:
             finally:  # after Ctrl-C too: the library forgets what was moved by then
                 self._forget([one.source for one in done if isinstance(one, moving.Moved)])
         return done
+
+    def kept_models(self) -> list[KeptModel]:
+        """The models that this library has vectors of, the one that is searched with first."""
+        return self.store.kept_models()
+
+    def activate(self, name: str) -> StoredModel:
+        """Search with another model whose vectors are kept.  Raises ModelError where they are not, or not complete."""
+        with self._writing():
+            kept = self.store.kept_models()
+            chosen = next((one for one in kept if name in (one.model.name, one.model.fingerprint)), None)
+            if chosen is None:
+                names = ", ".join(one.model.name for one in kept) or "none"
+                raise ModelError(
+                    f"the library has no vectors of {name!r}, only of: {names}; "
+                    f"make some: mmsearch reindex --model {name}"
+                )
+            if chosen.lacking:
+                raise ModelError(
+                    f"{chosen.lacking} pictures have no vector of {chosen.model.name} yet; they get one, and it is "
+                    f"searched with, by: mmsearch reindex --model {chosen.model.name}"
+                )
+            with self.store.writing() as writer:
+                writer.activate(chosen.model)
+            self._refresh(chosen.model, save=True)
+            self._keep_up(chosen.model, None)
+        return chosen.model
+
+    def prune(self) -> int:
+        """Drop the vectors of models that are not searched with, and free their space; returns how many."""
+        with self._writing():
+            with self.store.writing() as writer:
+                gone = writer.prune()
+            self.store.vacuum()
+        return gone
 
     def verify(self, deep: bool = False, progress: Callable[[Progress], None] | None = None) -> list[Damage]:
         """Everything that is not in order in the database, the index, and between them; empty where all is well.

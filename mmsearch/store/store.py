@@ -101,6 +101,16 @@ class StoredModel:
 
 
 @dataclass(frozen=True)
+class KeptModel:
+    """A model that there are vectors of."""
+
+    model: StoredModel
+    active: bool  # searched with
+    vectors: int
+    lacking: int  # pictures that can be found and have no vector of it
+
+
+@dataclass(frozen=True)
 class Lacking:
     """A content that has a vector and lacks something else, and the files that hold it."""
 
@@ -296,6 +306,25 @@ class Store:
                 select(models.c.id, models.c.name, models.c.fingerprint, models.c.dim).where(models.c.active)
             ).first()
         return StoredModel(*row) if row else None
+
+    def kept_models(self) -> list[KeptModel]:
+        """The models that there are vectors of, the active one first."""
+        count = func.count(embeddings.c.id)
+        query = (
+            select(models.c.id, models.c.name, models.c.fingerprint, models.c.dim, models.c.active, count)
+            .outerjoin(embeddings, embeddings.c.model_id == models.c.id)
+            .group_by(models.c.id)
+            .order_by(models.c.active.desc(), models.c.id.desc())
+        )
+        with self._reading() as connection:
+            rows = connection.execute(query).all()
+        found = ((StoredModel(*facts), active, vectors) for *facts, active, vectors in rows)
+        return [KeptModel(model, bool(active), vectors, self.lacking(model)) for model, active, vectors in found]
+
+    def vacuum(self) -> None:
+        """Give the space of what was deleted back to the disk."""
+        with _explained(self.file), self._engine.connect() as connection:
+            connection.connection.driver_connection.execute("VACUUM")  # type: ignore[union-attr]
 
     def roots(self) -> list[str]:
         """The folders and files that were indexed, sorted."""
@@ -778,10 +807,16 @@ class Writer:
         return StoredModel(self._connection.execute(same).scalar_one(), name, fingerprint, dim)
 
     def activate(self, model: StoredModel) -> None:
-        """Search with this model from now on; the vectors of others go."""
-        self._connection.execute(models.delete().where(models.c.id != model.id))
-        self._connection.execute(models.update().values(active=True))
+        """Search with this model from now on; the vectors of others stay."""
+        self._connection.execute(models.update().values(active=models.c.id == model.id))
         self.changed = True
+
+    def prune(self) -> int:
+        """Drop the models that are not searched with, and their vectors; returns how many vectors."""
+        others = select(models.c.id).where(models.c.active.is_(False))
+        gone: int = self._connection.execute(embeddings.delete().where(embeddings.c.model_id.in_(others))).rowcount
+        self._connection.execute(models.delete().where(models.c.active.is_(False)))
+        return gone
 
     def mend(self, card: RegionCard | None) -> None:
         """See ``Store.mend``."""

@@ -256,6 +256,7 @@ def test_tokens_go_with_their_content_and_model(file: Path) -> None:
         assert kept() == [(2, 1), (2, 2)]
         with store.writing() as writer:
             writer.activate(other)
+            assert writer.prune() == 1
         assert kept() == [(2, 2)]
 
 

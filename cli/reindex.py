@@ -1,0 +1,66 @@
+"""``mmsearch reindex``: another model for a library that exists, the way back, and the space of the old one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mmsearch.cli import present
+from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, opened
+
+
+def command(
+    library: LibraryOption = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", metavar="MODEL", help="Encode all pictures with this model.")
+    ] = None,
+    activate: Annotated[
+        str | None, typer.Option("--activate", metavar="MODEL", help="Search with a model whose vectors are kept.")
+    ] = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Drop the vectors of models that are not searched with.")
+    ] = False,
+    device: DeviceOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Change the model of a library without a pause.
+
+    The old vectors serve until the new ones are complete, and are kept after that: --activate goes back to them. An
+    interrupted run goes on with the same command. Without options, the models are listed.
+    """
+    if model and activate:
+        raise typer.BadParameter("--model encodes, --activate goes back to what is encoded: give one of them")
+    with opened(library, device=device) as found:
+        if model:
+            try:
+                with present.progress_bar("Encoding") as progress:
+                    report = found.index(model=model, wait=True, progress=progress)
+            except KeyboardInterrupt:
+                present.say("interrupted: nothing is lost, and the old model serves; the same command goes on")
+                raise typer.Exit(130) from None
+            for line in (*report.notes, *(() if json else present.report_lines(report))):
+                present.say(line)
+        if activate:
+            found.activate(activate)
+        if prune:
+            present.say(f"dropped {present.plural(found.prune(), 'vector')}")
+        kept = found.kept_models()
+    if json:
+        for one in kept:
+            present.json_line(
+                {
+                    "model": one.model.name,
+                    "fingerprint": one.model.fingerprint,
+                    "dim": one.model.dim,
+                    "active": one.active,
+                    "vectors": one.vectors,
+                    "lacking": one.lacking,
+                }
+            )
+        return
+    for one in kept:
+        state = "searched with" if one.active else "kept"
+        if one.lacking:
+            state += f", {present.plural(one.lacking, 'picture')} without a vector"
+        print(f"{one.model.name}: {present.plural(one.vectors, 'vector')} of {one.model.dim} dimensions, {state}")
