@@ -20,11 +20,14 @@ import random
 import sys
 import time
 import traceback
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
+
+from PIL import Image
 
 from mmsearch.errors import ImageError, QueryError
 from mmsearch.images.budget import Budget
@@ -49,7 +52,7 @@ PARTS = (
 def damaged(seeds: list[bytes], dice: random.Random) -> bytes:
     """One of the seeds with up to eight kinds of damage."""
     content = bytearray(dice.choice(seeds))
-    for _ in range(dice.randint(1, 8)):
+    for _ in range(dice.choice((1, 1, 1, 2, 3, 8))):
         at, length = dice.randrange(len(content) + 1), int(2 ** dice.uniform(0, 8))
         if dice.random() < 0.5:
             at = min(at, dice.randrange(1, 600))  # headers lie in front
@@ -69,7 +72,29 @@ def damaged(seeds: list[bytes], dice: random.Random) -> bytes:
             content[at : at + length] = other[start : start + length]
         elif dice.random() < 0.3:
             del content[at:]
-    return bytes(content)
+    return with_checksums(bytes(content)) if dice.random() < 0.8 else bytes(content)
+
+
+def with_checksums(content: bytes) -> bytes:
+    """The checksums of a PNG made right, so that damage goes deeper."""
+    at = 8
+    while content.startswith(b"\x89PNG") and at + 12 <= len(content):
+        end = at + 8 + int.from_bytes(content[at : at + 4], "big")
+        content = content[:end] + zlib.crc32(content[at + 4 : end]).to_bytes(4, "big") + content[end + 4 :]
+        at = end + 4
+    return content
+
+
+def heic() -> list[bytes]:
+    """A seed of the format that needs an extra, where that is installed."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return []
+    pillow_heif.register_heif_opener()
+    file = io.BytesIO()
+    Image.radial_gradient("L").convert("RGB").save(file, "HEIF")
+    return [file.getvalue()] * 10
 
 
 def checked(file: BinaryIO, path: str, preprocess: Preprocess, max_megapixels: float, in_flight: Budget) -> Decoded:
@@ -124,7 +149,7 @@ def main() -> int:
     from hostile import contents
 
     dice = random.Random(options.seed)
-    seeds = [content for content in contents() if 0 < len(content) < LONGEST]
+    seeds = [content for content in (*contents(), *heic()) if 0 < len(content) < LONGEST]
     counts: Counter[str] = Counter()
     findings: Counter[str] = Counter()
     begun = time.monotonic()
