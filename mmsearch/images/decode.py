@@ -68,8 +68,8 @@ _WEIGHT = {"WEBP": 2.0, "JPEG2000": 2.0}
 _MANY = 25e6  # pixels from which it is worth the time to ask the allocator for unused memory first
 _AT_ONCE = 2**20  # pixels that are brought down to 8 bits at once
 
-# A progressive JPEG can go over its pixels any number of times, at a few bytes a scan: one of 2 MB can keep libjpeg
-# busy for a quarter of an hour.  Programs write about 10 scans.
+# A progressive JPEG can go over its pixels any number of times.  At 200 megapixels a scan takes 14 ms and 300 bytes: a
+# file of 20 MB would keep libjpeg busy for a quarter of an hour.  Programs write about 10 scans.
 _MOST_SCANS = 500
 
 _heif_lock = threading.Lock()
