@@ -32,9 +32,12 @@ if TYPE_CHECKING:
         QueryError,
         QuerySyntaxError,
         SourceError,
+        TransferError,
         VocabularyError,
     )
-    from mmsearch.library import Library, Status, open_library
+    from mmsearch.exporting import ExportReport
+    from mmsearch.importing import ImportReport
+    from mmsearch.library import Library, Repaired, Status, open_library
     from mmsearch.looking import Explanation
     from mmsearch.moving import Moved
     from mmsearch.query import (
@@ -61,6 +64,9 @@ if TYPE_CHECKING:
     from mmsearch.rerank.captions import Caption
     from mmsearch.rerank.heat import WordHeat
     from mmsearch.rerank.reranker import Answer
+    from mmsearch.store.backup import restore
+    from mmsearch.store.checks import Damage
+    from mmsearch.store.store import KeptModel
     from mmsearch.tagging import TagReport
     from mmsearch.vocabulary import Vocabulary
 
@@ -81,9 +87,12 @@ _HOMES = {
         "QueryError",
         "QuerySyntaxError",
         "SourceError",
+        "TransferError",
         "VocabularyError",
     ],
-    "mmsearch.library": ["Library", "Status", "open_library"],
+    "mmsearch.exporting": ["ExportReport"],
+    "mmsearch.importing": ["ImportReport"],
+    "mmsearch.library": ["Library", "Repaired", "Status", "open_library"],
     "mmsearch.looking": ["Explanation"],
     "mmsearch.moving": ["Moved"],
     "mmsearch.query": [
@@ -110,6 +119,9 @@ _HOMES = {
     "mmsearch.rerank.captions": ["Caption"],
     "mmsearch.rerank.heat": ["WordHeat"],
     "mmsearch.rerank.reranker": ["Answer"],
+    "mmsearch.store.backup": ["restore"],
+    "mmsearch.store.checks": ["Damage"],
+    "mmsearch.store.store": ["KeptModel"],
     "mmsearch.tagging": ["TagReport"],
     "mmsearch.vocabulary": ["Vocabulary"],
 }
@@ -126,18 +138,22 @@ __all__ = [
     "Compare",
     "Condition",
     "ConfigError",
+    "Damage",
     "Date",
     "DimensionError",
     "Example",
     "Exif",
     "Explanation",
+    "ExportReport",
     "Format",
     "Group",
     "HasPlace",
     "HasText",
     "Hit",
     "ImageError",
+    "ImportReport",
     "IndexReport",
+    "KeptModel",
     "Lens",
     "Library",
     "LibraryBusyError",
@@ -154,6 +170,7 @@ __all__ = [
     "Query",
     "QueryError",
     "QuerySyntaxError",
+    "Repaired",
     "Settings",
     "Shaped",
     "Skipped",
@@ -161,6 +178,7 @@ __all__ = [
     "Status",
     "TagReport",
     "Tagged",
+    "TransferError",
     "Vocabulary",
     "VocabularyError",
     "Within",
@@ -170,6 +188,7 @@ __all__ = [
     "open_library",
     "parse",
     "parse_conditions",
+    "restore",
     "written",
 ]
 

@@ -168,8 +168,9 @@ class Library:
             if not roots:
                 raise SourceError("the library knows no folder yet: name one, mmsearch index FOLDER")
         settings = self.settings
+        megapixels = max_megapixels or settings.max_megapixels
         options = indexing.Options(
-            exclude, max_megapixels or settings.max_megapixels, settings.batch, settings.decoders, settings.regions
+            exclude, megapixels, settings.batch, settings.decoders, settings.regions, settings.isolate
         )
         with WriterLock(self.folder, wait):
             stored, encoder = self._bind(model, everything=not given)

@@ -236,3 +236,29 @@ def test_an_isolated_run_of_the_command_gives_the_same_vectors(tmp_path: Path, m
     assert together.keys() == apart.keys()
     for path, vector in together.items():
         np.testing.assert_allclose(apart[path].astype(np.float32), vector.astype(np.float32), atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("option", "mark", "isolated"),
+    [("--isolate", False, True), ("--no-isolate", True, False), (None, False, False), (None, True, True)],
+)
+def test_an_option_says_whether_there_are_processes(
+    option: str | None, mark: bool, isolated: bool, tmp_path: Path, photos: Path, mmsearch: CLI
+) -> None:
+    witness = tmp_path / "witness"
+    witness.mkdir()
+    (witness / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "if any('mmsearch.images.isolated' in argument for argument in sys.orig_argv):\n"
+        "    open(os.path.join(os.path.dirname(__file__), 'started'), 'w').close()\n"
+    )
+    library = tmp_path / "library"
+    library.mkdir()
+    if mark:
+        (library / MARK).touch()
+    command = ["index", "--model", "embedded", "--library", library, photos, "--json"]
+    done = mmsearch(*command, *([option] if option else []), PYTHONPATH=str(witness))
+    assert len(vectors(library)) == 5
+    assert (witness / "started").exists() == isolated
+    assert ("the last run broke off" in done.stderr) == (mark and isolated)
+    assert not (library / MARK).exists()
