@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmsearch.cli import present
-from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, opened
+from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, TrustPickleOption, opened
 
 if TYPE_CHECKING:
     from mmsearch.encoders.protocol import Encoder
@@ -36,6 +36,7 @@ def command(
         list[str] | None,
         typer.Option("--model", metavar="MODEL", help="As for index. Several are compared in one table."),
     ] = None,
+    trust_pickle: TrustPickleOption = False,
     device: DeviceOption = None,
     only: Annotated[
         Path | None,

@@ -29,6 +29,21 @@ ModelOption = Annotated[
 ]
 
 
+def _trust(wanted: bool) -> None:
+    if wanted:
+        from mmsearch.encoders import pickles
+
+        pickles.trust()
+
+
+TrustPickleOption = Annotated[
+    bool,
+    typer.Option(
+        "--trust-pickle", callback=_trust, help="Read weights that are pickles. Only where you trust who made them."
+    ),
+]
+
+
 def opened(library: Path | None, must_exist: bool = True, auto: str = "auto", **changes: Any) -> Library:
     """The library of this command, with settings changed where an option was given.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmsearch.cli import present
-from mmsearch.cli.options import DeviceOption, JsonOption
+from mmsearch.cli.options import DeviceOption, JsonOption, TrustPickleOption
 
 if TYPE_CHECKING:
     from mmsearch.training.pairs import Pairs
@@ -33,6 +33,7 @@ def command(
             "--from", metavar="MODEL", help="embedded, an open_clip name, or local-dir:DIR. Default: embedded."
         ),
     ] = None,
+    trust_pickle: TrustPickleOption = False,
     dev: Annotated[
         str | None,
         typer.Option(

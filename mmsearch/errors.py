@@ -3,6 +3,7 @@
     MMSearchError              catch this to catch them all
     |-- ConfigError            the configuration file or an environment variable has a wrong value
     |-- ModelError             a model is unknown, unreadable, or cannot be run here
+    |   |-- PickledWeightsError its weights are a pickle, and nobody said that it is trusted
     |   `-- ModelMismatchError the library's vectors were made by another model
     |-- LibraryError           the library cannot be opened or written
     |   |-- NewerLibraryError  it was made by a newer version of mmsearch
@@ -46,6 +47,18 @@ class ModelMismatchError(ModelError):
             f"Leave out --model, use another --library, or encode the whole library anew: mmsearch index --model {got}"
         )
         self.got, self.wanted = got, wanted
+
+
+class PickledWeightsError(ModelError):
+    """The weights ``file`` of the model ``name`` are a pickle, and nobody said that it is trusted."""
+
+    def __init__(self, name: str, file: str) -> None:
+        super().__init__(
+            f"the weights of {name} are a pickle ({file}), which can run any program when it is read: they were not "
+            "opened. Choose a model with safetensors or ONNX, or convert it; if you trust who made it, add "
+            "--trust-pickle, or set trust_pickle = true"
+        )
+        self.name, self.file = name, file
 
 
 class LibraryError(MMSearchError):

@@ -25,7 +25,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmsearch.encoders import agreement, hub, patch_regions, registry, tokenizer_export
+from mmsearch.encoders import agreement, download, hub, patch_regions, pickles, registry, tokenizer_export
 from mmsearch.encoders.patch_regions import Grid, PatchRegions
 from mmsearch.encoders.protocol import ModelCard
 from mmsearch.encoders.registry import Source
@@ -193,7 +193,10 @@ def preprocess_of(model: Any, name: str) -> Preprocess:
 
 
 def load_model(source: Source) -> tuple[Any, Any]:
-    """open_clip's model and tokenizer: from this machine without asking the hub, else from the hub if it answers."""
+    """open_clip's model and tokenizer: from this machine without asking the hub, else from the hub if it answers.
+
+    Raises PickledWeightsError, before they are opened, where the weights are a pickle that nobody trusts.
+    """
     text_cfg = registry.description(source).get("text_cfg", {})
     borrowed = text_cfg.get("hf_tokenizer_name") or text_cfg.get("hf_model_name")
     if borrowed and importlib.util.find_spec("transformers") is None:  # said before the download
@@ -203,7 +206,7 @@ def load_model(source: Source) -> tuple[Any, Any]:
         return _open(source, offline=_complete(source))
     if registry.weights(source) is not None:
         try:
-            return _open(source, offline=True)
+            return _open(source, offline=True)  # of a pickle that is refused, the hub may have a safe twin
         except ModelError as error:  # its tokenizer may be missing
             failure = error
     variable = hub.forbidden()
@@ -213,7 +216,13 @@ def load_model(source: Source) -> tuple[Any, Any]:
     if status is None or status >= 500:
         how = "cannot be reached" if status is None else f"answers with HTTP {status}"
         raise failure or ModelError(f"{source.name} is not on this machine, and {hub.endpoint()} {how}")
-    logger.info("downloading %s from %s", source.name, hub.endpoint())
+    if source.repo:
+        logger.info("downloading %s from %s", source.name, hub.endpoint())
+        with _loading, _quiet(False, []):
+            download.fetch(source.name, source.repo, registry.hub_files(source))
+    elif source.pretrained is not None:
+        pickles.check(source.name, source.pretrained.url)
+        logger.info("downloading %s from %s", source.name, source.pretrained.url)
     return _open(source, offline=False)
 
 
@@ -230,7 +239,9 @@ def _complete(source: Source) -> bool:
 
 def _open(source: Source, offline: bool) -> tuple[Any, Any]:
     """open_clip's model with its weights, and its tokenizer.  Raises ModelError with the reason in one sentence."""
-    entry = source.pretrained
+    entry, file = source.pretrained, registry.weights(source)
+    if file is not None:
+        pickles.check(source.name, str(file))
     said: list[str] = []
     try:
         with _loading, _quiet(offline, said):
@@ -239,10 +250,16 @@ def _open(source: Source, offline: bool) -> tuple[Any, Any]:
                 entry.tag if entry else None,
                 force_quick_gelu=entry is not None and entry.quick_gelu,
                 pretrained_text=False,
-                require_pretrained=True,
-                weights_only=True,
+                load_weights=False,  # it may choose a pickle although there is something better
             )
+            file = registry.weights(source)
+            if file is None:
+                raise FileNotFoundError("there are no weights")
+            pickles.check(source.name, str(file))
+            open_clip.load_checkpoint(model, str(file), weights_only=True)
             tokenizer = _tokenizer(source, offline)
+    except ModelError:
+        raise
     except ImportError as error:
         raise ModelError(f"{source.name} needs another package ({error}); install what it names") from error
     except Exception as error:  # open_clip, safetensors, torch and huggingface_hub share no base class

@@ -42,7 +42,8 @@ PREFERRED = (
 )
 
 _SAFE, _PICKLED = "open_clip_model.safetensors", "open_clip_pytorch_model.bin"
-_LOCAL_WEIGHTS = ("*.safetensors", "*.bin", "*.pth")  # what open_clip looks for in a folder
+_LOCAL_WEIGHTS = (_SAFE, "open_clip_pytorch_model.safetensors", "model.safetensors", "*.safetensors")
+_LOCAL_PICKLES = (_PICKLED, "open_clip_pytorch_model.pth", "*.bin", "*.pth", "*.pt")  # where there is nothing better
 
 
 @dataclass(frozen=True)
@@ -116,13 +117,21 @@ def weights(source: Source) -> Path | None:
     if source.folder is not None:
         if is_model_folder(source.folder):
             return source.folder / "image.onnx"
-        found = [file for pattern in _LOCAL_WEIGHTS for file in sorted(source.folder.glob(pattern))]
-        return found[0] if found else None
+        patterns = (*_LOCAL_WEIGHTS, *_LOCAL_PICKLES)
+        return next((file for pattern in patterns for file in sorted(source.folder.glob(pattern))), None)
     if source.pretrained is not None:
         return _pretrained_file(source.pretrained)
     if hub.cached(source.repo, "open_clip_config.json") is None:
         return None
     return hub.cached(source.repo, _SAFE) or hub.cached(source.repo, _PICKLED)
+
+
+def hub_files(source: Source) -> list[str]:
+    """Names under which the repository may have the model's weights, as open_clip prefers them: safe ones first."""
+    file = "" if source.pretrained is None else source.pretrained.file
+    if not file:
+        return [_SAFE, _PICKLED]
+    return [f"{file[:-4]}.safetensors", file] if file.endswith((".bin", ".pth")) else [file]
 
 
 def is_model_folder(folder: Path) -> bool:
@@ -200,13 +209,7 @@ def _pretrained_file(entry: Pretrained) -> Path | None:
     if not entry.repo:
         download = Path("~/.cache/clip").expanduser() / entry.url.rpartition("/")[2]
         return download if entry.url and download.is_file() else None
-    if not entry.file:
-        names = [_SAFE, _PICKLED]
-    elif entry.file.endswith((".bin", ".pth")):
-        names = [f"{entry.file[:-4]}.safetensors", entry.file]  # open_clip asks for the safe one first
-    else:
-        names = [entry.file]
-    return next((file for name in names if (file := hub.cached(entry.repo, name)) is not None), None)
+    return next((file for name in hub_files(entry.source) if (file := hub.cached(entry.repo, name)) is not None), None)
 
 
 def _package() -> Path:

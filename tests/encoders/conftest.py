@@ -158,12 +158,19 @@ def photos_in_memory() -> list[Image.Image]:
 
 
 class Hub(ThreadingHTTPServer):
-    """Serves ``root/org/name/file`` as the Hugging Face hub does; files named in ``denied`` get HTTP 403."""
+    """Serves ``root/org/name/file`` as the Hugging Face hub does; files named in ``denied`` get HTTP 403.
+
+    Files with an entry in ``stated`` are large ones, whose SHA-256 is said to be that.  ``cut`` ends all answers after
+    so many bytes.
+    """
 
     def __init__(self, root: Path, denied: tuple[str, ...] = ()) -> None:
         super().__init__(("127.0.0.1", 0), _Answer)
         self.root, self.denied = root, denied
         self.asked: list[str] = []
+        self.ranges: list[str] = []  # that were asked for
+        self.stated: dict[str, str] = {}  # file name -> SHA-256
+        self.cut: int | None = None
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -192,8 +199,17 @@ class _Answer(BaseHTTPRequestHandler):
             self._send(403, b"")
         else:
             content = file.read_bytes()
-            etag = f'"{hashlib.sha1(content).hexdigest()}"'
-            self._send(200, content, {"ETag": etag, "X-Repo-Commit": "1" * 40})
+            headers = {"ETag": f'"{hashlib.sha1(content).hexdigest()}"', "X-Repo-Commit": "1" * 40}
+            if name in self.server.stated:
+                headers["X-Linked-ETag"] = f'"{self.server.stated[name]}"'
+            wanted = self.headers["Range"]
+            if wanted is None or self.command == "HEAD":
+                self._send(200, content, headers)
+                return
+            self.server.ranges.append(wanted)
+            start = int(wanted.removeprefix("bytes=").rstrip("-"))
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            self._send(206, content[start:], headers)
 
     do_HEAD = do_GET
 
@@ -203,7 +219,7 @@ class _Answer(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         if self.command == "GET":
-            self.wfile.write(content)
+            self.wfile.write(content[: self.server.cut])
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import pickle
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -146,29 +145,6 @@ def test_weights_hash_sees_names_shapes_and_bytes() -> None:
     different = [layer(2, 3), layer(3, 2), layer(2, 3).half(), torch.nn.ModuleDict({"a": layer(2, 3)})]
     assert len({weights_hash(model) for model in different}) == 4
     assert weights_hash(layer(2, 3)) == weights_hash(layer(2, 3))
-
-
-def test_pickled_weights_are_read(clip: OpenClipEncoder, clip_folder: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(clip_folder, tmp_path / "pickled")
-    safe = folder / "open_clip_model.safetensors"
-    torch.save(load_file(safe), folder / "open_clip_pytorch_model.bin")
-    safe.unlink()
-    assert OpenClipEncoder.load(f"local-dir:{folder}").card.fingerprint == clip.card.fingerprint
-
-
-class _Trap:
-    def __reduce__(self) -> tuple[object, ...]:
-        return Path.touch, (Path("executed"),)
-
-
-def test_pickled_weights_run_no_code(clip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    folder = shutil.copytree(clip_folder, tmp_path / "trap")
-    (folder / "open_clip_model.safetensors").unlink()
-    torch.save({"state_dict": _Trap()}, folder / "open_clip_pytorch_model.bin", pickle_module=pickle)
-    with pytest.raises(ModelError, match="cannot be loaded"):
-        OpenClipEncoder.load(f"local-dir:{folder}")
-    assert not (tmp_path / "executed").exists()
 
 
 def test_folder_that_is_no_model_is_refused(clip_folder: Path, tmp_path: Path) -> None:

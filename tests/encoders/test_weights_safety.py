@@ -1,0 +1,228 @@
+"""Weights are never a program, and what is downloaded is whole and what the hub says it is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from samples import CLI
+
+from mmsearch.encoders import hub, pickles, registry
+from mmsearch.encoders.open_clip_encoder import OpenClipEncoder, load_model
+from mmsearch.errors import ModelError, PickledWeightsError
+
+SAFE, PICKLED = "open_clip_model.safetensors", "open_clip_pytorch_model.bin"
+
+
+class _Trap:
+    """Writes a file when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (Path("executed"),)
+
+
+@pytest.fixture
+def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMSEARCH_TRUST_PICKLE", "1")
+
+
+@pytest.fixture
+def pickled(clip_folder: Path, tmp_path: Path) -> Path:
+    """The small model with its weights as a harmless pickle."""
+    folder = shutil.copytree(clip_folder, tmp_path / "pickled")
+    torch.save(load_file(folder / SAFE), folder / PICKLED)
+    (folder / SAFE).unlink()
+    return folder
+
+
+@pytest.fixture
+def trap(clip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The small model with a pickle for weights that would write the file ``executed``; that works here."""
+    folder = shutil.copytree(clip_folder, tmp_path / "trap")
+    (folder / SAFE).unlink()
+    torch.save({"state_dict": _Trap()}, folder / PICKLED, pickle_module=pickle)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    torch.load(folder / PICKLED, weights_only=False)
+    assert Path("executed").exists()
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+@pytest.mark.parametrize("name", [PICKLED, "weights.pth", "weights.pt"])
+def test_a_pickle_is_refused_unopened(trap: Path, name: str) -> None:
+    (trap / PICKLED).rename(trap / name)
+    with pytest.raises(
+        PickledWeightsError, match=rf"are a pickle \(.*{re.escape(name)}\).*add --trust-pickle"
+    ) as caught:
+        OpenClipEncoder.load(f"local-dir:{trap}")
+    assert (caught.value.name, caught.value.file) == (f"local-dir:{trap}", str(trap / name))
+    assert not Path("executed").exists()
+
+
+@pytest.mark.usefixtures("trusting")
+def test_a_trusted_pickle_runs_no_program_either(trap: Path) -> None:
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        OpenClipEncoder.load(f"local-dir:{trap}")
+    assert not Path("executed").exists()
+
+
+@pytest.mark.usefixtures("trusting")
+def test_a_trusted_pickle_of_tensors_is_read(pickled: Path, clip: OpenClipEncoder) -> None:
+    assert OpenClipEncoder.load(f"local-dir:{pickled}").card.fingerprint == clip.card.fingerprint
+
+
+@pytest.mark.parametrize("name", [SAFE, "model.safetensors", "zebra.safetensors"])
+def test_safetensors_are_taken_where_there_is_a_pickle_too(
+    trap: Path, name: str, clip: OpenClipEncoder, clip_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """open_clip itself takes its own name for a pickle before other names for safetensors."""
+    shutil.copy(clip_folder / SAFE, trap / name)
+    for trusted in ("0", "1"):
+        monkeypatch.setenv("MMSEARCH_TRUST_PICKLE", trusted)
+        assert OpenClipEncoder.load(f"local-dir:{trap}").card.fingerprint == clip.card.fingerprint
+    assert not Path("executed").exists()
+
+
+def test_of_several_safetensors_open_clips_own_is_taken(
+    clip: OpenClipEncoder, clip_folder: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(clip_folder, tmp_path / "several")
+    weights = load_file(folder / SAFE)
+    save_file({**weights, "ln_final.bias": weights["ln_final.bias"] + 1}, folder / "adapter.safetensors")
+    assert OpenClipEncoder.load(f"local-dir:{folder}").card.fingerprint == clip.card.fingerprint
+
+
+def test_a_pickle_in_the_cache_is_refused(downloaded: Callable[..., Path], trap: Path) -> None:
+    downloaded("org/name", "open_clip_config.json", (trap / "open_clip_config.json").read_bytes())
+    file = downloaded("org/name", PICKLED, (trap / PICKLED).read_bytes())
+    with pytest.raises(PickledWeightsError, match=re.escape(str(file))):
+        OpenClipEncoder.load("hf-hub:org/name")
+    assert not Path("executed").exists()
+
+
+@pytest.mark.usefixtures("fake_hub")
+def test_weights_at_a_plain_address_are_refused_before_the_download() -> None:
+    entry = registry.Pretrained("RN50", "mine", "", "", "https://example.invalid/weights.pt", False)
+    with pytest.raises(PickledWeightsError, match=r"are a pickle \(https://example\.invalid/weights\.pt\)"):
+        load_model(entry.source)
+
+
+def test_an_option_and_a_setting_trust(mmsearch: CLI, pickled: Path, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    command = ("index", tmp_path / "none", "--model", f"local-dir:{pickled}")
+    refused = mmsearch(*command, check=1)
+    assert f"mmsearch: the weights of local-dir:{pickled} are a pickle" in refused.stderr
+    assert "no pictures found" in mmsearch(*command, "--trust-pickle").stderr
+    assert "no pictures found" in mmsearch(*command, "-l", "own", MMSEARCH_TRUST_PICKLE="yes").stderr
+    for other in ("eval", "train"):
+        assert "--trust-pickle" in mmsearch(other, "--help").stdout
+    assert not pickles.trusted()
+
+
+LOAD = """
+import sys
+from mmsearch.encoders.open_clip_encoder import OpenClipEncoder
+from mmsearch.errors import ModelError
+try:
+    print(OpenClipEncoder.load("hf-hub:org/name").card.fingerprint)
+except ModelError as error:
+    print(error)
+"""
+
+
+@pytest.fixture
+def load(fake_hub: Any, hub_root: Path, clip_folder: Path, tmp_path: Path) -> Callable[[], str]:
+    """Loads ``hf-hub:org/name`` in a process of its own, which says nothing on stderr; returns fingerprint or error."""
+    shutil.copytree(clip_folder, hub_root / "org" / "name")
+
+    def run() -> str:
+        environment = {**os.environ, "HF_HOME": str(tmp_path / "huggingface")}
+        done = subprocess.run([sys.executable, "-c", LOAD], env=environment, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout.strip()
+
+    return run
+
+
+def blobs(tmp_path: Path) -> dict[str, int]:
+    """What lies where downloads are kept: name -> size."""
+    folder = tmp_path / "huggingface" / "hub" / "models--org--name" / "blobs"
+    return {file.name: file.stat().st_size for file in folder.iterdir() if file.suffix != ".lock"}
+
+
+def test_a_download_that_was_cut_goes_on(
+    load: Callable[[], str], fake_hub: Any, hub_root: Path, clip: OpenClipEncoder, tmp_path: Path
+) -> None:
+    weights = (hub_root / "org" / "name" / SAFE).read_bytes()
+    sha = hashlib.sha256(weights).hexdigest()
+    fake_hub.stated[SAFE] = sha
+    part = tmp_path / "huggingface" / "hub" / "models--org--name" / "blobs" / f"{sha}.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(weights[:100_000])  # as a killed process leaves it
+    assert load() == clip.card.fingerprint
+    assert fake_hub.ranges == ["bytes=100000-"]
+    assert blobs(tmp_path)[sha] == len(weights)
+    assert not part.exists()
+
+
+def test_a_broken_connection_is_taken_up_where_it_broke(
+    load: Callable[[], str], fake_hub: Any, hub_root: Path, clip: OpenClipEncoder
+) -> None:
+    weights = hub_root / "org" / "name" / SAFE
+    save_file(load_file(weights), weights, metadata={"padding": "x" * 12_000_000})
+    fake_hub.cut = 11_000_000
+    assert load() == clip.card.fingerprint
+    assert fake_hub.ranges == [f"bytes={10 * 2**20}-"]  # what came is written in blocks of that size
+
+
+def test_a_download_that_is_denied_is_said(load: Callable[[], str], fake_hub: Any) -> None:
+    fake_hub.denied = (SAFE,)
+    said = load()
+    assert said.startswith(f"hf-hub:org/name could not be downloaded from {fake_hub.url}: ")
+    assert said.endswith("what came is kept, and the same command goes on")
+
+
+@pytest.mark.parametrize("rest", [b"", b"x" * 1000])
+def test_wrong_bytes_are_deleted_and_said(
+    rest: bytes, load: Callable[[], str], fake_hub: Any, hub_root: Path, clip: OpenClipEncoder, tmp_path: Path
+) -> None:
+    weights = hub_root / "org" / "name" / SAFE
+    right = hashlib.sha256(weights.read_bytes()).hexdigest()
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) - len(rest)] + rest if rest else whole[:-1] + bytes([whole[-1] ^ 1]))
+    fake_hub.stated[SAFE] = right
+    got = hashlib.sha256(weights.read_bytes()).hexdigest()
+    said = load()
+    assert said.startswith(f"the weights of hf-hub:org/name came damaged from {fake_hub.url}: their SHA-256 is {got}, ")
+    assert f"the hub states {right}" in said
+    assert blobs(tmp_path) == {}
+    weights.write_bytes(whole)
+    assert load() == clip.card.fingerprint
+
+
+def test_a_pickle_on_the_hub_is_not_even_downloaded(load: Callable[[], str], fake_hub: Any, hub_root: Path) -> None:
+    (hub_root / "org" / "name" / SAFE).rename(hub_root / "org" / "name" / PICKLED)
+    assert load().startswith(f"the weights of hf-hub:org/name are a pickle ({PICKLED})")
+    assert fake_hub.asked.count(f"org/name/resolve/main/{PICKLED}") == 1  # HEAD
+
+
+def test_a_refused_pickle_in_the_cache_gives_way_to_its_safe_twin(
+    load: Callable[[], str], downloaded: Callable[..., Path], trap: Path, clip: OpenClipEncoder, monkeypatch: Any
+) -> None:
+    downloaded("org/name", "open_clip_config.json", (trap / "open_clip_config.json").read_bytes())
+    downloaded("org/name", PICKLED, (trap / PICKLED).read_bytes())
+    assert load() == clip.card.fingerprint
+    assert not Path("executed").exists()
+    assert hub.cached("org/name", SAFE) is not None
