@@ -16,7 +16,7 @@ import numpy as np
 
 from mmsearch import bank, config, meaning
 from mmsearch.background import handicap
-from mmsearch.encoders import resolve
+from mmsearch.encoders import pickles, resolve
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import (
     LibraryError,
@@ -106,6 +106,8 @@ class Library:
     ) -> None:
         self.folder = folder
         self.settings = config.load() if settings is None else settings
+        if self.settings.trust_pickle:
+            pickles.trust()
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
