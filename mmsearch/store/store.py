@@ -42,6 +42,7 @@ from mmsearch.encoders.protocol import RegionCard
 from mmsearch.errors import LibraryError
 from mmsearch.images import FACTS
 from mmsearch.images.dhash import Hashes, as_numbers, dhash
+from mmsearch.mounts import on_network
 from mmsearch.query import Condition, Order
 from mmsearch.records import Decoded, Exif, Found, Ids, Photo, Regions, Skipped, Vectors
 from mmsearch.regions import size, unpack
@@ -74,7 +75,6 @@ log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 CHUNK = 500  # values in one IN (...): SQLite's oldest limit is 999 a statement
-_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "fuse.sshfs", "fuse.rclone", "glusterfs", "ceph"}
 
 
 @dataclass(frozen=True)
@@ -166,18 +166,6 @@ class Counts:
     missing: int
 
 
-def _network_file_system(folder: Path) -> bool:
-    """Whether the folder lies on a file system on which WAL's shared memory does not work (known on Linux only)."""
-    try:
-        lines = Path("/proc/mounts").read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return False
-    mounts = [line.split()[1:3] for line in lines]
-    real = str(folder.resolve())
-    holding = [(len(point), kind) for point, kind in mounts if Path(real).is_relative_to(point.replace("\\040", " "))]
-    return bool(holding) and max(holding)[1] in _NETWORK
-
-
 @contextlib.contextmanager
 def _explained(file: Path) -> Iterator[None]:
     """Turns the database's errors into ones that say what to do."""
@@ -207,7 +195,7 @@ class Store:
         """Raises NewerLibraryError for a file of a newer version, LibraryError where it cannot be opened."""
         self.file = file
         read_only = file.exists() and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
-        wal = not _network_file_system(file.parent)
+        wal = not on_network(file.parent)
         if not wal:
             log.info("%s is on a network drive: using a rollback journal, which is slower", file.parent)
         address = file.absolute().as_uri() + ("?mode=ro" if read_only else "")

@@ -131,6 +131,19 @@ def test_an_option_and_a_setting_trust(mmsearch: CLI, pickled: Path, tmp_path: P
     assert not pickles.trusted()
 
 
+def test_the_settings_of_a_library_may_trust(tmp_path: Path) -> None:
+    """In a process of its own, which trusts from then on."""
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from mmsearch.config import Settings; from mmsearch.library import Library\n"
+        "from mmsearch.encoders import pickles\n"
+        "Library(Path(sys.argv[1]), Settings()).close(); print(pickles.trusted())\n"
+        "Library(Path(sys.argv[1]), Settings(trust_pickle=True)).close(); print(pickles.trusted())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
+
+
 LOAD = """
 import sys
 from mmsearch.encoders.open_clip_encoder import OpenClipEncoder
