@@ -1,0 +1,135 @@
+"""What lies around a library goes wrong: the disk, the clock, other programs, files of the index."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from checked import check, encodes
+from drawn_photos import Folder, draw
+
+from mmsearch.config import Settings
+from mmsearch.encoders.onnx_encoder import OnnxEncoder
+from mmsearch.library import Library
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    made = Folder(tmp_path / "photos")
+    made.grow(40)
+    return made
+
+
+@pytest.fixture
+def library(settings: Settings, encoder: OnnxEncoder, folder: Folder) -> Iterator[Library]:
+    with Library(settings.library, settings, encoder=encoder) as opened:
+        opened.index(folder.place)
+        yield opened
+
+
+def index(place: Path, library: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mmsearch.cli", "index", str(place), "--library", str(library), "--no-regions"]
+    return subprocess.run([*command, "--json"], capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=420k", "tmpfs", str(place)]
+    if not hasattr(os, "getuid") or os.getuid() != 0 or subprocess.run(mount, check=False).returncode:
+        pytest.skip("only root may make a small disk")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def test_full_disk(small_disk: Path, folder: Folder, settings: Settings, encoder: OnnxEncoder) -> None:
+    folder.grow(160)
+    full = index(folder.place, small_disk / "library")
+    assert (full.returncode, full.stdout) == (1, "")
+    assert "disk is full" in full.stderr
+    assert "Traceback" not in full.stderr
+    subprocess.run(["mount", "-o", "remount,size=30m", small_disk], check=True)
+    stored = encodes(small_disk / "library")
+    done = index(folder.place, small_disk / "library")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["encoded"] == encodes(small_disk / "library") - stored
+    with Library(small_disk / "library", settings, encoder=encoder) as library:
+        assert check(library) == ([], [])
+        assert library.status().photos == 200
+
+
+def test_another_program_holds_the_database_for_a_while(library: Library, folder: Folder) -> None:
+    folder.grow(10)
+    held = threading.Event()
+
+    def hold() -> None:
+        other = sqlite3.connect(library.folder / "library.sqlite", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        held.set()
+        time.sleep(1.5)
+        other.execute("ROLLBACK")
+        other.close()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    assert len(library.search("a photo", 100, rerank=False)) == 40  # readers are not disturbed
+    assert library.index().added == 10
+    holder.join()
+    assert check(library) == ([], [])
+
+
+def test_clock_that_goes_backwards(library: Library, folder: Folder) -> None:
+    """A file whose time is before the one that is stored is as changed as one whose time is after it."""
+    file = next(file for file in folder.files() if file.suffix == ".png")
+    old = file.stat()
+    draw(file, 777_777)
+    os.utime(file, ns=(0, 0))
+    assert library.index().updated == 1
+    os.utime(file, ns=(old.st_mtime_ns + 10**18, old.st_mtime_ns + 10**18))  # decades from now
+    assert (library.index().encoded, library.index().unchanged) == (0, 40)
+    assert check(library) == ([], [])
+
+
+@pytest.mark.parametrize("how", ["deleted", "emptied", "truncated", "of another library"])
+def test_index_files(how: str, library: Library, settings: Settings, encoder: OnnxEncoder, tmp_path: Path) -> None:
+    wanted = [hit.path for hit in library.search("red squares", 40, rerank=False)]
+    library.close()
+    place = settings.library / "index"
+    if how == "deleted":
+        shutil.rmtree(place)
+    elif how == "of another library":
+        draw(tmp_path / "other.png", 5)
+        with Library(tmp_path / "second", settings, encoder=encoder) as other:
+            other.index(tmp_path / "other.png")
+        shutil.rmtree(place)
+        shutil.copytree(tmp_path / "second" / "index", place)
+    else:
+        for file in place.iterdir():
+            with file.open("r+b") as opened:
+                opened.truncate(0 if how == "emptied" else file.stat().st_size // 2)
+    with Library(settings.library, settings, encoder=encoder) as again:
+        assert [hit.path for hit in again.search("red squares", 40, rerank=False)] == wanted
+        assert check(again) == ([], [])
+
+
+def test_a_write_ahead_log_that_was_left_behind(library: Library, settings: Settings, encoder: OnnxEncoder) -> None:
+    """What a killed process had committed and not yet moved into the database is there for the next one."""
+    copy = settings.library.with_name("copy")
+    shutil.copytree(settings.library, copy)  # with -wal and -shm, as a kill leaves them
+    assert (copy / "library.sqlite-wal").stat().st_size > 0
+    with Library(copy, settings, encoder=encoder) as again:
+        assert check(again) == ([], [])
+        assert again.status().photos == 40
