@@ -25,7 +25,7 @@ FINGERPRINT = "bb6dddd678b09dc7"
 
 
 class FirstCard(ModelCard):
-    fingerprint = FINGERPRINT  # type: ignore[assignment]
+    fingerprint = FINGERPRINT
 
 
 class FirstEncoder(OnnxEncoder):

@@ -104,7 +104,8 @@ def stale(connection: Connection) -> int:
     columns = ", ".join(f"words.{name}" for name in WORDS)
     said = ", ".join(f"said.{name}" for name in WORDS)
     count: int = connection.exec_driver_sql(
-        f"SELECT count(*) FROM ({_SAID} WHERE photos.state = 'ok') AS said JOIN words ON words.rowid = said.photo WHERE ({columns}) <> ({said})"
+        f"SELECT count(*) FROM ({_SAID} WHERE photos.state = 'ok') AS said "
+        f"JOIN words ON words.rowid = said.photo WHERE ({columns}) <> ({said})"
     ).scalar_one()
     return count
 
