@@ -24,7 +24,7 @@ from mmsearch.mounts import on_network
 from mmsearch.records import IndexReport
 from mmsearch.watching import Away, Back, Event, Failed, Pace, Ran, Watching, watch
 
-PACE = Pace(quiet=0.5, busy=0.2, retry=0.2, gentle=0)
+PACE = Pace(quiet=1.0, busy=0.2, retry=0.2, gentle=0)
 POLLING = replace(PACE, poll=0.2)
 Events = Generator[Event, None, None]
 
@@ -117,7 +117,7 @@ def test_files_that_are_no_pictures_start_no_run(watched: Events, photos: Path, 
         (photos / name).write_bytes(b"draft")
     (photos / "4913").unlink()
     (photos / "cat.png~").rename(photos / "cat.bak")
-    time.sleep(2)
+    time.sleep(3)
     shutil.copy(SAMPLES / "coffee.png", photos)
     assert counts(step(watched)) == {"added": 1, "unchanged": 5, "encoded": 1}
 
@@ -128,7 +128,7 @@ def test_a_library_among_its_photos_is_left_alone(library: Library, tmp_path: Pa
         step(events)
         (library.folder / "cat.png").write_bytes(b"no picture")
         (library.folder / "cat.json").write_text("{}")
-        time.sleep(2)
+        time.sleep(3)
         (photos / "cat.txt").write_text("Tabby")
         assert counts(step(events)).get("sidecars") == 1
 
@@ -171,7 +171,7 @@ def test_what_is_left_out_starts_no_run(library: Library, photos: Path, pace: Pa
         assert counts(step(events)) == {"added": 3, "encoded": 3}
         step(events)
         shutil.copy(SAMPLES / "coffee.png", photos / "trips")
-        time.sleep(2)
+        time.sleep(3)
         shutil.copy(SAMPLES / "coffee.png", photos)
         assert counts(step(events)) == {"added": 1, "unchanged": 3, "encoded": 1}
 
