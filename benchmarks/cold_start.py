@@ -1,6 +1,6 @@
 """A cold ``mmsearch query --json``: median wall time, where it goes, and what importing torch and open_clip would cost.
 
-    python -m benchmarks.cold_start --library DIR [--query "a dog running on a beach"] [--runs 5]
+python -m benchmarks.cold_start --library DIR [--query "a dog running on a beach"] [--runs 5]
 """
 
 from __future__ import annotations

@@ -83,9 +83,9 @@ def other_paths(preprocess: Preprocess) -> dict[str, Way]:
         )
     with _optional():
         vips: Any = importlib.import_module("pyvips")
-        paths["pyvips"] = lambda content: (
-            vips.Image.thumbnail_buffer(content, preprocess.size, height=preprocess.size, size="force").numpy()[..., :3]
-        )
+        paths["pyvips"] = lambda content: vips.Image.thumbnail_buffer(
+            content, preprocess.size, height=preprocess.size, size="force"
+        ).numpy()[..., :3]
     return paths
 
 

@@ -1,6 +1,6 @@
 """The encoders alone, nothing decoded: photos a second and milliseconds for one query, ONNX Runtime against torch.
 
-    python -m benchmarks.encoding [--model FOLDER] [--photos 160]
+python -m benchmarks.encoding [--model FOLDER] [--photos 160]
 """
 
 from __future__ import annotations

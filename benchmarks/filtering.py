@@ -40,7 +40,9 @@ from mmsearch.library import Library
 from mmsearch.query_language import parse_conditions
 from mmsearch.records import Decoded, Exif, Found, Pixels, Regions, Vectors
 from mmsearch.store import tables, words
-from mmsearch.store.store import Store, StoredModel, Writer
+from mmsearch.store.store import Store
+from mmsearch.store.values import StoredModel
+from mmsearch.store.writer import Writer
 
 AT_ONCE = 20_000  # rows inserted together
 PLACES = ("beach", "snow", "garden", "mountains", "city")  # a folder of 10,000 photos each, in turns

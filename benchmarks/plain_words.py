@@ -1,6 +1,6 @@
 """Short queries over the sample photos of the demo: how many find the right photo first, with the embedded model.
 
-    python -m benchmarks.plain_words [--model FOLDER]
+python -m benchmarks.plain_words [--model FOLDER]
 """
 
 from __future__ import annotations

@@ -198,9 +198,7 @@ def several(library: Library, photos: Pairs, most: int) -> dict[str, Any]:
         rows = {}
         for way, found_by in ways.items():
             queries = (Query((Words(one), Words(other, exclude=exclude))) for one, other, _ in chosen)
-            figures = [
-                precision(found_by(query), right) for query, (_, _, right) in zip(queries, chosen, strict=True)
-            ]
+            figures = [precision(found_by(query), right) for query, (_, _, right) in zip(queries, chosen, strict=True)]
             rows[way] = np.array(figures)
         gain = rows["search"][:, 0] - rows["vector arithmetic"][:, 0]
         found[name] = {

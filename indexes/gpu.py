@@ -79,8 +79,7 @@ class OnGpus(Approximate):
         self._lock = threading.Lock()  # FAISS's GPU indexes are not safe even for readers
         bounds = np.linspace(0, len(rows), devices + 1).astype(int).tolist()
         self._slices = [
-            self._slice(rows, device, first, after)
-            for device, (first, after) in enumerate(itertools.pairwise(bounds))
+            self._slice(rows, device, first, after) for device, (first, after) in enumerate(itertools.pairwise(bounds))
         ]
 
     def _slice(self, rows: Rows, device: int, first: int, after: int) -> _Slice:

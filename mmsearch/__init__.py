@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from mmsearch.rerank.reranker import Answer
     from mmsearch.store.backup import restore
     from mmsearch.store.checks import Damage
-    from mmsearch.store.store import KeptModel
+    from mmsearch.store.values import KeptModel
     from mmsearch.tagging import TagReport
     from mmsearch.vocabulary import Vocabulary
 
@@ -121,7 +121,7 @@ _HOMES = {
     "mmsearch.rerank.reranker": ["Answer"],
     "mmsearch.store.backup": ["restore"],
     "mmsearch.store.checks": ["Damage"],
-    "mmsearch.store.store": ["KeptModel"],
+    "mmsearch.store.values": ["KeptModel"],
     "mmsearch.tagging": ["TagReport"],
     "mmsearch.vocabulary": ["Vocabulary"],
 }

@@ -16,7 +16,8 @@ from mmsearch.encoders.protocol import Encoder
 from mmsearch.indexing import Options, Read, ahead, batches, one_ahead, read_file
 from mmsearch.records import IndexReport, Preprocess, Progress
 from mmsearch.regions import pack
-from mmsearch.store.store import Lacking, Store, StoredModel
+from mmsearch.store.store import Store
+from mmsearch.store.values import Lacking, StoredModel
 
 
 def fill(

@@ -15,7 +15,8 @@ from mmsearch.encoders.protocol import Encoder
 from mmsearch.indexing import batches
 from mmsearch.records import IndexReport, Progress
 from mmsearch.rerank.reranker import Reranker
-from mmsearch.store.store import Store, StoredModel
+from mmsearch.store.store import Store
+from mmsearch.store.values import StoredModel
 
 
 def fill(

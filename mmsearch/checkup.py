@@ -18,7 +18,8 @@ from mmsearch.indexes.stored import StoredIndex
 from mmsearch.indexing import hash_of
 from mmsearch.records import Ids, Progress, Vectors
 from mmsearch.store.checks import EXAMPLES, Damage
-from mmsearch.store.store import Store, StoredModel
+from mmsearch.store.store import Store
+from mmsearch.store.values import StoredModel
 
 SAMPLE = 1_000  # rows of the index that are compared with the database, where not all are
 AT_ONCE = 4_096  # of them together

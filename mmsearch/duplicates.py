@@ -24,7 +24,8 @@ from mmsearch.errors import ImageError, LibraryError
 from mmsearch.images.dhash import as_numbers
 from mmsearch.images.likeness import Sketch, alike, sketch
 from mmsearch.records import Found, Ids, Photo, Progress, Skipped, Vectors
-from mmsearch.store.store import Filed, Store, StoredModel
+from mmsearch.store.store import Store
+from mmsearch.store.values import Filed, StoredModel
 
 Level = Literal["exact", "near", "burst"]
 

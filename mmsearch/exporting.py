@@ -19,7 +19,8 @@ from mmsearch.errors import TransferError
 from mmsearch.exchange import COLUMNS, CSV, FORMAT, MODEL, PARQUET, REGIONS, VECTORS, guarded, path_columns
 from mmsearch.records import Progress
 from mmsearch.store.holdings import Block, Holding
-from mmsearch.store.store import Store, StoredModel
+from mmsearch.store.store import Store
+from mmsearch.store.values import StoredModel
 
 ROW_GROUP = 10_000  # rows of the Parquet file kept in memory: smaller groups make it larger and slower to read
 Row = dict[str, Any]  # column -> value, as the Parquet file has it

@@ -24,7 +24,8 @@ from mmsearch.images.find import walk
 from mmsearch.indexing import Options, Read, ahead, batches, read_file
 from mmsearch.records import Found, Preprocess, Progress, Skipped, Vectors
 from mmsearch.store.holdings import Holding
-from mmsearch.store.store import Store, StoredModel
+from mmsearch.store.store import Store
+from mmsearch.store.values import StoredModel
 
 Told = Callable[[Progress], None] | None
 

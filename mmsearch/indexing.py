@@ -29,7 +29,9 @@ from mmsearch.images.isolated import Decode, Decoders
 from mmsearch.records import Decoded, Found, IndexReport, Preprocess, Progress, Regions, Skipped, Vectors
 from mmsearch.regions import pack
 from mmsearch.store.known_contents import Contents
-from mmsearch.store.store import Known, Store, StoredModel, Writer
+from mmsearch.store.store import Store
+from mmsearch.store.values import Known, StoredModel
+from mmsearch.store.writer import Writer
 
 Job = TypeVar("Job")
 Done = TypeVar("Done")

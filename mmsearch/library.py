@@ -40,8 +40,9 @@ from mmsearch.scenes import scenes
 from mmsearch.search import Engine, Options, search
 from mmsearch.second_stage import LEFT_OUT, SecondStage
 from mmsearch.store.paths import spellings
-from mmsearch.store.store import KeptModel, Store, StoredModel
+from mmsearch.store.store import Store
 from mmsearch.store.summary import Summary
+from mmsearch.store.values import KeptModel, StoredModel
 from mmsearch.store.writer_lock import WriterLock
 
 if TYPE_CHECKING:  # a search needs none of these, and is to start quickly

@@ -26,7 +26,8 @@ from mmsearch.images.decode import upright
 from mmsearch.images.descriptions import printable
 from mmsearch.indexing import IN_MEMORY, Options, ahead, batches, hash_of
 from mmsearch.records import IndexReport, Progress
-from mmsearch.store.store import Lacking, Store
+from mmsearch.store.store import Store
+from mmsearch.store.values import Lacking
 
 log = logging.getLogger(__name__)
 
@@ -139,9 +140,7 @@ def _without(image: Image.Image, lines: Sequence[_Line]) -> Image.Image:
 def _best(lines: Sequence[_Line], others: Sequence[_Line]) -> list[_Line]:
     """Those of the lines in whose place none of the others says more: more letters, or more surely."""
     return [
-        line
-        for line in lines
-        if not any(_overlap(line.box, other.box) and other.said > line.said for other in others)
+        line for line in lines if not any(_overlap(line.box, other.box) and other.said > line.said for other in others)
     ]
 
 

@@ -266,9 +266,7 @@ def _no_commas(field: str, pieces: list[Piece]) -> None:
         compared = before.text[:1] in ("<", ">", "≤", "≥") and _AMOUNT.fullmatch(piece.text)
         if compared or re.match(r"0\d", piece.text, re.ASCII):
             either = f"; for one of two values {field}:{before.text},={piece.text}" if piece.text[0] != "0" else ""
-            raise before.wrong(
-                f"{before.text},{piece.text}: write numbers without commas, as 2000 or 12.5{either}"
-            )
+            raise before.wrong(f"{before.text},{piece.text}: write numbers without commas, as 2000 or 12.5{either}")
 
 
 def _numbers(field: str, piece: Piece) -> OneFits:

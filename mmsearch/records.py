@@ -122,9 +122,9 @@ class Progress:
     # "reranking": a caption of an ``eval`` run, which stands in ``path``; "facts": descriptions and hashes of pictures
     # indexed before; "text": text inside pictures; "tags": words of a vocabulary; "duplicates": pictures compared;
     # "index": vectors put into a new index
-    step: Literal[
-        "pictures", "regions", "captions", "reranking", "facts", "text", "tags", "duplicates", "index"
-    ] = "pictures"
+    step: Literal["pictures", "regions", "captions", "reranking", "facts", "text", "tags", "duplicates", "index"] = (
+        "pictures"
+    )
 
 
 @dataclass(frozen=True)

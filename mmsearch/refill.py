@@ -13,7 +13,8 @@ from dataclasses import replace
 from mmsearch.backfill import read_again
 from mmsearch.indexing import Options, Read, ahead, batches
 from mmsearch.records import IndexReport, Preprocess, Progress
-from mmsearch.store.store import Lacking, Store, StoredModel
+from mmsearch.store.store import Store
+from mmsearch.store.values import Lacking, StoredModel
 
 
 def fill(

@@ -19,7 +19,8 @@ from mmsearch.query import Example, Query, Term, Words
 from mmsearch.records import Hit, Ids, Photo, Vectors
 from mmsearch.relevance import Calibration, background
 from mmsearch.second_stage import Scored, SecondStage
-from mmsearch.store.store import Store, StoredModel
+from mmsearch.store.store import Store
+from mmsearch.store.values import StoredModel
 
 # Score that words found in what people wrote add, on the scale of cosines: ``docs/search.md`` has the measurement.
 ALL_WORDS = 1.0  # all words of the query are there, and they are rare: such a picture comes first
@@ -177,8 +178,7 @@ def _candidates(
     cosines = dict(zip(found.ids.tolist(), found.cosines.tolist(), strict=True))
     order = sorted(scores, key=lambda number: (-scores[number], number))
     return [
-        Scored(n, scores[n], round(cosines[n], 4), by_words=worded.get(n, 0.0), boost=boosts.get(n, 0.0))
-        for n in order
+        Scored(n, scores[n], round(cosines[n], 4), by_words=worded.get(n, 0.0), boost=boosts.get(n, 0.0)) for n in order
     ]
 
 

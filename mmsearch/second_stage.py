@@ -15,7 +15,8 @@ from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import ModelError
 from mmsearch.query import Query, Words
 from mmsearch.rerank.combine import combine
-from mmsearch.store.store import Store, StoredModel
+from mmsearch.store.store import Store
+from mmsearch.store.values import StoredModel
 
 if TYPE_CHECKING:
     from mmsearch.rerank.reranker import Answer, Reranker

@@ -22,7 +22,8 @@ from mmsearch.images.descriptions import LONGEST, joined
 from mmsearch.images.xmp import LONGEST_XMP, read_xmp
 from mmsearch.indexing import batches
 from mmsearch.records import IndexReport
-from mmsearch.store.store import Beside, Store
+from mmsearch.store.store import Store
+from mmsearch.store.values import Beside
 
 log = logging.getLogger(__name__)
 

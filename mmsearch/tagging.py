@@ -33,7 +33,8 @@ from numpy.typing import NDArray
 from mmsearch.indexing import batches
 from mmsearch.records import Progress, Vectors
 from mmsearch.scenes import scenes
-from mmsearch.store.store import Store, StoredModel
+from mmsearch.store.store import Store
+from mmsearch.store.values import StoredModel
 from mmsearch.vocabulary import Vocabulary, builtin, comparable
 
 log = logging.getLogger(__name__)

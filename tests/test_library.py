@@ -59,9 +59,7 @@ def assert_same(hits: list[tuple[str, float]], wanted: list[tuple[str, float]]) 
     np.testing.assert_allclose([score for _, score in hits], [score for _, score in wanted], atol=1e-3)
 
 
-def test_first_run_adds_all_and_answers_equal_brute_force(
-    library: Library, photos: Path, encoder: OnnxEncoder
-) -> None:
+def test_first_run_adds_all_and_answers_equal_brute_force(library: Library, photos: Path, encoder: OnnxEncoder) -> None:
     report = library.index(photos)
     assert counts(report) == {"added": 5, "encoded": 5}
     assert report.model == "embedded"
@@ -270,9 +268,7 @@ def test_answers_survive_reload_and_loss_of_the_index(
             assert json.loads(kept.read_text())["count"] == len(wanted)
 
 
-def test_a_stale_index_is_caught_up(
-    library: Library, photos: Path, settings: Settings, encoder: OnnxEncoder
-) -> None:
+def test_a_stale_index_is_caught_up(library: Library, photos: Path, settings: Settings, encoder: OnnxEncoder) -> None:
     library.index(photos / "trips")
     old = {file: file.read_bytes() for file in (library.folder / "index").iterdir()}
     library.index(photos)
@@ -287,9 +283,7 @@ def test_a_stale_index_is_caught_up(
         }  # fmt: skip
 
 
-def test_interrupted_run_keeps_what_it_stored_and_goes_on(
-    library: Library, photos: Path, encoder: OnnxEncoder
-) -> None:
+def test_interrupted_run_keeps_what_it_stored_and_goes_on(library: Library, photos: Path, encoder: OnnxEncoder) -> None:
     def interrupt(step: Progress) -> None:
         if step.done == 2:  # in the first batch of four
             raise KeyboardInterrupt

@@ -22,7 +22,7 @@ from mmsearch.library import Library
 from mmsearch.query import Condition, Tagged
 from mmsearch.records import Progress, Vectors
 from mmsearch.scenes import EACH, scenes
-from mmsearch.store.store import StoredModel
+from mmsearch.store.values import StoredModel
 from mmsearch.tagging import LOGISTIC, NEAREST, OWN, RARE, VOTE, Tagger, common_texts
 from mmsearch.vocabulary import Tag, Vocabulary, builtin, parse
 

@@ -93,9 +93,7 @@ def decode(
         return Decoded(prepare(rgb, preprocess), *size, kind, read_exif(image), read_description(image))
 
 
-def upright(
-    file: BinaryIO, path: str, side: int, max_megapixels: float = 200.0, enlarge: bool = True
-) -> Image.Image:
+def upright(file: BinaryIO, path: str, side: int, max_megapixels: float = 200.0, enlarge: bool = True) -> Image.Image:
     """The whole picture in RGB, its longer side scaled to ``side`` pixels; without ``enlarge``, only if it is longer.
 
     Raises ImageError as ``decode`` does.

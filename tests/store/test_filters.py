@@ -35,7 +35,8 @@ from mmsearch.query import (
     Within,
 )
 from mmsearch.records import Decoded, Exif, Found
-from mmsearch.store.store import Store, StoredModel
+from mmsearch.store.store import Store
+from mmsearch.store.values import StoredModel
 
 PIXELS = np.zeros((8, 8, 3), np.uint8)
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from sqlalchemy import text as sql
 
 from mmsearch.records import Decoded, Exif, Found
-from mmsearch.store.store import Store, StoredModel
+from mmsearch.store.store import Store
 from mmsearch.store.tables import WORDS
+from mmsearch.store.values import StoredModel
 from mmsearch.store.word_lists import LONG, merged
 from mmsearch.store.words import WordHit
 

@@ -34,6 +34,6 @@ def test_words_of_photos_come_with_them(tmp_path: Path) -> None:
     assert {path: (photo.description, photo.text, photo.tags) for path, photo in found.items()} == {
         "/a": ("At the lake", None, tags),
         "/b": ("At the lake\nOur last day", None, tags),
-        "/c": ("Paul's \"new\" car", "TAXI\n4711", ()),
+        "/c": ('Paul\'s "new" car', "TAXI\n4711", ()),
         "/d": (None, None, ()),
     }

@@ -22,8 +22,9 @@ from mmsearch.errors import LibraryError
 from mmsearch.records import Decoded, Exif, Found, Photo
 from mmsearch.regions import pack, unpack
 from mmsearch.store import schema
-from mmsearch.store.store import Counts, Filed, Lacking, Store, StoredModel, Uncaptioned
+from mmsearch.store.store import Store
 from mmsearch.store.tables import metadata
+from mmsearch.store.values import Counts, Filed, Lacking, StoredModel, Uncaptioned
 
 REGIONS = RegionCard(2, 3, "projection")
 PICTURE = Decoded(np.zeros((1, 1, 3), np.uint8), 40, 30, "jpeg", Exif(camera="Canon EOS 5D", latitude=-33.9))
