@@ -17,6 +17,7 @@ import argparse
 import importlib.util
 import multiprocessing
 import resource
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -77,7 +78,8 @@ def made(folder: Path, kind: str, recall: float) -> dict[str, Any]:
     begun = time.perf_counter()
     settings = tuple(tune(likely, rows, queries, recall))
     tuning = time.perf_counter() - begun
-    (folder / kind).mkdir(exist_ok=True)
+    shutil.rmtree(folder / kind, ignore_errors=True)
+    (folder / kind).mkdir()
     for file in (folder / "exact").glob("rows-*"):
         (folder / kind / file.name).unlink(missing_ok=True)
         (folder / kind / file.name).hardlink_to(file)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from mmsearch.indexes.hnsw import LINKS
@@ -54,34 +51,6 @@ def choices(count: int, dim: int, memory: int | None = None, recall: float = 0.9
         kinds = ["ivf-rabitq4", "ivf-rabitq", "ivf-sq8"]
     sized = [Choice(kind, lists, estimated(kind, count, dim, lists)) for kind in kinds]
     return [one for one in sized if memory is None or one.bytes <= memory] or [Choice("exact", 0, 0)]
-
-
-def half_of_memory() -> int | None:
-    """Half of the memory that this process may take, in bytes; None where the system does not say."""
-    try:
-        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # no such thing on Windows
-        return None
-    return min(machine, _limit() or machine) // 2
-
-
-def _limit() -> int | None:
-    """What the control group of this process allows, as for a container; None where it sets no limit."""
-    try:
-        groups = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text("ascii").splitlines()]
-    except (OSError, ValueError):  # not on Linux
-        return None
-    files = [Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")]  # in a container
-    for _, controllers, place in groups:
-        if not controllers:
-            files.append(Path(f"/sys/fs/cgroup{place}/memory.max"))
-        elif "memory" in controllers.split(","):
-            files.append(Path(f"/sys/fs/cgroup/memory{place}/memory.limit_in_bytes"))
-    limits = []
-    for file in files:
-        with contextlib.suppress(OSError, ValueError):  # there is none, or it says "max"
-            limits.append(int(file.read_text("ascii")))
-    return min(limits, default=None)
 
 
 def estimated(kind: Kind, count: int, dim: int, lists: int) -> int:

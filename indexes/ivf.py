@@ -47,10 +47,9 @@ class _IVF(FaissApproximate):
         raise NotImplementedError
 
     def efforts(self) -> list[int]:
-        lists, steps = int(faiss.extract_index_ivf(self._faiss).nlist), [LEAST]
-        while steps[-1] < lists:
-            steps.append(2 * steps[-1])
-        return [*steps[:-1], lists]
+        lists = int(faiss.extract_index_ivf(self._faiss).nlist)
+        steps = [LEAST * 2**double * half // 2 for double in range(32) for half in (2, 3)]  # 8, 12, 16, 24, 32 …
+        return [*(step for step in steps if step < lists), lists]
 
     def _parameters(self, effort: int, chosen: Any) -> Any:
         lists = int(faiss.extract_index_ivf(self._faiss).nlist)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from mmsearch.errors import DimensionError, LibraryError
 from mmsearch.indexes.faiss_files import one_thread
+from mmsearch.indexes.memory import half_of_memory
 from mmsearch.records import Ids, Vectors
 
 faiss: Any = _stubbed  # its type stubs show the C++ signatures, not those of its Python wrappers
@@ -56,7 +57,9 @@ class Rows:
         rows = _mapped(_with(file, ROWS), "<f2", (count, dim))
         ids = _mapped(_with(file, IDS), "<i8", (count,))
         made = cls(dim, np.array(ids), (rows,), file)
-        made._scattered = _Scattered(_with(file, ROWS), (count, dim))
+        most = half_of_memory()
+        if most is not None and rows.nbytes > most:  # else they are in memory soon
+            made._scattered = _Scattered(_with(file, ROWS), (count, dim))
         return made
 
     @property
@@ -150,7 +153,7 @@ class Rows:
 
 
 class _Scattered:
-    """Rows of a file of which single ones are looked at.
+    """Rows of a file, larger than the memory, of which single ones are looked at.
 
     The system reads a page at a time here, not what lies around it as for rows that are all looked at, and several
     at once: rows on the disk cost a fraction of the time, and leave the memory to others.

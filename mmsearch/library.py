@@ -27,7 +27,8 @@ from mmsearch.errors import (
     TransferError,
 )
 from mmsearch.indexes.cache import IndexCache, caught_up
-from mmsearch.indexes.choose import choose, half_of_memory
+from mmsearch.indexes.choose import choose
+from mmsearch.indexes.memory import half_of_memory
 from mmsearch.indexes.stored import StoredIndex
 from mmsearch.indexes.upkeep import kept_up
 from mmsearch.query import Condition, Query
