@@ -39,7 +39,8 @@ def commands(photos: Path, rows: list[int]) -> dict[str, list[str]]:
     for count in rows:
         kinds = "exact"
         if count > 10_000:
-            kinds += ",ivf-rabitq,ivf-sq8,hnsw" if count < 1_000_000 else ",ivf-rabitq"  # a graph takes an hour there
+            few = count < 1_000_000  # a graph takes long above
+            kinds += ",ivf-rabitq,ivf-rabitq4" + (",ivf-sq8,hnsw" if few else "")
         folder = ["--folder", str(KEPT / f"rows-{count}"), "--rows", str(count), "--library", library]
         found[f"index_kinds_{count}"] = ["index_kinds", *folder, "--kinds", kinds]
     return found
@@ -68,6 +69,8 @@ def _told(value: Any) -> str:
         )
     if isinstance(value, list):
         return " ".join(map(str, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, (int, float)) else str(value)
 
 
