@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mmsearch.errors import WatchError
-from mmsearch.images.find import HEIF_SUFFIXES, JUNK, SUFFIXES, _Globs
+from mmsearch.images.find import HEIF_SUFFIXES, JUNK, SUFFIXES, Globs
 
 SIDECARS = frozenset((".txt", ".xmp", ".json"))  # what ``sidecars.py`` reads beside a photo
 LOOK = 1.0  # seconds between two looks whether a folder is still the one that is watched
@@ -48,7 +48,7 @@ class Sight:
 
     def __init__(self, root: str, library: str, knows: Callable[[str], bool], exclude: Sequence[str] = ()) -> None:
         self.root, self._library, self._knows = root, library, knows
-        self._excluded = _Globs(exclude)
+        self._excluded = Globs(exclude)
         self.single = os.path.isfile(root)
         self.base = os.path.dirname(root) if self.single else root  # the folder to be watched
 

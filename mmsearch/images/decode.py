@@ -63,7 +63,7 @@ _STRIP = 50
 
 # Pixels that all threads together decode at once: two pictures of 100 megapixels.  Most formats take 4 to 9 bytes each,
 # these two 16 and 19.
-_IN_FLIGHT = Budget(250e6)
+IN_FLIGHT = Budget(250e6)
 _WEIGHT = {"WEBP": 2.0, "JPEG2000": 2.0}
 _MANY = 25e6  # pixels from which it is worth the time to ask the allocator for unused memory first
 _AT_ONCE = 2**20  # pixels that are brought down to 8 bits at once
@@ -195,7 +195,7 @@ def _upright(
     # Of a progressive JPEG, libjpeg keeps the coefficients of all pixels, however small it is decoded.
     decoded = (width, height) if image.info.get("progressive") else image.size
     pixels = decoded[0] * decoded[1]
-    with (in_flight or _IN_FLIGHT).share(pixels * _WEIGHT.get(image.format or "", 1.0)):
+    with (in_flight or IN_FLIGHT).share(pixels * _WEIGHT.get(image.format or "", 1.0)):
         if pixels > _MANY:
             trim()
         _reserve(image)

@@ -72,7 +72,7 @@ def walk(root: str, exclude: Sequence[str] = ()) -> Iterator[Found | Skipped]:
 
 
 def _walk_folder(root: str, exclude: Sequence[str]) -> Iterator[Found | Skipped]:
-    suffixes, excluded = picture_suffixes(), _Globs(exclude)
+    suffixes, excluded = picture_suffixes(), Globs(exclude)
     unreadable = HEIF_SUFFIXES - suffixes
     visited: set[object] = set()
     folders = [(root, "")]  # a stack of (path, path relative to root with "/" at its end)
@@ -114,7 +114,7 @@ def _walk_folder(root: str, exclude: Sequence[str]) -> Iterator[Found | Skipped]
         folders.extend(reversed(deeper))
 
 
-class _Globs:
+class Globs:
     """The ``exclude`` patterns, spelled as ``fnmatch`` needs them."""
 
     def __init__(self, patterns: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mmsearch.errors import ImageError, MMSearchError
 from mmsearch.images.budget import Budget
-from mmsearch.images.decode import _IN_FLIGHT, decode
+from mmsearch.images.decode import IN_FLIGHT, decode
 from mmsearch.records import Decoded, Preprocess
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Decoders:
         seconds: float = SECONDS,
         memory: int = MEMORY,
         decoder: str = f"{decode.__module__}:{decode.__name__}",
-        in_flight: Budget = _IN_FLIGHT,
+        in_flight: Budget = IN_FLIGHT,
     ) -> None:
         """At most ``count`` processes; ``decoder`` is the module and name of what decodes in them."""
         self._setup = seconds, memory, decoder, in_flight

@@ -73,7 +73,7 @@ def test_pictures_are_decoded_within_the_budget(options: dict[str, bool], monkey
             taken.append(amount)
             return super().share(amount)
 
-    monkeypatch.setattr(decoding, "_IN_FLIGHT", Watched(1000))
+    monkeypatch.setattr(decoding, "IN_FLIGHT", Watched(1000))
     buffer = io.BytesIO()
     Image.new("RGB", (800, 600), "red").save(buffer, "JPEG", **options)
     content = buffer.getvalue()
@@ -83,7 +83,7 @@ def test_pictures_are_decoded_within_the_budget(options: dict[str, bool], monkey
     assert taken == [800 * 600 if options else 100 * 75] * 8  # at 1/8, but for the coefficients
     with pytest.raises(ImageError):
         decode(io.BytesIO(content[: len(content) // 2]), "x", Preprocess(size=8))
-    assert decoding._IN_FLIGHT.taken == 0
+    assert decoding.IN_FLIGHT.taken == 0
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc")
