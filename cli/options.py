@@ -15,6 +15,22 @@ LibraryOption = Annotated[
     Path | None,
     typer.Option("--library", "-l", metavar="DIR", help="The library to use. Default: your own, or $MMSEARCH_LIBRARY."),
 ]
+# What ``index`` and ``watch`` take.
+ExcludeOption = Annotated[
+    list[str] | None, typer.Option("--exclude", metavar="GLOB", help="Leave out names or paths. May be repeated.")
+]
+MaxMegapixelsOption = Annotated[
+    float | None, typer.Option("--max-megapixels", min=0.01, help="Skip larger pictures. Default: 200.")
+]
+RegionsOption = Annotated[
+    bool | None,
+    typer.Option("--regions/--no-regions", help="Store region tokens, 4 kB a picture. Default: yes."),
+]
+CaptionsOption = Annotated[bool, typer.Option("--captions", help="Write a caption for each picture that has none yet.")]
+OcrOption = Annotated[
+    bool, typer.Option("--ocr", help="Read the text inside each picture not looked at yet. Needs mmsearch[ocr].")
+]
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 DeviceOption = Annotated[
     str | None, typer.Option("--device", metavar="auto|cpu|cuda", help="Where the encoder runs. Default: auto.")

@@ -37,7 +37,8 @@ def verify(library: LibraryOption = None, deep: DeepOption = False, json: JsonOp
         if not damages:
             print(f"all is well: {present.plural(photos, 'photo')}")
     if damages:
-        present.say("mend it with: mmsearch repair" if any(one.mendable for one in damages) else "")
+        if any(one.mendable for one in damages):
+            present.say("mend it with: mmsearch repair")
         raise typer.Exit(1)
 
 
@@ -52,20 +53,18 @@ def repair(library: LibraryOption = None, deep: DeepOption = False, json: JsonOp
     if json:
         present.json_line({"ok": not done.left, "mended": _objects(done.mended), "left": _objects(done.left)})
     else:
-        for line in _lines(done.mended):
-            print(f"mended: {line}")
-        for line in _lines(done.left):
-            print(f"left: {line}")
+        for line in (*_lines(done.mended, "mended: "), *_lines(done.left, "left: ")):
+            print(line)
         if not (done.mended or done.left):
             print("nothing is wrong")
     if done.left:
         raise typer.Exit(1)
 
 
-def _lines(damages: Iterable[Damage]) -> list[str]:
+def _lines(damages: Iterable[Damage], before: str = "") -> list[str]:
     lines = []
     for one in damages:
-        lines.append(f"{one.count:,} {one.what}; {one.remedy}")
+        lines.append(f"{before}{one.count:,} {one.what}; {one.remedy}")
         lines += [f"    {present.shown(example)}" for example in one.examples[:_SHOWN]]
     return lines
 

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from mmsearch.cli import present
-from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, opened
+from mmsearch.cli.options import (
+    CaptionsOption,
+    DeviceOption,
+    ExcludeOption,
+    JsonOption,
+    LibraryOption,
+    MaxMegapixelsOption,
+    OcrOption,
+    RegionsOption,
+    opened,
+)
 
 if TYPE_CHECKING:
     from mmsearch.records import IndexReport
@@ -26,22 +36,11 @@ def command(
     ] = None,
     library: LibraryOption = None,
     device: DeviceOption = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option("--exclude", metavar="GLOB", help="Leave out names or paths. May be repeated.")
-    ] = None,
-    max_megapixels: Annotated[
-        float | None, typer.Option("--max-megapixels", min=0.01, help="Skip larger pictures. Default: 200.")
-    ] = None,
-    regions: Annotated[
-        bool | None,
-        typer.Option("--regions/--no-regions", help="Store region tokens, 4 kB a picture. Default: yes."),
-    ] = None,
-    captions: Annotated[
-        bool, typer.Option("--captions", help="Write a caption for each picture that has none yet.")
-    ] = False,
-    ocr: Annotated[
-        bool, typer.Option("--ocr", help="Read the text inside each picture not looked at yet. Needs mmsearch[ocr].")
-    ] = False,
+    exclude: ExcludeOption = None,
+    max_megapixels: MaxMegapixelsOption = None,
+    regions: RegionsOption = None,
+    captions: CaptionsOption = False,
+    ocr: OcrOption = False,
     poll: Annotated[
         float | None,
         typer.Option(

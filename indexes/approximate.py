@@ -63,8 +63,9 @@ class FaissApproximate(Approximate):
         longer._add(rows, None)
         return longer
 
-    def save(self, file: Path) -> None:
-        write(self._faiss, file)
+    def save(self, file: Path) -> str:
+        """Returns the hash of the file.  Raises LibraryError."""
+        return write(self._faiss, file)
 
     def _learn(self, rows: Rows, count: int) -> None:
         """From ``count`` of the rows, or all."""

@@ -135,9 +135,8 @@ class IndexCache:
         self._folder.mkdir(exist_ok=True)
         rows, likely = self.hold(index.rows), index.likely
         if likely is not None and likely.file is None:
-            likely = replace(likely, file=f"likely-{secrets.token_hex(8)}.faiss")
-            likely.index.save(self._folder / str(likely.file))
-            likely = replace(likely, hash=hashed(self._folder / str(likely.file)))
+            name = f"likely-{secrets.token_hex(8)}.faiss"
+            likely = replace(likely, file=name, hash=likely.index.save(self._folder / name))
         facts: dict[str, Any] = {
             "dim": self._dim,
             "rows": rows.file.name if rows.file else "",

@@ -26,24 +26,35 @@ def read(file: Path) -> Any:
         raise LibraryError(f"the index {file} is damaged") from error
 
 
-def write(index: Any, file: Path) -> None:
+def write(index: Any, file: Path) -> str:
     """A temporary file beside it, fsync, rename: ``faiss.write_index`` alone can leave half a file.
 
-    Raises LibraryError.
+    Returns what ``hashed`` says of it.  Raises LibraryError.
     """
+    digest = _digest()
     with written(file) as partial, partial.open("wb") as opened:
-        faiss.write_index(index, faiss.PyCallbackIOWriter(opened.write, BLOCK))
+
+        def both(block: bytes) -> int:
+            digest.update(block)
+            return opened.write(block)
+
+        faiss.write_index(index, faiss.PyCallbackIOWriter(both, BLOCK))
         opened.flush()
         os.fsync(opened.fileno())
+    return digest.hexdigest()
 
 
 def hashed(file: Path) -> str:
     """BLAKE2b of a file, in hexadecimal digits.  FAISS does not notice a bit that has turned over."""
-    digest = hashlib.blake2b(digest_size=16)
+    digest = _digest()
     with file.open("rb") as opened:
         while block := opened.read(BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _digest() -> hashlib.blake2b:
+    return hashlib.blake2b(digest_size=16)
 
 
 @contextlib.contextmanager

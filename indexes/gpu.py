@@ -124,7 +124,7 @@ class OnGpus(Approximate):
     def extended(self, rows: Rows) -> Self:
         return type(self)(rows, self._lists, len(self._slices))
 
-    def save(self, file: Path) -> None:
+    def save(self, file: Path) -> str:
         raise NotImplementedError("an index on a GPU is not written: its rows are on disk")
 
 

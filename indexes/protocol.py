@@ -79,6 +79,9 @@ class Approximate(Protocol):
         """One that covers all ``rows``, of which it covers the first already."""
         ...
 
-    def save(self, file: Path) -> None:
-        """Write to ``file`` so that a kill at any moment leaves the old file or the new one.  Raises LibraryError."""
+    def save(self, file: Path) -> str:
+        """Write to ``file`` so that a kill at any moment leaves the old file or the new one.
+
+        Returns a hash of the file.  Raises LibraryError.
+        """
         ...

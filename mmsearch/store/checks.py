@@ -255,7 +255,7 @@ def _file(connection: Connection, deep: bool) -> Iterator[Damage]:
         yield Damage(
             "database", len(said), "the database file is damaged",
             "its indexes are made anew" if indexes else
-            "take a backup of it: mmsearch restore FILE; else remove the library's folder and index again",
+            "put a backup in its place: mmsearch restore FILE --force; or remove the library's folder and index again",
             indexes, tuple(said),
         )  # fmt: skip
 
