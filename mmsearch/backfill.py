@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from mmsearch.encoders.protocol import Encoder
-from mmsearch.indexing import Options, Read, ahead, batches, one_ahead, read_file
+from mmsearch.indexing import Options, Read, ahead, batches, one_ahead, read_file, suited
 from mmsearch.records import IndexReport, Preprocess, Progress
 from mmsearch.regions import pack
 from mmsearch.store.store import Store
@@ -37,6 +37,7 @@ def fill(
     if card is None:
         return report
     started, shares, filled = time.perf_counter(), dict(report.shares), 0
+    options, threads = suited(options, encoder)
     todo = store.lacking_regions(model, card, roots)
     done = 0
 
@@ -49,7 +50,7 @@ def fill(
         regions = encoder.encode_pictures(np.stack(pixels))[1] if pixels else None
         return None if regions is None else pack(regions), time.perf_counter() - begun
 
-    for batch, (packed, encode) in one_ahead(batches(ahead(todo, again, options), options.batch), tokens):
+    for batch, (packed, encode) in one_ahead(batches(ahead(todo, again, options), options.batch), tokens, threads):
         begun = time.perf_counter()
         found = [(lacking.content, read.picture) for lacking, read in batch if read.picture is not None]
         if packed is not None:
@@ -59,7 +60,7 @@ def fill(
                     writer.put_facts(content, picture)
             filled += len(found)
         stored = time.perf_counter() - begun
-        seconds = {"read": sum(read.seconds for _, read in batch), "encode": encode, "store": stored}
+        seconds = {"read": sum(read.seconds for _, read in batch), "encode": encode / threads, "store": stored}
         shares = {step: shares.get(step, 0.0) + seconds[step] for step in seconds}
         for _, read in batch:
             done += 1

@@ -1,7 +1,9 @@
 """The way of a picture: find -> read -> decode -> encode -> store.
 
 Three steps go on side by side: threads read and decode files a bounded way ahead, one thread encodes a batch, and the
-calling thread stores the batch before it, a transaction each.  A kill loses no more than these two batches.
+calling thread stores the batch before it, a transaction each.  A kill loses no more than these two batches.  Where the
+encoder is on a GPU, two threads encode: the GPU has its next batch while the CPU fetches and packs what it made of the
+last one.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -183,6 +185,7 @@ def run(
     """Bring the store up to date with the folders and files ``roots`` (absolute paths)."""
     started = time.perf_counter()
     card = encoder.card.regions if options.regions else None
+    options, threads = suited(options, encoder)
     todo = plan(store, model, roots, options.exclude)
     ledger = _Ledger(store.contents(model), todo)
     with store.writing() as writer:
@@ -194,10 +197,10 @@ def run(
     with _decoder(options, store.file.parent / MARK) as decoder:
         reads = read_ahead(todo.read, ledger.contents, encoder.card.preprocess, options, decoder)
         for batch, encoded in one_ahead(
-            batches(reads, options.batch), lambda batch: _encode_batch(encoder, batch, card)
+            batches(reads, options.batch), lambda batch: _encode_batch(encoder, batch, card), threads
         ):
             begun = time.perf_counter()
-            ledger.shares["encode"] += encoded.seconds
+            ledger.shares["encode"] += encoded.seconds / threads
             with store.writing() as writer:
                 for item, vector, tokens in zip(batch, encoded.vectors, encoded.tokens, strict=True):
                     content = ledger.record(writer, item, vector, model)
@@ -313,21 +316,31 @@ def _encode_batch(encoder: Encoder, batch: Sequence[Read], card: RegionCard | No
     )
 
 
-def one_ahead(jobs: Iterable[Job], work: Callable[[Job], Done]) -> Iterator[tuple[Job, Done]]:
-    """Each job with what ``work`` made of it, in order; a thread does the next one while the caller looks at this."""
-    with ThreadPoolExecutor(1, thread_name_prefix="mmsearch-encode") as pool:
-        before: tuple[Job, Future[Done]] | None = None
+def suited(options: Options, encoder: Encoder) -> tuple[Options, int]:
+    """The options with the batches that the encoder likes, where these are larger, and how many threads give them."""
+    wanted = int(getattr(encoder, "batch", 0))  # has one on a GPU, where there are several GPUs for all together
+    return replace(options, batch=max(options.batch, wanted)), 2 if wanted else 1
+
+
+def one_ahead(jobs: Iterable[Job], work: Callable[[Job], Done], threads: int = 1) -> Iterator[tuple[Job, Done]]:
+    """Each job with what ``work`` made of it, in order; a thread does the next one while the caller looks at this.
+
+    Of several ``threads`` each does one of the next.
+    """
+    with ThreadPoolExecutor(threads, thread_name_prefix="mmsearch-encode") as pool:
+        begun: deque[tuple[Job, Future[Done]]] = deque()
         try:
             for job in jobs:
-                started = job, pool.submit(work, job)
-                before, ready = started, before
-                if ready is not None:
-                    yield ready[0], ready[1].result()
-            if before is not None:
-                yield before[0], before[1].result()
+                begun.append((job, pool.submit(work, job)))
+                if len(begun) > threads:
+                    done = begun.popleft()
+                    yield done[0], done[1].result()
+            while begun:
+                done = begun.popleft()
+                yield done[0], done[1].result()
         finally:
-            if before is not None:
-                before[1].cancel()
+            for _, future in begun:
+                future.cancel()
 
 
 def read_ahead(

@@ -13,6 +13,7 @@ from PIL import Image
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx_encoder import OnnxEncoder
 from mmsearch.encoders.resolve import EMBEDDED
+from mmsearch.images.decode import decode
 from mmsearch.indexing import one_ahead
 from mmsearch.library import Library
 from mmsearch.records import IndexReport, Pixels, Progress, Regions, Vectors
@@ -63,6 +64,57 @@ def test_jobs_are_not_begun_any_more_once_nobody_waits() -> None:
         if number == 1:
             break
     assert set(done) <= {0, 1, 2}
+
+
+def test_several_threads_do_the_next_jobs_and_the_order_stays() -> None:
+    meetings = [threading.Barrier(2) for _ in range(3)]
+    wanted: list[int] = []
+
+    def jobs() -> Iterator[int]:
+        for number in range(6):
+            wanted.append(number)
+            yield number
+
+    def work(number: int) -> int:
+        meetings[number // 2].wait(60)  # passed only by two at once
+        return number * number
+
+    seen = []
+    for number, square in one_ahead(jobs(), work, threads=2):
+        seen.append((number, square))
+        assert len(wanted) <= number + 3
+    assert seen == [(n, n * n) for n in range(6)]
+
+
+class Large(OnnxEncoder):
+    """Wants many pictures at once, as on a GPU, and knows how many it was given."""
+
+    batch = 5
+
+    def __init__(self) -> None:
+        super().__init__(EMBEDDED)
+        self.given: list[int] = []
+
+    def encode_pictures(self, pixels: Pixels) -> tuple[Vectors, Regions | None]:
+        self.given.append(len(pixels))
+        return super().encode_pictures(pixels)
+
+
+@pytest.mark.parametrize(("batch", "given"), [(2, [4, 5, 5]), (7, [7, 7])])
+def test_an_encoder_gets_the_batches_that_it_likes(batch: int, given: list[int], tmp_path: Path) -> None:
+    folder, encoder = photos(tmp_path / "photos", 14), Large()
+    settings = Settings(cache=tmp_path / "cache", batch=batch)
+    with Library(tmp_path / "library", settings, encoder=encoder) as library:
+        assert library.index(folder).added == 14
+        assert sorted(encoder.given) == given  # two threads give them
+        stored = library.store.model()
+        assert stored is not None
+        for path in folder.iterdir():
+            row = library.store.vector_of(str(path), stored)
+            vector = library.store.vectors(np.array([row]), stored.dim)[0]
+            with path.open("rb") as file:
+                alone = decode(file, path.name, encoder.card.preprocess).pixels
+            assert vector @ encoder.encode_images(alone[None])[0] == pytest.approx(1, abs=1e-3)
 
 
 class Watched(OnnxEncoder):

@@ -25,6 +25,15 @@ def choose_device(device: str) -> str:
     raise ModelError(f"no CUDA device can be used: {problem}; choose --device cpu (or auto)")
 
 
+def all_devices(device: str) -> list[str]:
+    """Every device of that kind, as torch calls them: ``cuda:0``, ``cuda:1`` …; ``cpu`` is one."""
+    if device != "cuda":
+        return [device]
+    import torch
+
+    return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+
+
 def _problem() -> str | None:
     """Why CUDA cannot be used; None when it can."""
     devices = driver_devices()

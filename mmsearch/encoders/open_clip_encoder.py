@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmsearch.encoders import agreement, download, hub, patch_regions, pickles, registry, tokenizer_export
+from mmsearch.encoders.batches import Batches, Setup, channels_last
 from mmsearch.encoders.patch_regions import Grid, PatchRegions
 from mmsearch.encoders.protocol import ModelCard
 from mmsearch.encoders.registry import Source
@@ -85,17 +86,30 @@ class OpenClipEncoder:
     """An ``Encoder`` over an open_clip model in torch."""
 
     def __init__(
-        self, model: nn.Module, tokenizer: Tokenizer, card: ModelCard, device: str = "cpu", grid: Grid | None = None
+        self,
+        model: nn.Module,
+        tokenizer: Tokenizer,
+        card: ModelCard,
+        device: str = "cpu",
+        grid: Grid | None = None,
+        setup: Setup | None = None,
     ) -> None:
         """``model`` runs in the precision that its weights have; it is moved to ``device``.
 
-        It gives region tokens where ``grid`` says what they are made of, whatever the card says of them.
+        It gives region tokens where ``grid`` says what they are made of, whatever the card says of them.  ``setup`` is
+        by default what the device likes.
         """
         self.card = replace(card, regions=grid.card if grid is not None else None)
-        self.tokenizer, self.device = tokenizer, torch.device(device)
+        self.tokenizer, self.device, self._grid = tokenizer, torch.device(device), grid
         self.images = ImageTower(model, card.preprocess, grid).to(self.device).eval()
         self.texts = TextTower(model).to(self.device).eval()
         self._tokens = TextEncoder(tokenizer, card.tokens)
+        self._setup = setup or Setup.of(self.device)
+        if self._setup.channels_last:
+            channels_last(self.images)
+        self.batch = self._setup.batch  # pictures that are best given at once; 0 where it does not matter
+        self._vectors = Batches(lambda pixels: (self.images(pixels),), self.device, self._setup)
+        self._both = Batches(lambda pixels: self.images.both(pixels), self.device, self._setup)
 
     @classmethod
     def load(cls, name: str, device: str = "cpu", precision: Literal["fp32", "fp16"] | None = None) -> OpenClipEncoder:
@@ -119,12 +133,15 @@ class OpenClipEncoder:
                 return half
         return cls(model, converted, card, device, grid)
 
+    def copy(self, device: str) -> OpenClipEncoder:
+        """The same encoder on another device.  Raises RuntimeError where there is no room for it."""
+        model = copy.deepcopy(self.images.model)
+        return type(self)(model, self.tokenizer, self.card, device, self._grid, self._setup)
+
     def encode_images(self, pixels: Pixels) -> Vectors:
         if not len(pixels):
             return np.empty((0, self.card.dim), np.float32)
-        with torch.inference_mode():
-            vectors: Vectors = self.images(self._given(pixels)).cpu().numpy()
-        return vectors
+        return self._vectors(pixels)[0]
 
     def encode_pictures(self, pixels: Pixels) -> tuple[Vectors, Regions | None]:
         card = self.card.regions
@@ -132,13 +149,8 @@ class OpenClipEncoder:
             return self.encode_images(pixels), None
         if not len(pixels):
             return np.empty((0, self.card.dim), np.float32), np.empty((0, card.side**2, card.dim), np.float32)
-        with torch.inference_mode():
-            vectors, regions = self.images.both(self._given(pixels))
-        return vectors.cpu().numpy(), regions.cpu().numpy()
-
-    def _given(self, pixels: Pixels) -> Tensor:
-        # torch wants its memory writable; it writes nothing
-        return torch.from_numpy(np.require(pixels, requirements=["C", "W"])).to(self.device)
+        vectors, regions = self._both(pixels)
+        return vectors, regions
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         if not texts:

@@ -1,7 +1,7 @@
 """Which model to use, and the quickest way to run it here; torch and open_clip are imported only when they must be.
 
 On a CPU every model runs through ONNX Runtime, from a model folder: the embedded one in this package, or one that was
-exported to ``<cache>/models/<fingerprint>``.  On a GPU models run in torch.
+exported to ``<cache>/models/<fingerprint>``.  On GPUs models run in torch, on each one that there is.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from mmsearch.encoders import hub, registry
-from mmsearch.encoders.device import choose_device
+from mmsearch.encoders.device import all_devices, choose_device
 from mmsearch.encoders.onnx_encoder import OnnxEncoder
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.encoders.registry import Source
+from mmsearch.encoders.several import on_all
 from mmsearch.errors import ModelError
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ def for_card(card_name: str, fingerprint: str, device: str, cache: Path, embedde
             encoder = _in_folder(source, wanted)[0]
         else:
             encoder = _torch(card_name, wanted)
+            if wanted == "cuda":
+                encoder = on_all(encoder, all_devices(wanted))
     except ModelError as error:
         if exported is None or device == "cuda":
             raise
@@ -168,7 +171,7 @@ def _named(source: Source, device: str, cache: Path) -> Choice:
         return Choice(earlier, f"using {source.name}")
     encoder = _torch(source.name, device)
     if device == "cuda":
-        return Choice(encoder, f"using {source.name}")
+        return Choice(on_all(encoder, all_devices(device)), f"using {source.name}")
     return Choice(*_export(encoder, cache))
 
 
@@ -229,4 +232,4 @@ def _embedded(folder: Path, device: str) -> Encoder:
         return OnnxEncoder(folder)
     from mmsearch.encoders.torch_embedded import TorchEmbeddedEncoder
 
-    return TorchEmbeddedEncoder(folder, device)
+    return on_all(TorchEmbeddedEncoder(folder, device), all_devices(device))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mmsearch.encoders import graphs, region_graph
+from mmsearch.encoders.batches import Batches, Setup, channels_last
 from mmsearch.encoders.embedded import EmbeddedConfig, ImageTower, TextTower, fold_batch_norms
 from mmsearch.encoders.protocol import ModelCard
 from mmsearch.encoders.texts import TextEncoder
@@ -20,7 +21,9 @@ from mmsearch.records import Pixels, Regions, Vectors
 class TorchEmbeddedEncoder:
     """An ``Encoder`` with the weights of the embedded model's ONNX graphs; half precision on CUDA."""
 
-    def __init__(self, folder: Path, device: str) -> None:
+    def __init__(self, folder: Path, device: str, setup: Setup | None = None) -> None:
+        """``setup`` is by default what the device likes."""
+        self._folder = folder
         self.card = ModelCard.from_json((folder / "model.json").read_text("utf-8"))
         config = EmbeddedConfig(**json.loads((folder / "recipe.json").read_text("utf-8"))["model"])
         self._device = torch.device(device)
@@ -34,25 +37,38 @@ class TorchEmbeddedEncoder:
         # In float32 also on a GPU: it is little work, and its sums are long.
         self._regions = region_graph.read(folder).to(self._device) if self.card.regions is not None else None
         self._tokens = TextEncoder.load(folder / "tokenizer.json", self.card.tokens)
+        self._setup = setup or Setup.of(self._device)
+        if self._setup.channels_last:
+            for part in (self._images, self._regions):
+                if part is not None:
+                    channels_last(part)
+        self.batch = self._setup.batch  # pictures that are best given at once; 0 where it does not matter
+        self._vectors = Batches(lambda pixels: (self._images(self._given(pixels)),), self._device, self._setup)
+        self._both = Batches(self._levels, self._device, self._setup)
+
+    def copy(self, device: str) -> TorchEmbeddedEncoder:
+        """The same encoder on another device.  Raises RuntimeError where there is no room for it."""
+        return type(self)(self._folder, device, self._setup)
 
     def encode_images(self, pixels: Pixels) -> Vectors:
-        with torch.inference_mode():
-            vectors: Vectors = self._images(self._given(pixels)).float().cpu().numpy()
-        return vectors
+        return self._vectors(pixels)[0]
 
     def encode_pictures(self, pixels: Pixels) -> tuple[Vectors, Regions | None]:
         if self._regions is None:
             return self.encode_images(pixels), None
-        with torch.inference_mode():
-            given = self._given(pixels)
-            top, mid = self._images.levels(given)
-            vectors: Vectors = self._images.pooled(top).float().cpu().numpy()
-            regions: Regions = self._regions(top, mid, given).cpu().numpy()
+        vectors, regions = self._both(pixels)
         return vectors, regions
 
-    def _given(self, pixels: Pixels) -> Tensor:
-        """(n, size, size, 3) uint8 -> (n, 3, size, size) in [0, 1] on the device."""
-        return torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2).to(self._dtype) / 255
+    def _levels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors and region tokens."""
+        assert self._regions is not None
+        given = self._given(pixels)
+        top, mid = self._images.levels(given)
+        return self._images.pooled(top), self._regions(top, mid, given)
+
+    def _given(self, pixels: Tensor) -> Tensor:
+        """(n, size, size, 3) uint8 -> (n, 3, size, size) in [0, 1]."""
+        return pixels.permute(0, 3, 1, 2).to(self._dtype) / 255
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         if not texts:
