@@ -13,25 +13,20 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mmsearch.errors import DimensionError, LibraryError
-from mmsearch.indexes.approximate import FaissApproximate
+from mmsearch.indexes import likely_files
 from mmsearch.indexes.faiss_files import hashed, written
-from mmsearch.indexes.hnsw import HNSW
-from mmsearch.indexes.ivf import SQ8, RaBitQ, RaBitQ4
 from mmsearch.indexes.rows import BLOCK, IDS, ROWS, Rows
 from mmsearch.indexes.stored import Likely, StoredIndex
-from mmsearch.indexes.tune import Setting
 from mmsearch.records import Ids, Vectors
 
 log = logging.getLogger(__name__)
 
-KINDS: dict[str, type[FaissApproximate]] = {kind.kind: kind for kind in (RaBitQ, RaBitQ4, SQ8, HNSW)}
 HELD = 32 * BLOCK  # new rows kept in memory, at most
 ABANDONED = 3600  # seconds after which a file that nothing refers to belongs to a process that was killed
 
@@ -43,7 +38,7 @@ class IndexCache:
     """
 
     def __init__(self, folder: Path, library: str, fingerprint: str, dim: int) -> None:
-        self._folder, self._dim = folder, dim
+        self.folder, self._dim = folder, dim
         self._prefix = f"index-{library}-{fingerprint}-"
 
     def load(self, newest: int, than: int = -1) -> tuple[StoredIndex, int]:
@@ -52,7 +47,7 @@ class IndexCache:
         One of a generation above ``newest``, the database's own, is of a database that was put back to an earlier
         state: its ids may since mean other vectors.
         """
-        files = {self._generation(file): file for file in self._folder.glob(f"{self._prefix}*.json")}
+        files = {self._generation(file): file for file in self.folder.glob(f"{self._prefix}*.json")}
         for generation in sorted(files, reverse=True):
             try:
                 if than < generation <= newest:
@@ -68,7 +63,7 @@ class IndexCache:
 
         Unlike ``load``, raises LibraryError or DimensionError where anything is wrong with its files.
         """
-        files = {self._generation(file): file for file in self._folder.glob(f"{self._prefix}*.json")}
+        files = {self._generation(file): file for file in self.folder.glob(f"{self._prefix}*.json")}
         if not files:
             return None
         generation = max(files)
@@ -80,11 +75,11 @@ class IndexCache:
     def unlike(self, index: StoredIndex) -> bool:
         """Whether the file of its approximate index has changed since it was written."""
         likely = index.likely
-        return likely is not None and likely.hash is not None and likely.hash != hashed(self._folder / str(likely.file))
+        return likely is not None and likely.hash is not None and likely.hash != hashed(self.folder / str(likely.file))
 
     def clear(self) -> None:
         """Remove all index files."""
-        for file in self._folder.glob("*"):
+        for file in self.folder.glob("*"):
             with contextlib.suppress(OSError):
                 file.unlink()
 
@@ -93,7 +88,7 @@ class IndexCache:
             facts = json.loads(file.read_text("utf-8"))
             if facts["dim"] != self._dim:
                 raise DimensionError(facts["dim"], self._dim)
-            rows = Rows.mapped(self._folder / facts["rows"], self._dim, facts["count"])
+            rows = Rows.mapped(self.folder / facts["rows"], self._dim, facts["count"])
             dead = np.array(facts["dead"], np.int64)
             likely = None if facts["likely"] is None else self._read_likely(facts["likely"], strict)
         except (ValueError, TypeError, LookupError) as error:
@@ -102,28 +97,26 @@ class IndexCache:
 
     def _read_likely(self, facts: dict[str, Any], strict: bool) -> Likely | None:
         try:
-            index = KINDS[facts["kind"]].load(self._folder / facts["file"], self._dim)
+            return likely_files.read(facts, self.folder, self._dim)
         except (LibraryError, DimensionError) as error:
             if strict:
                 raise
             log.warning("%s; until the next mmsearch index all pictures are compared", error)
             return None
-        settings = tuple(Setting(**setting) for setting in facts["settings"])
-        return Likely(index, settings, facts["built"], facts["asked"], facts["file"], facts.get("hash"))
 
     def hold(self, rows: Rows) -> Rows:
         """Rows written to a file and mapped from there; no index refers to it before ``save``.  Raises LibraryError."""
         if not len(rows):
             return rows
-        self._folder.mkdir(exist_ok=True)
-        file = self._folder / f"rows-{secrets.token_hex(8)}"
+        self.folder.mkdir(exist_ok=True)
+        file = self.folder / f"rows-{secrets.token_hex(8)}"
         return rows.written(rows.file if rows.file and self._may_grow(rows.file, rows.kept) else file)
 
     def _may_grow(self, rows: Path, kept: int) -> bool:
         """Whether the file is there, and no index refers to more than ``kept`` rows: another process may add some."""
         if not (rows.with_name(rows.name + ROWS).exists() and rows.with_name(rows.name + IDS).exists()):
             return False
-        for file in self._folder.glob("*.json"):
+        for file in self.folder.glob("*.json"):
             with contextlib.suppress(OSError, ValueError, TypeError, LookupError):
                 facts = json.loads(file.read_text("utf-8"))
                 if facts["rows"] == rows.name and facts["count"] > kept:
@@ -132,28 +125,17 @@ class IndexCache:
 
     def save(self, index: StoredIndex, generation: int) -> StoredIndex:
         """Write the index, then drop older ones; returns it as it is on disk.  Raises LibraryError."""
-        self._folder.mkdir(exist_ok=True)
-        rows, likely = self.hold(index.rows), index.likely
-        if likely is not None and likely.file is None:
-            name = f"likely-{secrets.token_hex(8)}.faiss"
-            likely = replace(likely, file=name, hash=likely.index.save(self._folder / name))
+        self.folder.mkdir(exist_ok=True)
+        rows = self.hold(index.rows)
+        likely = None if index.likely is None else likely_files.write(index.likely, self.folder)
         facts: dict[str, Any] = {
             "dim": self._dim,
             "rows": rows.file.name if rows.file else "",
             "count": len(rows),
             "dead": index.dead.tolist(),
-            "likely": None,
+            "likely": None if likely is None else likely_files.facts(likely),
         }
-        if likely is not None:
-            facts["likely"] = {
-                "kind": likely.index.kind,
-                "file": likely.file,
-                "hash": likely.hash,
-                "built": likely.built,
-                "asked": likely.asked,
-                "settings": [asdict(setting) for setting in likely.settings],
-            }
-        file = self._folder / f"{self._prefix}{generation}.json"
+        file = self.folder / f"{self._prefix}{generation}.json"
         with written(file) as partial, partial.open("w", encoding="utf-8") as opened:
             json.dump(facts, opened)
             opened.flush()
@@ -168,10 +150,10 @@ class IndexCache:
         """
         kept: set[str] = set()
         dropped: set[str] = set()
-        for file in self._folder.glob("*.json"):
+        for file in self.folder.glob("*.json"):
             ours = file.name == f"{self._prefix}{generation}.json"
             (kept if ours else dropped).update({file.name, *_parts(file)})
-        for file in self._folder.iterdir():
+        for file in self.folder.iterdir():
             if file.name not in kept and (file.name in dropped or _age(file) > ABANDONED or _by_older_version(file)):
                 with contextlib.suppress(OSError):
                     file.unlink()

@@ -83,6 +83,10 @@ class Rows:
         longer._scattered = self._scattered
         return longer
 
+    def begins_as(self, other: Rows) -> bool:
+        """Whether these are the other rows and perhaps more: an id has one vector only."""
+        return len(self) >= len(other) and np.array_equal(self.ids[: len(other)], other.ids)
+
     def find(self, ids: Ids) -> tuple[Places, NDArray[np.bool_]]:
         """The places of ids, and which of them are there at all; the others have place 0."""
         if not len(self.ids):

@@ -26,37 +26,16 @@ SHORT = 0.03  # recall that may be lacking before another kind is tried
 TAIL = 0.005  # … and their share of those that it does
 
 
-def kept_up(
-    index: StoredIndex,
-    queries: Callable[[], Vectors],
-    recall: float,
-    memory: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> StoredIndex:
-    """The index as it should be for what it holds; itself where nothing is to be done.
-
-    ``queries`` gives (n, dim) float32 rows like those that will be asked, for an approximate index to be tuned with.
-    ``progress`` is told how many rows of how many are in a new one.
-    """
-    if len(index.dead) > GONE * len(index.rows):
-        index = index.compact()
-    rows = index.rows
-    fitting = choices(len(rows), rows.dim, memory, recall)
-    likely = index.likely
-    if fitting[0].kind == "exact":
-        return index if likely is None else _with(index, None)
-    if likely is None or likely.asked != recall or len(rows) > GROWN * likely.built:
-        told = None if progress is None else functools.partial(_told, progress, len(rows))
-        return _with(index, _best(rows, fitting, queries(), recall, told))
-    if len(rows) - len(likely.index) > max(LEAST_TAIL, TAIL * len(likely.index)):
-        return _with(index, replace(likely, index=likely.index.extended(rows), file=None, hash=None))
-    return index
+Build = Callable[[Rows, list[Choice], Vectors, float, "Callable[[int], None] | None"], Likely]
 
 
-def _best(
+def best(
     rows: Rows, fitting: list[Choice], queries: Vectors, recall: float, progress: Callable[[int], None] | None
 ) -> Likely:
-    """The first kind that finds about as much as it should; else the one that finds most."""
+    """The first kind that finds about as much as it should; else the one that finds most.
+
+    ``progress`` is told how many rows are in.
+    """
     tried: list[Likely] = []
     for choice in fitting:
         built = build(rows, choice, progress)
@@ -65,6 +44,38 @@ def _best(
             return tried[-1]
         log.info("%s finds %.1f %% of the nearest", choice.kind, 100 * tried[-1].setting(10).recall)
     return max(tried, key=lambda likely: likely.setting(10).recall)
+
+
+def kept_up(
+    index: StoredIndex,
+    queries: Callable[[], Vectors],
+    recall: float,
+    memory: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    builder: Build = best,
+    hold: Callable[[Rows], Rows] | None = None,
+) -> StoredIndex:
+    """The index as it should be for what it holds; itself where nothing is to be done.
+
+    ``queries`` gives (n, dim) float32 rows like those that will be asked, for an approximate index to be tuned with.
+    ``progress`` is told how many rows of how many are in a new one.  ``builder`` makes that; ``hold`` takes rows out of
+    memory.
+    """
+    if len(index.dead) > GONE * len(index.rows):
+        index = index.compact()
+        if hold is not None:
+            index = StoredIndex(hold(index.rows))
+    rows = index.rows
+    fitting = choices(len(rows), rows.dim, memory, recall)
+    likely = index.likely
+    if fitting[0].kind == "exact":
+        return index if likely is None else _with(index, None)
+    if likely is None or likely.asked != recall or len(rows) > GROWN * likely.built:
+        told = None if progress is None else functools.partial(_told, progress, len(rows))
+        return _with(index, builder(rows, fitting, queries(), recall, told))
+    if len(rows) - len(likely.index) > max(LEAST_TAIL, TAIL * len(likely.index)):
+        return _with(index, replace(likely, index=likely.index.extended(rows), file=None, hash=None))
+    return index
 
 
 def _told(progress: Callable[[int, int], None], total: int, done: int) -> None:

@@ -7,7 +7,9 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,6 +18,7 @@ import numpy as np
 
 from mmsearch import bank, config, meaning
 from mmsearch.background import handicap
+from mmsearch.beside import Beside
 from mmsearch.encoders import pickles, resolve
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import (
@@ -51,6 +54,7 @@ if TYPE_CHECKING:  # a search needs none of these, and is to start quickly
     from mmsearch.duplicates import Group, Level
     from mmsearch.exporting import ExportReport
     from mmsearch.importing import ImportReport
+    from mmsearch.indexes.apart import Apart
     from mmsearch.looking import By, Explanation, Looker
     from mmsearch.moving import Moved
     from mmsearch.rerank.captions import Caption
@@ -188,7 +192,8 @@ class Library:
             active = self._stored()
             self._refresh(active)  # before ids are handed out: an index from before a restored backup is thrown away
             try:
-                report = indexing.run(self.store, stored, encoder, roots, options, progress)
+                with self._kept_beside(active, progress) as beside:
+                    report = indexing.run(self.store, stored, encoder, roots, options, beside)
                 if stored != active:
                     report = replace(report, notes=(*report.notes, *self._switch(stored, active)))
                     active = self._stored()
@@ -767,8 +772,38 @@ class Library:
                 self._on_gpus = index, on_gpus(index)
             return self._on_gpus[1]
 
-    def _keep_up(self, stored: StoredModel, progress: Callable[[Progress], None] | None) -> None:
+    @contextmanager
+    def _kept_beside(
+        self, stored: StoredModel, progress: Callable[[Progress], None] | None
+    ) -> Iterator[Callable[[Progress], None]]:
+        """Keeps the index up while many pictures are stored, so that searches meanwhile need not do it.
+
+        Gives what an index run is to call after each picture, in place of ``progress``.
+        """
+        apart = self._builder(stored, gently=True)
+        last: deque[Progress] = deque(maxlen=1)
+
+        def work() -> None:
+            self._refresh(stored, save=True)
+            self._keep_up(stored, last.append, apart)
+
+        def waits() -> None:
+            if last and progress is not None:
+                progress(last[-1])
+
+        def told(done: Progress) -> None:
+            beside.stored(done.done)
+            if progress is not None:
+                progress(done)
+
+        with Beside(work, apart.stop, len(self._refresh(stored)), waits) as beside:
+            yield told
+
+    def _keep_up(
+        self, stored: StoredModel, progress: Callable[[Progress], None] | None, builder: Apart | None = None
+    ) -> None:
         """Build, extend or tidy the index, if that is due; searches go on with the one that there is."""
+        builder = builder or self._builder(stored)
         with self._lock:
             index = self._refresh(stored)
 
@@ -776,16 +811,29 @@ class Library:
             if progress is not None:
                 progress(Progress(done, total, str(self.folder), "index"))
 
-        memory, recall = half_of_memory(), self.settings.recall
+        def queries() -> Vectors:
+            return self._typical_queries(stored)
+
+        memory, recall, cache = half_of_memory(), self.settings.recall, self._cache(stored)[0]
         try:
-            better = kept_up(index, lambda: self._typical_queries(stored), recall, memory, told)
-        except (RuntimeError, MemoryError) as error:  # of FAISS
-            log.warning("the index stays as it was: %s", str(error).partition("\n")[0] or "not enough memory")
+            better = kept_up(index, queries, recall, memory, told, builder, cache.hold)
+        except (RuntimeError, MemoryError, LibraryError, OSError) as error:  # of FAISS, or of a full disk
+            if not builder.stopped:
+                log.warning("the index stays as it was: %s", str(error).partition("\n")[0] or "not enough memory")
             return
         with self._lock:
-            if better is not index and self._index is not None and self._index[0] is index:
-                _, generation, key = self._index
-                self._index = self._written(self._cache(stored)[0], better, generation), generation, key
+            if better is not index and self._index is not None:
+                now, generation, key = self._index
+                if now is not index and better.rows is index.rows and now.rows.begins_as(index.rows):
+                    better = StoredIndex(now.rows, now.dead, better.likely)  # it has grown meanwhile
+                elif now is not index:
+                    return
+                self._index = self._written(cache, better, generation), generation, key
+
+    def _builder(self, stored: StoredModel, gently: bool = False) -> Apart:
+        from mmsearch.indexes.apart import Apart
+
+        return Apart(self._cache(stored)[0].folder, gently)
 
     def _written(self, cache: IndexCache, index: StoredIndex, generation: int) -> StoredIndex:
         """The index as it is on disk now; as it was where it cannot be written."""

@@ -1,8 +1,8 @@
 """``mmsearch`` that kills itself at a named point: ``python killed.py POINT COUNT index …``.
 
 POINT is one of ``POINTS``, or "never"; COUNT says at which of its passes.  It is the real command line, and the signal
-is SIGKILL, so nothing can be tidied up.  But for one thing: an approximate index is built from ``FEW`` photos on, so
-that this is done, and killed, too.
+is SIGKILL, so nothing can be tidied up.  But for one thing: an approximate index is built from ``FEW`` photos on, in
+this process, so that this is done, and killed, too.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def main() -> None:
 
     from sqlalchemy.engine.default import DefaultDialect
 
-    from mmsearch.indexes import choose, rows, stored
+    from mmsearch.indexes import apart, choose, rows, stored, upkeep
 
     def around(owner: Any, name: str, before: str | None, after: str | None) -> None:
         whole: Callable[..., Any] = getattr(owner, name)
@@ -89,6 +89,11 @@ def main() -> None:
     faiss.PyCallbackIOWriter = half_writer
     for module in (stored, choose):
         vars(module)["FEW"] = FEW
+
+    def here(_: object, *given: Any) -> Any:
+        return upkeep.best(*given)
+
+    vars(apart)["Apart"].__call__ = here
     sys.argv = ["mmsearch", *sys.argv[3:]]
     from mmsearch.cli.app import main as command
 

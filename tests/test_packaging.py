@@ -64,6 +64,7 @@ ORDER = [
     "mmsearch.exporting",
     "mmsearch.importing",
     "mmsearch.checkup",
+    "mmsearch.beside",
     "mmsearch.library",
     "mmsearch.changes",
     "mmsearch.watching",

@@ -12,10 +12,10 @@ from small_vectors import DIM, brute_force, clustered, shared, texts, unit
 
 from mmsearch.errors import DimensionError
 from mmsearch.indexes import stored as stored_index
-from mmsearch.indexes.cache import KINDS
 from mmsearch.indexes.choose import choose, estimated
 from mmsearch.indexes.hnsw import HNSW
 from mmsearch.indexes.ivf import SQ8, RaBitQ, RaBitQ4
+from mmsearch.indexes.likely_files import KINDS
 from mmsearch.indexes.protocol import Approximate
 from mmsearch.indexes.rows import Rows
 from mmsearch.indexes.stored import Likely, StoredIndex
