@@ -183,7 +183,7 @@ class Library:
         with WriterLock(self.folder, wait):
             stored, encoder = self._bind(model, everything=not given)
             if settings.regions and self._given is None:
-                encoder = resolve.renewed(encoder, settings.cache)
+                encoder = resolve.measuring(resolve.renewed(encoder, settings.cache), settings.cache)
                 with self._lock:
                     if self._encoder is not None and self._encoder.card.fingerprint == encoder.card.fingerprint:
                         self._encoder = encoder
@@ -675,7 +675,7 @@ class Library:
                 )
                 if encoder.card.fingerprint != stored.fingerprint:
                     raise ModelMismatchError(encoder.card.name, stored.name)
-                self._encoder = encoder
+                self._encoder = resolve.measuring(encoder, self.settings.cache)
             return self._encoder
 
     def _stored(self) -> StoredModel:
@@ -702,7 +702,7 @@ class Library:
         )
         if choice.note:
             log.info("%s", choice.note)
-        return choice.encoder
+        return resolve.measuring(choice.encoder, settings.cache)
 
     def _bound(self, name: str, fingerprint: str, dim: int, everything: bool = False) -> StoredModel:
         """Room for the vectors of a model: of the library's own, but where ``everything`` gets new ones."""

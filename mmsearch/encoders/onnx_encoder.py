@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch.encoders import onnx_session
+from mmsearch.encoders.pace import Pace
 from mmsearch.encoders.protocol import ModelCard
 from mmsearch.encoders.texts import TextEncoder
 from mmsearch.errors import ModelError
 from mmsearch.records import Pixels, Regions, Vectors
 
-# Pictures in one run at most.  What a small graph works with stays in the caches of a core for one picture only; a
-# large one gains more by reading its weights once for several.
+# Pictures in one run, unless others are measured to be quicker.  What a small graph works with stays in the caches of a
+# core for one picture only; a large one gains more by reading its weights once for several.
 AT_ONCE_SMALL, AT_ONCE_LARGE = 1, 8
 LARGE = 64 * 2**20  # bytes of the image graph; the embedded model has 12 MB, a ViT-B-32 350
 FILES = ("model.json", "tokenizer.json", "image.onnx", "text.onnx")
@@ -52,6 +54,7 @@ class OnnxEncoder:
         if missing:
             raise ModelError(f"the model folder {folder} is incomplete: {', '.join(missing)} missing")
         self.folder, self.threads = folder, threads
+        self.measured: Path | None = None  # a file that remembers how many pictures are best in one run
         try:
             text = (folder / "model.json").read_text("utf-8")
             self.card = ModelCard.from_json(text)
@@ -59,6 +62,7 @@ class OnnxEncoder:
         except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
             raise ModelError(f"{folder / 'model.json'} is no model description: {error}") from error
         self._lock = threading.Lock()
+        self._paces: dict[str, Pace] = {}
         self._sessions: dict[str, tuple[Any, bool]] = {}  # and whether its runs take one thread each
         self._text = onnx_session.Graph([folder / "text.onnx"], threads)
         self._tokens: TextEncoder | None = None
@@ -87,9 +91,10 @@ class OnnxEncoder:
         Many pictures are shared out among runs side by side, so that threads that decode the next ones get their turn.
         """
         cores = onnx_session.cores(self.threads)
-        most = AT_ONCE_LARGE if (self.folder / "image.onnx").stat().st_size > LARGE else AT_ONCE_SMALL
-        most = min(most, -(-len(pixels) // cores))
-        session = self._session(tower, min(cores, -(-len(pixels) // most)))
+        pace = self._pace(tower)
+        most = -(-len(pixels) // cores)
+        size = pace.size(most)
+        session = self._session(tower, min(cores, -(-len(pixels) // size)))
         if not {output.name for output in session.get_outputs()}.issuperset(outputs):
             raise ModelError(f"the model folder {self.folder} is incomplete: {REGIONS} missing")
 
@@ -97,7 +102,21 @@ class OnnxEncoder:
             rows: list[NDArray[np.float32]] = session.run(outputs, {"pixels": share})
             return rows
 
-        return onnx_session.side_by_side(run, pixels, most, cores)
+        begun = time.perf_counter()
+        rows = onnx_session.side_by_side(run, pixels, size, cores)
+        pace.took(size, most, (time.perf_counter() - begun) / len(pixels))
+        return rows
+
+    def _pace(self, tower: str) -> Pace:
+        import onnxruntime
+
+        with self._lock:
+            if tower not in self._paces:
+                usual = AT_ONCE_LARGE if (self.folder / "image.onnx").stat().st_size > LARGE else AT_ONCE_SMALL
+                cores = onnx_session.cores(self.threads)
+                graph = f"{self.card.fingerprint} {tower}, {cores} cores, onnxruntime {onnxruntime.__version__}"
+                self._paces[tower] = Pace(graph, usual, self.measured)
+            return self._paces[tower]
 
     def encode_images(self, pixels: Pixels) -> Vectors:
         if not len(pixels):

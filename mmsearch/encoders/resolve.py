@@ -119,6 +119,13 @@ def for_card(card_name: str, fingerprint: str, device: str, cache: Path, embedde
     return _export(cast("OpenClipEncoder", encoder), cache)[0]
 
 
+def measuring(encoder: Encoder, cache: Path) -> Encoder:
+    """The encoder, which remembers in the cache what it measures of this machine."""
+    if isinstance(encoder, OnnxEncoder):
+        encoder.measured = cache / "runs.json"
+    return encoder
+
+
 def renewed(encoder: Encoder, cache: Path) -> Encoder:
     """An export from before there were region tokens, made anew; any other encoder as it is.
 
