@@ -43,6 +43,9 @@ def nearest(rows: Rows, queries: Vectors, k: int, places: Places | None = None, 
     Of those at ``places``, ascending, where given; else of all from place ``first`` on.
     """
     queries = np.ascontiguousarray(queries, np.float32)
+    wide = rows.wide() if len(rows) and not first else None
+    if wide is not None:
+        return _by_wide(wide, queries, k, places)
     if len(queries) > FEW:
         return _by_product(rows, queries, k, places, first)
     runs = list(_runs(rows, places, first, ALONE))
@@ -55,6 +58,20 @@ def nearest(rows: Rows, queries: Vectors, k: int, places: Places | None = None, 
         if shares:
             own, scores = (np.concatenate(parts) for parts in zip(*shares, strict=True))
             found.places[row], found.scores[row] = _best(own, scores, k)
+    return found
+
+
+def _by_wide(wide: Vectors, queries: Vectors, k: int, places: Places | None) -> Best:
+    found = _none(len(queries), k)
+    scores = queries @ wide.T  # (q, d) x (d, n) -> (q, n)
+    if places is not None:
+        scores = scores[:, places]
+    for row, own in enumerate(scores):
+        most = min(k, len(own))
+        if most:
+            likely = np.flatnonzero(own >= np.partition(own, -most)[-most])  # with all that equal the last one
+            ids = likely if places is None else places[likely]
+            found.places[row], found.scores[row] = _best(ids, own[likely], k)
     return found
 
 

@@ -29,6 +29,7 @@ Halves = NDArray[np.float16]  # (n, dim)
 Places = NDArray[np.int64]  # where rows stand: the first is 0
 ROWS, IDS = ".f16", ".ids"  # endings of the two files
 BLOCK = 8192  # rows looked at or written at a time
+WIDEST = 48 * 2**20  # bytes of float32 rows that are kept in memory: 24,000 rows of 513 dimensions
 FEW = 4096  # rows up to which single ones are read: of more, what lies between them is wanted too
 
 
@@ -45,6 +46,7 @@ class Rows:
         self._starts = np.cumsum([0, *(len(part) for part in parts)])
         self._order: Places | None = None  # by id, where the ids do not ascend
         self._scattered: _Scattered | None = None  # the first part once more, for single rows
+        self._asked = False  # for ``wide``
 
     @classmethod
     def mapped(cls, file: Path, dim: int, count: int) -> Rows:
@@ -116,6 +118,20 @@ class Rows:
             inside = (places >= start) & (places < start + len(part))
             taken[inside] = part[places[inside] - start]
         return taken
+
+    def wide(self) -> Vectors | None:
+        """All rows in float32, (n, dim), if they are few and this was asked before; else None.
+
+        Making them takes as long as a search without them.
+        """
+        if not self._asked or 4 * self.dim * len(self) > WIDEST:
+            self._asked = True
+            return None
+        return self._wide
+
+    @functools.cached_property
+    def _wide(self) -> Vectors:
+        return np.concatenate([widened(halves) for _, halves in self.blocks()])
 
     def pieces(self, places: Places) -> Iterator[Halves]:
         """The rows at these places, in their order, a block at a time."""

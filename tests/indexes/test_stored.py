@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from small_vectors import DIM, brute_force, clustered, shared, texts, unit
 
 from mmsearch.errors import DimensionError
+from mmsearch.indexes import rows as rows_on_disk
 from mmsearch.indexes import stored as stored_index
 from mmsearch.indexes.choose import choose, estimated
 from mmsearch.indexes.hnsw import HNSW
@@ -225,3 +226,31 @@ def test_estimated_bytes_are_those_of_the_file(approximate: StoredIndex, tmp_pat
     approximate.likely.index.save(tmp_path / "file")
     size = (tmp_path / "file").stat().st_size
     assert size == pytest.approx(estimated(approximate.kind, COUNT, DIM, 128), rel=0.25)  # type: ignore[arg-type]
+
+
+def test_few_rows_that_are_asked_again_give_the_same(rng: np.random.Generator) -> None:
+    pictures = unit(rng, 500)
+    held = dict(enumerate(pictures))
+    index = StoredIndex(Rows(DIM).plus(np.arange(300), pictures[:300])).changed(
+        np.arange(300, 500), pictures[300:], np.arange(0, 500, 10)
+    )
+    alive = {number: row for number, row in held.items() if number % 10}
+    queries = unit(rng, 7)
+    allowed = np.array([3, 7, 20, 101, 102, 103, 104, 105, 106, 300, 499], np.int64)
+    assert index.rows.wide() is None
+    for some in (None, allowed, allowed[:3], allowed[:0]):
+        for k in (1, 5, 600):
+            for asked in (queries, queries[:1], queries[-1:]):
+                again = index.search(asked, k, some)
+                truth = brute_force(alive, asked, k, some)
+                assert index.rows.wide() is not None
+                assert [[number for number in row if number >= 0] for row in again.ids.tolist()] == truth
+                first = StoredIndex(Rows(DIM).plus(index.rows.ids, pictures), index.dead).search(asked, k, some)
+                np.testing.assert_array_equal(first.ids, again.ids)
+                np.testing.assert_allclose(first.scores, again.scores, atol=1e-6)
+
+
+def test_many_rows_are_not_kept_in_float32(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows_on_disk, "WIDEST", 4 * DIM * 99)
+    rows = Rows(DIM).plus(np.arange(100), unit(rng, 100))
+    assert [rows.wide() is None for _ in range(3)] == [True, True, True]
