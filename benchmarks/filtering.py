@@ -23,7 +23,7 @@ import os
 import resource
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -32,6 +32,8 @@ import numpy as np
 from sqlalchemy import create_engine, event, insert, text, update
 
 from benchmarks.common import report
+from benchmarks.vectors import AT_ONCE, pictures, unit
+from benchmarks.written import Trips, caption
 from mmsearch import config
 from mmsearch.encoders import resolve
 from mmsearch.encoders.onnx_encoder import OnnxEncoder
@@ -44,7 +46,7 @@ from mmsearch.store.store import Store
 from mmsearch.store.values import StoredModel
 from mmsearch.store.writer import Writer
 
-AT_ONCE = 20_000  # rows inserted together
+CAPTIONED = 3  # where names and captions are as people have them, one photo in so many has a caption
 PLACES = ("beach", "snow", "garden", "mountains", "city")  # a folder of 10,000 photos each, in turns
 WHO = ("a dog", "two children", "a woman with a hat", "an old man", "a red car", "people", "a horse")
 TEXTS = [f"{who} in the {place}" for place in PLACES for who in WHO]
@@ -89,12 +91,12 @@ class Narrow:
         return unit(rows[:, : self._dim])
 
 
-def unit(rows: Vectors) -> Vectors:
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+def make(file: Path, card: ModelCard, photos: int, like: Path | None = None) -> None:
+    """A library's database, in bulk: what ``Store`` would write picture by picture.
 
-
-def make(file: Path, card: ModelCard, photos: int) -> None:
-    """A library's database, in bulk: what ``Store`` would write picture by picture."""
+    Vectors are random, around centres, and each word is in many photos.  With ``like``, a library of photos, vectors
+    are mixtures of its own (``vectors.py``), and names and captions such as people have them (``written.py``).
+    """
     with Store(file) as store, store.writing() as writer:
         writer.add_model(card.name, card.fingerprint, card.dim, active=True)
     engine = create_engine(f"sqlite:///{file}")
@@ -105,15 +107,24 @@ def make(file: Path, card: ModelCard, photos: int) -> None:
         connection.create_function("name_words", 1, words.path_words, deterministic=True)
 
     rng = np.random.default_rng(0)
-    centres = rng.standard_normal((200, card.dim)).astype(np.float32)
-    for start in range(0, photos, AT_ONCE):
-        numbers = range(start, min(start + AT_ONCE, photos))
-        noise = rng.standard_normal((len(numbers), card.dim)).astype(np.float32)
-        vectors = unit(centres[rng.integers(len(centres), size=len(numbers))] + noise).astype("<f2")
+    trips = Trips(rng)
+    blocks = clusters(card.dim, photos, rng) if like is None else pictures(like, photos)
+    for start, rows_of in zip(range(0, photos, AT_ONCE), blocks, strict=True):
+        numbers = range(start, start + len(rows_of))
+        vectors = rows_of[:, : card.dim].astype("<f2")
         with engine.begin() as connection:
             contents, files = zip(*(facts(number, rng) for number in numbers), strict=True)
+            captions = []
+            if like is not None:
+                for number, content, photo in zip(numbers, contents, files, strict=True):
+                    content["description"], photo["path"] = None, os.fsencode(trips.path())
+                    if number % CAPTIONED == 0:
+                        said = {"content_id": number + 1, "reranker": "r", "text": caption(rng), "confidence": 0.5}
+                        captions.append(said)
             connection.execute(insert(tables.contents), list(contents))
             connection.execute(insert(tables.photos), list(files))
+            if captions:
+                connection.execute(insert(tables.captions), captions)
             rows = [
                 {"id": number + 1, "content_id": number + 1, "model_id": 1, "vector": vector.tobytes()}
                 for number, vector in zip(numbers, vectors, strict=True)
@@ -123,6 +134,15 @@ def make(file: Path, card: ModelCard, photos: int) -> None:
     with engine.begin() as connection:
         connection.execute(update(tables.facts).where(tables.facts.c.name == "generation").values(value="1"))
     engine.dispose()
+
+
+def clusters(dim: int, count: int, rng: np.random.Generator) -> Iterator[Vectors]:
+    """Vectors around random centres, in blocks."""
+    centres = rng.standard_normal((200, dim)).astype(np.float32)
+    for start in range(0, count, AT_ONCE):
+        size = min(AT_ONCE, count - start)
+        noise = rng.standard_normal((size, dim)).astype(np.float32)
+        yield unit(centres[rng.integers(len(centres), size=size)] + noise)
 
 
 def facts(number: int, rng: np.random.Generator) -> tuple[dict[str, object], dict[str, object]]:

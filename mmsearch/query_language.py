@@ -392,7 +392,8 @@ def _usual_order(terms: Sequence[Term]) -> Order:
 
 
 def _is_path(word: str) -> bool:
-    return _is_path_in_phrase(word) or (len(word.split()) == 1 and Path(word).suffix.lower() in picture_suffixes())
+    suffix = Path(word).suffix.lower() if len(word.split()) == 1 else ""
+    return _is_path_in_phrase(word) or (suffix != "" and suffix in picture_suffixes())
 
 
 def _is_path_in_phrase(word: str) -> bool:

@@ -160,21 +160,19 @@ def _candidates(
     count = max(options.k, engine.second.candidates if engine.second else 0) + examples
     if options.diverse:
         count = max(count, FOLDED * options.k)
-    words = engine.store.find_words(understood.text, engine.model, allowed) if understood.text else []
-    if query.arithmetic:
-        words = []
-    also = np.array([hit.number for hit in words[:count]], np.int64)
+    text = "" if query.arithmetic else understood.text
+    words = engine.store.find_words(text, engine.model, allowed, count) if text else []
+    also = np.array([hit.number for hit in words], np.int64)
     known = engine.index.holds(also)  # another process may just have stored them
     found = meaning.candidates(understood, engine.index, count, allowed, also[known])
     scores = dict(zip(found.ids.tolist(), found.scores.tolist(), strict=True))
     worded, boosts = {}, {}
-    for hit in words:
-        if hit.number in scores:
-            written = any(column in WRITTEN for column in hit.columns)
-            whole = written and hit.score >= WHOLE and hit.evidence >= RARE
-            boosts[hit.number] = ALL_WORDS if whole else SOME_WORDS * hit.score
-            scores[hit.number] += boosts[hit.number]
-            worded[hit.number] = hit.score if whole else 0.0
+    for hit in engine.store.find_words(text, engine.model, found.ids, len(scores)) if words else []:
+        written = any(column in WRITTEN for column in hit.columns)
+        whole = written and hit.score >= WHOLE and hit.evidence >= RARE
+        boosts[hit.number] = ALL_WORDS if whole else SOME_WORDS * hit.score
+        scores[hit.number] += boosts[hit.number]
+        worded[hit.number] = hit.score if whole else 0.0
     cosines = dict(zip(found.ids.tolist(), found.cosines.tolist(), strict=True))
     order = sorted(scores, key=lambda number: (-scores[number], number))
     return [
@@ -275,7 +273,10 @@ def _hits(
     if query.order != "score":
         hits.sort(key=lambda hit: _KEYS[query.order](hit[1]), reverse=query.descending)
     text = " ".join(term.text for term in query.terms if isinstance(term, Words) and not term.exclude)
-    reasons = engine.store.reasons(text, [one.number for one, _, _ in hits], engine.model) if text and hits else {}
+    # Words of others were looked for already, and none was found.
+    unasked = query.arithmetic or any(isinstance(term, Words) and term.exact for term in query.terms)
+    worded = [one.number for one, _, _ in hits if one.boost or unasked]
+    reasons = engine.store.reasons(text, worded, engine.model) if text and worded else {}
     return [
         Hit(
             rank, round(one.score, 4), photo, one.cosine if one.reranked else None, one.answer, one.confidence,

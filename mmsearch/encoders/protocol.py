@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Sequence
@@ -48,7 +49,7 @@ class ModelCard:
     precision: str = "float32"  # of the stored weights, such as "float32" or "int8"
     regions: RegionCard | None = None  # None where the model gives vectors only
 
-    @property
+    @functools.cached_property  # each search asks several times
     def fingerprint(self) -> str:
         """16 hex digits over everything that changes a vector; the name and the region tokens do not."""
         return _digest({key: value for key, value in asdict(self).items() if key not in ("name", "regions")})

@@ -21,7 +21,6 @@ from sqlalchemy import (
     URL,
     ColumnElement,
     Connection,
-    Row,
     Select,
     bindparam,
     create_engine,
@@ -46,6 +45,7 @@ from mmsearch.regions import size, unpack
 from mmsearch.store import schema, words
 from mmsearch.store.filters import Facts
 from mmsearch.store.holdings import Holdings
+from mmsearch.store.kept import Keeper
 from mmsearch.store.known_contents import Contents
 from mmsearch.store.paths import at_or_below
 from mmsearch.store.summary import Summary, summary
@@ -75,6 +75,7 @@ from mmsearch.store.values import (
     Untagged,
     chunks,
 )
+from mmsearch.store.word_lists import Lists
 from mmsearch.store.words import WordHit
 from mmsearch.store.writer import Writer
 
@@ -89,8 +90,8 @@ def _explained(file: Path) -> Iterator[None]:
     """Turns the database's errors into ones that say what to do."""
     try:
         yield
-    except DatabaseError as error:
-        cause = str(error.orig)
+    except (DatabaseError, sqlite3.DatabaseError) as error:
+        cause = str(error.orig if isinstance(error, DatabaseError) else error)
         if "full" in cause:
             advice = "the disk is full; free some space and run the same command again, nothing that was stored is lost"
         elif "locked" in cause or "busy" in cause:
@@ -125,6 +126,7 @@ class Store:
 
         self._engine = create_engine(URL.create("sqlite"), creator=connect, poolclass=QueuePool, pool_size=8)
         self._facts = Facts(self._engine)
+        self._values, self._lists = Keeper(self._engine), Keeper(self._engine)
 
         @event.listens_for(self._engine, "connect")
         def configure(connection: sqlite3.Connection, _record: Any) -> None:
@@ -153,7 +155,8 @@ class Store:
             raise
 
     def close(self) -> None:
-        self._facts.close()
+        for held in (self._facts, self._values, self._lists):
+            held.close()
         self._engine.dispose()
 
     def __enter__(self) -> Store:
@@ -202,15 +205,18 @@ class Store:
 
     def generation(self) -> int:
         """Grows with every change of what can be found."""
-        with self._reading() as connection:
-            return int(connection.execute(select(facts.c.value).where(facts.c.name == "generation")).scalar_one())
+        return int(self._fact("generation"))
+
+    def _fact(self, name: str) -> str:
+        with _explained(self.file), self._values.reading() as (connection, kept):
+            one = "SELECT value FROM facts WHERE name = ?"
+            return kept.of(name, lambda: str(connection.execute(one, (name,)).fetchone()[0]))
 
     def model(self) -> StoredModel | None:
         """The active model, or None before the first ``index``."""
-        with self._reading() as connection:
-            row = connection.execute(
-                select(models.c.id, models.c.name, models.c.fingerprint, models.c.dim).where(models.c.active)
-            ).first()
+        with _explained(self.file), self._values.reading() as (connection, kept):
+            active = "SELECT id, name, fingerprint, dim FROM models WHERE active"
+            row = kept.of(active, lambda: connection.execute(active).fetchone())
         return StoredModel(*row) if row else None
 
     def kept_models(self) -> list[KeptModel]:
@@ -430,8 +436,7 @@ class Store:
 
     def identity(self) -> str:
         """Random letters that tell this database from every other."""
-        with self._reading() as connection:
-            return str(connection.execute(select(facts.c.value).where(facts.c.name == "identity")).scalar_one())
+        return self._fact("identity")
 
     def counts(self) -> Counts:
         with self._reading() as connection:
@@ -520,38 +525,15 @@ class Store:
 
         ``within`` keeps those in or below these paths, ``conditions`` those that meet all of them.
         """
-        found: dict[int, list[Photo]] = {}
-        own_tags = select(func.json_group_array(func.json_array(-tags.c.score, tags.c.tag)))
-        query = (
-            select(
-                embeddings.c.id,
-                photos.c.id.label("photo"),
-                photos.c.path,
-                photos.c.size,
-                photos.c.mtime_ns,
-                contents,
-                captions.c.text.label("caption"),
-                sidecars.c.text.label("beside"),
-                ocr.c.text.label("read"),
-                own_tags.where(tags.c.content_id == contents.c.id).scalar_subquery().label("tags"),
-            )
-            .join(contents, contents.c.id == embeddings.c.content_id)
-            .join(photos, photos.c.content_id == contents.c.id)
-            .outerjoin(captions, captions.c.content_id == contents.c.id)
-            .outerjoin(sidecars, sidecars.c.photo_id == photos.c.id)
-            .outerjoin(ocr, ocr.c.content_id == contents.c.id)
-            .where(text("+photos.state = 'ok'"))  # the plus keeps SQLite from reading all photos in this state
-            .order_by(photos.c.path)
-        )
-        with self._reading() as connection:
-            found_rows = (connection.execute(query.where(embeddings.c.id.in_(chunk))) for chunk in chunks(ids))
-            rows = [row for chunk in found_rows for row in chunk]
+        with _explained(self.file), self._values.reading() as (connection, _):
+            rows = connection.execute(_PHOTOS, (json.dumps([int(number) for number in ids]),)).fetchall()
         if within or conditions:
             with _explained(self.file):
-                meeting = self._facts.meeting(np.array([row.photo for row in rows], np.int64), within, conditions)
+                meeting = self._facts.meeting(np.array([row[1] for row in rows], np.int64), within, conditions)
             rows = [row for row, meets in zip(rows, meeting, strict=True) if meets]
-        for row in rows:
-            found.setdefault(row.id, []).append(_photo(row))
+        found: dict[int, list[Photo]] = {}
+        for number, _, *told in rows:
+            found.setdefault(number, []).append(_photo(*told))
         return found
 
     def listed(self, model: StoredModel, ids: Ids | None, order: Order, descending: bool, count: int) -> list[int]:
@@ -638,8 +620,8 @@ class Store:
         def numbers(rows: Ids) -> Ids | None:
             return self._facts.numbers(model.id, rows)
 
-        with self._reading() as connection:
-            return words.find(connection, text, model.id, allowed, limit, exact, numbers)
+        with _explained(self.file), self._lists.reading() as (connection, kept):
+            return words.find(Lists(connection, kept), text, model.id, allowed, limit, exact, numbers)
 
     def reasons(
         self, text: str, ids: Sequence[int], model: StoredModel, exact: bool = False
@@ -648,8 +630,8 @@ class Store:
 
         Pictures that have none are left out.  Meant for a page of hits: it takes about 0.1 ms a picture.
         """
-        with self._reading() as connection:
-            return words.reasons(connection, text, ids, model.id, exact)
+        with _explained(self.file), self._lists.reading() as (connection, kept):
+            return words.reasons(Lists(connection, kept), text, ids, model.id, exact)
 
 
 def _with_regions(model: StoredModel, card: RegionCard | None = None) -> Select[tuple[int]]:
@@ -658,25 +640,52 @@ def _with_regions(model: StoredModel, card: RegionCard | None = None) -> Select[
     return query if card is None else query.where(regions.c.fingerprint == card.fingerprint)
 
 
-def _photo(row: Row[Any]) -> Photo:
-    """A row of ``Store.photos``."""
-    exif = Exif(
-        datetime.fromisoformat(row.taken_at) if row.taken_at else None,
-        row.camera,
-        row.lens,
-        row.latitude,
-        row.longitude,
-    )
+# Not through SQLAlchemy, which takes several times as long as the query.
+_PHOTOS = """
+SELECT embeddings.id, photos.id, photos.path, photos.size, photos.mtime_ns, width, height, format, taken_at, camera,
+    lens, latitude, longitude, description, captions.text, sidecars.text, ocr.text,
+    (SELECT json_group_array(json_array(-score, tag)) FROM tags WHERE tags.content_id = contents.id HAVING count(*))
+FROM json_each(?) CROSS JOIN embeddings ON embeddings.id = value
+    CROSS JOIN contents ON contents.id = embeddings.content_id
+    CROSS JOIN photos ON photos.content_id = contents.id
+    LEFT JOIN captions ON captions.content_id = contents.id
+    LEFT JOIN sidecars ON sidecars.photo_id = photos.id
+    LEFT JOIN ocr ON ocr.content_id = contents.id
+WHERE +photos.state = 'ok' -- the plus keeps SQLite from reading all photos in this state
+ORDER BY photos.path
+"""
+
+
+def _photo(
+    path: bytes,
+    size: int,
+    mtime_ns: int,
+    width: int,
+    height: int,
+    kind: str,
+    taken_at: str | None,
+    camera: str | None,
+    lens: str | None,
+    latitude: float | None,
+    longitude: float | None,
+    description: str | None,
+    caption: str | None,
+    beside: str | None,
+    read: str | None,
+    tags: str | None,
+) -> Photo:
+    """A row of ``_PHOTOS`` from its third column on."""
+    exif = Exif(datetime.fromisoformat(taken_at) if taken_at else None, camera, lens, latitude, longitude)
     return Photo(
-        os.fsdecode(row.path),
-        row.width,
-        row.height,
-        row.format,
-        row.size,
-        row.mtime_ns,
+        os.fsdecode(path),
+        width,
+        height,
+        kind,
+        size,
+        mtime_ns,
         exif,
-        row.caption,
-        description="\n".join(part for part in (row.description, row.beside) if part) or None,
-        text=row.read or None,
-        tags=tuple(tag for _, tag in sorted(json.loads(row.tags))),  # (score below zero, tag)
+        caption,
+        description="\n".join(part for part in (description, beside) if part) or None,
+        text=read or None,
+        tags=tuple(tag for _, tag in sorted(json.loads(tags))) if tags else (),  # (score below zero, tag)
     )

@@ -14,8 +14,9 @@ import json
 import math
 import os
 import re
+import sqlite3
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,14 +28,16 @@ from mmsearch.records import Ids
 from mmsearch.store.names import name_parts, name_words, taken_apart
 from mmsearch.store.stop_words import STOP_WORDS
 from mmsearch.store.tables import WORDS
-from mmsearch.store.word_lists import WEIGHTS, Form, Lists, Rarity, copied, merged
+from mmsearch.store.word_lists import Form, Having, Lists, Rows, best, copied, sums
 
 BEGINS = 0.8  # what a word counts for that only begins as the query's does
 APART = 0.8  # what the words of "IMG_2041" count for where they do not stand beside each other
 
 MOST_UNITS = 32  # of a query; what follows is not looked up
 LONGEST_WORD = 64  # characters; what follows is not looked at
-SMALL = 2000  # allowed pictures whose words are looked at alone, rather than the lists of all
+SMALL = 2000  # allowed pictures, in a library ten times as large, that are looked at one by one …
+FEW = 100  # … and in any library
+MORE = 2  # times as many photos as are wanted are looked at first: some cannot be found, or are copies
 _SNIPPET = 8  # words
 _TITLES = {"name": "name", "description": "description", "caption": "caption", "ocr": "text", "tags": "tag"}
 
@@ -119,7 +122,7 @@ def path_words(path: bytes) -> str:
 
 
 def find(
-    connection: Connection,
+    lists: Lists,
     text: str,
     model: int,
     allowed: Ids | None = None,
@@ -134,55 +137,82 @@ def find(
     """
     if limit < 1 or (allowed is not None and not len(allowed)):
         return []
-    rarity = Rarity(connection)
-    forms, weights = _exact(text, rarity) if exact else _forms(text, rarity)
-    if allowed is not None and len(allowed) <= SMALL < rarity.photos / 10:
-        with copied(connection, allowed) as few:
-            lists = Lists(few).of(forms)
-    elif exact:
-        lists = Lists(connection).of(forms)
-    else:
-        likely = 1.0 if allowed is None else min(1.0, len(allowed) / max(rarity.photos, 1))
-        lists = Lists(connection).of(forms, math.ceil(limit / likely))
-    rows = merged(lists.values())
-    sums, places = _sums(rows, forms, lists, weights)
-    order = np.lexsort((rows, -sums))
+    forms, weights = _exact(text, lists) if exact else _forms(text, lists)
+    having = lists.of(forms)
+    if allowed is not None and len(allowed) <= max(FEW, min(SMALL, lists.photos / 10)):
+        pairs = np.array(lists.connection.execute(_FILES, (json.dumps(allowed.tolist()), model)).fetchall(), np.int64)
+        pairs = pairs.reshape(-1, 2)
+        return _hits(pairs[:, 0].astype(np.int32), pairs[:, 1], forms, having, weights, limit)
+    likely = 1.0 if allowed is None else min(1.0, len(allowed) / max(lists.photos, 1))
+    count = math.ceil(MORE * limit / likely)
+    while True:
+        rows = best(forms, having, weights, count)
+        own = numbers(rows.astype(np.int64)) if len(rows) > SMALL else None
+        if own is None:
+            own = _numbers(lists.connection, rows, model)
+        there = own >= 0
+        if allowed is not None:
+            there &= _among(own, np.sort(allowed, kind="stable"))
+        hits = _hits(rows[there], own[there], forms, having, weights, limit)
+        if len(hits) == limit or len(rows) < count:
+            return hits
+        count *= MORE * MORE
+
+
+_FILES = (
+    "SELECT photos.id, embeddings.id FROM json_each(?) CROSS JOIN embeddings ON embeddings.id = value "
+    "AND embeddings.model_id = ? CROSS JOIN photos ON photos.content_id = embeddings.content_id "
+    "WHERE +photos.state = 'ok' ORDER BY photos.id"  # the plus keeps SQLite from taking the index on states
+)
+_VECTORS = (
+    "SELECT photos.id, embeddings.id FROM json_each(?) CROSS JOIN photos ON photos.id = value "
+    "CROSS JOIN embeddings ON embeddings.content_id = photos.content_id AND embeddings.model_id = ? "
+    "WHERE photos.state = 'ok'"
+)
+
+
+def _hits(
+    rows: Rows, numbers: Ids, forms: Sequence[Form], having: Having, weights: NDArray[np.float64], limit: int
+) -> list[WordHit]:
+    """The best of these photos, which ascend, with the ids of their vectors; those that have nothing are left out."""
+    reached, places = sums(rows, forms, having, weights)
     total = float(weights.sum())
     hits: dict[int, WordHit] = {}
-    known = numbers(rows)
-    found = _numbers(connection, rows, order, model, allowed) if known is None else _chosen(known, order, allowed)
-    for at, number in found:
-        if number in hits:  # of the files of a content the best one comes first
-            continue
-        columns = tuple(column for bit, column in enumerate(WORDS) if places[at] >> bit & 1)
-        evidence = float(sums[at])
-        hits[number] = WordHit(number, round(min(evidence / total, 1.0), 6), round(evidence, 6), columns)
-        if len(hits) == limit:
+    for at in np.lexsort((rows, -np.round(reached, 9))).tolist():
+        evidence, number = float(reached[at]), int(numbers[at])
+        if evidence <= 0 or len(hits) == limit:
             break
+        if number not in hits:  # of the files of a content the best one comes first
+            columns = tuple(column for bit, column in enumerate(WORDS) if places[at] >> bit & 1)
+            hits[number] = WordHit(number, round(min(evidence / total, 1.0), 6), round(evidence, 6), columns)
     return list(hits.values())
 
 
 def reasons(
-    connection: Connection, text: str, numbers: Sequence[int], model: int, exact: bool = False
+    lists: Lists, text: str, numbers: Sequence[int], model: int, exact: bool = False
 ) -> dict[int, tuple[str, ...]]:
     """What ``Store.reasons`` returns; ``model`` is the id of a model."""
-    rarity = Rarity(connection)
-    forms, _ = _exact(text, rarity) if exact else _forms(text, rarity)
+    forms, _ = _exact(text, lists) if exact else _forms(text, lists)
     if not forms:
+        return {}
+    pages = lists.connection.execute(
+        "SELECT embeddings.id, photos.id, photos.path FROM json_each(?) "
+        "CROSS JOIN embeddings ON embeddings.id = value AND embeddings.model_id = ? "
+        "CROSS JOIN photos ON photos.content_id = embeddings.content_id "
+        "WHERE +photos.state = 'ok' ORDER BY photos.path",  # the plus keeps SQLite from taking the index on states
+        (json.dumps([int(number) for number in numbers]), model),
+    ).fetchall()
+    rows = np.array(sorted({row for _, row, _ in pages}), np.int32)
+    having = [some.has(rows) for some in lists.of(forms).values()]
+    rows = rows[np.logical_or.reduce(having)] if having else rows[:0]
+    if not len(rows):
         return {}
     snippets = ", ".join(
         f"CASE WHEN instr(highlight(words, {column}, char(1), ''), char(1)) "
         f"THEN snippet(words, {column}, char(1), char(2), '…', {_SNIPPET}) END"
         for column in range(len(WORDS))
     )
-    pages = connection.exec_driver_sql(
-        "SELECT embeddings.id, photos.id, photos.path FROM json_each(?) "
-        "CROSS JOIN embeddings ON embeddings.id = value AND embeddings.model_id = ? "
-        "CROSS JOIN photos ON photos.content_id = embeddings.content_id "
-        "WHERE +photos.state = 'ok' ORDER BY photos.path",  # the plus keeps SQLite from taking the index on states
-        (json.dumps([int(number) for number in numbers]), model),
-    ).all()
-    with copied(connection, np.array(numbers, np.int64)) as few:
+    with copied(lists.connection, rows.tolist()) as few:
         query = f"SELECT rowid, {snippets} FROM words WHERE words MATCH ?"
         marked = {row: own for row, *own in few.execute(query, (" OR ".join(form.expression for form in forms),))}
     found: dict[int, dict[str, None]] = {}
@@ -215,15 +245,15 @@ def _phrase(tokens: Sequence[str]) -> str:
     return '"' + " ".join(tokens) + '"'
 
 
-def _exact(text: str, rarity: Rarity) -> tuple[list[Form], NDArray[np.float64]]:
+def _exact(text: str, lists: Lists) -> tuple[list[Form], NDArray[np.float64]]:
     """All words of a text in their order, as one unit."""
     tokens = _tokens(text)
     if not tokens:
         return [], np.zeros(0)
-    return [Form(0, _phrase(tokens), 1.0)], np.array([rarity.above_zero(_phrase(tokens))])
+    return [Form(0, _phrase(tokens), 1.0)], np.array([lists.weight_above_zero(_phrase(tokens))])
 
 
-def _forms(text: str, rarity: Rarity) -> tuple[list[Form], NDArray[np.float64]]:
+def _forms(text: str, lists: Lists) -> tuple[list[Form], NDArray[np.float64]]:
     """How the units of a query may be written, and the weight of each unit."""
     written = [tokens for chunk in _POSSESSIVE.sub("", text).split() if (tokens := tuple(_tokens(chunk)))]
     units = list(dict.fromkeys(written))
@@ -231,26 +261,24 @@ def _forms(text: str, rarity: Rarity) -> tuple[list[Form], NDArray[np.float64]]:
     forms: list[Form] = []
     weights: list[float] = []
     for unit in (telling or units)[:MOST_UNITS]:
-        weight, own = (
-            _one_word(unit[0], len(weights), rarity) if len(unit) == 1 else _joined(unit, len(weights), rarity)
-        )
+        weight, own = _one_word(unit[0], len(weights), lists) if len(unit) == 1 else _joined(unit, len(weights), lists)
         if weight > 0:
             weights.append(weight)
             forms += own
     return forms, np.array(weights)
 
 
-def _one_word(word: str, unit: int, rarity: Rarity) -> tuple[float, list[Form]]:
+def _one_word(word: str, unit: int, lists: Lists) -> tuple[float, list[Form]]:
     """A word as it is, taken apart ("IMG2041" is "IMG 2041" too), and as a beginning."""
     parts = _tokens(taken_apart(word))
     written = [_phrase([word]), *([_phrase(parts)] if len(parts) > 1 else [])]
-    weight = min(rarity.of(expression) for expression in written)
+    weight = min(lists.weight(expression) for expression in written)
     forms = [Form(unit, expression, 1.0) for expression in written]
     # Words that nobody wrote may have been typed in part, and so may numbers.  Others are not taken for beginnings: a
     # cap is no captain.
-    unknown = weight == rarity.of_count(0)
+    unknown = weight == lists.weight_of(0)
     if (unknown and (len(word) >= 3 or word[0] >= _UNSPACED)) or (len(word) >= 2 and word[-1].isdigit()):
-        begun = rarity.of(_phrase([word]) + " *")
+        begun = lists.weight(_phrase([word]) + " *")
         if unknown:
             weight = begun or weight
         if begun and weight:
@@ -258,46 +286,15 @@ def _one_word(word: str, unit: int, rarity: Rarity) -> tuple[float, list[Form]]:
     return weight, forms
 
 
-def _joined(tokens: Sequence[str], unit: int, rarity: Rarity) -> tuple[float, list[Form]]:
+def _joined(tokens: Sequence[str], unit: int, lists: Lists) -> tuple[float, list[Form]]:
     """Words beside each other, the last perhaps the beginning of a number, or apart from each other."""
-    rarities = [rarity.of(_phrase([token])) for token in tokens]
-    weight = sum(rarities) or rarity.of(_phrase(tokens))
+    rarities = [lists.weight(_phrase([token])) for token in tokens]
+    weight = sum(rarities) or lists.weight(_phrase(tokens))
     forms = [Form(unit, _phrase(tokens), 1.0)]
     if tokens[-1][-1].isdigit():
         forms.append(Form(unit, _phrase(tokens) + " *", BEGINS))
     apart = [(token, own) for token, own in zip(tokens, rarities, strict=True) if own]
     return weight, forms + [Form(unit, _phrase([token]), APART * own / weight, True) for token, own in apart]
-
-
-def _sums(
-    rows: Ids, forms: Sequence[Form], lists: Mapping[tuple[int, str], Ids], weights: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """For each row the sum of the weights of what it has, and a bit for each column where it has any; both (n,)."""
-    sums, places = np.zeros(len(rows)), np.zeros(len(rows), np.int64)
-    best, added = np.zeros((len(weights), len(rows))), np.zeros((len(weights), len(rows)))
-    for number, form in enumerate(forms):
-        share = np.zeros(len(rows))
-        for bit, column in enumerate(WORDS):
-            if (number, column) in lists:
-                at = np.searchsorted(rows, lists[number, column])
-                share[at] = np.maximum(share[at], form.share * WEIGHTS[column])
-                places[at] |= 1 << bit
-        if form.adds:
-            added[form.unit] += share
-        else:
-            best[form.unit] = np.maximum(best[form.unit], share)
-    for weight, one, several in zip(weights, best, added, strict=False):
-        sums += weight * np.maximum(one, several)
-    return sums, places
-
-
-def _chosen(numbers: Ids, order: NDArray[np.intp], allowed: Ids | None) -> Iterator[tuple[int, int]]:
-    """What ``_numbers`` gives, where the ids of the vectors of all rows are known; (n,), -1 where there is none."""
-    there = numbers >= 0
-    if allowed is not None:
-        there &= _among(numbers, merged([allowed]))
-    chosen = order[there[order]]
-    yield from zip(chosen.tolist(), numbers[chosen].tolist(), strict=True)
 
 
 def _among(numbers: Ids, some: Ids) -> NDArray[np.bool_]:
@@ -306,27 +303,7 @@ def _among(numbers: Ids, some: Ids) -> NDArray[np.bool_]:
     return found
 
 
-def _numbers(
-    connection: Connection, rows: Ids, order: NDArray[np.intp], model: int, allowed: Ids | None
-) -> Iterator[tuple[int, int]]:
-    """(place in ``rows``, id of the vector) of the photos that can be found and are allowed, in this order."""
-    if allowed is not None:
-        allowed = merged([allowed])
-    size = 2000  # few are wanted at first; where hardly any is allowed, larger bites are cheaper
-    while len(order):
-        bite, order = order[:size], order[size:]
-        size *= 2
-        pairs = connection.exec_driver_sql(
-            "SELECT photos.id, embeddings.id FROM json_each(?) CROSS JOIN photos ON photos.id = value "
-            "CROSS JOIN embeddings ON embeddings.content_id = photos.content_id AND embeddings.model_id = ? "
-            "WHERE photos.state = 'ok'",
-            (json.dumps(rows[bite].tolist()), model),
-        ).all()
-        found: dict[int, int] = {row: number for row, number in pairs}  # noqa: C416 - rows are no tuples to mypy
-        if allowed is not None:
-            there = _among(np.fromiter(found.values(), np.int64, len(found)), allowed)
-            found = {row: number for (row, number), one in zip(found.items(), there, strict=True) if one}
-        for at in bite.tolist():
-            number = found.get(int(rows[at]))
-            if number is not None:
-                yield at, number
+def _numbers(connection: sqlite3.Connection, rows: Rows, model: int) -> Ids:
+    """The ids of the vectors of photos that can be found, (n,); -1 for the others."""
+    pairs = dict(connection.execute(_VECTORS, (json.dumps(rows.tolist()), model)).fetchall())
+    return np.array([pairs.get(row, -1) for row in rows.tolist()], np.int64)

@@ -6,6 +6,7 @@ import math
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -14,10 +15,11 @@ from hypothesis import strategies as st
 from sqlalchemy import text as sql
 
 from mmsearch.records import Decoded, Exif, Found
+from mmsearch.store import kept, word_lists
 from mmsearch.store.store import Store
 from mmsearch.store.tables import WORDS
 from mmsearch.store.values import StoredModel
-from mmsearch.store.word_lists import LONG, merged
+from mmsearch.store.word_lists import LONG, Form, RowSet, best, sums
 from mmsearch.store.words import WordHit
 
 PIXELS = np.zeros((9, 9, 3), np.uint8)
@@ -453,8 +455,94 @@ def test_columns_that_a_filter_has_read_change_nothing(
                 writer.touch(before[0].number, Found(str(before[0].number), 1, 1))
 
 
-def test_merged_lists() -> None:
-    lists = [np.array(own, np.int64) for own in ([1, 5, 9], [], [5, 6], [1])]
-    assert merged(lists).tolist() == [1, 5, 6, 9]
-    assert merged([]).tolist() == merged([np.zeros(0, np.int64)]).tolist() == []
-    assert merged([np.array([3], np.int64)]).tolist() == [3]
+@given(st.sets(st.integers(1, 300)), st.sets(st.integers(1, 300)), st.sampled_from([1, 7, 300]))
+def test_a_set_of_photos_however_it_is_kept(own: set[int], asked: set[int], step: int) -> None:
+    asked_rows = np.array(sorted(asked), np.int32)
+    for photos in (300, 1_000_000):  # as bits, and as ids
+        if own:
+            rows = RowSet(np.array(sorted(own), np.int32), photos)
+            assert len(rows) == len(own)
+            assert rows.has(asked_rows).tolist() == [row in own for row in sorted(asked)]
+            found, place = [], 0
+            while len(some := rows.after(place, step)[0]):
+                place = rows.after(place, step)[1]
+                found += some.tolist()
+            assert found == sorted(own)
+
+
+FORMS = [
+    Form(0, "one", 1.0),
+    Form(0, "one *", 0.7),
+    Form(1, "two three", 1.0),
+    Form(1, "two", 0.3, adds=True),
+    Form(1, "three", 0.5, adds=True),
+    Form(2, "four", 1.0),
+]
+
+
+@given(
+    st.dictionaries(
+        st.tuples(st.integers(0, len(FORMS) - 1), st.sampled_from(WORDS)),
+        st.sets(st.integers(1, 60), min_size=1),
+        min_size=1,
+    ),
+    st.lists(st.sampled_from([0.25, 1.0, 2.0, 8.0]), min_size=3, max_size=3),
+    st.integers(1, 70),
+    st.sampled_from([60, 1_000_000]),
+    st.sampled_from([1, 5, 4096]),
+)
+def test_the_best_photos_are_those_of_all_sums(
+    having: dict[tuple[int, str], set[int]], weights: list[float], count: int, photos: int, chunk: int
+) -> None:
+    """By plain Python: for each unit the best form, or the sum of those that add up, by the best column of each."""
+    oracle = {}
+    for row in range(1, 61):
+        total = 0.0
+        for unit, weight in enumerate(weights):
+            shares = [
+                (form, max((form.share * WORTH[c] for c in WORDS if row in having.get((n, c), ())), default=0.0))
+                for n, form in enumerate(FORMS)
+                if form.unit == unit
+            ]
+            added = sum(share for form, share in shares if form.adds)
+            total += weight * max([added, *(share for form, share in shares if not form.adds)])
+        if total:
+            oracle[row] = total
+    lists = {key: RowSet(np.array(sorted(rows), np.int32), photos) for key, rows in having.items()}
+    with mock.patch.object(word_lists, "_CHUNK", chunk):
+        rows = best(FORMS, lists, np.array(weights), count)
+    reached, places = sums(rows, FORMS, lists, np.array(weights))
+    wanted = sorted(oracle, key=lambda row: (-round(oracle[row], 6), row))[:count]
+    assert rows.tolist() == sorted(wanted)
+    assert reached.tolist() == pytest.approx([oracle[row] for row in rows.tolist()])
+    for row, place in zip(rows.tolist(), places.tolist(), strict=True):
+        has = {column for (_, column), own in having.items() if row in own}
+        assert {column for bit, column in enumerate(WORDS) if place >> bit & 1} == has
+
+
+# Kept between searches
+
+
+def test_what_is_kept_follows_every_change(store: Store, trip: dict[str, int]) -> None:
+    """Also those of another connection, and those that leave the generation as it is."""
+    assert found(store, "kite") == []
+    generation = store.generation()
+    with Store(store.file) as other, other.writing() as writer:
+        writer.put_tags("v", {trip["dog.jpg"]: {"kite": 0.9}})
+    assert store.generation() == generation
+    assert found(store, "kite") == [trip["dog.jpg"]]
+    assert store.reasons("kite", [trip["dog.jpg"]], model_of(store)) == {trip["dog.jpg"]: ("tag: kite",)}
+    new = add(store, "/p/kite.jpg")
+    assert store.generation() == generation + 1
+    assert found(store, "kite") == [new, trip["dog.jpg"]]
+
+
+def test_no_more_is_kept_than_there_is_room_for(many: tuple[Store, list[dict[str, set[str]]]]) -> None:
+    store, _ = many
+    asked = ["wacx wgax", "wadx wfax", "waex whbx"]
+    model = model_of(store)
+    before = [store.find_words(query, model) for query in asked]
+    with mock.patch.object(kept, "MOST", 10_000), Store(store.file) as other:
+        assert [other.find_words(query, model) for query in asked * 2] == before * 2
+        assert other._lists._kept._bytes <= 10_000
+        assert len(other._lists._kept._values) < 20
