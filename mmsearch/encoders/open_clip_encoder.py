@@ -133,10 +133,10 @@ class OpenClipEncoder:
                 return half
         return cls(model, converted, card, device, grid)
 
-    def copy(self, device: str) -> OpenClipEncoder:
-        """The same encoder on another device.  Raises RuntimeError where there is no room for it."""
+    def copy(self, device: str, setup: Setup | None = None) -> OpenClipEncoder:
+        """The same on another device, or set up otherwise.  Raises RuntimeError where there is no room for it."""
         model = copy.deepcopy(self.images.model)
-        return type(self)(model, self.tokenizer, self.card, device, self._grid, self._setup)
+        return type(self)(model, self.tokenizer, self.card, device, self._grid, setup or self._setup)
 
     def encode_images(self, pixels: Pixels) -> Vectors:
         if not len(pixels):

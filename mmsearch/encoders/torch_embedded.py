@@ -46,9 +46,9 @@ class TorchEmbeddedEncoder:
         self._vectors = Batches(lambda pixels: (self._images(self._given(pixels)),), self._device, self._setup)
         self._both = Batches(self._levels, self._device, self._setup)
 
-    def copy(self, device: str) -> TorchEmbeddedEncoder:
-        """The same encoder on another device.  Raises RuntimeError where there is no room for it."""
-        return type(self)(self._folder, device, self._setup)
+    def copy(self, device: str, setup: Setup | None = None) -> TorchEmbeddedEncoder:
+        """The same on another device, or set up otherwise.  Raises RuntimeError where there is no room for it."""
+        return type(self)(self._folder, device, setup or self._setup)
 
     def encode_images(self, pixels: Pixels) -> Vectors:
         return self._vectors(pixels)[0]
