@@ -196,9 +196,8 @@ def main() -> None:
     try:
         device = choose_device(given.device)
     except ModelError as error:
-        raise SystemExit(
-            f"{error}\n(without a GPU it can only be shown that the script runs: --device cpu --model none --photos 64 --rows 21000)"
-        ) from error
+        hint = "to see that the script runs: --device cpu --model none --photos 64 --rows 21000"
+        raise SystemExit(f"{error}\n{hint}") from error
     said = Said()
     logging.getLogger("mmsearch").addHandler(said)
     figures: dict[str, Any] = {"device": "the CPU, no GPU was measured"}
