@@ -146,6 +146,7 @@ def _encoder(library: Path | None, model: str | None, device: str | None) -> Enc
         device or settings.device,
         settings.cache,
         (settings.cpu_model, settings.gpu_model),
+        precision=settings.precision,
     )
     if choice.note:
         present.say(choice.note)

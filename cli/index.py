@@ -16,6 +16,7 @@ from mmsearch.cli.options import (
     MaxMegapixelsOption,
     ModelOption,
     OcrOption,
+    PrecisionOption,
     RegionsOption,
     TrustPickleOption,
     opened,
@@ -31,6 +32,7 @@ def command(
     model: ModelOption = None,
     trust_pickle: TrustPickleOption = False,
     device: DeviceOption = None,
+    precision: PrecisionOption = None,
     exclude: ExcludeOption = None,
     max_megapixels: MaxMegapixelsOption = None,
     regions: RegionsOption = None,
@@ -53,7 +55,12 @@ def command(
     Run it again at any time: only what is new or changed is read. Pictures that are gone are kept in mind and come
     back without work. Ctrl-C loses nothing; the same command goes on where it stopped.
     """
-    changes: dict[str, Any] = {"device": device, "max_megapixels": max_megapixels, "regions": regions}
+    changes: dict[str, Any] = {
+        "device": device,
+        "precision": precision,
+        "max_megapixels": max_megapixels,
+        "regions": regions,
+    }
     if isolate is not None:
         changes["isolate"] = "always" if isolate else "never"
     with opened(library, must_exist=False, **changes) as found:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmsearch.cli import present
 from mmsearch.cli.options import JsonOption, LibraryOption
+
+if TYPE_CHECKING:
+    from mmsearch.store.values import StoredModel
 
 
 def command(
@@ -24,11 +27,14 @@ def command(
     from mmsearch.encoders.catalogue import available
 
     settings = config.load()
-    used = _used(settings.library if library is None else library.absolute())
     found = available(settings.cache, full, (settings.cpu_model, settings.gpu_model))
+    used = _used(settings.library if library is None else library.absolute())
+    name, fingerprint = (used.name, used.fingerprint) if used is not None else (None, None)
+    exact = fingerprint is not None and any(fingerprint == model.fingerprint for model in found)
+    using = [model.fingerprint == fingerprint if exact else model.name == name for model in found]
     if json:
-        for model in found:
-            present.json_line({**asdict(model), "in_use": model.name == used})
+        for model, in_use in zip(found, using, strict=True):
+            present.json_line({**asdict(model), "in_use": in_use})
         return
     from rich.console import Console
     from rich.table import Table
@@ -36,19 +42,19 @@ def command(
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("Model", "Dim", "Pixels", "Size", "Where"):
         table.add_column(column, justify="right" if column in ("Dim", "Pixels", "Size") else "left", no_wrap=True)
-    for model in found:
+    for model, in_use in zip(found, using, strict=True):
         size = present.size(model.bytes) if model.bytes else ""
-        where = f"{model.where}, in use" if model.name == used else model.where
+        where = f"{model.where} in int8" if model.precision == "int8" else model.where
+        where += ", in use" if in_use else ""
         table.add_row(model.name, str(model.dim or ""), str(model.image_size or ""), size, where)
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
-def _used(folder: Path) -> str | None:
+def _used(folder: Path) -> StoredModel | None:
     """The model of the library in this folder, if there is one."""
     if not (folder / "library.sqlite").exists():
         return None
     from mmsearch.store.store import Store
 
     with Store(folder / "library.sqlite") as store:
-        model = store.model()
-    return model.name if model else None
+        return store.model()

@@ -35,6 +35,14 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object
 DeviceOption = Annotated[
     str | None, typer.Option("--device", metavar="auto|cpu|cuda", help="Where the encoder runs. Default: auto.")
 ]
+PrecisionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        metavar="float32|int8",
+        help="Of a new library's open_clip model on a CPU: int8 is quicker and less exact. Default: float32.",
+    ),
+]
 ModelOption = Annotated[
     str | None,
     typer.Option(
@@ -81,6 +89,8 @@ def opened(library: Path | None, must_exist: bool = True, auto: str = "auto", **
         settings = replace(settings, device=auto)
     if settings.device not in ("auto", "cpu", "cuda"):
         raise typer.BadParameter(f"must be auto, cpu or cuda, not {settings.device!r}", param_hint="--device")
+    if settings.precision not in ("float32", "int8"):
+        raise typer.BadParameter(f"must be float32 or int8, not {settings.precision!r}", param_hint="--precision")
     folder = settings.library if library is None else Path(os.path.expanduser(library)).absolute()
     if must_exist and not (folder / "library.sqlite").exists():
         raise NoModelError(f"there is no library in {folder} yet: index some pictures first, mmsearch index FOLDER")

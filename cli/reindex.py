@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mmsearch.cli import present
-from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, opened
+from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, PrecisionOption, opened
 
 
 def command(
@@ -22,6 +22,7 @@ def command(
         bool, typer.Option("--prune", help="Drop the vectors of models that are not searched with.")
     ] = False,
     device: DeviceOption = None,
+    precision: PrecisionOption = None,
     json: JsonOption = False,
 ) -> None:
     """Change the model of a library without a pause.
@@ -31,7 +32,7 @@ def command(
     """
     if model and activate:
         raise typer.BadParameter("--model encodes, --activate goes back to what is encoded: give one of them")
-    with opened(library, device=device) as found:
+    with opened(library, device=device, precision=precision) as found:
         if model:
             try:
                 with present.progress_bar("Encoding") as progress:

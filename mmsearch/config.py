@@ -32,6 +32,7 @@ class Settings:
     cpu_model: str = "ViT-B-32-256/datacomp_s34b_b86k"  # what "auto" wants on a CPU
     gpu_model: str = "ViT-B-16-SigLIP2/webli"  # what "auto" wants on a GPU
     device: str = "auto"  # "auto", "cpu" or "cuda"
+    precision: str = "float32"  # of an open_clip model of a new library on a CPU: "int8" is quicker and less exact
     max_megapixels: float = 200.0  # larger pictures are skipped
     batch: int = 32  # pictures encoded and stored together
     decoders: int = 0  # threads that read pictures; 0 is one a core
@@ -97,6 +98,8 @@ def _typed(where: str, name: str, value: object) -> object:
         raise ConfigError(f"{where}: {name} must be {kind}, not {value!r}") from error
     if name == "device" and converted not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"{where}: device must be auto, cpu or cuda, not {value!r}")
+    if name == "precision" and converted not in ("float32", "int8"):
+        raise ConfigError(f"{where}: precision must be float32 or int8, not {value!r}")
     if name == "isolate" and converted not in ("auto", "always", "never"):
         raise ConfigError(f"{where}: isolate must be auto, always or never, not {value!r}")
     smallest = 0 if name in ("decoders", "min_relevance", "recall") else 1

@@ -482,7 +482,8 @@ class Library:
         """Search with another model whose vectors are kept.  Raises ModelError where they are not, or not complete."""
         with self._writing():
             kept = self.store.kept_models()
-            chosen = next((one for one in kept if name in (one.model.name, one.model.fingerprint)), None)
+            fitting = [one for one in kept if name in (one.model.name, one.model.fingerprint)]
+            chosen = min(fitting, key=lambda one: one.active, default=None)  # the other one, of two precisions
             if chosen is None:
                 names = ", ".join(one.model.name for one in kept) or "none"
                 raise ModelError(
@@ -690,6 +691,8 @@ class Library:
         if stored is not None and name in (None, "auto"):
             return stored, self.encoder(stored)
         encoder = self._named(name)
+        if stored is not None and not everything and encoder.card.name == stored.name:
+            return stored, self.encoder(stored)  # in the precision that the library has
         return self._bound(encoder.card.name, encoder.card.fingerprint, encoder.card.dim, everything), encoder
 
     def _named(self, name: str | None) -> Encoder:
@@ -698,8 +701,9 @@ class Library:
             return self._given
         settings = self.settings
         choice = resolve.choose(
-            name or settings.model, settings.device, settings.cache, (settings.cpu_model, settings.gpu_model)
-        )
+            name or settings.model, settings.device, settings.cache, (settings.cpu_model, settings.gpu_model),
+            precision=settings.precision,
+        )  # fmt: skip
         if choice.note:
             log.info("%s", choice.note)
         return resolve.measuring(choice.encoder, settings.cache)

@@ -25,6 +25,8 @@ class ModelInfo:
     image_size: int | None  # pixels a side; likewise
     bytes: int | None  # on this disk; None when it is not here
     where: Literal["embedded", "exported", "downloaded", "hub"]  # the nearest place it can be had from
+    fingerprint: str | None = None  # of what is embedded or exported
+    precision: str | None = None  # likewise
 
 
 def available(
@@ -35,7 +37,7 @@ def available(
 ) -> list[ModelInfo]:
     """The embedded model, the exported and the downloaded ones, and ``defaults``; with ``full`` all of open_clip's.
 
-    Each name comes once, with the first of these places that has it.
+    Each name comes once, with the first of these places that has it, and once more where it is exported in int8 too.
     """
     found: list[ModelInfo] = []
     with contextlib.suppress(ModelError):  # a checkout without its weights
@@ -55,13 +57,16 @@ def available(
         file = registry.weights(source)
         if file is not None or source.name in wanted or (full and source.pretrained is not None):
             found.append(_of_source(source, file))
-    return list({info.name: info for info in reversed(found)}.values())[::-1]
+    first: dict[tuple[str, bool], ModelInfo] = {}
+    for info in found:
+        first.setdefault((info.name, info.precision == "int8"), info)
+    return list(first.values())
 
 
 def _in_folder(encoder: OnnxEncoder, where: Literal["embedded", "exported"]) -> ModelInfo:
     card = encoder.card
     size = sum(file.stat().st_size for file in encoder.folder.iterdir() if file.is_file())
-    return ModelInfo(card.name, card.dim, card.preprocess.size, size, where)
+    return ModelInfo(card.name, card.dim, card.preprocess.size, size, where, card.fingerprint, card.precision)
 
 
 def _of_source(source: Source, file: Path | None) -> ModelInfo:

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
-import shutil
-import tempfile
-import time
 import warnings
 from pathlib import Path
 
@@ -15,14 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from mmsearch.encoders.agreement import ENOUGH, agreement
+from mmsearch.encoders.drafts import ONE_FILE, published
 from mmsearch.encoders.onnx_encoder import OnnxEncoder
 from mmsearch.encoders.open_clip_encoder import ImageTower, OpenClipEncoder
 from mmsearch.errors import ModelError
-
-logger = logging.getLogger(__name__)
-
-ONE_FILE = 1.5e9  # bytes of weights in one .onnx file; more go to a file beside it, as protobuf ends at 2 GB
-ABANDONED = 24 * 3600  # seconds after which the draft of an export that was killed is removed
 
 
 def export(encoder: OpenClipEncoder, folder: Path, one_file: float = ONE_FILE) -> OnnxEncoder:
@@ -32,21 +22,14 @@ def export(encoder: OpenClipEncoder, folder: Path, one_file: float = ONE_FILE) -
     ``encoder`` must be on the CPU in full precision.  Raises ModelError when the model cannot be exported or its graphs
     give other vectors or region tokens than torch.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(folder.parent)
-    draft = Path(tempfile.mkdtemp(prefix=".export-", dir=folder.parent))
-    try:
+
+    def fill(draft: Path) -> None:
         _write(encoder, draft, one_file)
         cosine = agreement(encoder, OnnxEncoder(draft))
         if not cosine > ENOUGH:
             raise ModelError(f"the exported {encoder.card.name} gives other vectors than torch (cosine {cosine:.4f})")
-        for file in draft.iterdir():
-            with file.open("rb+") as written:
-                os.fsync(written.fileno())
-        draft.chmod(0o755)  # mkdtemp makes it private
-        return _publish(draft, folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+
+    return published(folder, fill)
 
 
 def _write(encoder: OpenClipEncoder, folder: Path, one_file: float) -> None:
@@ -91,30 +74,3 @@ def _graph(tower: nn.Module, name: str, example: Tensor, file: Path, one_file: f
     assert program is not None
     weights = sum(value.const_value.nbytes for value in program.model.graph.initializers.values() if value.const_value)
     program.save(str(file), external_data=weights > one_file)
-
-
-def _publish(draft: Path, folder: Path) -> OnnxEncoder:
-    """Renames the finished ``draft`` to ``folder``, unless a complete one of this version stands there already."""
-    for _ in range(3):
-        try:
-            draft.rename(folder)
-        except OSError:
-            if not folder.exists():
-                raise
-        with contextlib.suppress(ModelError):
-            found = OnnxEncoder(folder)
-            if not found.dated:
-                return found
-        wreck = Path(tempfile.mkdtemp(prefix=".export-", dir=folder.parent))  # files were deleted, or it is dated
-        with contextlib.suppress(OSError):
-            folder.rename(wreck / "wreck")
-        shutil.rmtree(wreck, ignore_errors=True)
-    raise ModelError(f"the model cannot be written to {folder}: something keeps changing it")
-
-
-def _sweep(parent: Path) -> None:
-    """Removes what killed exports left behind."""
-    for draft in parent.glob(".export-*"):
-        with contextlib.suppress(OSError):
-            if time.time() - draft.stat().st_mtime > ABANDONED:
-                shutil.rmtree(draft, ignore_errors=True)

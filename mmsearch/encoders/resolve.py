@@ -1,7 +1,8 @@
 """Which model to use, and the quickest way to run it here; torch and open_clip are imported only when they must be.
 
 On a CPU every model runs through ONNX Runtime, from a model folder: the embedded one in this package, or one that was
-exported to ``<cache>/models/<fingerprint>``.  On GPUs models run in torch, on each one that there is.
+exported to ``<cache>/models/<fingerprint>``.  Its int8 form (``int8.py``) is a folder there too, made from the export.
+On GPUs models run in torch, on each one that there is.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from mmsearch.encoders.open_clip_encoder import OpenClipEncoder
 
 logger = logging.getLogger(__name__)
+
+_FLOAT32 = "leave out --precision int8, or say --precision float32"
 
 EMBEDDED = Path(__file__).parent / "weights" / "embedded"  # the model folder that ships with this package
 
@@ -50,24 +53,33 @@ def exports(cache: Path) -> list[OnnxEncoder]:
     return sorted(found, key=lambda encoder: (encoder.card.name, encoder.card.fingerprint))
 
 
-def choose(spec: str, device: str, cache: Path, defaults: tuple[str, str], embedded_folder: Path = EMBEDDED) -> Choice:
+def choose(
+    spec: str, device: str, cache: Path, defaults: tuple[str, str], embedded_folder: Path = EMBEDDED,
+    precision: str = "float32",
+) -> Choice:  # fmt: skip
     """The encoder for a new library.
 
     ``spec`` is ``auto``, ``embedded``, or a name as ``registry.find`` takes it; ``device`` is ``auto``, ``cpu`` or
     ``cuda``; ``defaults`` are the models that ``auto`` wants on a CPU and on a GPU.  ``auto`` takes the embedded model
     where its first choice cannot be had.  On a CPU the export of an earlier run is used as it is, except of a
-    ``local-dir:`` model, whose weights may have changed.  Raises ModelError when a model asked for by name, or the
-    device, cannot be used.
+    ``local-dir:`` model, whose weights may have changed.  ``precision`` is ``float32`` or ``int8``; on a GPU the latter
+    means nothing, and ``auto`` takes float32 where int8 cannot be had.  Raises ModelError when a model asked for by
+    name, int8 of it, or the device cannot be used.
     """
     device = choose_device(device)
+    if precision == "int8" and device == "cuda":
+        choice = choose(spec, device, cache, defaults, embedded_folder)
+        return replace(choice, note=f"{choice.note}; not in int8, which is for the CPU")
     wanted = defaults[device == "cuda"] if spec == "auto" else spec
     if wanted == "embedded":
+        if precision == "int8" and spec != "auto":
+            raise ModelError(f"the embedded model is not offered in int8; {_FLOAT32}")
         return Choice(_embedded(embedded_folder, device), "using the embedded model")
     source = registry.find(wanted, [encoder.card.name for encoder in exports(cache)])
-    obstacle = _obstacle(source, device, cache) if spec == "auto" else None
+    obstacle = _obstacle(source, device, cache, precision) if spec == "auto" else None
     if obstacle is None:
         try:
-            choice = _named(source, device, cache)
+            choice = _named(source, device, cache, precision, strict=spec != "auto")
             why = f", the first choice on a {'GPU' if device == 'cuda' else 'CPU'}" if spec == "auto" else ""
             return Choice(choice.encoder, f"{choice.note}{why}")
         except ModelError as error:
@@ -87,7 +99,7 @@ def for_card(card_name: str, fingerprint: str, device: str, cache: Path, embedde
     if fingerprint == shipped.fingerprint:
         return _embedded(embedded_folder, wanted)
     exported = _exported(cache, fingerprint)
-    if exported is not None and wanted == "cpu":
+    if exported is not None and (wanted == "cpu" or exported.card.precision == "int8"):
         return exported
     if card_name == shipped.name:
         raise ModelError(
@@ -108,6 +120,8 @@ def for_card(card_name: str, fingerprint: str, device: str, cache: Path, embedde
             raise
         logger.warning("%s: running on the CPU", error)  # the weights are gone, but an earlier run exported them
         return exported
+    if replace(encoder.card, precision="int8").fingerprint == fingerprint and not isinstance(encoder, OnnxEncoder):
+        return _quantized(encoder if wanted == "cpu" else _torch(card_name, "cpu"), cache)
     if encoder.card.fingerprint != fingerprint:
         raise ModelError(
             f"{card_name} is not what it was when this library was made: its weights or settings have changed "
@@ -153,9 +167,11 @@ def renewed(encoder: Encoder, cache: Path) -> Encoder:
         return encoder
 
 
-def _obstacle(source: Source, device: str, cache: Path) -> str | None:
+def _obstacle(source: Source, device: str, cache: Path, precision: str) -> str | None:
     """Why ``auto`` does not even try its first choice; None when it is on this machine or the hub answers."""
-    if registry.weights(source) is not None or (device == "cpu" and _earlier(source, cache) is not None):
+    if registry.weights(source) is not None:
+        return None
+    if device == "cpu" and any(_earlier(source, cache, each) is not None for each in {precision, "float32"}):
         return None
     absent = f"{source.name} is not on this machine"
     if source.folder is not None:
@@ -169,17 +185,29 @@ def _obstacle(source: Source, device: str, cache: Path) -> str | None:
     return None if status == 200 else f"{hub.endpoint()} answers with HTTP {status} and {absent}"
 
 
-def _named(source: Source, device: str, cache: Path) -> Choice:
+def _named(source: Source, device: str, cache: Path, precision: str, strict: bool) -> Choice:
+    """``strict``: raises ModelError where the model cannot be had in int8, in place of taking float32."""
     if source.folder is not None and registry.is_model_folder(source.folder):
+        if precision == "int8" and strict:
+            raise ModelError(f"{source.name} was written by mmsearch train, which makes no int8 of it; {_FLOAT32}")
         encoder, note = _in_folder(source, device)
         return Choice(encoder, note)
-    earlier = _earlier(source, cache) if device == "cpu" else None
+    earlier = _earlier(source, cache, precision) if device == "cpu" else None
     if earlier is not None:
-        return Choice(earlier, f"using {source.name}")
-    encoder = _torch(source.name, device)
+        return Choice(earlier, f"using {source.name}{' in int8' if precision == 'int8' else ''}")
+    if precision == "int8":
+        try:
+            plain = _earlier(source, cache) or _torch(source.name, device)
+            return Choice(_quantized(plain, cache), f"using {source.name} in int8")
+        except ModelError as error:
+            if strict:
+                raise
+            choice = _named(source, device, cache, "float32", strict)
+            return replace(choice, note=f"{choice.note} in float32: {error}")
+    model = _torch(source.name, device)
     if device == "cuda":
-        return Choice(on_all(encoder, all_devices(device)), f"using {source.name}")
-    return Choice(*_export(encoder, cache))
+        return Choice(on_all(model, all_devices(device)), f"using {source.name}")
+    return Choice(*_export(model, cache))
 
 
 def _in_folder(source: Source, device: str) -> tuple[Encoder, str]:
@@ -197,11 +225,12 @@ def _in_folder(source: Source, device: str) -> tuple[Encoder, str]:
     return encoder, note
 
 
-def _earlier(source: Source, cache: Path) -> OnnxEncoder | None:
+def _earlier(source: Source, cache: Path, precision: str = "float32") -> OnnxEncoder | None:
     """The export of an earlier run; None where the weights must be looked at, or there is none."""
     if source.folder is not None:
         return None
-    return next((encoder for encoder in exports(cache) if encoder.card.name == source.name), None)
+    wanted = source.name, precision
+    return next((found for found in exports(cache) if (found.card.name, found.card.precision) == wanted), None)
 
 
 def _exported(cache: Path, fingerprint: str) -> OnnxEncoder | None:
@@ -226,6 +255,27 @@ def _export(encoder: OpenClipEncoder, cache: Path) -> tuple[Encoder, str]:
     except (ModelError, OSError) as error:
         logger.warning("%s", error)
         return encoder, f"{note} in torch: {error}"
+
+
+def _quantized(plain: Encoder, cache: Path) -> OnnxEncoder:
+    """The int8 form of a float32 model on the CPU, made if need be.  Raises ModelError."""
+    name, fingerprint = plain.card.name, replace(plain.card, precision="int8").fingerprint
+    earlier = _exported(cache, fingerprint)
+    if earlier is not None:
+        return earlier
+    note = ""
+    if isinstance(plain, OnnxEncoder):
+        plain = renewed(plain, cache)
+    else:
+        plain, note = _export(cast("OpenClipEncoder", plain), cache)
+    if not isinstance(plain, OnnxEncoder):
+        raise ModelError(f"there is no int8 of {name} without its export ({note}); {_FLOAT32}")
+    from mmsearch.encoders import int8
+
+    try:
+        return int8.quantized(plain, cache / "models" / fingerprint)
+    except OSError as error:
+        raise ModelError(f"{name} cannot be written in int8: {error}; {_FLOAT32}") from error
 
 
 def _torch(name: str, device: str) -> OpenClipEncoder:

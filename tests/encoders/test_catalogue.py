@@ -23,9 +23,16 @@ def test_nearest_models(downloaded: Callable[..., Path], clip_export: OnnxEncode
     downloaded("org/name", "open_clip_model.safetensors", b"123")
     downloaded("org/name", "open_clip_config.json", b'{"model_cfg": {"embed_dim": 8}}')
     downloaded("bert/of-another-program", "model.safetensors")
-    size = sum(file.stat().st_size for file in folder.iterdir())
+    small = replace(OnnxEncoder(folder).card, precision="int8")
+    quantized = shutil.copytree(folder, cache / "models" / small.fingerprint)
+    (quantized / "model.json").write_text(small.to_json(), "utf-8")
+    sizes = {
+        OnnxEncoder(each).card.precision: sum(file.stat().st_size for file in each.iterdir())
+        for each in (folder, quantized)
+    }
+    exported = [(small.fingerprint, "int8"), (clip_export.card.fingerprint, "float32")]
     assert available(cache, False, (*DEFAULTS, "misspelt"), tmp_path / "no embedded model") == [
-        ModelInfo("RN50/openai", 32, 64, size, "exported"),
+        *(ModelInfo("RN50/openai", 32, 64, sizes[facts[1]], "exported", *facts) for facts in sorted(exported)),
         ModelInfo("ViT-B-32/laion2b_s34b_b79k", 512, 224, 5, "downloaded"),
         ModelInfo("ViT-B-32-256/datacomp_s34b_b86k", 512, 256, None, "hub"),
         ModelInfo("ViT-B-16-SigLIP2/webli", 768, 224, None, "hub"),
