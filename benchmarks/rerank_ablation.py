@@ -1,10 +1,12 @@
 """Three kinds of attention times four kinds of fusion, each trained with the same small budget.
 
     python -m benchmarks.rerank_ablation --data DIR --questions DIR [--steps 100] [--work DIR]
+    python -m benchmarks.rerank_ablation --untrained
 
 ``DIR`` as for ``mmsearch.training.rerank_embedded``.  Only the objectives of the match are trained.  Reports for each
 pair text-to-image R@1 on dev after reranking, how often a true caption is ahead of a changed one, and the milliseconds
-of 100 candidates through ONNX Runtime.  One JSON line.
+of 100 candidates through ONNX Runtime.  With ``--untrained`` only the latter, of random weights, which cost the same.
+One JSON line.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from mmsearch.training.rerank_trainer import configured, match_scores, train
 
 BASE = RerankRecipe(views=4, answer=0.0, caption=0.0, masked_words=0.0, groups=8, batch=256, precision="bf16")
 QUERIES, CANDIDATES = 1000, 30
+PAIRS = [(kind, mixer) for kind in attention.KINDS for mixer in fusion.KINDS]
 
 
 def milliseconds(folders: list[Path], config: RerankConfig, rounds: int = 15) -> list[float]:
@@ -93,14 +96,33 @@ def one(
     }  # fmt: skip
 
 
+def untrained() -> None:
+    """The milliseconds of all pairs in the sizes that ship, whose weights nobody trained."""
+    shipped = RerankConfig(**json.loads((SHIPPED / "reranker.json").read_text("utf-8"))["recipe"]["model"])
+    with tempfile.TemporaryDirectory() as place:
+        folders = []
+        for kind, mixer in PAIRS:
+            folders.append(Path(place) / f"{kind}-{mixer}")
+            folders[-1].mkdir()
+            graphs.write_match(RerankModel(replace(shipped, attention=kind, fusion=mixer)), folders[-1])
+        taken = milliseconds(folders, shipped)
+    report("rerank_ablation", {"milliseconds": {"/".join(p): ms for p, ms in zip(PAIRS, taken, strict=True)}})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--questions", type=Path, required=True)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--questions", type=Path)
+    parser.add_argument("--untrained", action="store_true", help="only milliseconds")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--work", type=Path, default=Path("scratch/ablation"), help="what was encoded is kept here")
     parser.add_argument("--only", nargs="+", help="pairs such as co-attention/tensor; all otherwise")
     given = parser.parse_args()
+    if given.untrained:
+        untrained()
+        return
+    if given.data is None or given.questions is None:
+        parser.error("--data and --questions are needed")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     for chatty in ("onnxscript", "onnx_ir"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -116,9 +138,8 @@ def main() -> None:
         made = rerank_run.prepare(OnnxEncoder(EMBEDDED), words, photos, dev, asked, recipe, given.work, None)
         kept.write_bytes(pickle.dumps(made, protocol=5))
     material, judged, (answers, said) = pickle.loads(kept.read_bytes())
-    pairs = [(kind, mixer) for kind in attention.KINDS for mixer in fusion.KINDS]
     rows, folders = [], []
-    for kind, mixer in pairs if given.only is None else [pair for pair in pairs if "/".join(pair) in given.only]:
+    for kind, mixer in PAIRS if given.only is None else [pair for pair in PAIRS if "/".join(pair) in given.only]:
         graph = given.work / f"{kind}-{mixer}-{given.steps}"
         done = graph / "row.json"  # a run that was killed goes on with the pairs that are missing
         if not done.exists():
