@@ -18,6 +18,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -194,7 +195,8 @@ def run(
         for photo, file in todo.restore:
             writer.touch(photo, file)
     done = 0
-    with _decoder(options, store.file.parent / MARK) as decoder:
+    device = str(getattr(encoder, "device", "cpu"))
+    with _decoder(options, store.file.parent / MARK, device) as decoder:
         reads = read_ahead(todo.read, ledger.contents, encoder.card.preprocess, options, decoder)
         for batch, encoded in one_ahead(
             batches(reads, options.batch), lambda batch: _encode_batch(encoder, batch, card), threads
@@ -359,8 +361,8 @@ def read_ahead(
 
 
 @contextmanager
-def _decoder(options: Options, mark: Path) -> Iterator[Decode]:
-    """What decodes pictures: this process, or others that may crash.
+def _decoder(options: Options, mark: Path, device: str) -> Iterator[Decode]:
+    """What decodes pictures: this process, with the GPU that the encoder is on, or others that may crash.
 
     ``mark`` is a file that is there while pictures are decoded, and stays where that does not come to its end.
     """
@@ -371,9 +373,29 @@ def _decoder(options: Options, mark: Path) -> Iterator[Decode]:
             log.info("the last run broke off: pictures are decoded in processes of their own this time")
         with Decoders(readers(options)) as decoders:
             yield decoders.decode
+    elif device.startswith("cuda"):
+        with _on_gpu(device) as decoder:
+            yield decoder
     else:
         yield decode
     mark.unlink(missing_ok=True)
+
+
+@contextmanager
+def _on_gpu(device: str) -> Iterator[Decode]:
+    """Decodes large JPEGs there, if that works; all else as ever."""
+    import torch
+
+    from mmsearch.images.nvjpeg import Jpegs
+
+    jpegs = Jpegs(torch.device(device))
+    problem = jpegs.problem()
+    if problem is not None:
+        log.warning("JPEGs are decoded on the CPU: %s", problem)
+        yield decode
+        return
+    with jpegs.working():
+        yield partial(decode, jpegs=jpegs)
 
 
 def readers(options: Options) -> int:

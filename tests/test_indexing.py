@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from mmsearch.config import Settings
+from mmsearch.encoders.device import driver_devices
 from mmsearch.encoders.onnx_encoder import OnnxEncoder
 from mmsearch.encoders.resolve import EMBEDDED
 from mmsearch.images.decode import decode
@@ -115,6 +116,23 @@ def test_an_encoder_gets_the_batches_that_it_likes(batch: int, given: list[int],
             with path.open("rb") as file:
                 alone = decode(file, path.name, encoder.card.preprocess).pixels
             assert vector @ encoder.encode_images(alone[None])[0] == pytest.approx(1, abs=1e-3)
+
+
+class Elsewhere(OnnxEncoder):
+    """Says that it is on a GPU."""
+
+    device = "cuda"
+
+
+@pytest.mark.skipif(bool(driver_devices()), reason="there is a GPU")
+def test_jpegs_are_decoded_by_pillow_where_the_gpu_cannot(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = photos(tmp_path / "photos", 2)
+    Image.linear_gradient("L").convert("RGB").resize((3000, 2000)).save(folder / "large.jpg")
+    settings = Settings(cache=tmp_path / "cache")
+    with Library(tmp_path / "library", settings, encoder=Elsewhere(EMBEDDED)) as library:
+        report = library.index(folder)
+    assert (report.added, report.skipped) == (3, ())
+    assert [line.partition(":")[0] for line in caplog.messages] == ["JPEGs are decoded on the CPU"]
 
 
 class Watched(OnnxEncoder):

@@ -40,6 +40,7 @@ class Several:
 
     def __init__(self, first: Encoder, others: Sequence[Callable[[], Encoder]]) -> None:
         self.card = first.card
+        self.device = str(getattr(first, "device", "cpu"))
         self.batch = (1 + len(others)) * int(getattr(first, "batch", 0))
         self._encoders, self._others = [first], list(others)
         self._pool = ThreadPoolExecutor(1 + len(others), thread_name_prefix="mmsearch-device")

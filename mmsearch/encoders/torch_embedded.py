@@ -26,25 +26,25 @@ class TorchEmbeddedEncoder:
         self._folder = folder
         self.card = ModelCard.from_json((folder / "model.json").read_text("utf-8"))
         config = EmbeddedConfig(**json.loads((folder / "recipe.json").read_text("utf-8"))["model"])
-        self._device = torch.device(device)
-        self._dtype = torch.float16 if self._device.type == "cuda" else torch.float32
+        self.device = torch.device(device)
+        self._dtype = torch.float16 if self.device.type == "cuda" else torch.float32
         self._images, self._texts = ImageTower(config), TextTower(config)
         fold_batch_norms(self._images)
         self._images.load_state_dict(graphs.read_weights(folder / "image.onnx"))
         self._texts.load_state_dict(graphs.read_weights(folder / "text.onnx"))
         for tower in (self._images, self._texts):
-            tower.eval().to(self._device, self._dtype)
+            tower.eval().to(self.device, self._dtype)
         # In float32 also on a GPU: it is little work, and its sums are long.
-        self._regions = region_graph.read(folder).to(self._device) if self.card.regions is not None else None
+        self._regions = region_graph.read(folder).to(self.device) if self.card.regions is not None else None
         self._tokens = TextEncoder.load(folder / "tokenizer.json", self.card.tokens)
-        self._setup = setup or Setup.of(self._device)
+        self._setup = setup or Setup.of(self.device)
         if self._setup.channels_last:
             for part in (self._images, self._regions):
                 if part is not None:
                     channels_last(part)
         self.batch = self._setup.batch  # pictures that are best given at once; 0 where it does not matter
-        self._vectors = Batches(lambda pixels: (self._images(self._given(pixels)),), self._device, self._setup)
-        self._both = Batches(self._levels, self._device, self._setup)
+        self._vectors = Batches(lambda pixels: (self._images(self._given(pixels)),), self.device, self._setup)
+        self._both = Batches(self._levels, self.device, self._setup)
 
     def copy(self, device: str, setup: Setup | None = None) -> TorchEmbeddedEncoder:
         """The same on another device, or set up otherwise.  Raises RuntimeError where there is no room for it."""
@@ -74,6 +74,6 @@ class TorchEmbeddedEncoder:
         if not texts:
             return np.empty((0, self.card.dim), np.float32)
         with torch.inference_mode():
-            ids = torch.from_numpy(self._tokens(texts)).to(self._device)
+            ids = torch.from_numpy(self._tokens(texts)).to(self.device)
             vectors: Vectors = self._texts(ids).float().cpu().numpy()
         return vectors

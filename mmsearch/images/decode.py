@@ -80,15 +80,25 @@ with contextlib.suppress(AttributeError, OSError, TypeError):  # libtiff is buil
     ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)  # it prints to stderr what it also returns
 
 
+# Gives the pixels of a JPEG, of the size that the picture says by now; None leaves that to Pillow.
+Loader = Callable[[BinaryIO, JpegImagePlugin.JpegImageFile], Image.Image | None]
+
+
 def decode(
-    file: BinaryIO, path: str, preprocess: Preprocess, max_megapixels: float = 200.0, in_flight: Budget | None = None
+    file: BinaryIO,
+    path: str,
+    preprocess: Preprocess,
+    max_megapixels: float = 200.0,
+    in_flight: Budget | None = None,
+    jpegs: Loader | None = None,
 ) -> Decoded:
     """The first picture in ``file``, which is open and seekable; ``path`` names it in errors.
 
     Waits until there is room for its pixels ``in_flight``; that is one budget for all threads unless another is given.
-    Raises ImageError, and nothing else, for whatever is wrong with the file.
+    ``jpegs`` are decoded by another program where it can.  Raises ImageError, and nothing else, for whatever is wrong
+    with the file.
     """
-    with _explained(path), _upright(file, path, preprocess, max_megapixels, in_flight) as (image, rgb, size):
+    with _explained(path), _upright(file, path, preprocess, max_megapixels, in_flight, jpegs) as (image, rgb, size):
         kind = (image.format or "unknown").lower()
         return Decoded(prepare(rgb, preprocess), *size, kind, read_exif(image), read_description(image))
 
@@ -178,7 +188,12 @@ def _explained(path: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _upright(
-    file: BinaryIO, path: str, preprocess: Preprocess, max_megapixels: float, in_flight: Budget | None = None
+    file: BinaryIO,
+    path: str,
+    preprocess: Preprocess,
+    max_megapixels: float,
+    in_flight: Budget | None = None,
+    jpegs: Loader | None = None,
 ) -> Iterator[tuple[ImageFile.ImageFile, Image.Image, tuple[int, int]]]:
     """The loaded file, its picture upright in RGB, and the size of the upright original.
 
@@ -198,10 +213,15 @@ def _upright(
     with (in_flight or IN_FLIGHT).share(pixels * _WEIGHT.get(image.format or "", 1.0)):
         if pixels > _MANY:
             trim()
-        _reserve(image)
-        image.load()
+        loaded: Image.Image | None = None
+        if jpegs is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
+            loaded = jpegs(file, image)
+        if loaded is None:
+            _reserve(image)
+            image.load()
+            loaded = image
         orientation = _orientation(image)
-        rgb = to_rgb(image)
+        rgb = to_rgb(loaded)
         if orientation in _UPRIGHT:
             rgb = rgb.transpose(_UPRIGHT[orientation])
         yield image, rgb, (height, width) if orientation >= 5 else (width, height)  # 5 to 8: turned by a quarter
