@@ -10,7 +10,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,7 +102,7 @@ class Lists:
     """The lists of FTS5 in one state of a database: which photos have what."""
 
     def __init__(self, connection: sqlite3.Connection, kept: Kept) -> None:
-        self.connection, self._kept = connection, kept
+        self.connection, self.kept = connection, kept
         self.photos = kept.of("photos", lambda: self._number("SELECT coalesce(max(id), 0) FROM photos"))
 
     def of(self, forms: Sequence[Form]) -> Having:
@@ -111,7 +111,34 @@ class Lists:
         return {(number, column): rows for number, lists in each for column, rows in lists.items()}
 
     def _of(self, expression: str) -> dict[str, RowSet]:
-        return self._kept.of(("rows", expression), lambda: self._read(expression), _size)
+        return self.kept.of(("rows", expression), lambda: self._read(expression), _size)
+
+    @contextmanager
+    def copied(self, rows: Sequence[int]) -> Iterator[sqlite3.Connection]:
+        """A table ``words`` in memory, of these photos only.
+
+        For a few photos it is far quicker to ask this one than that of all: to look for a word in one column of one row
+        FTS5 goes through the rows that follow, and for the beginning of a word it lists all that begin so.
+        """
+        copy = self.kept.of("copy", self._empty)
+        columns = ", ".join(WORDS)
+        chosen = f"SELECT rowid, {columns} FROM words WHERE rowid IN (SELECT value FROM json_each(?))"
+        copy.execute("BEGIN")
+        try:
+            copy.executemany(
+                f"INSERT INTO words (rowid, {columns}) VALUES (?, ?, ?, ?, ?, ?)",
+                self.connection.execute(chosen, (json.dumps(list(rows)),)),
+            )
+            yield copy
+        finally:
+            copy.rollback()
+
+    def _empty(self) -> sqlite3.Connection:
+        """To make the table takes longer than all that is done with it, so it is made once."""
+        [made] = self.connection.execute("SELECT sql FROM sqlite_master WHERE name = 'words'").fetchone()
+        copy = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        copy.execute(made)
+        return copy
 
     def weight(self, expression: str) -> float:
         """How rare a word or phrase is; 0 where it says nothing, because most photos have it."""
@@ -127,7 +154,7 @@ class Lists:
 
     def _frequency(self, expression: str) -> int:
         """How many photos have it: counted up to ``LONG``, above estimated to a few percent."""
-        return self._kept.of(("count", expression), lambda: self._counted(expression))
+        return self.kept.of(("count", expression), lambda: self._counted(expression))
 
     def _counted(self, expression: str) -> int:
         capped = f"SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT {LONG + 1})"
@@ -177,9 +204,10 @@ def sums(
         share = np.zeros(len(rows))
         for bit, column in enumerate(WORDS):
             if (number, column) in lists:
-                there = lists[number, column].has(rows)
-                np.maximum(share, form.share * WEIGHTS[column] * there, out=share)
-                places |= there.astype(np.int64) << bit
+                there = np.flatnonzero(lists[number, column].has(rows))
+                if len(there):
+                    share[there] = np.maximum(share[there], form.share * WEIGHTS[column])
+                    places[there] |= 1 << bit
         if form.adds:
             added[form.unit] += share
         else:
@@ -272,21 +300,3 @@ def _reaching(
         if not enough.all():
             rows, total = rows[enough], total[enough]
     return rows, np.round(total, 9)
-
-
-@contextmanager
-def copied(connection: sqlite3.Connection, rows: Sequence[int]) -> Iterator[sqlite3.Connection]:
-    """A table ``words`` in memory, of these photos only.
-
-    For a few photos it is far quicker to ask this one than that of all: to look for a word in one column of one row
-    FTS5 goes through the rows that follow, and for the beginning of a word it lists all that begin so.
-    """
-    columns = ", ".join(WORDS)
-    chosen = connection.execute(
-        f"SELECT rowid, {columns} FROM words WHERE rowid IN (SELECT value FROM json_each(?))", (json.dumps(list(rows)),)
-    )
-    [made] = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'words'").fetchone()
-    with closing(sqlite3.connect(":memory:")) as copy:
-        copy.execute(made)
-        copy.executemany(f"INSERT INTO words (rowid, {columns}) VALUES (?, ?, ?, ?, ?, ?)", chosen)
-        yield copy

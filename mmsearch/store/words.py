@@ -28,7 +28,7 @@ from mmsearch.records import Ids
 from mmsearch.store.names import name_parts, name_words, taken_apart
 from mmsearch.store.stop_words import STOP_WORDS
 from mmsearch.store.tables import WORDS
-from mmsearch.store.word_lists import Form, Having, Lists, Rows, best, copied, sums
+from mmsearch.store.word_lists import Form, Having, Lists, Rows, best, sums
 
 BEGINS = 0.8  # what a word counts for that only begins as the query's does
 APART = 0.8  # what the words of "IMG_2041" count for where they do not stand beside each other
@@ -137,7 +137,7 @@ def find(
     """
     if limit < 1 or (allowed is not None and not len(allowed)):
         return []
-    forms, weights = _exact(text, lists) if exact else _forms(text, lists)
+    forms, weights = _meant(text, exact, lists)
     having = lists.of(forms)
     if allowed is not None and len(allowed) <= max(FEW, min(SMALL, lists.photos / 10)):
         pairs = np.array(lists.connection.execute(_FILES, (json.dumps(allowed.tolist()), model)).fetchall(), np.int64)
@@ -192,7 +192,7 @@ def reasons(
     lists: Lists, text: str, numbers: Sequence[int], model: int, exact: bool = False
 ) -> dict[int, tuple[str, ...]]:
     """What ``Store.reasons`` returns; ``model`` is the id of a model."""
-    forms, _ = _exact(text, lists) if exact else _forms(text, lists)
+    forms, _ = _meant(text, exact, lists)
     if not forms:
         return {}
     pages = lists.connection.execute(
@@ -212,7 +212,7 @@ def reasons(
         f"THEN snippet(words, {column}, char(1), char(2), '…', {_SNIPPET}) END"
         for column in range(len(WORDS))
     )
-    with copied(lists.connection, rows.tolist()) as few:
+    with lists.copied(rows.tolist()) as few:
         query = f"SELECT rowid, {snippets} FROM words WHERE words MATCH ?"
         marked = {row: own for row, *own in few.execute(query, (" OR ".join(form.expression for form in forms),))}
     found: dict[int, dict[str, None]] = {}
@@ -243,6 +243,13 @@ def _tokens(text: str) -> list[str]:
 
 def _phrase(tokens: Sequence[str]) -> str:
     return '"' + " ".join(tokens) + '"'
+
+
+def _meant(text: str, exact: bool, lists: Lists) -> tuple[list[Form], NDArray[np.float64]]:
+    """How the units of a query may be written, and the weight of each unit; a search asks several times."""
+    return lists.kept.of(
+        ("meant", text, exact), lambda: (_exact if exact else _forms)(text, lists), lambda _: len(text)
+    )
 
 
 def _exact(text: str, lists: Lists) -> tuple[list[Form], NDArray[np.float64]]:
