@@ -37,7 +37,7 @@ def load(files: Sequence[Path], threads: int = 0, quick: bool = False) -> Any:
     options.log_severity_level = 3  # errors only
     # Threads that wait keep no core busy: those of one graph took it from the next, which costs more than waking up.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if not _adds_exactly():
+    if not adds_exactly():
         options.add_session_config_entry(EXACT, "1")
     if quick:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -50,7 +50,7 @@ def load(files: Sequence[Path], threads: int = 0, quick: bool = False) -> Any:
 
 
 @functools.cache
-def _adds_exactly() -> bool:
+def adds_exactly() -> bool:
     """Whether this CPU is known to have VNNI instructions; other x86 CPUs clip sums of two int8 products to 16 bits.
 
     Known on Linux only.

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from mmsearch.encoders import int8
 from mmsearch.encoders.agreement import agreement, pictures
 from mmsearch.encoders.onnx_encoder import FILES, OnnxEncoder
-from mmsearch.encoders.onnx_session import EXACT, _adds_exactly
+from mmsearch.encoders.onnx_session import EXACT, adds_exactly
 from mmsearch.encoders.open_clip_encoder import OpenClipEncoder
 from mmsearch.encoders.resolve import choose, for_card
 from mmsearch.errors import ModelError
@@ -80,7 +80,7 @@ def test_products_are_those_of_numpy(tmp_path: Path) -> None:
     assert (np.abs(found - expected) <= 2 * step + 1e-6).all()
     assert np.median(np.abs(found - expected)) < 1e-4
     np.testing.assert_array_equal(found, np.concatenate([run(tmp_path / "int8.onnx", row[None]) for row in rows]))
-    if _adds_exactly():  # the quick way gives the same numbers, and they are whole up to the last step
+    if adds_exactly():  # the quick way gives the same numbers, and they are whole up to the last step
         np.testing.assert_array_equal(run(tmp_path / "int8.onnx", rows, exact="0"), found)
     true = rows.astype(np.float64) @ first @ second.T + bias
     cosines = (found * true).sum(axis=1) / np.linalg.norm(found, axis=1) / np.linalg.norm(true, axis=1)
