@@ -82,6 +82,11 @@ class StoredIndex:
         return alive
 
     @functools.cached_property
+    def _living(self) -> Places:
+        """The places of the rows that are not gone."""
+        return np.flatnonzero(self._alive)
+
+    @functools.cached_property
     def _ids(self) -> Ids:
         ids = self.rows.ids[self._alive] if len(self.dead) else self.rows.ids
         return ids if self.rows.ascending else np.sort(ids)
@@ -131,7 +136,9 @@ class StoredIndex:
             ids[:, :most], scores[:, :most] = self.rows.ids[best.places], best.scores
         elif most:
             among = None
-            if places is not None:
+            if allowed is None and places is not None:
+                among = self._alive
+            elif places is not None:
                 among = np.zeros(len(self.rows), np.bool_)
                 among[places] = True
             for row, query in enumerate(queries):
@@ -151,7 +158,7 @@ class StoredIndex:
     def _places(self, allowed: Ids | None) -> Places | None:
         """Places of the rows to search, ascending; None for all."""
         if allowed is None:
-            return np.flatnonzero(self._alive) if len(self.dead) else None
+            return self._living if len(self.dead) else None
         places, there = self.rows.find(allowed)
         places = places[there]
         return np.unique(places[self._alive[places]] if len(self.dead) else places)

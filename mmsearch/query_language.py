@@ -392,8 +392,8 @@ def _usual_order(terms: Sequence[Term]) -> Order:
 
 
 def _is_path(word: str) -> bool:
-    suffix = Path(word).suffix.lower() if len(word.split()) == 1 else ""
-    return _is_path_in_phrase(word) or (suffix != "" and suffix in picture_suffixes())
+    named = "." in word and len(word.split()) == 1
+    return _is_path_in_phrase(word) or (named and Path(word).suffix.lower() in picture_suffixes())
 
 
 def _is_path_in_phrase(word: str) -> bool:

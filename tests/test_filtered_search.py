@@ -16,7 +16,7 @@ from mmsearch.indexes.stored import StoredIndex
 from mmsearch.meaning import BETA
 from mmsearch.query_language import parse
 from mmsearch.records import Decoded, Exif, Found, Vectors
-from mmsearch.search import Engine, Options, search
+from mmsearch.search import SOME_WORDS, Engine, Options, search
 from mmsearch.store.store import Store
 
 COUNT = 7000
@@ -109,3 +109,29 @@ def test_vectors_that_are_added_and_subtracted_are_filtered_too(shelf: Shelf, co
 def test_what_a_filter_leaves_is_listed_newest_first_where_nothing_is_looked_for(shelf: Shelf) -> None:
     hits = search(shelf.engine, parse(["camera:leica"]), Options(5))
     assert [hit.path for hit in hits] == [f"/many/{number}.jpg" for number in (6007, 5007, 4007, 3007, 2007)]
+
+
+def test_a_word_counts_for_each_of_many_photos_that_have_it(tmp_path: Path, encoder: OnnxEncoder) -> None:
+    """Also for those after the thousandth."""
+    rng, dim, kites = np.random.default_rng(1), encoder.card.dim, 1500
+    vectors = rng.standard_normal((2 * kites + 100, dim)).astype(np.float32)
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16).astype(np.float32)
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    with Store(tmp_path / "library.sqlite") as store:
+        with store.writing() as writer:
+            model = writer.add_model("m", encoder.card.fingerprint, dim, active=True)
+            for number, vector in enumerate(vectors):
+                content = writer.put(b"%d" % number, Decoded(pixels, 40, 30, "jpeg", Exif()), vector, model)
+                path = f"/{'kite' if number < kites else 'plain'}/{number}.jpg"
+                writer.place(Found(path, 1, 0), content)
+        ids = store.searchable(model)
+        rows = [int(Path(store.photos([number])[number][0].path).stem) for number in ids.tolist()]
+        index = StoredIndex(Rows(dim + 1).plus(ids, np.column_stack([vectors, np.zeros(len(vectors))])[rows]))
+        hits = search(Engine(store, model, index, encoder), parse(["kite"]), Options(10))
+    cosines = vectors @ encoder.encode_texts(["kite"])[0]
+    numbers = [int(Path(hit.path).stem) for hit in hits]
+    assert max(numbers) > 1000
+    assert all(number < kites for number in numbers)
+    np.testing.assert_allclose([hit.score for hit in hits], cosines[numbers] + SOME_WORDS, atol=1e-4)
+    assert {number for number in np.argsort(-cosines)[:10].tolist() if number < kites} <= set(numbers)
+    assert [hit.reasons for hit in hits] == [("name: kite",)] * 10

@@ -108,7 +108,10 @@ def _explained(file: Path) -> Iterator[None]:
 
 
 class Store:
-    """Opened on a file, created and upgraded as needed.  A context manager."""
+    """Opened on a file, created and upgraded as needed.  A context manager.
+
+    It keeps lists of words in memory, 64 MiB at most (``kept.MOST``), and the columns that filters asked for.
+    """
 
     def __init__(self, file: Path) -> None:
         """Raises NewerLibraryError for a file of a newer version, LibraryError where it cannot be opened."""

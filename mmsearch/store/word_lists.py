@@ -65,7 +65,7 @@ class RowSet:
     def has(self, rows: Rows) -> Mask:
         """Which of these photos, in ascending order, are in it."""
         if len(self._bits):
-            found: Mask = (np.take(self._bits, rows >> 3) >> (rows & 7) & 1).astype(np.bool_)
+            found: Mask = (self._bits.take(rows >> 3) >> (rows & 7) & 1).astype(np.bool_)
         elif len(self._rows) < len(rows):
             found = np.zeros(len(rows), np.bool_)
             found[_places(rows, self._rows)[1]] = True
@@ -93,7 +93,7 @@ def _places(among: Rows, rows: Rows) -> tuple[Mask, NDArray[np.intp]]:
     """Which of these rows are among others, which ascend, and where those that are stand there."""
     if not len(among):
         return np.zeros(len(rows), np.bool_), np.zeros(0, np.intp)
-    places = np.minimum(np.searchsorted(among, rows), len(among) - 1)
+    places = np.minimum(among.searchsorted(rows), len(among) - 1)
     there: Mask = among[places] == rows
     return there, places[there]
 
@@ -204,7 +204,7 @@ def sums(
         share = np.zeros(len(rows))
         for bit, column in enumerate(WORDS):
             if (number, column) in lists:
-                there = np.flatnonzero(lists[number, column].has(rows))
+                [there] = lists[number, column].has(rows).nonzero()
                 if len(there):
                     share[there] = np.maximum(share[there], form.share * WEIGHTS[column])
                     places[there] |= 1 << bit
