@@ -6,20 +6,24 @@ Encoders: the embedded model and an open_clip model (``--model``, by default wha
 leaves it out), with region tokens, each set up in several ways that take turns: as they are, weights by channels,
 pinned memory, a CUDA graph, all of it; then by sizes of batches, with one and two threads that give them, and on all
 GPUs.  ``cosine`` is the least one to the vectors that the CPU gives in full precision.  Indexing: photos drawn here,
-to the library.  Index: the rows of ``vectors.py`` on the GPUs, all compared and in lists, against all compared on the
-CPU; ``bytes`` is what is taken of the GPUs' memory.  ``said`` is what the log said, such as why something was done
-without.  One JSON line; ``--device cpu`` runs the same here, where there is no GPU, with small ``--photos`` and
-``--rows``.
+to the library.  Decoding: JPEGs of 12 megapixels, by Pillow and by nvJPEG.  Index: the rows of ``vectors.py`` on the
+GPUs, all compared and in lists, against all compared on the CPU; ``bytes`` is what is taken of the GPUs' memory.
+``said`` is what the log said, such as why something was done without.  One JSON line; ``--device cpu`` runs the same
+where there is no GPU, with small ``--photos`` and ``--rows``.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import logging
+import os
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +31,7 @@ import numpy as np
 import torch
 
 from benchmarks import vectors
+from benchmarks.camera_photos import make
 from benchmarks.common import report
 from benchmarks.index_kinds import K, recall, timed
 from benchmarks.million import draw
@@ -41,6 +46,8 @@ from mmsearch.encoders.protocol import Encoder
 from mmsearch.encoders.several import on_all
 from mmsearch.encoders.torch_embedded import TorchEmbeddedEncoder
 from mmsearch.errors import ModelError
+from mmsearch.images.decode import decode
+from mmsearch.images.nvjpeg import Jpegs
 from mmsearch.indexes.choose import Choice, choose
 from mmsearch.indexes.exact import nearest
 from mmsearch.indexes.gpu import OnGpus, problem
@@ -51,7 +58,7 @@ from mmsearch.indexes.tune import tune
 from mmsearch.indexes.upkeep import build
 from mmsearch.indexing import one_ahead
 from mmsearch.library import Library
-from mmsearch.records import Pixels
+from mmsearch.records import Decoded, Pixels
 
 SIZES = (32, 64, 128, 256, 512)  # of batches that are tried
 ROUNDS = 5
@@ -150,6 +157,31 @@ def indexing(encoder: Encoder, photos: int) -> dict[str, Any]:
     return {"photos": done.added, "photos/s": round(done.pace or 0, 1), "busy": done.shares, "limit": done.limit}
 
 
+def decoding(encoder: Encoder, device: str, photos: int) -> dict[str, Any]:
+    """Photos of 12 megapixels to pixels, a thread a core: by Pillow, and with nvJPEG."""
+    jpegs = Jpegs(torch.device(device))
+    reason = jpegs.problem()
+    if reason is not None:
+        return {"nvJPEG": reason}
+    with tempfile.TemporaryDirectory() as scratch:
+        contents = [file.read_bytes() for file in make(Path(scratch), photos)]
+    preprocess = encoder.card.preprocess
+    ways: dict[str, Callable[..., Decoded]] = {"Pillow": decode}
+    ways["nvJPEG" if device == "cuda" else "torchvision"] = partial(decode, jpegs=jpegs)
+    paces: dict[str, list[float]] = {name: [] for name in ways}
+    made: dict[str, Pixels] = {}
+    with jpegs.working(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in range(ROUNDS):
+            for name, way in ways.items():
+                begun = time.perf_counter()
+                decoded = pool.map(lambda content: way(io.BytesIO(content), "x", preprocess), contents)  # noqa: B023
+                made[name] = np.stack([one.pixels for one in decoded])
+                paces[name].append(len(contents) / (time.perf_counter() - begun))
+    one, other = (encoder.encode_images(pixels) for pixels in made.values())
+    cosine = round(float((one * other).sum(axis=1).min()), 5)
+    return {"photos/s": {name: round(statistics.median(own), 1) for name, own in paces.items()}, "cosine": cosine}
+
+
 def index(device: str, count: int) -> dict[str, Any]:
     rows = Rows(vectors.DIM + 1)
     for block in vectors.pictures(None, count):
@@ -207,6 +239,7 @@ def main() -> None:
     for name, encoder, full in encoders(given.model, device):
         figures[name] = encoding(encoder, full, device, given.photos)
         figures[name]["indexing"] = indexing(encoder, given.photos)
+    figures["decoding"] = decoding(OnnxEncoder(resolve.EMBEDDED), device, min(given.photos, 128))
     figures["index"] = index(device, given.rows)
     report("gpu", {**figures, "said": sorted(set(said.lines))})
 

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mmsearch.encoders.cuda_graph import Capture, Graphed, Run, captured
+from mmsearch.encoders.agreement import ENOUGH
+from mmsearch.encoders.cuda_graph import Capture, Graphed, Run, captured, least_cosine
 from mmsearch.records import Pixels
 
 logger = logging.getLogger(__name__)
@@ -78,8 +79,24 @@ class Batches:
         return given.to(self._device, non_blocking=self._pinned)
 
 
-def channels_last(tower: nn.Module) -> None:
-    """Puts the weights of convolutions in the order (out, height, width, in), in place; their values stay."""
-    for module in tower.modules():
-        if isinstance(module, nn.Conv2d):
-            module.to(memory_format=torch.channels_last)
+def channels_last(tower: nn.Module, run: Run, given: Tensor) -> None:
+    """Puts the weights of convolutions in the order (out, height, width, in), in place; their values stay.
+
+    ``run`` uses the tower and must give the same for ``given`` as before.  Where it does not, or anything raises, the
+    order is again what it was, and a line in the log says why.
+    """
+    convolutions = [module for module in tower.modules() if isinstance(module, nn.Conv2d)]
+    try:
+        with torch.inference_mode():
+            wanted = run(given)
+        for convolution in convolutions:
+            convolution.to(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            cosine = least_cosine(run(given), wanted)
+        if not cosine > ENOUGH:
+            raise RuntimeError(f"with it vectors are others (cosine {cosine:.4f})")
+    except Exception as error:  # of CUDA and torch
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        logger.warning("weights of convolutions are not ordered by channels: %s", reason)
+        for convolution in convolutions:
+            convolution.to(memory_format=torch.contiguous_format)

@@ -76,14 +76,14 @@ class Graphed:
         full = torch.cat([given, given.new_zeros(missing, *given.shape[1:])]) if missing else given
         if self._copy is None:
             copy = capture(self._run, full)
-            cosine = _least_cosine(copy(full), self._run(full))
+            cosine = least_cosine(copy(full), self._run(full))
             if not cosine > ENOUGH:
                 raise RuntimeError(f"it gives other vectors (cosine {cosine:.4f})")
             self._copy = copy
         return tuple(rows[: len(given)] for rows in self._copy(full))
 
 
-def _least_cosine(some: tuple[Tensor, ...], others: tuple[Tensor, ...]) -> float:
+def least_cosine(some: tuple[Tensor, ...], others: tuple[Tensor, ...]) -> float:
     """Of each row of each output; nan when one is not finite."""
     pairs = zip(some, others, strict=True)
     cosines = [F.cosine_similarity(one.flatten(1).float(), other.flatten(1).float()).min() for one, other in pairs]

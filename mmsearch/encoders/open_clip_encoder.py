@@ -106,10 +106,11 @@ class OpenClipEncoder:
         self._tokens = TextEncoder(tokenizer, card.tokens)
         self._setup = setup or Setup.of(self.device)
         if self._setup.channels_last:
-            channels_last(self.images)
+            given = torch.from_numpy(agreement.pictures(card.preprocess.size)).to(self.device)
+            channels_last(self.images, self._alone, given)
         self.batch = self._setup.batch  # pictures that are best given at once; 0 where it does not matter
-        self._vectors = Batches(lambda pixels: (self.images(pixels),), self.device, self._setup)
-        self._both = Batches(lambda pixels: self.images.both(pixels), self.device, self._setup)
+        self._vectors = Batches(self._alone, self.device, self._setup)
+        self._both = Batches(self.images.both, self.device, self._setup)
 
     @classmethod
     def load(cls, name: str, device: str = "cpu", precision: Literal["fp32", "fp16"] | None = None) -> OpenClipEncoder:
@@ -135,7 +136,7 @@ class OpenClipEncoder:
 
     def copy(self, device: str, setup: Setup | None = None) -> OpenClipEncoder:
         """The same on another device, or set up otherwise.  Raises RuntimeError where there is no room for it."""
-        model = copy.deepcopy(self.images.model)
+        model = copy.deepcopy(self.images.model).to(memory_format=torch.contiguous_format)
         return type(self)(model, self.tokenizer, self.card, device, self._grid, setup or self._setup)
 
     def encode_images(self, pixels: Pixels) -> Vectors:
@@ -151,6 +152,9 @@ class OpenClipEncoder:
             return np.empty((0, self.card.dim), np.float32), np.empty((0, card.side**2, card.dim), np.float32)
         vectors, regions = self._both(pixels)
         return vectors, regions
+
+    def _alone(self, pixels: Tensor) -> tuple[Tensor]:
+        return (self.images(pixels),)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         if not texts:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmsearch.encoders import graphs, region_graph
+from mmsearch.encoders import agreement, graphs, region_graph
 from mmsearch.encoders.batches import Batches, Setup, channels_last
 from mmsearch.encoders.embedded import EmbeddedConfig, ImageTower, TextTower, fold_batch_norms
 from mmsearch.encoders.protocol import ModelCard
@@ -39,11 +39,10 @@ class TorchEmbeddedEncoder:
         self._tokens = TextEncoder.load(folder / "tokenizer.json", self.card.tokens)
         self._setup = setup or Setup.of(self.device)
         if self._setup.channels_last:
-            for part in (self._images, self._regions):
-                if part is not None:
-                    channels_last(part)
+            given = torch.from_numpy(agreement.pictures(self.card.preprocess.size)).to(self.device)
+            channels_last(self._images, self._alone, given)
         self.batch = self._setup.batch  # pictures that are best given at once; 0 where it does not matter
-        self._vectors = Batches(lambda pixels: (self._images(self._given(pixels)),), self.device, self._setup)
+        self._vectors = Batches(self._alone, self.device, self._setup)
         self._both = Batches(self._levels, self.device, self._setup)
 
     def copy(self, device: str, setup: Setup | None = None) -> TorchEmbeddedEncoder:
@@ -58,6 +57,9 @@ class TorchEmbeddedEncoder:
             return self.encode_images(pixels), None
         vectors, regions = self._both(pixels)
         return vectors, regions
+
+    def _alone(self, pixels: Tensor) -> tuple[Tensor]:
+        return (self._images(self._given(pixels)),)
 
     def _levels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors and region tokens."""

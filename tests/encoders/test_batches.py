@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -195,13 +196,47 @@ def test_several_threads_get_what_one_gets() -> None:
             assert_rows(found, part)
 
 
-def test_weights_of_convolutions_change_their_order_only() -> None:
-    tower = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=8), nn.Flatten(), nn.Linear(8, 2))
+def convolutions() -> tuple[nn.Module, Tensor]:
+    """A tower, and what it may be given."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        tower = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=8), nn.Flatten(), nn.Linear(32, 2))
+        return tower, torch.randn(4, 3, 6, 6)
+
+
+def test_weights_of_convolutions_change_their_order_only(caplog: pytest.LogCaptureFixture) -> None:
+    tower, given = convolutions()
     before = {name: weight.clone() for name, weight in tower.state_dict().items()}
-    channels_last(tower)
+    channels_last(tower, lambda pixels: (tower(pixels),), given)
     assert tower.state_dict()["0.weight"].stride() == (27, 1, 9, 3)
+    assert tower.state_dict()["3.weight"].stride() == (32, 1)
     for name, weight in tower.state_dict().items():
         torch.testing.assert_close(weight, before[name], rtol=0, atol=0)
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (lambda rows: rows * torch.tensor([1.0, -1.0]), r"with it vectors are others \(cosine -?\d\.\d+\)"),
+        (lambda rows: rows.view(3, 3), "shape '.3, 3.' is invalid for input of size 8"),
+    ],
+)
+def test_weights_keep_their_order_where_that_changes_what_comes_out(
+    wrong: Callable[[Tensor], Tensor], reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    tower, given = convolutions()
+    weight = tower.state_dict()["0.weight"]
+
+    def run(pixels: Tensor) -> tuple[Tensor]:
+        rows = tower(pixels)
+        return (rows if tower.state_dict()["0.weight"].is_contiguous() else wrong(rows),)
+
+    channels_last(tower, run, given)
+    assert tower.state_dict()["0.weight"].stride() == weight.stride() == (27, 9, 3, 1)
+    torch.testing.assert_close(tower.state_dict()["0.weight"], weight, rtol=0, atol=0)
+    (line,) = caplog.messages
+    assert re.fullmatch(f"weights of convolutions are not ordered by channels: {reason}", line)
 
 
 def test_an_encoder_set_up_as_for_a_gpu_gives_the_same(
@@ -216,6 +251,9 @@ def test_an_encoder_set_up_as_for_a_gpu_gives_the_same(
         model, torch_encoder.tokenizer, torch_encoder.card, grid=grid, setup=replace(GPU, capture=capture)
     )
     assert (torch_encoder.batch, other.batch) == (0, 3)
+    weights = [weight for weight in other.images.state_dict().values() if weight.dim() == 4 and weight.shape[2] > 1]
+    assert weights
+    assert not any(weight.is_contiguous() for weight in weights)
     assert_same(torch_encoder, other, given)
     assert capture.captures == (1 if grid is None else 2)
     assert_same(torch_encoder, other.copy("cpu"), given)
