@@ -7,6 +7,7 @@ Not run on a GPU yet: whatever goes wrong here, the function itself is called in
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 
 import torch
@@ -19,6 +20,7 @@ Run = Callable[[Tensor], tuple[Tensor, ...]]  # (n, ...) -> some of (n, ...)
 Capture = Callable[[Run, Tensor], Run]  # what does the same for batches of that shape, type and device
 
 logger = logging.getLogger(__name__)
+_capturing = threading.Lock()  # torch allows one capture at a time in a process
 _WARM = 3  # runs before a capture: libraries choose kernels and take their memory in the first ones
 
 
@@ -27,17 +29,21 @@ def captured(run: Run, like: Tensor) -> Run:
 
     Raises RuntimeError where CUDA does: ``run`` waits for the GPU, or there is too little memory.
     """
-    with torch.cuda.device(like.device):
+    with _capturing, torch.cuda.device(like.device):
+        current = torch.cuda.current_stream()
         stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()  # torch's own stream is of the first GPU only
         given = torch.zeros_like(like)
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(_WARM):
-                run(given)
-        torch.cuda.current_stream().wait_stream(stream)
-        # Other threads may go on using CUDA meanwhile.
-        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-            made = run(given)
+        stream.wait_stream(current)
+        try:
+            with torch.cuda.stream(stream):
+                for _ in range(_WARM):
+                    run(given)
+            current.wait_stream(stream)
+            # Other threads may go on using CUDA meanwhile.
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+                made = run(given)
+        finally:
+            torch.cuda.set_stream(current)  # a capture that fails leaves its own
 
     def replay(batch: Tensor) -> tuple[Tensor, ...]:
         given.copy_(batch)
