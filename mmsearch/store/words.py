@@ -147,7 +147,7 @@ def find(
     count = math.ceil(MORE * limit / likely)
     while True:
         rows = best(forms, having, weights, count)
-        own = numbers(rows.astype(np.int64)) if len(rows) > SMALL else None
+        own = numbers(rows.astype(np.int64)) if allowed is not None or len(rows) > SMALL else None
         if own is None:
             own = _numbers(lists.connection, rows, model)
         there = own >= 0
