@@ -1,8 +1,9 @@
 """Large JPEGs decoded on a GPU by nvJPEG, through torchvision, and scaled down there; what follows is done as ever.
 
-Of a photo of 12 megapixels a CPU spends more than four fifths of its time on what is done here.  Not run on a GPU yet: it is tried with
-one small picture first, and what it cannot decode goes the ordinary way, through Pillow, which also finds what is
-wrong with a file.  torchvision 0.29 says that its decoders will go; without them everything goes the ordinary way.
+Of a photo of 12 megapixels a CPU spends more than four fifths of its time on what is done here.  Not run on a GPU yet:
+it is tried with one small picture first, and what it cannot decode goes the ordinary way, through Pillow, which also
+finds what is wrong with a file.  torchvision 0.29 says that its decoders will go; without them everything goes the
+ordinary way.
 """
 
 from __future__ import annotations
