@@ -34,8 +34,9 @@ class Settings:
     device: str = "auto"  # "auto", "cpu" or "cuda"
     precision: str = "float32"  # of an open_clip model of a new library on a CPU: "int8" is quicker and less exact
     max_megapixels: float = 200.0  # larger pictures are skipped
-    batch: int = 32  # pictures encoded and stored together
+    batch: int = 32  # pictures encoded and stored together; at least 128 for each GPU
     decoders: int = 0  # threads that read pictures; 0 is one a core
+    gpu_decoding: bool = False  # with an encoder on a GPU: large JPEGs are decoded there too
     isolate: str = "auto"  # decode in processes of their own: "always", "never", "auto" after a run that died
     regions: bool = True  # store region tokens of pictures too, 4 kB each: what a reranker looks at
     reranker: str = "auto"  # "auto": the one that ships for the library's model; "none"; or a folder

@@ -52,6 +52,7 @@ class Options:
     batch: int = 32
     decoders: int = 0  # reading threads; 0 is one a core
     regions: bool = True  # store region tokens too, where the model gives them
+    gpu_decoding: bool = False  # where the encoder is on a GPU: large JPEGs are decoded there
     isolate: str = "auto"  # decode in processes of their own: "always", "never", "auto" after a run that died
 
 
@@ -373,7 +374,7 @@ def _decoder(options: Options, mark: Path, device: str) -> Iterator[Decode]:
             log.info("the last run broke off: pictures are decoded in processes of their own this time")
         with Decoders(readers(options)) as decoders:
             yield decoders.decode
-    elif device.startswith("cuda"):
+    elif options.gpu_decoding and device.startswith("cuda"):
         with _on_gpu(device) as decoder:
             yield decoder
     else:

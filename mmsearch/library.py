@@ -178,8 +178,9 @@ class Library:
         settings = self.settings
         megapixels = max_megapixels or settings.max_megapixels
         options = indexing.Options(
-            exclude, megapixels, settings.batch, settings.decoders, settings.regions, settings.isolate
-        )
+            exclude, megapixels, settings.batch, settings.decoders, settings.regions, settings.gpu_decoding,
+            settings.isolate,
+        )  # fmt: skip
         with WriterLock(self.folder, wait):
             stored, encoder = self._bind(model, everything=not given)
             if settings.regions and self._given is None:

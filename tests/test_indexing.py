@@ -128,7 +128,7 @@ class Elsewhere(OnnxEncoder):
 def test_jpegs_are_decoded_by_pillow_where_the_gpu_cannot(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = photos(tmp_path / "photos", 2)
     Image.linear_gradient("L").convert("RGB").resize((3000, 2000)).save(folder / "large.jpg")
-    settings = Settings(cache=tmp_path / "cache")
+    settings = Settings(cache=tmp_path / "cache", gpu_decoding=True)
     with Library(tmp_path / "library", settings, encoder=Elsewhere(EMBEDDED)) as library:
         report = library.index(folder)
     assert (report.added, report.skipped) == (3, ())

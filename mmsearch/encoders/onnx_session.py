@@ -56,7 +56,8 @@ def adds_exactly() -> bool:
     Known on Linux only.
     """
     try:
-        facts = Path("/proc/cpuinfo").read_text("utf-8")
+        with open("/proc/cpuinfo", encoding="utf-8") as opened:
+            facts = opened.read(8192)  # of the first core; on machines of many, all take a while
     except OSError:
         return False
     return "avx512_vnni" in facts or "avx_vnni" in facts
