@@ -12,15 +12,15 @@ and names and captions have words as people use them; asked are sentences of ``s
 Texts are searched with ``Library.search`` without reranking, in three rounds after one search that warms up: the first
 meets words that nobody asked for yet (``new_words_ms``), the last is ``search_ms``.  Of it, ``encode_ms`` is the text
 encoder, ``words_ms`` looking for words, ``index_ms`` the vector index, ``rest_ms`` what is left.  All are medians, and
-``*_90`` what nine of ten need at most.  ``numpy_ms`` is comparing all vectors, float32 in memory, with an encoded text
-and taking the 10 best, in the same run; ``speed`` is how many times as long that takes as a whole search, and
-``recall`` the share of its 10 that the index finds.  One JSON line.
+``*_90`` what nine of ten need at most; ``lists_mib`` is what the lists of words take that are kept then.  ``numpy_ms``
+is comparing all vectors, float32 in memory, with an encoded text and taking the 10 best, in the same run; ``speed`` is
+how many times as long that takes as a whole search, and ``recall`` the share of its 10 that the index finds.  One JSON
+line.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
 import tempfile
 import time
@@ -175,9 +175,8 @@ def main() -> None:
     with Library(given.library, settings) as library:
         figures["open_and_first_search_s"] = round(seconds(lambda: library.search("a photo", rerank=False)), 2)
         figures["index"] = library.status().index_kind
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         figures |= {"texts": len(texts), **searched(library, texts)}
-        figures["grown_mib"] = round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, 1)
+        figures["lists_mib"] = round(library.store.kept_bytes / 2**20, 1)
     with Library(given.library, settings) as library:
         stored = library.store.model()
         assert stored is not None

@@ -23,7 +23,7 @@ class Kept:
     def __init__(self) -> None:
         self._version = -1
         self._values: OrderedDict[object, tuple[object, int]] = OrderedDict()
-        self._bytes = 0
+        self.nbytes = 0
 
     def of(self, key: object, read: Callable[[], T], size: Callable[[T], int] = lambda _: 0) -> T:
         """What is kept under this key, or else what ``read`` gives now, and how many bytes that takes."""
@@ -33,16 +33,16 @@ class Kept:
         value = read()
         taken = ENTRY + size(value)
         self._values[key] = value, taken
-        self._bytes += taken
-        while self._bytes > MOST:
-            self._bytes -= self._values.popitem(last=False)[1][1]
+        self.nbytes += taken
+        while self.nbytes > MOST:
+            self.nbytes -= self._values.popitem(last=False)[1][1]
         return value
 
     def valid_for(self, version: int) -> None:
         """Forget all that is of another state."""
         if version != self._version:
             self._values.clear()
-            self._bytes, self._version = 0, version
+            self.nbytes, self._version = 0, version
 
 
 class Keeper:
@@ -63,6 +63,11 @@ class Keeper:
             if self._held is not None:
                 self._held.close()
                 self._held = None
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory the answers take."""
+        return self._kept.nbytes
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[tuple[sqlite3.Connection, Kept]]:

@@ -168,6 +168,11 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def kept_bytes(self) -> int:
+        """What the lists of words that are kept take."""
+        return self._lists.nbytes
+
     @contextlib.contextmanager
     def _transaction(self, write: bool = False) -> Iterator[Connection]:
         with self._engine.connect().execution_options(write=write) as connection, connection.begin():
