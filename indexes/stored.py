@@ -169,11 +169,14 @@ class StoredIndex:
         """The ``k`` nearest of the rows at ``places``, which ``among`` says too."""
         assert self.likely is not None
         setting, covered = self.likely.setting(k), self.covered
-        effort = setting.effort
-        if places is not None:  # the rarer they are, the farther they lie
-            effort = math.ceil(effort * covered / max(1, int(np.searchsorted(places, covered))))
-        found = self.likely.index.likely(query, setting.depth, effort, among)
-        later = None if places is None else places[places >= covered]
+        effort, inside = setting.effort, covered if places is None else int(np.searchsorted(places, covered))
+        if 0 < len(self.dead) <= setting.depth and among is self._alive:  # cheaper than asking for each row
+            found = self.likely.index.likely(query, setting.depth + len(self.dead), effort)
+            found = found[self._alive[found]]
+        else:  # the rarer they are, the farther they lie
+            effort = math.ceil(effort * covered / max(1, inside))
+            found = self.likely.index.likely(query, setting.depth, effort, among)
+        later = None if places is None else places[inside:]
         if len(self.rows) > covered and (later is None or len(later)):
             tail = nearest(self.rows, query[None], k, later, first=covered).places[0]
             found = np.concatenate([found, tail[tail >= 0]])
