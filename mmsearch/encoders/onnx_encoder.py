@@ -108,13 +108,11 @@ class OnnxEncoder:
         return rows
 
     def _pace(self, tower: str) -> Pace:
-        import onnxruntime
-
         with self._lock:
             if tower not in self._paces:
                 usual = AT_ONCE_LARGE if (self.folder / "image.onnx").stat().st_size > LARGE else AT_ONCE_SMALL
-                cores = onnx_session.cores(self.threads)
-                graph = f"{self.card.fingerprint} {tower}, {cores} cores, onnxruntime {onnxruntime.__version__}"
+                cores, version = onnx_session.cores(self.threads), onnx_session.runtime().__version__
+                graph = f"{self.card.fingerprint} {tower}, {cores} cores, onnxruntime {version}"
                 self._paces[tower] = Pace(graph, usual, self.measured)
             return self._paces[tower]
 

@@ -22,16 +22,22 @@ FEW = 8  # rows; the time that a quick load saves is lost again on about so many
 _few = 0  # rows for which graphs are loaded quickly, in this process
 
 
+def runtime() -> Any:
+    """The module onnxruntime."""
+    # Its telemetry is on by default in some builds and writes an identifier into the user's home.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
+
+
 def load(files: Sequence[Path], threads: int = 0, quick: bool = False) -> Any:
     """An ``InferenceSession`` over a graph, which may lie in parts; ``threads`` limits those of one run, 0 takes all.
 
     Serialised protobuf messages after each other are one message with the nodes of all.  With ``quick`` the graph stays
     as it is: it is loaded in a third of the time, and runs up to four times as long.  Raises ModelError.
     """
-    # Its telemetry is on by default in some builds and writes an identifier into the user's home.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
-
+    onnxruntime = runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors only
