@@ -63,7 +63,13 @@ def nearest(rows: Rows, queries: Vectors, k: int, places: Places | None = None, 
 
 def _by_wide(wide: Vectors, queries: Vectors, k: int, places: Places | None) -> Best:
     found = _none(len(queries), k)
-    scores = queries @ wide.T  # (q, d) x (d, n) -> (q, n)
+    if len(queries) > FEW:
+        scores = queries @ wide.T  # (q, d) x (d, n) -> (q, n)
+    else:  # NumPy's threads would keep a core busy for a while after that, and take it from what comes next
+        scores = np.empty((len(queries), len(wide)), np.float32)
+        for own, query in zip(scores, queries, strict=True):
+            arrays = (own, query, wide)
+            faiss.fvec_inner_products_ny(*(faiss.swig_ptr(array) for array in arrays), wide.shape[1], len(wide))
     if places is not None:
         scores = scores[:, places]
     for row, own in enumerate(scores):
