@@ -7,6 +7,7 @@ moment, has its own memory, and steps back for others where it is told to.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import pickle
 import signal
@@ -24,6 +25,8 @@ from mmsearch.indexes.rows import Rows
 from mmsearch.indexes.stored import Likely
 from mmsearch.indexes.upkeep import best
 from mmsearch.records import Vectors
+
+log = logging.getLogger(__name__)
 
 NICE = 10  # what a process that steps back adds to its niceness
 _START = "import sys; sys.path[:] = sys.argv[1:]; from mmsearch.indexes.apart import serve; serve()"
@@ -47,14 +50,15 @@ class Apart:
         recall: float,
         progress: Callable[[int], None] | None = None,
     ) -> Likely:
-        """As ``best``; in this process where the rows are not all on the disk.
+        """As ``best``; in this process where the rows are not all on the disk, or the system starts no other one.
 
-        Raises RuntimeError where the other one breaks off, LibraryError.
+        Raises RuntimeError where that breaks off, LibraryError.
         """
-        if rows.file is None or rows.kept < len(rows):
+        process = self._started() if rows.kept == len(rows) else None
+        if process is None:
             return best(rows, fitting, queries, recall, progress)
         job = (rows.file, rows.dim, len(rows), fitting, queries, recall, self._folder, self._gently)
-        facts = self._facts(job, progress)
+        facts = self._facts(process, job, progress)
         return likely_files.read(facts, self._folder, rows.dim)
 
     def stop(self) -> None:
@@ -64,8 +68,10 @@ class Apart:
             if self._process is not None:
                 self._process.kill()
 
-    def _facts(self, job: tuple[Any, ...], progress: Callable[[int], None] | None) -> dict[str, Any]:
-        process = self._started()
+    @staticmethod
+    def _facts(
+        process: subprocess.Popen[bytes], job: tuple[Any, ...], progress: Callable[[int], None] | None
+    ) -> dict[str, Any]:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -88,7 +94,7 @@ class Apart:
                 with contextlib.suppress(OSError):  # what was not sent yet
                     pipe.close()
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _started(self) -> subprocess.Popen[bytes] | None:
         with self._lock:
             if self.stopped:
                 raise RuntimeError("building it was stopped")
@@ -100,7 +106,8 @@ class Apart:
                     start_new_session=True,  # Ctrl-C is for the one who asks
                 )
             except OSError as error:
-                raise RuntimeError(f"a process to build it cannot be started: {error}") from error
+                log.info("the index is built in this process: %s", error)
+                return None
             return self._process
 
 

@@ -165,6 +165,14 @@ def test_it_ends_with_the_one_who_asked(tmp_path: Path, rows: Rows, asked: Vecto
     assert list(tmp_path.glob("likely-*")) == []
 
 
+def test_where_no_process_can_be_started_it_is_built_here(
+    tmp_path: Path, rows: Rows, asked: Vectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no python"))
+    likely = Apart(tmp_path)(rows, LISTS, asked, 0.9)
+    assert (len(likely.index), likely.file) == (COUNT, None)
+
+
 def test_rows_that_are_not_on_disk_are_built_from_here(
     tmp_path: Path, rows: Rows, pictures: Vectors, asked: Vectors
 ) -> None:
