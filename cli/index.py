@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +21,9 @@ from mmsearch.cli.options import (
     TrustPickleOption,
     opened,
 )
+
+if TYPE_CHECKING:
+    from mmsearch.library import Library
 
 
 def command(
@@ -64,6 +67,8 @@ def command(
     if isolate is not None:
         changes["isolate"] = "always" if isolate else "never"
     with opened(library, must_exist=False, **changes) as found:
+        if precision is not None and (paths or model is None):
+            _say_what_is_kept(found, precision)
         try:
             with present.progress_bar("Indexing") as progress:
                 report = found.index(
@@ -88,3 +93,14 @@ def command(
     else:
         for line in present.report_lines(report):
             present.say(line)
+
+
+def _say_what_is_kept(library: Library, precision: str) -> None:
+    """That the vectors that there are stay as they are, where another precision is asked for."""
+    stored = library.store.model()
+    if stored is None:
+        return
+    own = "int8" if library.encoder(stored).card.precision == "int8" else "float32"
+    if own != precision:
+        remedy = f"mmsearch reindex --model {stored.name} --precision {precision}"
+        present.say(f"the library keeps its vectors in {own}; to make them anew: {remedy}")

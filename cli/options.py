@@ -40,7 +40,7 @@ PrecisionOption = Annotated[
     typer.Option(
         "--precision",
         metavar="float32|int8",
-        help="Of a new library's open_clip model on a CPU: int8 is quicker and less exact. Default: float32.",
+        help="Of an open_clip model on a CPU, for new vectors: int8 is quicker and less exact. Default: float32.",
     ),
 ]
 ModelOption = Annotated[

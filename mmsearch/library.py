@@ -689,12 +689,14 @@ class Library:
     def _bind(self, name: str | None, everything: bool) -> tuple[StoredModel, Encoder]:
         """The library's model; the first time, the chosen one; another one only where all is read with it."""
         stored = self.store.model()
-        if stored is not None and name in (None, "auto"):
-            return stored, self.encoder(stored)
-        encoder = self._named(name)
-        if stored is not None and not everything and encoder.card.name == stored.name:
+        if stored is not None and (name is None or name == "auto" or (not everything and self._has(stored, name))):
             return stored, self.encoder(stored)  # in the precision that the library has
+        encoder = self._named(name)
         return self._bound(encoder.card.name, encoder.card.fingerprint, encoder.card.dim, everything), encoder
+
+    def _has(self, stored: StoredModel, name: str) -> bool:
+        """Whether the library's model is called so.  Raises ModelError when none is."""
+        return self._given is None and resolve.full_name(name, self.settings.cache) == stored.name
 
     def _named(self, name: str | None) -> Encoder:
         """The encoder of this name, or the one that the settings name."""

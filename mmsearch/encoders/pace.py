@@ -52,7 +52,7 @@ class Pace:
             best = {one: min(tries) for one, tries in took.items()}
             usual, quickest = min(self._usual, sizes[-1]), min(best, key=lambda one: best[one])
             self._chosen[key] = quickest if best[quickest] < (1 - CLEAR) * best[usual] else usual
-            logger.info(
+            logger.debug(
                 "%d pictures a run from now on (pictures/s by pictures a run: %s)",
                 self._chosen[key],
                 ", ".join(f"{one}: {1 / taken:.0f}" for one, taken in best.items()),

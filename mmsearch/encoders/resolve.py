@@ -62,18 +62,22 @@ def choose(
     ``spec`` is ``auto``, ``embedded``, or a name as ``registry.find`` takes it; ``device`` is ``auto``, ``cpu`` or
     ``cuda``; ``defaults`` are the models that ``auto`` wants on a CPU and on a GPU.  ``auto`` takes the embedded model
     where its first choice cannot be had.  On a CPU the export of an earlier run is used as it is, except of a
-    ``local-dir:`` model, whose weights may have changed.  ``precision`` is ``float32`` or ``int8``; on a GPU the latter
-    means nothing, and ``auto`` takes float32 where int8 cannot be had.  Raises ModelError when a model asked for by
-    name, int8 of it, or the device cannot be used.
+    ``local-dir:`` model, whose weights may have changed.  ``precision`` is ``float32`` or ``int8``, which is for
+    open_clip models on a CPU: of all others the note says that they are not in int8, and ``auto`` takes float32 where
+    int8 cannot be had.  Raises ModelError when a model asked for by name, int8 of it, or the device cannot be used.
     """
     device = choose_device(device)
-    if precision == "int8" and device == "cuda":
-        choice = choose(spec, device, cache, defaults, embedded_folder)
-        return replace(choice, note=f"{choice.note}; not in int8, which is for the CPU")
+    choice = _choice(spec, device, cache, defaults, embedded_folder, precision if device == "cpu" else "float32")
+    if precision == "int8" and choice.encoder.card.precision != "int8" and "in float32" not in choice.note:
+        return replace(choice, note=f"{choice.note}; not in int8, which is for open_clip models on a CPU")
+    return choice
+
+
+def _choice(
+    spec: str, device: str, cache: Path, defaults: tuple[str, str], embedded_folder: Path, precision: str
+) -> Choice:
     wanted = defaults[device == "cuda"] if spec == "auto" else spec
     if wanted == "embedded":
-        if precision == "int8" and spec != "auto":
-            raise ModelError(f"the embedded model is not offered in int8; {_FLOAT32}")
         return Choice(_embedded(embedded_folder, device), "using the embedded model")
     source = registry.find(wanted, [encoder.card.name for encoder in exports(cache)])
     obstacle = _obstacle(source, device, cache, precision) if spec == "auto" else None
@@ -133,6 +137,11 @@ def for_card(card_name: str, fingerprint: str, device: str, cache: Path, embedde
     return _export(cast("OpenClipEncoder", encoder), cache)[0]
 
 
+def full_name(spec: str, cache: Path) -> str:
+    """A name as a card has it.  Raises ModelError when there is no such model."""
+    return spec if spec == "embedded" else registry.find(spec, [found.card.name for found in exports(cache)]).name
+
+
 def measuring(encoder: Encoder, cache: Path) -> Encoder:
     """The encoder, which remembers in the cache what it measures of this machine."""
     if isinstance(encoder, OnnxEncoder):
@@ -188,8 +197,6 @@ def _obstacle(source: Source, device: str, cache: Path, precision: str) -> str |
 def _named(source: Source, device: str, cache: Path, precision: str, strict: bool) -> Choice:
     """``strict``: raises ModelError where the model cannot be had in int8, in place of taking float32."""
     if source.folder is not None and registry.is_model_folder(source.folder):
-        if precision == "int8" and strict:
-            raise ModelError(f"{source.name} was written by mmsearch train, which makes no int8 of it; {_FLOAT32}")
         encoder, note = _in_folder(source, device)
         return Choice(encoder, note)
     earlier = _earlier(source, cache, precision) if device == "cpu" else None
