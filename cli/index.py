@@ -101,6 +101,8 @@ def _say_what_is_kept(library: Library, precision: str) -> None:
     if stored is None:
         return
     own = "int8" if library.encoder(stored).card.precision == "int8" else "float32"
-    if own != precision:
+    if stored.name == "embedded" and precision == "int8":
+        present.say("the embedded model is not offered in int8; the library keeps its vectors")
+    elif own != precision:
         remedy = f"mmsearch reindex --model {stored.name} --precision {precision}"
         present.say(f"the library keeps its vectors in {own}; to make them anew: {remedy}")

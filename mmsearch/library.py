@@ -18,7 +18,6 @@ import numpy as np
 
 from mmsearch import bank, config, meaning
 from mmsearch.background import handicap
-from mmsearch.beside import Beside
 from mmsearch.encoders import pickles, resolve
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import (
@@ -787,6 +786,8 @@ class Library:
 
         Gives what an index run is to call after each picture, in place of ``progress``.
         """
+        from mmsearch.beside import Beside
+
         apart = self._builder(stored, gently=True)
         last: deque[Progress] = deque(maxlen=1)
 

@@ -533,8 +533,11 @@ class Store:
 
         ``within`` keeps those in or below these paths, ``conditions`` those that meet all of them.
         """
-        with _explained(self.file), self._values.reading() as (connection, _):
-            rows = connection.execute(_PHOTOS, (json.dumps([int(number) for number in ids]),)).fetchall()
+        # Not on a connection that is kept: threads would wait for each other, long where one wants very many.
+        with _explained(self.file), contextlib.closing(self._engine.raw_connection()) as held:
+            cursor = held.cursor()
+            cursor.execute(_PHOTOS, (json.dumps([int(number) for number in ids]),))
+            rows = cursor.fetchall()
         if within or conditions:
             with _explained(self.file):
                 meeting = self._facts.meeting(np.array([row[1] for row in rows], np.int64), within, conditions)

@@ -72,3 +72,5 @@ def test_what_cannot_be(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
     done = mmsearch("index", photos, "--model", "embedded", MMSEARCH_PRECISION="int8")
     said = "using the embedded model; not in int8, which is for open_clip models on a CPU"
     assert done.stderr.splitlines()[0] == said
+    done = mmsearch("index", photos, "--precision", "int8")
+    assert done.stderr.splitlines()[0] == "the embedded model is not offered in int8; the library keeps its vectors"
