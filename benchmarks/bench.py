@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mmsearch.config import Settings
-from mmsearch.library import Library
+from mmsearch.library.library import Library
 
 KEPT = Path("build/bench")
 PAGE = Path("docs/performance.md")

@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import report
-from mmsearch.caption_metrics import summarize
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.encoders.resolve import EMBEDDED
-from mmsearch.records import Regions, Vectors
+from mmsearch.encoders.factory import EMBEDDED
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.evaluation.caption_metrics import summarize
 from mmsearch.rerank.resolve import for_encoder
-from mmsearch.training.embedded import read_split
-from mmsearch.training.pairs import Pairs, Pictures
+from mmsearch.training.common.pairs import Pairs, Pictures
+from mmsearch.training.shipped.embedded import read_split
+from mmsearch.types import Regions, Vectors
 
 
 def encoded(encoder: OnnxEncoder, photos: Pairs, regions: bool) -> tuple[Vectors, Regions | None]:

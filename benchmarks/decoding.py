@@ -27,10 +27,10 @@ from PIL import Image
 
 from benchmarks.camera_photos import make
 from benchmarks.common import report
-from mmsearch.encoders import resolve
+from mmsearch.encoders import factory
 from mmsearch.encoders.protocol import Encoder
-from mmsearch.images.decode import decode, prepare
-from mmsearch.records import Pixels, Preprocess
+from mmsearch.media.decode import decode, prepare
+from mmsearch.types import Pixels, Preprocess
 
 Way = Callable[[bytes], Pixels]
 
@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=24, help="photos of each kind, the first by name")
     parser.add_argument("--others", action="store_true", help="compare with other libraries too")
     given = parser.parse_args()
-    encoder = resolve.embedded()
+    encoder = factory.embedded()
     preprocess = encoder.card.preprocess
     paths = {"plain": plain_path(preprocess), "mmsearch": our_path(preprocess)}
     paths |= other_paths(preprocess) if given.others else {}

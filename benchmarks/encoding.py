@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.common import report
-from mmsearch.encoders import resolve
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.encoders.torch_embedded import TorchEmbeddedEncoder
+from mmsearch.encoders import factory
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.encoders.torch.embedded_encoder import TorchEmbeddedEncoder
 
 if TYPE_CHECKING:
     from mmsearch.encoders.protocol import Encoder
@@ -43,7 +43,7 @@ def figures(encoder: Encoder, photos: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=resolve.EMBEDDED)
+    parser.add_argument("--model", type=Path, default=factory.EMBEDDED)
     parser.add_argument("--photos", type=int, default=160, help="encoded, in batches of 32")
     given = parser.parse_args()
     onnx, plain = OnnxEncoder(given.model), TorchEmbeddedEncoder(given.model, "cpu")

@@ -35,16 +35,16 @@ from benchmarks.common import report
 from benchmarks.vectors import AT_ONCE, pictures, unit
 from benchmarks.written import Trips, caption
 from mmsearch import config
-from mmsearch.encoders import resolve
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
+from mmsearch.encoders import factory
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.encoders.protocol import ModelCard
-from mmsearch.library import Library
-from mmsearch.query_language import parse_conditions
-from mmsearch.records import Decoded, Exif, Found, Pixels, Regions, Vectors
-from mmsearch.store import tables, words
-from mmsearch.store.store import Store
-from mmsearch.store.values import StoredModel
-from mmsearch.store.writer import Writer
+from mmsearch.library.library import Library
+from mmsearch.query.parser import parse_conditions
+from mmsearch.store.sqlite import fulltext, tables
+from mmsearch.store.sqlite.store import Store
+from mmsearch.store.sqlite.writer import Writer
+from mmsearch.store.types import StoredModel
+from mmsearch.types import Decoded, Exif, Found, Pixels, Regions, Vectors
 
 CAPTIONED = 3  # where names and captions are as people have them, one photo in so many has a caption
 PLACES = ("beach", "snow", "garden", "mountains", "city")  # a folder of 10,000 photos each, in turns
@@ -104,7 +104,7 @@ def make(file: Path, card: ModelCard, photos: int, like: Path | None = None) -> 
     @event.listens_for(engine, "connect")
     def configure(connection, _record) -> None:  # type: ignore[no-untyped-def]
         connection.execute("PRAGMA synchronous = OFF")
-        connection.create_function("name_words", 1, words.path_words, deterministic=True)
+        connection.create_function("name_words", 1, fulltext.path_words, deterministic=True)
 
     rng = np.random.default_rng(0)
     trips = Trips(rng)
@@ -130,7 +130,7 @@ def make(file: Path, card: ModelCard, photos: int, like: Path | None = None) -> 
                 for number, vector in zip(numbers, vectors, strict=True)
             ]
             connection.execute(insert(tables.embeddings), rows)
-            words.rebuild(connection, [number + 1 for number in numbers], [])
+            fulltext.rebuild(connection, [number + 1 for number in numbers], [])
     with engine.begin() as connection:
         connection.execute(update(tables.facts).where(tables.facts.c.name == "generation").values(value="1"))
     engine.dispose()
@@ -261,7 +261,7 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=15)
     given = parser.parse_args()
-    encoder = Narrow(resolve.embedded(), given.dim)
+    encoder = Narrow(factory.embedded(), given.dim)
     file = given.library / "library.sqlite"
     if not file.exists():
         given.library.mkdir(parents=True, exist_ok=True)

@@ -36,29 +36,29 @@ from benchmarks.common import report
 from benchmarks.index_kinds import K, recall, timed
 from benchmarks.million import draw
 from mmsearch.config import Settings
-from mmsearch.encoders import resolve
-from mmsearch.encoders.batches import Setup
-from mmsearch.encoders.cuda_graph import captured
+from mmsearch.encoders import factory
 from mmsearch.encoders.device import all_devices, choose_device
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.encoders.open_clip_encoder import OpenClipEncoder
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.encoders.protocol import Encoder
-from mmsearch.encoders.several import on_all
-from mmsearch.encoders.torch_embedded import TorchEmbeddedEncoder
+from mmsearch.encoders.torch.batches import Setup
+from mmsearch.encoders.torch.cuda_graph import captured
+from mmsearch.encoders.torch.embedded_encoder import TorchEmbeddedEncoder
+from mmsearch.encoders.torch.multi_gpu import on_all
+from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder
 from mmsearch.errors import ModelError
-from mmsearch.images.decode import decode
-from mmsearch.images.nvjpeg import Jpegs
-from mmsearch.indexes.choose import Choice, choose
+from mmsearch.indexes.autotune import tune
 from mmsearch.indexes.exact import nearest
 from mmsearch.indexes.gpu import OnGpus, problem
+from mmsearch.indexes.index import Likely, StoredIndex
+from mmsearch.indexes.maintenance import build
+from mmsearch.indexes.policy import Choice, choose
 from mmsearch.indexes.protocol import Approximate
-from mmsearch.indexes.rows import Rows
-from mmsearch.indexes.stored import Likely, StoredIndex
-from mmsearch.indexes.tune import tune
-from mmsearch.indexes.upkeep import build
-from mmsearch.indexing import one_ahead
-from mmsearch.library import Library
-from mmsearch.records import Decoded, Pixels
+from mmsearch.indexes.vector_file import Rows
+from mmsearch.ingest.pipeline import one_ahead
+from mmsearch.library.library import Library
+from mmsearch.media.decode import decode
+from mmsearch.media.nvjpeg import Jpegs
+from mmsearch.types import Decoded, Pixels
 
 SIZES = (32, 64, 128, 256, 512)  # of batches that are tried
 ROUNDS = 5
@@ -143,7 +143,7 @@ def soft(count: int, size: int) -> Pixels:
 
 def encoders(model: str, device: str) -> Iterator[tuple[str, Made, Encoder]]:
     """Name, the encoder on the device, and the same in full precision on the CPU."""
-    yield "embedded", TorchEmbeddedEncoder(resolve.EMBEDDED, device), OnnxEncoder(resolve.EMBEDDED)
+    yield "embedded", TorchEmbeddedEncoder(factory.EMBEDDED, device), OnnxEncoder(factory.EMBEDDED)
     if model != "none":
         yield model, OpenClipEncoder.load(model, device), OpenClipEncoder.load(model)
 
@@ -239,7 +239,7 @@ def main() -> None:
     for name, encoder, full in encoders(given.model, device):
         figures[name] = encoding(encoder, full, device, given.photos)
         figures[name]["indexing"] = indexing(encoder, given.photos)
-    figures["decoding"] = decoding(OnnxEncoder(resolve.EMBEDDED), device, min(given.photos, 128))
+    figures["decoding"] = decoding(OnnxEncoder(factory.EMBEDDED), device, min(given.photos, 128))
     figures["index"] = index(device, given.rows)
     report("gpu", {**figures, "said": sorted(set(said.lines))})
 

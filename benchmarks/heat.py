@@ -23,10 +23,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from benchmarks.common import report
-from mmsearch.encoders import resolve
-from mmsearch.evaluate import read_captions
-from mmsearch.looking import By, Looker
+from mmsearch.encoders import factory
+from mmsearch.evaluation.evaluate import read_captions
 from mmsearch.rerank.heat import STOP_WORDS, Heat
+from mmsearch.rerank.inspect import By, Looker
 from mmsearch.rerank.resolve import for_encoder
 
 KINDS: tuple[By, ...] = ("match", "attention")
@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--drawn", type=int, default=20)
     given = parser.parse_args()
     captions = read_captions(given.captions, given.only)
-    encoder = resolve.embedded()
+    encoder = factory.embedded()
     looker = Looker(encoder, for_encoder(encoder))
     rng = np.random.default_rng(0)
     found: dict[str, list[bool]] = {f"{kind}, {what}": [] for kind in KINDS for what in ("whole", "words")}

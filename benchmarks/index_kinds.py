@@ -29,14 +29,14 @@ import numpy as np
 
 from benchmarks import vectors
 from benchmarks.common import report
-from mmsearch.indexes.cache import IndexCache
-from mmsearch.indexes.choose import Choice, choose
+from mmsearch.indexes.autotune import tune
 from mmsearch.indexes.exact import nearest
-from mmsearch.indexes.rows import Places, Rows, widened
-from mmsearch.indexes.stored import Likely, StoredIndex
-from mmsearch.indexes.tune import tune
-from mmsearch.indexes.upkeep import build
-from mmsearch.records import Vectors
+from mmsearch.indexes.index import Likely, StoredIndex
+from mmsearch.indexes.maintenance import build
+from mmsearch.indexes.manifest import IndexCache
+from mmsearch.indexes.policy import Choice, choose
+from mmsearch.indexes.vector_file import Places, Rows, widened
+from mmsearch.types import Vectors
 
 faiss: Any = _stubbed
 

@@ -25,11 +25,11 @@ from benchmarks.camera_photos import make
 from benchmarks.common import report
 from benchmarks.decoding import plain_path
 from mmsearch.config import Settings
-from mmsearch.encoders import resolve
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.indexing import Options, read_ahead
-from mmsearch.library import Library
-from mmsearch.records import Found, IndexReport
+from mmsearch.encoders import factory
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.ingest.pipeline import Options, read_ahead
+from mmsearch.library.library import Library
+from mmsearch.types import Found, IndexReport
 
 
 class Ways:
@@ -110,7 +110,7 @@ def main() -> None:
         else:
             unit = (given.megapixels * 1e6 / 12) ** 0.5
             files = make(Path(scratch), given.limit or 48, (round(4 * unit), round(3 * unit)))
-        ways = Ways(files, resolve.embedded(), not given.no_regions)
+        ways = Ways(files, factory.embedded(), not given.no_regions)
         found: dict[str, Any] = dict(
             paces(
                 {

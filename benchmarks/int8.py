@@ -34,13 +34,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common import report
-from mmsearch.encoders import int8, onnx_session, resolve
+from mmsearch.encoders import factory
 from mmsearch.encoders.agreement import agreement
-from mmsearch.encoders.onnx_encoder import OnnxEncoder, unit_rows
+from mmsearch.encoders.export import int8
+from mmsearch.encoders.onnx import session as onnx_session
+from mmsearch.encoders.onnx.encoder import OnnxEncoder, unit_rows
 from mmsearch.encoders.texts import TextEncoder
-from mmsearch.evaluate import read_captions
-from mmsearch.images import decode
-from mmsearch.records import Pixels, Vectors
+from mmsearch.evaluation.evaluate import read_captions
+from mmsearch.media import decode
+from mmsearch.types import Pixels, Vectors
 
 QUERY = "two children are playing with a red ball on the beach"
 TURNED = (0.999, 0.995, 0.99, 0.98, 0.97, 0.95)
@@ -77,8 +79,8 @@ def random_open_clip(name: str, work: Path) -> OnnxEncoder:
     import torch
     from safetensors.torch import save_file
 
-    from mmsearch.encoders.export import export
-    from mmsearch.encoders.open_clip_encoder import OpenClipEncoder
+    from mmsearch.encoders.export.open_clip import export
+    from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder
 
     folder = work / "weights" / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -116,7 +118,7 @@ class Dev:
 
     def __init__(self, data: Path) -> None:
         captions = read_captions(data / "captions.tsv", data / "dev.txt")
-        self.data, self.encoder = data, resolve.embedded()
+        self.data, self.encoder = data, factory.embedded()
         self.pixels = self.read(captions)
         self.texts = [text for texts in captions.values() for text in texts]
         self.own = np.repeat(np.arange(len(captions)), [len(texts) for texts in captions.values()])
@@ -160,7 +162,7 @@ def near(one: Vectors, other: Vectors) -> dict[str, float]:
 def text_figures(dev: Dev, work: Path, rounds: int) -> dict[str, Any]:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    plain = folded(resolve.EMBEDDED / "text.onnx", work)
+    plain = folded(factory.EMBEDDED / "text.onnx", work)
     int8.rewrite(plain, work / "text-int8.onnx")
     quantize_dynamic(
         plain, work / "text-dynamic.onnx", op_types_to_quantize=["MatMul", "Gemm"], weight_type=QuantType.QInt8,
@@ -168,7 +170,7 @@ def text_figures(dev: Dev, work: Path, rounds: int) -> dict[str, Any]:
     )  # fmt: skip
     files = {"float32": plain, "int8": work / "text-int8.onnx", "quantize_dynamic": work / "text-dynamic.onnx"}
     sessions = {name: onnx_session.load([file], 1) for name, file in files.items()}
-    tokens = TextEncoder.load(resolve.EMBEDDED / "tokenizer.json", dev.encoder.card.tokens)
+    tokens = TextEncoder.load(factory.EMBEDDED / "tokenizer.json", dev.encoder.card.tokens)
     found = compared(sessions, tokens([QUERY] * 16), "ids", rounds)
     for name, session in sessions.items():
 
@@ -201,7 +203,7 @@ def image_figures(dev: Dev, work: Path, rounds: int) -> dict[str, Any]:
 
     convolutions = ["Conv", "Add", "Clip"]
     kinds = {"convolutions": convolutions, "all products": [*convolutions, "Mul", "MatMul", "Gemm"]}
-    files = {"float32": folded(resolve.EMBEDDED / "image.onnx", work)}
+    files = {"float32": folded(factory.EMBEDDED / "image.onnx", work)}
     for name, kind in kinds.items():
         files[name] = work / f"image-{len(kind)}.onnx"
         quantize_static(

@@ -5,7 +5,8 @@
 The library is made in ``--library`` where it is not there yet, as wide as the embedded model, in one of two ways of
 ``filtering.py``.  As it is, vectors lie around random centres, and each word of the 35 texts that are asked is in a
 seventh of the photos: that is the hardest.  With ``--like``, a library of real photos, vectors are mixtures of those,
-and names and captions have words as people use them; asked are sentences of ``scenes.py`` that no index was tuned with.
+and names and captions have words as people use them; asked are sentences of ``language/prompts.py`` that no index was
+tuned with.
 
 ``--added`` photos, drawn here, are indexed twice: into an empty library, and into that one; with 0 this is left out.
 
@@ -34,13 +35,14 @@ from PIL import Image
 
 from benchmarks.common import report
 from benchmarks.filtering import TEXTS, make
-from mmsearch import config, meaning
-from mmsearch.encoders import resolve
-from mmsearch.indexes.rows import widened
-from mmsearch.indexes.stored import StoredIndex
-from mmsearch.library import TYPICAL, Library
-from mmsearch.records import Vectors
-from mmsearch.scenes import scenes
+from mmsearch import config
+from mmsearch.encoders import factory
+from mmsearch.indexes.index import StoredIndex
+from mmsearch.indexes.vector_file import widened
+from mmsearch.language.prompts import scenes
+from mmsearch.library.library import TYPICAL, Library
+from mmsearch.search import retrieval
+from mmsearch.types import Vectors
 
 K = 10
 ROUNDS = 3
@@ -128,7 +130,7 @@ def compared(index: StoredIndex, queries: Vectors) -> tuple[float, float]:
 
 def grown(folder: Path, library: Path, settings: config.Settings, count: int) -> dict[str, object]:
     """What it costs to add photos to an empty library and to this one."""
-    photos, encoder = folder / "photos", resolve.embedded()
+    photos, encoder = folder / "photos", factory.embedded()
     draw(photos, count)
     with Library(folder / "empty", settings, encoder=encoder) as empty:
         empty.index(folder / "one")
@@ -152,7 +154,7 @@ def main() -> None:
     parser.add_argument("--added", type=int, default=1000)
     parser.add_argument("--texts", type=int, default=100)
     given = parser.parse_args()
-    encoder = resolve.embedded()
+    encoder = factory.embedded()
     settings = replace(config.Settings(), reranker="none")
     file = given.library / "library.sqlite"
     figures: dict[str, object] = {"photos": given.photos, "like": given.like is not None}
@@ -181,7 +183,9 @@ def main() -> None:
         stored = library.store.model()
         assert stored is not None
         vectors = [library.encoder().encode_texts([text])[0] for text in texts]
-        asked = [meaning.asked(meaning.Part(v, beta=meaning.beta(t))) for v, t in zip(vectors, texts, strict=True)]
+        asked = [
+            retrieval.asked(retrieval.Part(v, beta=retrieval.beta(t))) for v, t in zip(vectors, texts, strict=True)
+        ]
         took, recall = compared(library._refresh(stored), np.stack(asked))
     figures |= {"numpy_ms": round(took, 2), "recall": round(recall, 4)}
     figures["speed"] = round(took / float(str(figures["search_ms"])), 1)

@@ -14,12 +14,12 @@ Rules:
     cosine C           vectors alone
     hash B             hashes that differ in at most B bits
     cosine C, hash B   both
-    folded             mmsearch.diverse.near: what ``query --diverse`` takes for the same
+    folded             mmsearch.search.diversity.near: what ``query --diverse`` takes for the same
     proposed           pairs whose pixels ``mmsearch duplicates`` compares
     duplicates         of these, the ones whose pixels are alike: what it shows
 
-``correlations`` of pixels, which the limits of mmsearch.images.likeness lie between: the 5th percentile of copies, and
-the largest of different pictures, of photos among the 500 pairs with the highest cosine.  ``plain`` are pictures of
+``correlations`` of pixels, which the limits of mmsearch.media.pixel_match lie between: the 5th percentile of copies,
+and the largest of different pictures, of photos among the 500 pairs with the highest cosine.  ``plain`` are pictures of
 mostly one tone; all pages are.  Of plain ones only the copies that show the whole picture count.
 """
 
@@ -38,13 +38,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
 from benchmarks.common import report
-from mmsearch import diverse
-from mmsearch.duplicates import PROPOSED
-from mmsearch.encoders import resolve
-from mmsearch.images.decode import decode
-from mmsearch.images.dhash import as_numbers, dhash, distance
-from mmsearch.images.likeness import Sketch, alike, correlation, sketch
-from mmsearch.records import Pixels
+from mmsearch.encoders import factory
+from mmsearch.manage.duplicates import PROPOSED
+from mmsearch.media.decode import decode
+from mmsearch.media.dhash import as_numbers, dhash, distance
+from mmsearch.media.pixel_match import Sketch, alike, correlation, sketch
+from mmsearch.search import diversity
+from mmsearch.types import Pixels
 
 COSINES, BITS = (0.7, 0.8, 0.9, 0.95), (4, 6, 8, 10, 12, 16)
 BOTH = ((0.4, 6), (0.7, 8), (0.8, 6), (0.8, 10), (0.8, 12), (0.9, 12))
@@ -86,7 +86,7 @@ class _Pictures:
     """All pictures with vector, hash and sketch, in the way an index run makes the former two."""
 
     def __init__(self) -> None:
-        self.encoder = resolve.embedded()
+        self.encoder = factory.embedded()
         self.shown: list[int] = []  # what is shown: the same for copies
         self.kinds: list[str] = []
         self.hashes: list[bytes] = []
@@ -132,7 +132,7 @@ def _figures(pictures: _Pictures) -> dict[str, Any]:
     rules = {f"cosine {least}": by(least, 64) for least in COSINES}
     rules |= {f"hash {most}": by(-1, most) for most in BITS}
     rules |= {f"cosine {least}, hash {most}": by(least, most) for least, most in BOTH}
-    rules["folded"] = diverse.near(cosines, bits, np.ones(len(bits), np.bool_))
+    rules["folded"] = diversity.near(cosines, bits, np.ones(len(bits), np.bool_))
     proposed = np.logical_or.reduce([by(least, most) for most, least in PROPOSED])
     rules["proposed"] = proposed
     begun, looked = time.perf_counter(), np.flatnonzero(proposed & (same | other | page))

@@ -26,7 +26,7 @@ from matplotlib.font_manager import findSystemFonts
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from benchmarks.common import report
-from mmsearch.store.store import Store
+from mmsearch.store.sqlite.store import Store
 
 PILLOW = "Aileron"  # the font inside Pillow
 

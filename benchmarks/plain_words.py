@@ -13,9 +13,9 @@ import numpy as np
 
 from benchmarks.common import report
 from mmsearch.cli.samples import NAMES
-from mmsearch.encoders import resolve
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.images.decode import decode
+from mmsearch.encoders import factory
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.media.decode import decode
 
 RIGHT = {
     "a cat": "chelsea", "tabby cat": "chelsea", "a cup of coffee": "coffee", "coffee": "coffee", "espresso": "coffee",
@@ -28,7 +28,7 @@ RIGHT = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=resolve.EMBEDDED)
+    parser.add_argument("--model", type=Path, default=factory.EMBEDDED)
     encoder = OnnxEncoder(parser.parse_args().model)
     spec = find_spec("skimage")
     assert spec is not None

@@ -35,17 +35,18 @@ from numpy.typing import NDArray
 
 from benchmarks.captioning import encoded
 from benchmarks.common import report
-from mmsearch import metrics, questions
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.encoders.resolve import EMBEDDED
-from mmsearch.records import Regions, Vectors
+from mmsearch.encoders.factory import EMBEDDED
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.evaluation import metrics
+from mmsearch.language import questions
 from mmsearch.rerank.reranker import Reranker
 from mmsearch.rerank.resolve import for_encoder
-from mmsearch.second_stage import ANSWER_WEIGHT
-from mmsearch.training.answers import fit_yes
-from mmsearch.training.embedded import read_split
-from mmsearch.training.pairs import Pairs
-from mmsearch.training.questions import derive, searches
+from mmsearch.search.reranking import ANSWER_WEIGHT
+from mmsearch.training.common.pairs import Pairs
+from mmsearch.training.reranker.answers import fit_yes
+from mmsearch.training.reranker.questions import derive, searches
+from mmsearch.training.shipped.embedded import read_split
+from mmsearch.types import Regions, Vectors
 
 WEIGHTS = (0.0, 0.1, 0.3, 0.7, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0)
 LEAST = 3  # photos answered yes in a part, for a question to count there

@@ -3,10 +3,10 @@
     python -m benchmarks.rerank_ablation --data DIR --questions DIR [--steps 100] [--work DIR]
     python -m benchmarks.rerank_ablation --untrained
 
-``DIR`` as for ``mmsearch.training.rerank_embedded``.  Only the objectives of the match are trained.  Reports for each
-pair text-to-image R@1 on dev after reranking, how often a true caption is ahead of a changed one, and the milliseconds
-of 100 candidates through ONNX Runtime.  With ``--untrained`` only the latter, of random weights, which cost the same.
-One JSON line.
+``DIR`` as for ``mmsearch.training.shipped.rerank_embedded``.  Only the objectives of the match are trained.  Reports
+for each pair text-to-image R@1 on dev after reranking, how often a true caption is ahead of a changed one, and the
+milliseconds of 100 candidates through ONNX Runtime.  With ``--untrained`` only the latter, of random weights, which
+cost the same. One JSON line.
 """
 
 from __future__ import annotations
@@ -27,17 +27,18 @@ import numpy as np
 import torch
 
 from benchmarks.common import report
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.encoders.resolve import EMBEDDED
+from mmsearch.encoders.factory import EMBEDDED
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.rerank import attention, fusion, graphs
 from mmsearch.rerank.model import RerankConfig, RerankModel
 from mmsearch.rerank.resolve import SHIPPED
 from mmsearch.rerank.words import WordEncoder
-from mmsearch.training import checkpoint, memory, rerank_run
-from mmsearch.training.embedded import read_split
-from mmsearch.training.questions import read_daquar
-from mmsearch.training.rerank_recipe import RerankRecipe
-from mmsearch.training.rerank_trainer import configured, match_scores, train
+from mmsearch.training.common import checkpoint, memory
+from mmsearch.training.reranker import run
+from mmsearch.training.reranker.questions import read_daquar
+from mmsearch.training.reranker.recipe import RerankRecipe
+from mmsearch.training.reranker.trainer import configured, match_scores, train
+from mmsearch.training.shipped.embedded import read_split
 
 BASE = RerankRecipe(views=4, answer=0.0, caption=0.0, masked_words=0.0, groups=8, batch=256, precision="bf16")
 QUERIES, CANDIDATES = 1000, 30
@@ -67,9 +68,7 @@ def milliseconds(folders: list[Path], config: RerankConfig, rounds: int = 15) ->
     return [round(statistics.median(own), 1) for own in times]
 
 
-def one(
-    recipe: RerankRecipe, material: Any, judged: rerank_run.Dev, said: int, answers: int, graph: Path
-) -> dict[str, Any]:
+def one(recipe: RerankRecipe, material: Any, judged: run.Dev, said: int, answers: int, graph: Path) -> dict[str, Any]:
     """Trains one pair, writes its graph into the folder ``graph``, and gives its row of the table."""
     config = configured(recipe, material.photos.dim, 7, material.lines.states.states.shape[1], answers, said)
     torch.manual_seed(recipe.seed)
@@ -84,13 +83,13 @@ def one(
     shown, first = judged.candidates[some, :CANDIDATES], judged.first[some, :CANDIDATES]
     match = match_scores(model, judged.tokens, judged.lines, judged.captions[some], shown)
     right = shown == judged.owner[some, None]
-    recalls = {w: rerank_run.recall(first, match, right, "weighted", w)[0] for w in rerank_run.WEIGHTS}
+    recalls = {w: run.recall(first, match, right, "weighted", w)[0] for w in run.WEIGHTS}
     best = max(recalls, key=lambda weight: recalls[weight])
     graphs.write_match(model, graph)
     return {
         "attention": recipe.attention, "fusion": recipe.fusion, "R@1": recalls[best], "first_stage": recalls[0.0],
-        "match_alone": rerank_run.recall(first, match, right, "match", 1.0)[0], "weight": best,
-        "changed": rerank_run.changed_accuracy(model, judged, some)["all"],
+        "match_alone": run.recall(first, match, right, "match", 1.0)[0], "weight": best,
+        "changed": run.changed_accuracy(model, judged, some)["all"],
         "training_seconds": round(seconds),
         "parameters": sum(p.numel() for part in (model.blocks, model.fusion) for p in part.parameters()),
     }  # fmt: skip
@@ -132,10 +131,10 @@ def main() -> None:
     if not kept.exists():
         shutil.rmtree(given.work, ignore_errors=True)
         given.work.mkdir(parents=True)
-        asked = rerank_run.Given(given.questions / "images", read_daquar(given.questions))
+        asked = run.Given(given.questions / "images", read_daquar(given.questions))
         words = WordEncoder(EMBEDDED, SHIPPED / "words.onnx")
         photos, dev = read_split(given.data, "train"), read_split(given.data, "dev")
-        made = rerank_run.prepare(OnnxEncoder(EMBEDDED), words, photos, dev, asked, recipe, given.work, None)
+        made = run.prepare(OnnxEncoder(EMBEDDED), words, photos, dev, asked, recipe, given.work, None)
         kept.write_bytes(pickle.dumps(made, protocol=5))
     material, judged, (answers, said) = pickle.loads(kept.read_bytes())
     rows, folders = [], []

@@ -37,13 +37,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common import report
-from mmsearch import Library, Query, Words, bank, meaning, open_library
-from mmsearch.background import handicap
+from mmsearch import Library, Query, Words, open_library
 from mmsearch.config import Settings
-from mmsearch.nouns import phrases, tokenize
-from mmsearch.training.calibrate import NO_THINGS, measured
-from mmsearch.training.embedded import read_split
-from mmsearch.training.pairs import Pairs
+from mmsearch.language.nouns import phrases, tokenize
+from mmsearch.search import querybank, retrieval
+from mmsearch.search.hubness import handicap
+from mmsearch.training.common.pairs import Pairs
+from mmsearch.training.shipped.calibrate import NO_THINGS, measured
+from mmsearch.training.shipped.embedded import read_split
 
 CUTOFFS = (1, 5, 10)
 LEAST = 5  # photos that a query of things must have, and lack
@@ -111,12 +112,12 @@ def by_words(library: Library, photos: Pairs, captions: int) -> dict[str, Any]:
     numbers = np.array([int(Path(paths[number][0].path).stem[4:]) for number in everything.tolist()])
     place = {number: row for row, number in enumerate(everything.tolist())}
     encoder = library.encoder()
-    grounds = handicap(vectors, bank.vectors(encoder), 1.0, bank.NEAREST)
+    grounds = handicap(vectors, querybank.vectors(encoder), 1.0, querybank.NEAREST)
     arms: dict[str, list[Ranking]] = {name: [] for name in ("vectors", "words", "reciprocal ranks")}
     arms |= {f"vectors + {weight:g} share": [] for weight in SUMS}
     for _, text in asked:
-        asked_for = meaning.plain(text)
-        cosines = vectors @ encoder.encode_texts([asked_for])[0] - meaning.beta(asked_for) * grounds
+        asked_for = retrieval.plain(text)
+        cosines = vectors @ encoder.encode_texts([asked_for])[0] - retrieval.beta(asked_for) * grounds
         hits = library.store.find_words(text, stored)
         arms["vectors"].append(numbers[np.argsort(-cosines, kind="stable")].tolist())
         arms["words"].append([int(numbers[place[hit.number]]) for hit in hits])
@@ -227,8 +228,8 @@ def _interval(gain: NDArray[np.float64]) -> list[float]:
 
 def nothing(library: Library, photos: Pairs, every: int) -> dict[str, Any]:
     """The shares of queries that get an answer, by the threshold of relevance."""
-    from mmsearch.encoders.onnx_encoder import OnnxEncoder
-    from mmsearch.relevance import Calibration
+    from mmsearch.encoders.onnx.encoder import OnnxEncoder
+    from mmsearch.search.calibration import Calibration
 
     encoder = library.encoder()
     calibration = Calibration.of(encoder)

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common import report
-from mmsearch.encoders import resolve
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.evaluate import read_captions
-from mmsearch.images.decode import decode
+from mmsearch.encoders import factory
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.evaluation.evaluate import read_captions
+from mmsearch.media.decode import decode
 
 # A word and its plural.
 WORDS = {
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--captions", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--only", type=Path)
-    parser.add_argument("--model", type=Path, default=resolve.EMBEDDED)
+    parser.add_argument("--model", type=Path, default=factory.EMBEDDED)
     given = parser.parse_args()
     encoder = OnnxEncoder(given.model)
     captions = read_captions(given.captions, given.only)

@@ -8,7 +8,7 @@ much of what can be seen, so precision is more than these figures say; tags that
 judged (``UNSAID``).
 
 Photos are cut into halves at random; ``fitted`` has the constants that each half gives, and ``other_half`` what those
-of the one half are worth on the other.  ``shipped`` has the figures of ``tagging.py`` as it is.  The baselines are the
+of the one half are worth on the other.  ``shipped`` has the figures of ``tags.py`` as it is.  The baselines are the
 mean cosine of a tag's texts with one threshold for all tags, set so that as many tags are given as shipped; and the
 five tags with the highest cosine.
 """
@@ -26,15 +26,15 @@ from numpy.typing import NDArray
 
 from benchmarks.common import report
 from benchmarks.short_queries import average_precision
-from mmsearch import tagging
-from mmsearch.encoders import resolve
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.evaluate import read_captions
-from mmsearch.images.decode import decode
-from mmsearch.nouns import find, phrases, tokenize, word_set
-from mmsearch.records import Vectors
-from mmsearch.tagging import Tagger
-from mmsearch.vocabulary import Vocabulary, builtin
+from mmsearch.encoders import factory
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.evaluation.evaluate import read_captions
+from mmsearch.ingest.enrich import tags
+from mmsearch.ingest.enrich.tags import Tagger
+from mmsearch.language.nouns import find, phrases, tokenize, word_set
+from mmsearch.language.vocabulary import Vocabulary, builtin
+from mmsearch.media.decode import decode
+from mmsearch.types import Vectors
 
 Right = NDArray[np.int64]  # (photos, tags): how many captions of a photo speak of a tag
 Judged = NDArray[np.bool_]
@@ -300,7 +300,7 @@ def main() -> None:
     parser.add_argument("--captions", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--only", type=Path)
-    parser.add_argument("--model", type=Path, default=resolve.EMBEDDED)
+    parser.add_argument("--model", type=Path, default=factory.EMBEDDED)
     parser.add_argument("--vectors", type=Path, help="keep the photos' vectors in this file")
     parser.add_argument("--confusions", action="store_true", help="list the tags that were most often wrong")
     given = parser.parse_args()
@@ -315,7 +315,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder) if given.vectors is None else given.vectors.parent
         tagger = Tagger(builtin(), encoder.card.fingerprint, encoder.encode_texts, cache)
-    constants = [tagging.NEAREST, tagging.VOTE, tagging.LOGISTIC]
+    constants = [tags.NEAREST, tags.VOTE, tags.LOGISTIC]
     facts = {"model": encoder.card.fingerprint, "constants": constants}
     report("tagging", facts | measure(vectors, list(captions.values()), tagger, given.confusions))
 

@@ -1,8 +1,8 @@
 """Vectors as libraries have them, many of them: for benchmarks that need more pictures than there are.
 
 Each is a mixture of two vectors of a real library, and noise that is spread as that library is.  Texts are the plain
-sentences of ``scenes.py``, encoded: they lie where texts lie, aside from pictures.  Without a library the pictures are
-drawn around random centres to one side, and the texts around the same centres to another side.
+sentences of ``language/prompts.py``, encoded: they lie where texts lie, aside from pictures.  Without a library the
+pictures are drawn around random centres to one side, and the texts around the same centres to another side.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mmsearch import bank, meaning
-from mmsearch.background import handicap
-from mmsearch.encoders import resolve
-from mmsearch.records import Vectors
-from mmsearch.scenes import scenes
+from mmsearch.encoders import factory
+from mmsearch.language.prompts import scenes
+from mmsearch.search import querybank, retrieval
+from mmsearch.search.hubness import handicap
+from mmsearch.types import Vectors
 
 AT_ONCE = 20_000  # rows made at a time
 NOISE = 0.6  # spreads of the library that are added
@@ -42,14 +42,14 @@ def pictures(library: Path | None, count: int, seed: int = 0) -> Iterator[Vector
     base = drawn(rng, CENTRES, aside=0) if library is None else real(library)
     spread, axes = np.linalg.eigh(np.cov((base - base.mean(0)).T))
     noise = (NOISE * axes * np.sqrt(np.maximum(spread, 0))).astype(np.float32)
-    texts_of = bank.vectors(resolve.embedded())
+    texts_of = querybank.vectors(factory.embedded())
     for start in range(0, count, AT_ONCE):
         size = min(AT_ONCE, count - start)
         one, other = (base[rng.integers(len(base), size=size)] for _ in range(2))
         share = rng.uniform(0, 0.5, (size, 1)).astype(np.float32)
         normal = rng.standard_normal((size, base.shape[1]), np.float32)
         rows = unit((1 - share) * one + share * other + normal @ noise.T)
-        yield np.column_stack([rows, handicap(rows, texts_of, 1.0, bank.NEAREST)])
+        yield np.column_stack([rows, handicap(rows, texts_of, 1.0, querybank.NEAREST)])
 
 
 def queries(library: Path | None, count: int, seed: int = 1) -> Vectors:
@@ -59,10 +59,10 @@ def queries(library: Path | None, count: int, seed: int = 1) -> Vectors:
     if library is None:
         vectors = drawn(np.random.default_rng(0), CENTRES, aside=1)[rng.permutation(CENTRES)[:count]]
     else:
-        encoder = resolve.embedded()
+        encoder = factory.embedded()
         vectors = np.concatenate([encoder.encode_texts(texts[start : start + 32]) for start in range(0, count, 32)])
-    parts = [meaning.Part(vector, beta=meaning.beta(text)) for vector, text in zip(vectors, texts, strict=True)]
-    return np.stack([meaning.asked(part) for part in parts])
+    parts = [retrieval.Part(vector, beta=retrieval.beta(text)) for vector, text in zip(vectors, texts, strict=True)]
+    return np.stack([retrieval.asked(part) for part in parts])
 
 
 def drawn(rng: np.random.Generator, count: int, aside: int) -> Vectors:

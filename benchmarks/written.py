@@ -13,9 +13,9 @@ from collections import Counter
 
 import numpy as np
 
-from mmsearch.nouns import nouns, word_set
-from mmsearch.scenes import scenes
-from mmsearch.store.stop_words import STOP_WORDS
+from mmsearch.language.nouns import nouns, word_set
+from mmsearch.language.prompts import scenes
+from mmsearch.store.sqlite.stop_words import STOP_WORDS
 
 CAPTION = 6  # words
 OFFSET = 3
@@ -26,7 +26,7 @@ CAMERA = ("IMG_{:04d}.JPG", "DSC_{:04d}.JPG", "DSC0{:04d}.jpg", "P101{:04d}.JPG"
 
 @functools.cache
 def vocabulary() -> tuple[str, ...]:
-    """Words of ``scenes.py``, the most frequent first, then all other nouns."""
+    """Words of ``language/prompts.py``, the most frequent first, then all other nouns."""
     counts = Counter(word for text in scenes() for word in sorted(word_set(text)) if word not in STOP_WORDS)
     return tuple(dict.fromkeys([word for word, _ in counts.most_common()] + sorted(nouns())))
 

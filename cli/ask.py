@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mmsearch.cli import present
+from mmsearch.cli import formatting
 from mmsearch.cli.looking import PhotoArgument, looker
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption
 
@@ -25,7 +25,7 @@ def command(
         answers = found.ask(photo, asked, k)
     if json:
         said = [{"answer": answer.text, "confidence": answer.confidence} for answer in answers]
-        present.json_line({"photo": photo, "question": asked, "answers": said})
+        formatting.json_line({"photo": photo, "question": asked, "answers": said})
         return
     for answer in answers:
         print(f"{answer.confidence:.3f}  {answer.text}")

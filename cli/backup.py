@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mmsearch.cli import present
+from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
 
 
@@ -24,16 +24,16 @@ def backup(
     """
     with opened(library) as found:
         try:
-            with present.progress_bar("Backing up") as progress:
+            with formatting.progress_bar("Backing up") as progress:
                 found.backup(file, force=force, progress=progress)
         except KeyboardInterrupt:
-            present.say("interrupted: nothing was written")
+            formatting.say("interrupted: nothing was written")
             raise typer.Exit(130) from None
     size = Path(os.path.expanduser(file)).stat().st_size
     if json:
-        present.json_line({"file": str(file), "bytes": size})
+        formatting.json_line({"file": str(file), "bytes": size})
     else:
-        present.say(f"{present.shown(str(file))} holds the library, {present.size(size)}")
+        formatting.say(f"{formatting.shown(str(file))} holds the library, {formatting.size(size)}")
 
 
 def restore(
@@ -49,21 +49,21 @@ def restore(
     The next query makes the index anew. FILE stays as it is.
     """
     from mmsearch import config
-    from mmsearch.store.backup import restore
+    from mmsearch.store.sqlite.backup import restore
 
     folder = config.load().library if library is None else Path(os.path.expanduser(library)).absolute()
     file = Path(os.path.expanduser(file))
     try:
-        with present.progress_bar("Restoring") as progress:
+        with formatting.progress_bar("Restoring") as progress:
             kept = restore(file, folder, force, progress)
     except KeyboardInterrupt:
-        present.say("interrupted: the library holds the old state or the new one; run the same command again")
+        formatting.say("interrupted: the library holds the old state or the new one; run the same command again")
         raise typer.Exit(130) from None
     with opened(library) as found:
         photos = found.store.counts().photos
     if json:
-        present.json_line({"library": str(folder), "photos": photos, "kept": None if kept is None else str(kept)})
+        formatting.json_line({"library": str(folder), "photos": photos, "kept": None if kept is None else str(kept)})
     else:
-        present.say(f"{present.plural(photos, 'photo')} can be found in {present.shown(str(folder))}")
+        formatting.say(f"{formatting.plural(photos, 'photo')} can be found in {formatting.shown(str(folder))}")
         if kept is not None:
-            present.say(f"what was there before is kept: {present.shown(str(kept))}")
+            formatting.say(f"what was there before is kept: {formatting.shown(str(kept))}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmsearch.cli import present
+from mmsearch.cli import formatting
 from mmsearch.cli.looking import looker
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption
 
@@ -38,11 +38,11 @@ def command(
             try:
                 captions = found.caption(path, alternatives)
             except ImageError as error:
-                present.say(f"{present.shown(path)}: {error.reason}")
+                formatting.say(f"{formatting.shown(path)}: {error.reason}")
                 failed = True
                 continue
             if json:
-                present.json_line(
+                formatting.json_line(
                     {
                         "photo": path,
                         "caption": captions[0].text,
@@ -55,8 +55,8 @@ def command(
             elif sys.stdout.isatty():
                 rows.append((path, captions))
             else:
-                present.path_line(path, [caption.text for caption in captions])
+                formatting.path_line(path, [caption.text for caption in captions])
     if rows:
-        present.caption_table(rows)
+        formatting.caption_table(rows)
     if failed:
         raise typer.Exit(1)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
-from mmsearch.cli import present
+from mmsearch.cli import formatting
 
 
 def copy(paths: Sequence[str], folder: Path, numbered: bool = False) -> bool:
@@ -31,12 +31,12 @@ def copy(paths: Sequence[str], folder: Path, numbered: bool = False) -> bool:
         except OSError as error:
             if not os.access(target, os.W_OK | os.X_OK):
                 raise
-            present.say(f"{present.shown(path)}: {error.strerror or error}")
+            formatting.say(f"{formatting.shown(path)}: {error.strerror or error}")
             complete = False
             continue
         copied, there = copied + new, there + (not new)
     known = f", {there:,} were there already" if there else ""
-    present.say(f"copied {present.plural(copied, 'picture')} to {present.shown(str(folder))}{known}")
+    formatting.say(f"copied {formatting.plural(copied, 'picture')} to {formatting.shown(str(folder))}{known}")
     return complete
 
 

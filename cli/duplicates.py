@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmsearch.cli import present
+from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
 
 if TYPE_CHECKING:
-    from mmsearch.duplicates import Group, Level
-    from mmsearch.moving import Moved
-    from mmsearch.records import Skipped
+    from mmsearch.manage.duplicates import Group, Level
+    from mmsearch.manage.move_aside import Moved
+    from mmsearch.types import Skipped
 
 
 def command(
@@ -51,18 +51,18 @@ def command(
     level: Level = "burst" if bursts else "near" if near else "exact"
     moves: list[Moved | Skipped] | None = None
     with opened(library) as found:
-        with present.progress_bar("Comparing") as progress:
+        with formatting.progress_bar("Comparing") as progress:
             groups = found.duplicates(level, within=paths or [], threshold=threshold, progress=progress)
         if move_to is not None and groups:
             try:
-                with present.progress_bar("Moving") as progress:
+                with formatting.progress_bar("Moving") as progress:
                     moves = found.set_aside(groups, move_to, dry=not yes, progress=progress)
             except KeyboardInterrupt:
-                present.say(f"interrupted: what was moved by then is in {_log(move_to)}")
+                formatting.say(f"interrupted: what was moved by then is in {_log(move_to)}")
                 raise typer.Exit(130) from None
     if json:
         for line in _objects(groups, moves, dry=not yes):
-            present.json_line(line)
+            formatting.json_line(line)
     elif moves is not None:
         _moves(moves)
     else:
@@ -78,54 +78,54 @@ def _listing(groups: list[Group]) -> None:
         if number:
             print()
         for photo, what in ((group.keep, "keep"), *zip(group.others, group.levels, strict=True)):
-            facts = f"{photo.width}×{photo.height}", present.size(photo.size), f"{photo.date:%Y-%m-%d %H:%M}"
-            print(f"{what:6} {facts[0]:>11} {facts[1]:>9}  {facts[2]}  {present.shown(photo.path)}")
+            facts = f"{photo.width}×{photo.height}", formatting.size(photo.size), f"{photo.date:%Y-%m-%d %H:%M}"
+            print(f"{what:6} {facts[0]:>11} {facts[1]:>9}  {facts[2]}  {formatting.shown(photo.path)}")
 
 
 def _moves(moves: list[Moved | Skipped]) -> None:
-    from mmsearch.moving import Moved
+    from mmsearch.manage.move_aside import Moved
 
     for one in moves:
         if isinstance(one, Moved):
-            print(f"{present.shown(one.source)} -> {present.shown(one.target)}")
+            print(f"{formatting.shown(one.source)} -> {formatting.shown(one.target)}")
 
 
 def _summary(groups: list[Group], moves: list[Moved | Skipped] | None, folder: str | None, dry: bool) -> None:
     """The last lines, on stderr."""
     if not groups:
-        present.say("no duplicates found")
+        formatting.say("no duplicates found")
         return
     others = sum(len(group.others) for group in groups)
     space = sum(group.bytes for group in groups)
-    counts = f"{present.plural(others, 'file')} in {present.plural(len(groups), 'group')}"
+    counts = f"{formatting.plural(others, 'file')} in {formatting.plural(len(groups), 'group')}"
     if moves is None or folder is None:
-        present.say(f"{counts} could go: {present.size(space)}; to move them aside: --move-to DIR")
+        formatting.say(f"{counts} could go: {formatting.size(space)}; to move them aside: --move-to DIR")
     elif dry:
-        present.say(f"nothing was moved: {counts} would be, {present.size(space)}; to do it, add --yes")
+        formatting.say(f"nothing was moved: {counts} would be, {formatting.size(space)}; to do it, add --yes")
     else:
         failed = _failures(moves)
         for one in failed:
-            present.say(f"not moved: {present.shown(one.path)}: {one.reason}")
+            formatting.say(f"not moved: {formatting.shown(one.path)}: {one.reason}")
         done = len(moves) - len(failed)
         if done:
-            present.say(f"moved {present.plural(done, 'file')}; where they were is in {_log(folder)}")
+            formatting.say(f"moved {formatting.plural(done, 'file')}; where they were is in {_log(folder)}")
 
 
 def _log(folder: str) -> str:
-    from mmsearch.moving import LOG
+    from mmsearch.manage.move_aside import LOG
 
-    return present.shown(os.path.join(folder, LOG), relative=False)
+    return formatting.shown(os.path.join(folder, LOG), relative=False)
 
 
 def _failures(moves: list[Moved | Skipped]) -> list[Skipped]:
-    from mmsearch.records import Skipped
+    from mmsearch.types import Skipped
 
     return [one for one in moves if isinstance(one, Skipped)]
 
 
 def _objects(groups: list[Group], moves: list[Moved | Skipped] | None, dry: bool) -> list[dict[str, Any]]:
     """An object a group; with moves, where each of the others went, or would go, or why it did not."""
-    from mmsearch.moving import Moved
+    from mmsearch.manage.move_aside import Moved
 
     lines = []
     waiting = iter(moves or ())

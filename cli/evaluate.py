@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmsearch.cli import present
+from mmsearch.cli import formatting
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, TrustPickleOption, opened
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def command(
     if not math.isfinite(beta):
         raise typer.BadParameter(f"must be a number from 0, not {beta}", param_hint="--beta")
 
-    from mmsearch.evaluate import evaluate, read_captions, read_classes, read_texts
+    from mmsearch.evaluation.evaluate import evaluate, read_captions, read_classes, read_texts
 
     found = read_captions(captions, only) if captions is not None else None
     classes = read_classes(zero_shot) if zero_shot is not None else None
@@ -89,35 +89,35 @@ def command(
     _check(models)
     results: list[dict[str, Any]] = []
     several = len(models) > 1
-    with present.jsonl_file(dump) if dump is not None else nullcontext() as write:
+    with formatting.jsonl_file(dump) if dump is not None else nullcontext() as write:
         try:
             for one in models:
                 encoder = _encoder(library, one, device)
                 second = _reranker(encoder) if rerank else None
-                with present.progress_bar(f"Encoding, {encoder.card.name}" if several else "Encoding") as progress:
+                with formatting.progress_bar(f"Encoding, {encoder.card.name}" if several else "Encoding") as progress:
                     figures = evaluate(
                         encoder, found, images, progress=progress, classes=classes, bank=bank, beta=beta, dump=write,
                         reranker=second, candidates=candidates or 100,
                     )  # fmt: skip
                 results.append(figures)
                 if json:
-                    present.json_line(figures)
+                    formatting.json_line(figures)
         finally:  # what was measured before another model failed is not lost
             if not json and several:
-                present.eval_tables(results)
+                formatting.eval_tables(results)
     if not json and not several:
-        for line in present.eval_lines(results[0]):
+        for line in formatting.eval_lines(results[0]):
             print(line)
     if not json:
         for item in results[0]["skipped"][:10]:
-            present.say(f"skipped {present.shown(item['path'])}: {item['reason']}")
+            formatting.say(f"skipped {formatting.shown(item['path'])}: {item['reason']}")
         if len(results[0]["skipped"]) > 10:
-            present.say(f"… and {len(results[0]['skipped']) - 10:,} more; --json lists them")
+            formatting.say(f"… and {len(results[0]['skipped']) - 10:,} more; --json lists them")
 
 
 def _check(models: list[str | None]) -> None:
     """Raises ModelError for a name that no model has, before hours are spent on another one."""
-    from mmsearch.encoders import registry
+    from mmsearch.encoders.hub import registry
 
     if len(models) > 1:
         for name in models:
@@ -135,13 +135,13 @@ def _reranker(encoder: Encoder) -> Reranker:
 
 def _encoder(library: Path | None, model: str | None, device: str | None) -> Encoder:
     from mmsearch import config
-    from mmsearch.encoders import resolve
+    from mmsearch.encoders import factory
 
     if library is not None and model is None:
         with opened(library, device=device) as found:
             return found.encoder()
     settings = config.load()
-    choice = resolve.choose(
+    choice = factory.choose(
         model or settings.model,
         device or settings.device,
         settings.cache,
@@ -149,5 +149,5 @@ def _encoder(library: Path | None, model: str | None, device: str | None) -> Enc
         precision=settings.precision,
     )
     if choice.note:
-        present.say(choice.note)
+        formatting.say(choice.note)
     return choice.encoder

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmsearch.cli import present
+from mmsearch.cli import formatting
 from mmsearch.cli.looking import PhotoArgument, file_to_write, looker
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption
 
 if TYPE_CHECKING:
-    from mmsearch.looking import Explanation
+    from mmsearch.rerank.inspect import Explanation
 
 
 def command(
@@ -48,11 +48,11 @@ def command(
             finally:
                 draft.unlink(missing_ok=True)
     if json:
-        present.json_line(_json(explanation))
+        formatting.json_line(_json(explanation))
     else:
         print(f"{explanation.score:.3f}")
     if target is not None:
-        present.say(f"wrote {present.shown(str(target))}")
+        formatting.say(f"wrote {formatting.shown(str(target))}")
 
 
 def _json(explanation: Explanation) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmsearch.cli import present
+from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
 
 LISTED = 10  # skipped files
@@ -26,19 +26,19 @@ def export_command(
     """
     with opened(library) as found:
         try:
-            with present.progress_bar("Exporting") as progress:
+            with formatting.progress_bar("Exporting") as progress:
                 report = found.export(folder, progress=progress)
         except KeyboardInterrupt:
-            present.say("interrupted: nothing was written")
+            formatting.say("interrupted: nothing was written")
             raise typer.Exit(130) from None
     if not report.parquet:
-        present.say("photos.parquet was left out: it needs pip install 'mmsearch[export]'")
+        formatting.say("photos.parquet was left out: it needs pip install 'mmsearch[export]'")
     if json:
         counts = {"files": report.files, "vectors": report.vectors, "parquet": report.parquet}
-        present.json_line({"folder": str(folder), **counts})
+        formatting.json_line({"folder": str(folder), **counts})
     else:
-        files, vectors = present.plural(report.files, "file"), present.plural(report.vectors, "vector")
-        present.say(f"{files} and {vectors} written to {present.shown(str(folder))}")
+        files, vectors = formatting.plural(report.files, "file"), formatting.plural(report.vectors, "vector")
+        formatting.say(f"{files} and {vectors} written to {formatting.shown(str(folder))}")
 
 
 def import_command(
@@ -63,20 +63,20 @@ def import_command(
     """
     with opened(library, must_exist=False) as found:
         try:
-            with present.progress_bar("Importing") as progress:
+            with formatting.progress_bar("Importing") as progress:
                 report = found.import_from(folder, model=model, progress=progress)
         except KeyboardInterrupt:
-            present.say("interrupted: nothing is lost; run the same command again to go on")
+            formatting.say("interrupted: nothing is lost; run the same command again to go on")
             raise typer.Exit(130) from None
     if json:
         skipped = [{"path": one.path, "reason": one.reason} for one in report.skipped]
         counts = {"added": report.added, "known": report.known, "skipped": skipped}
-        present.json_line({**counts, "model": report.model, "seconds": report.seconds})
+        formatting.json_line({**counts, "model": report.model, "seconds": report.seconds})
         return
     counted = {"added": report.added, "known before": report.known, "skipped": len(report.skipped)}
     done = ", ".join(f"{number:,} {what}" for what, number in counted.items() if number) or "nothing to import"
-    present.say(f"{done} in {report.seconds:.1f} s, vectors of {report.model}")
+    formatting.say(f"{done} in {report.seconds:.1f} s, vectors of {report.model}")
     for one in report.skipped[:LISTED]:
-        present.say(f"skipped {present.shown(one.path)}: {one.reason}")
+        formatting.say(f"skipped {formatting.shown(one.path)}: {one.reason}")
     if len(report.skipped) > LISTED:
-        present.say(f"… and {len(report.skipped) - LISTED:,} more: --json lists all")
+        formatting.say(f"… and {len(report.skipped) - LISTED:,} more: --json lists all")

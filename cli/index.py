@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmsearch.cli import present
+from mmsearch.cli import formatting
 from mmsearch.cli.options import (
     CaptionsOption,
     DeviceOption,
@@ -23,7 +23,7 @@ from mmsearch.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from mmsearch.library import Library
+    from mmsearch.library.library import Library
 
 
 def command(
@@ -70,7 +70,7 @@ def command(
         if precision is not None and (paths or model is None):
             _say_what_is_kept(found, precision)
         try:
-            with present.progress_bar("Indexing") as progress:
+            with formatting.progress_bar("Indexing") as progress:
                 report = found.index(
                     paths or [],
                     model=model,
@@ -81,18 +81,18 @@ def command(
                     progress=progress,
                 )
         except KeyboardInterrupt:
-            present.say(
-                f"interrupted: {present.plural(found.status().photos, 'photo')} can be found, nothing is lost; "
+            formatting.say(
+                f"interrupted: {formatting.plural(found.status().photos, 'photo')} can be found, nothing is lost; "
                 "run the same command again to go on"
             )
             raise typer.Exit(130) from None
     for note in report.notes:
-        present.say(note)
+        formatting.say(note)
     if json:
-        present.json_line(present.report_json(report))
+        formatting.json_line(formatting.report_json(report))
     else:
-        for line in present.report_lines(report):
-            present.say(line)
+        for line in formatting.report_lines(report):
+            formatting.say(line)
 
 
 def _say_what_is_kept(library: Library, precision: str) -> None:
@@ -102,7 +102,7 @@ def _say_what_is_kept(library: Library, precision: str) -> None:
         return
     own = "int8" if library.encoder(stored).card.precision == "int8" else "float32"
     if stored.name == "embedded" and precision == "int8":
-        present.say("the embedded model is not offered in int8; the library keeps its vectors")
+        formatting.say("the embedded model is not offered in int8; the library keeps its vectors")
     elif own != precision:
         remedy = f"mmsearch reindex --model {stored.name} --precision {precision}"
-        present.say(f"the library keeps its vectors in {own}; to make them anew: {remedy}")
+        formatting.say(f"the library keeps its vectors in {own}; to make them anew: {remedy}")

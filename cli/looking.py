@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmsearch.cli import present
+from mmsearch.cli import formatting
 from mmsearch.cli.options import opened
 
 if TYPE_CHECKING:
-    from mmsearch.looking import Looker
+    from mmsearch.rerank.inspect import Looker
 
 PhotoArgument = Annotated[str, typer.Argument(metavar="PHOTO", help="A picture file.")]
 
@@ -23,8 +23,8 @@ PhotoArgument = Annotated[str, typer.Argument(metavar="PHOTO", help="A picture f
 def looker(library: Path | None, device: str | None) -> Iterator[Looker]:
     """That of the library; where there is none and none was named, that of the model that a new one would get."""
     from mmsearch import config
-    from mmsearch.encoders import resolve
-    from mmsearch.looking import Looker
+    from mmsearch.encoders import factory
+    from mmsearch.rerank.inspect import Looker
     from mmsearch.rerank.resolve import for_encoder
 
     settings = config.load()
@@ -35,14 +35,14 @@ def looker(library: Path | None, device: str | None) -> Iterator[Looker]:
     wanted = device or settings.device
     if wanted not in ("auto", "cpu", "cuda"):
         raise typer.BadParameter(f"must be auto, cpu or cuda, not {wanted!r}", param_hint="--device")
-    choice = resolve.choose(
+    choice = factory.choose(
         settings.model,
         "cpu" if wanted == "auto" else wanted,
         settings.cache,
         (settings.cpu_model, settings.gpu_model),
     )
     if choice.note:
-        present.say(choice.note)
+        formatting.say(choice.note)
     yield Looker(choice.encoder, for_encoder(choice.encoder, settings.reranker), settings.max_megapixels)
 
 
@@ -57,11 +57,13 @@ def file_to_write(path: Path, photo: str) -> Path:
         raise typer.BadParameter(f"must end in .png, .jpg or .webp, not {path.name!r}", param_hint="-o")
     target = Path(os.path.expanduser(path))
     if not target.parent.is_dir():
-        raise SourceError(f"{present.shown(str(path))} cannot be written: there is no folder {target.parent}")
+        raise SourceError(f"{formatting.shown(str(path))} cannot be written: there is no folder {target.parent}")
     if target.is_dir():
-        raise SourceError(f"{present.shown(str(path))} cannot be written: it is a folder")
+        raise SourceError(f"{formatting.shown(str(path))} cannot be written: it is a folder")
     if os.path.realpath(target) == os.path.realpath(photo) or (
         target.exists() and os.path.exists(photo) and os.path.samefile(target, photo)
     ):
-        raise SourceError(f"{present.shown(str(path))} is the photo itself: give another name for the picture of heat")
+        raise SourceError(
+            f"{formatting.shown(str(path))} is the photo itself: name another file for the picture of heat"
+        )
     return target

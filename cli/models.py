@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmsearch.cli import present
+from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption
 
 if TYPE_CHECKING:
-    from mmsearch.store.values import StoredModel
+    from mmsearch.store.types import StoredModel
 
 
 def command(
@@ -34,7 +34,7 @@ def command(
     using = [model.fingerprint == fingerprint if exact else model.name == name for model in found]
     if json:
         for model, in_use in zip(found, using, strict=True):
-            present.json_line({**asdict(model), "in_use": in_use})
+            formatting.json_line({**asdict(model), "in_use": in_use})
         return
     from rich.console import Console
     from rich.table import Table
@@ -43,7 +43,7 @@ def command(
     for column in ("Model", "Dim", "Pixels", "Size", "Where"):
         table.add_column(column, justify="right" if column in ("Dim", "Pixels", "Size") else "left", no_wrap=True)
     for model, in_use in zip(found, using, strict=True):
-        size = present.size(model.bytes) if model.bytes else ""
+        size = formatting.size(model.bytes) if model.bytes else ""
         where = f"{model.where} in int8" if model.precision == "int8" else model.where
         where += ", in use" if in_use else ""
         table.add_row(model.name, str(model.dim or ""), str(model.image_size or ""), size, where)
@@ -54,7 +54,7 @@ def _used(folder: Path) -> StoredModel | None:
     """The model of the library in this folder, if there is one."""
     if not (folder / "library.sqlite").exists():
         return None
-    from mmsearch.store.store import Store
+    from mmsearch.store.sqlite.store import Store
 
     with Store(folder / "library.sqlite") as store:
         return store.model()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from mmsearch.library import Library
+    from mmsearch.library.library import Library
 
 LibraryOption = Annotated[
     Path | None,
@@ -55,7 +55,7 @@ ModelOption = Annotated[
 
 def _trust(wanted: bool) -> None:
     if wanted:
-        from mmsearch.encoders import pickles
+        from mmsearch.encoders.hub import pickles
 
         pickles.trust()
 
@@ -77,9 +77,9 @@ def opened(library: Path | None, must_exist: bool = True, auto: str = "auto", **
     from dataclasses import replace
 
     from mmsearch import config
-    from mmsearch.encoders import onnx_session
+    from mmsearch.encoders.onnx import session as onnx_session
     from mmsearch.errors import NoModelError
-    from mmsearch.library import Library
+    from mmsearch.library.library import Library
 
     if auto == "cpu":
         onnx_session.hurry()

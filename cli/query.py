@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from mmsearch.cli import asked, present
+from mmsearch.cli import formatting, query_options
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, opened
-from mmsearch.cli.results import Results
+from mmsearch.cli.query_output import Results
 
 
 def command(
@@ -22,24 +22,24 @@ def command(
         list[str] | None,
         typer.Option("--in", metavar="PATH", help="Only in this folder. May be repeated."),
     ] = None,
-    where: asked.WhereOption = None,
-    date: asked.DateOption = None,
-    taken: asked.TakenOption = None,
-    camera: asked.CameraOption = None,
-    lens: asked.LensOption = None,
-    near: asked.NearOption = None,
-    type_: asked.TypeOption = None,
-    width: asked.WidthOption = None,
-    height: asked.HeightOption = None,
-    megapixels: asked.MegapixelsOption = None,
-    size: asked.SizeOption = None,
-    orientation: asked.OrientationOption = None,
-    has: asked.HasOption = None,
-    tag: asked.TagOption = None,
-    words: asked.ExactOption = None,
-    not_: asked.NotOption = None,
-    sort: asked.SortOption = None,
-    arithmetic: asked.ArithmeticOption = False,
+    where: query_options.WhereOption = None,
+    date: query_options.DateOption = None,
+    taken: query_options.TakenOption = None,
+    camera: query_options.CameraOption = None,
+    lens: query_options.LensOption = None,
+    near: query_options.NearOption = None,
+    type_: query_options.TypeOption = None,
+    width: query_options.WidthOption = None,
+    height: query_options.HeightOption = None,
+    megapixels: query_options.MegapixelsOption = None,
+    size: query_options.SizeOption = None,
+    orientation: query_options.OrientationOption = None,
+    has: query_options.HasOption = None,
+    tag: query_options.TagOption = None,
+    words: query_options.ExactOption = None,
+    not_: query_options.NotOption = None,
+    sort: query_options.SortOption = None,
+    arithmetic: query_options.ArithmeticOption = False,
     min_relevance: Annotated[
         float | None,
         typer.Option("--min-relevance", metavar="P", min=0, max=1, help="Leave out what is less likely to match."),
@@ -108,7 +108,7 @@ def command(
         "sort": sort,
     }
     # An option for folders that says nothing else still asks for something: all that is there.
-    wanted = asked.asked(query or [], options, arithmetic, anything=bool(within or like))
+    wanted = query_options.asked(query or [], options, arithmetic, anything=bool(within or like))
     with opened(library, device=device, auto="cpu") as found:
         hits = found.search(
             wanted,
@@ -125,8 +125,8 @@ def command(
     nothing = "no pictures found" + (" there; `mmsearch status` shows the known folders" if within else "")
     if least:
         nothing += f" with a relevance of {least:.0%} or more; --min-relevance 0 shows the nearest ones"
-    title = asked.title(wanted)
+    title = query_options.title(wanted)
     for word, files in (("like", like), ("unlike", unlike)):
         if files:
-            title += f" {word} {', '.join(map(present.shown, files))}"
+            title += f" {word} {', '.join(map(formatting.shown, files))}"
     results.give(hits, title.strip(), limit, nothing, sheet)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mmsearch.cli import present
+from mmsearch.cli import formatting
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, PrecisionOption, opened
 
 
@@ -35,21 +35,21 @@ def command(
     with opened(library, device=device, precision=precision) as found:
         if model:
             try:
-                with present.progress_bar("Encoding") as progress:
+                with formatting.progress_bar("Encoding") as progress:
                     report = found.index(model=model, wait=True, progress=progress)
             except KeyboardInterrupt:
-                present.say("interrupted: nothing is lost, and the old model serves; the same command goes on")
+                formatting.say("interrupted: nothing is lost, and the old model serves; the same command goes on")
                 raise typer.Exit(130) from None
-            for line in (*report.notes, *(() if json else present.report_lines(report))):
-                present.say(line)
+            for line in (*report.notes, *(() if json else formatting.report_lines(report))):
+                formatting.say(line)
         if activate:
             found.activate(activate)
         if prune:
-            present.say(f"dropped {present.plural(found.prune(), 'vector')}")
+            formatting.say(f"dropped {formatting.plural(found.prune(), 'vector')}")
         kept = found.kept_models()
     if json:
         for one in kept:
-            present.json_line(
+            formatting.json_line(
                 {
                     "model": one.model.name,
                     "fingerprint": one.model.fingerprint,
@@ -63,5 +63,5 @@ def command(
     for one in kept:
         state = "searched with" if one.active else "kept"
         if one.lacking:
-            state += f", {present.plural(one.lacking, 'picture')} without a vector"
-        print(f"{one.model.name}: {present.plural(one.vectors, 'vector')} of {one.model.dim} dimensions, {state}")
+            state += f", {formatting.plural(one.lacking, 'picture')} without a vector"
+        print(f"{one.model.name}: {formatting.plural(one.vectors, 'vector')} of {one.model.dim} dimensions, {state}")

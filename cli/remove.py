@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmsearch.cli import present
+from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
 from mmsearch.errors import SourceError
 
@@ -23,12 +23,12 @@ def command(
         removed = found.remove(paths)
         roots = found.store.roots()
     if not removed and roots == before:
-        named = ", ".join(present.shown(path) for path in paths)
+        named = ", ".join(formatting.shown(path) for path in paths)
         raise SourceError(f"the library knows no picture at {named}; `mmsearch status` shows the known folders")
     if json:
-        present.json_line({"removed": removed})
+        formatting.json_line({"removed": removed})
     else:
-        present.say(f"forgot {present.plural(removed, 'picture')}")
+        formatting.say(f"forgot {formatting.plural(removed, 'picture')}")
     for root in roots:
         if any(Path(path).absolute().is_relative_to(root) for path in paths):
-            present.say(f"{present.shown(root)} is still known: its next `mmsearch index` finds them again")
+            formatting.say(f"{formatting.shown(root)} is still known: its next `mmsearch index` finds them again")

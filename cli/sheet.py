@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mmsearch.cli import present
+from mmsearch.cli import formatting
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from mmsearch.records import Hit
+    from mmsearch.types import Hit
 
 SIDE = 320  # pixels of the longer side of a picture
 _QUALITY = 80  # of its JPEG: 10 to 25 kB
@@ -64,12 +64,12 @@ def check(file: Path) -> Path:
     """
     from mmsearch.errors import SourceError
 
-    name = present.shown(str(file))
+    name = formatting.shown(str(file))
     if file.suffix.lower() not in (".html", ".htm"):
         raise typer.BadParameter(f"must end in .html, not {file.name!r}", param_hint="--html")
     target = Path(os.path.realpath(os.path.expanduser(file)))  # a link stays one
     if not target.parent.is_dir():
-        raise SourceError(f"{name} cannot be written: there is no folder {present.shown(str(target.parent))}")
+        raise SourceError(f"{name} cannot be written: there is no folder {formatting.shown(str(target.parent))}")
     if target.exists() and not target.is_file():
         raise SourceError(f"{name} cannot be written: it is {'a folder' if target.is_dir() else 'no regular file'}")
     if target.exists():
@@ -95,11 +95,11 @@ def write(target: Path, hits: Sequence[Hit], title: str, max_megapixels: float) 
 def html(hits: Sequence[Hit], title: str, max_megapixels: float) -> Iterator[str]:
     """The sheet, piece by piece."""
     from mmsearch import __version__
-    from mmsearch.cli.thumbnails import thumbnails
+    from mmsearch.media.thumbnails import thumbnails
 
     hashed = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
     allowed = f"default-src 'none'; img-src data:; style-src 'sha256-{hashed}'; base-uri 'none'; form-action 'none'"
-    found = present.plural(len(hits), "picture") if hits else "No pictures were found"
+    found = formatting.plural(len(hits), "picture") if hits else "No pictures were found"
     yield (
         "<!DOCTYPE html>\n"
         '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -132,11 +132,11 @@ def _card(hit: Hit, picture: Image | str) -> str:
         seen = f'<img src="{data}" {shape} alt="{alternative}">'
     lines = [f'<span class="rank">{hit.rank}</span> <span class="score">{hit.score:.3f}</span>']
     if hit.relevance is not None:
-        lines[0] += f' <span class="sure">relevance {present.probability(hit)}</span>'
+        lines[0] += f' <span class="sure">relevance {formatting.probability(hit)}</span>'
     if hit.answer is not None:
-        lines.append(f"<strong>{_text(present.answer(hit) or hit.answer)}</strong>")
+        lines.append(f"<strong>{_text(formatting.answer(hit) or hit.answer)}</strong>")
     lines.append(f'<a {link}>{_path(path.name)}</a><br><span class="dim">{_path(str(path.parent))}</span>')
-    measures = [f"{photo.width}×{photo.height}", present.size(photo.size)]
+    measures = [f"{photo.width}×{photo.height}", formatting.size(photo.size)]
     facts = [f"{photo.date:%Y-%m-%d %H:%M}", *measures, photo.exif.camera or ""]
     lines.append(f'<span class="dim">{_text(" · ".join(filter(None, facts)))}</span>')
     lines += [f'<span class="dim">{_text(reason)}</span>' for reason in hit.reasons]
@@ -148,13 +148,13 @@ def _card(hit: Hit, picture: Image | str) -> str:
         told += f'<p class="tags">{"".join(f"<span>{_text(tag)}</span>" for tag in photo.tags)}</p>\n'
     if hit.similar:
         others = "".join(f'<li><a href="{escape(Path(one).as_uri())}">{_path(one)}</a></li>' for one in hit.similar)
-        told += f"<details><summary>{present.similar(hit)}</summary><ul>{others}</ul></details>\n"
+        told += f"<details><summary>{formatting.similar(hit)}</summary><ul>{others}</ul></details>\n"
     return f'<li>\n<a class="seen" {link}>{seen}</a>\n<div class="told">\n{told}</div>\n</li>\n'
 
 
 def _path(value: str) -> str:
     """A path, or part of one, as HTML: bytes and characters that cannot be printed are escaped."""
-    return escape(present.shown(value, relative=False))
+    return escape(formatting.shown(value, relative=False))
 
 
 def _text(value: str) -> str:

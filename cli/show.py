@@ -16,15 +16,15 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from mmsearch.cli import present
+from mmsearch.cli import formatting
 from mmsearch.cli.protocols import iterm2, kitty, sixel
 from mmsearch.cli.terminal import Terminal, Way, find_out
-from mmsearch.cli.thumbnails import thumbnails
+from mmsearch.media.thumbnails import thumbnails
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from mmsearch.records import Hit
+    from mmsearch.types import Hit
 
 COLUMNS, ROWS = 28, 8  # of characters, that a picture may fill
 SIDE = 320  # pixels of the longer side of a picture that is drawn by a protocol
@@ -68,17 +68,17 @@ def _told(hit: Hit) -> RenderableType:
     link = Style(link=Path(hit.path).as_uri()) if hit.path.isprintable() else Style()
     first = Text(f"{hit.rank}  ", "bold")
     first.append(f"{hit.score:.3f}", "green")
-    for more in (present.probability(hit), present.answer(hit)):
+    for more in (formatting.probability(hit), formatting.answer(hit)):
         first.append(f"  {more}" if more else "")
-    lines = [first, Text(present.shown(hit.path), link)]
+    lines = [first, Text(formatting.shown(hit.path), link)]
     details = [
-        f"{present.measures(photo)}  {photo.date:%Y-%m-%d %H:%M}",
+        f"{formatting.measures(photo)}  {photo.date:%Y-%m-%d %H:%M}",
         photo.exif.camera,
         ", ".join(hit.reasons),
         ", ".join(photo.tags),
-        present.similar(hit),
+        formatting.similar(hit),
     ]
-    lines += [Text(present.shown(detail, relative=False), "dim") for detail in details if detail]
+    lines += [Text(formatting.shown(detail, relative=False), "dim") for detail in details if detail]
     return Group(*lines, Text())
 
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmsearch.cli import present
+from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
 
 if TYPE_CHECKING:
-    from mmsearch.library import Status
-    from mmsearch.store.summary import Summary
+    from mmsearch.library.library import Status
+    from mmsearch.store.sqlite.statistics import Summary
 
 _YEARS = 20  # lines of years at most
 _BAR = 30  # characters of the longest bar
@@ -30,7 +30,7 @@ def command(
         status = found.status()
     told = status.summary
     if json:
-        present.json_line(
+        formatting.json_line(
             {
                 "photos": status.photos,
                 "regions": status.regions,
@@ -63,17 +63,18 @@ def command(
         )
         return
     rows = {
-        "library": f"{present.shown(status.library, relative=False)} ({present.size(status.bytes)})",
-        "settings": present.shown(str(config.config_file()), relative=False),
+        "library": f"{formatting.shown(status.library, relative=False)} ({formatting.size(status.bytes)})",
+        "settings": formatting.shown(str(config.config_file()), relative=False),
         "model": f"{status.model} ({status.dim} dimensions)" if status.model else "none yet",
         "photos": f"{status.photos:,} can be found, {status.missing:,} missing, {status.failed:,} could not be read",
-        "regions": f"{present.plural(status.regions, 'photo')} with region tokens, {status.captions:,} with captions",
-        "index": f"{present.plural(status.index, 'vector')}{_found(status)}, generation {status.generation}",
+        "regions": f"{formatting.plural(status.regions, 'photo')} with region tokens, "
+        f"{status.captions:,} with captions",
+        "index": f"{formatting.plural(status.index, 'vector')}{_found(status)}, generation {status.generation}",
     }
     for name, value in rows.items():
         print(f"{name:9} {value}")
     for number, root in enumerate(status.roots):
-        print(f"{'' if number else 'folders':9} {present.shown(root, relative=False)}")
+        print(f"{'' if number else 'folders':9} {formatting.shown(root, relative=False)}")
     for name, lines in _picture(told, status.photos).items():
         for number, line in enumerate(lines):
             print(f"{'' if number else name:9} {line}")
@@ -81,7 +82,7 @@ def command(
         print(f"{'' if number else 'failures':9} {files:,} {reason}")
     listed = status.failures if failed else status.failures[:10]
     for number, item in enumerate(listed):
-        print(f"{'' if number else 'failed':9} {present.shown(item.path)}: {item.reason}")
+        print(f"{'' if number else 'failed':9} {formatting.shown(item.path)}: {item.reason}")
     if len(listed) < status.failed:
         print(f"{'':9} … {status.failed - len(listed):,} more, see --failed or --json")
 
@@ -108,7 +109,7 @@ def _picture(told: Summary, photos: int) -> dict[str, list[str]]:
     }
     having = ", ".join(f"{number:,} with {what}" for what, number in words.items() if number)
     return {
-        "size": [f"{present.size(told.bytes)}{median}{copies}"],
+        "size": [f"{formatting.size(told.bytes)}{median}{copies}"],
         "formats": [_counted(told.formats)],
         "words": [having] if having else [],
         "cameras": [_counted(told.cameras)] if told.cameras else [],
@@ -117,7 +118,7 @@ def _picture(told: Summary, photos: int) -> dict[str, list[str]]:
 
 
 def _counted(kinds: dict[str, int]) -> str:
-    return ", ".join(f"{present.shown(name, relative=False)} {number:,}" for name, number in kinds.items())
+    return ", ".join(f"{formatting.shown(name, relative=False)} {number:,}" for name, number in kinds.items())
 
 
 def _years(years: dict[int, int]) -> Iterator[str]:

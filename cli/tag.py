@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mmsearch.cli import present
+from mmsearch.cli import formatting
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, opened
 
 SHOWN = 20  # tags of the summary
@@ -48,7 +48,7 @@ def command(
     if (listing or clear or print_vocabulary) and (vocabulary is not None or threshold is not None):
         raise typer.BadParameter("--list, --clear and --print-vocabulary go without --vocabulary and --threshold")
     if print_vocabulary:
-        from mmsearch.vocabulary import builtin_text
+        from mmsearch.language.vocabulary import builtin_text
 
         sys.stdout.write(builtin_text())
         return
@@ -56,20 +56,20 @@ def command(
         if listing:
             tags = found.tags(paths or [])
             if json:
-                present.json_line({"tags": tags})
+                formatting.json_line({"tags": tags})
             else:
                 _counts(tags, len(tags))
         elif clear:
             cleared = found.clear_tags(paths or [])
             if json:
-                present.json_line({"cleared": cleared})
+                formatting.json_line({"cleared": cleared})
             else:
-                present.say(f"tags of {present.plural(cleared, 'picture')} forgotten")
+                formatting.say(f"tags of {formatting.plural(cleared, 'picture')} forgotten")
         else:
-            from mmsearch.tagging import THRESHOLD
+            from mmsearch.ingest.enrich.tags import THRESHOLD
 
             try:
-                with present.progress_bar("Tagging") as progress:
+                with formatting.progress_bar("Tagging") as progress:
                     report = found.tag(
                         paths or [],
                         vocabulary=vocabulary,
@@ -77,12 +77,12 @@ def command(
                         progress=progress,
                     )
             except KeyboardInterrupt:
-                present.say("interrupted: nothing is lost; run the same command again to go on")
+                formatting.say("interrupted: nothing is lost; run the same command again to go on")
                 raise typer.Exit(130) from None
             if json:
-                present.json_line({"tagged": report.tagged, "tags": report.tags, "seconds": report.seconds})
+                formatting.json_line({"tagged": report.tagged, "tags": report.tags, "seconds": report.seconds})
             else:
-                present.say(f"{present.plural(report.tagged, 'picture')} tagged in {report.seconds:.1f} s")
+                formatting.say(f"{formatting.plural(report.tagged, 'picture')} tagged in {report.seconds:.1f} s")
                 _counts(report.tags, SHOWN)
 
 
@@ -92,4 +92,4 @@ def _counts(tags: dict[str, int], shown: int) -> None:
     for tag, files in list(tags.items())[:shown]:
         print(f"{files:>{width},}  {tag}")
     if len(tags) > shown:
-        present.say(f"… and {present.plural(len(tags) - shown, 'tag')} more: mmsearch tag --list")
+        formatting.say(f"… and {formatting.plural(len(tags) - shown, 'tag')} more: mmsearch tag --list")

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmsearch.cli import present
+from mmsearch.cli import formatting
 from mmsearch.cli.options import DeviceOption, JsonOption, TrustPickleOption
 
 if TYPE_CHECKING:
-    from mmsearch.training.pairs import Pairs
-    from mmsearch.training.recipe import Recipe
-    from mmsearch.training.trainer import Outcome, TrainProgress
+    from mmsearch.training.common.pairs import Pairs
+    from mmsearch.training.contrastive.recipe import Recipe
+    from mmsearch.training.contrastive.trainer import Outcome, TrainProgress
 
 OBJECTIVES = ("infonce", "sigmoid", "hard", "masked_words", "text_text")
 
@@ -119,9 +119,9 @@ def interruptible(name: str, out: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if (out / "run" / "run.json").exists():
-            present.say(f"interrupted: the last checkpoint is kept; go on with: mmsearch {name} --resume --out {out}")
+            formatting.say(f"interrupted: the last checkpoint is kept; go on: mmsearch {name} --resume --out {out}")
         else:
-            present.say("interrupted before training began: nothing was kept")
+            formatting.say("interrupted before training began: nothing was kept")
         raise typer.Exit(130) from None
 
 
@@ -132,7 +132,8 @@ def _start(
     from dataclasses import replace
 
     from mmsearch.errors import ConfigError
-    from mmsearch.training import bases, checkpoint, report
+    from mmsearch.training.common import checkpoint, report
+    from mmsearch.training.contrastive import bases
 
     report.check_packages()
     checkpoint.check_new(out)
@@ -153,8 +154,8 @@ def _start(
 
 def _resume(out: Path, device: str | None, keep_cache: bool) -> Outcome | None:
     from mmsearch.errors import TrainingError
-    from mmsearch.training.checkpoint import Run
-    from mmsearch.training.recipe import Recipe
+    from mmsearch.training.common.checkpoint import Run
+    from mmsearch.training.contrastive.recipe import Recipe
 
     facts = Run(out).facts()
     if "recipe" not in facts:
@@ -167,8 +168,9 @@ def _train(
 ) -> Outcome | None:
     from mmsearch import config
     from mmsearch.encoders.device import choose_device
-    from mmsearch.training import bases, distributed, memory
-    from mmsearch.training.trainer import train
+    from mmsearch.training.common import distributed, memory
+    from mmsearch.training.contrastive import bases
+    from mmsearch.training.contrastive.trainer import train
 
     memory.keep_freed()
     where = choose_device(device or config.load().device)
@@ -176,9 +178,10 @@ def _train(
         train_pairs, dev_pairs = pairs_of(origin, recipe.seed)
         trainee = bases.load(origin["base"], recipe)
         if world.first:
-            present.say(
-                f"training {origin['base']} on {present.plural(len(train_pairs), 'photo')} with "
-                f"{present.plural(train_pairs.captions, 'caption')}; {present.plural(len(dev_pairs), 'dev photo')}"
+            formatting.say(
+                f"training {origin['base']} on {formatting.plural(len(train_pairs), 'photo')} with "
+                f"{formatting.plural(train_pairs.captions, 'caption')}; "
+                f"{formatting.plural(len(dev_pairs), 'dev photo')}"
             )
         with bar() as progress:
             outcome = train(
@@ -190,7 +193,7 @@ def _train(
 
 def pairs_of(origin: dict[str, Any], seed: int) -> tuple[Pairs, Pairs]:
     from mmsearch.errors import SourceError
-    from mmsearch.training import pairs
+    from mmsearch.training.common import pairs
 
     folder = Path(origin["images"])
     found = pairs.read(Path(origin["captions"]), folder)
@@ -201,7 +204,7 @@ def pairs_of(origin: dict[str, Any], seed: int) -> tuple[Pairs, Pairs]:
     if not len(kept):
         raise SourceError(f"no pairs are left: all photos of {origin['captions']} are in {origin['dev']} too")
     if len(kept) < len(found):
-        present.say(f"{present.plural(len(found) - len(kept), 'photo')} of --dev left out of training")
+        formatting.say(f"{formatting.plural(len(found) - len(kept), 'photo')} of --dev left out of training")
     return kept, dev
 
 
@@ -232,7 +235,7 @@ def _objectives(given: list[str] | None) -> dict[str, float]:
 def _fields(given: list[str] | None) -> dict[str, Any]:
     from dataclasses import fields
 
-    from mmsearch.training.recipe import Recipe
+    from mmsearch.training.contrastive.recipe import Recipe
 
     return set_fields(given, {field.name: field.default for field in fields(Recipe)})
 
@@ -295,9 +298,9 @@ def _show(outcome: Outcome, json: bool) -> None:
     from dataclasses import asdict
 
     if json:
-        present.json_line({**asdict(outcome), "folder": str(outcome.folder)})
+        formatting.json_line({**asdict(outcome), "folder": str(outcome.folder)})
         return
-    print(f"kept epoch {outcome.epoch} of {outcome.epochs_run}, {present.plural(outcome.steps, 'step')}")
+    print(f"kept epoch {outcome.epoch} of {outcome.epochs_run}, {formatting.plural(outcome.steps, 'step')}")
     if outcome.before and outcome.after:
         for title, key in (("text to image", "text_to_image"), ("image to text", "image_to_text")):
             before, after = outcome.before[key], outcome.after[key]

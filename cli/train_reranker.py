@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmsearch.cli import present, train
+from mmsearch.cli import formatting, train
 from mmsearch.cli.options import DeviceOption, JsonOption
 
 if TYPE_CHECKING:
-    from mmsearch.training.rerank_recipe import RerankRecipe
-    from mmsearch.training.rerank_trainer import RerankOutcome
+    from mmsearch.training.reranker.recipe import RerankRecipe
+    from mmsearch.training.reranker.trainer import RerankOutcome
 
 
 def command(
@@ -77,8 +77,8 @@ def _start(
     out: Path, origin: dict[str, Any], changes: dict[str, Any], device: str | None, keep_cache: bool
 ) -> tuple[RerankOutcome, dict[str, Any]]:
     from mmsearch.errors import ConfigError
-    from mmsearch.training import checkpoint, report
-    from mmsearch.training.rerank_recipe import RerankRecipe
+    from mmsearch.training.common import checkpoint, report
+    from mmsearch.training.reranker.recipe import RerankRecipe
 
     report.check_packages()
     checkpoint.check_new(out)
@@ -92,8 +92,8 @@ def _start(
 
 def _resume(out: Path, device: str | None, keep_cache: bool) -> tuple[RerankOutcome, dict[str, Any]]:
     from mmsearch.errors import TrainingError
-    from mmsearch.training.checkpoint import Run
-    from mmsearch.training.rerank_recipe import RerankRecipe
+    from mmsearch.training.common.checkpoint import Run
+    from mmsearch.training.reranker.recipe import RerankRecipe
 
     facts = Run(out).unfinished()
     if "reranker_recipe" not in facts:
@@ -105,27 +105,28 @@ def _run(
     out: Path, origin: dict[str, Any], recipe: RerankRecipe, device: str | None, keep_cache: bool, resume: bool
 ) -> tuple[RerankOutcome, dict[str, Any]]:
     from mmsearch import config
-    from mmsearch.encoders import resolve
+    from mmsearch.encoders import factory
     from mmsearch.encoders.device import choose_device
     from mmsearch.rerank.resolve import SHIPPED
     from mmsearch.rerank.words import WordEncoder
-    from mmsearch.training import memory, rerank_run
-    from mmsearch.training.questions import read_daquar
+    from mmsearch.training.common import memory
+    from mmsearch.training.reranker import run
+    from mmsearch.training.reranker.questions import read_daquar
 
     memory.keep_freed()
     settings = config.load()
     where = choose_device(device or settings.device)
-    choice = resolve.choose(origin["model"], where, settings.cache, (settings.cpu_model, settings.gpu_model))
+    choice = factory.choose(origin["model"], where, settings.cache, (settings.cpu_model, settings.gpu_model))
     learned, judged = train.pairs_of(origin, recipe.seed)
     folder = Path(origin["questions"])
-    given = rerank_run.Given(folder / "images", read_daquar(folder)) if origin["questions"] else None
-    words = WordEncoder(resolve.EMBEDDED, SHIPPED / "words.onnx")
-    present.say(
-        f"training a reranker for {choice.encoder.card.name} on {present.plural(len(learned), 'photo')} with "
-        f"{present.plural(learned.captions, 'caption')}; {present.plural(len(judged), 'dev photo')}"
+    given = run.Given(folder / "images", read_daquar(folder)) if origin["questions"] else None
+    words = WordEncoder(factory.EMBEDDED, SHIPPED / "words.onnx")
+    formatting.say(
+        f"training a reranker for {choice.encoder.card.name} on {formatting.plural(len(learned), 'photo')} with "
+        f"{formatting.plural(learned.captions, 'caption')}; {formatting.plural(len(judged), 'dev photo')}"
     )
     with train.bar() as progress:
-        return rerank_run.run(
+        return run.run(
             choice.encoder, words, learned, judged, given, recipe, out, f"local-dir:{out.absolute()}", origin, progress,
             device=where, resume=resume, keep_cache=keep_cache,
         )  # fmt: skip
@@ -133,7 +134,7 @@ def _run(
 
 def _model(name: str | None) -> str:
     """A name that means the same in another folder, for whoever resumes the run.  Raises ModelError."""
-    from mmsearch.encoders import registry
+    from mmsearch.encoders.hub import registry
 
     wanted = name or "embedded"
     return wanted if wanted in ("auto", "embedded") else registry.find(wanted).name
@@ -150,14 +151,16 @@ def _dev(given: str | None) -> str | float:
 
 
 def _fields(given: list[str] | None) -> dict[str, Any]:
-    from mmsearch.training.rerank_recipe import RerankRecipe
+    from mmsearch.training.reranker.recipe import RerankRecipe
 
     return train.set_fields(given, {field.name: field.default for field in fields(RerankRecipe)})
 
 
 def _show(outcome: RerankOutcome, figures: dict[str, Any], json: bool) -> None:
     if json:
-        present.json_line({"folder": str(outcome.folder), "step": outcome.step, "steps": outcome.steps, "dev": figures})
+        formatting.json_line(
+            {"folder": str(outcome.folder), "step": outcome.step, "steps": outcome.steps, "dev": figures}
+        )
         return
     rule, rules = figures["rule"], figures["rules"]
     name = f"{rule['rule']} {rule['weight']}" if rule["rule"] == "weighted" else rule["rule"]

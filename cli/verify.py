@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmsearch.cli import present
+from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
 
 if TYPE_CHECKING:
-    from mmsearch.store.checks import Damage
+    from mmsearch.store.sqlite.integrity import Damage
 
 _SHOWN = 5  # examples of each kind
 
@@ -27,18 +27,18 @@ def verify(library: LibraryOption = None, deep: DeepOption = False, json: JsonOp
     """
     with opened(library) as found:
         photos = found.store.counts().photos
-        with present.progress_bar("Reading") as progress:
+        with formatting.progress_bar("Reading") as progress:
             damages = found.verify(deep, progress)
     if json:
-        present.json_line({"ok": not damages, "photos": photos, "damages": _objects(damages)})
+        formatting.json_line({"ok": not damages, "photos": photos, "damages": _objects(damages)})
     else:
         for line in _lines(damages):
             print(line)
         if not damages:
-            print(f"all is well: {present.plural(photos, 'photo')}")
+            print(f"all is well: {formatting.plural(photos, 'photo')}")
     if damages:
         if any(one.mendable for one in damages):
-            present.say("mend it with: mmsearch repair")
+            formatting.say("mend it with: mmsearch repair")
         raise typer.Exit(1)
 
 
@@ -48,10 +48,10 @@ def repair(library: LibraryOption = None, deep: DeepOption = False, json: JsonOp
     What can be made again is made again; pictures that have to be read for that are read by the next `mmsearch index`.
     Exit code 1 when something is left.
     """
-    with opened(library) as found, present.progress_bar("Reading") as progress:
+    with opened(library) as found, formatting.progress_bar("Reading") as progress:
         done = found.repair(deep, progress)
     if json:
-        present.json_line({"ok": not done.left, "mended": _objects(done.mended), "left": _objects(done.left)})
+        formatting.json_line({"ok": not done.left, "mended": _objects(done.mended), "left": _objects(done.left)})
     else:
         for line in (*_lines(done.mended, "mended: "), *_lines(done.left, "left: ")):
             print(line)
@@ -65,7 +65,7 @@ def _lines(damages: Iterable[Damage], before: str = "") -> list[str]:
     lines = []
     for one in damages:
         lines.append(f"{before}{one.count:,} {one.what}; {one.remedy}")
-        lines += [f"    {present.shown(example)}" for example in one.examples[:_SHOWN]]
+        lines += [f"    {formatting.shown(example)}" for example in one.examples[:_SHOWN]]
     return lines
 
 

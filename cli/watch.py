@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from mmsearch.cli import present
+from mmsearch.cli import formatting
 from mmsearch.cli.options import (
     CaptionsOption,
     DeviceOption,
@@ -25,8 +25,8 @@ from mmsearch.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from mmsearch.records import IndexReport
-    from mmsearch.watching import Event
+    from mmsearch.types import IndexReport
+    from mmsearch.watch.watcher import Event
 
 
 def command(
@@ -57,7 +57,7 @@ def command(
     A burst of changes is read in one go, when it is over. Folders that go away, as unplugged drives do, are waited
     for. Ctrl-C or SIGTERM end it; nothing is lost. Needs mmsearch[watch].
     """
-    from mmsearch.watching import Pace, watch
+    from mmsearch.watch.watcher import Pace, watch
 
     signal.signal(signal.SIGTERM, _terminated)
     settings: dict[str, Any] = {"device": device, "max_megapixels": max_megapixels, "regions": regions}
@@ -65,7 +65,7 @@ def command(
         with opened(library, must_exist=False, **settings) as found:
 
             def index(roots: Sequence[str]) -> IndexReport:
-                with present.progress_bar("Indexing") as progress:
+                with formatting.progress_bar("Indexing") as progress:
                     return found.index(roots, exclude=exclude or [], captions=captions, ocr=ocr, progress=progress)
 
             events = watch(found, paths or [], index=index, exclude=exclude or [], pace=Pace(poll=poll))
@@ -74,8 +74,8 @@ def command(
                     for event in events:
                         _tell(event, json)
             except KeyboardInterrupt:
-                photos = present.plural(found.store.counts().photos, "photo")
-                present.say(f"stopped: {photos} can be found, nothing is lost")
+                photos = formatting.plural(found.store.counts().photos, "photo")
+                formatting.say(f"stopped: {photos} can be found, nothing is lost")
                 raise
     except KeyboardInterrupt as error:
         raise typer.Exit(0 if isinstance(error, _Terminated) else 130) from None
@@ -90,37 +90,37 @@ def _terminated(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _tell(event: Event, json: bool) -> None:
-    from mmsearch import watching
+    from mmsearch.watch import watcher
 
-    if isinstance(event, watching.Ran):
+    if isinstance(event, watcher.Ran):
         for note in event.fresh.notes:
-            present.say(note)
+            formatting.say(note)
         if json:
-            present.json_line(present.report_json(event.report))
+            formatting.json_line(formatting.report_json(event.report))
             sys.stdout.flush()
         elif event.news:
-            for line in present.report_lines(event.fresh):
-                present.say(line)
+            for line in formatting.report_lines(event.fresh):
+                formatting.say(line)
     else:
         line = _line(event)
         if line:
-            present.say(line)
+            formatting.say(line)
 
 
 def _line(event: Event) -> str:
     """What happened, in a sentence; empty where it was said before."""
-    from mmsearch import watching
     from mmsearch.errors import LibraryBusyError
+    from mmsearch.watch import watcher
 
-    if isinstance(event, watching.Watching):
-        return f"watching {present.plural(len(event.roots), 'folder')}"
-    if isinstance(event, watching.Polled):
-        return f"{present.shown(event.root)} is looked at every {event.seconds:.0f} s: {event.why}"
-    if isinstance(event, watching.Away):
-        return f"{present.shown(event.root)} is not there now: waiting for it, nothing is marked missing"
-    if isinstance(event, watching.Back):
-        return f"{present.shown(event.root)} is there again"
-    if isinstance(event, watching.Failed):
+    if isinstance(event, watcher.Watching):
+        return f"watching {formatting.plural(len(event.roots), 'folder')}"
+    if isinstance(event, watcher.Polled):
+        return f"{formatting.shown(event.root)} is looked at every {event.seconds:.0f} s: {event.why}"
+    if isinstance(event, watcher.Away):
+        return f"{formatting.shown(event.root)} is not there now: waiting for it, nothing is marked missing"
+    if isinstance(event, watcher.Back):
+        return f"{formatting.shown(event.root)} is there again"
+    if isinstance(event, watcher.Failed):
         if isinstance(event.error, LibraryBusyError):
             return "another mmsearch is writing to the library: waiting for it" if event.tries == 1 else ""
         return f"mmsearch: {event.error}; trying again in {event.seconds:.0f} s"

@@ -13,8 +13,8 @@ import faiss as _stubbed
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.indexes.rows import BLOCK, Halves, Places, Rows, widened
-from mmsearch.records import Vectors
+from mmsearch.indexes.vector_file import BLOCK, Halves, Places, Rows, widened
+from mmsearch.types import Vectors
 
 faiss: Any = _stubbed
 

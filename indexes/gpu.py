@@ -17,13 +17,13 @@ import faiss as _stubbed
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.indexes.approximate import AT_ONCE
+from mmsearch.indexes.autotune import Setting
+from mmsearch.indexes.faiss_ann import AT_ONCE
+from mmsearch.indexes.index import Likely, StoredIndex
 from mmsearch.indexes.ivf import PER_LIST
 from mmsearch.indexes.protocol import Approximate
-from mmsearch.indexes.rows import Places, Rows, widened
-from mmsearch.indexes.stored import Likely, StoredIndex
-from mmsearch.indexes.tune import Setting
-from mmsearch.records import Vectors
+from mmsearch.indexes.vector_file import Places, Rows, widened
+from mmsearch.types import Vectors
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,9 +9,9 @@ import faiss as _stubbed
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.indexes.approximate import FaissApproximate
-from mmsearch.indexes.rows import Places, Rows
-from mmsearch.records import Vectors
+from mmsearch.indexes.faiss_ann import FaissApproximate
+from mmsearch.indexes.vector_file import Places, Rows
+from mmsearch.types import Vectors
 
 if TYPE_CHECKING:
     from typing_extensions import Self

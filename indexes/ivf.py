@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import faiss as _stubbed
 
-from mmsearch.indexes.approximate import FaissApproximate
-from mmsearch.indexes.rows import Rows
+from mmsearch.indexes.faiss_ann import FaissApproximate
+from mmsearch.indexes.vector_file import Rows
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.indexes.rows import Places, Rows
-from mmsearch.records import Ids, Vectors
+from mmsearch.indexes.vector_file import Places, Rows
+from mmsearch.types import Ids, Vectors
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmsearch.config import Settings
-    from mmsearch.duplicates import Group
     from mmsearch.errors import (
         ConfigError,
         DimensionError,
@@ -35,12 +34,14 @@ if TYPE_CHECKING:
         TransferError,
         VocabularyError,
     )
-    from mmsearch.exporting import ExportReport
-    from mmsearch.importing import ImportReport
-    from mmsearch.library import Library, Repaired, Status, open_library
-    from mmsearch.looking import Explanation
-    from mmsearch.moving import Moved
-    from mmsearch.query import (
+    from mmsearch.ingest.enrich.tags import TagReport
+    from mmsearch.language.vocabulary import Vocabulary
+    from mmsearch.library.library import Library, Repaired, Status, open_library
+    from mmsearch.manage.duplicates import Group
+    from mmsearch.manage.export import ExportReport
+    from mmsearch.manage.import_vectors import ImportReport
+    from mmsearch.manage.move_aside import Moved
+    from mmsearch.query.model import (
         AnyOf,
         Between,
         Camera,
@@ -59,20 +60,19 @@ if TYPE_CHECKING:
         Within,
         Words,
     )
-    from mmsearch.query_language import parse, parse_conditions, written
-    from mmsearch.records import Exif, Hit, IndexReport, Photo, Progress, Skipped
+    from mmsearch.query.parser import parse, parse_conditions, written
     from mmsearch.rerank.captions import Caption
     from mmsearch.rerank.heat import WordHeat
+    from mmsearch.rerank.inspect import Explanation
     from mmsearch.rerank.reranker import Answer
-    from mmsearch.store.backup import restore
-    from mmsearch.store.checks import Damage
-    from mmsearch.store.values import KeptModel
-    from mmsearch.tagging import TagReport
-    from mmsearch.vocabulary import Vocabulary
+    from mmsearch.store.sqlite.backup import restore
+    from mmsearch.store.sqlite.integrity import Damage
+    from mmsearch.store.types import KeptModel
+    from mmsearch.types import Exif, Hit, IndexReport, Photo, Progress, Skipped
 
 _HOMES = {
     "mmsearch.config": ["Settings"],
-    "mmsearch.duplicates": ["Group"],
+    "mmsearch.manage.duplicates": ["Group"],
     "mmsearch.errors": [
         "ConfigError",
         "DimensionError",
@@ -90,12 +90,12 @@ _HOMES = {
         "TransferError",
         "VocabularyError",
     ],
-    "mmsearch.exporting": ["ExportReport"],
-    "mmsearch.importing": ["ImportReport"],
-    "mmsearch.library": ["Library", "Repaired", "Status", "open_library"],
-    "mmsearch.looking": ["Explanation"],
-    "mmsearch.moving": ["Moved"],
-    "mmsearch.query": [
+    "mmsearch.manage.export": ["ExportReport"],
+    "mmsearch.manage.import_vectors": ["ImportReport"],
+    "mmsearch.library.library": ["Library", "Repaired", "Status", "open_library"],
+    "mmsearch.rerank.inspect": ["Explanation"],
+    "mmsearch.manage.move_aside": ["Moved"],
+    "mmsearch.query.model": [
         "AnyOf",
         "Between",
         "Camera",
@@ -114,16 +114,16 @@ _HOMES = {
         "Within",
         "Words",
     ],
-    "mmsearch.query_language": ["parse", "parse_conditions", "written"],
-    "mmsearch.records": ["Exif", "Hit", "IndexReport", "Photo", "Progress", "Skipped"],
+    "mmsearch.query.parser": ["parse", "parse_conditions", "written"],
+    "mmsearch.types": ["Exif", "Hit", "IndexReport", "Photo", "Progress", "Skipped"],
     "mmsearch.rerank.captions": ["Caption"],
     "mmsearch.rerank.heat": ["WordHeat"],
     "mmsearch.rerank.reranker": ["Answer"],
-    "mmsearch.store.backup": ["restore"],
-    "mmsearch.store.checks": ["Damage"],
-    "mmsearch.store.values": ["KeptModel"],
-    "mmsearch.tagging": ["TagReport"],
-    "mmsearch.vocabulary": ["Vocabulary"],
+    "mmsearch.store.sqlite.backup": ["restore"],
+    "mmsearch.store.sqlite.integrity": ["Damage"],
+    "mmsearch.store.types": ["KeptModel"],
+    "mmsearch.ingest.enrich.tags": ["TagReport"],
+    "mmsearch.language.vocabulary": ["Vocabulary"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmsearch.library import Library
+from mmsearch.library.library import Library
 
 QUERIES = 8
 NEAREST = 10

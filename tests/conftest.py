@@ -14,9 +14,9 @@ import pytest
 from samples import CLI, SAMPLES
 
 from mmsearch.config import Settings
-from mmsearch.encoders import resolve
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.library import Library
+from mmsearch.encoders import factory
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.library.library import Library
 
 
 @pytest.fixture(autouse=True)
@@ -34,13 +34,13 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(scope="session")
 def encoder() -> OnnxEncoder:
     """The embedded model, loaded once."""
-    return resolve.embedded()
+    return factory.embedded()
 
 
 @pytest.fixture(scope="session")
 def tag_cache(tmp_path_factory: pytest.TempPathFactory, encoder: OnnxEncoder) -> Path:
     """A cache folder with the texts that tags are judged by, encoded with the embedded model."""
-    from mmsearch.tagging import cached, common_texts
+    from mmsearch.ingest.enrich.tags import cached, common_texts
 
     folder = tmp_path_factory.mktemp("tag_cache")
     cached(common_texts(), encoder.card.fingerprint, encoder.encode_texts, folder)

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from mmsearch.training.prefix_cache import TokenStates
-from mmsearch.training.rerank_data import Lines, Photos
-from mmsearch.training.rerank_trainer import Material
+from mmsearch.training.contrastive.prefix_cache import TokenStates
+from mmsearch.training.reranker.data import Lines, Photos
+from mmsearch.training.reranker.trainer import Material
 
 COLOURS = ("red", "green", "blue", "yellow", "black", "white")
 SHAPES = ("ball", "box", "kite", "balloon")

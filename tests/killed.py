@@ -46,7 +46,8 @@ def main() -> None:
 
     from sqlalchemy.engine.default import DefaultDialect
 
-    from mmsearch.indexes import apart, choose, rows, stored, upkeep
+    from mmsearch.indexes import build_process, maintenance, policy, vector_file
+    from mmsearch.indexes import index as stored_index
 
     def around(owner: Any, name: str, before: str | None, after: str | None) -> None:
         whole: Callable[..., Any] = getattr(owner, name)
@@ -65,7 +66,7 @@ def main() -> None:
     around(os, "fsync", "before an fsync", "after an fsync")
     around(pathlib.Path, "replace", "before a rename", "after a rename")
     around(pathlib.Path, "unlink", "while tidying", None)
-    written = rows.Rows._write
+    written = vector_file.Rows._write
 
     def half_written(self: Any, opened: Any, ending: str, kept: int) -> None:
         written(self, opened, ending, kept)
@@ -74,7 +75,7 @@ def main() -> None:
             opened.truncate(opened.tell() - max(1, (len(self) - kept) // 2))
             reached(point)
 
-    rows.Rows._write = half_written  # type: ignore[method-assign]
+    vector_file.Rows._write = half_written  # type: ignore[method-assign]
     writer = faiss.PyCallbackIOWriter
 
     def half_writer(write: Callable[[bytes], int], size: int) -> Any:
@@ -87,13 +88,13 @@ def main() -> None:
         return writer(half, size)
 
     faiss.PyCallbackIOWriter = half_writer
-    for module in (stored, choose):
+    for module in (stored_index, policy):
         vars(module)["FEW"] = FEW
 
     def here(_: object, *given: Any) -> Any:
-        return upkeep.best(*given)
+        return maintenance.best(*given)
 
-    vars(apart)["Apart"].__call__ = here
+    vars(build_process)["Apart"].__call__ = here
     sys.argv = ["mmsearch", *sys.argv[3:]]
     from mmsearch.cli.app import main as command
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from small_models import CAPTIONS, KeptTrainee, small_trainee
 
-from mmsearch.training import distributed
-from mmsearch.training.pairs import read
-from mmsearch.training.recipe import Recipe
-from mmsearch.training.trainer import contrastive, train
+from mmsearch.training.common import distributed
+from mmsearch.training.common.pairs import read
+from mmsearch.training.contrastive.recipe import Recipe
+from mmsearch.training.contrastive.trainer import contrastive, train
 
 
 def main(folder: Path) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import skimage
 
-from mmsearch.encoders.onnx_encoder import FILES
-from mmsearch.encoders.resolve import EMBEDDED
+from mmsearch.encoders.factory import EMBEDDED
+from mmsearch.encoders.onnx.encoder import FILES
 
 SAMPLES = Path(skimage.__file__).parent / "data"  # photos that come with scikit-image
 CLI = Callable[..., "subprocess.CompletedProcess[str]"]

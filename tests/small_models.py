@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from mmsearch.encoders.embedded import EmbeddedConfig, ImageTower, TextTower, fold_batch_norms
-from mmsearch.training.embedded_trainee import EmbeddedTrainee
+from mmsearch.encoders.torch.embedded_towers import EmbeddedConfig, ImageTower, TextTower, fold_batch_norms
+from mmsearch.training.contrastive.embedded_trainee import EmbeddedTrainee
 
 CAPTIONS = {
     "astronaut.png": "a woman in an orange space suit",

@@ -10,12 +10,12 @@ import torch
 from samples import model_without_regions
 from torch import nn
 
-from mmsearch.encoders import graphs as tower_graphs
-from mmsearch.encoders import region_graph
-from mmsearch.encoders.embedded import EmbeddedConfig, TextTower
-from mmsearch.encoders.projection import Projection
+from mmsearch.encoders.export import graphs as tower_graphs
+from mmsearch.encoders.export import region_graph
+from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.protocol import ModelCard
-from mmsearch.encoders.resolve import EMBEDDED
+from mmsearch.encoders.torch.embedded_towers import EmbeddedConfig, TextTower
+from mmsearch.encoders.torch.projection import Projection
 from mmsearch.rerank import graphs
 from mmsearch.rerank.card import RerankCard, region_key
 from mmsearch.rerank.model import RerankConfig, RerankModel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmsearch.records import Ids, Vectors
+from mmsearch.types import Ids, Vectors
 
 DIM = 24
 

@@ -13,8 +13,8 @@ import typer.main
 
 from mmsearch.cli.app import app
 from mmsearch.errors import QuerySyntaxError
-from mmsearch.query_language import FIELDS, parse
-from mmsearch.query_values import FORMATS
+from mmsearch.query.fields import FORMATS
+from mmsearch.query.parser import FIELDS, parse
 
 DOC = (Path(__file__).parent.parent / "docs" / "query-language.md").read_text("utf-8")
 FILES = ("cat.jpg", "holidays/a.jpg")

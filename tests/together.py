@@ -15,7 +15,7 @@ from drawn_photos import Folder
 
 from mmsearch.config import Settings
 from mmsearch.encoders.protocol import Encoder
-from mmsearch.library import Library
+from mmsearch.library.library import Library
 
 QUERIES = ("a dog", "red and green squares", "a photo", "something blue", "IMG")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mmsearch.encoders.protocol import Encoder
-from mmsearch.records import Pixels, Regions
+from mmsearch.types import Pixels, Regions
 
 ENOUGH = 0.999  # least cosine between two vectors of the same picture or text that count as the same
 

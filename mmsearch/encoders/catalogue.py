@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from mmsearch.config import Settings
-from mmsearch.encoders import hub, registry
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.encoders.registry import Source
-from mmsearch.encoders.resolve import EMBEDDED, exports
+from mmsearch.encoders.factory import EMBEDDED, exports
+from mmsearch.encoders.hub import access, registry
+from mmsearch.encoders.hub.registry import Source
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import ModelError
 
 
@@ -47,7 +47,7 @@ def available(
     known = {entry.repo for entry in entries}
     sources = [entry.source for entry in entries]
     sources += [
-        Source(f"{registry.HUB}{repo}", f"{registry.HUB}{repo}") for repo in hub.repositories() if repo not in known
+        Source(f"{registry.HUB}{repo}", f"{registry.HUB}{repo}") for repo in access.repositories() if repo not in known
     ]
     wanted = set()
     for name in defaults:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
-from mmsearch.records import Pixels, Preprocess, Regions, Vectors
+from mmsearch.types import Pixels, Preprocess, Regions, Vectors
 
 
 @dataclass(frozen=True)

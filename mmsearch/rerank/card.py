@@ -10,7 +10,7 @@ from typing import Any
 
 from mmsearch.encoders.protocol import ModelCard
 from mmsearch.errors import ModelError
-from mmsearch.rerank.combine import RULES, Rule
+from mmsearch.rerank.fusion_rules import RULES, Rule
 
 GRAPHS = ("words.onnx", "match.onnx", "caption.onnx")
 

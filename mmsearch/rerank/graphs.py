@@ -1,6 +1,6 @@
 """The reranker as ONNX graphs: ``words.onnx``, ``match.onnx`` and ``caption.onnx``.
 
-Weights are stored as int8 with a scale a row and computed with in float32, as in ``encoders/graphs.py``.
+Weights are stored as int8 with a scale a row and computed with in float32, as in ``encoders/export/graphs.py``.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import torch
 from onnx import helper
 from torch import Tensor, nn
 
-from mmsearch.encoders import graphs
-from mmsearch.encoders.embedded import TextTower
+from mmsearch.encoders.export import graphs
+from mmsearch.encoders.torch.embedded_towers import TextTower
 from mmsearch.errors import ModelError
 from mmsearch.rerank.model import RerankModel
 

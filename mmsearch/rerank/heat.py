@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from mmsearch.nouns import word_set
-from mmsearch.records import Regions
+from mmsearch.language.nouns import word_set
+from mmsearch.types import Regions
 
 Heat = NDArray[np.float32]  # (side, side), in [0, 1]; rows from the top
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in shares of the photo's width and height

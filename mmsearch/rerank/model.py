@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmsearch.encoders.embedded import AttentionPool
+from mmsearch.encoders.torch.embedded_towers import AttentionPool
 from mmsearch.rerank.attention import AttentionConfig, RowLinear, attention
 from mmsearch.rerank.decoder import CaptionDecoder
 from mmsearch.rerank.fusion import FusionConfig, fusion

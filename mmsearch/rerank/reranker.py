@@ -1,7 +1,8 @@
 """The reranker at work, through ONNX Runtime; imports no torch.
 
-A reranker is a folder: ``reranker.json`` (its ``RerankCard``), ``words.onnx`` (see ``words.py``), ``match.onnx`` and
-``caption.onnx`` (see ``graphs.py``).  Photos are seen as the region tokens that a library stores.
+A reranker is a folder: ``reranker.json`` (its ``RerankCard``), ``words.onnx`` (see ``sqlite/fulltext.py``),
+``match.onnx`` and ``caption.onnx`` (see ``export/graphs.py``).  Photos are seen as the region tokens that a library
+stores.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch import questions
-from mmsearch.encoders import onnx_session
+from mmsearch.encoders.factory import EMBEDDED
+from mmsearch.encoders.onnx import session as onnx_session
 from mmsearch.encoders.protocol import Encoder
-from mmsearch.encoders.resolve import EMBEDDED
 from mmsearch.errors import ImageError, ModelError, QueryError
-from mmsearch.questions import Kind, Question
-from mmsearch.records import Regions
+from mmsearch.language import questions
+from mmsearch.language.questions import Kind, Question
 from mmsearch.rerank import captions
 from mmsearch.rerank.captions import Caption
 from mmsearch.rerank.card import RerankCard, region_key
 from mmsearch.rerank.words import WordEncoder
+from mmsearch.types import Regions
 
 Document = str | os.PathLike[str] | Regions  # a picture file, or region tokens (r, dim)
 
@@ -190,7 +191,7 @@ class Reranker:
     def _look_at(self, document: str | os.PathLike[str]) -> NDArray[np.float32]:
         if self.encoder is None:
             raise ModelError("to look at picture files a reranker needs an encoder: Reranker(folder, encoder)")
-        from mmsearch.images.decode import decode
+        from mmsearch.media.decode import decode
 
         path = os.fspath(document)
         try:

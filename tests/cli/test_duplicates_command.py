@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from samples import CLI, SAMPLES
 
-from mmsearch.library import Library
+from mmsearch.library.library import Library
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from samples import CLI, model_without_regions
 
-from mmsearch.encoders import resolve
-from mmsearch.encoders.onnx_encoder import FILES, OnnxEncoder
-from mmsearch.images.decode import decode
+from mmsearch.encoders import factory
+from mmsearch.encoders.onnx.encoder import FILES, OnnxEncoder
+from mmsearch.media.decode import decode
 
 CAPTIONS = {
     "cat.png": ["a cat", "a man with a camera on a tripod"],  # the second one is found at another photo
@@ -149,7 +149,7 @@ def second(tmp_path: Path, encoder: OnnxEncoder) -> str:
     folder = tmp_path / "cache" / "models" / card.fingerprint
     folder.mkdir(parents=True)
     for file in FILES:
-        os.symlink(resolve.EMBEDDED / file, folder / file)
+        os.symlink(factory.EMBEDDED / file, folder / file)
     (folder / "model.json").unlink()
     (folder / "model.json").write_text(card.to_json())
     return name
@@ -255,7 +255,7 @@ def test_reranked_figures_beside_those_of_the_first_stage(
 def test_what_several_models_gain_is_in_tables(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
     with (tmp_path / "captions.tsv").open("a") as file:
         file.write("cat.png\ta red dog beside a green ball\n")  # of which false ones can be made
-    copied = f"local-dir:{shutil.copytree(resolve.EMBEDDED, tmp_path / 'copied')}"
+    copied = f"local-dir:{shutil.copytree(factory.EMBEDDED, tmp_path / 'copied')}"
     arguments = [*EVAL, "--model", "embedded", "--model", copied, "--rerank", "--candidates", "3"]
     found = {figures["model"]: figures["reranked"] for figures in lines(mmsearch(*arguments, "--json").stdout)}
     assert list(found) == ["embedded", copied]

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from samples import CLI
 
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.looking import Looker
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.rerank.inspect import Looker
 from mmsearch.rerank.reranker import Reranker
 
 Run = Callable[..., Any]

@@ -13,8 +13,8 @@ from typing import Any
 
 from samples import CLI, SAMPLES, model_without_regions
 
-from mmsearch.encoders import region_graph
-from mmsearch.encoders.projection import Projection
+from mmsearch.encoders.export import region_graph
+from mmsearch.encoders.torch.projection import Projection
 
 
 def other_model(folder: Path) -> Path:

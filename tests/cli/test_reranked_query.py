@@ -14,10 +14,10 @@ import pytest
 from samples import CLI
 
 from mmsearch.config import Settings
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.library import Library
-from mmsearch.records import Hit
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.library.library import Library
 from mmsearch.rerank.resolve import SHIPPED
+from mmsearch.types import Hit
 
 SECOND = ("first_stage", "answer", "answer_confidence")
 

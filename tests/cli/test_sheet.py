@@ -19,7 +19,7 @@ from samples import SAMPLES
 
 from mmsearch.cli import sheet
 from mmsearch.errors import SourceError
-from mmsearch.records import Exif, Hit, Photo
+from mmsearch.types import Exif, Hit, Photo
 
 VOID = {"meta", "img", "br"}  # elements that have no end
 

@@ -16,10 +16,10 @@ import pytest
 from samples import CLI, interruptible
 
 from mmsearch.config import Settings
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.library import Library
-from mmsearch.tagging import THRESHOLD
-from mmsearch.vocabulary import builtin, read
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.ingest.enrich.tags import THRESHOLD
+from mmsearch.language.vocabulary import builtin, read
+from mmsearch.library.library import Library
 
 Run = Callable[..., "CompletedProcess[str]"]
 

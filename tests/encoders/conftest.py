@@ -19,9 +19,9 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from mmsearch.encoders.export import export
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.encoders.open_clip_encoder import OpenClipEncoder
+from mmsearch.encoders.export.open_clip import export
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder
 
 CLIP = {
     "embed_dim": 32,

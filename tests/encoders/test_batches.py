@@ -18,17 +18,17 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from mmsearch.encoders import resolve
+from mmsearch.encoders import factory
 from mmsearch.encoders.agreement import pictures
-from mmsearch.encoders.batches import Batches, Setup, channels_last
-from mmsearch.encoders.cuda_graph import Capture, Graphed, Run, captured
 from mmsearch.encoders.device import all_devices
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.encoders.open_clip_encoder import OpenClipEncoder
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.encoders.protocol import Encoder
-from mmsearch.encoders.torch_embedded import TorchEmbeddedEncoder
-from mmsearch.images.decode import prepare
-from mmsearch.records import Pixels
+from mmsearch.encoders.torch.batches import Batches, Setup, channels_last
+from mmsearch.encoders.torch.cuda_graph import Capture, Graphed, Run, captured
+from mmsearch.encoders.torch.embedded_encoder import TorchEmbeddedEncoder
+from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder
+from mmsearch.media.decode import prepare
+from mmsearch.types import Pixels
 
 CPU = torch.device("cpu")
 NO_GPU = not torch.cuda.is_available()
@@ -261,8 +261,8 @@ def test_an_encoder_set_up_as_for_a_gpu_gives_the_same(
 
 def test_the_embedded_model_set_up_as_for_a_gpu_gives_the_same(encoder: OnnxEncoder) -> None:
     capture = Fixed()
-    plain = TorchEmbeddedEncoder(resolve.EMBEDDED, "cpu")
-    other = TorchEmbeddedEncoder(resolve.EMBEDDED, "cpu", replace(GPU, capture=capture))
+    plain = TorchEmbeddedEncoder(factory.EMBEDDED, "cpu")
+    other = TorchEmbeddedEncoder(factory.EMBEDDED, "cpu", replace(GPU, capture=capture))
     given = np.concatenate([pictures(260), pictures(260)[:, ::-1]])
     assert_same(plain, other, given)
     assert capture.captures == 2
@@ -285,7 +285,7 @@ def assert_same(one: Encoder, other: Encoder, given: Pixels) -> None:
 def test_on_a_gpu_the_batch_is_captured_and_gives_the_vectors_of_the_cpu(
     device: str, encoder: OnnxEncoder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    there = TorchEmbeddedEncoder(resolve.EMBEDDED, device)
+    there = TorchEmbeddedEncoder(factory.EMBEDDED, device)
     given = np.random.default_rng(0).integers(0, 256, (there.batch + 1, 260, 260, 3), np.uint8)
     vectors, regions = there.encode_pictures(given)
     assert (vectors * encoder.encode_images(given)).sum(axis=1).min() > 0.999

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from mmsearch.encoders import registry
 from mmsearch.encoders.catalogue import ModelInfo, available
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
+from mmsearch.encoders.hub import registry
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
 
 DEFAULTS = ("ViT-B-32-256/datacomp_s34b_b86k", "ViT-B-16-SigLIP2/webli")
 

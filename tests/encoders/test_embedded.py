@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import SAMPLES
 
-from mmsearch.encoders import resolve
-from mmsearch.encoders.graphs import quantize
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
+from mmsearch.encoders import factory
+from mmsearch.encoders.export.graphs import quantize
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.encoders.protocol import ModelCard
-from mmsearch.images.decode import decode
+from mmsearch.media.decode import decode
 
 TEXTS = ["a dog", "A man with a camera.", "x" * 400, "", "two children on a swing, one laughing", "🐕 on the beach"]
 
@@ -21,14 +21,14 @@ def pixels(*names: str) -> np.ndarray:
     stacked = []
     for name in names:
         with (SAMPLES / name).open("rb") as file:
-            stacked.append(decode(file, name, resolve.embedded().card.preprocess).pixels)
+            stacked.append(decode(file, name, factory.embedded().card.preprocess).pixels)
     return np.stack(stacked)
 
 
 def test_torch_and_onnx_runtime_agree(encoder: OnnxEncoder) -> None:
-    from mmsearch.encoders.torch_embedded import TorchEmbeddedEncoder
+    from mmsearch.encoders.torch.embedded_encoder import TorchEmbeddedEncoder
 
-    other = TorchEmbeddedEncoder(resolve.EMBEDDED, "cpu")
+    other = TorchEmbeddedEncoder(factory.EMBEDDED, "cpu")
     assert other.card == encoder.card
     images = pixels("chelsea.png", "coffee.png", "rocket.jpg")
     assert (other.encode_images(images) * encoder.encode_images(images)).sum(1).min() > 0.9999

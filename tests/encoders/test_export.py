@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from mmsearch.encoders.agreement import agreement
-from mmsearch.encoders.export import export
-from mmsearch.encoders.onnx_encoder import FILES, OnnxEncoder
-from mmsearch.encoders.open_clip_encoder import OpenClipEncoder, TextTower
+from mmsearch.encoders.export.open_clip import export
+from mmsearch.encoders.onnx.encoder import FILES, OnnxEncoder
+from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder, TextTower
 from mmsearch.errors import ModelError
 
 

@@ -10,28 +10,28 @@ from typing import Any
 
 import pytest
 
-from mmsearch.encoders import hub
+from mmsearch.encoders.hub import access
 
 
 def test_status_is_what_the_hub_says(fake_hub: Any, hub_root: Path) -> None:
     (hub_root / "org" / "name").mkdir(parents=True)
-    assert hub.ask("org/name") == 200
-    assert hub.ask("org/other") == 404
-    assert hub.ask() == 404  # this hub has no front page
+    assert access.ask("org/name") == 200
+    assert access.ask("org/other") == 404
+    assert access.ask() == 404  # this hub has no front page
     assert fake_hub.asked == ["api/models/org/name", "api/models/org/other", ""]
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9", "http://no.such.host.invalid", "nonsense", "file:///"])
 def test_no_status_where_nobody_answers(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", endpoint)
-    assert hub.ask() is None
+    assert access.ask() is None
 
 
 def test_a_hub_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}/")
         start = time.monotonic()
-        assert hub.ask(seconds=0.2) is None
+        assert access.ask(seconds=0.2) is None
         assert time.monotonic() - start < 2
 
 
@@ -51,16 +51,16 @@ def test_cache_folder_follows_the_hubs_variables(
     monkeypatch.delenv("HUGGINGFACE_HUB_CACHE", raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert hub.cache_folder() == Path(folder).expanduser()
+    assert access.cache_folder() == Path(folder).expanduser()
 
 
 def test_downloads_are_found(downloaded: Callable[..., Path]) -> None:
-    assert (hub.repositories(), hub.cached("org/name", "a.json")) == ([], None)
+    assert (access.repositories(), access.cached("org/name", "a.json")) == ([], None)
     file = downloaded("org/name", "a.json")
     downloaded("org/an--other", "b.json")
-    assert hub.repositories() == ["org/an--other", "org/name"]
-    assert hub.cached("org/name", "a.json") == file
-    assert hub.cached("org/name", "b.json") is None
+    assert access.repositories() == ["org/an--other", "org/name"]
+    assert access.cached("org/name", "a.json") == file
+    assert access.cached("org/name", "b.json") is None
 
 
 @pytest.mark.parametrize(
@@ -76,4 +76,4 @@ def test_offline_variables(variables: dict[str, str], found: str | None, monkeyp
     monkeypatch.delenv("MMSEARCH_OFFLINE")
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert hub.forbidden() == found
+    assert access.forbidden() == found

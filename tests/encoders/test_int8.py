@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import load_file, save_file
 
-from mmsearch.encoders import int8
 from mmsearch.encoders.agreement import agreement, pictures
-from mmsearch.encoders.onnx_encoder import FILES, OnnxEncoder
-from mmsearch.encoders.onnx_session import EXACT, adds_exactly
-from mmsearch.encoders.open_clip_encoder import OpenClipEncoder
-from mmsearch.encoders.resolve import choose, for_card
+from mmsearch.encoders.export import int8
+from mmsearch.encoders.factory import choose, for_card
+from mmsearch.encoders.onnx.encoder import FILES, OnnxEncoder
+from mmsearch.encoders.onnx.session import EXACT, adds_exactly
+from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder
 from mmsearch.errors import ModelError
 
 DEFAULTS = ("ViT-B-32-256/datacomp_s34b_b86k", "ViT-B-16-SigLIP2/webli")
@@ -138,7 +138,7 @@ def test_int8_is_found_again_by_its_fingerprint(clip_folder: Path, clip: OpenCli
     assert choose(name, "cpu", cache, DEFAULTS).encoder.card == clip.card
 
     script = (
-        "import sys; from pathlib import Path; from mmsearch.encoders.resolve import for_card;"
+        "import sys; from pathlib import Path; from mmsearch.encoders.factory import for_card;"
         f"for_card({name!r}, {fingerprint!r}, 'cpu', Path({str(cache)!r})).encode_texts(['a cat']);"
         "print([name for name in ('onnx', 'open_clip', 'torch') if name in sys.modules])"
     )

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.encoders.resolve import EMBEDDED
+from mmsearch.encoders.factory import EMBEDDED
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
 
 
 def pictures(count: int) -> NDArray[np.uint8]:

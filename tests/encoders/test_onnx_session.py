@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmsearch.encoders import onnx_session
-from mmsearch.encoders.onnx_session import FEW, Graph
-from mmsearch.encoders.resolve import EMBEDDED
+from mmsearch.encoders.factory import EMBEDDED
+from mmsearch.encoders.onnx import session as onnx_session
+from mmsearch.encoders.onnx.session import FEW, Graph
 from mmsearch.errors import ModelError
 
 IDS = np.array([[101, 1037, 3899, 102]])  # [CLS] a dog [SEP]

@@ -18,11 +18,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from mmsearch.encoders.agreement import TEXTS, agreement, pictures
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.encoders.open_clip_encoder import OpenClipEncoder, weights_hash
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder, weights_hash
 from mmsearch.errors import ModelError
-from mmsearch.images.decode import prepare
-from mmsearch.records import Preprocess, Vectors
+from mmsearch.media.decode import prepare
+from mmsearch.types import Preprocess, Vectors
 
 
 def reference(folder: Path, images: list[Image.Image], texts: list[str]) -> tuple[Vectors, Vectors]:

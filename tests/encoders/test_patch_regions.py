@@ -18,16 +18,17 @@ from PIL import Image
 from torch.nn import functional as F
 
 from mmsearch.config import Settings
-from mmsearch.encoders import patch_regions, resolve
+from mmsearch.encoders import factory
 from mmsearch.encoders.agreement import agreement
-from mmsearch.encoders.export import export
-from mmsearch.encoders.onnx_encoder import REGIONS, OnnxEncoder
-from mmsearch.encoders.open_clip_encoder import OpenClipEncoder
-from mmsearch.encoders.patch_regions import Grid, PatchRegions
-from mmsearch.encoders.projection import random_map
-from mmsearch.images.decode import prepare
-from mmsearch.library import Library
-from mmsearch.records import Pixels, Preprocess, Regions
+from mmsearch.encoders.export.open_clip import export
+from mmsearch.encoders.onnx.encoder import REGIONS, OnnxEncoder
+from mmsearch.encoders.torch import patch_regions
+from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder
+from mmsearch.encoders.torch.patch_regions import Grid, PatchRegions
+from mmsearch.encoders.torch.projection import random_map
+from mmsearch.library.library import Library
+from mmsearch.media.decode import prepare
+from mmsearch.types import Pixels, Preprocess, Regions
 
 
 @pytest.fixture
@@ -156,24 +157,24 @@ def test_export_from_before_is_made_anew(clip: OpenClipEncoder, clip_folder: Pat
     folder = shutil.copytree(clip_folder, tmp_path / "model")
     card = replace(clip.card, name=f"local-dir:{folder}")
     old = export(OpenClipEncoder(clip.images.model, clip.tokenizer, card), tmp_path / "models" / card.fingerprint)
-    assert resolve.renewed(old, tmp_path) is old  # of this version: a model without tokens
+    assert factory.renewed(old, tmp_path) is old  # of this version: a model without tokens
     facts = json.loads((old.folder / "model.json").read_text("utf-8"))
     assert facts.pop("regions") is None
     (old.folder / "model.json").write_text(json.dumps(facts), "utf-8")
-    dated = resolve.for_card(card.name, card.fingerprint, "cpu", tmp_path)
+    dated = factory.for_card(card.name, card.fingerprint, "cpu", tmp_path)
     assert dated.card.regions is None
-    assert resolve.renewed(dated, tmp_path / "another") is dated  # a folder of somebody's own
+    assert factory.renewed(dated, tmp_path / "another") is dated  # a folder of somebody's own
     weights = folder / "open_clip_model.safetensors"
     weights.rename(tmp_path / "weights")
-    assert resolve.renewed(dated, tmp_path) is dated
+    assert factory.renewed(dated, tmp_path) is dated
     (tmp_path / "weights").rename(weights)
 
-    new = resolve.renewed(dated, tmp_path)
+    new = factory.renewed(dated, tmp_path)
     assert new.card == replace(card, regions=clip.card.regions)
     assert agreement(new, clip) > 0.999
-    again = resolve.for_card(card.name, card.fingerprint, "cpu", tmp_path)
+    again = factory.for_card(card.name, card.fingerprint, "cpu", tmp_path)
     assert again.card == new.card
-    assert resolve.renewed(again, tmp_path) is again
+    assert factory.renewed(again, tmp_path) is again
     assert [path.name for path in (tmp_path / "models").iterdir()] == [card.fingerprint]
 
 

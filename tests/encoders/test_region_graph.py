@@ -17,17 +17,17 @@ from samples import SAMPLES, model_without_regions
 from small_models import CONFIG, word_tokenizer
 from torch.nn import functional as F
 
-from mmsearch.encoders import model_folder, region_graph
 from mmsearch.encoders.agreement import agreement
-from mmsearch.encoders.embedded import ImageTower, TextTower
-from mmsearch.encoders.onnx_encoder import REGIONS, OnnxEncoder
-from mmsearch.encoders.projection import Projection, Second, pool_matrix, random_map
+from mmsearch.encoders.export import model_folder, region_graph
+from mmsearch.encoders.factory import EMBEDDED
+from mmsearch.encoders.onnx.encoder import REGIONS, OnnxEncoder
 from mmsearch.encoders.protocol import ModelCard, RegionCard
-from mmsearch.encoders.resolve import EMBEDDED
-from mmsearch.encoders.torch_embedded import TorchEmbeddedEncoder
+from mmsearch.encoders.torch.embedded_encoder import TorchEmbeddedEncoder
+from mmsearch.encoders.torch.embedded_towers import ImageTower, TextTower
+from mmsearch.encoders.torch.projection import Projection, Second, pool_matrix, random_map
 from mmsearch.errors import ModelError
-from mmsearch.images.decode import decode
-from mmsearch.records import Pixels, Regions
+from mmsearch.media.decode import decode
+from mmsearch.types import Pixels, Regions
 
 
 def projection(mid: int = 120) -> Projection:

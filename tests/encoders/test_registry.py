@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from open_clip.pretrained import _PRETRAINED
 
-from mmsearch.encoders import registry
-from mmsearch.encoders.registry import Source
+from mmsearch.encoders.hub import registry
+from mmsearch.encoders.hub.registry import Source
 from mmsearch.errors import ModelError
 
 Put = Callable[..., Path]

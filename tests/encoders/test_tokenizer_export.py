@@ -11,9 +11,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from open_clip.tokenizer import HFTokenizer, SigLipTokenizer, SimpleTokenizer
 
+from mmsearch.encoders.export.tokenizer import convert
 from mmsearch.encoders.protocol import TokenRules
 from mmsearch.encoders.texts import TextEncoder, clean
-from mmsearch.encoders.tokenizer_export import convert
 from mmsearch.errors import ModelError
 
 TEXTS = [

@@ -18,8 +18,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from samples import CLI
 
-from mmsearch.encoders import hub, pickles, registry
-from mmsearch.encoders.open_clip_encoder import OpenClipEncoder, load_model
+from mmsearch.encoders.hub import access, pickles, registry
+from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder, load_model
 from mmsearch.errors import ModelError, PickledWeightsError
 
 SAFE, PICKLED = "open_clip_model.safetensors", "open_clip_pytorch_model.bin"
@@ -135,7 +135,7 @@ def test_the_settings_of_a_library_may_trust(tmp_path: Path) -> None:
     """In a process of its own, which trusts from then on."""
     code = (
         "import sys; from pathlib import Path\n"
-        "from mmsearch.config import Settings; from mmsearch.library import Library\n"
+        "from mmsearch.config import Settings; from mmsearch.library.library import Library\n"
         "from mmsearch.encoders import pickles\n"
         "Library(Path(sys.argv[1]), Settings()).close(); print(pickles.trusted())\n"
         "Library(Path(sys.argv[1]), Settings(trust_pickle=True)).close(); print(pickles.trusted())\n"
@@ -238,4 +238,4 @@ def test_a_refused_pickle_in_the_cache_gives_way_to_its_safe_twin(
     downloaded("org/name", PICKLED, (trap / PICKLED).read_bytes())
     assert load() == clip.card.fingerprint
     assert not Path("executed").exists()
-    assert hub.cached("org/name", SAFE) is not None
+    assert access.cached("org/name", SAFE) is not None

@@ -9,9 +9,9 @@ import sys
 from typing import BinaryIO
 
 from mmsearch.errors import ImageError
-from mmsearch.images.budget import Budget
-from mmsearch.images.decode import decode
-from mmsearch.records import Decoded, Preprocess
+from mmsearch.media.decode import decode
+from mmsearch.media.memory_budget import Budget
+from mmsearch.types import Decoded, Preprocess
 
 
 class Greedy(io.BytesIO):

@@ -30,11 +30,11 @@ from typing import BinaryIO
 from PIL import Image
 
 from mmsearch.errors import ImageError, QueryError
-from mmsearch.images.budget import Budget
-from mmsearch.images.decode import decode
-from mmsearch.images.isolated import Decoders
-from mmsearch.query_language import parse, written
-from mmsearch.records import Decoded, Preprocess
+from mmsearch.media.decode import decode
+from mmsearch.media.memory_budget import Budget
+from mmsearch.media.worker_pool import Decoders
+from mmsearch.query.parser import parse, written
+from mmsearch.types import Decoded, Preprocess
 
 MEGAPIXELS = 4.0  # larger claims are refused, so that a try takes milliseconds
 LONGEST = 300_000  # bytes of a seed

@@ -31,8 +31,8 @@ from drawn_photos import Folder
 from killed import POINTS
 
 from mmsearch.config import Settings
-from mmsearch.encoders import resolve
-from mmsearch.library import Library
+from mmsearch.encoders import factory
+from mmsearch.library.library import Library
 
 KILLED = Path(__file__).parent.parent / "killed.py"
 GROWS = 60  # photos added before a run
@@ -47,7 +47,7 @@ class Soak:
         self.random = random.Random(seed)
         self.folder = Folder(place / "photos", seed)
         self.library = place / "library"
-        self.encoder = resolve.embedded()
+        self.encoder = factory.embedded()
         self.settings = replace(Settings(), library=self.library, cache=place / "cache", reranker="none")
         self.kills: Counter[str] = Counter()
         self.encodes = self.whole = 0

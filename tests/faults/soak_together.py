@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from together import together
 
 from mmsearch.config import Settings
-from mmsearch.encoders import resolve
+from mmsearch.encoders import factory
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         settings = replace(Settings(), library=place / "library", cache=place / "cache", reranker="none", regions=False)
-        told = together(place, settings, resolve.embedded(), given.seconds, given.threads)
+        told = together(place, settings, factory.embedded(), given.seconds, given.threads)
     print(json.dumps({"seconds": given.seconds, "threads": given.threads, **told, "errors": told["errors"][:5]}))
     sys.exit(1 if told["errors"] else 0)
 

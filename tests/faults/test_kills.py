@@ -16,9 +16,9 @@ from drawn_photos import Folder
 from killed import POINTS
 
 from mmsearch.config import Settings
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import LibraryBusyError
-from mmsearch.library import Library
+from mmsearch.library.library import Library
 from mmsearch.store.writer_lock import WriterLock
 
 KILLED = Path(__file__).parent.parent / "killed.py"

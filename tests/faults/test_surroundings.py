@@ -18,8 +18,8 @@ from checked import check, encodes
 from drawn_photos import Folder, draw
 
 from mmsearch.config import Settings
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.library import Library
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.library.library import Library
 
 
 @pytest.fixture

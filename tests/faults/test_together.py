@@ -13,8 +13,8 @@ from drawn_photos import Folder
 from together import together
 
 from mmsearch.config import Settings
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.library import Library
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.library.library import Library
 
 
 def started(place: Path, *options: str) -> subprocess.Popen[str]:

@@ -15,10 +15,10 @@ import pytest
 from samples import CLI, SAMPLES
 
 from mmsearch.config import Settings
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.indexes import choose, tune
-from mmsearch.indexes import stored as stored_index
-from mmsearch.library import Library
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.indexes import autotune, policy
+from mmsearch.indexes import index as stored_index
+from mmsearch.library.library import Library
 
 Injure = Callable[[Path, sqlite3.Connection], None]
 
@@ -217,9 +217,9 @@ def test_damage_is_found_and_mended(name: str, injured: Path, opened: Library, r
 def test_an_approximate_index_that_has_changed_is_found(
     tmp_path: Path, region_encoder: OnnxEncoder, injured: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (stored_index, choose):
+    for module in (stored_index, policy):
         monkeypatch.setattr(module, "FEW", 3)
-    monkeypatch.setattr(tune, "DEPTHS", (1,))
+    monkeypatch.setattr(autotune, "DEPTHS", (1,))
     with Library(injured / "library", settings_in(injured), encoder=region_encoder) as library:
         library.repair(deep=True)
         assert library.status().index_kind == "ivf-rabitq"

@@ -11,11 +11,11 @@ import pytest
 from small_vectors import DIM, brute_force, clustered, shared, texts
 
 from mmsearch.indexes import gpu
+from mmsearch.indexes.autotune import Setting
 from mmsearch.indexes.gpu import OnGpus, on_gpus, problem
-from mmsearch.indexes.rows import Rows, widened
-from mmsearch.indexes.stored import Likely, StoredIndex
-from mmsearch.indexes.tune import Setting
-from mmsearch.records import Vectors
+from mmsearch.indexes.index import Likely, StoredIndex
+from mmsearch.indexes.vector_file import Rows, widened
+from mmsearch.types import Vectors
 
 faiss: Any = _stubbed
 
@@ -53,7 +53,7 @@ def test_parts_on_several_devices_are_one_index(
     there = OnCPU(rows, lists, devices)
     index = StoredIndex(rows, likely=Likely(there, (Setting(10, there.efforts()[-1], 10, 1.0),), COUNT))
     allowed = None if share == 1 else 10 + np.arange(0, COUNT, share)
-    monkeypatch.setattr("mmsearch.indexes.stored.FEW", 100)
+    monkeypatch.setattr("mmsearch.indexes.index.FEW", 100)
     queries = texts(np.random.default_rng(3), pictures, 20)
     best = index.search(queries, 10, allowed)
     known = dict(zip((10 + np.arange(COUNT)).tolist(), pictures, strict=True))

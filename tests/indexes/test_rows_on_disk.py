@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmsearch.indexes import memory, rows
-from mmsearch.indexes.rows import Rows
-from mmsearch.records import Vectors
+from mmsearch.indexes import memory, vector_file
+from mmsearch.indexes.vector_file import Rows
+from mmsearch.types import Vectors
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def vectors() -> Vectors:
 def test_taken_rows_are_the_rows(
     limit: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vectors: Vectors
 ) -> None:
-    monkeypatch.setattr(rows, "half_of_memory", lambda: limit)
+    monkeypatch.setattr(vector_file, "half_of_memory", lambda: limit)
     stored = Rows(24).plus(np.arange(200), vectors[:200]).written(tmp_path / "rows")
     assert (stored._scattered is not None) == (limit == 0)
     longer = stored.plus(np.arange(200, 300), vectors[200:])

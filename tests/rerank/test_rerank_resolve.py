@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import ModelError
 from mmsearch.rerank.card import RerankCard, region_key
 from mmsearch.rerank.resolve import SHIPPED, find, for_encoder

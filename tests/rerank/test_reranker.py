@@ -17,15 +17,15 @@ from PIL import Image
 from samples import SAMPLES
 from small_reranker import ANSWERS, CAPTION_WORDS, small_model, stored
 
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import ModelError, QueryError
-from mmsearch.images.decode import prepare
-from mmsearch.records import Regions
+from mmsearch.media.decode import prepare
 from mmsearch.rerank import captions
 from mmsearch.rerank.card import GRAPHS, RerankCard
 from mmsearch.rerank.model import RerankModel
 from mmsearch.rerank.reranker import Answer, Look, Reranker
 from mmsearch.rerank.vocabulary import START
+from mmsearch.types import Regions
 
 TEXTS = ["a red motorcycle", "cat", "is the tall man in the photo riding a brown horse?", ""]
 FILES = [SAMPLES / name for name in ("chelsea.png", "camera.png", "rocket.jpg")]

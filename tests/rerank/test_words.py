@@ -9,7 +9,7 @@ import pytest
 import torch
 from small_reranker import small_tower, stored
 
-from mmsearch.encoders.resolve import EMBEDDED
+from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.errors import ModelError
 from mmsearch.rerank.graphs import write_words
 from mmsearch.rerank.words import AT_ONCE, WordEncoder

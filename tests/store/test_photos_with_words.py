@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmsearch.records import Decoded, Exif, Found
-from mmsearch.store.store import Store
+from mmsearch.store.sqlite.store import Store
+from mmsearch.types import Decoded, Exif, Found
 
 PICTURE = Decoded(np.zeros((1, 1, 3), np.uint8), 40, 30, "jpeg", Exif())
 

@@ -18,13 +18,13 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 from mmsearch.encoders.protocol import RegionCard
+from mmsearch.encoders.region_codec import pack, unpack
 from mmsearch.errors import LibraryError
-from mmsearch.records import Decoded, Exif, Found, Photo
-from mmsearch.regions import pack, unpack
-from mmsearch.store import schema
-from mmsearch.store.store import Store
-from mmsearch.store.tables import metadata
-from mmsearch.store.values import Counts, Filed, Lacking, StoredModel, Uncaptioned
+from mmsearch.store.sqlite import schema
+from mmsearch.store.sqlite.store import Store
+from mmsearch.store.sqlite.tables import metadata
+from mmsearch.store.types import Counts, Filed, Lacking, StoredModel, Uncaptioned
+from mmsearch.types import Decoded, Exif, Found, Photo
 
 REGIONS = RegionCard(2, 3, "projection")
 PICTURE = Decoded(np.zeros((1, 1, 3), np.uint8), 40, 30, "jpeg", Exif(camera="Canon EOS 5D", latitude=-33.9))

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mmsearch.records import Decoded, Exif, Found
-from mmsearch.store.store import Store
-from mmsearch.store.summary import Summary
+from mmsearch.store.sqlite.statistics import Summary
+from mmsearch.store.sqlite.store import Store
+from mmsearch.types import Decoded, Exif, Found
 
 CANON = Exif(datetime(2019, 12, 31, 23, 59), "Canon EOS 5D", latitude=48.1, longitude=11.5)
 PHONE = Exif(datetime(2024, 1, 1), "Apple iPhone 12")

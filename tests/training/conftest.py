@@ -9,7 +9,7 @@ import pytest
 from samples import SAMPLES
 from small_models import CAPTIONS
 
-from mmsearch.training.pairs import Pairs, read
+from mmsearch.training.common.pairs import Pairs, read
 
 
 @pytest.fixture

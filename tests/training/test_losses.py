@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mmsearch.training.losses import hard_negatives, info_nce, sigmoid
+from mmsearch.training.common.losses import hard_negatives, info_nce, sigmoid
 
 
 def test_two_pairs_worked_by_hand() -> None:

@@ -11,13 +11,13 @@ import pytest
 import torch
 from small_models import CLIP, SIGLIP, write_open_clip
 
-from mmsearch.encoders.open_clip_encoder import OpenClipEncoder
+from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder
 from mmsearch.errors import ConfigError
-from mmsearch.training import bases
-from mmsearch.training.open_clip_trainee import OpenClipTrainee
-from mmsearch.training.pairs import Pairs
-from mmsearch.training.recipe import OPEN_CLIP, Recipe
-from mmsearch.training.trainer import train
+from mmsearch.training.common.pairs import Pairs
+from mmsearch.training.contrastive import bases
+from mmsearch.training.contrastive.open_clip_trainee import OpenClipTrainee
+from mmsearch.training.contrastive.recipe import OPEN_CLIP, Recipe
+from mmsearch.training.contrastive.trainer import train
 
 TEXTS = ["a cat", "a woman in an orange space suit with a flag", ""]
 

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from mmsearch.errors import SourceError
-from mmsearch.records import Preprocess
-from mmsearch.training import augment, mining
-from mmsearch.training.pairs import Pairs, Pictures, read, split, without
+from mmsearch.training.common import augment, mining
+from mmsearch.training.common.pairs import Pairs, Pictures, read, split, without
+from mmsearch.types import Preprocess
 
 SMALL = Preprocess(32, resize_mode="squash")
 

@@ -7,13 +7,13 @@ import pytest
 from drawn import captions, states
 from samples import model_without_regions
 
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.encoders.resolve import EMBEDDED
+from mmsearch.encoders.factory import EMBEDDED
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import ModelError
-from mmsearch.records import Vectors
 from mmsearch.rerank.resolve import SHIPPED
 from mmsearch.rerank.words import WordEncoder
-from mmsearch.training.rerank_data import Photos, RegionTrainee, encode_lines, hide
+from mmsearch.training.reranker.data import Photos, RegionTrainee, encode_lines, hide
+from mmsearch.types import Vectors
 
 MASK = 103
 

@@ -12,11 +12,11 @@ import pytest
 import torch
 from drawn import captions, draw, states, write_captions
 
-from mmsearch.encoders.embedded import EmbeddedConfig, ImageTower, fold_batch_norms
+from mmsearch.encoders.torch.embedded_towers import EmbeddedConfig, ImageTower, fold_batch_norms
 from mmsearch.rerank.card import GRAPHS, RerankCard
 from mmsearch.rerank.resolve import SHIPPED
-from mmsearch.training import rerank_embedded
-from mmsearch.training.rerank_embedded import BACKBONE, DIM, MID, SIDE, SIZE, TOP, WIDTH
+from mmsearch.training.shipped import rerank_embedded
+from mmsearch.training.shipped.rerank_embedded import BACKBONE, DIM, MID, SIDE, SIZE, TOP, WIDTH
 
 
 def pooled(levels: torch.Tensor) -> torch.Tensor:

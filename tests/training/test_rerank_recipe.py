@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from mmsearch.cli.app import app
 from mmsearch.errors import ConfigError
-from mmsearch.training.rerank_recipe import RerankRecipe
+from mmsearch.training.reranker.recipe import RerankRecipe
 
 
 def test_defaults_make_sense() -> None:

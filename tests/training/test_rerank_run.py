@@ -13,23 +13,23 @@ import torch
 from drawn import COLOURS, SHAPES, draw, write_captions
 from PIL import Image
 
-from mmsearch import hard_captions
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.encoders.resolve import EMBEDDED
-from mmsearch.images.decode import decode
-from mmsearch.rerank.combine import combine
+from mmsearch.encoders.factory import EMBEDDED
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.language import hard_negatives
+from mmsearch.media.decode import decode
+from mmsearch.rerank.fusion_rules import combine
 from mmsearch.rerank.model import RerankModel
 from mmsearch.rerank.resolve import SHIPPED
 from mmsearch.rerank.vocabulary import END, START, UNKNOWN
 from mmsearch.rerank.words import WordEncoder
-from mmsearch.training import questions as question_rules
-from mmsearch.training import rerank_run
-from mmsearch.training.answers import fit_yes
-from mmsearch.training.pairs import Pairs, read, split
-from mmsearch.training.rerank_data import encode_lines
-from mmsearch.training.rerank_recipe import RerankRecipe
-from mmsearch.training.rerank_run import Dev, Given
-from mmsearch.training.rerank_trainer import Material, configured
+from mmsearch.training.common.pairs import Pairs, read, split
+from mmsearch.training.reranker import questions as question_rules
+from mmsearch.training.reranker import run
+from mmsearch.training.reranker.answers import fit_yes
+from mmsearch.training.reranker.data import encode_lines
+from mmsearch.training.reranker.recipe import RerankRecipe
+from mmsearch.training.reranker.run import Dev, Given
+from mmsearch.training.reranker.trainer import Material, configured
 
 RECIPE = RerankRecipe(views=2, near=3, answers=20, caption_words=10, width=32, blocks=1)
 
@@ -67,7 +67,7 @@ def prepared(encoder: OnnxEncoder, words: WordEncoder, tmp_path_factory: pytest.
     (folder / "cache").mkdir()
     phases: set[str] = set()
     given = Given(folder / "given", rows)
-    material, judged, (answers, said) = rerank_run.prepare(
+    material, judged, (answers, said) = run.prepare(
         encoder, words, train, dev, given, RECIPE, folder / "cache", lambda step: phases.add(step.phase)
     )
     kept = train.keep(row for row in range(len(train)) if row != 3)
@@ -101,11 +101,11 @@ def pictures(encoder: OnnxEncoder, pairs: Pairs) -> tuple[np.ndarray, np.ndarray
 def test_each_change_of_what_a_run_stands_on_is_seen(prepared: Prepared, encoder: OnnxEncoder, tmp_path: Path) -> None:
     train, dev, given = prepared.train, prepared.dev, prepared.given
     rows, photos = given.rows, shutil.copytree(given.folder, tmp_path / "given")
-    before = rerank_run.stands_on(encoder, train, dev, given)
+    before = run.stands_on(encoder, train, dev, given)
     assert (before["photos"]["count"], before["captions"]["count"], before["questions"]["count"]) == (19, 38, 22)
 
     def changed(*now: Any) -> set[str]:
-        found = rerank_run.stands_on(encoder, *now)
+        found = run.stands_on(encoder, *now)
         return {name for name, value in found.items() if value != before[name]}
 
     assert changed(train, dev, Given(photos, rows)) == set()  # elsewhere, but the same
@@ -138,7 +138,7 @@ def test_captions_and_photos_are_in_their_places(prepared: Prepared, encoder: On
 
 def test_false_captions_belong_to_their_captions(prepared: Prepared, words: WordEncoder) -> None:
     changed, own = prepared.material.changed, texts(prepared.train)
-    wanted = dict(hard_captions.build(own, RECIPE.seed))
+    wanted = dict(hard_negatives.build(own, RECIPE.seed))
     assert 0 < len(wanted) <= 38
     assert {row for row in range(38) if changed[row] >= 0} == set(wanted)
     for row, variant in wanted.items():
@@ -216,7 +216,7 @@ def test_dev_is_the_first_stage_with_background_correction(prepared: Prepared, e
         assert [scores[photo] for photo in judged.candidates[query]] == pytest.approx(
             sorted(scores, reverse=True), abs=3e-3
         )
-        own = dict(hard_captions.build(texts(dev), 0)).get(query)
+        own = dict(hard_negatives.build(texts(dev), 0)).get(query)
         photo = vectors[owners(dev)[query]]
         assert judged.near[query, 0] == pytest.approx(asked @ photo, abs=3e-3)
         assert (judged.changed[query] >= 0) == (own is not None)
@@ -263,7 +263,7 @@ def test_yes_or_no_is_fitted_on_one_half_and_tried_on_the_other(prepared: Prepar
         question_photo=np.array([photo for photo, _ in asked]), asked=[f"is there {thing}?" for _, thing in asked],
         answers=["yes" if one else "no" for one in right],
     )  # fmt: skip
-    found = rerank_run.yes_or_no(model, judged, answers)
+    found = run.yes_or_no(model, judged, answers)
     fit = fit_yes(odds[even], match.numpy()[even], right[even])
     head, fitted = (
         round(100 * float(np.mean((a * odds + b * match.numpy() + c > 0)[~even] == right[~even])), 2)
@@ -272,12 +272,12 @@ def test_yes_or_no_is_fitted_on_one_half_and_tried_on_the_other(prepared: Prepar
     assert fitted > head
     assert found == {"fit": pytest.approx(fit, abs=1e-2), "head": head, "fitted": fitted, "questions": 70}
     one_answer = replace(judged, answers=["yes"] * len(asked), question_photo=2 * judged.question_photo)
-    assert rerank_run.yes_or_no(model, one_answer, answers)["fit"] == (1.0, 0.0, 0.0)  # no other half
+    assert run.yes_or_no(model, one_answer, answers)["fit"] == (1.0, 0.0, 0.0)  # no other half
 
 
 def test_examined_model_has_figures_of_all_kinds(prepared: Prepared) -> None:
     judged, model = prepared.judged, random_model(prepared)
-    figures = rerank_run.examine(model, judged, prepared.answers)
+    figures = run.examine(model, judged, prepared.answers)
     assert (figures["candidates"], figures["queries"]) == (4, 8)
     right = {0: 0, 1: 0}
     for row, (line, photo) in enumerate(zip(judged.questions, judged.question_photo, strict=True)):
@@ -289,7 +289,7 @@ def test_examined_model_has_figures_of_all_kinds(prepared: Prepared) -> None:
     wanted = {name: round(100 * right[s] / asked[s], 2) for s, name in ((0, "captions"), (1, "given")) if asked[s]}
     assert figures["answers"] == wanted
     assert figures["yes"] == {"fit": (1.0, 0.0, 0.0), "head": 0.0, "fitted": 0.0, "questions": 0}  # too few were asked
-    look = rerank_run.few(judged, RECIPE, prepared.answers)(model)
+    look = run.few(judged, RECIPE, prepared.answers)(model)
     rows = [judged.candidates[q].tolist().index(judged.owner[q]) for q in range(8)]
     assert look["first"] == 100 * sum(row == 0 for row in rows) / 8
     assert look["match"] == figures["rules"]["match"]["all"][0]
@@ -303,7 +303,7 @@ def test_ranks_and_recalls_are_those_of_plain_sorting(rule: str) -> None:
     first, match = rng.standard_normal((2, 40, 12)).astype(np.float32)
     match[:5] = first[:5] = 1.0  # ties count against the right one
     right = np.arange(12)[None, :] == rng.integers(0, 15, 40)[:, None]  # some are not among the candidates
-    found = rerank_run.ranked(first, match, right, rule, 0.3)
+    found = run.ranked(first, match, right, rule, 0.3)
     wanted = []
     for query in range(40):
         if not right[query].any():
@@ -316,8 +316,8 @@ def test_ranks_and_recalls_are_those_of_plain_sorting(rule: str) -> None:
     assert found.tolist() == wanted
     assert 13 in wanted
     percent = tuple(round(100 * sum(rank <= k for rank in wanted) / 40, 2) for k in (1, 5, 10))
-    assert rerank_run.recall(first, match, right, rule, 0.3) == percent
-    assert rerank_run.recall(first[:0], match[:0], right[:0], rule, 0.3) == (0.0, 0.0, 0.0)
+    assert run.recall(first, match, right, rule, 0.3) == percent
+    assert run.recall(first[:0], match[:0], right[:0], rule, 0.3) == (0.0, 0.0, 0.0)
 
 
 def test_rule_is_chosen_on_one_half_and_judged_on_the_other() -> None:
@@ -325,15 +325,15 @@ def test_rule_is_chosen_on_one_half_and_judged_on_the_other() -> None:
     match = np.tile(np.array([0, 1, 3, -40], np.float32), (8, 1))  # only small weights bring the second one ahead
     half = np.arange(8) < 4
     second = np.tile(np.array([False, True, False, False]), (8, 1))
-    rule, table = rerank_run.choose(first, match, second, half)
+    rule, table = run.choose(first, match, second, half)
     assert rule == {"rule": "weighted", "weight": 0.006, "helps": True}
     assert table["weighted 0.0"] == {"all": (0.0, 100.0, 100.0), "half": 0.0, "other": 0.0}
     assert table["weighted 0.006"] == {"all": (100.0, 100.0, 100.0), "half": 100.0, "other": 100.0}
     assert table["match"]["half"] == 0.0
     elsewhere = second.copy()
     elsewhere[~half] = [True, False, False, False]  # the other half is better off without
-    rule, table = rerank_run.choose(first, match, elsewhere, half)
+    rule, table = run.choose(first, match, elsewhere, half)
     assert rule == {"rule": "weighted", "weight": 0.006, "helps": False}
     assert (table["weighted 0.0"]["other"], table["weighted 0.006"]["other"]) == (100.0, 0.0)
-    rule, _ = rerank_run.choose(first, match, second, np.ones(8, bool))  # dev is a single photo
+    rule, _ = run.choose(first, match, second, np.ones(8, bool))  # dev is a single photo
     assert not rule["helps"]

@@ -17,13 +17,13 @@ from torch.nn import functional as F
 
 from mmsearch.errors import TrainingError
 from mmsearch.rerank.model import RerankModel
-from mmsearch.training import mining
-from mmsearch.training.checkpoint import Run
-from mmsearch.training.mining import Meeting
-from mmsearch.training.rerank_data import Lines
-from mmsearch.training.rerank_recipe import RerankRecipe
-from mmsearch.training.rerank_trainer import Material, RerankOutcome, _Session, configured, match_scores, train
-from mmsearch.training.trainer import TrainProgress
+from mmsearch.training.common import mining
+from mmsearch.training.common.checkpoint import Run
+from mmsearch.training.common.mining import Meeting
+from mmsearch.training.contrastive.trainer import TrainProgress
+from mmsearch.training.reranker.data import Lines
+from mmsearch.training.reranker.recipe import RerankRecipe
+from mmsearch.training.reranker.trainer import Material, RerankOutcome, _Session, configured, match_scores, train
 
 QUICK = RerankRecipe(
     steps=7, blocks=1, width=32, batch=6, group=3, groups=2, near=4, questions=3, captions=3, masked=3, dev_every=3,
@@ -278,5 +278,5 @@ def test_match_scores_are_those_of_single_pairs(monkeypatch: pytest.MonkeyPatch)
         ]
     assert np.allclose(found, wanted, atol=1e-4)
     assert found.std() > 0.1
-    monkeypatch.setattr("mmsearch.training.rerank_trainer.PAIRS", 7)  # several parts
+    monkeypatch.setattr("mmsearch.training.reranker.trainer.PAIRS", 7)  # several parts
     assert np.allclose(match_scores(model, tokens, MATERIAL.lines, texts, candidates), wanted, atol=1e-4)

@@ -19,12 +19,12 @@ from typer.testing import CliRunner
 
 from mmsearch.cli.app import app
 from mmsearch.config import Settings
-from mmsearch.encoders import resolve
+from mmsearch.encoders import factory
 from mmsearch.encoders.agreement import agreement
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.encoders.torch_embedded import TorchEmbeddedEncoder
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.encoders.torch.embedded_encoder import TorchEmbeddedEncoder
 from mmsearch.errors import MMSearchError, ModelError
-from mmsearch.library import Library
+from mmsearch.library.library import Library
 
 DEFAULTS = ("embedded", "embedded")
 DATA = ("--captions", "pairs.tsv", "--images", "images")
@@ -153,7 +153,7 @@ def test_trained_folder_of_the_embedded_architecture_is_a_model(
     assert "1 of 8 photos could not be read; training goes on" in done.stderr
 
     out = folder / "out"
-    choice = resolve.choose(f"local-dir:{out}", "cpu", folder / "cache", DEFAULTS)
+    choice = factory.choose(f"local-dir:{out}", "cpu", folder / "cache", DEFAULTS)
     assert choice.note == f"using local-dir:{out}"
     assert isinstance(choice.encoder, OnnxEncoder)
     card = choice.encoder.card
@@ -161,15 +161,15 @@ def test_trained_folder_of_the_embedded_architecture_is_a_model(
     assert card.regions is not None  # and torch gives the same, below
     assert (card.regions.side, card.regions.dim) == (7, 64)
     assert agreement(choice.encoder, TorchEmbeddedEncoder(out, "cpu")) > 0.999
-    again = resolve.for_card(card.name, card.fingerprint, "cpu", folder / "cache")
+    again = factory.for_card(card.name, card.fingerprint, "cpu", folder / "cache")
     assert again.card == card
     with pytest.raises(ModelError, match=r"its weights or settings have changed \(0123 then"):
-        resolve.for_card(card.name, "0123", "cpu", folder / "cache")
+        factory.for_card(card.name, "0123", "cpu", folder / "cache")
     moved = shutil.move(out, folder / "moved")
-    assert resolve.choose(f"local-dir:{moved}", "cpu", folder / "cache", DEFAULTS).encoder.card.name == (
+    assert factory.choose(f"local-dir:{moved}", "cpu", folder / "cache", DEFAULTS).encoder.card.name == (
         f"local-dir:{moved}"
     )
-    found = resolve.choose("auto", "cpu", folder / "cache", (f"local-dir:{moved}", ""))
+    found = factory.choose("auto", "cpu", folder / "cache", (f"local-dir:{moved}", ""))
     assert found.note == f"using local-dir:{moved}, the first choice on a CPU"
 
     with Library(folder / "library", settings) as library:

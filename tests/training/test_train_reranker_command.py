@@ -18,11 +18,11 @@ from typer.testing import CliRunner
 
 from mmsearch.cli.app import app
 from mmsearch.cli.train import line
-from mmsearch.encoders.onnx_encoder import OnnxEncoder
-from mmsearch.encoders.resolve import EMBEDDED
+from mmsearch.encoders.factory import EMBEDDED
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import MMSearchError
 from mmsearch.rerank.card import RerankCard, region_key
-from mmsearch.training.trainer import TrainProgress
+from mmsearch.training.contrastive.trainer import TrainProgress
 
 DATA = ("--captions", "pairs.tsv", "--images", "images")
 SMALL = (

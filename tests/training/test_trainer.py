@@ -15,11 +15,11 @@ from small_models import KeptTrainee, small_trainee
 from torch import Tensor
 
 from mmsearch.errors import ConfigError, TrainingError
-from mmsearch.training import report
-from mmsearch.training.pairs import Pairs, split
-from mmsearch.training.recipe import Recipe
-from mmsearch.training.trainee import Trainee
-from mmsearch.training.trainer import Batch, Outcome, TrainProgress, train
+from mmsearch.training.common import report
+from mmsearch.training.common.pairs import Pairs, split
+from mmsearch.training.contrastive.recipe import Recipe
+from mmsearch.training.contrastive.trainee import Trainee
+from mmsearch.training.contrastive.trainer import Batch, Outcome, TrainProgress, train
 
 QUICK = Recipe(epochs=3, batch=4, views=2, image_layers=1, text_layers=1, lr=3e-3, text_lr=1e-3)
 EVERYTHING = replace(

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mmsearch.errors import TrainingError
-from mmsearch.training import unchanged
+from mmsearch.training.common import unchanged
 
 ROWS = [("a.png", "a dog"), ("a.png", "a cat"), ("b.png", "a dog")]
 

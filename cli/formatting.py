@@ -1,0 +1,424 @@
+"""How results look: tables for people, JSON Lines and bare paths for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmsearch.rerank.captions import Caption
+    from mmsearch.types import Hit, IndexReport, Photo, Progress
+
+
+def shown(path: str, relative: bool = True) -> str:
+    """A path that any terminal can print: relative where that is shorter, odd bytes and control characters escaped."""
+    if relative and Path(path).is_relative_to(Path.cwd()):
+        path = os.path.relpath(path)
+    readable = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in readable)
+
+
+def say(message: str) -> None:
+    """A line for the person, on stderr."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def json_line(value: dict[str, Any]) -> None:
+    """One object on one line; odd bytes of a path become lone surrogates, as ``os.fsdecode`` makes them."""
+    sys.stdout.write(json.dumps(value) + "\n")
+
+
+def size(number: float) -> str:
+    """Bytes for people."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit in ("bytes", "kB") else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def plural(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def hit_json(hit: Hit) -> dict[str, Any]:
+    """The facts of a hit; what is known of some hits only, such as answers to questions, stands where it is known."""
+    photo = hit.photo
+    second: dict[str, Any] = {"first_stage": hit.first_stage}
+    second |= {"answer": hit.answer, "answer_confidence": hit.answer_confidence}
+    second |= {"relevance": hit.relevance, "reasons": list(hit.reasons) or None, "similar": list(hit.similar) or None}
+    words = {"description": photo.description, "text": photo.text, "tags": list(photo.tags) or None}
+    return {
+        "rank": hit.rank,
+        "path": hit.path,
+        "score": hit.score,
+        **{name: value for name, value in second.items() if value is not None},
+        "width": photo.width,
+        "height": photo.height,
+        "format": photo.format,
+        "bytes": photo.size,
+        "date": photo.date.isoformat(timespec="seconds"),
+        "taken_at": photo.exif.taken_at.isoformat() if photo.exif.taken_at else None,
+        "camera": photo.exif.camera,
+        "lens": photo.exif.lens,
+        "latitude": photo.exif.latitude,
+        "longitude": photo.exif.longitude,
+        "caption": photo.caption,
+        **{name: value for name, value in words.items() if value is not None},
+    }
+
+
+def hit_paths(hits: Sequence[Hit], end: bytes = b"\n") -> None:
+    """The bare paths, byte for byte, each followed by ``end``."""
+    sys.stdout.flush()
+    for hit in hits:
+        sys.stdout.buffer.write(os.fsencode(hit.path) + end)
+    sys.stdout.buffer.flush()
+
+
+def hit_table(hits: Sequence[Hit], title: str) -> None:
+    """A table, with relevance where it is known and answers where a question was asked.
+
+    On a terminal that can, a click on a path opens the picture.
+    """
+    from rich.console import Console
+    from rich.style import Style
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        title=Text(title), title_style="bold", title_justify="left", box=None, pad_edge=False, header_style="dim"
+    )
+    answered = any(hit.answer is not None for hit in hits)
+    judged = any(hit.relevance is not None for hit in hits)
+    ranked = any(hit.score for hit in hits)  # conditions alone rank nothing
+    if ranked:
+        table.add_column("Score", justify="right", style="green")
+    if judged:
+        table.add_column("Relevance", justify="right")
+    if answered:
+        table.add_column("Answer", overflow="fold")
+    table.add_column("Path", overflow="fold", min_width=20)
+    table.add_column("Size", style="dim", no_wrap=True)
+    table.add_column("Date", style="dim", no_wrap=True)
+    for hit in hits:
+        photo = hit.photo
+        link = Style(link=Path(hit.path).as_uri()) if hit.path.isprintable() else Style()
+        path = Text(shown(hit.path), link)
+        if hit.similar:
+            path.append(f" {similar(hit)}", "dim")
+        cells = [Text(f"{hit.score:.3f}")] if ranked else []
+        cells += [Text(probability(hit))] if judged else []
+        cells += [Text(answer(hit))] if answered else []
+        table.add_row(*cells, path, measures(photo), f"{photo.date:%Y-%m-%d %H:%M}")
+    Console(width=None if sys.stdout.isatty() else 1000).print(table)  # in a pipe nothing is folded
+
+
+def probability(hit: Hit) -> str:
+    """That the hit is what was meant; empty where nobody knows."""
+    return "" if hit.relevance is None else f"{hit.relevance:.0%}"
+
+
+def answer(hit: Hit) -> str:
+    """To a question, with how sure it is."""
+    return "" if hit.answer_confidence is None else f"{hit.answer} ({hit.answer_confidence:.0%})"
+
+
+def similar(hit: Hit) -> str:
+    """How many near-duplicates the hit stands for."""
+    return f"+{len(hit.similar):,} similar" if hit.similar else ""
+
+
+def measures(photo: Photo) -> str:
+    """Width, height and bytes."""
+    return f"{photo.width}×{photo.height}  {size(photo.size)}"
+
+
+def path_line(path: str, values: Sequence[str]) -> None:
+    """A path, byte for byte, and values after tabs."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(b"\t".join([os.fsencode(path), *(value.encode() for value in values)]) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def caption_table(rows: Sequence[tuple[str, Sequence[Caption]]]) -> None:
+    """A table of photos and what they show; alternatives stand below the best caption."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("Sure", justify="right", style="green")
+    table.add_column("Path", overflow="fold", min_width=20)
+    table.add_column("Caption", overflow="fold")
+    for path, captions in rows:
+        for number, caption in enumerate(captions):
+            style = "dim" if number else ""
+            table.add_row(f"{caption.confidence:.2f}", Text("" if number else shown(path)), Text(caption.text, style))
+    Console().print(table)
+
+
+def report_json(report: IndexReport) -> dict[str, Any]:
+    return {
+        "added": report.added,
+        "updated": report.updated,
+        "moved": report.moved,
+        "restored": report.restored,
+        "unchanged": report.unchanged,
+        "removed": report.removed,
+        "skipped": [{"path": item.path, "reason": item.reason} for item in report.skipped],
+        "encoded": report.encoded,
+        "regions": report.regions,
+        "captions": report.captions,
+        "facts": report.facts,
+        "sidecars": report.sidecars,
+        "texts": report.texts,
+        "seconds": report.seconds,
+        "model": report.model,
+        "notes": list(report.notes),
+        "shares": report.shares,
+        "photos_per_second": None if report.pace is None else round(report.pace, 2),
+        "limit": report.limit,
+    }
+
+
+def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
+    """What an ``index`` run did, in sentences."""
+    counts = {
+        "added": report.added,
+        "updated": report.updated,
+        "moved": report.moved,
+        "back again": report.restored,
+        "unchanged": report.unchanged,
+        "gone": report.removed,
+        "skipped": len(report.skipped),
+    }
+    done = ", ".join(f"{number:,} {what}" for what, number in counts.items() if number)
+    if not done:
+        yield "no pictures found (looked for JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, HEIC and others)"
+        return
+    yield f"{done} in {report.seconds:.1f} s{_pace(report)}"
+    if report.regions:
+        yield f"region tokens added to {plural(report.regions, 'photo')} indexed before"
+    if report.captions:
+        yield f"captions written for {plural(report.captions, 'photo')}"
+    if report.facts:
+        yield f"descriptions read in {plural(report.facts, 'photo')} indexed before"
+    if report.sidecars:
+        yield f"files beside {plural(report.sidecars, 'photo')} read"
+    if report.texts:
+        yield f"text looked for in {plural(report.texts, 'photo')}"
+    for item in report.skipped[:listed]:
+        yield f"skipped {shown(item.path)}: {item.reason}"
+    if len(report.skipped) > listed:
+        yield f"… and {len(report.skipped) - listed:,} more; `mmsearch status` lists them"
+
+
+_STEPS = {
+    "read": "reading and decoding", "encode": "encoding", "store": "storing", "caption": "captioning",
+    "text": "looking for text",
+}  # fmt: skip
+
+
+def _pace(report: IndexReport) -> str:
+    if report.pace is None:
+        return ""
+    limit = "" if report.limit is None else f"; {_STEPS.get(report.limit, report.limit)} was the limit"
+    return f" ({report.pace:.0f} photos/s{limit})"
+
+
+DIRECTIONS = {"text_to_image": "text to image", "image_to_text": "image to text"}
+
+
+def eval_lines(figures: dict[str, Any]) -> Iterator[str]:
+    """What ``eval`` found out about one model, in lines."""
+    brackets = "(in brackets: 95 % intervals)"
+    if "text_to_image" in figures:
+        yield f"{figures['model']}: {_captioned(figures)} {brackets}"
+        rows = list(_retrieval_rows(figures))
+        width = max(len(title) for title, _ in rows)
+        for title, cells in rows:
+            yield f"  {title:{width}}  " + "  ".join(f"{name} {cell}" for name, cell in cells.items())
+        if "reranked" in figures:
+            yield from _rerank_lines(figures["reranked"])
+    if "zero_shot" in figures:
+        found = figures["zero_shot"]
+        yield f"{figures['model']}: {_classed(found)} {brackets}"
+        yield "  zero-shot  " + "  ".join(f"{name} {cell}" for name, cell in _zero_shot_cells(found).items())
+        mistaken = [f"{pair['class']} for {pair['taken_for']} ({pair['photos']:,})" for pair in found["confusions"]]
+        if mistaken:
+            yield "  mistaken   " + ", ".join(mistaken[:5])
+
+
+def eval_tables(results: Sequence[dict[str, Any]]) -> None:
+    """What ``eval`` found out about several models, side by side: a row a model and direction."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    def table(title: str) -> Table:
+        heading = Text(f"{title} (in brackets: 95 % intervals)")
+        return Table(title=heading, title_style="bold", title_justify="left", box=None, pad_edge=False, expand=False)
+
+    console = Console(width=None if sys.stdout.isatty() else 1000)
+    captioned = [figures for figures in results if "text_to_image" in figures]
+    if captioned:
+        shown = table(_captioned(captioned[0]))
+        names = ["Model", "Direction", *captioned[0]["text_to_image"]]
+        for name in names:
+            shown.add_column(name)
+        for figures in captioned:
+            for title, cells in _retrieval_rows(figures):
+                shown.add_row(Text(figures["model"]), title, *cells.values())
+        console.print(shown)
+    reranked = [(Text(figures["model"]), figures["reranked"]) for figures in captioned if "reranked" in figures]
+    if reranked:
+        shown = table(f"gained by reranking {reranked[0][1]['candidates']} candidates")
+        for name in ["Model", *reranked[0][1]["gain"], "ms a query"]:
+            shown.add_column(name)
+        for model, found in reranked:
+            shown.add_row(model, *_gains(found).values(), f"{found['milliseconds']}")
+        console.print(shown)
+    if any(found["changed"] for _, found in reranked):
+        heading = "true caption before a false one, %"
+        shown = Table(title=heading, title_style="bold", title_justify="left", box=None, pad_edge=False)
+        for name in ("Model", "Kind", "Captions", "First stage", "Reranker", "From the texts alone"):
+            shown.add_column(name)
+        for model, found in reranked:
+            for kind, one in found["changed"].items():
+                shares = (f"{one[name]:.2f}" for name in ("first_stage", "reranker", "blind"))
+                shown.add_row(model, kind, f"{one['captions']:,}", *shares)
+        console.print(shown)
+    classed = [figures for figures in results if "zero_shot" in figures]
+    if classed:
+        shown = table(_classed(classed[0]["zero_shot"]))
+        for name in ["Model", *_zero_shot_cells(classed[0]["zero_shot"])]:
+            shown.add_column(name)
+        for figures in classed:
+            shown.add_row(Text(figures["model"]), *_zero_shot_cells(figures["zero_shot"]).values())
+        console.print(shown)
+
+
+def _captioned(figures: dict[str, Any]) -> str:
+    return f"{plural(figures['photos'], 'photo')}, {plural(figures['queries'], 'caption')}"
+
+
+def _classed(found: dict[str, Any]) -> str:
+    return f"{plural(found['photos'], 'photo')} of {found['classes']:,} classes"
+
+
+def _retrieval_rows(figures: dict[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
+    for key, title in DIRECTIONS.items():
+        yield title, _cells(figures[key], figures["intervals"][key])
+    if "corrected" in figures:  # the other direction is the same with and without
+        found = figures["corrected"]
+        yield "text to image, corrected", _cells(found["text_to_image"], found["intervals"]["text_to_image"])
+    if "reranked" in figures:
+        found = figures["reranked"]
+        title = "corrected and reranked" if "corrected" in figures else "reranked"
+        yield f"text to image, {title}", _cells(found["text_to_image"], found["intervals"]["text_to_image"])
+
+
+def _rerank_lines(found: dict[str, Any]) -> Iterator[str]:
+    """What a reranker gained."""
+    gains = (f"{name} {cell}" for name, cell in _gains(found).items())
+    yield f"  gained by reranking {found['candidates']} candidates: {'  '.join(gains)}"
+    yield f"  reranking takes {found['milliseconds']} ms a query"
+    for kind, one in found["changed"].items():
+        yield (
+            f"  true caption before a false one, {kind} ({one['captions']:,}): first stage {one['first_stage']:.2f} %, "
+            f"reranker {one['reranker']:.2f} %, from the texts alone {one['blind']:.2f} %"
+        )
+
+
+def _gains(found: dict[str, Any]) -> dict[str, str]:
+    """Figure -> ``+3.12 (+2.16 to +4.10)``."""
+    return {
+        name: f"{gain['points']:+.2f} ({gain['interval'][0]:+.2f} to {gain['interval'][1]:+.2f})"
+        for name, gain in found["gain"].items()
+    }
+
+
+def _zero_shot_cells(found: dict[str, Any]) -> dict[str, str]:
+    figures = {name: found[name] for name in found["intervals"]}
+    return {**_cells(figures, found["intervals"]), "mean per class": f"{found['mean_per_class']:5.2f}"}
+
+
+def _cells(figures: dict[str, float], intervals: dict[str, list[float]]) -> dict[str, str]:
+    """Figure -> ``21.66 (19.9–23.4)``."""
+    return {
+        name: f"{value:5.2f} ({intervals[name][0]:.1f}–{intervals[name][1]:.1f})" for name, value in figures.items()
+    }
+
+
+@contextmanager
+def jsonl_file(path: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Yields a function that writes one object as a line.  The file takes its name when all went well, or not at all.
+
+    Raises SourceError at once where it cannot be written.
+    """
+    from mmsearch.errors import SourceError
+
+    target = Path(os.path.realpath(os.path.expanduser(path)))  # a link stays one
+    if target.exists() and not target.is_file():
+        raise SourceError(f"{path} cannot be written: it is {'a folder' if target.is_dir() else 'no regular file'}")
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        file = draft.open("w", encoding="ascii", newline="\n")
+    except OSError as error:
+        raise SourceError(f"{path} cannot be written: {error.strerror}") from error
+    try:
+        with file:
+            yield lambda value: print(json.dumps(value), file=file)
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Any]:
+    """A bar with rate and time left on stderr where that is a terminal; yields a callback for ``Progress``."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        ProgressColumn,
+        SpinnerColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as Bar
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:.0f}/s" if task.speed else "", style="dim")
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate())
+    with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda step: _advance(bar, task, what, step)
+
+
+def _advance(bar: Any, task: Any, what: str, step: Progress) -> None:
+    described = {
+        "pictures": what,
+        "regions": "Region tokens",
+        "captions": "Captions",
+        "reranking": "Reranking",
+        "duplicates": "Comparing",
+        "facts": "Descriptions",
+        "text": "Text",
+        "tags": "Tagging",
+        "index": "Index",
+    }
+    bar.update(task, total=step.total, completed=step.done, description=described[step.step])

@@ -1,0 +1,88 @@
+"""The options of ``mmsearch query`` that say the same as fields of the query language, for scripts.
+
+Each may be given several times: then all of them must hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmsearch.cli import formatting
+
+if TYPE_CHECKING:
+    from mmsearch.query.model import Query
+
+Texts = list[str] | None
+
+
+def _option(name: str, metavar: str, text: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(f"--{name}", metavar=metavar, help=text)
+    return option
+
+
+WhereOption = Annotated[
+    Texts, _option("where", "EXPR", 'Conditions in the query language: "date:2024 type:jpeg,png -camera:fuji".')
+]
+DateOption = Annotated[
+    Texts, _option("date", "DATES", "Taken then: 2024, 2024-06, 2024-06-01..2024-06-15, >2024, today, yesterday.")
+]
+TakenOption = Annotated[Texts, _option("taken", "DATES", "The same, only by dates that the camera wrote.")]
+CameraOption = Annotated[Texts, _option("camera", "NAME", "A part of the camera's make or model.")]
+LensOption = Annotated[Texts, _option("lens", "NAME", "A part of the lens's name.")]
+NearOption = Annotated[Texts, _option("near", "LAT,LON,DIST", "Taken near a place: 48.85,2.35,10km (m, km, mi).")]
+TypeOption = Annotated[Texts, _option("type", "FORMAT", "The file's format: jpeg, png, heic, webp, ...")]
+WidthOption = Annotated[Texts, _option("width", "PIXELS", "Such as >2000, 1000..2000 or =640.")]
+HeightOption = Annotated[Texts, _option("height", "PIXELS", "Such as >2000, 1000..2000 or =640.")]
+MegapixelsOption = Annotated[Texts, _option("megapixels", "NUMBER", "Such as >12 or 8..12.")]
+SizeOption = Annotated[Texts, _option("size", "BYTES", "Of the file: >5MB, 100kB..2MB.")]
+OrientationOption = Annotated[Texts, _option("orientation", "SHAPE", "portrait, landscape or square.")]
+HasOption = Annotated[Texts, _option("has", "text|gps", "Text was read in it, or it has a place.")]
+TagOption = Annotated[Texts, _option("tag", "TAG", "Has this tag (see `mmsearch tag`). May be repeated.")]
+ExactOption = Annotated[
+    Texts, _option("words", "TEXT", "These very words are in name, description or picture. May be repeated.")
+]
+NotOption = Annotated[Texts, _option("not", "TEXT", "Leave out what matches it; or a picture. May be repeated.")]
+SortOption = Annotated[
+    Texts, _option("sort", "ORDER", "Best hits by score, date, name or size; date:asc turns it round.")
+]
+ArithmeticOption = Annotated[
+    bool, typer.Option("--arithmetic", help="Add the vectors of terms, subtract those left out, as rclip does.")
+]
+
+
+def asked(
+    words: Sequence[str], options: Mapping[str, Sequence[str] | None], arithmetic: bool, anything: bool = False
+) -> Query:
+    """The query that the command line asks; with ``anything`` it may ask for all pictures, the newest first.
+
+    Raises BadParameter where it asks nothing, QueryError.
+    """
+    from dataclasses import replace
+
+    from mmsearch.query.model import Query
+    from mmsearch.query.parser import parse
+
+    given = [(name, value) for name, values in options.items() for value in values or []]
+    if not words and not given:
+        if anything:
+            return Query()
+        raise typer.BadParameter("missing: say what to look for", param_hint="QUERY")
+    return replace(parse(words, given), arithmetic=arithmetic)
+
+
+def title(query: Query) -> str:
+    """What was asked, for a heading: plain terms as they are, else as ``written`` has it."""
+    from mmsearch.query.model import Example, Query, Words
+    from mmsearch.query.parser import written
+
+    plain = [
+        formatting.shown(term.path) if isinstance(term, Example) else term.text
+        for term in query.terms
+        if not term.exclude and term.weight == 1 and not (isinstance(term, Words) and term.exact)
+    ]
+    if query == Query(query.terms, arithmetic=query.arithmetic) and len(plain) == len(query.terms):
+        return " + ".join(plain)
+    return formatting.shown(written(query))

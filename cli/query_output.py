@@ -1,0 +1,120 @@
+"""What ``mmsearch query`` does with what it found: printed, shown, written as a sheet, opened, copied."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from mmsearch.cli import formatting
+from mmsearch.cli.terminal import WAYS
+
+if TYPE_CHECKING:
+    from mmsearch.types import Hit
+
+
+@dataclass(frozen=True)
+class Results:
+    """The options of ``query`` that say what is done with the hits."""
+
+    json: bool = False
+    paths: bool = False
+    print0: bool = False  # paths, each ended by a NUL
+    show: bool = False
+    show_as: str | None = None  # implies ``show``
+    html: Path | None = None
+    open: bool = False  # the sheet, else the best hit
+    copy_to: Path | None = None
+    numbered: bool = False  # copies
+
+    def check(self) -> Path | None:
+        """Before any work is done; returns where the sheet goes.
+
+        Raises BadParameter for options that make no sense together, SourceError for files that cannot be written.
+        """
+        from mmsearch.errors import SourceError
+
+        if self.show_as not in (None, *WAYS):
+            raise typer.BadParameter(
+                f"must be {', '.join(WAYS[:-1])} or {WAYS[-1]}, not {self.show_as!r}", param_hint="--show-as"
+            )
+        given = {
+            "--json": self.json,
+            "--paths": self.paths and not self.print0,
+            "--print0": self.print0,
+            "--show": self.show or self.show_as is not None,
+        }
+        chosen = [name for name, wanted in given.items() if wanted]
+        if len(chosen) > 1:
+            raise typer.BadParameter(f"{' and '.join(chosen)} exclude each other")
+        if self.numbered and self.copy_to is None:
+            raise typer.BadParameter("--numbered needs --copy-to")
+        if self.copy_to is not None and os.path.exists(os.path.expanduser(self.copy_to)):
+            folder = os.path.expanduser(self.copy_to)
+            if not os.path.isdir(folder):
+                raise SourceError(f"--copy-to: {formatting.shown(str(self.copy_to))} is no folder")
+        if self.html is None:
+            return None
+        from mmsearch.cli.sheet import check
+
+        return check(self.html)
+
+    def give(self, hits: Sequence[Hit], title: str, max_megapixels: float, nothing: str, sheet: Path | None) -> None:
+        """Do what the options say; ``nothing`` is said on stderr where there are no hits.
+
+        Raises Exit with code 1 where a file could not be copied or opened.
+        """
+        if self.json:
+            for hit in hits:
+                formatting.json_line(formatting.hit_json(hit))
+        elif self.paths or self.print0:
+            formatting.hit_paths(hits, b"\0" if self.print0 else b"\n")
+        elif not hits:
+            formatting.say(nothing)
+        else:
+            self._print(hits, title, max_megapixels)
+        sys.stdout.flush()  # before what follows speaks on stderr, or fails
+        done = True
+        if sheet is not None and self.html is not None:
+            from mmsearch.cli.sheet import write
+
+            write(sheet, hits, title, max_megapixels)
+            formatting.say(f"wrote {formatting.shown(str(self.html))}")
+        if self.copy_to is not None and hits:
+            from mmsearch.cli.copying import copy
+
+            done = copy([hit.path for hit in hits], self.copy_to, self.numbered)
+        if self.open and (sheet is not None or hits):
+            done = _opened(str(sheet) if sheet is not None else hits[0].path) and done
+        if not done:
+            raise typer.Exit(1)
+
+    def _print(self, hits: Sequence[Hit], title: str, max_megapixels: float) -> None:
+        if self.show or self.show_as is not None:
+            from mmsearch.cli.show import show
+
+            if show(hits, title, max_megapixels, next((way for way in WAYS if way == self.show_as), None)):
+                return
+            formatting.say("the output shows no pictures; --show-as blocks draws them anyway")
+        formatting.hit_table(hits, title)
+
+
+def _opened(path: str) -> bool:
+    """Open a file in the viewer of the desktop, or in what BROWSER names; says so where that fails."""
+    if not os.path.exists(path):
+        formatting.say(f"{formatting.shown(path)} cannot be opened: the file is gone")
+        return False
+    if os.environ.get("BROWSER"):
+        import webbrowser
+
+        opened = webbrowser.open(Path(path).as_uri())
+    else:
+        opened = typer.launch(path) == 0
+    if not opened:
+        formatting.say(f"{formatting.shown(path)} cannot be opened: there is no viewer; set BROWSER to the name of one")
+    return opened

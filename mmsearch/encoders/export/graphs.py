@@ -1,0 +1,161 @@
+"""The embedded model as two small ONNX graphs, and back.
+
+Weights are stored small and computed with in float32: matrices of the text tower as int8 with a scale a row, the image
+tower as float16.  The graph itself turns them into float32; ONNX Runtime does that once, when it loads the graph.
+Names of the stored tensors are those of the torch state dict, so that torch can read them back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from onnxscript.optimizer import fold_constants, remove_unused_nodes
+from torch import Tensor, nn
+
+from mmsearch.encoders.torch.embedded_towers import EmbeddedConfig, ImageTower, TextTower, fold_batch_norms
+
+SMALL = 2048  # values; smaller tensors (norms, biases) stay float32
+
+
+class _FromBytes(nn.Module):
+    """(n, size, size, 3) uint8 -> what ``ImageTower`` takes."""
+
+    def __init__(self, tower: ImageTower) -> None:
+        super().__init__()
+        self.tower = tower
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        vectors: Tensor = self.tower(pixels.permute(0, 3, 1, 2).float() / 255)
+        return vectors
+
+
+def write(images: ImageTower, texts: TextTower, config: EmbeddedConfig, folder: Path) -> None:
+    """``image.onnx`` and ``text.onnx`` into ``folder``; batch norms of ``images`` are folded on the way."""
+    fold_batch_norms(images)
+    torch.backends.mha.set_fastpath_enabled(False)  # its fused operator has no ONNX form
+    some = torch.export.Dim.DYNAMIC
+    pixels = torch.zeros(2, config.image_size, config.image_size, 3, dtype=torch.uint8)
+    ids = torch.ones(2, 9, dtype=torch.int64)
+    with torch.no_grad():
+        image = _graph(_FromBytes(images).eval(), pixels, "pixels", {0: some})
+        text = _graph(texts.eval(), ids, "ids", {0: some, 1: some})
+    shrink(image, to_int8=False)
+    shrink(text, to_int8=True)
+    onnx.save(image, folder / "image.onnx")
+    onnx.save(text, folder / "text.onnx")
+
+
+def runner(module: nn.Module, example: Tensor) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """``module`` in eval mode as a function of NumPy arrays with any number of rows, through ONNX Runtime in memory."""
+    import onnxruntime
+
+    with torch.no_grad():
+        graph = _graph(module.eval(), example, "given", {0: torch.export.Dim.DYNAMIC})
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+
+    def run(given: NDArray[Any]) -> NDArray[Any]:
+        found: NDArray[Any] = session.run(None, {"given": given})[0]
+        return found
+
+    return run
+
+
+def _graph(module: nn.Module, example: Tensor, name: str, dynamic: dict[int, Any]) -> onnx.ModelProto:
+    return traced(module, {name: example}, {name: dynamic}, ["vectors"])
+
+
+def traced(
+    module: nn.Module, examples: dict[str, Tensor], dynamic: dict[str, dict[int, Any]], outputs: list[str]
+) -> onnx.ModelProto:
+    """``module`` as a graph.  ``examples`` has its inputs by name and in order, ``dynamic`` the sizes of each that may
+    differ from the example's."""
+    program = torch.onnx.export(
+        module, tuple(examples.values()), input_names=list(examples), output_names=outputs,
+        dynamic_shapes=tuple(dynamic[name] for name in examples), dynamo=True, optimize=False, verbose=False,
+    )  # fmt: skip
+    assert program is not None
+    # Scalars are folded, which lets ONNX Runtime merge convolution and clip; weights keep their names and shapes.
+    fold_constants(program.model, should_fold=lambda node: False if node.op_type == "Transpose" else None)
+    remove_unused_nodes(program.model)
+    proto: onnx.ModelProto = program.model_proto
+    for node in proto.graph.node:
+        del node.metadata_props[:]  # where in the Python sources it came from: 10 times the size of the graph
+    return proto
+
+
+def shrink(model: onnx.ModelProto, to_int8: bool) -> None:
+    """Replace large float32 weights by int8 with scales or by float16, and nodes that undo it."""
+    graph = model.graph
+    kept: list[Any] = []
+    undo: list[Any] = []
+    for tensor in graph.initializer:
+        name, values = tensor.name, numpy_helper.to_array(tensor)
+        if tensor.data_type != TensorProto.FLOAT or values.size < SMALL:
+            kept.append(tensor)
+        elif to_int8 and values.ndim == 2:
+            small, scales = quantize(values)
+            kept.append(numpy_helper.from_array(small, f"{name}:int8"))
+            kept.append(numpy_helper.from_array(scales, f"{name}:scale"))
+            gathers = [node for node in graph.node if node.op_type == "Gather" and node.input[0] == name]
+            for number, node in enumerate(gathers):  # an embedding table stays int8; only the rows in use are scaled
+                _gather(node, name, f"{name}:{number}", undo)
+            if any(name in node.input for node in graph.node):
+                undo.append(helper.make_node("Cast", [f"{name}:int8"], [f"{name}:float"], to=TensorProto.FLOAT))
+                undo.append(helper.make_node("Mul", [f"{name}:float", f"{name}:scale"], [name]))
+        else:
+            kept.append(numpy_helper.from_array(values.astype(np.float16), f"{name}:half"))
+            undo.append(helper.make_node("Cast", [f"{name}:half"], [name], to=TensorProto.FLOAT))
+    nodes = [*undo, *graph.node]
+    del graph.initializer[:], graph.node[:], graph.value_info[:]
+    graph.initializer.extend(kept)
+    graph.node.extend(_sorted(nodes, {tensor.name for tensor in kept} | {given.name for given in graph.input}))
+    onnx.checker.check_model(model)
+
+
+def _gather(node: Any, name: str, prefix: str, undo: list[Any]) -> None:
+    """Gather int8 rows and their scales, then multiply: the same rows, a quarter of the memory."""
+    ids, out = node.input[1], node.output[0]
+    node.input[0], node.output[0] = f"{name}:int8", f"{prefix}:rows"
+    undo.append(helper.make_node("Cast", [f"{prefix}:rows"], [f"{prefix}:floats"], to=TensorProto.FLOAT))
+    undo.append(helper.make_node("Gather", [f"{name}:scale", ids], [f"{prefix}:scales"], axis=0))
+    undo.append(helper.make_node("Mul", [f"{prefix}:floats", f"{prefix}:scales"], [out]))
+
+
+def _sorted(nodes: list[Any], known: set[str]) -> list[Any]:
+    """Nodes in an order in which every input is computed before it is used."""
+    ready, waiting = [], list(nodes)
+    known = known | {""}
+    while waiting:
+        now = [node for node in waiting if all(value in known for value in node.input)]
+        if not now:
+            raise ValueError("the graph has a loop")
+        known.update(value for node in now for value in node.output)
+        waiting = [node for node in waiting if not all(value in known for value in node.output)]
+        ready += now
+    return ready
+
+
+def quantize(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Symmetric int8 with a scale a row: (rows, columns) -> int8 of the same shape and scales (rows, 1)."""
+    scales = np.maximum(np.abs(values).max(axis=1, keepdims=True), 1e-12).astype(np.float32) / 127
+    return np.clip(np.rint(values / scales), -127, 127).astype(np.int8), scales
+
+
+def read_weights(file: Path) -> dict[str, Tensor]:
+    """The float32 state dict of a graph that ``write`` made."""
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(file).graph.initializer}
+    state = {}
+    for name, values in stored.items():
+        base, _, kind = name.partition(":")
+        if kind == "int8":
+            state[base] = values.astype(np.float32) * stored[f"{base}:scale"]
+        elif kind == "half" or (not kind and "." in base):  # names without a dot are constants of the graph
+            state[base] = values.astype(np.float32)
+    return {name.removeprefix("tower."): torch.from_numpy(np.ascontiguousarray(v)) for name, v in state.items()}

@@ -1,0 +1,299 @@
+"""Which model to use, and the quickest way to run it here; torch and open_clip are imported only when they must be.
+
+On a CPU every model runs through ONNX Runtime, from a model folder: the embedded one in this package, or one that was
+exported to ``<cache>/models/<fingerprint>``.  Its int8 form (``int8.py``) is a folder there too, made from the export.
+On GPUs models run in torch, on each one that there is.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from mmsearch.encoders.device import all_devices, choose_device
+from mmsearch.encoders.hub import access, registry
+from mmsearch.encoders.hub.registry import Source
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.encoders.protocol import Encoder
+from mmsearch.encoders.torch.multi_gpu import on_all
+from mmsearch.errors import ModelError
+
+if TYPE_CHECKING:
+    from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder
+
+logger = logging.getLogger(__name__)
+
+_FLOAT32 = "leave out --precision int8, or say --precision float32"
+
+EMBEDDED = Path(__file__).parent / "weights" / "embedded"  # the model folder that ships with this package
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An encoder, and a line for the user that says which model it is and why."""
+
+    encoder: Encoder
+    note: str
+
+
+def embedded() -> OnnxEncoder:
+    """The embedded model on the CPU."""
+    return OnnxEncoder(EMBEDDED)
+
+
+def exports(cache: Path) -> list[OnnxEncoder]:
+    """The complete exported models in the cache, in the order of their names."""
+    found = []
+    for folder in (cache / "models").glob("[!.]*"):
+        encoder = _exported(cache, folder.name)
+        if encoder is not None:
+            found.append(encoder)
+    return sorted(found, key=lambda encoder: (encoder.card.name, encoder.card.fingerprint))
+
+
+def choose(
+    spec: str, device: str, cache: Path, defaults: tuple[str, str], embedded_folder: Path = EMBEDDED,
+    precision: str = "float32",
+) -> Choice:  # fmt: skip
+    """The encoder for a new library.
+
+    ``spec`` is ``auto``, ``embedded``, or a name as ``registry.find`` takes it; ``device`` is ``auto``, ``cpu`` or
+    ``cuda``; ``defaults`` are the models that ``auto`` wants on a CPU and on a GPU.  ``auto`` takes the embedded model
+    where its first choice cannot be had.  On a CPU the export of an earlier run is used as it is, except of a
+    ``local-dir:`` model, whose weights may have changed.  ``precision`` is ``float32`` or ``int8``, which is for
+    open_clip models on a CPU: of all others the note says that they are not in int8, and ``auto`` takes float32 where
+    int8 cannot be had.  Raises ModelError when a model asked for by name, int8 of it, or the device cannot be used.
+    """
+    device = choose_device(device)
+    choice = _choice(spec, device, cache, defaults, embedded_folder, precision if device == "cpu" else "float32")
+    if precision == "int8" and choice.encoder.card.precision != "int8" and "in float32" not in choice.note:
+        return replace(choice, note=f"{choice.note}; not in int8, which is for open_clip models on a CPU")
+    return choice
+
+
+def _choice(
+    spec: str, device: str, cache: Path, defaults: tuple[str, str], embedded_folder: Path, precision: str
+) -> Choice:
+    wanted = defaults[device == "cuda"] if spec == "auto" else spec
+    if wanted == "embedded":
+        return Choice(_embedded(embedded_folder, device), "using the embedded model")
+    source = registry.find(wanted, [encoder.card.name for encoder in exports(cache)])
+    obstacle = _obstacle(source, device, cache, precision) if spec == "auto" else None
+    if obstacle is None:
+        try:
+            choice = _named(source, device, cache, precision, strict=spec != "auto")
+            why = f", the first choice on a {'GPU' if device == 'cuda' else 'CPU'}" if spec == "auto" else ""
+            return Choice(choice.encoder, f"{choice.note}{why}")
+        except ModelError as error:
+            if spec != "auto":
+                raise
+            obstacle = str(error)
+    return Choice(_embedded(embedded_folder, device), f"using the embedded model: {obstacle}")
+
+
+def for_card(card_name: str, fingerprint: str, device: str, cache: Path, embedded_folder: Path = EMBEDDED) -> Encoder:
+    """The encoder that made the vectors of a library, by the name and fingerprint stored there.
+
+    Raises ModelError when it cannot be had, or when the model of that name has other weights now.
+    """
+    wanted = choose_device(device)
+    shipped = OnnxEncoder(embedded_folder).card
+    if fingerprint == shipped.fingerprint:
+        return _embedded(embedded_folder, wanted)
+    exported = _exported(cache, fingerprint)
+    if exported is not None and (wanted == "cpu" or exported.card.precision == "int8"):
+        return exported
+    if card_name == shipped.name:
+        raise ModelError(
+            f"this library was made with another version of the embedded model ({fingerprint}; this one is "
+            f"{shipped.fingerprint}); encode it anew with: mmsearch index --model embedded"
+        )
+    encoder: Encoder
+    try:
+        source = registry.find(card_name)
+        if source.folder is not None and registry.is_model_folder(source.folder):
+            encoder = _in_folder(source, wanted)[0]
+        else:
+            encoder = _torch(card_name, wanted)
+            if wanted == "cuda":
+                encoder = on_all(encoder, all_devices(wanted))
+    except ModelError as error:
+        if exported is None or device == "cuda":
+            raise
+        logger.warning("%s: running on the CPU", error)  # the weights are gone, but an earlier run exported them
+        return exported
+    if replace(encoder.card, precision="int8").fingerprint == fingerprint and not isinstance(encoder, OnnxEncoder):
+        return _quantized(encoder if wanted == "cpu" else _torch(card_name, "cpu"), cache)
+    if encoder.card.fingerprint != fingerprint:
+        raise ModelError(
+            f"{card_name} is not what it was when this library was made: its weights or settings have changed "
+            f"({fingerprint} then, {encoder.card.fingerprint} now); bring the old ones back, or encode the library "
+            f"anew: mmsearch index --model {card_name}"
+        )
+    if wanted == "cuda" or isinstance(encoder, OnnxEncoder):
+        return encoder
+    return _export(cast("OpenClipEncoder", encoder), cache)[0]
+
+
+def full_name(spec: str, cache: Path) -> str:
+    """A name as a card has it.  Raises ModelError when there is no such model."""
+    return spec if spec == "embedded" else registry.find(spec, [found.card.name for found in exports(cache)]).name
+
+
+def measuring(encoder: Encoder, cache: Path) -> Encoder:
+    """The encoder, which remembers in the cache what it measures of this machine."""
+    if isinstance(encoder, OnnxEncoder):
+        encoder.measured = cache / "runs.json"
+    return encoder
+
+
+def renewed(encoder: Encoder, cache: Path) -> Encoder:
+    """An export from before there were region tokens, made anew; any other encoder as it is.
+
+    An export stays, too, where its model is not on this machine any more, or has other weights now.
+    """
+    if not isinstance(encoder, OnnxEncoder) or not encoder.dated or encoder.folder.parent != cache / "models":
+        return encoder
+    name = encoder.card.name
+    try:
+        source = registry.find(name)
+        if registry.weights(source) is None:
+            logger.info(
+                "%s gives no region tokens: it was exported by an earlier version, and its weights are gone", name
+            )
+            return encoder
+        logger.info("exporting %s anew, so that it gives region tokens", name)
+        model = _torch(name, "cpu")
+        if model.card.fingerprint != encoder.card.fingerprint:
+            return encoder
+        from mmsearch.encoders.export.open_clip import export
+
+        return export(model, encoder.folder)
+    except (ModelError, OSError) as error:
+        logger.warning("%s gives no region tokens: %s", name, error)
+        return encoder
+
+
+def _obstacle(source: Source, device: str, cache: Path, precision: str) -> str | None:
+    """Why ``auto`` does not even try its first choice; None when it is on this machine or the hub answers."""
+    if registry.weights(source) is not None:
+        return None
+    if device == "cpu" and any(_earlier(source, cache, each) is not None for each in {precision, "float32"}):
+        return None
+    absent = f"{source.name} is not on this machine"
+    if source.folder is not None:
+        return absent
+    variable = access.forbidden()
+    if variable is not None:
+        return f"{absent} and {variable} forbids to download it"
+    status = access.ask(source.repo)
+    if status is None:
+        return f"no model hub can be reached and {absent}"
+    return None if status == 200 else f"{access.endpoint()} answers with HTTP {status} and {absent}"
+
+
+def _named(source: Source, device: str, cache: Path, precision: str, strict: bool) -> Choice:
+    """``strict``: raises ModelError where the model cannot be had in int8, in place of taking float32."""
+    if source.folder is not None and registry.is_model_folder(source.folder):
+        encoder, note = _in_folder(source, device)
+        return Choice(encoder, note)
+    earlier = _earlier(source, cache, precision) if device == "cpu" else None
+    if earlier is not None:
+        return Choice(earlier, f"using {source.name}{' in int8' if precision == 'int8' else ''}")
+    if precision == "int8":
+        try:
+            plain = _earlier(source, cache) or _torch(source.name, device)
+            return Choice(_quantized(plain, cache), f"using {source.name} in int8")
+        except ModelError as error:
+            if strict:
+                raise
+            choice = _named(source, device, cache, "float32", strict)
+            return replace(choice, note=f"{choice.note} in float32: {error}")
+    model = _torch(source.name, device)
+    if device == "cuda":
+        return Choice(on_all(model, all_devices(device)), f"using {source.name}")
+    return Choice(*_export(model, cache))
+
+
+def _in_folder(source: Source, device: str) -> tuple[Encoder, str]:
+    """The model in a model folder, which ``mmsearch train`` wrote, and a line about it.
+
+    It is called by the folder's present name, whatever it was called when it was written.
+    """
+    assert source.folder is not None
+    note = f"using {source.name}"
+    encoder: Encoder
+    if device == "cuda" and not (source.folder / "recipe.json").is_file():
+        device, note = "cpu", f"{note} on the CPU: it was exported for that"
+    encoder = _embedded(source.folder, device)
+    encoder.card = replace(encoder.card, name=source.name)  # type: ignore[misc]
+    return encoder, note
+
+
+def _earlier(source: Source, cache: Path, precision: str = "float32") -> OnnxEncoder | None:
+    """The export of an earlier run; None where the weights must be looked at, or there is none."""
+    if source.folder is not None:
+        return None
+    wanted = source.name, precision
+    return next((found for found in exports(cache) if (found.card.name, found.card.precision) == wanted), None)
+
+
+def _exported(cache: Path, fingerprint: str) -> OnnxEncoder | None:
+    """The exported model of that fingerprint; None when there is none, or not in order."""
+    try:
+        encoder = OnnxEncoder(cache / "models" / fingerprint)
+    except (ModelError, OSError):
+        return None
+    return encoder if encoder.card.fingerprint == fingerprint else None
+
+
+def _export(encoder: OpenClipEncoder, cache: Path) -> tuple[Encoder, str]:
+    """The model through ONNX Runtime, exported if need be; in torch where that fails, which is slower to start."""
+    note = f"using {encoder.card.name}"
+    earlier = _exported(cache, encoder.card.fingerprint)
+    if earlier is not None:
+        return earlier, note
+    from mmsearch.encoders.export.open_clip import export
+
+    try:
+        return export(encoder, cache / "models" / encoder.card.fingerprint), note
+    except (ModelError, OSError) as error:
+        logger.warning("%s", error)
+        return encoder, f"{note} in torch: {error}"
+
+
+def _quantized(plain: Encoder, cache: Path) -> OnnxEncoder:
+    """The int8 form of a float32 model on the CPU, made if need be.  Raises ModelError."""
+    name, fingerprint = plain.card.name, replace(plain.card, precision="int8").fingerprint
+    earlier = _exported(cache, fingerprint)
+    if earlier is not None:
+        return earlier
+    note = ""
+    if isinstance(plain, OnnxEncoder):
+        plain = renewed(plain, cache)
+    else:
+        plain, note = _export(cast("OpenClipEncoder", plain), cache)
+    if not isinstance(plain, OnnxEncoder):
+        raise ModelError(f"there is no int8 of {name} without its export ({note}); {_FLOAT32}")
+    from mmsearch.encoders.export import int8
+
+    try:
+        return int8.quantized(plain, cache / "models" / fingerprint)
+    except OSError as error:
+        raise ModelError(f"{name} cannot be written in int8: {error}; {_FLOAT32}") from error
+
+
+def _torch(name: str, device: str) -> OpenClipEncoder:
+    from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder
+
+    return OpenClipEncoder.load(name, device)
+
+
+def _embedded(folder: Path, device: str) -> Encoder:
+    if device == "cpu":
+        return OnnxEncoder(folder)
+    from mmsearch.encoders.torch.embedded_encoder import TorchEmbeddedEncoder
+
+    return on_all(TorchEmbeddedEncoder(folder, device), all_devices(device))

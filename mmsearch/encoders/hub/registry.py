@@ -1,0 +1,247 @@
+"""Names of open_clip models to what they stand for, and where their weights are; imports neither open_clip nor torch.
+
+open_clip's table of pretrained weights is a Python literal in its source, its architectures are JSON files.  Both are
+read as text, because importing open_clip takes 4 s.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib.util
+import json
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mmsearch.encoders.hub import access
+from mmsearch.errors import ModelError
+
+LOCAL, HUB = "local-dir:", "hf-hub:"  # open_clip's prefixes
+
+# A bare architecture gets the first of these that it has, of several the one that open_clip lists last.
+PREFERRED = (
+    "webli",
+    "meta",
+    "metaclip2*",
+    "dfn*",
+    "datacomp_xl*",
+    "datacomp_s34b*",
+    "datacomp1b",
+    "datacompdr*",
+    "merged2b*",
+    "laion2b*",
+    "metaclip*",
+    "openai",
+    "laion400m*",
+    "*",
+)
+
+_SAFE, _PICKLED = "open_clip_model.safetensors", "open_clip_pytorch_model.bin"
+_LOCAL_WEIGHTS = (_SAFE, "open_clip_pytorch_model.safetensors", "model.safetensors", "*.safetensors")
+_LOCAL_PICKLES = (_PICKLED, "open_clip_pytorch_model.pth", "*.bin", "*.pth", "*.pt")  # where there is nothing better
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """One entry of open_clip's table."""
+
+    model: str
+    tag: str
+    repo: str  # "org/name" on the hub; empty when ``url`` is all there is
+    file: str  # its file there; empty for open_clip's usual names
+    url: str
+    quick_gelu: bool  # trained with QuickGELU; another activation gives other vectors
+
+    @property
+    def name(self) -> str:
+        return f"{self.model}/{self.tag}"
+
+    @property
+    def source(self) -> Source:
+        return Source(self.name, self.model, self)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the name of a model stands for."""
+
+    name: str  # in full, as a ``ModelCard`` has it
+    model: str  # what open_clip's create_model takes
+    pretrained: Pretrained | None = None  # None for a folder and for a repository that describes itself
+
+    @property
+    def folder(self) -> Path | None:
+        """The model's folder, of a ``local-dir:`` name."""
+        return Path(self.model[len(LOCAL) :]) if self.model.startswith(LOCAL) else None
+
+    @property
+    def repo(self) -> str:
+        """The repository on the hub; empty where there is none."""
+        if self.pretrained is not None:
+            return self.pretrained.repo
+        return self.model[len(HUB) :] if self.model.startswith(HUB) else ""
+
+
+def find(name: str, exported: Collection[str] = ()) -> Source:
+    """The source of ``NAME``, ``NAME/TAG``, ``local-dir:FOLDER`` or ``hf-hub:ORG/REPOSITORY``.
+
+    A bare ``NAME`` gets the best tag that is on this machine (``exported`` holds the full names that are, whatever the
+    Hugging Face cache holds), else the best tag.  Raises ModelError, with the names that come close, when open_clip has
+    no such model.
+    """
+    if name.startswith(LOCAL):
+        folder = Path(name[len(LOCAL) :]).expanduser().absolute()
+        return Source(f"{LOCAL}{folder}", f"{LOCAL}{folder}")
+    if name.startswith(HUB):
+        return Source(name, name)
+    known = table()
+    model, _, tag = name.rpartition("/")
+    tag = tag.lower().replace("-", "_")  # as open_clip does
+    if tag in known.get(model, {}):
+        return known[model][tag].source
+    model = name.replace("/", "-")  # OpenAI wrote ViT-B/32
+    if model in known:
+        choices = _by_preference(list(known[model].values()))
+        here = (choice for choice in choices if choice.name in exported or _pretrained_file(choice) is not None)
+        return next(here, choices[0]).source
+    raise ModelError(_unknown(name, known))
+
+
+def weights(source: Source) -> Path | None:
+    """The file with the model's weights on this machine; None when they are not here."""
+    if source.folder is not None:
+        if is_model_folder(source.folder):
+            return source.folder / "image.onnx"
+        patterns = (*_LOCAL_WEIGHTS, *_LOCAL_PICKLES)
+        return next((file for pattern in patterns for file in sorted(source.folder.glob(pattern))), None)
+    if source.pretrained is not None:
+        return _pretrained_file(source.pretrained)
+    if access.cached(source.repo, "open_clip_config.json") is None:
+        return None
+    return access.cached(source.repo, _SAFE) or access.cached(source.repo, _PICKLED)
+
+
+def hub_files(source: Source) -> list[str]:
+    """Names under which the repository may have the model's weights, as open_clip prefers them: safe ones first."""
+    file = "" if source.pretrained is None else source.pretrained.file
+    if not file:
+        return [_SAFE, _PICKLED]
+    return [f"{file[:-4]}.safetensors", file] if file.endswith((".bin", ".pth")) else [file]
+
+
+def is_model_folder(folder: Path) -> bool:
+    """Whether a ``local-dir:`` folder holds a model of ours (``onnx/encoder.py``) and not one of open_clip."""
+    return (folder / "model.json").is_file() and (folder / "image.onnx").is_file()
+
+
+def description(source: Source) -> dict[str, Any]:
+    """What open_clip calls ``model_cfg``, as far as it is on this machine; else empty."""
+    try:
+        if source.pretrained is not None:
+            return dict(json.loads(architectures()[source.model].read_text("utf-8")))
+        name = "open_clip_config.json"
+        file = source.folder / name if source.folder is not None else access.cached(source.repo, name)
+        return dict(json.loads(file.read_text("utf-8"))["model_cfg"]) if file is not None else {}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+
+
+@cache
+def architectures() -> dict[str, Path]:
+    """The JSON files of open_clip's built-in architectures, by name."""
+    return {file.stem: file for file in sorted((_package() / "model_configs").glob("*.json"))}
+
+
+def entries() -> list[Pretrained]:
+    """Every model that comes with weights, in open_clip's order."""
+    return [entry for tags in table().values() for entry in tags.values()]
+
+
+@cache
+def table() -> dict[str, dict[str, Pretrained]]:
+    """open_clip's table of pretrained weights: architecture -> tag -> entry."""
+    try:
+        raw = _read_table((_package() / "pretrained.py").read_text("utf-8"))
+    except (OSError, SyntaxError, LookupError, AttributeError):
+        raw = {}
+    if not raw:  # written another way in this version of open_clip
+        from open_clip.pretrained import _PRETRAINED
+
+        raw = _PRETRAINED
+    found: dict[str, dict[str, Pretrained]] = {}
+    for model, tags in raw.items():
+        for tag, facts in tags.items():
+            repo, _, file = str(facts.get("hf_hub") or "").rpartition("/")
+            quick_gelu = bool(facts.get("quick_gelu", False))
+            entry = Pretrained(model, tag, repo, file, str(facts.get("url") or ""), quick_gelu)
+            found.setdefault(model, {})[tag] = entry
+    return found
+
+
+def _unknown(name: str, known: dict[str, dict[str, Pretrained]]) -> str:
+    """The sentence for a name that open_clip does not have."""
+    model, _, tag = name.rpartition("/")
+    if model in known:
+        tags = difflib.get_close_matches(tag, list(known[model]), n=5, cutoff=0.5)
+        tags = tags or [entry.tag for entry in _by_preference(list(known[model].values()))[:5]]
+        return f"{model} has no weights {tag!r} but, for example, {', '.join(tags)}; see `mmsearch models --all`"
+    if name.replace("/", "-") in architectures():
+        return f"open_clip has no pretrained weights for {name!r}; see `mmsearch models --all`"
+    close = difflib.get_close_matches(name, [*known, *(entry.name for entry in entries())], n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}? see" if close else "see"
+    return f"there is no model {name!r}; {hint} `mmsearch models --all`"
+
+
+def _by_preference(choices: list[Pretrained]) -> list[Pretrained]:
+    def rank(entry: Pretrained) -> int:
+        return next(number for number, pattern in enumerate(PREFERRED) if fnmatchcase(entry.tag, pattern))
+
+    choices = choices[::-1]  # sorting keeps the later of equals in front
+    return sorted(choices, key=rank)
+
+
+def _pretrained_file(entry: Pretrained) -> Path | None:
+    if not entry.repo:
+        download = Path("~/.cache/clip").expanduser() / entry.url.rpartition("/")[2]
+        return download if entry.url and download.is_file() else None
+    return next(
+        (file for name in hub_files(entry.source) if (file := access.cached(entry.repo, name)) is not None), None
+    )
+
+
+def _package() -> Path:
+    spec = importlib.util.find_spec("open_clip")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError("open_clip is not installed; install it with: pip install open_clip_torch")
+    return Path(os.fspath(spec.submodule_search_locations[0]))
+
+
+def _read_table(source: str) -> dict[str, dict[str, Any]]:
+    """``_PRETRAINED`` of open_clip/pretrained.py, from its text: nested dict() calls and dict displays."""
+    names: dict[str, Any] = {}
+
+    def value(node: ast.expr) -> Any:
+        if isinstance(node, ast.Constant):
+            return node.value
+        if isinstance(node, ast.Name):
+            return names.get(node.id)
+        if isinstance(node, ast.Dict):
+            return {value(key): value(item) for key, item in zip(node.keys, node.values, strict=True) if key}
+        if isinstance(node, ast.Call):  # dict(tag=_pcfg(hf_hub=...)), where _pcfg adds defaults for mean and std
+            return {keyword.arg: value(keyword.value) for keyword in node.keywords}
+        return None
+
+    for statement in ast.parse(source).body:
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            names[statement.targets[0].id] = value(statement.value)
+    table: dict[str, dict[str, Any]] = names["_PRETRAINED"]
+    for model, tags in list(table.items()):  # as the loop below the table in open_clip
+        quick = {tag: facts for tag, facts in tags.items() if facts.get("quick_gelu")}
+        if quick:
+            table[f"{model}-quickgelu"] = quick
+    return table

@@ -1,0 +1,147 @@
+"""Any exported model on the CPU, through ONNX Runtime; imports neither torch nor open_clip.
+
+A model is a folder of four files: ``model.json`` (its ``ModelCard``), ``tokenizer.json``, ``image.onnx`` (``pixels``
+(n, size, size, 3) uint8 -> ``vectors`` (n, dim)) and ``text.onnx`` (``ids`` (n, t) int64 -> ``vectors``).  The embedded
+model ships as such a folder; open_clip models are exported to one (``export/open_clip.py``).
+
+Region tokens are a second output of the image graph, ``regions`` (n, side * side, dim).  Where ``image.onnx`` does not
+have it, the nodes that compute it are in a fifth file, ``regions.onnx`` (``export/region_graph.py``).
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsearch.encoders.onnx import session as onnx_session
+from mmsearch.encoders.onnx.batch_tuning import Pace
+from mmsearch.encoders.protocol import ModelCard
+from mmsearch.encoders.texts import TextEncoder
+from mmsearch.errors import ModelError
+from mmsearch.types import Pixels, Regions, Vectors
+
+# Pictures in one run, unless others are measured to be quicker.  What a small graph works with stays in the caches of a
+# core for one picture only; a large one gains more by reading its weights once for several.
+AT_ONCE_SMALL, AT_ONCE_LARGE = 1, 8
+LARGE = 64 * 2**20  # bytes of the image graph; the embedded model has 12 MB, a ViT-B-32 350
+FILES = ("model.json", "tokenizer.json", "image.onnx", "text.onnx")
+REGIONS = "regions.onnx"  # optional
+
+
+def unit_rows(vectors: Vectors) -> Vectors:
+    """Rows scaled to length 1; a row of zeros stays one."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    rows: Vectors = (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
+    return rows
+
+
+class OnnxEncoder:
+    """An ``Encoder`` over a model folder.  Each tower is loaded when it is first used."""
+
+    def __init__(self, folder: Path, threads: int = 0) -> None:
+        """``threads`` limits the threads at work; 0 takes all cores.
+
+        Raises ModelError when a file is missing or unreadable.
+        """
+        missing = [name for name in FILES if not (folder / name).is_file()]
+        if missing:
+            raise ModelError(f"the model folder {folder} is incomplete: {', '.join(missing)} missing")
+        self.folder, self.threads = folder, threads
+        self.measured: Path | None = None  # a file that remembers how many pictures are best in one run
+        try:
+            text = (folder / "model.json").read_text("utf-8")
+            self.card = ModelCard.from_json(text)
+            self.dated = "regions" not in json.loads(text)  # written before there were region tokens
+        except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+            raise ModelError(f"{folder / 'model.json'} is no model description: {error}") from error
+        self._lock = threading.Lock()
+        self._paces: dict[str, Pace] = {}
+        self._sessions: dict[str, tuple[Any, bool]] = {}  # and whether its runs take one thread each
+        self._text = onnx_session.Graph([folder / "text.onnx"], threads)
+        self._tokens: TextEncoder | None = None
+
+    def _session(self, tower: str, together: int = 1) -> Any:
+        """Of ``image``, or of ``pictures``: the image graph with the nodes of ``regions.onnx``.
+
+        ``image`` does without them, because ONNX Runtime 1.32 computes every output of a graph, whichever it is asked
+        for (``RunOptions.only_execute_path_to_fetches`` changes nothing in it).
+
+        For several runs ``together`` it is one whose runs take a thread each; that one then serves all runs, so that a
+        graph is in memory once.
+        """
+        with self._lock:
+            session, single = self._sessions.get(tower, (None, False))
+            if session is None or (together > 1 and not single):
+                names = ["image.onnx", REGIONS] if tower == "pictures" else [f"{tower}.onnx"]
+                single = together > 1
+                session = onnx_session.load([self.folder / name for name in names], 1 if single else self.threads)
+                self._sessions[tower] = session, single
+            return session
+
+    def _run(self, tower: str, outputs: list[str], pixels: Pixels) -> list[NDArray[np.float32]]:
+        """These outputs of a graph that takes pictures, a row a picture.
+
+        Many pictures are shared out among runs side by side, so that threads that decode the next ones get their turn.
+        """
+        cores = onnx_session.cores(self.threads)
+        pace = self._pace(tower)
+        most = -(-len(pixels) // cores)
+        size = pace.size(most)
+        session = self._session(tower, min(cores, -(-len(pixels) // size)))
+        if not {output.name for output in session.get_outputs()}.issuperset(outputs):
+            raise ModelError(f"the model folder {self.folder} is incomplete: {REGIONS} missing")
+
+        def run(share: Pixels) -> list[NDArray[np.float32]]:
+            rows: list[NDArray[np.float32]] = session.run(outputs, {"pixels": share})
+            return rows
+
+        begun = time.perf_counter()
+        rows = onnx_session.side_by_side(run, pixels, size, cores)
+        pace.took(size, most, (time.perf_counter() - begun) / len(pixels))
+        return rows
+
+    def _pace(self, tower: str) -> Pace:
+        with self._lock:
+            if tower not in self._paces:
+                usual = AT_ONCE_LARGE if (self.folder / "image.onnx").stat().st_size > LARGE else AT_ONCE_SMALL
+                cores, version = onnx_session.cores(self.threads), onnx_session.runtime().__version__
+                graph = f"{self.card.fingerprint} {tower}, {cores} cores, onnxruntime {version}"
+                self._paces[tower] = Pace(graph, usual, self.measured)
+            return self._paces[tower]
+
+    def encode_images(self, pixels: Pixels) -> Vectors:
+        if not len(pixels):
+            return np.empty((0, self.card.dim), np.float32)
+        (vectors,) = self._run("image", ["vectors"], pixels)
+        return unit_rows(vectors)
+
+    def encode_pictures(self, pixels: Pixels) -> tuple[Vectors, Regions | None]:
+        """Raises ModelError where the folder's graph lacks the regions that its card promises."""
+        card = self.card.regions
+        if card is None:
+            return self.encode_images(pixels), None
+        if not len(pixels):
+            return np.empty((0, self.card.dim), np.float32), np.empty((0, card.side**2, card.dim), np.float32)
+        tower = "pictures" if (self.folder / REGIONS).is_file() else "image"
+        vectors, regions = self._run(tower, ["vectors", "regions"], pixels)
+        return unit_rows(vectors), regions
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        if not texts:
+            return np.empty((0, self.card.dim), np.float32)
+        with self._lock:
+            if self._tokens is None:
+                file = self.folder / "tokenizer.json"
+                try:
+                    self._tokens = TextEncoder.load(file, self.card.tokens)
+                except Exception as error:  # tokenizers raises Exception itself
+                    raise ModelError(f"{file} cannot be read: {error}") from error
+        (vectors,) = self._text.session(len(texts)).run(["vectors"], {"ids": self._tokens(texts)})
+        return unit_rows(vectors)

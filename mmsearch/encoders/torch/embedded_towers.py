@@ -1,0 +1,173 @@
+"""The two towers of the embedded model, in torch: used to train it and to run it on a GPU.
+
+Image: EfficientNet-Lite2 (Tan and Le 2019; the Lite variant of the TPU team) gives a 9x9 grid of 1280 channels;
+multi-head attention pooling turns the grid into one vector.  Text: the layers of MiniLM-L6 (Wang et al. 2020,
+fine-tuned as all-MiniLM-L6-v2) give token states; the same pooling turns them into one vector.  Both end as unit
+rows in one space, so that their inner product is a cosine similarity (CLIP, Radford et al. 2021).
+
+On a CPU the same weights run as ONNX graphs: see ``onnx/encoder.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import timm
+import torch
+from timm.layers import BatchNormAct2d
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+@dataclass(frozen=True)
+class EmbeddedConfig:
+    """The shape of both towers; saved in ``model.json`` beside the weights."""
+
+    dim: int = 512  # dimensions of the shared space
+    image_size: int = 260  # pixels a side; photos are squashed to a square, nothing is cut off
+    backbone_size: int = 0  # pixels a side that the backbone sees, scaled down inside the tower; 0: image_size
+    image_backbone: str = "tf_efficientnet_lite2"  # a timm name
+    image_width: int = 1280  # channels of the backbone's grid
+    image_mean: float = 0.5
+    image_std: float = 0.5
+    vocabulary: int = 30522  # WordPiece tokens of MiniLM
+    context: int = 64  # tokens a text may have; longer ones are cut
+    text_width: int = 384
+    text_heads: int = 12
+    text_layers: int = 6
+    pool_heads: int = 8
+    pad_id: int = 0
+
+
+class AttentionPool(nn.Module):
+    """A set of ``width``-wide states -> one ``dim``-wide vector, by ``heads`` learned attention maps.
+
+    Each head weighs the states by a softmax over a learned linear score and projects its weighted mean to its slice of
+    the vector (weighing first and projecting then is the same and 13 times cheaper for 49 states); a residual MLP
+    mixes the heads.  In: (n, s, width) and a mask (n, s), True where a state counts.  Out: (n, dim).
+    """
+
+    def __init__(self, width: int, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)  # score and value would absorb its weights
+        self.score = nn.Linear(width, heads)
+        self.value = nn.Linear(width, dim)
+        self.mix = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, dim))
+
+    def forward(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
+        states = self.norm(states)
+        scores = self.score(states)  # (n, s, h)
+        if mask is not None:
+            scores = scores.masked_fill(~mask.unsqueeze(-1), -1e4)
+        weights = scores.softmax(dim=1).transpose(1, 2)  # (n, h, s)
+        means = weights @ states  # (n, h, s) x (n, s, w) -> (n, h, w)
+        projections = self.value.weight.unflatten(0, (self.heads, -1)).transpose(1, 2)  # (h, w, d / h)
+        slices = means.transpose(0, 1) @ projections  # (h, n, w) x (h, w, d / h) -> (h, n, d / h)
+        pooled = slices.transpose(0, 1).flatten(1) + self.value.bias
+        mixed: Tensor = pooled + self.mix(pooled)
+        return mixed
+
+
+class ImageTower(nn.Module):
+    """Pixels (n, 3, size, size) in [0, 1] -> unit rows (n, dim)."""
+
+    def __init__(self, config: EmbeddedConfig) -> None:
+        super().__init__()
+        self.mean, self.std, self.size = config.image_mean, config.image_std, config.backbone_size
+        self.backbone = timm.create_model(config.image_backbone, num_classes=0, global_pool="")
+        self.pool = AttentionPool(config.image_width, config.dim, config.pool_heads)
+
+    def prepared(self, pixels: Tensor) -> Tensor:
+        """Pixels as the backbone wants them: its size, its mean and spread."""
+        if self.size and self.size != pixels.shape[-1]:
+            pixels = F.interpolate(pixels, (self.size, self.size), mode="bilinear", align_corners=False)
+        return (pixels - self.mean) / self.std
+
+    def grid(self, pixels: Tensor) -> Tensor:
+        """The backbone's states, (n, s, width): what ``pool`` sees."""
+        grid: Tensor = self.backbone(self.prepared(pixels))  # (n, width, side, side)
+        return grid.flatten(2).transpose(1, 2)
+
+    def levels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """What region tokens are made of: the backbone's last states, (n, width, side, side), and those of about twice
+        the side that its last halving stage gets; of EfficientNet-Lite2 (n, 1280, 9, 9) and (n, 120, 17, 17)."""
+        backbone = self.backbone
+        states = backbone.bn1(backbone.conv_stem(self.prepared(pixels)))
+        states = finer = backbone.blocks[: halving_stage(backbone)](states)
+        states = backbone.blocks[halving_stage(backbone) :](states)
+        return backbone.bn2(backbone.conv_head(states)), finer
+
+    def pooled(self, grid: Tensor) -> Tensor:
+        """The last states of ``levels`` -> unit rows (n, dim)."""
+        return F.normalize(self.pool(grid.flatten(2).transpose(1, 2)), dim=-1)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return F.normalize(self.pool(self.grid(pixels)), dim=-1)
+
+
+def halving_stage(backbone: nn.Module) -> int:
+    """The number of the last of the backbone's stages that halves its grid."""
+    stages = [
+        number
+        for number, stage in enumerate(backbone.blocks)  # type: ignore[arg-type]
+        if any(isinstance(part, nn.Conv2d) and max(part.stride) > 1 for part in stage.modules())
+    ]
+    return stages[-1]
+
+
+def fold_batch_norms(tower: ImageTower) -> None:
+    """Put each batch norm of the backbone into the convolution before it: the same function with a third fewer steps.
+
+    What ships has them folded; a fresh tower must be folded before it takes those weights.
+    """
+    tower.eval()
+    for parent in list(tower.backbone.modules()):
+        before = ""  # name of the convolution that the next batch norm follows
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Conv2d):
+                before = name
+            elif isinstance(child, BatchNormAct2d):
+                folded = fuse_conv_bn_eval(getattr(parent, before), child)
+                setattr(parent, before, folded)
+                setattr(parent, name, child.act)
+
+
+class TextTower(nn.Module):
+    """Token ids (n, t) int64, padded with ``pad_id`` -> unit rows (n, dim)."""
+
+    def __init__(self, config: EmbeddedConfig) -> None:
+        super().__init__()
+        width = config.text_width
+        self.pad_id = config.pad_id
+        self.words = nn.Embedding(config.vocabulary, width)
+        self.positions = nn.Embedding(config.context, width)  # with BERT's token type 0 added in
+        self.norm = nn.LayerNorm(width, eps=1e-12)
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(
+                width, config.text_heads, 4 * width, activation="gelu", layer_norm_eps=1e-12, batch_first=True
+            )
+            for _ in range(config.text_layers)
+        )
+        self.pool = AttentionPool(width, config.dim, config.pool_heads)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Token ids (n, t) -> the states that the first layer sees, (n, t, width)."""
+        positions = self.positions.weight[: ids.shape[1]]
+        states: Tensor = self.norm(self.words(ids) + positions)
+        return states
+
+    def run(self, states: Tensor, mask: Tensor, start: int, stop: int) -> Tensor:
+        """States after layers ``start`` to ``stop`` (exclusive); ``mask`` (n, t) is True where a token counts."""
+        bias = torch.zeros_like(mask, dtype=states.dtype).masked_fill(~mask, -1e4)
+        for layer in self.layers[start:stop]:
+            states = layer(states, src_key_padding_mask=bias)
+        return states
+
+    def finish(self, states: Tensor, mask: Tensor) -> Tensor:
+        return F.normalize(self.pool(states, mask), dim=-1)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        mask = ids != self.pad_id
+        return self.finish(self.run(self.embed(ids), mask, 0, len(self.layers)), mask)

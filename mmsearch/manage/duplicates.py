@@ -1,0 +1,376 @@
+"""Files that show the same picture: which belong together, and which of them to keep.
+
+Three levels: ``exact`` has the same bytes; ``near`` is the same shot, scaled, compressed, cropped or edited; ``burst``
+is another shot of the same scene, taken within seconds.  Vectors and hashes propose pairs, all there are, and the
+pixels decide.  A group holds only what is like the file that it keeps, so small differences do not add up along a
+chain.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsearch.errors import ImageError, LibraryError
+from mmsearch.media.dhash import as_numbers
+from mmsearch.media.pixel_match import Sketch, alike, sketch
+from mmsearch.search.diversity import BURST, SPAN
+from mmsearch.store.sqlite.store import Store
+from mmsearch.store.types import Filed, StoredModel
+from mmsearch.types import Found, Ids, Photo, Progress, Skipped, Vectors
+
+Level = Literal["exact", "near", "burst"]
+
+# Pairs whose pixels are compared: (bits of the hashes that may differ, least cosine then).
+PROPOSED = ((6, 0.3), (18, 0.75))
+UNHASHED = 0.75  # least cosine where a hash is missing
+CROWD = 300  # files of a folder with times within SPAN: as fast as 30 a second were copied, not taken
+BLOCK, COLUMNS = 512, 2**15  # pictures that are compared with others at a time, and with how many of these
+
+CHANGED = "changed since it was indexed"
+GONE = "not there now"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Files that show the same picture."""
+
+    keep: Photo  # the one with most pixels; of equals the largest, then the oldest
+    others: tuple[Photo, ...]
+    levels: tuple[Level, ...]  # of each of the others, compared with the one to keep
+
+    @property
+    def level(self) -> Level:
+        """The loosest one."""
+        return max(self.levels, key=("exact", "near", "burst").index)
+
+    @property
+    def bytes(self) -> int:
+        """The space that the others take."""
+        return sum(photo.size for photo in self.others)
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What one file holds, or several with the same bytes."""
+
+    vector: int
+    files: tuple[Found, ...]  # the one to keep first
+    taken_at: datetime | None
+    dhash: bytes | None
+
+
+def find(
+    store: Store,
+    model: StoredModel,
+    level: Level = "near",
+    within: Sequence[str] = (),
+    least: float | None = None,
+    max_megapixels: float = 200.0,
+    threads: int = 0,
+    progress: Callable[[Progress], None] | None = None,
+) -> tuple[list[Group], list[Skipped]]:
+    """Groups up to a level, those that take most space first, and the files that were left alone.
+
+    ``within`` keeps the files in or below these paths.  ``least`` is the cosine that near pictures and bursts must
+    have, in place of what was measured to serve.  Left alone is what is gone, has changed since it was indexed, or
+    cannot be read.  Links to files are passed over, and so are further names of one file (hard links): they take no
+    space.  Raises LibraryError.
+    """
+    contents = _by_quality(store.filed(model, within))
+    files = _Files(contents)
+    near = stands = np.arange(len(contents))  # for each content, the row of the one that stands for it
+    if level != "exact":
+        try:
+            vectors = store.vectors(np.array([one.vector for one in contents], np.int64), model.dim)
+        except KeyError as error:
+            raise LibraryError("pictures were removed by another process in the meantime; try again") from error
+        near = stands = _near(contents, vectors, files, least, max_megapixels, threads, progress)
+        if level == "burst":
+            stands = _bursts(contents, vectors, files, near, BURST if least is None else least)
+    members: dict[int, list[int]] = {}
+    for row, head in enumerate(stands.tolist()):
+        members.setdefault(head, []).append(row)
+    several = {
+        head: rows for head, rows in members.items() if len(rows) > 1 or len(contents[rows[0]].files) > 1
+    }  # the others are not even looked for on disk
+    vectors_of = [contents[row].vector for rows in several.values() for row in rows]
+    photos = {photo.path: photo for found in store.photos(vectors_of, within).values() for photo in found}
+    groups = []
+    for head, rows in several.items():
+        found: list[tuple[Photo, Level]] = []
+        for row in sorted(rows, key=lambda row: (row != head, near[row] != head, row)):
+            own: Level = "exact" if row == head else "near" if near[row] == head else "burst"
+            found += [(photos[file.path], own) for file in files.of(row) if file.path in photos]
+        if len(found) > 1:
+            groups.append(Group(found[0][0], tuple(p for p, _ in found[1:]), tuple(own for _, own in found[1:])))
+    groups.sort(key=lambda group: (-group.bytes, group.keep.path))
+    return groups, [Skipped(path, reason) for path, reason in sorted(files.left.items())]
+
+
+def trouble(file: Found | Photo) -> str | None:
+    """Why a file is not what it was when it was indexed; None where it is."""
+    try:
+        status = os.lstat(file.path)
+    except (FileNotFoundError, NotADirectoryError):
+        return GONE
+    except OSError as error:
+        return error.strerror or str(error)
+    same = stat.S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
+    return None if same else CHANGED
+
+
+def left_alone(left: Sequence[Skipped], named: int = 3) -> Iterator[str]:
+    """What to say of files that were left alone: a line a reason."""
+    by_reason: dict[str, list[str]] = {}
+    for one in left:
+        by_reason.setdefault(one.reason, []).append(one.path)
+    for reason, paths in by_reason.items():
+        more = f" and {len(paths) - named:,} more" if len(paths) > named else ""
+        advice = "; to read it again: mmsearch index" if reason == CHANGED else ""
+        yield f"left alone, {reason}: {', '.join(paths[:named])}{more}{advice}"
+
+
+def _by_quality(filed: Iterable[Filed]) -> list[_Content]:
+    """A content each, the best first; its files the oldest first, of equals the one with the shortest path."""
+    found: dict[int, list[Filed]] = {}
+    for one in filed:
+        found.setdefault(one.vector, []).append(one)
+    for own in found.values():
+        own.sort(key=lambda one: (one.file.mtime_ns, len(one.file.path), one.file.path))
+    best = sorted(
+        found.values(),
+        key=lambda own: (-own[0].pixels, -own[0].file.size, own[0].file.mtime_ns, own[0].file.path),
+    )
+    return [_Content(own[0].vector, tuple(one.file for one in own), own[0].taken_at, own[0].dhash) for own in best]
+
+
+class _Files:
+    """The files of contents that are still as they were indexed; each is looked at once, when it is asked for."""
+
+    def __init__(self, contents: Sequence[_Content]) -> None:
+        self.left: dict[str, str] = {}  # path -> why it was left alone
+        self._contents = contents
+        self._found: dict[int, tuple[Found, ...]] = {}
+
+    def of(self, row: int) -> tuple[Found, ...]:
+        if row not in self._found:
+            self._found[row] = tuple(self._present(self._contents[row].files))
+        return self._found[row]
+
+    def leave(self, row: int, reason: str) -> None:
+        """Leave the files of a content alone from now on."""
+        self.left |= {file.path: reason for file in self.of(row)}
+        self._found[row] = ()
+
+    def _present(self, files: Iterable[Found]) -> Iterator[Found]:
+        seen = set()
+        for file in files:
+            if os.path.islink(file.path):
+                continue
+            reason = trouble(file)
+            if reason is not None:
+                self.left[file.path] = reason
+                continue
+            status = os.lstat(file.path)
+            # Some network drives have no inode numbers and give 0 for all.
+            name: object = (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(file.path)
+            if name not in seen:
+                seen.add(name)
+                yield file
+
+
+class _Sketches:
+    """Of contents, read when they are needed, by several threads."""
+
+    def __init__(self, files: _Files, max_megapixels: float, threads: int) -> None:
+        self._files, self._limit = files, max_megapixels
+        self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="mmsearch-compare")
+        self._known: dict[int, Sketch | None] = {}
+
+    def read(self, rows: Iterable[int]) -> None:
+        """Read those that are not known yet."""
+        new = [row for row in rows if row not in self._known]
+        for row, found in zip(new, self._pool.map(self._read, [self._files.of(row) for row in new]), strict=True):
+            if isinstance(found, str):
+                self._files.leave(row, found)
+            self._known[row] = found if isinstance(found, Sketch) else None
+
+    def get(self, row: int) -> Sketch | None:
+        """None where it cannot be read."""
+        return self._known[row]
+
+    def forget(self, rows: Iterable[int]) -> None:
+        for row in rows:
+            self._known.pop(row, None)
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def _read(self, files: tuple[Found, ...]) -> Sketch | str | None:
+        """Of the first file; a reason where it cannot be read."""
+        if not files:
+            return None
+        try:
+            with open(files[0].path, "rb") as file:
+                return sketch(file, files[0].path, self._limit)
+        except ImageError as error:
+            return error.reason
+        except OSError as error:
+            return error.strerror or str(error)
+
+
+def _near(
+    contents: Sequence[_Content],
+    vectors: Vectors,
+    files: _Files,
+    least: float | None,
+    max_megapixels: float,
+    threads: int,
+    progress: Callable[[Progress], None] | None,
+) -> Ids:
+    """For each content the row of the best one that is near and stands for itself, or its own row."""
+    count = len(contents)
+    hashes, hashed = as_numbers([one.dhash for one in contents])
+    proposed = PROPOSED if least is None else [(bits, least) for bits, _ in PROPOSED]
+    propose = Proposals(vectors, hashes.astype(">u8").view(np.uint8).reshape(-1, 8), hashed, proposed, least)
+    taken, exact = _taken(contents)
+    stands, free = np.arange(count), np.ones(count, np.bool_)
+    sketches = _Sketches(files, max_megapixels, threads)
+    try:
+        for start in range(0, count, BLOCK):
+            stop = min(start + BLOCK, count)
+            pairs = propose.block(start, stop, free)
+            for row, later in pairs.items():
+                apart = np.abs(taken[later] - taken[row])
+                # The camera says that these are two shots.  Editors drop fractions of a second, but not more.
+                pairs[row] = later[~((apart >= 1) | ((apart > 0) & exact[row] & exact[later]))]
+            sketches.read(sorted({row for row, later in pairs.items() if len(later) for row in (row, *later.tolist())}))
+            for row, later in pairs.items():
+                own = sketches.get(row) if free[row] and len(later) else None
+                for other in later[free[later]].tolist() if own is not None else ():
+                    there = sketches.get(other)
+                    if own is not None and there is not None and alike(own, there):
+                        stands[other], free[other] = row, False
+            sketches.forget(range(start, stop))
+            if progress is not None:
+                progress(Progress(stop, count, contents[stop - 1].files[0].path, "duplicates"))
+    finally:
+        sketches.close()
+    return stands
+
+
+class Proposals:
+    """Pairs of contents that may be near: every one whose hash and cosine allow it."""
+
+    def __init__(
+        self,
+        vectors: Vectors,
+        codes: NDArray[np.uint8],
+        hashed: NDArray[np.bool_],
+        rules: Sequence[tuple[int, float]],
+        least: float | None,
+    ) -> None:
+        """``codes`` (n, 8) are the bytes of the hashes."""
+        self._vectors, self._codes, self._hashed, self._rules = vectors, np.ascontiguousarray(codes), hashed, rules
+        self._unhashed = UNHASHED if least is None else least
+
+    def block(self, start: int, stop: int, free: NDArray[np.bool_]) -> dict[int, Ids]:
+        """For each free row of a block, in order, the later free rows that may be near, ascending; no empty ones."""
+        rows = start + np.flatnonzero(free[start:stop])
+        later = start + np.flatnonzero(free[start:])
+        found: dict[int, list[Ids]] = {}
+        for row, others in (*self._by_hash(rows, later), *self._by_vector(rows, later)):
+            found.setdefault(row, []).append(others)
+        return {row: np.sort(np.concatenate(found[row])) for row in sorted(found)}
+
+    def _by_hash(self, rows: Ids, later: Ids) -> Iterator[tuple[int, Ids]]:
+        import faiss as stubbed
+
+        faiss: Any = stubbed
+        rows, later = rows[self._hashed[rows]], later[self._hashed[later]]
+        if not len(rows):
+            return
+        index = faiss.IndexBinaryFlat(64)
+        index.add(self._codes[later])
+        widest = max(bits for bits, _ in self._rules)
+        limits, distances, places = index.range_search(self._codes[rows], widest + 1)  # FAISS finds what is below
+        for row, begin, end in zip(rows.tolist(), limits[:-1].tolist(), limits[1:].tolist(), strict=True):
+            others, bits = later[places[begin:end]], distances[begin:end]
+            after = others > row
+            others, bits = others[after], bits[after]
+            cosines = self._vectors[others] @ self._vectors[row]
+            kept = np.zeros(len(others), np.bool_)
+            for most, least in self._rules:
+                kept |= (bits <= most) & (cosines >= least)
+            if kept.any():
+                yield row, others[kept]
+
+    def _by_vector(self, rows: Ids, later: Ids) -> Iterator[tuple[int, Ids]]:
+        """Pairs of which at least one has no hash."""
+        lone = later[~self._hashed[later]]
+        for own, others in ((rows[self._hashed[rows]], lone), (rows[~self._hashed[rows]], later)):
+            for start in range(0, len(others) if len(own) else 0, COLUMNS):
+                part = others[start : start + COLUMNS]
+                cosines = self._vectors[own] @ self._vectors[part].T  # (rows, dim) x (dim, columns)
+                enough = (cosines >= self._unhashed) & (part > own[:, None])
+                for place in np.flatnonzero(enough.any(axis=1)).tolist():
+                    yield int(own[place]), part[enough[place]]
+
+
+def _taken(contents: Sequence[_Content]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """When the shots were taken by the clock of the camera, in seconds, NaN where it does not say; with fractions?"""
+    times = [one.taken_at for one in contents]
+    seconds = np.array([np.nan if time is None else _seconds(time) for time in times], np.float64)
+    return seconds, np.array([time is not None and time.microsecond > 0 for time in times], np.bool_)
+
+
+def _seconds(local: datetime) -> float:
+    return (local.replace(tzinfo=None) - datetime(1970, 1, 1)).total_seconds()
+
+
+def _bursts(contents: Sequence[_Content], vectors: Vectors, files: _Files, near: Ids, least: float) -> Ids:
+    """As ``near``, where the best of each burst stands for the others too."""
+    later: dict[int, set[int]] = {}
+    for left, right in _at_once(contents):
+        first, second = sorted((int(near[left]), int(near[right])))
+        if first != second:
+            later.setdefault(first, set()).add(second)
+    heads = np.arange(len(contents))
+    for head in sorted(later):
+        if heads[head] != head or not files.of(head):
+            continue
+        others = np.array(sorted(other for other in later[head] if heads[other] == other), np.int64)
+        others = others[vectors[others] @ vectors[head] >= least]
+        heads[[other for other in others.tolist() if files.of(other)]] = head
+    return heads[near]
+
+
+def _at_once(contents: Sequence[_Content]) -> Iterator[tuple[int, int]]:
+    """Rows of contents that have files in one folder with times within ``SPAN``: the camera's, else the files' own.
+
+    Where too many files have such times, they are those of copying, or of a clock that stood still, and say nothing.
+    """
+    folders: dict[str, list[tuple[float, int]]] = {}
+    for row, one in enumerate(contents):
+        for file in one.files:
+            time = one.taken_at or datetime.fromtimestamp(file.mtime_ns / 1e9)
+            folders.setdefault(os.path.dirname(file.path), []).append((_seconds(time), row))
+    for found in folders.values():
+        found.sort()
+        times = np.array([time for time, _ in found])
+        ends = np.searchsorted(times, times + SPAN, "right")
+        crowded = ends - np.searchsorted(times, times - SPAN, "left") > CROWD
+        for place in np.flatnonzero(~crowded).tolist():
+            row = found[place][1]
+            for other in range(place + 1, int(ends[place])):
+                if not crowded[other] and found[other][1] != row:
+                    yield row, found[other][1]

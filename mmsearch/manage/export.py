@@ -1,0 +1,168 @@
+"""A library as files that other programs read: see ``manage/exchange.py`` for what is in them."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from mmsearch.errors import TransferError
+from mmsearch.manage.exchange import COLUMNS, CSV, FORMAT, MODEL, PARQUET, REGIONS, VECTORS, guarded, path_columns
+from mmsearch.store.sqlite.export_rows import Block, Holding
+from mmsearch.store.sqlite.store import Store
+from mmsearch.store.types import StoredModel
+from mmsearch.types import Progress
+
+ROW_GROUP = 10_000  # rows of the Parquet file kept in memory: smaller groups make it larger and slower to read
+Row = dict[str, Any]  # column -> value, as the Parquet file has it
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export wrote."""
+
+    files: int  # rows of photos.csv
+    vectors: int  # rows of vectors.npy
+    parquet: bool  # whether photos.parquet was written: pyarrow is an extra
+
+
+def export(
+    store: Store, model: StoredModel, folder: Path, progress: Callable[[Progress], None] | None = None
+) -> ExportReport:
+    """Write all that is known of the files that can be found, as it is at this moment, into a new or empty folder.
+
+    It gets its name when all is written.  Raises TransferError.
+    """
+    target = Path(os.path.realpath(os.path.expanduser(folder)))
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        what = "is not empty" if target.is_dir() else "is a file"
+        raise TransferError(f"{folder} {what}; name a folder that is new or empty")
+    if not target.parent.is_dir():
+        raise TransferError(f"{folder} cannot be made: there is no folder {target.parent}; make it first")
+    draft = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir()
+        report = _write(store, model, draft, str(folder), progress)
+        with contextlib.suppress(FileNotFoundError):
+            target.rmdir()
+        draft.rename(target)
+    except OSError as error:
+        raise TransferError(f"{folder} cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return report
+
+
+def _write(
+    store: Store, model: StoredModel, folder: Path, shown: str, progress: Callable[[Progress], None] | None
+) -> ExportReport:
+    files = done = 0
+    roots = store.roots()
+    with store.holdings(model) as holdings, ExitStack() as opened:
+        total = holdings.vectors()
+        vectors = opened.enter_context(_array(folder / VECTORS, "<f2", (total, model.dim)))
+        tokens = None
+        if holdings.region_card is not None:
+            tokens = opened.enter_context(_array(folder / REGIONS, "|u1", (total, holdings.region_bytes)))
+        lines = csv.writer(opened.enter_context((folder / CSV).open("w", encoding="utf-8", newline="")))
+        lines.writerow(COLUMNS)
+        table = opened.enter_context(_parquet(folder / PARQUET))
+        for block in holdings.blocks():
+            vectors.write(b"".join(block.vectors))
+            if tokens is not None:
+                tokens.write(b"".join(one or bytes(holdings.region_bytes) for one in block.regions))
+            rows = _rows(block, done)
+            lines.writerows([_cell(row[name]) for name in COLUMNS] for row in rows)
+            if table is not None:
+                table(rows)
+            done, files = done + len(block.vectors), files + len(rows)
+            if progress is not None:
+                progress(Progress(done, total, shown))
+        facts = {
+            "format": FORMAT,
+            "name": model.name,
+            "fingerprint": model.fingerprint,
+            "dim": model.dim,
+            "count": total,
+            "files": files,
+            "regions": holdings.region_card,
+            "roots": [dict(zip(("path", "path_bytes"), path_columns(root), strict=True)) for root in roots],
+        }
+    (folder / MODEL).write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
+    for file in folder.iterdir():
+        with file.open("r+b") as written:
+            os.fsync(written.fileno())
+    return ExportReport(files, total, (folder / PARQUET).exists())
+
+
+@contextlib.contextmanager
+def _array(file: Path, dtype: str, shape: tuple[int, int]) -> Iterator[IO[bytes]]:
+    """A file of NumPy's format, to write the values into."""
+    with file.open("wb") as opened:
+        np.lib.format.write_array_header_1_0(opened, {"descr": dtype, "fortran_order": False, "shape": shape})
+        yield opened
+
+
+@contextlib.contextmanager
+def _parquet(file: Path) -> Iterator[Callable[[list[Row]], None] | None]:
+    """Yields what writes rows to a Parquet file; None where pyarrow is not installed."""
+    try:
+        import pyarrow
+        from pyarrow.parquet import ParquetWriter
+    except ImportError:
+        yield None
+        return
+    types = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64()}
+    lists = {"tags": pyarrow.list_(pyarrow.string()), "tag_scores": pyarrow.list_(pyarrow.float64())}
+    schema = pyarrow.schema([(name, lists[name] if kind is list else types[kind]) for name, kind in COLUMNS.items()])
+    waiting: list[Row] = []
+    # Opened here: pyarrow takes no path that is not UTF-8.
+    with file.open("wb") as opened, ParquetWriter(opened, schema) as writer:
+
+        def write(rows: list[Row], enough: int = ROW_GROUP) -> None:
+            waiting.extend(rows)
+            if len(waiting) >= enough:
+                writer.write_table(pyarrow.Table.from_pylist(waiting, schema))
+                waiting.clear()
+
+        yield write
+        write([], 0)
+
+
+def _rows(block: Block, before: int) -> list[Row]:
+    return [_row(holding, before + place) for place, holding in block.files]
+
+
+def _row(holding: Holding, row: int) -> Row:
+    path, path_bytes = path_columns(holding.file.path)
+    values = {name: getattr(holding, name, None) for name in COLUMNS}
+    return values | {
+        "path": path,
+        "path_bytes": path_bytes or None,
+        "hash": holding.hash.hex(),
+        "row": row,
+        "size": holding.file.size,
+        "mtime_ns": holding.file.mtime_ns,
+        "tags": list(holding.tags),
+        "tag_scores": list(holding.tags.values()),
+        "dhash": None if holding.dhash is None else holding.dhash.hex(),
+    }
+
+
+def _cell(value: Any) -> str:
+    """As the CSV has it; nothing and an empty text are told apart by the columns beside them."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return guarded(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else repr(value)

@@ -1,0 +1,349 @@
+"""An export, or vectors that another program made, into a library: no picture is encoded.
+
+All is looked at before anything is written, and what the library knows already stays: so an import may be repeated.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsearch.errors import TransferError
+from mmsearch.ingest.pipeline import Options, Read, ahead, batches, read_file
+from mmsearch.manage.exchange import COLUMNS, CSV, FORMAT, MODEL, REGIONS, VECTORS, path_of, unguarded
+from mmsearch.media.discover import walk
+from mmsearch.store.sqlite.export_rows import Holding
+from mmsearch.store.sqlite.store import Store
+from mmsearch.store.types import StoredModel
+from mmsearch.types import Found, Preprocess, Progress, Skipped, Vectors
+
+Told = Callable[[Progress], None] | None
+
+BATCH = 500  # files a transaction
+BLOCK = 8192  # vectors looked at together
+NEEDED = ("hash", "size", "mtime_ns", "width", "height", "format", "facts")  # columns that an export always fills
+ROUNDED = 1e-3  # that rounding to float16 may change the length of a vector; such a one is stored as it is
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import did."""
+
+    added: int  # files that can now be found
+    known: int  # files that the library knew already: they stay as they were
+    skipped: tuple[Skipped, ...]  # files that are not there or cannot be read; only of vectors of another program
+    model: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Made:
+    """What ``model.json`` says."""
+
+    name: str
+    fingerprint: str
+    dim: int
+    regions: str | None  # fingerprint of the RegionCard of regions.npy
+    roots: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Given:
+    """A folder to import, with nothing wrong in it."""
+
+    folder: Path
+    vectors: NDArray[Any]  # (n, dim) float16 or float32, of any length; mapped, not read
+    regions: NDArray[np.uint8] | None  # (n, bytes), mapped too
+    made: Made | None  # None for vectors of another program
+    files: int
+
+
+def look(folder: Path) -> Given:
+    """Raises TransferError, with file and line or row, for whatever is wrong in the folder."""
+    folder = Path(os.path.realpath(os.path.expanduser(folder)))
+    if not folder.is_dir():
+        what = "is a file; wanted is a folder" if folder.exists() else "no such folder"
+        raise TransferError(f"{folder}: {what}")
+    vectors = _array(folder / VECTORS)
+    if vectors.ndim != 2 or vectors.dtype.kind != "f" or vectors.dtype.itemsize not in (2, 4):
+        raise TransferError(
+            f"{folder / VECTORS} has {vectors.dtype} of shape {vectors.shape}; wanted is (number of files, dimensions) "
+            "in float16 or float32"
+        )
+    made = _made(folder / MODEL) if (folder / MODEL).exists() else None
+    if made is not None and made.dim != vectors.shape[1]:
+        raise TransferError(
+            f"{folder / VECTORS} has {vectors.shape[1]} dimensions, {folder / MODEL} says {made.dim}; do both belong "
+            "to the same export?"
+        )
+    regions = None
+    if made is not None and made.regions is not None:
+        regions = _array(folder / REGIONS)
+        if regions.ndim != 2 or regions.dtype != np.uint8 or len(regions) != len(vectors):
+            raise TransferError(
+                f"{folder / REGIONS} has {regions.dtype} of shape {regions.shape}; wanted is ({len(vectors)}, bytes) "
+                "in uint8"
+            )
+    for start in range(0, len(vectors), BLOCK):
+        lengths = _lengths(vectors[start : start + BLOCK])
+        wrong = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
+        if len(wrong):
+            what = "zero" if lengths[wrong[0]] == 0 else "not finite"
+            raise TransferError(
+                f"{folder / VECTORS}: row {start + int(wrong[0])} (from 0) is {what}, so it points nowhere; leave it "
+                f"out, and its line in {CSV} too"
+            )
+    given = Given(folder, vectors, regions, made, 0)
+    files = sum(1 for _ in (_paths(given) if made is None else _holdings(given)))
+    return Given(folder, vectors, regions, made, files)
+
+
+def take_export(store: Store, model: StoredModel, given: Given, progress: Told = None) -> ImportReport:
+    """Store what an export of mmsearch says; the files need not be there."""
+    begun = time.perf_counter()
+    assert given.made is not None
+    with store.writing() as writer:
+        for root in given.made.roots:
+            writer.add_root(root)
+    added = known = 0
+    for batch in batches(_holdings(given), BATCH):
+        placed = store.placed([holding.file.path for _, holding in batch])
+        new = [(row, holding) for row, holding in batch if holding.file.path not in placed]
+        if new:
+            rows = np.array([row for row, _ in new], np.int64)
+            vectors = unit(given.vectors[rows])
+            tokens = [None] * len(new) if given.regions is None else [_tokens(row) for row in given.regions[rows]]
+            with store.writing() as writer:
+                for (_, holding), vector, own in zip(new, vectors, tokens, strict=True):
+                    writer.put_holding(holding, vector, own, given.made.regions, model)
+        added, known = added + len(new), known + len(batch) - len(new)
+        if progress is not None:
+            progress(Progress(added + known, given.files, batch[-1][1].file.path))
+    return ImportReport(added, known, (), model.name, round(time.perf_counter() - begun, 3))
+
+
+def take_vectors(
+    store: Store, model: StoredModel, preprocess: Preprocess, given: Given, options: Options, progress: Told = None
+) -> ImportReport:
+    """Store vectors that another program made of files, which are read, but not encoded."""
+    begun = time.perf_counter()
+    contents = store.contents(model)
+    skipped: list[Skipped] = []
+    added = known = 0
+
+    def fresh() -> Iterator[tuple[int, str]]:
+        nonlocal known
+        for some in batches(_paths(given), BATCH):
+            placed = store.placed([path for _, path in some])
+            known += sum(path in placed for _, path in some)
+            yield from (one for one in some if one[1] not in placed)
+
+    def read(job: tuple[int, str]) -> tuple[int, Read]:
+        row, path = job
+        found = Skipped(path, "is a folder") if os.path.isdir(path) else next(walk(path))
+        if isinstance(found, Skipped):
+            return row, Read(Found(path, 0, 0), failure=found.reason)
+        return row, read_file(found, lambda one: one not in contents, preprocess, options.max_megapixels)
+
+    for batch in batches(ahead(fresh(), read, options), options.batch):
+        vectors = unit(given.vectors[np.array([row for row, _ in batch], np.int64)])
+        with store.writing() as writer:
+            for (_, item), vector in zip(batch, vectors, strict=True):
+                if item.failure is not None:
+                    skipped.append(Skipped(item.file.path, item.failure))
+                    continue
+                if item.picture is not None:
+                    contents[item.content_hash] = writer.put(item.content_hash, item.picture, vector, model)
+                writer.place(item.file, contents[item.content_hash])
+                added += 1
+        if progress is not None:
+            progress(Progress(added + known + len(skipped), given.files, batch[-1][1].file.path))
+    return ImportReport(added, known, tuple(skipped), model.name, round(time.perf_counter() - begun, 3))
+
+
+def unit(rows: NDArray[Any]) -> Vectors:
+    """(n, dim) of any length -> (n, dim) of length 1; what is so but for rounding to float16 stays as it is."""
+    lengths = _lengths(rows)
+    lengths[np.abs(lengths - 1) < ROUNDED] = 1
+    return (rows / lengths[:, None]).astype(np.float32)
+
+
+def _lengths(rows: NDArray[Any]) -> NDArray[np.float64]:
+    lengths: NDArray[np.float64] = np.linalg.norm(rows.astype(np.float64), axis=1)
+    return lengths
+
+
+def _tokens(row: NDArray[np.uint8]) -> bytes | None:
+    return row.tobytes() if row.any() else None
+
+
+def _array(file: Path) -> NDArray[Any]:
+    try:
+        found = np.load(file, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError as error:
+        raise TransferError(f"{file}: no such file; a folder to import has {VECTORS} and {CSV}") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise TransferError(f"{file} is no array in NumPy's format, or is cut off: {error}") from error
+    if not isinstance(found, np.ndarray):
+        raise TransferError(f"{file} holds several arrays; wanted is one, as numpy.save writes it")
+    return found
+
+
+def _made(file: Path) -> Made:
+    try:
+        facts = json.loads(file.read_text("utf-8"))
+        version = facts["format"]
+        if not isinstance(version, int) or version < 1:
+            raise ValueError(f"its format is {version!r}")
+        if version > FORMAT:
+            raise TransferError(
+                f"{file} was written by a newer version of mmsearch (format {version}, this one knows {FORMAT}); "
+                "upgrade with: pip install --upgrade mmsearch"
+            )
+        roots = tuple(path_of(root["path"], root["path_bytes"]) for root in facts["roots"])
+        made = Made(facts["name"], facts["fingerprint"], facts["dim"], facts["regions"], roots)
+        texts = (made.name, made.fingerprint, made.regions or "", *made.roots)
+        if not (isinstance(made.dim, int) and all(isinstance(text, str) for text in texts)):
+            raise ValueError("a value has the wrong type")
+    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
+        raise TransferError(f"{file} is not what `mmsearch export` writes: {error or type(error).__name__}") from error
+    return made
+
+
+def _lines(given: Given, wanted: Iterable[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Where each line of the table stands, for messages, and its cells by column."""
+    file = given.folder / CSV
+    # Of another program's table a path may be in whatever bytes the system has.
+    errors = "surrogateescape" if given.made is None else "strict"
+    try:
+        with file.open(encoding="utf-8-sig", errors=errors, newline="") as opened:
+            reader = csv.DictReader(opened, strict=True, restval="")
+            lacking = [name for name in wanted if name not in (reader.fieldnames or ())]
+            if lacking:
+                got = ", ".join(reader.fieldnames or ()) or "none"
+                raise TransferError(f"{file} lacks the column {', '.join(lacking)}; its columns are: {got}")
+            for cells in reader:
+                yield f"{file}, line {reader.line_num}", cells
+    except FileNotFoundError as error:
+        raise TransferError(f"{file}: no such file; a folder to import has {VECTORS} and {CSV}") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TransferError(f"{file} is no table in UTF-8 with commas between columns: {error}") from error
+
+
+def _paths(given: Given) -> Iterator[tuple[int, str]]:
+    """Row and file of each vector of another program.
+
+    A path is as the walk of ``mmsearch index`` would write it: links of its folder are followed, it itself is not.
+    """
+    number = 0
+    numbered = False
+    for place, cells in _lines(given, ["path"]):
+        numbered = "row" in cells
+        row = _row(given, place, cells["row"]) if numbered else number
+        path = _path(place, cells)
+        folder, name = os.path.split(os.path.join(given.folder, os.path.expanduser(path)))
+        yield row, os.path.join(os.path.realpath(folder), name)
+        number += 1
+    if not numbered and number != len(given.vectors):
+        raise TransferError(
+            f"{given.folder / CSV} has {number} lines below its heads, {given.folder / VECTORS} {len(given.vectors)} "
+            "rows; wanted is a line a row, or a column named row"
+        )
+
+
+def _holdings(given: Given) -> Iterator[tuple[int, Holding]]:
+    """Row and file of each line of an export."""
+    for place, cells in _lines(given, COLUMNS):
+        row, path = _row(given, place, cells["row"]), _path(place, cells)
+        if not os.path.isabs(path):
+            raise TransferError(f"{place}: {path!r} is no absolute path on this system")
+        known = {name: _value(place, name, kind, cells[name]) for name, kind in COLUMNS.items()}
+        empty = [name for name in NEEDED if known[name] is None]
+        if empty:
+            raise TransferError(f"{place}: {', '.join(empty)} must not be empty")
+        try:
+            taken = known["taken_at"]
+            if taken is not None:
+                datetime.fromisoformat(taken)
+            dhash = None if known["dhash"] is None else bytes.fromhex(known["dhash"])
+            scores = [float(score) for score in known["tag_scores"] or ()]
+            tags: dict[str, float] = dict(zip(map(str, known["tags"] or ()), scores, strict=True))
+            content_hash = bytes.fromhex(known["hash"])
+            if len(content_hash) != 16 or (dhash is not None and len(dhash) != 8):
+                raise ValueError("hash must have 32 hexadecimal digits, dhash 16 or none")
+        except (ValueError, TypeError) as error:
+            raise TransferError(f"{place}: {error}; this is not what `mmsearch export` wrote") from error
+        yield (
+            row,
+            Holding(
+                file=Found(path, known["size"], known["mtime_ns"]),
+                hash=content_hash,
+                width=known["width"],
+                height=known["height"],
+                format=known["format"],
+                taken_at=taken,
+                camera=known["camera"],
+                lens=known["lens"],
+                latitude=known["latitude"],
+                longitude=known["longitude"],
+                description=known["description"],
+                dhash=dhash,
+                facts=known["facts"],
+                sidecar=known["sidecar"],
+                sidecar_stamp=known["sidecar_stamp"],
+                caption=known["caption"],
+                caption_model=known["caption_model"],
+                caption_confidence=known["caption_confidence"],
+                text=(known["text"] or "") if known["text_engine"] is not None else None,
+                text_engine=known["text_engine"],
+                tags=tags,
+                tags_vocabulary=known["tags_vocabulary"],
+            ),
+        )
+
+
+def _row(given: Given, place: str, cell: str) -> int:
+    try:
+        row = int(cell)
+    except ValueError as error:
+        raise TransferError(f"{place}: row is {cell!r}; wanted is a whole number from 0") from error
+    if not 0 <= row < len(given.vectors):
+        raise TransferError(f"{place}: row is {row}, {given.folder / VECTORS} has rows 0 to {len(given.vectors) - 1}")
+    return row
+
+
+def _path(place: str, cells: dict[str, str]) -> str:
+    try:
+        path = path_of(unguarded(cells["path"]), cells.get("path_bytes", ""))
+    except ValueError as error:
+        raise TransferError(f"{place}: path_bytes is {cells['path_bytes']!r}; wanted are hexadecimal digits") from error
+    if not path or "\0" in path:
+        raise TransferError(f"{place}: path is {path!r}; wanted is a file")
+    return path
+
+
+def _value(place: str, name: str, kind: Any, cell: str) -> Any:
+    """What a cell says; None for an empty one."""
+    if not cell:
+        return None
+    try:
+        if kind is str:
+            return unguarded(cell)
+        value = json.loads(cell) if kind is list else kind(cell)
+        fits = isinstance(value, list) if kind is list else -(2**63) <= value < 2**63  # no NaN either
+        if not fits:
+            raise ValueError
+    except (ValueError, RecursionError) as error:
+        wanted = {int: "a whole number", float: "a number", list: "a list in JSON"}[kind]
+        raise TransferError(f"{place}: {name} is {cell!r}; wanted is {wanted}") from error
+    return value

@@ -1,0 +1,155 @@
+"""Find the files below a folder that may be pictures."""
+
+# Paths are str here: pathlib objects for each of a million files would take longer than the walk.
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch
+
+from mmsearch.types import Found, Skipped
+
+# What Pillow reads and people keep photos in.  Documents (EPS, PDF, PSD), data (FITS) and camera raw files are out.
+SUFFIXES = frozenset({
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jps", ".mpo", ".png", ".apng", ".webp", ".avif", ".avifs", ".gif",
+    ".tif", ".tiff", ".bmp", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".ico", ".tga", ".pcx", ".dds",
+    ".jp2", ".j2k", ".jpf", ".jpx", ".jpc", ".j2c",
+})  # fmt: skip
+HEIF_SUFFIXES = frozenset((".heic", ".heif", ".heics", ".heifs", ".hif"))  # only where pillow_heif is installed
+
+# Folders that systems and tools make for themselves: thumbnails, waste bins, snapshots, code.  In lower case.
+JUNK = frozenset(
+    {
+        "#recycle",
+        "#snapshot",
+        "$recycle.bin",
+        "@__thumb",
+        "@eadir",
+        "@recycle",
+        "@tmp",
+        "__macosx",
+        "__pycache__",
+        "lost+found",
+        "node_modules",
+        "recycler",
+        "system volume information",
+    }
+)
+
+
+def picture_suffixes() -> frozenset[str]:
+    """The suffixes (lower case, with the dot) of the files that ``walk`` yields on this machine."""
+    return SUFFIXES | HEIF_SUFFIXES if importlib.util.find_spec("pillow_heif") else SUFFIXES
+
+
+def walk(root: str, exclude: Sequence[str] = ()) -> Iterator[Found | Skipped]:
+    """The pictures at and below ``root``, an absolute path of a folder or of a single file.
+
+    Files come before folders, each sorted by name; hidden ones (".name"), ``JUNK`` and names without a picture's suffix
+    are passed over.  ``root`` itself is taken whatever it is called.  Symbolic links are followed: linked folders come
+    after all real ones, and each folder is read once, so loops end and a photo keeps its real path.
+
+    ``exclude`` holds globs, compared with the name and with the path relative to ``root`` (``/`` between its parts;
+    ``*`` matches ``/`` too).  An excluded folder is not entered.
+
+    What cannot be read is yielded as ``Skipped`` and the walk goes on.  Where that is a folder or a broken link, nobody
+    knows which files are below it.
+    """
+    try:
+        status = os.stat(root)
+    except OSError as error:
+        yield Skipped(root, "broken link" if os.path.islink(root) else _reason(error))
+        return
+    if stat.S_ISREG(status.st_mode):
+        yield Found(root, status.st_size, _time(status))
+    elif stat.S_ISDIR(status.st_mode):
+        yield from _walk_folder(root, exclude)
+    else:
+        yield Skipped(root, "neither a file nor a folder")
+
+
+def _walk_folder(root: str, exclude: Sequence[str]) -> Iterator[Found | Skipped]:
+    suffixes, excluded = picture_suffixes(), Globs(exclude)
+    unreadable = HEIF_SUFFIXES - suffixes
+    visited: set[object] = set()
+    folders = [(root, "")]  # a stack of (path, path relative to root with "/" at its end)
+    linked: list[tuple[str, str]] = []
+    while folders or linked:
+        folder, prefix = folders.pop() if folders else linked.pop(0)
+        deeper: list[tuple[str, str]] = []
+        try:
+            identity = _identity(folder)
+            if identity in visited:
+                continue
+            visited.add(identity)
+            with os.scandir(folder) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError as error:
+            yield Skipped(folder, _reason(error))
+            continue
+        for entry in entries:
+            name, relative = entry.name, prefix + entry.name
+            if name.startswith(".") or excluded.match(name, relative):
+                continue
+            try:
+                if entry.is_dir():
+                    if name.lower() in JUNK or excluded.match_contents(relative):
+                        continue
+                    (linked if entry.is_symlink() else deeper).append((entry.path, relative + "/"))
+                elif entry.is_file():
+                    suffix = os.path.splitext(name)[1].lower()
+                    if suffix in suffixes:
+                        status = entry.stat()
+                        yield Found(entry.path, status.st_size, _time(status))
+                    elif suffix in unreadable:
+                        yield Skipped(entry.path, "HEIC needs the extra: pip install 'mmsearch[heic]'")
+                elif entry.is_symlink() and not os.path.exists(entry.path):
+                    yield Skipped(entry.path, "broken link")
+            except OSError as error:
+                broken = entry.is_symlink() and not isinstance(error, PermissionError)  # a link to itself raises ELOOP
+                yield Skipped(entry.path, "broken link" if broken else _reason(error))
+        folders.extend(reversed(deeper))
+
+
+class Globs:
+    """The ``exclude`` patterns, spelled as ``fnmatch`` needs them."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._patterns: list[str] = []
+        for pattern in patterns:
+            # "raw/" is the folder raw.  "./raw" is raw.  "**/raw" should match at the top too, which fnmatch denies.
+            plain = pattern.replace(os.sep, "/").removeprefix("./").removeprefix("**/").rstrip("/")
+            self._patterns += [plain, "**/" + plain] if pattern.startswith("**/") else [plain]
+        # "raw/*" and "raw/**" leave nothing of the folder raw.
+        self._contents = [p.rstrip("*")[:-1] for p in self._patterns if p.endswith(("/*", "/**"))]
+
+    def match(self, name: str, relative: str) -> bool:
+        """Whether a pattern matches a file or folder by its name or its path relative to the root."""
+        return any(fnmatch(name, pattern) or fnmatch(relative, pattern) for pattern in self._patterns)
+
+    def match_contents(self, relative: str) -> bool:
+        """Whether a pattern matches all that can be in a folder."""
+        return any(fnmatch(relative, pattern) for pattern in self._contents)
+
+
+def _time(status: os.stat_result) -> int:
+    """Its modification time in ns, within 64 bits: nothing keeps a file from claiming the year 2300."""
+    return max(-(2**63), min(status.st_mtime_ns, 2**63 - 1))
+
+
+def _identity(folder: str) -> object:
+    """The same value for every path that leads to the same folder."""
+    status = os.stat(folder)
+    # Some network drives have no inode numbers and give 0 for all.
+    return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(folder)
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "permission denied"
+    if isinstance(error, FileNotFoundError):
+        return "no such file or folder"
+    return f"cannot be read: {error.strerror or error}"

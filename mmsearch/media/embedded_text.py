@@ -1,0 +1,169 @@
+"""What people wrote into a picture file about it: captions, titles, comments, keywords."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from PIL import Image, IptcImagePlugin
+
+from mmsearch.media.xmp import read_xmp
+
+LONGEST = 2000  # characters of a description
+_EXIF_IFD = 0x8769
+_IMAGE_DESCRIPTION, _USER_COMMENT = 0x010E, 0x9286
+_XP_TITLE, _XP_COMMENT, _XP_KEYWORDS, _XP_SUBJECT = 0x9C9B, 0x9C9C, 0x9C9E, 0x9C9F  # of Windows, in UTF-16
+_IPTC_TITLE, _IPTC_KEYWORDS, _IPTC_HEADLINE, _IPTC_CAPTION = (2, 5), (2, 25), (2, 105), (2, 120)
+_TEXT_CHUNKS = ("Title", "Description", "Comment", "Subject", "Keywords")  # of PNG
+
+# What cameras, telephones and programs write where a description belongs.  Compared with a whole text.
+_PROGRAMS = (
+    "gimp|imagemagick|photoshop|adobe|paint|canva|inkscape|krita|ezgif|matplotlib|vsco|snapseed|picsart|picasa|irfanview"
+    "|lightroom|microsoft|acd|jpegmini|ffmpeg|sketch|figma|polarr|meitu|ave_pdf|tinypng|gd|xv|handmade|corel|ulead"
+)
+_JUNK = re.compile(
+    # cameras
+    r"(?:(?:olympus|(?:konica )?minolta|kodak|samsung|sanyo|vivitar|hp|jenoptik|pentax|panasonic|casio|fujifilm|nikon)?"
+    r"\W*digital (?:still ?)?camera|kodak digital science.*|(?:sony|minolta|nikon|canon) dsc|dcim\b.*"
+    r"|samsung(?: camera pictures)?|samsung techwin.*|exif[_ ]jpeg[_ ]picture|my beautiful picture|imacon color scanner"
+    # telephones
+    r"|(?-i:(?:oznor|hdrpl|vhdr|rhdr|hdr|dav|cof|mde|sdr|edf|fbt|rpt|ptr|nor|bty|dsc|sunp|pano|btf)(?:[A-Z]\w*)?)"
+    r"|oplus_\d+|(?:.*\b)?(?:filter: ?-?\d|f[il]+ete?rintensity|captureorientation|hw-remosaic|ai_scene: ?).*"
+    # programs
+    r"|creator: (?:gd-jpeg|xv).*|cmp\d+(?:\.\d+)+\w*(?: 0x[0-9a-f]+)?|(?:optimized by )?jpegmini.*|lavc[\d.]+"
+    r"|lead technologies.*|u-?lead systems.*|handmade software.*|file written by .*|intel\(r\) jpeg library.*"
+    r"|jpeg encoder copyright.*|paint tool -sai-.*|acd systems digital imaging.*|applemark|binary comment"
+    rf"|(?:created|processed|made|edited|compressed|converted|optimized|generated|written|saved)"
+    rf" (?:with|by|using|in|from) (?:the )?(?:{_PROGRAMS})\b.*|processed with .*"
+    r"|processed by ebay.*|compressed by jpeg-recompress|imagej=.*|charset=\w+|\{.*\}|<.*>"
+    # what stands where nobody wrote anything, and long codes
+    r"|untitled(?: \d+)?|default|ascii|unicode|xmp|jpeg|image|photo|none|null|(?=\w*\d)[a-z0-9+/]{24,}={0,2})",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def read_description(image: Image.Image) -> str | None:
+    """What the file of a loaded picture says about it, in at most 2,000 printable characters; None where nothing.
+
+    From EXIF, IPTC, XMP, PNG text chunks and comments: a line for each different text, keywords in the last one.  What
+    cameras write there by themselves is left out.  Never raises.
+    """
+    texts: list[str] = []
+    keywords: list[str] = []
+    for read in (_from_exif, _from_iptc, _from_xmp, _from_chunks):
+        try:
+            some, words = read(image)
+        except Exception:  # damaged metadata; what else is there can be read all the same
+            continue
+        texts += some
+        keywords += words
+    return joined(texts, keywords)
+
+
+def joined(texts: Iterable[str], keywords: Iterable[str] = ()) -> str | None:
+    """One text: a line for each different one, and the different keywords; None where no letter or digit is left."""
+    lines = list(_different(line for text in texts if (line := printable(text)) and not _JUNK.fullmatch(line)))
+    words = list(_different(word for keyword in keywords if (word := printable(keyword))))
+    if words:
+        lines += [", ".join(words)]
+    return "\n".join(lines)[:LONGEST].rstrip() or None
+
+
+def printable(text: str) -> str:
+    """``text`` in one line, without what cannot be printed; empty where it has neither letter nor digit."""
+    text = text.lstrip("\0").partition("\0")[0][: 4 * LONGEST]  # what follows a NUL was in the memory before
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())[:LONGEST].rstrip()
+    return line if any(char.isalnum() for char in line) else ""
+
+
+def _different(lines: Iterable[str]) -> Iterator[str]:
+    seen = set()
+    for line in lines:
+        if line.casefold() not in seen:
+            seen.add(line.casefold())
+            yield line
+
+
+_Found = tuple[list[str], list[str]]  # texts and keywords
+
+
+def _from_exif(image: Image.Image) -> _Found:
+    exif = image.getexif()
+    texts = [_guessed(_value(exif, _IMAGE_DESCRIPTION))]
+    texts += [_utf16(_value(exif, tag)) for tag in (_XP_TITLE, _XP_SUBJECT, _XP_COMMENT)]
+    keywords = re.split("[;,]", _utf16(_value(exif, _XP_KEYWORDS)))
+    try:
+        comment = exif.get_ifd(_EXIF_IFD).get(_USER_COMMENT)
+    except Exception:  # one damaged value costs the rest of its group
+        comment = None
+    return [*texts, _user_comment(comment, exif.endian)], keywords
+
+
+def _value(exif: Image.Exif, tag: int) -> Any:
+    try:
+        return exif.get(tag)
+    except Exception:
+        return None
+
+
+def _guessed(value: Any) -> str:
+    """A text whose encoding nobody says: UTF-8 where it can be that, else Latin-1."""
+    if isinstance(value, str):
+        try:
+            value = value.encode("latin-1")  # as which Pillow has read it
+        except UnicodeEncodeError:
+            return str(value)
+    if not isinstance(value, bytes):
+        return ""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def _utf16(value: Any) -> str:
+    if isinstance(value, tuple):
+        value = bytes(value)
+    return value.decode("utf-16-le", "ignore") if isinstance(value, bytes) else ""
+
+
+def _user_comment(value: Any, endian: str | None) -> str:
+    """EXIF 2.32, 4.6.5: eight bytes that name the encoding, then the text."""
+    if not isinstance(value, bytes):
+        return _guessed(value)
+    code, text = value[:8], value[8:]
+    if code == b"UNICODE\0":
+        # Zeros are the upper halves of Latin letters: some programs use another order of bytes than that of the file.
+        high, low = text[0::2].count(0), text[1::2].count(0)
+        big = high > low if high != low else endian in (">", "MM")
+        return text.decode("utf-16-be" if big else "utf-16-le", "ignore").lstrip("\ufeff")
+    if code == b"JIS\0\0\0\0\0":
+        return text.decode("iso2022_jp", "ignore")
+    return _guessed(text if code in (b"ASCII\0\0\0", bytes(8)) else value)
+
+
+def _from_iptc(image: Image.Image) -> _Found:
+    fields: Any = IptcImagePlugin.getiptcinfo(image) or {}  # type: ignore[arg-type]
+
+    def of(key: tuple[int, int]) -> list[str]:
+        value = fields.get(key, [])
+        return [_guessed(one) for one in (value if isinstance(value, list) else [value])]
+
+    return [*of(_IPTC_TITLE), *of(_IPTC_HEADLINE), *of(_IPTC_CAPTION)], of(_IPTC_KEYWORDS)
+
+
+def _from_xmp(image: Image.Image) -> _Found:
+    packet = image.info.get("xmp")
+    if not isinstance(packet, (bytes, str)) or not packet:
+        return [], []
+    words = read_xmp(packet.encode() if isinstance(packet, str) else packet)
+    return list(words.texts), list(words.keywords)
+
+
+def _from_chunks(image: Image.Image) -> _Found:
+    """Text chunks of PNG, and the comment of a JPEG or GIF file."""
+    wanted = _TEXT_CHUNKS if image.format == "PNG" else ("comment",)
+    values = {name: _guessed(image.info.get(name)) for name in wanted}
+    keywords = re.split("[;,]", values.pop("Keywords", ""))
+    return list(values.values()), keywords

@@ -1,0 +1,234 @@
+"""Decoding in processes of its own: a decoder that crashes, hangs or eats memory costs one photo, not the run.
+
+It keeps damage away, it is no wall against an attacker: the processes have the rights of the user.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from mmsearch.errors import ImageError, MMSearchError
+from mmsearch.media.decode import IN_FLIGHT, decode
+from mmsearch.media.memory_budget import Budget
+from mmsearch.types import Decoded, Preprocess
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Decode = Callable[[BinaryIO, str, Preprocess, float], Decoded]
+
+SECONDS = 120.0  # for one picture; the slowest of 200 megapixels take some 20
+MEMORY = 5 * 2**30  # bytes a process; a JPEG 2000 of 200 megapixels takes 3.8 GB
+_START = "import sys; sys.path[:] = sys.argv[1:]; from mmsearch.media.worker_pool import serve; serve()"
+
+
+class Decoders:
+    """Processes that decode, each a picture at a time.  A context manager; started as they are needed.
+
+    They import no more than decoding takes: 0.2 s and 60 MB each.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        seconds: float = SECONDS,
+        memory: int = MEMORY,
+        decoder: str = f"{decode.__module__}:{decode.__name__}",
+        in_flight: Budget = IN_FLIGHT,
+    ) -> None:
+        """At most ``count`` processes; ``decoder`` is the module and name of what decodes in them."""
+        self._setup = seconds, memory, decoder, in_flight
+        self._idle: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
+        for _ in range(count):
+            self._idle.put(None)
+        self._all: set[_Worker] = set()
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._closed = True
+            for worker in self._all:
+                worker.stop()
+
+    def decode(self, file: BinaryIO, path: str, preprocess: Preprocess, max_megapixels: float = 200.0) -> Decoded:
+        """What ``mmsearch.media.decode.decode`` gives, and ImageError also where it crashes or takes too long.
+
+        A file that is not in memory is opened anew at ``path``.  May be called from several threads; waits for a
+        process that is free.  Raises MMSearchError where none can be started.
+        """
+        content = file.getvalue() if isinstance(file, io.BytesIO) else None
+        worker = self._idle.get()
+        try:
+            worker = worker or _Worker(*self._setup)
+            with self._lock:
+                if self._closed:
+                    raise MMSearchError("the processes that decode are closed")
+                self._all.add(worker)
+            answer = worker.ask((content, path, preprocess, max_megapixels), path)
+        except BaseException:
+            if worker is not None:
+                with self._lock:
+                    self._all.discard(worker)
+                worker.stop()
+            worker = None
+            raise
+        finally:
+            self._idle.put(worker)
+        if isinstance(answer, Decoded):
+            return answer
+        raise ImageError(path, *answer)
+
+
+class _Worker:
+    """One process, as those see it that ask it.  Both talk in pickles over pipes: first the setup, then pictures."""
+
+    def __init__(self, seconds: float, memory: int, decoder: str, in_flight: Budget) -> None:
+        self._seconds, self._late, self._in_flight = seconds, False, in_flight
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-c", _START, *sys.path],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C is for the one who asks
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},  # threads take address space
+            )
+            assert process.stdin is not None
+            assert process.stdout is not None
+            self._process, self._in, self._out = process, process.stdin, process.stdout
+            with self._limited():
+                self._send((seconds, memory, decoder))
+                self._receive()
+        except (OSError, EOFError, pickle.UnpicklingError) as error:
+            if hasattr(self, "_process"):
+                self.stop()
+            raise MMSearchError(
+                f"a process to decode pictures cannot be started ({error or 'it ended at once'}); "
+                "without such processes: mmsearch index --no-isolate"
+            ) from error
+
+    def ask(self, job: object, path: str) -> Any:
+        """The answer to a job: Decoded, or reason and retry of an ImageError.  Raises ImageError where it died."""
+        try:
+            with self._limited():
+                self._send(job)
+                answer = self._receive()
+            if isinstance(answer, float):  # pixels that it wants room for: all processes share one budget
+                with self._in_flight.share(answer), self._limited():
+                    self._send(True)
+                    return self._receive()
+            return answer
+        except (OSError, EOFError, pickle.UnpicklingError, ValueError) as error:  # broken off, or closed meanwhile
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(10)  # it may not have come to its end when its pipes had
+            self.stop()
+            if self._late:
+                raise ImageError(path, f"decoding took longer than {self._seconds:g} s and was stopped") from error
+            code = self._process.returncode
+            how = f"signal {-code}" if code < 0 else f"exit code {code}"
+            raise ImageError(path, f"the decoder crashed ({how})") from error
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._in, self._out):
+            with contextlib.suppress(OSError, ValueError):  # what was not sent yet
+                pipe.close()
+
+    @contextmanager
+    def _limited(self) -> Iterator[None]:
+        """Ends the process where the block takes too long."""
+
+        def end() -> None:
+            self._late = True
+            self._process.kill()
+
+        timer = threading.Timer(self._seconds, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _send(self, message: object) -> None:
+        pickle.dump(message, self._in, protocol=5)
+        self._in.flush()
+
+    def _receive(self) -> Any:
+        return pickle.load(self._out)
+
+
+def serve() -> None:
+    """What a process does: decode what comes on stdin until it is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Windows there are no sessions
+    asked, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    seconds, memory, decoder = pickle.load(asked)
+    module, _, name = decoder.partition(":")
+    work = getattr(importlib.import_module(module), name)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):  # libraries in C print what they like
+        os.dup2(nowhere, standard)
+    _limit(memory)
+
+    def send(message: object) -> None:
+        pickle.dump(message, answers, protocol=5)
+        answers.flush()
+
+    def alarm(after: int) -> None:  # ends it where nobody is left to do so
+        if hasattr(signal, "alarm"):
+            signal.alarm(after)
+
+    class Asking(Budget):
+        @contextmanager
+        def share(self, amount: float) -> Iterator[None]:
+            alarm(0)
+            send(float(amount))
+            pickle.load(asked)
+            alarm(patience)
+            yield
+
+    patience = int(seconds) + 60
+    send(True)
+    while True:
+        try:
+            content, path, *options = pickle.load(asked)
+        except EOFError:
+            return
+        alarm(patience)
+        try:
+            with open(path, "rb") if content is None else io.BytesIO(content) as file:
+                send(work(file, path, *options, Asking(0)))
+        except ImageError as error:
+            # Another try would go well only with more memory, and might take down a run without processes.
+            send((error.reason, error.retry and not isinstance(error.__cause__, MemoryError)))
+        except MemoryError:
+            send(("not enough memory to decode it", False))
+        except OSError as error:
+            send((f"cannot be read: {error.strerror or error}", True))
+        alarm(0)
+
+
+def _limit(memory: int) -> None:
+    """Bounds the memory of this process and keeps it from leaving a core dump, where the system can."""
+    if sys.platform != "win32":
+        import resource
+
+        for what, most in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CORE, 0)):
+            with contextlib.suppress(ValueError, OSError):  # a lower limit is set already
+                resource.setrlimit(what, (most, resource.getrlimit(what)[1]))

@@ -1,0 +1,244 @@
+"""What a query means: terms that a picture should match, and conditions that it must meet.
+
+``query/parser.py`` makes one from what a person types.  Values without sense raise QueryError when they are made.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from mmsearch.errors import QueryError
+
+Fact = Literal["width", "height", "megapixels", "bytes"]
+Operator = Literal["<", "<=", "=", ">=", ">"]
+Order = Literal["score", "date", "name", "size"]
+Shape = Literal["portrait", "landscape", "square"]
+
+
+@dataclass(frozen=True)
+class Words:
+    """Find what a text describes, or what has its words in name, description, tags or picture."""
+
+    text: str
+    weight: float = 1.0  # above 0; how much the term counts beside the others
+    exclude: bool = False  # pictures that match it are left out
+    exact: bool = False  # the words themselves must be there, in this order; nothing is compared by meaning
+
+    def __post_init__(self) -> None:
+        _not_blank(self.text, "a text to look for")
+        _weighs(self.weight)
+
+
+@dataclass(frozen=True)
+class Example:
+    """Find what looks like a picture."""
+
+    path: str  # absolute
+    weight: float = 1.0
+    exclude: bool = False
+
+    def __post_init__(self) -> None:
+        _not_blank(self.path, "the path of an example")
+        _weighs(self.weight)
+
+
+Term = Words | Example
+
+
+@dataclass(frozen=True)
+class Date:
+    """Taken in a span of time, by the clock of the camera; without such a date, the file was last written then.
+
+    A camera's clock shows the time of some place: a time zone in the file is not looked at.  ``camera_only`` leaves out
+    pictures whose file does not say when they were taken.
+    """
+
+    start: datetime | None  # the first moment, without time zone; None: no limit
+    end: datetime | None  # the first moment after it
+    camera_only: bool = False
+
+    def __post_init__(self) -> None:
+        for moment in (self.start, self.end):
+            if moment is not None and moment.tzinfo is not None:
+                raise QueryError(f"{moment} has a time zone; dates are compared with a camera's clock: leave it out")
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise QueryError("the time ends before it begins")
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Make or model contains this text; capitals do not matter."""
+
+    text: str
+
+    def __post_init__(self) -> None:
+        _not_blank(self.text, "a camera's name")
+
+
+@dataclass(frozen=True)
+class Lens:
+    """The name of the lens contains this text; capitals do not matter."""
+
+    text: str
+
+    def __post_init__(self) -> None:
+        _not_blank(self.text, "a lens's name")
+
+
+@dataclass(frozen=True)
+class Within:
+    """The file is this one, or lies below this folder."""
+
+    path: str  # absolute
+
+    def __post_init__(self) -> None:
+        _not_blank(self.path, "a path to search in")
+        try:
+            possible = b"\0" not in os.fsencode(self.path)
+        except ValueError:  # halves of characters
+            possible = False
+        if not possible:
+            raise QueryError(f"{self.path!r} cannot be a path")
+
+
+@dataclass(frozen=True)
+class Near:
+    """Taken within a distance of a place, on a sphere with the radius of the Earth (6371 km)."""
+
+    latitude: float  # degrees, north positive
+    longitude: float  # degrees, east positive
+    kilometres: float
+
+    def __post_init__(self) -> None:
+        if not -90 <= self.latitude <= 90:
+            raise QueryError(f"a latitude lies between -90 (south) and 90 (north), not at {self.latitude:g}")
+        if not -180 <= self.longitude <= 180:
+            raise QueryError(f"a longitude lies between -180 (west) and 180 (east), not at {self.longitude:g}")
+        if not 0 < self.kilometres < math.inf:
+            raise QueryError(f"a distance must be above 0, not {self.kilometres:g} km")
+
+
+@dataclass(frozen=True)
+class Format:
+    """The format of the file: Pillow's name in lower case.
+
+    "jpeg" stands for "mpo" too: JPEG files in which a telephone or camera has put a second picture.
+    """
+
+    name: str
+
+    def __post_init__(self) -> None:
+        _not_blank(self.name, "a format")
+
+
+@dataclass(frozen=True)
+class Compare:
+    """A number of the upright picture or of its file."""
+
+    fact: Fact
+    operator: Operator
+    value: float
+
+    def __post_init__(self) -> None:
+        _finite(self.value)
+
+
+@dataclass(frozen=True)
+class Between:
+    """A number of the upright picture or of its file lies between these, or is one of them."""
+
+    fact: Fact
+    least: float
+    most: float
+
+    def __post_init__(self) -> None:
+        _finite(self.least)
+        _finite(self.most)
+        if self.least > self.most:
+            raise QueryError(f"{self.least:g} is more than {self.most:g}; the smaller number comes first")
+
+
+@dataclass(frozen=True)
+class Shaped:
+    """Higher than broad, broader than high, or within 5 % of a square."""
+
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class HasText:
+    """Text was read in the picture (``mmsearch index --ocr``)."""
+
+
+@dataclass(frozen=True)
+class HasPlace:
+    """The file says where it was taken."""
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """It has this tag (``mmsearch tag``); capitals do not matter."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        _not_blank(self.name, "a tag")
+
+
+OneFits = Date | Camera | Lens | Within | Near | Format | Compare | Between | Shaped | HasText | HasPlace | Tagged
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    """At least one of these is so."""
+
+    fits: tuple[OneFits, ...]
+
+
+Fits = OneFits | AnyOf
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Something that a picture must be, or must not be.  What nobody knows of a picture, it is not."""
+
+    fits: Fits
+    exclude: bool = False
+
+
+@dataclass(frozen=True)
+class Query:
+    """Terms that a picture should all match, and conditions that it must all meet.
+
+    With ``arithmetic`` the vectors of the terms are added by their weights, those of excluded terms subtracted, and the
+    sum is searched for, as rclip does; else every term is judged by itself.
+    """
+
+    terms: tuple[Term, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    order: Order = "score"
+    descending: bool = True
+    arithmetic: bool = False
+
+    @property
+    def has_words(self) -> bool:
+        return any(isinstance(term, Words) for term in self.terms)
+
+
+def _not_blank(text: str, what: str) -> None:
+    if not text.strip():
+        raise QueryError(f"{what} is empty")
+
+
+def _weighs(weight: float) -> None:
+    if not 0 < weight < math.inf:
+        raise QueryError(f"a weight must be above 0, not {weight:g}; to leave out what matches, write -term")
+
+
+def _finite(number: float) -> None:
+    if not math.isfinite(number):
+        raise QueryError(f"a number is wanted, not {number}")

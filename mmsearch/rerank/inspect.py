@@ -1,0 +1,110 @@
+"""A close look at one photo: what is to be seen, answers to questions, and where the words of a text are found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mmsearch.encoders.protocol import Encoder
+from mmsearch.errors import ImageError, ModelError, QueryError
+from mmsearch.media.decode import decode, seen, upright
+from mmsearch.rerank import heat
+from mmsearch.rerank.captions import Caption
+from mmsearch.rerank.heat import Heat, WordHeat
+from mmsearch.rerank.reranker import Answer, Reranker
+from mmsearch.types import Regions
+
+By = Literal["match", "attention"]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """How well a text fits a photo, and where its words are found; ``heat.py`` says what heat is."""
+
+    photo: str
+    text: str
+    score: float  # the reranker's match, a logit: higher is better, of any text and photo
+    words: tuple[WordHeat, ...]
+    overall: Heat  # of the whole text
+    by: By  # the kind of heat
+
+
+def nothing_stored(path: str) -> Regions | None:
+    """Where there is no library: no photo is known."""
+    return None
+
+
+@dataclass(frozen=True)
+class Looker:
+    """An encoder and its reranker, to look at photos with.  Each method raises ImageError for one it cannot read."""
+
+    encoder: Encoder
+    reranker: Reranker
+    max_megapixels: float = 200.0
+    stored: Callable[[str], Regions | None] = nothing_stored  # region tokens (1, side * side, dim) of a known path
+
+    def caption(self, path: str, alternatives: int = 0) -> list[Caption]:
+        """What the photo shows: the best caption, then up to ``alternatives`` others, best first."""
+        return self.reranker.caption(self.tokens(path), alternatives=1 + alternatives)[0]
+
+    def ask(self, path: str, question: str, k: int = 3) -> list[Answer]:
+        """The ``k`` most likely answers, best first.  Raises QueryError for an empty question."""
+        if not question.strip():
+            raise QueryError("the question is empty")
+        return self.reranker.answer(question, self.tokens(path), k)[0]
+
+    def explain(self, path: str, text: str, by: By = "match") -> Explanation:
+        """How well the text fits, and where its words are found.  Raises QueryError for a text without words."""
+        if not any(char.isalnum() for char in text):
+            raise QueryError(f"the text {text!r} has no words to look for")
+        tokens = self.tokens(path)
+        look = self.reranker.look(text, tokens)
+        if by == "match":
+
+            def match(own: str, photos: Regions) -> NDArray[np.float32]:
+                return self.reranker.look(own, photos).match
+
+            words, whole = heat.match_heat(match, text, look.words, tokens)
+        else:
+            words = heat.attention_heat(look.words, look.attention[0])
+            whole = heat.overall(words)
+        return Explanation(path, text, round(float(look.match[0]), 4), tuple(words), whole, by)
+
+    def draw(self, explanation: Explanation) -> Image.Image:
+        """The photo with the heat over it, see ``heat.draw``."""
+        path = explanation.photo
+        try:
+            with open(path, "rb") as file:
+                picture = decode(file, path, self.encoder.card.preprocess, self.max_megapixels)
+                shown = upright(file, path, heat.PANEL, self.max_megapixels)
+        except OSError as error:
+            reason = f"{error.strerror or error}: nothing can be drawn over it; --json gives the numbers"
+            raise ImageError(path, reason) from error
+        part = seen(picture.width, picture.height, self.encoder.card.preprocess)
+        return heat.draw(shown, explanation.words, explanation.overall, part)
+
+    def tokens(self, path: str) -> Regions:
+        """The photo's region tokens, (1, side * side, dim); the stored ones where its file is gone.
+
+        Raises ModelError where the encoder gives none.
+        """
+        try:
+            with open(path, "rb") as file:
+                return self._encoded(file, path)
+        except OSError as error:
+            stored = self.stored(path)
+            if stored is None:
+                raise ImageError(path, error.strerror or str(error), retry=True) from error
+            return stored
+
+    def _encoded(self, file: BinaryIO, path: str) -> Regions:
+        picture = decode(file, path, self.encoder.card.preprocess, self.max_megapixels)
+        tokens = self.encoder.encode_pictures(picture.pixels[None])[1]
+        if tokens is None:
+            raise ModelError(f"the model {self.encoder.card.name} gives no region tokens, so nothing can look closely")
+        return tokens

@@ -1,0 +1,91 @@
+"""How likely it is that a library holds what a query asks for, when its best picture has a certain score.
+
+A cosine has no zero: what is a good score differs from query to query.  The logistic map here was fitted on texts over
+a library that shows what they say, against the same texts over the library without any picture of the things that they
+name (``mmsearch/training/shipped/calibrate.py``), both equally often.  Beside the score it looks at how near the query
+is to texts that nobody asked for: a text that is near to many is near to many pictures too; and at the share of the
+background that was taken off, which tells short texts from long ones.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.encoders.protocol import Encoder
+from mmsearch.errors import ModelError
+from mmsearch.types import Vectors
+
+FILE = "calibration.json"  # in a model folder
+
+Shares = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """1 / (1 + exp(-(score * a + background * b + beta * c + d)))"""
+
+    score: float
+    background: float
+    beta: float
+    offset: float
+
+    def __call__(self, scores: Shares, background: float | Shares, beta: float | Shares) -> Shares:
+        """Relevance of pictures (n,) in [0, 1] from their scores (n,), the query's background and ``meaning.beta``.
+
+        The last two may be of another query each, (n,).
+        """
+        logits = self.score * np.asarray(scores) + self.background * background + self.beta * beta + self.offset
+        shares: Shares = 1 / (1 + np.exp(-np.clip(logits, -60, 60)))
+        return shares
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The maps of one model: for scores of the first stage, and for those after reranking."""
+
+    first: Logistic
+    typical: tuple[float, float] | None = None  # mean and spread of the cosines of a text with photos
+    reranked: Logistic | None = None
+    reranker: str | None = None  # its fingerprint: scores of another one mean something else
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def of(cls, encoder: Encoder) -> Calibration | None:
+        """That of an encoder's model; None where it has none.  Raises ModelError for a damaged one."""
+        return cls.read(encoder.folder) if isinstance(encoder, OnnxEncoder) else None
+
+    @classmethod
+    @functools.cache  # each search asks; the files of a model do not change
+    def read(cls, folder: Path) -> Calibration | None:
+        """That of a model folder; None where it has none.  Raises ModelError for a damaged one."""
+        file = folder / FILE
+        try:
+            facts = json.loads(file.read_text("utf-8"))
+            reranked = facts["reranked"]
+            mean, spread = facts["typical"]
+            return cls(
+                Logistic(**facts["first"]),
+                (float(mean), float(spread)),
+                Logistic(**reranked) if reranked else None,
+                facts["reranker"],
+            )
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, LookupError) as error:
+            raise ModelError(f"{file} cannot be read: {error}; install mmsearch again") from error
+
+
+def background(query: Vectors, bank: Vectors, nearest: int) -> float:
+    """How near a query (dim,) is to its ``nearest`` texts of the bank (m, dim): their mean cosine."""
+    scores = bank @ query
+    count = min(nearest, len(scores))
+    return float(np.partition(scores, -count)[-count:].mean())

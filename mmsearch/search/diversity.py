@@ -1,0 +1,73 @@
+"""Near-equal pictures as one, and variety among the others.
+
+What counts as near-equal was chosen with ``python -m benchmarks.near_duplicates`` and the embedded model.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsearch.media.dhash import Hashes, distance
+from mmsearch.types import Ids, Vectors
+
+# Scaled and compressed pictures keep their hash and lose cosine, cropped ones the other way round.
+NEAR = ((6, 0.4), (12, 0.8))  # (bits of the hashes that may differ, least cosine then)
+ALONE = 0.9  # least cosine where a hash is missing
+BURST = 0.75  # least cosine of pictures taken within SPAN of each other
+SPAN = 10.0  # seconds
+
+
+def near(cosines: Vectors, distances: NDArray[np.uint8], hashed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which pairs are near-equal by cosine and by the distance of their hashes, where both are ``hashed``.
+
+    All arrays have the same shape, an element a pair.
+    """
+    by_both = np.zeros(cosines.shape, np.bool_)
+    for bits, least in NEAR:
+        by_both |= (distances <= bits) & (cosines >= least)
+    return np.where(hashed, by_both, cosines >= ALONE)
+
+
+def fold(vectors: Vectors, hashes: Hashes, there: NDArray[np.bool_], taken: NDArray[np.float64]) -> Ids:
+    """For each of n ranked pictures, best first, the row of the picture that stands for it; often its own.
+
+    ``vectors`` is (n, dim) with unit rows; ``hashes`` (n,) and whether they are ``there``, as ``dhash.as_numbers``
+    gives them; ``taken`` (n,) seconds, NaN where nobody knows.  The best picture stands for those near-equal to it and
+    for those of the same burst; the best of what is left stands for its own, and so on.  So no chain of small
+    differences leads from a picture to one that does not look like it.  Returns (n,): each value is at most its row,
+    and a row that stands for another stands for itself.
+    """
+    count = len(vectors)
+    stands = np.full(count, -1, np.int64)
+    for row in range(count):
+        if stands[row] >= 0:
+            continue
+        stands[row] = row
+        rest = row + 1 + np.flatnonzero(stands[row + 1 :] < 0)
+        cosines = vectors[rest] @ vectors[row]
+        same = near(cosines, distance(hashes[row], hashes[rest]), there[row] & there[rest])
+        same |= (np.abs(taken[rest] - taken[row]) <= SPAN) & (cosines >= BURST)
+        stands[rest[same]] = row
+    return stands
+
+
+def mmr(relevance: NDArray[np.floating], vectors: Vectors, k: int, weight: float = 0.7) -> Ids:
+    """Rows of the ``k`` pictures that are relevant and unlike each other, in the order they are chosen; all if fewer.
+
+    Maximal marginal relevance (Carbonell and Goldstein 1998): the next is that with the largest ``weight * relevance -
+    (1 - weight) * its largest cosine with those chosen``; of equals the first.  ``relevance`` is (n,), on the scale of
+    the cosines, such as a probability: much smaller values would leave all to variety.  ``vectors`` is (n, dim) with
+    unit rows.  With ``weight`` 1 it is the order of relevance.
+    """
+    count = min(k, len(relevance))
+    gain = weight * np.asarray(relevance, np.float64)
+    nearest = np.full(len(relevance), -np.inf)  # the largest cosine with those chosen
+    chosen = np.empty(count, np.int64)
+    left = np.ones(len(relevance), np.bool_)
+    for place in range(count):
+        worth = gain - (1 - weight) * nearest if place and weight < 1 else gain
+        chosen[place] = best = int(np.argmax(np.where(left, worth, -np.inf)))
+        left[best] = False
+        nearest = np.maximum(nearest, vectors @ vectors[best])
+    return chosen

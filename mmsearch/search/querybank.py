@@ -1,0 +1,56 @@
+"""A fixed bank of texts that nobody asked for: how near a picture is to them is its background (``search/hubness.py``).
+
+A model folder may bring the bank's vectors as ``background.npy``, float16 (m, dim): those of the embedded model are 512
+centroids of the captions it was trained with (``mmsearch/training/shipped/calibrate.py``).  For other models some of
+the plain sentences of ``language/prompts.py`` are encoded once.  Which gains what is measured in ``docs/search.md``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.encoders.protocol import Encoder
+from mmsearch.language.prompts import scenes
+from mmsearch.types import Vectors
+
+VERSION = "1"  # part of an index's name: another one whenever a bank changes; a test knows the files of each version
+FILE = "background.npy"  # in a model folder
+NEAREST = 10  # texts of the bank that make a picture's background
+EVERY = 3  # every 3rd sentence of ``language/prompts.py`` is in the bank of other models: all gain no more
+AT_ONCE = 64  # texts encoded together
+
+
+def texts() -> list[str]:
+    """The sentences whose vectors are the bank of a model that brings none."""
+    return list(scenes()[::EVERY])
+
+
+def vectors(encoder: Encoder) -> Vectors:
+    """The bank in the space of an encoder, (m, dim) float32, unit rows.  Encoding it takes seconds."""
+    if isinstance(encoder, OnnxEncoder) and (encoder.folder / FILE).is_file():
+        return load(encoder.folder / FILE)
+    wanted = texts()
+    rows = [encoder.encode_texts(wanted[start : start + AT_ONCE]) for start in range(0, len(wanted), AT_ONCE)]
+    return np.concatenate(rows)
+
+
+def load(file: Path) -> Vectors:
+    """A stored bank, rows scaled to length 1."""
+    rows = np.load(file).astype(np.float32)
+    found: Vectors = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return found
+
+
+def save(file: Path, rows: Vectors) -> None:
+    """Write a bank for ``load``, whole or not at all."""
+    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as opened:
+            np.save(opened, rows.astype(np.float16))
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,233 @@
+"""The database of a library as one plain file, and back: both while other processes read, a backup while they write.
+
+A backup holds all but the index, which is made from the rest.  A library that was put back gets a new identity and a
+generation above all before: so nothing that another process or a file remembers of it is taken for what it holds now.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+from mmsearch.errors import LibraryError, NewerLibraryError, TransferError
+from mmsearch.store.sqlite.schema import HEAD
+from mmsearch.store.sqlite.store import Store
+from mmsearch.store.writer_lock import WriterLock
+from mmsearch.types import Progress
+
+Told = Callable[[Progress], None] | None
+
+PAGES = 1000  # of 4 kB, copied in one go: some milliseconds, after which Ctrl-C is heard
+_BESIDE = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database
+_OURS = {"alembic_version", "contents", "embeddings", "facts", "models", "photos"}  # tables
+
+
+def backup(database: Path, file: Path, force: bool = False, progress: Told = None) -> None:
+    """Copy the database of a library to ``file``, as it is at one moment; an existing one is kept without ``force``.
+
+    ``file`` is written under another name first: it is complete, or what it was.  Raises TransferError.
+    """
+    target = Path(os.path.realpath(os.path.expanduser(file)))
+    if target in [database.resolve().with_name(database.name + end) for end in ("", *_BESIDE)]:
+        raise TransferError(f"{file} is the library itself; name another file for the backup")
+    if target.is_dir():
+        raise TransferError(f"{file} is a folder; name a file for the backup, such as {Path(file) / 'photos.backup'}")
+    if target.exists() and not target.is_file():
+        raise TransferError(f"{file} is no regular file, and would be replaced by one; name another file")
+    if not target.parent.is_dir():
+        raise TransferError(f"{file} cannot be written: there is no folder {target.parent}; make it first")
+    if target.exists() and not force:
+        raise TransferError(f"{file} exists already; name another file, or replace it with --force")
+    try:
+        with _draft(target) as draft:
+            with closing(_opened(database)) as source, closing(sqlite3.connect(draft)) as copy:
+                _copy(source, copy, progress, file)
+                copy.execute("PRAGMA journal_mode = DELETE")  # one file, that can be read where nothing can be written
+                if (fault := _fault(copy, "quick_check")) is not None:
+                    raise TransferError(f"the library database {database} is damaged ({fault}); nothing was written")
+            _lasting(draft)
+            draft.replace(target)
+            _lasting(target.parent)
+    except sqlite3.Error as error:
+        raise TransferError(f"the library database {database} cannot be copied to {file}: {error}") from error
+    except OSError as error:
+        raise TransferError(f"{file} cannot be written: {error.strerror or error}") from error
+
+
+def restore(file: Path, folder: Path, force: bool = False, progress: Told = None) -> Path | None:
+    """Put a backup in the place of the library in ``folder``, all at once; searches that are going on see old or new.
+
+    A library that has pictures, or cannot be read, is only replaced with ``force``, and kept beside: returns where.
+    Raises TransferError, NewerLibraryError, LibraryBusyError, LibraryError.
+    """
+    check(file)
+    database = folder / "library.sqlite"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with WriterLock(folder), _draft(database) as draft:
+            sound, used, generation = _present(database)
+            if used and not force:
+                what = "has pictures already" if sound else "is damaged"
+                raise TransferError(
+                    f"the library {folder} {what}; restore into another one with --library, or replace it with --force "
+                    f"(it is kept beside, as {database.name}.before-restore)"
+                )
+            with closing(_opened(file)) as source, closing(sqlite3.connect(draft)) as copy:
+                _copy(source, copy, progress, file)
+            Store(draft).close()  # brings a backup of an older version up to date
+            with closing(sqlite3.connect(draft)) as copy, copy:
+                _renew(copy, generation)
+            return _replaced(database, draft, sound, used)
+    except sqlite3.Error as error:
+        raise TransferError(f"the backup {file} cannot be restored to {folder}: {error}") from error
+    except OSError as error:
+        raise LibraryError(f"the library {folder} cannot be written: {error.strerror or error}") from error
+
+
+def check(file: Path) -> None:
+    """Raises TransferError where the file is no library that is whole, NewerLibraryError for one of a newer version."""
+    if not file.is_file():
+        what = "is a folder; a backup is a file" if file.is_dir() else "no such file"
+        raise TransferError(f"{file}: {what}")
+    if not os.access(file, os.R_OK):
+        raise TransferError(f"{file}: no permission to read it")
+    try:
+        with closing(_opened(file)) as connection:
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if not tables >= _OURS:
+                raise TransferError(f"{file} is no backup: it is the database of another program, or empty")
+            version = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            if version is not None and version[0] > HEAD:
+                raise NewerLibraryError(str(file), version[0])
+            fault = _fault(connection, "integrity_check")
+    except sqlite3.OperationalError as error:
+        raise TransferError(f"{file} cannot be read: {error}") from error
+    except sqlite3.DatabaseError as error:
+        fault = str(error)
+        if "not a database" in fault:
+            raise TransferError(f"{file} is no backup; wanted is a file that `mmsearch backup` wrote") from error
+    if fault is not None:
+        raise TransferError(f"the backup {file} is damaged ({fault}); nothing was changed, try an older one")
+
+
+def _opened(file: Path) -> sqlite3.Connection:
+    """Never creates it, and leaves it as it is where it may not be written."""
+    writable = os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
+    in_use = Path(f"{file}-wal").exists()
+    how = "rw" if in_use and writable else "ro" if in_use else "ro&immutable=1"
+    if file.name == "library.sqlite" and writable:
+        how = "rw"  # another process may open it at any moment
+    return sqlite3.connect(f"{file.absolute().as_uri()}?mode={how}", uri=True, timeout=30, isolation_level=None)
+
+
+def _copy(source: sqlite3.Connection, target: sqlite3.Connection, progress: Told, file: Path) -> None:
+    """All pages, in one transaction of the target."""
+    if source.execute("PRAGMA journal_mode").fetchone() == ("wal",):
+        # One state, however long it takes: SQLite would begin anew whenever another process has written something.
+        # Writers do not wait for it in this mode.
+        source.execute("BEGIN")
+        source.execute("SELECT 1 FROM sqlite_master").fetchone()
+
+    def told(_status: int, remaining: int, total: int) -> None:
+        if progress is not None:
+            progress(Progress(total - remaining, total, str(file)))
+
+    source.backup(target, pages=PAGES, progress=told)
+
+
+def _fault(connection: sqlite3.Connection, how: str) -> str | None:
+    """What SQLite finds wrong first; None where all is well."""
+    found = str(connection.execute(f"PRAGMA {how}(1)").fetchone()[0])
+    return None if found == "ok" else " ".join(found.removeprefix("*** in database main ***").split())
+
+
+def _present(database: Path) -> tuple[bool, bool, int]:
+    """Whether the present database is sound, whether there is something to lose in it, and its generation."""
+    if not database.exists():
+        return True, False, 0
+    try:
+        with closing(_opened(database)) as connection:
+            sound = _fault(connection, "quick_check") is None
+            used = connection.execute("SELECT EXISTS (SELECT 1 FROM photos)").fetchone() != (0,)
+            return sound, used or not sound, _generation(connection)
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error) or "unable to open" in str(error):
+            raise
+        return True, True, 0  # of another program
+    except sqlite3.DatabaseError:
+        return False, True, 0
+
+
+def _generation(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT value FROM facts WHERE name = 'generation'").fetchone()[0])
+
+
+def _renew(copy: sqlite3.Connection, before: int) -> None:
+    """A new identity, and a generation above its own and the one ``before``."""
+    values = {"generation": str(max(_generation(copy), before) + 1), "identity": secrets.token_hex(4)}
+    for name, value in values.items():
+        copy.execute("UPDATE facts SET value = ? WHERE name = ?", (value, name))
+
+
+def _replaced(database: Path, draft: Path, sound: bool, used: bool) -> Path | None:
+    """Put the draft in the place of the database; returns where that is now, if it was worth keeping."""
+    kept = _free(database.with_name(f"{database.name}.before-restore")) if used else None
+    if not sound:
+        assert kept is not None
+        for end in (*_BESIDE, ""):
+            with contextlib.suppress(FileNotFoundError):
+                database.with_name(database.name + end).replace(f"{kept}{end}")
+    elif kept is not None:
+        backup(database, kept)
+    if database.exists():
+        # Into the file that is there, in one transaction: other processes have it open.
+        with closing(_opened(draft)) as source, closing(_opened(database)) as target:
+            _copy(source, target, None, draft)
+            target.execute("PRAGMA busy_timeout = 1000")
+            target.execute(
+                "PRAGMA wal_checkpoint(TRUNCATE)"
+            )  # left to others, where somebody still reads the old state
+    else:
+        _lasting(draft)
+        draft.replace(database)
+        _lasting(database.parent)
+    return kept
+
+
+def _free(file: Path) -> Path:
+    """This name, or the first with a number behind it that is free: what was kept before stays."""
+    number, name = 1, file
+    while name.exists():
+        number += 1
+        name = file.with_name(f"{file.name}-{number}")
+    return name
+
+
+@contextlib.contextmanager
+def _draft(target: Path) -> Iterator[Path]:
+    """A name beside the target; what is left there at the end, with what SQLite puts beside it, is removed."""
+    draft = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    everything = [draft.with_name(draft.name + end) for end in ("", *_BESIDE)]
+    for file in everything:
+        file.unlink(missing_ok=True)
+    try:
+        yield draft
+    finally:
+        for file in everything:
+            file.unlink(missing_ok=True)
+
+
+def _lasting(path: Path) -> None:
+    """On the disk, not in memory only.  Folders cannot be asked for this everywhere."""
+    if path.is_dir() and os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

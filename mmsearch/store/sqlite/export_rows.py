@@ -1,0 +1,186 @@
+"""All that is known of the files that can be found: read in blocks for an export, and stored as an import brings it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, Table, bindparam, func, select, text
+from sqlalchemy.dialects.sqlite import insert
+
+from mmsearch.store.sqlite.tables import captions, contents, embeddings, ocr, photos, regions, sidecars, tagged, tags
+from mmsearch.types import Found
+
+BLOCK = 500  # vectors read together
+_FOUND = text("+photos.state = 'ok'")  # the plus keeps SQLite from reading all photos in this state each time
+
+
+@dataclass(frozen=True)
+class Holding:
+    """A file, and what is known of it and of its content; None and 0 where nothing is."""
+
+    file: Found
+    hash: bytes
+    width: int
+    height: int
+    format: str
+    taken_at: str | None = None  # ISO 8601
+    camera: str | None = None
+    lens: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    description: str | None = None
+    dhash: bytes | None = None
+    facts: int = 0
+    sidecar: str | None = None  # what the files beside it say, and their stamp
+    sidecar_stamp: str | None = None
+    caption: str | None = None
+    caption_model: str | None = None  # fingerprint of the reranker
+    caption_confidence: float | None = None
+    text: str | None = None  # empty where it was looked for
+    text_engine: str | None = None
+    tags: dict[str, float] = field(default_factory=dict)  # tag -> score, the surest first
+    tags_vocabulary: str | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some vectors, what else is known of their contents, and the files that have them."""
+
+    vectors: list[bytes]  # dim little-endian float16
+    regions: list[bytes | None]  # packed; None where there are none
+    files: list[tuple[int, Holding]]  # with the place of their vector in this block
+
+
+class Holdings:
+    """Of one model, at one moment: the transaction of ``connection``."""
+
+    def __init__(self, connection: Connection, model: int) -> None:
+        self._connection, self._model = connection, model
+        there = select(photos.c.id).where(photos.c.content_id == embeddings.c.content_id, _FOUND)
+        self._found = (embeddings.c.model_id == model) & there.exists()
+        of_model = regions.c.model_id == model
+        most = (
+            select(regions.c.fingerprint)
+            .where(of_model)
+            .group_by(regions.c.fingerprint)
+            .order_by(func.count().desc())
+            .limit(1)
+        )
+        self.region_card: str | None = connection.execute(most).scalar_one_or_none()  # fingerprint, of most of them
+        size = select(func.length(regions.c.data)).where(of_model, regions.c.fingerprint == self.region_card).limit(1)
+        self.region_bytes: int = connection.execute(size).scalar_one_or_none() or 0
+
+    def vectors(self) -> int:
+        """How many vectors a file has."""
+        return int(self._connection.execute(select(func.count(embeddings.c.id)).where(self._found)).scalar_one())
+
+    def blocks(self) -> Iterator[Block]:
+        """All of them, in the order of the ids of the vectors; copies, which share one, in the order of their paths."""
+        data = select(regions.c.data).where(
+            regions.c.content_id == embeddings.c.content_id,
+            regions.c.model_id == self._model,
+            regions.c.fingerprint == self.region_card,
+            func.length(regions.c.data) == self.region_bytes,
+        )
+        query = select(embeddings.c.id, embeddings.c.vector, data.scalar_subquery()).where(self._found)
+        query = query.order_by(embeddings.c.id).limit(BLOCK)
+        last = -1
+        while rows := self._connection.execute(query.where(embeddings.c.id > last)).all():
+            first, last = rows[0][0], rows[-1][0]
+            places = {number: place for place, (number, *_) in enumerate(rows)}
+            yield Block([row[1] for row in rows], [row[2] for row in rows], list(self._files(first, last, places)))
+
+    def _files(self, first: int, last: int, places: dict[int, int]) -> Iterator[tuple[int, Holding]]:
+        own_tags = select(func.json_group_array(func.json_array(tags.c.tag, tags.c.score)))
+        query = (
+            select(
+                embeddings.c.id.label("vector"),
+                photos.c.path,
+                photos.c.size,
+                photos.c.mtime_ns,
+                contents,
+                sidecars.c.text.label("sidecar"),
+                sidecars.c.stamp,
+                captions.c.text.label("caption"),
+                captions.c.reranker,
+                captions.c.confidence,
+                ocr.c.text.label("read"),
+                ocr.c.engine,
+                tagged.c.vocabulary,
+                own_tags.where(tags.c.content_id == contents.c.id).scalar_subquery().label("tags"),
+            )
+            .join(contents, contents.c.id == embeddings.c.content_id)
+            .join(photos, photos.c.content_id == contents.c.id)
+            .outerjoin(sidecars, sidecars.c.photo_id == photos.c.id)
+            .outerjoin(captions, captions.c.content_id == contents.c.id)
+            .outerjoin(ocr, ocr.c.content_id == contents.c.id)
+            .outerjoin(tagged, tagged.c.content_id == contents.c.id)
+            .where(embeddings.c.id.between(first, last), embeddings.c.model_id == self._model, _FOUND)
+            .order_by(embeddings.c.id, photos.c.path)
+        )
+        for row in self._connection.execute(query):
+            surest = sorted(json.loads(row.tags), key=lambda pair: (-pair[1], pair[0]))
+            yield (
+                places[row.vector],
+                Holding(
+                    file=Found(os.fsdecode(row.path), row.size, row.mtime_ns),
+                    hash=row.hash,
+                    width=row.width,
+                    height=row.height,
+                    format=row.format,
+                    taken_at=row.taken_at,
+                    camera=row.camera,
+                    lens=row.lens,
+                    latitude=row.latitude,
+                    longitude=row.longitude,
+                    description=row.description,
+                    dhash=row.dhash,
+                    facts=row.facts,
+                    sidecar=row.sidecar,
+                    sidecar_stamp=row.stamp,
+                    caption=row.caption,
+                    caption_model=row.reranker,
+                    caption_confidence=row.confidence,
+                    text=row.read,
+                    text_engine=row.engine,
+                    tags=dict(surest),
+                    tags_vocabulary=row.vocabulary,
+                ),
+            )
+
+
+# Made once, as those of ``store.py``.
+_ADD = {
+    one: insert(one).on_conflict_do_nothing() for one in (contents, embeddings, regions, captions, ocr, tagged, tags)
+}
+_SAME = select(contents.c.id).where(contents.c.hash == bindparam("hash"))
+_CONTENT = ("hash", "width", "height", "format", "taken_at", "camera", "lens", "latitude", "longitude", "description")
+
+
+def put(connection: Connection, new: Holding, vector: bytes, tokens: bytes | None, card: str | None, model: int) -> int:
+    """Store what is known of a content, with its region tokens of this card; what is stored already stays.
+
+    Returns the content's id.
+    """
+
+    def add(table: Table, **values: object) -> bool:
+        return bool(connection.execute(_ADD[table], values).rowcount)
+
+    known = {name: getattr(new, name) for name in (*_CONTENT, "dhash", "facts")}
+    add(contents, **known)
+    content: int = connection.execute(_SAME, {"hash": new.hash}).scalar_one()
+    add(embeddings, content_id=content, model_id=model, vector=vector)
+    if tokens is not None:
+        add(regions, content_id=content, model_id=model, fingerprint=card, data=tokens)
+    if new.caption is not None:
+        said = {"reranker": new.caption_model or "", "confidence": new.caption_confidence or 0.0}
+        add(captions, content_id=content, text=new.caption, **said)
+    if new.text is not None:
+        add(ocr, content_id=content, engine=new.text_engine or "", text=new.text)
+    if new.tags_vocabulary is not None and add(tagged, content_id=content, vocabulary=new.tags_vocabulary):
+        for tag, score in new.tags.items():
+            add(tags, content_id=content, tag=tag, vocabulary=new.tags_vocabulary, score=score)
+    return content

@@ -1,0 +1,316 @@
+"""Full-text search over what is written about photos: names, descriptions, captions, read text, tags.
+
+The FTS5 table ``words`` has a row per photo.  What stands in it is worked out from the other tables (``rebuild``) in
+the transaction that changes them.
+
+The words of a query are looked up one by one, each in each column.  So it is known what share of them a photo has, and
+where; and lists of photos cost far less than the rank of FTS5, which opens the row of every photo with any of the
+words.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import sqlite3
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+from sqlalchemy.exc import DatabaseError
+
+from mmsearch.store.sqlite.fulltext_ranking import Form, Having, Lists, Rows, best, sums
+from mmsearch.store.sqlite.names import name_parts, name_words, taken_apart
+from mmsearch.store.sqlite.stop_words import STOP_WORDS
+from mmsearch.store.sqlite.tables import WORDS
+from mmsearch.types import Ids
+
+BEGINS = 0.8  # what a word counts for that only begins as the query's does
+APART = 0.8  # what the words of "IMG_2041" count for where they do not stand beside each other
+
+MOST_UNITS = 32  # of a query; what follows is not looked up
+LONGEST_WORD = 64  # characters; what follows is not looked at
+SMALL = 2000  # allowed pictures, in a library ten times as large, that are looked at one by one …
+FEW = 100  # … and in any library
+MORE = 2  # times as many photos as are wanted are looked at first: some cannot be found, or are copies
+_SNIPPET = 8  # words
+_TITLES = {"name": "name", "description": "description", "caption": "caption", "ocr": "text", "tags": "tag"}
+
+_TOKEN = re.compile(r"[^\W_]+")  # letters and digits, as FTS5's unicode61 has them
+_UNSPACED = "\u2e80"  # from here on lie the scripts that put no spaces between words, in which a token is a sentence
+_POSSESSIVE = re.compile(r"['’]s\b", re.IGNORECASE)
+_MARKED = re.compile("\1(.*?)\2", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class WordHit:
+    """A picture that has words of a query."""
+
+    number: int  # id of its vector
+    score: float  # in [0, 1]: the share of the query's words that it has, weighted by how rare they are and where it is
+    evidence: float  # the same as a sum of weights, logarithms of rarity: of a common word it is low even at score 1
+    columns: tuple[str, ...]  # where they were found, of ``tables.WORDS``
+
+
+# Keeping in step
+
+
+_SAID = (
+    "SELECT photos.id AS photo, name_words(photos.path) AS name, "
+    "trim(coalesce(contents.description, '') || char(10) || coalesce(sidecars.text, ''), char(10)) AS description, "
+    "coalesce(captions.text, '') AS caption, coalesce(ocr.text, '') AS ocr, "
+    "coalesce((SELECT group_concat(tag, ', ') FROM tags WHERE tags.content_id = photos.content_id), '') AS tags "
+    "FROM photos LEFT JOIN contents ON contents.id = photos.content_id "
+    "LEFT JOIN sidecars ON sidecars.photo_id = photos.id "
+    "LEFT JOIN captions ON captions.content_id = photos.content_id "
+    "LEFT JOIN ocr ON ocr.content_id = photos.content_id "
+)
+_WRITE = f"INSERT OR REPLACE INTO words (rowid, {', '.join(WORDS)}) {_SAID}"
+
+
+def rebuild(connection: Connection, photos: Iterable[int], contents: Iterable[int]) -> None:
+    """Write anew what ``words`` says of these photos, and of all photos that have these contents.
+
+    ``connection`` needs the SQL function name_words: ``path_words``.
+    """
+    connection.exec_driver_sql(
+        _WRITE + "WHERE photos.id IN (SELECT value FROM json_each(?)) "
+        "OR photos.content_id IN (SELECT value FROM json_each(?))",
+        (json.dumps(sorted(photos)), json.dumps(sorted(contents))),
+    )
+
+
+def anew(connection: Connection) -> None:
+    """Make the table ``words`` anew, whatever state it is in."""
+    table = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = 'words'").scalar_one()
+    connection.exec_driver_sql("DROP TABLE words")
+    connection.exec_driver_sql(table)
+    connection.exec_driver_sql(_WRITE)
+
+
+def sound(connection: Connection) -> bool:
+    """Whether FTS5 finds its own tables in order; also where it may not look now."""
+    try:
+        connection.exec_driver_sql("INSERT INTO words (words) VALUES ('integrity-check')")
+    except DatabaseError as error:
+        return any(reason in str(error.orig) for reason in ("locked", "readonly", "read-only"))
+    return True
+
+
+def stale(connection: Connection) -> int:
+    """Of how many photos that can be found ``words`` says something else than the other tables."""
+    columns = ", ".join(f"words.{name}" for name in WORDS)
+    said = ", ".join(f"said.{name}" for name in WORDS)
+    count: int = connection.exec_driver_sql(
+        f"SELECT count(*) FROM ({_SAID} WHERE photos.state = 'ok') AS said "
+        f"JOIN words ON words.rowid = said.photo WHERE ({columns}) <> ({said})"
+    ).scalar_one()
+    return count
+
+
+def path_words(path: bytes) -> str:
+    """The words of a stored path."""
+    return name_words(os.fsdecode(path))
+
+
+# What a query finds
+
+
+def find(
+    lists: Lists,
+    text: str,
+    model: int,
+    allowed: Ids | None = None,
+    limit: int = 1000,
+    exact: bool = False,
+    numbers: Callable[[Ids], Ids | None] = lambda _: None,
+) -> list[WordHit]:
+    """What ``Store.find_words`` returns; ``model`` is the id of a model.
+
+    ``numbers`` gives ids of vectors for ids of photos, -1 where there is none, or None where it would have to look them
+    up; then they are looked up here, as many as are needed.
+    """
+    if limit < 1 or (allowed is not None and not len(allowed)):
+        return []
+    forms, weights = _meant(text, exact, lists)
+    having = lists.of(forms)
+    if allowed is not None and len(allowed) <= max(FEW, min(SMALL, lists.photos / 10)):
+        pairs = np.array(lists.connection.execute(_FILES, (json.dumps(allowed.tolist()), model)).fetchall(), np.int64)
+        pairs = pairs.reshape(-1, 2)
+        return _hits(pairs[:, 0].astype(np.int32), pairs[:, 1], forms, having, weights, limit)
+    likely = 1.0 if allowed is None else min(1.0, len(allowed) / max(lists.photos, 1))
+    count = math.ceil(MORE * limit / likely)
+    while True:
+        rows = best(forms, having, weights, count)
+        own = numbers(rows.astype(np.int64)) if allowed is not None or len(rows) > SMALL else None
+        if own is None:
+            own = _numbers(lists.connection, rows, model)
+        there = own >= 0
+        if allowed is not None:
+            there &= _among(own, np.sort(allowed, kind="stable"))
+        hits = _hits(rows[there], own[there], forms, having, weights, limit)
+        if len(hits) == limit or len(rows) < count:
+            return hits
+        count *= MORE * MORE
+
+
+_FILES = (
+    "SELECT photos.id, embeddings.id FROM json_each(?) CROSS JOIN embeddings ON embeddings.id = value "
+    "AND embeddings.model_id = ? CROSS JOIN photos ON photos.content_id = embeddings.content_id "
+    "WHERE +photos.state = 'ok' ORDER BY photos.id"  # the plus keeps SQLite from taking the index on states
+)
+_VECTORS = (
+    "SELECT photos.id, embeddings.id FROM json_each(?) CROSS JOIN photos ON photos.id = value "
+    "CROSS JOIN embeddings ON embeddings.content_id = photos.content_id AND embeddings.model_id = ? "
+    "WHERE photos.state = 'ok'"
+)
+
+
+def _hits(
+    rows: Rows, numbers: Ids, forms: Sequence[Form], having: Having, weights: NDArray[np.float64], limit: int
+) -> list[WordHit]:
+    """The best of these photos, which ascend, with the ids of their vectors; those that have nothing are left out."""
+    reached, places = sums(rows, forms, having, weights)
+    total = float(weights.sum())
+    hits: dict[int, WordHit] = {}
+    for at in np.lexsort((rows, -np.round(reached, 9))).tolist():
+        evidence, number = float(reached[at]), int(numbers[at])
+        if evidence <= 0 or len(hits) == limit:
+            break
+        if number not in hits:  # of the files of a content the best one comes first
+            columns = tuple(column for bit, column in enumerate(WORDS) if places[at] >> bit & 1)
+            hits[number] = WordHit(number, round(min(evidence / total, 1.0), 6), round(evidence, 6), columns)
+    return list(hits.values())
+
+
+def reasons(
+    lists: Lists, text: str, numbers: Sequence[int], model: int, exact: bool = False
+) -> dict[int, tuple[str, ...]]:
+    """What ``Store.reasons`` returns; ``model`` is the id of a model."""
+    forms, _ = _meant(text, exact, lists)
+    if not forms:
+        return {}
+    pages = lists.connection.execute(
+        "SELECT embeddings.id, photos.id, photos.path FROM json_each(?) "
+        "CROSS JOIN embeddings ON embeddings.id = value AND embeddings.model_id = ? "
+        "CROSS JOIN photos ON photos.content_id = embeddings.content_id "
+        "WHERE +photos.state = 'ok' ORDER BY photos.path",  # the plus keeps SQLite from taking the index on states
+        (json.dumps([int(number) for number in numbers]), model),
+    ).fetchall()
+    rows = np.array(sorted({row for _, row, _ in pages}), np.int32)
+    having = [some.has(rows) for some in lists.of(forms).values()]
+    rows = rows[np.logical_or.reduce(having)] if having else rows[:0]
+    if not len(rows):
+        return {}
+    snippets = ", ".join(
+        f"CASE WHEN instr(highlight(words, {column}, char(1), ''), char(1)) "
+        f"THEN snippet(words, {column}, char(1), char(2), '…', {_SNIPPET}) END"
+        for column in range(len(WORDS))
+    )
+    with lists.copied(rows.tolist()) as few:
+        query = f"SELECT rowid, {snippets} FROM words WHERE words MATCH ?"
+        marked = {row: own for row, *own in few.execute(query, (" OR ".join(form.expression for form in forms),))}
+    found: dict[int, dict[str, None]] = {}
+    for number, row, path in pages:
+        for column, snippet in zip(WORDS, marked.get(row, [None] * len(WORDS)), strict=True):
+            if snippet is not None:
+                shown = _part_of_name(os.fsdecode(path), snippet) if column == "name" else _plain(snippet)
+                found.setdefault(number, {})[f"{_TITLES[column]}: {shown}"] = None
+    return {number: tuple(said) for number, said in found.items()}
+
+
+def _part_of_name(path: str, snippet: str) -> str:
+    """The file name, or else the folder, that has one of the marked words."""
+    words = [word.casefold() for word in _MARKED.findall(snippet)]
+    parts = name_parts(path)
+    return next((part for part in parts if any(word in part.casefold() for word in words)), parts[0])
+
+
+def _plain(snippet: str) -> str:
+    text = snippet.replace("\1", "").replace("\2", "")
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def _tokens(text: str) -> list[str]:
+    readable = text.encode("utf-8", "ignore").decode()  # without lone surrogates, which SQLite does not take
+    return [token[:LONGEST_WORD] for token in _TOKEN.findall(unicodedata.normalize("NFC", readable))]
+
+
+def _phrase(tokens: Sequence[str]) -> str:
+    return '"' + " ".join(tokens) + '"'
+
+
+def _meant(text: str, exact: bool, lists: Lists) -> tuple[list[Form], NDArray[np.float64]]:
+    """How the units of a query may be written, and the weight of each unit; a search asks several times."""
+    return lists.kept.of(
+        ("meant", text, exact), lambda: (_exact if exact else _forms)(text, lists), lambda _: len(text)
+    )
+
+
+def _exact(text: str, lists: Lists) -> tuple[list[Form], NDArray[np.float64]]:
+    """All words of a text in their order, as one unit."""
+    tokens = _tokens(text)
+    if not tokens:
+        return [], np.zeros(0)
+    return [Form(0, _phrase(tokens), 1.0)], np.array([lists.weight_above_zero(_phrase(tokens))])
+
+
+def _forms(text: str, lists: Lists) -> tuple[list[Form], NDArray[np.float64]]:
+    """How the units of a query may be written, and the weight of each unit."""
+    written = [tokens for chunk in _POSSESSIVE.sub("", text).split() if (tokens := tuple(_tokens(chunk)))]
+    units = list(dict.fromkeys(written))
+    telling = [unit for unit in units if not STOP_WORDS.issuperset(token.lower() for token in unit)]
+    forms: list[Form] = []
+    weights: list[float] = []
+    for unit in (telling or units)[:MOST_UNITS]:
+        weight, own = _one_word(unit[0], len(weights), lists) if len(unit) == 1 else _joined(unit, len(weights), lists)
+        if weight > 0:
+            weights.append(weight)
+            forms += own
+    return forms, np.array(weights)
+
+
+def _one_word(word: str, unit: int, lists: Lists) -> tuple[float, list[Form]]:
+    """A word as it is, taken apart ("IMG2041" is "IMG 2041" too), and as a beginning."""
+    parts = _tokens(taken_apart(word))
+    written = [_phrase([word]), *([_phrase(parts)] if len(parts) > 1 else [])]
+    weight = min(lists.weight(expression) for expression in written)
+    forms = [Form(unit, expression, 1.0) for expression in written]
+    # Words that nobody wrote may have been typed in part, and so may numbers.  Others are not taken for beginnings: a
+    # cap is no captain.
+    unknown = weight == lists.weight_of(0)
+    if (unknown and (len(word) >= 3 or word[0] >= _UNSPACED)) or (len(word) >= 2 and word[-1].isdigit()):
+        begun = lists.weight(_phrase([word]) + " *")
+        if unknown:
+            weight = begun or weight
+        if begun and weight:
+            forms.append(Form(unit, _phrase([word]) + " *", BEGINS * min(begun / weight, 1.0)))
+    return weight, forms
+
+
+def _joined(tokens: Sequence[str], unit: int, lists: Lists) -> tuple[float, list[Form]]:
+    """Words beside each other, the last perhaps the beginning of a number, or apart from each other."""
+    rarities = [lists.weight(_phrase([token])) for token in tokens]
+    weight = sum(rarities) or lists.weight(_phrase(tokens))
+    forms = [Form(unit, _phrase(tokens), 1.0)]
+    if tokens[-1][-1].isdigit():
+        forms.append(Form(unit, _phrase(tokens) + " *", BEGINS))
+    apart = [(token, own) for token, own in zip(tokens, rarities, strict=True) if own]
+    return weight, forms + [Form(unit, _phrase([token]), APART * own / weight, True) for token, own in apart]
+
+
+def _among(numbers: Ids, some: Ids) -> NDArray[np.bool_]:
+    """Which of these are among some others, which ascend and are not none."""
+    found: NDArray[np.bool_] = some[np.minimum(np.searchsorted(some, numbers), len(some) - 1)] == numbers
+    return found
+
+
+def _numbers(connection: sqlite3.Connection, rows: Rows, model: int) -> Ids:
+    """The ids of the vectors of photos that can be found, (n,); -1 for the others."""
+    pairs = dict(connection.execute(_VECTORS, (json.dumps(rows.tolist()), model)).fetchall())
+    return np.array([pairs.get(row, -1) for row in rows.tolist()], np.int64)

@@ -1,0 +1,303 @@
+"""Which photos have a word in which column, and how rare it is: what ``sqlite/fulltext.py`` asks of FTS5.
+
+Its lists are kept in memory as long as nobody writes to the database (``sqlite/snapshot_cache.py``): to read the list
+of a word that a tenth of a million photos has takes some hundredths of a second, to look at it again some ten
+thousandths.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsearch.store.sqlite.snapshot_cache import Kept
+from mmsearch.store.sqlite.tables import WORDS
+
+# What a word counts for by where it is.  People wrote names, descriptions and what can be read in a picture; tags and
+# captions are guesses of a model.
+WEIGHTS = {"name": 1.0, "description": 1.0, "ocr": 1.0, "tags": 0.7, "caption": 0.4}
+FEW = 20  # photos; in a larger library a word that more than half of the photos have says nothing
+LONG = 10_000  # photos up to which those with a word are counted one by one
+_WINDOWS, _SHARE = 16, 16  # to estimate how many have a common word: so many stretches of the table, 1/16 of it in all
+_STRONG = ("name", "description", "ocr")
+_DENSE = 32  # where more than one in so many photos has a word, a bit for each photo takes less than the ids
+_CHUNK = 4096  # rows of a list that are looked at together; twice as many each time
+_EQUAL = 1e-9  # sums that differ by less are taken for equal
+
+Mask = NDArray[np.bool_]
+Rows = NDArray[np.int32]  # ids of photos
+
+
+@dataclass(frozen=True)
+class Form:
+    """One way in which a unit of a query is written: all that stands between two spaces, a word or IMG_2041."""
+
+    unit: int
+    expression: str  # of FTS5: a word or a phrase, perhaps only its beginning
+    share: float  # of the unit's weight
+    adds: bool = False  # the shares of such forms add up; of the others the best one counts
+
+
+class RowSet:
+    """A set of photos: their ids in ascending order, or where these are many a bit for each photo."""
+
+    def __init__(self, rows: Rows, photos: int) -> None:
+        """``rows`` ascend; ``photos`` is the largest id that will be asked for."""
+        self._count, self._rows, self._bits = len(rows), rows, np.zeros(0, np.uint8)
+        if _DENSE * len(rows) > photos:
+            there = np.zeros(photos + 1, np.bool_)
+            there[rows] = True
+            self._rows, self._bits = rows[:0], np.packbits(there, bitorder="little")
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def nbytes(self) -> int:
+        return self._rows.nbytes + self._bits.nbytes
+
+    def has(self, rows: Rows) -> Mask:
+        """Which of these photos, in ascending order, are in it."""
+        if len(self._bits):
+            found: Mask = (self._bits.take(rows >> 3) >> (rows & 7) & 1).astype(np.bool_)
+        elif len(self._rows) < len(rows):
+            found = np.zeros(len(rows), np.bool_)
+            found[_places(rows, self._rows)[1]] = True
+        else:
+            found = _places(self._rows, rows)[0]
+        return found
+
+    def after(self, place: int, count: int) -> tuple[Rows, int]:
+        """About the next ``count`` rows, none at the end, and the place to go on from; the first place is 0."""
+        if not len(self._bits):
+            return self._rows[place : place + count], place + count
+        step = max(1, count * len(self._bits) // self._count)
+        while place < len(self._bits):
+            some = np.flatnonzero(np.unpackbits(self._bits[place : place + step], bitorder="little"))
+            if len(some):
+                return (some + 8 * place).astype(np.int32), place + step
+            place += step
+        return self._rows, place
+
+
+Having = Mapping[tuple[int, str], RowSet]  # (number of a form, column) -> the photos that have it there
+
+
+def _places(among: Rows, rows: Rows) -> tuple[Mask, NDArray[np.intp]]:
+    """Which of these rows are among others, which ascend, and where those that are stand there."""
+    if not len(among):
+        return np.zeros(len(rows), np.bool_), np.zeros(0, np.intp)
+    places = np.minimum(among.searchsorted(rows), len(among) - 1)
+    there: Mask = among[places] == rows
+    return there, places[there]
+
+
+class Lists:
+    """The lists of FTS5 in one state of a database: which photos have what."""
+
+    def __init__(self, connection: sqlite3.Connection, kept: Kept) -> None:
+        self.connection, self.kept = connection, kept
+        self.photos = kept.of("photos", lambda: self._number("SELECT coalesce(max(id), 0) FROM photos"))
+
+    def of(self, forms: Sequence[Form]) -> Having:
+        """All photos that have them."""
+        each = ((number, self._of(form.expression)) for number, form in enumerate(forms))
+        return {(number, column): rows for number, lists in each for column, rows in lists.items()}
+
+    def _of(self, expression: str) -> dict[str, RowSet]:
+        return self.kept.of(("rows", expression), lambda: self._read(expression), _size)
+
+    @contextmanager
+    def copied(self, rows: Sequence[int]) -> Iterator[sqlite3.Connection]:
+        """A table ``words`` in memory, of these photos only.
+
+        For a few photos it is far quicker to ask this one than that of all: to look for a word in one column of one row
+        FTS5 goes through the rows that follow, and for the beginning of a word it lists all that begin so.
+        """
+        copy = self.kept.of("copy", self._empty)
+        columns = ", ".join(WORDS)
+        chosen = f"SELECT rowid, {columns} FROM words WHERE rowid IN (SELECT value FROM json_each(?))"
+        copy.execute("BEGIN")
+        try:
+            copy.executemany(
+                f"INSERT INTO words (rowid, {columns}) VALUES (?, ?, ?, ?, ?, ?)",
+                self.connection.execute(chosen, (json.dumps(list(rows)),)),
+            )
+            yield copy
+        finally:
+            copy.rollback()
+
+    def _empty(self) -> sqlite3.Connection:
+        """To make the table takes longer than all that is done with it, so it is made once."""
+        [made] = self.connection.execute("SELECT sql FROM sqlite_master WHERE name = 'words'").fetchone()
+        copy = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        copy.execute(made)
+        return copy
+
+    def weight(self, expression: str) -> float:
+        """How rare a word or phrase is; 0 where it says nothing, because most photos have it."""
+        have = self._frequency(expression)
+        return 0.0 if self.photos >= FEW and have > self.photos / 2 else self.weight_of(have)
+
+    def weight_above_zero(self, expression: str) -> float:
+        return self.weight_of(self._frequency(expression))
+
+    def weight_of(self, have: int) -> float:
+        """The logarithm of how many photos there are for each that has it: idf of BM25, in Lucene's form, above 0."""
+        return math.log(1 + (max(self.photos - have, 0) + 0.5) / (have + 0.5))
+
+    def _frequency(self, expression: str) -> int:
+        """How many photos have it: counted up to ``LONG``, above estimated to a few percent."""
+        return self.kept.of(("count", expression), lambda: self._counted(expression))
+
+    def _counted(self, expression: str) -> int:
+        capped = f"SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT {LONG + 1})"
+        have = self._number(capped, expression)
+        if have <= LONG:
+            return have
+        step = max(self.photos // _WINDOWS, 1)
+        count = "SELECT count(*) FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ?"
+        seen = sum(
+            self._number(count, expression, start + 1, start + max(step // _SHARE, 1))
+            for start in range(0, step * _WINDOWS, step)
+        )
+        return min(max(seen * _SHARE, have), self.photos)
+
+    def _read(self, expression: str) -> dict[str, RowSet]:
+        strong = len(self._ids(f"{{{' '.join(_STRONG)}}} : {expression}", 1)) > 0
+        asked = [column for column in WORDS if strong or column not in _STRONG]
+        lists = ((column, self._ids(f"{{{column}}} : {expression}")) for column in asked)
+        return {column: RowSet(rows, self.photos) for column, rows in lists if len(rows)}
+
+    def _ids(self, expression: str, limit: int = -1) -> Rows:
+        """The photos that have it, ascending; the first ``limit`` of them, or all."""
+        # One string instead of a row each: several times faster.
+        [joined] = self.connection.execute(
+            "SELECT group_concat(rowid) FROM (SELECT rowid FROM words WHERE words MATCH ? LIMIT ?)", (expression, limit)
+        ).fetchone()
+        return np.fromstring(joined, np.int32, sep=",") if joined else np.zeros(0, np.int32)
+
+    def _number(self, query: str, *values: object) -> int:
+        return int(self.connection.execute(query, values).fetchone()[0])
+
+
+def _size(lists: Mapping[str, RowSet]) -> int:
+    return sum(rows.nbytes for rows in lists.values())
+
+
+def sums(
+    rows: Rows, forms: Sequence[Form], lists: Having, weights: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """For each row the sum of the weights of what it has, and a bit for each column where it has any; both (n,).
+
+    ``rows`` ascend; ``weights`` are those of the units.
+    """
+    total, places = np.zeros(len(rows)), np.zeros(len(rows), np.int64)
+    best, added = np.zeros((len(weights), len(rows))), np.zeros((len(weights), len(rows)))
+    for number, form in enumerate(forms):
+        share = np.zeros(len(rows))
+        for bit, column in enumerate(WORDS):
+            if (number, column) in lists:
+                [there] = lists[number, column].has(rows).nonzero()
+                if len(there):
+                    share[there] = np.maximum(share[there], form.share * WEIGHTS[column])
+                    places[there] |= 1 << bit
+        if form.adds:
+            added[form.unit] += share
+        else:
+            np.maximum(best[form.unit], share, out=best[form.unit])
+    for weight, one, several in zip(weights, best, added, strict=True):
+        total += weight * np.maximum(one, several)
+    return total, places
+
+
+def best(forms: Sequence[Form], lists: Having, weights: NDArray[np.float64], count: int) -> Rows:
+    """The ``count`` photos with the largest ``sums``, of equal ones the first; all where there are fewer.  Ascending.
+
+    Lists are looked at one after the other, those of the rarest word first, until photos that are in none of them can
+    reach no sum that is large enough (Turtle and Flood 1995, Query evaluation: strategies and optimizations: MaxScore).
+    """
+
+    def heaviest_first(key: tuple[int, str]) -> tuple[float, int, float]:
+        form = forms[key[0]]
+        return -float(weights[form.unit]), form.unit, -form.share * WEIGHTS[key[1]]
+
+    order = sorted(lists, key=heaviest_first)
+    found, reached = np.zeros(0, np.int32), np.zeros(0)
+    least, last = -math.inf, 0
+    for turn, key in enumerate(order):
+        units = _units(forms, order[turn:], weights)
+        most = sum(unit.most for unit in units)
+        if len(found) == count and most < least - _EQUAL:
+            break
+        place, size = 0, max(_CHUNK, count)
+        while len(found) < count or most >= least - _EQUAL:
+            rows, place = lists[key].after(place, size)
+            if not len(rows) or (len(found) == count and most <= least + _EQUAL and rows[0] > last):
+                break
+            rows, own = _reaching(rows, units, lists, most, least if len(found) == count else -math.inf)
+            new = ~_places(np.sort(found), rows)[0]  # what is in the lists before this one was looked at with them
+            found, reached = np.concatenate([found, rows[new]]), np.concatenate([reached, own[new]])
+            if len(found) >= count:
+                kept = np.lexsort((found, -reached))[:count]
+                found, reached = found[kept], reached[kept]
+                least, last = float(reached[-1]), int(found[-1])
+            size *= 2
+    found.sort()
+    return found
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """The lists of one unit that are still to be looked at."""
+
+    weight: float
+    most: float  # that it adds to a sum
+    keys: Mapping[int, Sequence[tuple[tuple[int, str], float]]]  # of a form: its lists and their shares
+    adding: frozenset[int]  # forms whose shares add up
+
+
+def _units(forms: Sequence[Form], keys: Sequence[tuple[int, str]], weights: NDArray[np.float64]) -> list[_Unit]:
+    """Those of these lists, in their order."""
+    own: dict[int, dict[int, list[tuple[tuple[int, str], float]]]] = {}
+    for key in keys:
+        form = forms[key[0]]
+        own.setdefault(form.unit, {}).setdefault(key[0], []).append((key, form.share * WEIGHTS[key[1]]))
+    units = []
+    for unit, of_form in own.items():
+        adding = frozenset(number for number in of_form if forms[number].adds)
+        shares = {number: max(share for _, share in lists) for number, lists in of_form.items()}
+        added = sum(shares[number] for number in adding)
+        most = max([added, *(share for number, share in shares.items() if number not in adding)])
+        units.append(_Unit(float(weights[unit]), float(weights[unit]) * most, of_form, adding))
+    return units
+
+
+def _reaching(
+    rows: Rows, units: Sequence[_Unit], lists: Having, left: float, least: float
+) -> tuple[Rows, NDArray[np.float64]]:
+    """Those of these photos whose sums may reach ``least``, and their sums, rounded, from the lists of these units."""
+    total = np.zeros(len(rows))
+    for unit in units:
+        best, added = np.zeros(len(rows)), np.zeros(len(rows))
+        for number, keys in unit.keys.items():
+            share = np.zeros(len(rows))
+            for key, own in reversed(keys):  # ascending
+                share[lists[key].has(rows)] = own
+            if number in unit.adding:
+                added += share
+            else:
+                best = np.maximum(best, share)
+        total += unit.weight * np.maximum(best, added)
+        left -= unit.most
+        enough = total + left >= least - _EQUAL
+        if not enough.all():
+            rows, total = rows[enough], total[enough]
+    return rows, np.round(total, 9)

@@ -1,0 +1,372 @@
+"""What must hold in the database of a library: each rule is a search for rows that break it, and what mends them.
+
+What is damaged is thrown away where it can be made again from the picture files, and these are marked to be read again
+by the next ``mmsearch index``.  No picture file is touched.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from sqlalchemy import Connection
+from sqlalchemy.exc import DatabaseError
+
+from mmsearch.encoders.protocol import RegionCard
+from mmsearch.encoders.region_codec import unpack
+from mmsearch.errors import LibraryError
+from mmsearch.store.sqlite import fulltext
+
+EXAMPLES = 5  # shown of each kind
+AT_ONCE = 2_000  # vectors looked at together
+OFF = 0.01  # that the length of a vector may differ from 1: rounding to float16 stays far below
+
+# Read again by the next ``mmsearch index``, because no file has this time.
+_AGAIN = "UPDATE photos SET state = 'failed', reason = 'the library lost what it knew of it', mtime_ns = -1"
+_READ = "the files are read again by the next mmsearch index"
+_LEFT = "they are taken out"
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Something that should not be so."""
+
+    kind: str  # a name for it
+    count: int
+    what: str  # what is wrong, in words
+    remedy: str  # what ``repair`` does about it, or what a person can do
+    mendable: bool = True  # by ``repair``
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """Rows that break it, and statements that mend them; ``{where}`` stands for the condition."""
+
+    kind: str
+    table: str
+    where: str
+    what: str
+    remedy: str
+    mend: tuple[str, ...]
+
+
+def _stray(table: str, key: str, of: str, what: str) -> _Rule:
+    where = f"{key} NOT IN (SELECT id FROM {of})"
+    return _Rule(f"stray {table}", table, where, what, _LEFT, (f"DELETE FROM {table} WHERE {{where}}",))
+
+
+_LOST_CONTENT = (
+    _AGAIN + ", content_id = NULL WHERE content_id IN (SELECT id FROM contents WHERE {where})",
+    "DELETE FROM contents WHERE {where}",
+)
+_FACTS_AGAIN = (
+    "UPDATE contents SET taken_at = NULL, latitude = NULL, longitude = NULL, dhash = NULL, facts = 0 WHERE {where}",
+)
+_ACTIVE = "SELECT content_id FROM embeddings WHERE model_id = (SELECT id FROM models WHERE active)"
+
+# In an order in which mending one does not break another that comes before.
+RULES = (
+    _stray("embeddings", "content_id", "contents", "vectors of no picture"),
+    _stray("embeddings", "model_id", "models", "vectors of no model"),
+    _stray("regions", "content_id", "contents", "region tokens of no picture"),
+    _stray("regions", "model_id", "models", "region tokens of no model"),
+    _stray("captions", "content_id", "contents", "captions of no picture"),
+    _stray("ocr", "content_id", "contents", "texts of no picture"),
+    _stray("tags", "content_id", "contents", "tags of no picture"),
+    _stray("tagged", "content_id", "contents", "marks of tagging of no picture"),
+    _stray("sidecars", "photo_id", "photos", "texts of files beside no photo"),
+    _Rule(
+        "no path",
+        "photos",
+        "typeof(path) <> 'blob' OR length(path) = 0",
+        "photos without a path",
+        _LEFT,
+        ("DELETE FROM photos WHERE {where}",),
+    ),
+    _Rule(
+        "wrong root",
+        "roots",
+        "typeof(path) <> 'blob' OR length(path) = 0",
+        "folders without a path",
+        _LEFT,
+        ("DELETE FROM roots WHERE {where}",),
+    ),
+    _Rule(
+        "wrong hash",
+        "contents",
+        "typeof(hash) <> 'blob' OR length(hash) <> 16",
+        "pictures whose hash is none",
+        _READ,
+        _LOST_CONTENT,
+    ),
+    _Rule(
+        "wrong size",
+        "contents",
+        "typeof(width) <> 'integer' OR typeof(height) <> 'integer' OR width < 1 OR height < 1",
+        "pictures without width or height",
+        _READ,
+        _LOST_CONTENT,
+    ),
+    _Rule(
+        "wrong facts",
+        "contents",
+        "(dhash IS NOT NULL AND length(dhash) <> 8) OR latitude NOT BETWEEN -90 AND 90 "
+        "OR longitude NOT BETWEEN -180 AND 180 OR (latitude IS NULL) <> (longitude IS NULL)",
+        "pictures with an impossible place or hash of looks",
+        "these facts are read again by the next mmsearch index",
+        _FACTS_AGAIN,
+    ),
+    _Rule(
+        "wrong vector",
+        "embeddings",
+        "length(vector) <> 2 * (SELECT dim FROM models WHERE models.id = model_id)",
+        "vectors of the wrong length",
+        _READ,
+        ("DELETE FROM embeddings WHERE {where}",),
+    ),
+    _Rule(
+        "wrong caption",
+        "captions",
+        "confidence NOT BETWEEN 0 AND 1",
+        "captions with an impossible confidence",
+        f"{_LEFT}; mmsearch index --captions writes new ones",
+        ("DELETE FROM captions WHERE {where}",),
+    ),
+    _Rule(
+        "wrong tag",
+        "tags",
+        "score NOT BETWEEN 0 AND 1",
+        "tags with an impossible score",
+        f"{_LEFT}; mmsearch tag finds them again",
+        (
+            "DELETE FROM tagged WHERE content_id IN (SELECT content_id FROM tags WHERE {where})",
+            "DELETE FROM tags WHERE {where}",
+        ),
+    ),
+    _Rule(
+        "lost content",
+        "photos",
+        "content_id IS NOT NULL AND content_id NOT IN (SELECT id FROM contents)",
+        "photos whose content is not there",
+        _READ,
+        (_AGAIN + ", content_id = NULL WHERE {where}",),
+    ),
+    _Rule(
+        "wrong state",
+        "photos",
+        "state NOT IN ('ok', 'failed', 'missing') OR size < 0 OR (state = 'failed' AND reason IS NULL)",
+        "photos in an unknown state",
+        _READ,
+        (_AGAIN + ", size = 0 WHERE {where}",),
+    ),
+    _Rule(
+        "no vector",
+        "photos",
+        f"state = 'ok' AND (content_id IS NULL OR content_id NOT IN ({_ACTIVE}))",
+        "photos that cannot be found, because they have no vector",
+        _READ,
+        (_AGAIN + " WHERE {where}",),
+    ),
+    _Rule(
+        "used ids",
+        "sqlite_sequence",
+        "(name = 'embeddings' AND seq < (SELECT max(id) FROM embeddings)) "
+        "OR (name = 'contents' AND seq < (SELECT max(id) FROM contents))",
+        "counters that would hand out ids twice",
+        "they are set to the highest id",
+        (
+            "UPDATE sqlite_sequence SET seq = max(seq, (SELECT max(id) FROM embeddings)) WHERE name = 'embeddings'",
+            "UPDATE sqlite_sequence SET seq = max(seq, (SELECT max(id) FROM contents)) WHERE name = 'contents'",
+        ),
+    ),
+)
+
+
+def found(connection: Connection, card: RegionCard | None, deep: bool) -> Iterator[Damage]:
+    """Every rule that is broken; ``deep`` reads everything.  ``card`` is that of the region tokens, where known."""
+    file = list(_file(connection, deep))
+    yield from file
+    if any(not damage.mendable for damage in file):
+        return  # whatever is read next may fail
+    yield from _single(connection)
+    for rule in RULES:
+        count, examples = _breaking(connection, rule.table, rule.where)
+        if count:
+            yield Damage(rule.kind, count, rule.what, rule.remedy, examples=examples)
+    if wrong := _dates(connection):
+        remedy = "it is read again by the next mmsearch index"
+        yield Damage("wrong date", len(wrong), "pictures with an impossible date", remedy)
+    if wrong := _vectors(connection):
+        yield Damage("wrong vector values", len(wrong), "vectors that are not of length 1", _READ)
+    if card is not None and (tokens := _tokens(connection, card)):
+        yield Damage(
+            "wrong tokens", len(tokens), "damaged region tokens", f"{_LEFT}; the next mmsearch index makes new ones"
+        )
+    outside = _outside(connection)
+    if outside:
+        yield Damage(
+            "no root", len(outside), "photos below no known folder", "they become known by themselves",
+            examples=tuple(map(os.fsdecode, outside[:EXAMPLES])),
+        )  # fmt: skip
+    yield from _words(connection, deep)
+
+
+def mend(connection: Connection, card: RegionCard | None) -> None:
+    """Mend every rule that is broken and can be mended, in one transaction of the caller's."""
+    run = connection.exec_driver_sql
+    run("REINDEX")
+    if next(_single(connection), None) is not None:
+        _mend_single(connection)
+    for number in _dates(connection):
+        run("UPDATE contents SET taken_at = NULL, facts = 0 WHERE id = ?", (number,))
+    for number in _vectors(connection):
+        run("DELETE FROM embeddings WHERE id = ?", (number,))
+    for rule in RULES:
+        for statement in rule.mend if _breaking(connection, rule.table, rule.where)[0] else ():
+            run(statement.format(where=rule.where))
+    for content, model in _tokens(connection, card) if card is not None else ():
+        run("DELETE FROM regions WHERE content_id = ? AND model_id = ?", (content, model))
+    for path in _outside(connection):
+        run("INSERT INTO roots (path) VALUES (?)", (path,))
+    if next(_words(connection, deep=True), None) is not None:
+        fulltext.anew(connection)
+
+
+def _breaking(connection: Connection, table: str, where: str) -> tuple[int, tuple[str, ...]]:
+    """How many rows meet the condition, and paths of some where they have one."""
+    count = connection.exec_driver_sql(f"SELECT count(*) FROM {table} WHERE {where}").scalar_one()
+    if not count or table != "photos":
+        return count, ()
+    rows = connection.exec_driver_sql(f"SELECT path FROM photos WHERE {where} LIMIT {EXAMPLES}").scalars()
+    return count, tuple(os.fsdecode(path) if isinstance(path, bytes) else repr(path) for path in rows)
+
+
+def _file(connection: Connection, deep: bool) -> Iterator[Damage]:
+    """What SQLite says of its own file."""
+    check = "integrity_check" if deep else "quick_check"
+    said = list(connection.exec_driver_sql(f"PRAGMA {check}({EXAMPLES})").scalars())
+    if said != ["ok"]:
+        indexes = all("index" in line or "fts5" in line for line in said)
+        yield Damage(
+            "database", len(said), "the database file is damaged",
+            "its indexes are made anew" if indexes else
+            "put a backup in its place: mmsearch restore FILE --force; or remove the library's folder and index again",
+            indexes, tuple(said),
+        )  # fmt: skip
+
+
+def _single(connection: Connection) -> Iterator[Damage]:
+    """Facts there is one of: the generation, the identity, the active model."""
+    if not _known(connection):
+        yield Damage("no identity", 1, "the library does not know its generation or identity", "it gets new ones")
+    models, active = connection.exec_driver_sql("SELECT count(*), total(active) FROM models").one()
+    if models and active != 1:
+        yield Damage(
+            "no model",
+            1,
+            f"{int(active)} of {models} models are searched with, where it should be one",
+            "the one with most vectors is",
+        )
+
+
+def _known(connection: Connection) -> bool:
+    told = {name: value for name, value in connection.exec_driver_sql("SELECT name, value FROM facts")}  # noqa: C416
+    return str(told.get("generation", "")).isdigit() and bool(told.get("identity"))
+
+
+def _mend_single(connection: Connection) -> None:
+    run = connection.exec_driver_sql
+    if not _known(connection):
+        # A new identity too: index files of the old one would be taken for those of this generation.
+        run("DELETE FROM facts WHERE name IN ('generation', 'identity')")
+        run("INSERT INTO facts (name, value) VALUES ('generation', '1'), ('identity', ?)", (secrets.token_hex(4),))
+    models, active = run("SELECT count(*), total(active) FROM models").one()
+    if models and active != 1:
+        run(
+            "UPDATE models SET active = (id = (SELECT model_id FROM embeddings JOIN models ON models.id = model_id "
+            "GROUP BY model_id ORDER BY count(*) DESC, model_id LIMIT 1))"
+        )
+
+
+def _dates(connection: Connection) -> list[int]:
+    """Ids of contents whose date is none."""
+    wrong = []
+    for number, date in connection.exec_driver_sql("SELECT id, taken_at FROM contents WHERE taken_at IS NOT NULL"):
+        try:
+            datetime.fromisoformat(date)
+        except (ValueError, TypeError):
+            wrong.append(number)
+    return wrong
+
+
+def _vectors(connection: Connection) -> list[int]:
+    """Ids of vectors that have the right length, and values that are not those of a direction."""
+    wrong: list[int] = []
+    rows = connection.exec_driver_sql(
+        "SELECT embeddings.id, vector, dim FROM embeddings JOIN models ON models.id = model_id "
+        "WHERE length(vector) = 2 * dim ORDER BY model_id, embeddings.id"
+    )
+    for some in rows.partitions(AT_ONCE):
+        for dim in {dim for _, _, dim in some}:
+            own = [(number, vector) for number, vector, its in some if its == dim]
+            values = np.frombuffer(b"".join(vector for _, vector in own), "<f2").reshape(len(own), dim)
+            with np.errstate(all="ignore"):
+                lengths = np.linalg.norm(values.astype(np.float32), axis=1)
+                right = np.abs(lengths - 1) <= OFF
+            wrong += [number for (number, _), one in zip(own, right, strict=True) if not one]
+    return wrong
+
+
+def _tokens(connection: Connection, card: RegionCard) -> list[tuple[int, int]]:
+    """Content and model of region tokens that nobody packed."""
+    wrong = []
+    rows = connection.exec_driver_sql(
+        "SELECT content_id, model_id, data FROM regions WHERE fingerprint = ?", (card.fingerprint,)
+    )
+    for content, model, data in rows:
+        try:
+            unpack([data], card.side**2, card.dim)
+        except (LibraryError, TypeError, ValueError):
+            wrong.append((content, model))
+    return wrong
+
+
+def _outside(connection: Connection) -> list[bytes]:
+    """Paths of photos that are neither a root nor below one, in order."""
+    roots = {os.fsdecode(path) for path in connection.exec_driver_sql("SELECT path FROM roots").scalars()}
+    below: dict[str, bool] = {}  # folders
+
+    def known(place: str) -> bool:
+        if place not in below:
+            parent = os.path.dirname(place)
+            below[place] = place in roots or (parent != place and known(parent))
+        return below[place]
+
+    rows = connection.exec_driver_sql("SELECT path FROM photos WHERE typeof(path) = 'blob' ORDER BY path").scalars()
+    paths = ((path, os.fsdecode(path)) for path in rows)
+    return [path for path, name in paths if name not in roots and not known(os.path.dirname(name))]
+
+
+def _words(connection: Connection, deep: bool) -> Iterator[Damage]:
+    """Whether full-text search knows what the other tables say."""
+    try:
+        lacking = connection.exec_driver_sql(
+            "SELECT count(*) FROM photos WHERE state = 'ok' AND id NOT IN (SELECT rowid FROM words)"
+        ).scalar_one()
+        lacking += connection.exec_driver_sql(
+            "SELECT count(*) FROM words WHERE rowid NOT IN (SELECT id FROM photos)"
+        ).scalar_one()
+        stale = fulltext.stale(connection) if deep and not lacking else 0
+        damaged = 0 if fulltext.sound(connection) else 1
+    except DatabaseError:
+        lacking, stale, damaged = 0, 0, 1
+    if lacking or stale or damaged:
+        yield Damage(
+            "words", max(lacking + stale, damaged), "words that cannot be searched, or are of no photo",
+            "full-text search is made anew",
+        )  # fmt: skip

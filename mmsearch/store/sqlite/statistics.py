@@ -1,0 +1,90 @@
+"""A library in figures: what kinds of pictures, from when, how large, by which cameras, with which words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, func, or_, select
+
+from mmsearch.store.sqlite.tables import captions, contents, ocr, photos, sidecars, tags
+
+_FOUND = photos.c.state == "ok"
+_FILES = photos.join(contents, contents.c.id == photos.c.content_id)
+# The year in which a file was last written, in local time, as ``Photo.date`` has it.
+_WRITTEN = func.strftime("%Y", photos.c.mtime_ns // 1_000_000_000, "unixepoch", "localtime")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All but ``reasons`` is about the files that can be found; copies count one by one."""
+
+    formats: dict[str, int]  # format -> files, the most first
+    years: dict[int, int]  # year taken, or last written -> files, ascending
+    dated: int  # files that say when they were taken
+    cameras: dict[str, int]  # the five that took the most -> files
+    bytes: int  # of the files
+    megapixels: float | None  # median; None where there are no pictures
+    located: int  # files that say where they were taken
+    described: int  # files with a description, inside or beside them
+    captions: int
+    texts: int  # files in which text was read
+    tagged: int  # files with at least one tag
+    copies: int  # files beyond the first of each content
+    reasons: dict[str, int]  # why files could not be read -> how many, the most first
+
+
+def summary(connection: Connection) -> Summary:
+    """Counted by SQLite; what is read is a row per kind, not per photo: a million photos take 4.5 s of CPU."""
+
+    def each(kind: ColumnElement[Any], *conditions: ColumnElement[bool]) -> Counter[Any]:
+        """What kinds there are, and how many files of each."""
+        counted = select(kind, func.count()).select_from(_FILES).where(_FOUND, *conditions).group_by(kind)
+        return Counter(dict(tuple(row) for row in connection.execute(counted)))
+
+    def having(condition: ColumnElement[bool]) -> int:
+        counted = select(func.count()).select_from(photos).where(_FOUND, condition)
+        return int(connection.execute(counted).scalar_one())
+
+    totals = select(func.count(), func.count(photos.c.content_id.distinct()), func.coalesce(func.sum(photos.c.size), 0))
+    files, distinct, size = connection.execute(totals.where(_FOUND)).one()
+    formats, cameras = each(contents.c.format), each(contents.c.camera)
+    taken = each(func.substr(contents.c.taken_at, 1, 4))  # ISO 8601 begins with the year
+    undated = taken.pop(None, 0)
+    written = each(_WRITTEN, contents.c.taken_at.is_(None)) if undated else Counter()
+    years = taken + written
+    failed = select(photos.c.reason, func.count()).where(photos.c.state == "failed").group_by(photos.c.reason)
+    reasons = Counter(dict(tuple(row) for row in connection.execute(failed)))
+    told = select(contents.c.id).where(contents.c.description != "")
+    beside = select(sidecars.c.photo_id).where(sidecars.c.text != "")
+    return Summary(
+        formats=dict(_most(formats)),
+        years={int(year): number for year, number in sorted(years.items()) if year is not None},
+        dated=files - undated,
+        cameras=dict(_most(Counter({name: number for name, number in cameras.items() if name}))[:5]),
+        bytes=size,
+        megapixels=_median(each(contents.c.width * contents.c.height)),
+        located=having(photos.c.content_id.in_(select(contents.c.id).where(contents.c.latitude.is_not(None)))),
+        described=having(or_(photos.c.content_id.in_(told), photos.c.id.in_(beside))),
+        captions=having(photos.c.content_id.in_(select(captions.c.content_id))),
+        texts=having(photos.c.content_id.in_(select(ocr.c.content_id).where(ocr.c.text != ""))),
+        tagged=having(photos.c.content_id.in_(select(tags.c.content_id))),
+        copies=files - distinct,
+        reasons=dict(_most(reasons)),
+    )
+
+
+def _most(counted: Counter[str]) -> list[tuple[str, int]]:
+    """The most first; what there is as much of, by name."""
+    return sorted(counted.items(), key=lambda one: (-one[1], one[0]))
+
+
+def _median(pixels: Counter[int]) -> float | None:
+    """Megapixels in the middle of all files, the lower one of two."""
+    middle = (pixels.total() + 1) // 2
+    for number in sorted(pixels):
+        middle -= pixels[number]
+        if middle <= 0:
+            return round(number / 1e6, 2)
+    return None

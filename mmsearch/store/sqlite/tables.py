@@ -1,0 +1,158 @@
+"""The tables of a library, as SQLAlchemy Core sees them; ``migrations/`` creates and changes them.
+
+roots       folders the user asked to index
+models      encoders whose vectors are stored; one is active
+photos      a row per file: where it is, and which content it had when it was last read
+contents    a row per different content, however many files have it: what the picture is, what the camera wrote
+embeddings  a vector per content and model; an id is never used twice and its vector never changes,
+            so that an index is up to date when it holds the same ids
+regions     region tokens per content and model, where they were computed
+captions    what a reranker says of a content, where it was asked
+ocr         the text read inside a content, where it was looked for; empty where there is none
+tags, tagged  words of a vocabulary that fit a content, and which vocabulary it was compared with
+sidecars    what files beside a photo say of it, such as ``photo.txt`` and ``photo.xmp``
+words       full-text search (FTS5): a row per photo, rowid its id; ``sqlite/fulltext.py`` keeps it in step
+facts       single values: ``generation`` grows with every change of what can be found, ``identity`` is random
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+roots = Table(
+    "roots",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("path", LargeBinary, nullable=False, unique=True),  # os.fsencode: file names need not be UTF-8
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("fingerprint", String, nullable=False, unique=True),
+    Column("dim", Integer, nullable=False),
+    Column("active", Boolean, nullable=False),
+)
+
+contents = Table(
+    "contents",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("hash", LargeBinary, nullable=False, unique=True),  # BLAKE2b of the file's bytes
+    Column("width", Integer, nullable=False),  # upright
+    Column("height", Integer, nullable=False),
+    Column("format", String, nullable=False),
+    Column("taken_at", String),  # ISO 8601; with an offset only where the file gives one
+    Column("camera", String),
+    Column("lens", String),
+    Column("latitude", Float),
+    Column("longitude", Float),
+    Column("description", String),  # what was written into the file about the picture: EXIF, IPTC, XMP
+    Column("dhash", LargeBinary),  # 8 bytes, near-equal for near-equal pictures; see media/dhash.py
+    Column("facts", Integer, nullable=False, server_default="0"),  # version of the reading of the two above
+    Index("contents_facts", "facts"),
+    sqlite_autoincrement=True,
+)
+
+photos = Table(
+    "photos",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("path", LargeBinary, nullable=False, unique=True),
+    Column("state", String, nullable=False),  # "ok", "failed" (see reason) or "missing"
+    Column("reason", String),  # why it could not be read
+    Column("size", Integer, nullable=False),  # bytes
+    Column("mtime_ns", Integer, nullable=False),
+    Column("content_id", Integer, ForeignKey("contents.id")),  # what was last read well; None if it never was
+    Index("photos_content", "content_id"),
+    Index("photos_state", "state"),
+)
+
+embeddings = Table(
+    "embeddings",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("content_id", Integer, ForeignKey("contents.id", ondelete="CASCADE"), nullable=False),
+    Column("model_id", Integer, ForeignKey("models.id", ondelete="CASCADE"), nullable=False),
+    Column("vector", LargeBinary, nullable=False),  # dim little-endian float16
+    UniqueConstraint("content_id", "model_id"),
+    sqlite_autoincrement=True,  # never hand out an id twice
+)
+
+regions = Table(
+    "regions",
+    metadata,
+    Column("content_id", Integer, ForeignKey("contents.id", ondelete="CASCADE"), primary_key=True),
+    Column("model_id", Integer, ForeignKey("models.id", ondelete="CASCADE"), primary_key=True),
+    Column("fingerprint", String, nullable=False),  # of the RegionCard; tokens of another one are stale
+    Column("data", LargeBinary, nullable=False),  # as mmsearch.encoders.region_codec packs them
+    Index("regions_current", "model_id", "fingerprint", "content_id"),  # who has them, without reading the data
+)
+
+captions = Table(
+    "captions",
+    metadata,
+    Column("content_id", Integer, ForeignKey("contents.id", ondelete="CASCADE"), primary_key=True),
+    Column("reranker", String, nullable=False),  # its fingerprint; the caption of another one is stale
+    Column("text", String, nullable=False),
+    Column("confidence", Float, nullable=False),  # in [0, 1]
+)
+
+ocr = Table(
+    "ocr",
+    metadata,
+    Column("content_id", Integer, ForeignKey("contents.id", ondelete="CASCADE"), primary_key=True),
+    Column("engine", String, nullable=False),  # its name and version; text of another one is stale
+    Column("text", String, nullable=False),
+)
+
+tags = Table(
+    "tags",
+    metadata,
+    Column("content_id", Integer, ForeignKey("contents.id", ondelete="CASCADE"), primary_key=True),
+    Column("tag", String, primary_key=True),
+    Column("vocabulary", String, nullable=False),  # fingerprint of vocabulary and model
+    Column("score", Float, nullable=False),  # calibrated, in [0, 1]
+    Index("tags_tag", "tag", "content_id"),
+)
+
+tagged = Table(
+    "tagged",
+    metadata,
+    Column("content_id", Integer, ForeignKey("contents.id", ondelete="CASCADE"), primary_key=True),
+    Column("vocabulary", String, nullable=False),
+)
+
+sidecars = Table(
+    "sidecars",
+    metadata,
+    Column("photo_id", Integer, ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),
+    Column("stamp", String, nullable=False),  # names, sizes and times of the files beside the photo
+    Column("text", String, nullable=False),
+)
+
+WORDS = ("name", "description", "caption", "ocr", "tags")  # columns of the FTS5 table ``words``
+words = Table("words", MetaData(), Column("rowid", Integer, primary_key=True), *(Column(n, String) for n in WORDS))
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("value", String, nullable=False),
+)

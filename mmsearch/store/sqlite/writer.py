@@ -1,0 +1,276 @@
+"""Changes of a library's database: the ``Writer`` that ``Store.writing`` gives."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Table, bindparam, or_, select
+from sqlalchemy.dialects.sqlite import Insert, insert
+
+from mmsearch.encoders.protocol import RegionCard
+from mmsearch.media import FACTS
+from mmsearch.media.dhash import dhash
+from mmsearch.store.paths import at_or_below
+from mmsearch.store.sqlite import fulltext
+from mmsearch.store.sqlite.export_rows import Holding, put
+from mmsearch.store.sqlite.tables import (
+    captions,
+    contents,
+    embeddings,
+    models,
+    ocr,
+    photos,
+    regions,
+    roots,
+    sidecars,
+    tagged,
+    tags,
+)
+from mmsearch.store.types import CHUNK, StoredModel, chunks
+from mmsearch.types import Decoded, Found, Vectors
+
+
+def _renewing(table: Table, key: Sequence[str], renewed: Sequence[str]) -> Insert:
+    """Adds a row; of one that is there with this key, renews these columns."""
+    statement = insert(table)
+    return statement.on_conflict_do_update(
+        index_elements=list(key), set_={name: statement.excluded[name] for name in renewed}
+    )
+
+
+# Made once and given values when they run: making them anew took as long as running them.
+_CONTENT = _renewing(contents, ["hash"], ["description", "dhash", "facts"])
+_SAME_CONTENT = select(contents.c.id).where(contents.c.hash == bindparam("hash"))
+_VECTOR = insert(embeddings).on_conflict_do_nothing()
+_REGIONS = _renewing(regions, ["content_id", "model_id"], ["fingerprint", "data"])
+_CAPTION = _renewing(captions, ["content_id"], ["reranker", "text", "confidence"])
+_TEXT = _renewing(ocr, ["content_id"], ["engine", "text"])
+_SIDECAR = _renewing(sidecars, ["photo_id"], ["stamp", "text"])
+_PLACED = _renewing(photos, ["path"], ["state", "reason", "content_id", "size", "mtime_ns"])
+_FAILED = _renewing(photos, ["path"], ["state", "reason", "size", "mtime_ns"])
+
+
+def _told(picture: Decoded) -> dict[str, Any]:
+    """What the table of contents says of a picture beside its shape."""
+    exif = picture.exif
+    return {
+        "taken_at": exif.taken_at.isoformat() if exif.taken_at else None,
+        "camera": exif.camera,
+        "lens": exif.lens,
+        "latitude": exif.latitude,
+        "longitude": exif.longitude,
+        "description": picture.description,
+        "dhash": dhash(picture.pixels),
+        "facts": FACTS,
+    }
+
+
+def _seen(file: Found) -> dict[str, Any]:
+    """What the table of photos says of a file."""
+    return {"path": os.fsencode(file.path), "size": file.size, "mtime_ns": file.mtime_ns}
+
+
+class Writer:
+    """The changes of one transaction; ``changed`` says whether they touch what can be found.
+
+    What full-text search knows of the photos is written anew at the end, once each.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.changed = False
+        self._named: list[bytes] = []  # paths of photos whose words may have changed
+        self._moved: set[int] = set()  # ids of such photos
+        self._described: set[int] = set()  # ids of contents about which something new is known
+
+    def add_model(self, name: str, fingerprint: str, dim: int, active: bool) -> StoredModel:
+        """Make room for a model's vectors; the active one is the model that is searched with."""
+        statement = insert(models).values(name=name, fingerprint=fingerprint, dim=dim, active=active)
+        self._connection.execute(statement.on_conflict_do_nothing())
+        same = select(models.c.id).where(models.c.fingerprint == fingerprint)
+        return StoredModel(self._connection.execute(same).scalar_one(), name, fingerprint, dim)
+
+    def activate(self, model: StoredModel) -> None:
+        """Search with this model from now on; the vectors of others stay."""
+        self._connection.execute(models.update().values(active=models.c.id == model.id))
+        self.changed = True
+
+    def prune(self) -> int:
+        """Drop the models that are not searched with, and their vectors; returns how many vectors."""
+        others = select(models.c.id).where(models.c.active.is_(False))
+        gone: int = self._connection.execute(embeddings.delete().where(embeddings.c.model_id.in_(others))).rowcount
+        self._connection.execute(models.delete().where(models.c.active.is_(False)))
+        return gone
+
+    def mend(self, card: RegionCard | None) -> None:
+        """See ``Store.mend``."""
+        from mmsearch.store.sqlite import integrity
+
+        integrity.mend(self._connection, card)
+        self.changed = True
+
+    def add_root(self, path: str) -> None:
+        """Remember a folder or file that was named."""
+        self._connection.execute(insert(roots).values(path=os.fsencode(path)).on_conflict_do_nothing())
+
+    def put(self, content_hash: bytes, picture: Decoded, vector: Vectors, model: StoredModel) -> int:
+        """Store a content and its vector, (dim,); returns the content's id.  What is stored already stays.
+
+        But for description and hash: they are renewed when another model encodes the picture, which is what the hash is
+        of.
+        """
+        shape = {"width": picture.width, "height": picture.height, "format": picture.format}
+        self._connection.execute(_CONTENT, {"hash": content_hash, **shape, **_told(picture)})
+        content: int = self._connection.execute(_SAME_CONTENT, {"hash": content_hash}).scalar_one()
+        blob = vector.astype("<f2").tobytes()
+        self._connection.execute(_VECTOR, {"content_id": content, "model_id": model.id, "vector": blob})
+        self._described.add(content)
+        return content
+
+    def put_holding(
+        self, holding: Holding, vector: Vectors, tokens: bytes | None, card: str | None, model: StoredModel
+    ) -> None:
+        """Store a file with all that an export says of it; what is stored of its content already stays.
+
+        ``vector`` is (dim,), ``tokens`` are packed region tokens of the card of this fingerprint.
+        """
+        content = put(self._connection, holding, vector.astype("<f2").tobytes(), tokens, card, model.id)
+        self._described.add(content)
+        self.place(holding.file, content)
+        if holding.sidecar_stamp is not None:
+            own = select(photos.c.id).where(photos.c.path == os.fsencode(holding.file.path))
+            photo = self._connection.execute(own).scalar_one()
+            self.put_sidecar(photo, holding.sidecar_stamp, holding.sidecar or "")
+
+    def put_facts(self, content: int, picture: Decoded) -> None:
+        """Store what a content that was read again says of itself, and its hash."""
+        self._connection.execute(contents.update().where(contents.c.id == content).values(**_told(picture)))
+        self._described.add(content)
+
+    def put_regions(self, content: int, data: bytes, model: StoredModel, card: RegionCard) -> None:
+        """Store a content's region tokens, packed, in place of what it has; what can be found stays the same."""
+        values = {"content_id": content, "model_id": model.id, "fingerprint": card.fingerprint, "data": data}
+        self._connection.execute(_REGIONS, values)
+
+    def put_caption(self, content: int, reranker: str, text: str, confidence: float) -> None:
+        """Store a content's caption in place of what it has; what can be found stays the same."""
+        values = {"content_id": content, "reranker": reranker, "text": text, "confidence": confidence}
+        self._connection.execute(_CAPTION, values)
+        self._described.add(content)
+
+    def put_tags(self, vocabulary: str, found: Mapping[int, Mapping[str, float]]) -> None:
+        """Store the tags of contents, with their scores, in place of what they have; these may be none.
+
+        ``vocabulary`` is the fingerprint of what they were compared with.  What can be found stays the same.
+        """
+        if not found:
+            return
+        self._forget_tags(found)
+        rows = [
+            {"content_id": content, "tag": tag, "vocabulary": vocabulary, "score": score}
+            for content, own in found.items()
+            for tag, score in own.items()
+        ]
+        if rows:
+            self._connection.execute(tags.insert(), rows)
+        self._connection.execute(
+            tagged.insert(), [{"content_id": content, "vocabulary": vocabulary} for content in found]
+        )
+
+    def clear_tags(self, within: Sequence[str] = ()) -> int:
+        """Forget the tags of what lies in or below these paths, of all without paths; returns how many contents."""
+        query = select(tagged.c.content_id)
+        if within:
+            there = select(photos.c.content_id).where(or_(*(at_or_below(photos.c.path, path) for path in within)))
+            query = query.where(tagged.c.content_id.in_(there))
+        chosen = list(self._connection.execute(query).scalars())
+        self._forget_tags(chosen)
+        return len(chosen)
+
+    def _forget_tags(self, chosen: Iterable[int]) -> None:
+        self._described.update(chosen)
+        for chunk in chunks(list(chosen)):
+            self._connection.execute(tags.delete().where(tags.c.content_id.in_(chunk)))
+            self._connection.execute(tagged.delete().where(tagged.c.content_id.in_(chunk)))
+
+    def put_text(self, content: int, engine: str, text: str) -> None:
+        """Store the text inside a content, empty where there is none, in place of what another engine read."""
+        self._connection.execute(_TEXT, {"content_id": content, "engine": engine, "text": text})
+        self._described.add(content)
+
+    def put_sidecar(self, photo: int, stamp: str, text: str) -> None:
+        """Store what the files beside a photo say, in place of what they said before."""
+        self._connection.execute(_SIDECAR, {"photo_id": photo, "stamp": stamp, "text": text})
+        self._moved.add(photo)
+
+    def drop_sidecar(self, photo: int) -> None:
+        """Nothing lies beside the photo any more."""
+        self._connection.execute(sidecars.delete().where(sidecars.c.photo_id == photo))
+        self._moved.add(photo)
+
+    def place(self, file: Found, content: int) -> None:
+        """The file has this content."""
+        self._connection.execute(_PLACED, {**_seen(file), "state": "ok", "reason": None, "content_id": content})
+        self._named.append(os.fsencode(file.path))
+        self.changed = True
+
+    def move(self, photo: int, file: Found) -> None:
+        """The stored photo is now at another path; what was stored of that path gives way."""
+        path = os.fsencode(file.path)
+        given_way = photos.delete().where(photos.c.path == path, photos.c.id != photo)
+        self.changed = self._connection.execute(given_way).rowcount > 0 or self.changed
+        self._found(photo, file, path=path)
+        self._moved.add(photo)
+
+    def touch(self, photo: int, file: Found) -> None:
+        """The file has a new time, or is back, with the content that is stored."""
+        self._found(photo, file)
+
+    def fail(self, file: Found, reason: str, retry: bool = False) -> None:
+        """The file could not be read: not searched until it changes, or until the next run with ``retry``.
+
+        The content it had stays, so that it is found again without encoding if it comes back.
+        """
+        seen = Found(file.path, file.size, -1) if retry else file
+        self._connection.execute(_FAILED, {**_seen(seen), "state": "failed", "reason": reason})
+        self.changed = True
+
+    def read_again(self, paths: Iterable[str]) -> None:
+        """The next run reads these files, whatever their times."""
+        for chunk in chunks([os.fsencode(path) for path in paths]):
+            self._connection.execute(photos.update().where(photos.c.path.in_(chunk)).values(mtime_ns=-1))
+
+    def miss(self, ids: Iterable[int]) -> None:
+        """These files are gone: kept, not searched."""
+        for chunk in chunks(list(ids)):
+            self._connection.execute(photos.update().where(photos.c.id.in_(chunk)).values(state="missing"))
+            self.changed = True
+
+    def remove(self, path: str) -> int:
+        """Forget a file or everything below a folder; returns how many files were forgotten."""
+        removed: int = self._connection.execute(photos.delete().where(at_or_below(photos.c.path, path))).rowcount
+        self._connection.execute(roots.delete().where(at_or_below(roots.c.path, path)))
+        self.changed = self.changed or removed > 0
+        return removed
+
+    def sweep(self) -> None:
+        """Drop contents, with their vectors, region tokens and captions, that no file has any more."""
+        held = select(photos.c.content_id).where(photos.c.content_id.is_not(None))
+        self._connection.execute(contents.delete().where(contents.c.id.not_in(held)))
+
+    def write_words(self) -> None:
+        """Bring full-text search up to date with what was changed so far."""
+        for start in range(0, len(self._named), CHUNK):
+            chosen = select(photos.c.id).where(photos.c.path.in_(self._named[start : start + CHUNK]))
+            self._moved.update(self._connection.execute(chosen).scalars())
+        if self._moved or self._described:
+            fulltext.rebuild(self._connection, self._moved, self._described)
+
+    def _found(self, photo: int, file: Found, **values: Any) -> None:
+        one = photos.c.id == photo
+        back = self._connection.execute(select(photos.c.state).where(one)).scalar_one() != "ok"
+        values |= {"size": file.size, "mtime_ns": file.mtime_ns, "state": "ok", "reason": None}
+        self._connection.execute(photos.update().where(one).values(**values))
+        self.changed = self.changed or back

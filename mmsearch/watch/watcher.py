@@ -1,0 +1,260 @@
+"""Keeps a library up to date while folders change: says what it does, and goes on until it is closed.
+
+A burst of changes becomes one ``index`` run over the folders that changed, when all is at rest.  Both ends of a move
+are looked at in one run, so what was moved keeps its vector.  Folders are walked whole: that is quick, and nothing that
+an event did not tell is missed.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mmsearch.errors import (
+    LibraryBusyError,
+    LibraryError,
+    MMSearchError,
+    NewerLibraryError,
+    NoModelError,
+    SourceError,
+    WatchError,
+)
+from mmsearch.ingest.pipeline import check
+from mmsearch.library.library import Library
+from mmsearch.media.filesystem import on_network
+from mmsearch.store.paths import spellings
+from mmsearch.types import IndexReport, Skipped
+from mmsearch.watch.events import LONGEST, Change, Events, Looks, Sight, Source, events_come
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How soon and how often; all in seconds."""
+
+    quiet: float = 1.0  # without a change, before folders are read
+    longest: float = LONGEST  # after which they are read although changes go on
+    poll: float | None = None  # between two looks at every folder; None: events, where they come
+    looks: float = 30.0  # between two looks at a folder of which no events come
+    busy: float = 1.0  # before the next try when another process writes; twice as long after each
+    retry: float = 5.0  # before the next try after a failure; twice as long after each
+    gentle: float = 30.0  # at most, after a run that took as long: half of the time is left to others
+
+
+@dataclass(frozen=True)
+class Watching:
+    """The first run is done; from now on changes are waited for."""
+
+    roots: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """An ``index`` run."""
+
+    report: IndexReport
+    fresh: IndexReport  # without the skipped files and the notes that an earlier run told of
+    news: bool  # it changed the library, or has something to say
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A run that will be tried again."""
+
+    error: MMSearchError | OSError
+    seconds: float  # until then
+    tries: int  # in a row
+
+
+@dataclass(frozen=True)
+class Polled:
+    """A folder of which no events come: it is looked at every ``seconds``."""
+
+    root: str
+    seconds: float
+    why: str
+
+
+@dataclass(frozen=True)
+class Away:
+    """A folder is not there; it is waited for, and nothing is marked missing."""
+
+    root: str
+
+
+@dataclass(frozen=True)
+class Back:
+    """A folder is there again."""
+
+    root: str
+
+
+Event = Watching | Ran | Failed | Polled | Away | Back
+Index = Callable[[Sequence[str]], IndexReport]
+
+
+def watch(
+    library: Library,
+    paths: Sequence[str | os.PathLike[str]] = (),
+    *,
+    index: Index | None = None,
+    exclude: Sequence[str] = (),
+    pace: Pace | None = None,
+) -> Generator[Event, None, None]:
+    """What happens while the library is kept up to date with ``paths``, or with all that it knows.  Never ends itself.
+
+    ``index`` takes roots and is ``library.index`` by default: one's own has further options.  ``exclude`` should be
+    those of ``index``.  A folder that the library knows need not be there yet.  Raises SourceError for one that it does
+    not know, WatchError without the package ``watchfiles`` where ``pace.poll`` is None, and what the first run raises,
+    except where that may go away: another process that writes, a full disk.  Later errors are in ``Failed``.
+    """
+    pace = pace or Pace()
+    roots = _roots(library, paths)
+    if pace.poll is None and not events_come():
+        raise WatchError(
+            "watching needs the package watchfiles; run: pip install 'mmsearch[watch]', or look at the folders every "
+            "minute: mmsearch watch --poll 60"
+        )
+    yield from _Watch(library, roots, index or (lambda some: library.index(some, exclude=exclude)), exclude, pace).run()
+
+
+def _roots(library: Library, paths: Sequence[str | os.PathLike[str]]) -> list[str]:
+    known = library.store.roots()
+    if not paths:
+        if not known:
+            raise SourceError("the library knows no folder yet: name one, mmsearch watch FOLDER")
+        return known
+    roots = []
+    for path in paths:
+        if not os.fspath(path):
+            raise SourceError("the path is empty; for the current folder write .")
+        roots.append(os.path.realpath(os.path.expanduser(os.fspath(path))))
+    check([root for root in roots if root not in known or os.path.lexists(root)])
+    return list(dict.fromkeys(roots))
+
+
+class _Watch:
+    """The state of one ``watch``."""
+
+    def __init__(
+        self, library: Library, roots: Sequence[str], index: Index, exclude: Sequence[str], pace: Pace
+    ) -> None:
+        self._library, self._roots, self._index, self._exclude, self._pace = library, roots, index, exclude, pace
+        self._news: queue.SimpleQueue[Change] = queue.SimpleQueue()
+        self._sources: dict[str, Source] = {}
+        self._pending = set(roots)  # to be read
+        self._first = self._last = time.monotonic()  # change that is pending
+        self._not_before = self._first  # a run
+        self._tries = 0  # that failed, in a row
+        self._told: set[Skipped | str] = set()
+        self._begun = False  # the first run is done
+
+    def run(self) -> Iterator[Event]:
+        try:
+            for root in self._roots:  # before the first run: a change meanwhile is not to be missed
+                yield from self._begin(root)
+                if not os.path.lexists(root):
+                    yield Away(root)
+            while True:
+                if self._pending and self._wait() <= 0:
+                    yield from self._read()
+                    continue
+                try:
+                    change = self._news.get(timeout=self._wait() if self._pending else None)
+                except queue.Empty:
+                    continue
+                yield from self._noticed(change)
+        finally:
+            for source in self._sources.values():
+                source.end()
+
+    def _begin(self, root: str, lost: str = "") -> Iterator[Event]:
+        """Start to watch, by events where they come."""
+        pace, sight = self._pace, Sight(root, str(self._library.folder.resolve()), self._knows, self._exclude)
+        why = lost or ("it is on a network drive" if on_network(Path(sight.base)) else "")
+        if pace.poll is None and not why:
+            source: Source = Events(sight, self._news)
+            try:
+                source.begin()
+                self._sources[root] = source
+                return
+            except WatchError as error:
+                why = str(error)
+        seconds = pace.looks if pace.poll is None else pace.poll
+        if pace.poll is None:
+            yield Polled(root, seconds, why)
+        source = self._sources[root] = Looks(sight, self._news, seconds)
+        source.begin()
+
+    def _knows(self, path: str) -> bool:
+        model = self._library.store.model()
+        return model is not None and bool(len(self._library.store.searchable(model, spellings(path))))
+
+    def _wait(self) -> float:
+        """Seconds until what is pending should be read."""
+        pace, now = self._pace, time.monotonic()
+        rest = min(self._last + pace.quiet, self._first + pace.longest) if self._begun else now
+        return max(rest, self._not_before) - now
+
+    def _noticed(self, change: Change) -> Iterator[Event]:
+        if change.what == "away":
+            yield Away(change.root)
+            return
+        if change.what == "back":
+            yield Back(change.root)
+        if change.what == "lost":
+            yield from self._begin(change.root, change.why)
+        self._last = time.monotonic()
+        if not self._pending:
+            self._first = self._last
+        self._pending.add(change.root)
+
+    def _read(self) -> Iterator[Event]:
+        """One run over what is pending and there."""
+        there = [root for root in self._roots if root in self._pending and os.path.lexists(root)]
+        before, self._pending = self._pending, set()
+        if there:
+            started = time.monotonic()
+            try:
+                report = self._index(there)
+            except (MMSearchError, OSError) as error:
+                self._pending |= before
+                if not self._begun and not _may_go_away(error):
+                    raise
+                yield self._failed(error)
+                return
+            now = time.monotonic()
+            self._tries, self._not_before = 0, now + min(now - started, self._pace.gentle)
+            yield self._ran(report)
+        if not self._begun:
+            self._begun = True
+            yield Watching(tuple(self._roots))
+
+    def _failed(self, error: MMSearchError | OSError) -> Failed:
+        pace = self._pace
+        first, most = (pace.busy, 30) if isinstance(error, LibraryBusyError) else (pace.retry, 120)
+        seconds = first * min(2.0 ** min(self._tries, 10), most)
+        self._tries += 1
+        self._not_before = time.monotonic() + seconds
+        return Failed(error, seconds, self._tries)
+
+    def _ran(self, report: IndexReport) -> Ran:
+        skipped = tuple(item for item in report.skipped if item not in self._told)
+        notes = tuple(note for note in report.notes if note not in self._told)
+        self._told = {*report.skipped, *report.notes}
+        done = (
+            report.added, report.updated, report.moved, report.restored, report.removed, report.encoded, report.regions,
+            report.captions, report.facts, report.texts, report.sidecars,
+        )  # fmt: skip
+        news = not self._begun or any(done) or bool(skipped or notes)
+        return Ran(report, replace(report, skipped=skipped, notes=notes), news)
+
+
+def _may_go_away(error: MMSearchError | OSError) -> bool:
+    """Whether the first run may go well when it is tried again: what has never worked is not tried for ever."""
+    if isinstance(error, LibraryError):
+        return not isinstance(error, (NewerLibraryError, NoModelError))
+    return isinstance(error, OSError)

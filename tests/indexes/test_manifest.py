@@ -1,0 +1,237 @@
+"""The files of an index: caught up, kept up, and good after any kill."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_vectors import DIM, clustered, texts, unit
+
+from mmsearch.errors import DimensionError, LibraryError
+from mmsearch.indexes import autotune, maintenance, policy
+from mmsearch.indexes import manifest as cache_module
+from mmsearch.indexes.index import StoredIndex
+from mmsearch.indexes.maintenance import kept_up
+from mmsearch.indexes.manifest import IndexCache, caught_up
+from mmsearch.indexes.vector_file import Rows
+from mmsearch.types import Ids, Vectors
+
+NOTHING = np.zeros(0, np.int64)
+NO_ROWS = np.zeros((0, DIM), np.float32)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> IndexCache:
+    return IndexCache(tmp_path / "index", "lib", "abc", DIM)
+
+
+def names(tmp_path: Path) -> set[str]:
+    """Of the files, without what is random in them."""
+    return {f"{file.name.split('-')[0]}{file.suffix}" for file in (tmp_path / "index").iterdir()}
+
+
+def test_catching_up_adds_what_lacks_and_removes_what_is_gone(rng: np.random.Generator) -> None:
+    vectors = unit(rng, 50)
+    index = StoredIndex(Rows(DIM).plus(np.arange(20), vectors[:20]))
+    fetched: list[int] = []
+
+    def fetch(ids: Ids) -> Vectors:
+        fetched.extend(ids.tolist())
+        return vectors[ids]
+
+    wanted = np.arange(10, 50)
+    caught = caught_up(index, wanted, fetch)
+    assert caught.ids().tolist() == wanted.tolist()
+    assert fetched == list(range(20, 50))
+    assert caught_up(caught, wanted, fetch) is caught
+    assert index.ids().tolist() == list(range(20))  # whoever still searches the old one is not disturbed
+    again = caught_up(caught, np.arange(50), fetch)  # the first ones are back
+    assert fetched == list(range(20, 50))
+    np.testing.assert_array_equal(again.vectors(np.arange(50)), vectors)
+
+
+def test_many_new_rows_are_written_before_memory_is_full(
+    rng: np.random.Generator, cache: IndexCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_module, "BLOCK", 10)
+    monkeypatch.setattr(cache_module, "HELD", 25)
+    vectors = unit(rng, 100)
+    index = caught_up(StoredIndex(Rows(DIM)), np.arange(100), lambda ids: vectors[ids], cache.hold)
+    assert index.rows.kept == 90
+    cache.save(index, 4)
+    np.testing.assert_array_equal(cache.load(4)[0].vectors(np.arange(100)), vectors)
+
+
+def test_newest_index_is_kept_and_a_damaged_one_is_built_again(
+    rng: np.random.Generator, cache: IndexCache, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert (len(cache.load(99)[0]), cache.load(99)[1]) == (0, -1)
+    index = StoredIndex(Rows(DIM))
+    for generation in (3, 12):
+        index = cache.save(index.changed(np.array([generation]), unit(rng, 1), NOTHING), generation)
+    assert names(tmp_path) == {"index.json", "rows.f16", "rows.ids"}
+    loaded, generation = cache.load(12)
+    assert (loaded.ids().tolist(), generation) == ([3, 12], 12)
+    assert cache.load(11)[1] == -1  # the database was put back to an earlier state
+    assert cache.load(12, than=12)[1] == -1  # no newer one
+    assert IndexCache(tmp_path / "index", "lib", "other", DIM).load(99)[1] == -1
+    assert IndexCache(tmp_path / "index", "other", "abc", DIM).load(99)[1] == -1
+    (rows,) = (tmp_path / "index").glob("*.f16")
+    os.truncate(rows, 2 * DIM)
+    with caplog.at_level(logging.WARNING):
+        assert (len(cache.load(99)[0]), cache.load(99)[1]) == (0, -1)
+    assert f"the index {rows} is damaged: it is shorter than it was; building it again" in caplog.text
+    assert cache.save(index, 13).ids().tolist() == [3, 12]  # those that have it open still have it
+
+
+@pytest.mark.parametrize("content", [b"", b"not an index", b"{}", b"[1]", b'{"dim": 24, "rows": 3}'])
+def test_damaged_description_is_refused(
+    rng: np.random.Generator, cache: IndexCache, tmp_path: Path, content: bytes
+) -> None:
+    cache.save(StoredIndex(Rows(DIM).plus(np.array([1]), unit(rng, 1))), 5)
+    (tmp_path / "index" / "index-lib-abc-5.json").write_bytes(content)
+    assert cache.load(5)[1] == -1
+    assert cache.save(StoredIndex(Rows(DIM)), 6).ids().tolist() == []
+
+
+def test_index_of_another_width_is_refused(rng: np.random.Generator, cache: IndexCache, tmp_path: Path) -> None:
+    cache.save(StoredIndex(Rows(DIM).plus(np.array([1]), unit(rng, 1))), 5)
+    assert IndexCache(tmp_path / "index", "lib", "abc", 8).load(5)[1] == -1
+    with pytest.raises(DimensionError, match="24 dimensions, the index has 8"):
+        IndexCache(tmp_path / "index", "lib", "abc", 8)._read(tmp_path / "index" / "index-lib-abc-5.json")
+
+
+def test_rows_are_only_added_to_the_file(rng: np.random.Generator, cache: IndexCache, tmp_path: Path) -> None:
+    vectors = unit(rng, 6)
+    first = cache.save(StoredIndex(Rows(DIM).plus(np.arange(4), vectors[:4])), 1)
+    (file,) = (tmp_path / "index").glob("*.f16")
+    before = file.read_bytes()
+    with file.open("ab") as opened:
+        opened.write(b"what a killed process left behind")
+    second = cache.save(first.changed(np.arange(4, 6), vectors[4:], np.array([1])), 2)
+    assert list((tmp_path / "index").glob("*.f16")) == [file]
+    assert file.read_bytes() == before + vectors[4:].astype("<f2").tobytes()
+    assert (first.ids().tolist(), second.ids().tolist()) == ([0, 1, 2, 3], [0, 2, 3, 4, 5])
+    np.testing.assert_array_equal(cache.load(2)[0].vectors(np.array([5, 0])), vectors[[5, 0]])
+
+
+def test_rows_that_another_process_added_are_not_overwritten(
+    rng: np.random.Generator, cache: IndexCache, tmp_path: Path
+) -> None:
+    vectors = unit(rng, 6)
+    first = cache.save(StoredIndex(Rows(DIM).plus(np.arange(2), vectors[:2])), 1)
+    theirs = cache.save(first.changed(np.arange(2, 4), vectors[2:4], NOTHING), 2)
+    ours = cache.save(first.changed(np.arange(4, 6), vectors[4:], NOTHING), 3)
+    np.testing.assert_array_equal(theirs.vectors(np.arange(4)), vectors[:4])
+    np.testing.assert_array_equal(ours.vectors(np.array([0, 1, 4, 5])), vectors[[0, 1, 4, 5]])
+    assert cache.load(3)[0].ids().tolist() == [0, 1, 4, 5]
+    assert len(list((tmp_path / "index").glob("*.f16"))) == 1  # that of the older one went with it
+
+
+def test_failed_write_leaves_the_old_index(rng: np.random.Generator, cache: IndexCache, tmp_path: Path) -> None:
+    index = cache.save(StoredIndex(Rows(DIM).plus(np.array([1]), unit(rng, 1))), 1)
+    (tmp_path / "index" / "index-lib-abc-2.json").mkdir()  # a folder of that name cannot be replaced by a file
+    with pytest.raises(LibraryError, match="cannot be written"):
+        cache.save(index.changed(np.array([2]), unit(rng, 1), NOTHING), 2)
+    assert cache.load(1)[0].ids().tolist() == [1]
+    assert not list((tmp_path / "index").glob("*.partial"))
+
+
+def test_files_of_an_older_version_and_of_killed_processes_go(
+    rng: np.random.Generator, cache: IndexCache, tmp_path: Path
+) -> None:
+    (tmp_path / "index").mkdir()
+    old, killed, busy = (tmp_path / "index" / name for name in ("exact-lib-abc-3.faiss", "rows-1.f16", "rows-2.f16"))
+    for file in (old, killed, busy):
+        file.write_bytes(b"x")
+    os.utime(killed, (1, 1))
+    cache.save(StoredIndex(Rows(DIM).plus(np.array([1]), unit(rng, 1))), 4)
+    assert [file.exists() for file in (old, killed, busy)] == [False, False, True]
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Approximate indexes from 3,000 rows on."""
+    monkeypatch.setattr(policy, "FEW", 2_999)
+    monkeypatch.setattr(maintenance, "LEAST_TAIL", 100)
+
+
+@pytest.mark.usefixtures("small")
+def test_index_is_built_extended_built_anew_and_tidied(
+    rng: np.random.Generator, cache: IndexCache, tmp_path: Path
+) -> None:
+    pictures = clustered(rng, 9_000)
+    asked = texts(rng, pictures, 200)
+    told: list[tuple[int, int]] = []
+
+    def kept(index: StoredIndex) -> StoredIndex:
+        return kept_up(index, lambda: asked, 0.9, progress=lambda done, total: told.append((done, total)))
+
+    index = cache.save(StoredIndex(Rows(DIM).plus(np.arange(2_999), pictures[:2_999])), 1)
+    assert kept(index) is index
+    index = cache.save(kept(index.changed(np.arange(2_999, 3_000), pictures[2_999:3_000], NOTHING)), 2)
+    assert (index.kind, index.covered, told[-1]) == ("ivf-rabitq", 3_000, (3_000, 3_000))
+    first = {file.name for file in (tmp_path / "index").glob("likely-*")}
+
+    index = cache.save(index.changed(np.arange(3_000, 3_100), pictures[3_000:3_100], NOTHING), 3)
+    assert kept(index) is index  # so few are looked at one by one
+    assert cache.load(3)[0].covered == 3_000
+    index = cache.save(kept(index.changed(np.arange(3_100, 3_101), pictures[3_100:3_101], NOTHING)), 4)
+    assert (index.covered, told[-1]) == (3_101, (3_000, 3_000))
+    assert index.likely is not None
+    assert index.likely.built == 3_000
+    assert not first & {file.name for file in (tmp_path / "index").glob("likely-*")}
+
+    index = cache.save(kept(index.changed(np.arange(3_101, 9_000), pictures[3_101:], NOTHING)), 5)
+    assert index.likely is not None
+    assert (index.covered, index.likely.built) == (9_000, 9_000)
+    loaded = cache.load(5)[0]
+    assert (loaded.kind, loaded.likely and loaded.likely.settings) == ("ivf-rabitq", index.likely.settings)
+    for query in asked[:5]:
+        assert loaded.search(query[None], 5).ids.tolist() == index.search(query[None], 5).ids.tolist()
+
+    index = cache.save(kept(index.changed(NOTHING, NO_ROWS, np.arange(0, 9_000, 2))), 6)
+    assert (len(index), len(index.rows), len(index.dead)) == (4_500, 4_500, 0)
+    assert index.ids().tolist() == list(range(1, 9_000, 2))
+    np.testing.assert_array_equal(index.vectors(index.ids()), pictures[1::2])
+    assert kept_up(index, lambda: asked, 1.0).kind == "exact"
+
+
+@pytest.mark.usefixtures("small")
+def test_where_one_bit_finds_too_little_more_are_taken(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(autotune, "DEPTHS", (2,))
+    scattered = unit(rng, 3_000, 64)  # all are about as near, so one bit a dimension tells little
+    asked = unit(rng, 60, 64)
+    index = StoredIndex(Rows(64).plus(np.arange(3_000), scattered))
+    kept = kept_up(index, lambda: asked, 0.99)
+    assert (kept.kind, kept.recall > 0.96) == ("ivf-rabitq4", True)
+    assert kept_up(kept, lambda: asked, 0.99) is kept
+    assert kept_up(kept, lambda: asked, 0.999).kind == "ivf-sq8"
+    assert kept_up(kept, lambda: asked, 0.2).kind == "ivf-rabitq"  # another recall is asked for
+
+
+@pytest.mark.usefixtures("small")
+def test_without_its_approximate_part_an_index_compares_all(
+    rng: np.random.Generator, cache: IndexCache, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pictures = clustered(rng, 3_000)
+    asked = texts(rng, pictures, 40)
+    index = cache.save(kept_up(StoredIndex(Rows(DIM).plus(np.arange(3_000), pictures)), lambda: asked, 0.9), 1)
+    assert index.kind == "ivf-rabitq"
+    (file,) = (tmp_path / "index").glob("likely-*")
+    file.write_bytes(b"damaged")
+    with caplog.at_level(logging.WARNING):
+        loaded, generation = cache.load(1)
+    assert (loaded.kind, len(loaded), generation) == ("exact", 3_000, 1)
+    assert "until the next mmsearch index all pictures are compared" in caplog.text
+    assert kept_up(loaded, lambda: asked, 0.9).kind == "ivf-rabitq"

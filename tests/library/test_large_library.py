@@ -1,0 +1,105 @@
+"""A library of more pictures than are compared one by one, through its front door."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import insert
+
+from mmsearch.config import Settings
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.library.library import Library
+from mmsearch.search import querybank, retrieval
+from mmsearch.search.hubness import handicap
+from mmsearch.store.sqlite.store import Store
+from mmsearch.store.sqlite.tables import contents, embeddings, photos
+from mmsearch.types import Progress, Vectors
+
+COUNT = 21_000
+
+
+@pytest.fixture(scope="module")
+def vectors(encoder: OnnxEncoder) -> Vectors:
+    """Around what the model makes of some texts, so that other texts have something to find."""
+    rng = np.random.default_rng(0)
+    centres = querybank.vectors(encoder)
+    rows = centres[rng.integers(len(centres), size=COUNT)] + 0.03 * rng.standard_normal((COUNT, encoder.card.dim))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    rounded: Vectors = rows.astype("<f2").astype(np.float32)
+    return rounded
+
+
+@pytest.fixture
+def large(tmp_path: Path, encoder: OnnxEncoder, vectors: Vectors) -> Iterator[Library]:
+    """Stored in bulk, without files: their folder is not there."""
+    folder = tmp_path / "large"
+    folder.mkdir()
+    card = encoder.card
+    with Store(folder / "library.sqlite") as store:
+        with store.writing() as writer:
+            writer.add_model(card.name, card.fingerprint, card.dim, active=True)
+        rows = range(1, COUNT + 1)
+        content = {"width": 4, "height": 3, "format": "png", "facts": 99}
+        with store._transaction(write=True) as connection:
+            connection.execute(insert(contents), [{"id": n, "hash": b"%d" % n, **content} for n in rows])
+            file = {"state": "ok", "size": 1, "mtime_ns": 1}
+            connection.execute(insert(photos), [{"path": b"/x/%d.png" % n, "content_id": n, **file} for n in rows])
+            halves = vectors.astype("<f2")
+            connection.execute(
+                insert(embeddings),
+                [{"id": n, "content_id": n, "model_id": 1, "vector": halves[n - 1].tobytes()} for n in rows],
+            )
+    settings = replace(Settings(), cache=tmp_path / "cache", reranker="none", regions=False)
+    with Library(folder, settings, encoder=encoder) as library:
+        yield library
+
+
+def test_an_index_run_builds_what_searches_then_use(
+    large: Library, photos: Path, encoder: OnnxEncoder, vectors: Vectors
+) -> None:
+    steps: list[Progress] = []
+    status = large.status()
+    assert (status.index, status.index_kind, status.recall) == (COUNT, "exact", 1.0)
+    large.index(photos, progress=steps.append)
+    told = [step for step in steps if step.step == "index"]
+    assert (told[-1].done, told[-1].total) == (COUNT + 5, COUNT + 5)
+    status = large.status()
+    assert (status.index, status.index_kind) == (COUNT + 5, "ivf-rabitq")
+    assert status.recall is not None
+    assert status.recall > 0.9
+
+    rows = np.column_stack([vectors, handicap(vectors, querybank.vectors(encoder), 1.0, querybank.NEAREST)])
+    rows = rows.astype("<f2").astype(np.float32)
+    texts = ("a dog runs on the beach", "two children in a swimming pool", "a man climbs a rock", "a red car")
+    shares = []
+    for text in texts:
+        asked = retrieval.asked(retrieval.Part(encoder.encode_texts([text])[0], beta=retrieval.beta(text)))
+        best = {f"/x/{place + 1}.png" for place in np.argsort(-(rows @ asked))[:10].tolist()}
+        hits = [hit.path for hit in large.search(text, 10)]
+        shares.append(len(best & set(hits)) / 10)
+    assert np.mean(shares) > 0.85
+
+    described = [json.loads(file.read_text()) for file in (large.folder / "index").glob("*.json")]
+    assert [(one["count"], one["likely"]["kind"]) for one in described] == [(COUNT + 5, "ivf-rabitq")]
+    with Library(large.folder, large.settings, encoder=encoder) as again:
+        assert [hit.path for hit in again.search(texts[0], 10)] == [hit.path for hit in large.search(texts[0], 10)]
+
+
+def test_with_a_recall_of_one_all_are_compared(large: Library, photos: Path, encoder: OnnxEncoder) -> None:
+    with Library(large.folder, replace(large.settings, recall=1.0), encoder=encoder) as exact:
+        exact.index(photos)
+        assert (exact.status().index_kind, exact.status().recall) == ("exact", 1.0)
+
+
+def test_removed_pictures_leave_a_large_index(large: Library, photos: Path) -> None:
+    large.index(photos)
+    text = "a dog runs on the beach"
+    first = [hit.path for hit in large.search(text, 5)]
+    large.remove(first)
+    assert not set(first) & {hit.path for hit in large.search(text, 100)}
+    assert large.status().index == COUNT

@@ -1,0 +1,247 @@
+"""Duplicates moved aside: what is looked at before, what is written down, and what stays where it is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from samples import SAMPLES
+
+from mmsearch.errors import SourceError
+from mmsearch.library.library import Library
+from mmsearch.manage.duplicates import Group
+from mmsearch.manage.move_aside import Moved
+from mmsearch.types import Progress, Skipped
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three equal photos, and a smaller one of another."""
+    folder = tmp_path / "photos"
+    for name, place, age in (("chelsea.png", "cat.png", 300), ("coffee.png", "coffee.png", 300)):
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(SAMPLES / name, folder / place)
+        _aged(folder / place, age)
+    for place in ("a/cat.png", "b/cat.png"):
+        (folder / place).parent.mkdir()
+        shutil.copy(folder / "cat.png", folder / place)
+        _aged(folder / place, 100)
+    with Image.open(folder / "coffee.png") as image:
+        image.convert("RGB").resize((300, 200)).save(folder / "coffee small.jpg")
+    return folder
+
+
+def _aged(file: Path, seconds: int) -> None:
+    os.utime(file, (1577836800 - seconds, 1577836800 - seconds))
+
+
+def _tree(folder: Path) -> dict[str, bytes]:
+    """Relative path -> content."""
+    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+
+
+def _groups(library: Library, folder: Path) -> list[Group]:
+    library.index(folder)
+    groups = library.duplicates()
+    assert [len(group.others) for group in groups] == [2, 1]
+    return groups
+
+
+def test_a_dry_run_says_where_to_and_changes_nothing(library: Library, folder: Path, tmp_path: Path) -> None:
+    groups = _groups(library, folder)
+    aside, before, known = tmp_path / "aside", _tree(folder), library.status()
+    assert library.set_aside(groups, aside, dry=True) == [
+        Moved(f"{folder}/a/cat.png", f"{aside}/cat.png"),
+        Moved(f"{folder}/b/cat.png", f"{aside}/cat (2).png"),
+        Moved(f"{folder}/coffee small.jpg", f"{aside}/coffee small.jpg"),
+    ]
+    assert not aside.exists()
+    assert _tree(folder) == before
+    assert library.status() == known
+
+
+def test_all_but_the_kept_files_are_moved_and_forgotten(library: Library, folder: Path, tmp_path: Path) -> None:
+    groups, before = _groups(library, folder), _tree(folder)
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    (aside / "cat.png").write_bytes(b"another cat")
+    times = {name: (folder / name).stat().st_mtime_ns for name in before}
+    moves = [("a/cat.png", "cat (2).png"), ("b/cat.png", "cat (3).png"), ("coffee small.jpg", "coffee small.jpg")]
+    assert library.set_aside(groups, aside) == [Moved(f"{folder}/{a}", f"{aside}/{b}") for a, b in moves]
+    assert _tree(folder) == {name: before[name] for name in ("cat.png", "coffee.png")}
+    log = "".join(f"{folder}/{a}\t{aside}/{b}\n" for a, b in moves).encode()
+    assert _tree(aside) == {"cat.png": b"another cat", **{b: before[a] for a, b in moves}, "moved.tsv": log}
+    assert [(aside / b).stat().st_mtime_ns for _, b in moves] == [times[a] for a, _ in moves]
+    assert library.status().photos == 2
+    assert library.status().missing == 0
+    assert library.status().index == 2
+    assert library.duplicates() == []
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs a shell")
+def test_the_log_puts_everything_back(library: Library, folder: Path, tmp_path: Path) -> None:
+    groups, before = _groups(library, folder), _tree(folder)
+    aside = tmp_path / "aside"
+    library.set_aside(groups, aside)
+    line = 'while IFS=$\'\\t\' read -r from to; do mv -n "$to" "$from"; done < moved.tsv'
+    subprocess.run(["bash", "-c", line], cwd=aside, check=True)
+    assert _tree(folder) == before
+    report = library.index()
+    assert (report.added, report.unchanged, report.skipped) == (3, 2, ())
+
+
+def test_names_with_tabs_and_newlines_stay_on_one_line_of_the_log(
+    library: Library, folder: Path, tmp_path: Path
+) -> None:
+    odd = folder / "tab\there\nline\\.png"
+    shutil.copy(folder / "cat.png", odd)
+    library.index(folder)
+    library.set_aside(library.duplicates("exact", within=[odd, folder / "cat.png"]), tmp_path / "aside")
+    written = (tmp_path / "aside" / "moved.tsv").read_text()
+    assert written == f"{folder}/tab\\there\\nline\\\\.png\t{tmp_path}/aside/tab\\there\\nline\\\\.png\n"
+    assert not odd.exists()
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Path]:
+    """A folder on another file system."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no other file system")
+    place = memory / f"mmsearch-test-{os.getpid()}"
+    yield place
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def test_files_are_moved_to_another_file_system(library: Library, folder: Path, elsewhere: Path) -> None:
+    groups, before = _groups(library, folder), _tree(folder)
+    times = (folder / "a" / "cat.png").stat().st_mtime_ns
+    moved = library.set_aside(groups, elsewhere)
+    names = ["cat.png", "cat (2).png", "coffee small.jpg"]
+    assert [one.target for one in moved if isinstance(one, Moved)] == [f"{elsewhere}/{name}" for name in names]
+    found = _tree(elsewhere)
+    assert {name: found[name] for name in names} == {
+        "cat.png": before["a/cat.png"],
+        "cat (2).png": before["b/cat.png"],
+        "coffee small.jpg": before["coffee small.jpg"],
+    }
+    assert sorted(_tree(folder)) == ["cat.png", "coffee.png"]
+    assert (elsewhere / "cat.png").stat().st_mtime_ns == times
+
+
+def test_the_bytes_are_compared_whatever_the_library_says(library: Library, folder: Path, tmp_path: Path) -> None:
+    groups = _groups(library, folder)
+    copy = folder / "a" / "cat.png"
+    status, content = copy.stat(), bytearray(copy.read_bytes())
+    content[-1] ^= 1
+    copy.write_bytes(content)
+    os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))  # by size and time the same as ever
+    first, *others = library.set_aside(groups, tmp_path / "aside")
+    assert first == Skipped(str(copy), f"differs from {folder}/cat.png, although the library says that they are equal")
+    assert [type(one) for one in others] == [Moved, Moved]
+    assert copy.read_bytes() == content
+    assert library.status().photos == 3
+
+
+def test_nothing_of_a_group_is_moved_when_its_kept_file_is_not_as_it_was(
+    library: Library, folder: Path, tmp_path: Path
+) -> None:
+    groups = _groups(library, folder)
+    (folder / "cat.png").unlink()
+    damaged = folder / "coffee.png"
+    status = damaged.stat()
+    damaged.write_bytes(damaged.read_bytes()[:20000].ljust(status.st_size, b"\0"))
+    os.utime(damaged, ns=(status.st_atime_ns, status.st_mtime_ns))
+    done = library.set_aside(groups, tmp_path / "aside")
+    assert done[:2] == [
+        Skipped(f"{folder}/{name}/cat.png", f"the one to keep, {folder}/cat.png: not there now") for name in "ab"
+    ]
+    assert isinstance(done[2], Skipped)
+    assert done[2].path == f"{folder}/coffee small.jpg"
+    assert done[2].reason.startswith(f"the one to keep, {folder}/coffee.png: ")
+    assert _tree(tmp_path / "aside") == {"moved.tsv": b""}
+    assert library.status().photos == 5
+
+
+def test_what_has_changed_or_gone_in_the_meantime_stays(library: Library, folder: Path, tmp_path: Path) -> None:
+    groups = _groups(library, folder)
+    (folder / "a" / "cat.png").unlink()
+    _aged(folder / "b" / "cat.png", 5)
+    done = library.set_aside(groups, tmp_path / "aside")
+    assert done[:2] == [
+        Skipped(f"{folder}/a/cat.png", "not there now"),
+        Skipped(f"{folder}/b/cat.png", "changed since it was indexed"),
+    ]
+    assert [type(one) for one in done[2:]] == [Moved]
+
+
+def test_the_kept_file_under_another_name_is_not_moved(library: Library, folder: Path, tmp_path: Path) -> None:
+    copy = folder / "a" / "cat.png"
+    _aged(copy, 300)
+    groups = _groups(library, folder)
+    copy.unlink()
+    os.link(folder / "cat.png", copy)  # by size and time still as it was
+    done = library.set_aside(groups, tmp_path / "aside")
+    assert done[0] == Skipped(str(copy), f"is the same file as {folder}/cat.png")
+    assert [type(one) for one in done[1:]] == [Moved, Moved]
+    assert os.path.samefile(copy, folder / "cat.png")
+
+
+def test_an_interrupted_move_is_remembered(library: Library, folder: Path, tmp_path: Path) -> None:
+    groups = _groups(library, folder)
+
+    def stop(step: Progress) -> None:
+        assert (step.done, step.total) == (1, 3)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        library.set_aside(groups, tmp_path / "aside", progress=stop)
+    assert library.status().photos == 4
+    assert sorted(_tree(tmp_path / "aside")) == ["cat.png", "moved.tsv"]
+    assert sorted(_tree(folder)) == ["b/cat.png", "cat.png", "coffee small.jpg", "coffee.png"]
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="the permissions do not bind root")
+def test_a_file_that_may_not_leave_its_folder_stays_and_leaves_nothing_behind(
+    library: Library, folder: Path, tmp_path: Path
+) -> None:
+    groups = _groups(library, folder)
+    (folder / "a").chmod(0o555)
+    done = library.set_aside(groups, tmp_path / "aside")
+    (folder / "a").chmod(0o755)
+    assert done[0] == Skipped(f"{folder}/a/cat.png", "cannot be moved: Permission denied")
+    assert sorted(_tree(tmp_path / "aside")) == ["cat.png", "coffee small.jpg", "moved.tsv"]
+    assert (tmp_path / "aside" / "moved.tsv").read_text().count("\n") == 2
+
+
+def test_folders_that_are_no_place_for_duplicates_are_refused(library: Library, folder: Path, tmp_path: Path) -> None:
+    groups, before = _groups(library, folder), _tree(folder)
+    (tmp_path / "file").write_text("")
+    for place, reason in (
+        (folder / "aside", "is indexed: what is moved there would be found again"),
+        (folder, "is indexed"),
+        (tmp_path / "file", "is not a folder"),
+        (tmp_path / "file" / "below", "nothing can be moved to"),
+    ):
+        with pytest.raises(SourceError, match=reason):
+            library.set_aside(groups, place)
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(SourceError, match="is indexed"):
+        library.set_aside(groups, tmp_path / "link" / "aside", dry=True)
+    assert _tree(folder) == before
+
+
+def test_files_are_not_moved_to_where_they_are(library: Library, folder: Path) -> None:
+    files = [folder / "cat.png", folder / "a" / "cat.png"]
+    library.index(files)  # the folder itself is not indexed
+    groups = library.duplicates()
+    with pytest.raises(SourceError, match=r"is in .* already"):
+        library.set_aside(groups, folder / "a")
+    assert [type(one) for one in library.set_aside(groups, folder)] == [Moved]
+    assert (folder / "cat (2).png").exists()

@@ -1,0 +1,547 @@
+"""Conditions of a query on a real store, against plain Python."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmsearch.query.model import (
+    AnyOf,
+    Between,
+    Camera,
+    Compare,
+    Condition,
+    Date,
+    Fits,
+    Format,
+    HasPlace,
+    HasText,
+    Lens,
+    Near,
+    OneFits,
+    Shaped,
+    Tagged,
+    Within,
+)
+from mmsearch.store.sqlite.store import Store
+from mmsearch.store.types import StoredModel
+from mmsearch.types import Decoded, Exif, Found
+
+PIXELS = np.zeros((8, 8, 3), np.uint8)
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as the tests know it: what was put into the store, and nothing that was read from there."""
+
+    path: str
+    size: int
+    mtime: datetime  # local
+    content: int
+    width: int
+    height: int
+    format: str
+    exif: Exif
+    text: str | None
+    tags: tuple[str, ...]
+
+
+class Shelf:
+    """A store, and what is in it."""
+
+    def __init__(self, file: Path) -> None:
+        self.store = Store(file)
+        with self.store.writing() as writer:
+            self.model = writer.add_model("m", "abc", 4, active=True)
+        self.files: list[File] = []
+        self.numbers: dict[int, int] = {}  # content -> id of its vector
+
+    def put(
+        self,
+        path: str,
+        content: int,
+        exif: Exif | None = None,
+        width: int = 40,
+        height: int = 30,
+        format: str = "jpeg",
+        size: int = 1000,
+        mtime: datetime = datetime(2020, 1, 1),
+        text: str | None = None,
+        tags: tuple[str, ...] = (),
+    ) -> None:
+        exif = exif or Exif()
+        with self.store.writing() as writer:
+            picture = Decoded(PIXELS, width, height, format, exif)
+            stored = writer.put(b"%d" % content, picture, np.zeros(4, np.float32), self.model)
+            writer.place(Found(path, size, round(mtime.timestamp() * 1e6) * 1000), stored)
+            if text is not None:
+                writer.put_text(stored, "engine", text)
+            if tags:
+                writer.put_tags("v", {stored: dict.fromkeys(tags, 0.5)})
+        vectors = self.store.searchable(self.model)
+        self.numbers.setdefault(content, max(set(vectors.tolist()) - set(self.numbers.values()), default=0))
+        self.files.append(File(path, size, mtime, content, width, height, format, exif, text, tags))
+
+    def found(self, *conditions: Condition, within: tuple[str, ...] = ()) -> list[str]:
+        """Paths of the files that meet the conditions; ``searchable`` and ``photos`` must agree on their vectors."""
+        ids = self.store.searchable(self.model, within, conditions)
+        assert ids.dtype == np.int64
+        assert ids.tolist() == sorted(set(ids.tolist()))
+        photos = self.store.photos(list(self.numbers.values()), within, conditions)
+        assert sorted(photos) == ids.tolist()
+        return sorted(photo.path for own in photos.values() for photo in own)
+
+    def fitting(self, fits: Fits) -> list[str]:
+        """The same, and that the opposite condition finds all others."""
+        chosen = self.found(Condition(fits))
+        others = self.found(Condition(fits, exclude=True))
+        assert sorted(chosen + others) == sorted(file.path for file in self.files)
+        return chosen
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Iterator[Shelf]:
+    shelf = Shelf(tmp_path / "library.sqlite")
+    yield shelf
+    shelf.store.close()
+
+
+def utc(hours: float) -> timezone:
+    return timezone(timedelta(hours=hours))
+
+
+def test_dates_are_those_of_the_camera_whatever_its_time_zone(shelf: Shelf) -> None:
+    evening = datetime(2024, 5, 31, 23, 30)
+    shelf.put("/plain", 1, Exif(evening))
+    shelf.put("/east", 2, Exif(evening.replace(tzinfo=utc(9))))
+    shelf.put("/west", 3, Exif(evening.replace(tzinfo=utc(-9.5), microsecond=250_000)))
+    shelf.put("/june", 4, Exif(datetime(2024, 6, 1, 0, 0, tzinfo=utc(2))))
+    may = Date(datetime(2024, 5, 1), datetime(2024, 6, 1))
+    assert shelf.fitting(may) == ["/east", "/plain", "/west"]
+    assert shelf.fitting(Date(datetime(2024, 6, 1), None)) == ["/june"]
+    assert shelf.fitting(Date(evening, evening + timedelta(microseconds=1))) == ["/east", "/plain"]
+    quarter = evening.replace(microsecond=250_000)
+    assert shelf.fitting(Date(quarter, quarter + timedelta(microseconds=1))) == ["/west"]
+    assert shelf.fitting(Date(None, quarter)) == ["/east", "/plain"]
+
+
+@pytest.fixture
+def new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "America/New_York")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the time zone of a process cannot be set here")
+def test_without_a_camera_s_date_the_file_s_time_counts_on_this_machine_s_clock(shelf: Shelf, new_york: None) -> None:
+    shelf.put("/evening", 1, mtime=datetime(2024, 5, 31, 23, 30))
+    shelf.put("/morning", 2, mtime=datetime(2024, 6, 1, 0, 30))
+    shelf.put("/camera", 3, Exif(datetime(2020, 1, 1)), mtime=datetime(2024, 5, 31, 23, 30))
+    may = (datetime(2024, 5, 1), datetime(2024, 6, 1))
+    assert shelf.fitting(Date(*may)) == ["/evening"]
+    assert shelf.fitting(Date(*may, camera_only=True)) == []
+    assert shelf.fitting(Date(None, None, camera_only=True)) == ["/camera"]
+    assert shelf.fitting(Date(None, None)) == ["/camera", "/evening", "/morning"]
+    assert shelf.fitting(Date(datetime(1, 1, 1), datetime.max)) == ["/camera", "/evening", "/morning"]
+    assert shelf.fitting(Date(datetime(9999, 1, 1), None)) == []
+    assert shelf.fitting(Date(None, datetime(1, 1, 2))) == []
+
+
+def test_names_are_found_in_part_and_in_any_case(shelf: Shelf) -> None:
+    shelf.put("/fuji", 1, Exif(camera="FUJIFILM X-T4", lens="XF23mmF2 R WR"))
+    shelf.put("/canon", 2, Exif(camera="Canon EOS 5D", lens="EF 50mm 100%_"))
+    shelf.put("/german", 3, Exif(camera="Voigtländer STRAẞE"))
+    shelf.put("/none", 4)
+    assert shelf.fitting(Camera("fujifilm")) == ["/fuji"]
+    assert shelf.fitting(Camera("eos 5")) == ["/canon"]
+    assert shelf.fitting(Camera("VOIGTLÄNDER strasse")) == ["/german"]
+    assert shelf.fitting(Lens("mm")) == ["/canon", "/fuji"]
+    assert shelf.fitting(Lens("%_")) == ["/canon"]
+    assert shelf.fitting(AnyOf((Camera("fuji"), Camera("canon")))) == ["/canon", "/fuji"]
+    assert shelf.fitting(AnyOf(())) == []
+
+
+def test_folders(shelf: Shelf, tmp_path: Path) -> None:
+    paths = ["/a", "/a.jpg", "/a/b/x", "/a/x", "/a0", "/b/a/x", "/ä/x"]
+    for content, path in enumerate(paths):
+        shelf.put(path, content)
+    assert shelf.fitting(Within("/a")) == ["/a", "/a/b/x", "/a/x"]
+    assert shelf.fitting(Within("/a/")) == ["/a", "/a/b/x", "/a/x"]
+    assert shelf.fitting(Within("/a/x")) == ["/a/x"]
+    assert shelf.fitting(Within("/ä")) == ["/ä/x"]
+    assert shelf.fitting(Within("/z")) == []
+    assert shelf.fitting(Within("/")) == sorted(paths)
+    assert shelf.found(within=("/a/b", "/b", "/a.jpg")) == ["/a.jpg", "/a/b/x", "/b/a/x"]
+    assert shelf.found(Condition(Within("/a/b"), exclude=True), within=("/a",)) == ["/a", "/a/x"]
+
+
+def test_a_folder_is_found_by_a_link_to_it_too(shelf: Shelf, tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    (real / "in").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(real)
+    path = str(real.resolve() / "in" / "x.jpg")
+    shelf.put(path, 1)
+    assert shelf.fitting(Within(str(tmp_path / "link" / "in"))) == [path]
+
+
+def test_file_names_that_are_no_text(shelf: Shelf) -> None:
+    paths = [os.fsdecode(b"/caf\xe9/x"), os.fsdecode(b"/caf\xe9/\xff")]
+    for content, path in enumerate(paths):
+        shelf.put(path, content)
+    assert shelf.fitting(Within(os.fsdecode(b"/caf\xe9"))) == sorted(paths)
+    assert shelf.fitting(Within(paths[1])) == [paths[1]]
+
+
+def test_of_copies_only_those_that_meet_the_conditions_are_shown(shelf: Shelf) -> None:
+    shelf.put("/a/x", 1, size=10)
+    shelf.put("/b/copy", 1, size=10)
+    shelf.put("/b/y", 2, size=20)
+    assert shelf.fitting(Within("/a")) == ["/a/x"]
+    assert shelf.found(Condition(Within("/a"), exclude=True)) == ["/b/copy", "/b/y"]
+    assert shelf.found(Condition(Within("/a")), Condition(Within("/b"))) == []  # no file is in both
+
+
+def test_sizes_and_shapes(shelf: Shelf) -> None:
+    shelf.put("/wide", 1, width=4000, height=3000, size=5_000_000)
+    shelf.put("/high", 2, width=3000, height=4000, size=1_000_000)
+    shelf.put("/square", 3, width=1050, height=1000, size=10)
+    shelf.put("/hardly", 4, width=1000, height=1051, size=10)
+    assert shelf.fitting(Compare("width", ">", 3000.0)) == ["/wide"]
+    assert shelf.fitting(Compare("width", ">=", 3000.0)) == ["/high", "/wide"]
+    assert shelf.fitting(Compare("height", "<", 1000.5)) == ["/square"]
+    assert shelf.fitting(Compare("height", "<=", 3000.0)) == ["/hardly", "/square", "/wide"]
+    assert shelf.fitting(Compare("megapixels", "=", 12.0)) == ["/high", "/wide"]
+    assert shelf.fitting(Between("bytes", 10.0, 1e6)) == ["/hardly", "/high", "/square"]
+    assert shelf.fitting(Shaped("portrait")) == ["/hardly", "/high"]
+    assert shelf.fitting(Shaped("landscape")) == ["/wide"]
+    assert shelf.fitting(Shaped("square")) == ["/square"]
+
+
+def test_formats(shelf: Shelf) -> None:
+    for content, name in enumerate(("jpeg", "mpo", "png", "heif")):
+        shelf.put(f"/{name}", content, format=name)
+    assert shelf.fitting(Format("jpeg")) == ["/jpeg", "/mpo"]
+    assert shelf.fitting(Format("mpo")) == ["/mpo"]
+    assert shelf.fitting(AnyOf((Format("png"), Format("heif")))) == ["/heif", "/png"]
+    assert shelf.fitting(Format("tiff")) == []
+
+
+def test_what_was_found_in_the_picture(shelf: Shelf) -> None:
+    shelf.put("/sign", 1, text="STOP", tags=("Street", "traffic sign"))
+    shelf.put("/empty", 2, text="", tags=("it's",))
+    shelf.put("/never", 3)
+    assert shelf.fitting(HasText()) == ["/sign"]
+    assert shelf.fitting(Tagged("street")) == ["/sign"]
+    assert shelf.fitting(Tagged("TRAFFIC SIGN")) == ["/sign"]
+    assert shelf.fitting(Tagged("traffic")) == []
+    assert shelf.fitting(Tagged("it's")) == ["/empty"]
+    assert shelf.fitting(Tagged("' OR 1=1 --")) == []
+
+
+def apart(a: tuple[float, float], b: tuple[float, float]) -> float:
+    """Kilometres between two places, by the angle between vectors: not by the haversine formula."""
+
+    def vector(place: tuple[float, float]) -> np.ndarray:
+        latitude, longitude = map(math.radians, place)
+        return np.array(
+            [math.cos(latitude) * math.cos(longitude), math.cos(latitude) * math.sin(longitude), math.sin(latitude)]
+        )
+
+    one, other = vector(a), vector(b)
+    return 6371 * math.atan2(float(np.linalg.norm(np.cross(one, other))), float(one @ other))
+
+
+def test_places_near_the_date_line_the_poles_and_the_other_side(shelf: Shelf) -> None:
+    places = {
+        "/fiji": (-17.0, 179.9),
+        "/samoa": (-17.0, -179.9),
+        "/north": (89.9, 0.0),
+        "/beyond": (89.9, 180.0),
+        "/south": (-90.0, 12.0),
+        "/paris": (48.8584, 2.2945),
+        "/notre dame": (48.8530, 2.3499),
+        "/half": (0.0, 0.0),
+    }
+    for content, (path, (latitude, longitude)) in enumerate(places.items()):
+        shelf.put(path, content, Exif(latitude=latitude, longitude=longitude))
+    shelf.put("/nowhere", 100)
+    shelf.put("/latitude alone", 101, Exif(latitude=48.85))
+    known = sorted(places)
+    assert shelf.fitting(HasPlace()) == known
+    assert shelf.fitting(Near(-17.0, 180.0, 11.0)) == ["/fiji", "/samoa"]
+    assert shelf.fitting(Near(-17.0, -180.0, 11.0)) == ["/fiji", "/samoa"]
+    assert shelf.fitting(Near(-17.0, 180.0, 10.0)) == []
+    assert shelf.fitting(Near(90.0, -75.0, 12.0)) == ["/beyond", "/north"]
+    assert shelf.fitting(Near(89.9, 0.0, 23.0)) == ["/beyond", "/north"]
+    assert shelf.fitting(Near(89.9, 0.0, 22.0)) == ["/north"]
+    assert shelf.fitting(Near(-90.0, 0.0, 0.001)) == ["/south"]
+    assert shelf.fitting(Near(48.8530, 2.3499, 4.2)) == ["/notre dame", "/paris"]
+    assert shelf.fitting(Near(48.8530, 2.3499, 4.0)) == ["/notre dame"]  # the Eiffel Tower is 4.1 km off
+    assert shelf.fitting(Near(0.0, 180.0, 20_020.0)) == known  # half way around
+    assert "/half" not in shelf.fitting(Near(0.0, 180.0, 20_010.0))
+    assert shelf.fitting(Near(0.0, 0.0, 1e300)) == known
+
+
+def test_changes_are_seen_at_once_and_files_that_cannot_be_found_are_not(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.put("/a", 1, tags=("dog",))
+    shelf.put("/b", 2, mtime=datetime(2024, 1, 1))
+    dog, new = Condition(Tagged("dog")), Condition(Date(datetime(2024, 1, 1), None))
+    assert (shelf.found(dog), shelf.found(new)) == (["/a"], ["/b"])
+    with Store(tmp_path / "library.sqlite") as other, other.writing() as writer:  # as another process would
+        writer.put_tags("v", {2: {"dog": 0.5}})
+    assert shelf.found(dog) == ["/a", "/b"]
+    with shelf.store.writing() as writer:
+        photo = shelf.store.known("/b", shelf.model)["/b"].id
+        writer.touch(photo, Found("/b", 1000, 0))
+    assert (shelf.found(dog), shelf.found(new)) == (["/a", "/b"], [])
+    with shelf.store.writing() as writer:
+        writer.miss([photo])
+        writer.fail(Found("/c", 1, 1), "broken")
+    assert (shelf.found(dog), shelf.found()) == (["/a"], ["/a"])
+
+
+def test_what_changes_while_the_same_files_can_be_found_is_seen_at_once(shelf: Shelf) -> None:
+    shelf.put("/a/x", 1, size=10, mtime=datetime(2020, 1, 1))
+    shelf.put("/b/y", 2, size=20, mtime=datetime(2020, 1, 1))
+    facts = (HasText(), Compare("bytes", ">", 15.0), Date(datetime(2021, 1, 1), None), Within("/a"))
+
+    def found() -> list[list[str]]:
+        return [shelf.found(Condition(fact)) for fact in facts]
+
+    assert found() == [[], ["/b/y"], [], ["/a/x"]]
+    generation = shelf.store.generation()
+    (number,) = {known.id for known in shelf.store.known("/a/x", shelf.model).values()}
+    later = round(datetime(2022, 1, 1).timestamp()) * 10**9
+    with shelf.store.writing() as writer:
+        writer.put_text(1, "engine", "STOP")
+    assert found() == [["/a/x"], ["/b/y"], [], ["/a/x"]]
+    with shelf.store.writing() as writer:
+        writer.touch(number, Found("/a/x", 30, later))
+    assert found() == [["/a/x"], ["/a/x", "/b/y"], ["/a/x"], ["/a/x"]]
+    with shelf.store.writing() as writer:
+        writer.move(number, Found("/c/x", 5, later))
+    assert found() == [["/c/x"], ["/b/y"], ["/c/x"], []]
+    assert shelf.store.generation() == generation
+    shelf.put("/a/z", 3, size=99)
+    assert found() == [["/c/x"], ["/a/z", "/b/y"], ["/c/x"], ["/a/z"]]
+
+
+def test_vectors_of_another_model_are_not_found(shelf: Shelf) -> None:
+    shelf.put("/a", 1)
+    shelf.put("/b", 2)
+    with shelf.store.writing() as writer:
+        other = writer.add_model("other", "def", 4, active=False)
+        writer.put(b"2", Decoded(PIXELS, 40, 30, "jpeg", Exif()), np.zeros(4, np.float32), other)
+    assert shelf.store.searchable(shelf.model).tolist() == [1, 2]
+    assert shelf.store.searchable(other).tolist() == [3]
+    assert shelf.store.searchable(other, ["/a"]).tolist() == []
+    assert shelf.store.searchable(StoredModel(9, "none", "", 4)).tolist() == []
+
+
+def test_an_empty_library(shelf: Shelf) -> None:
+    for condition in (
+        Date(None, None),
+        Camera("x"),
+        Within("/"),
+        Near(0, 0, 1),
+        HasText(),
+        Tagged("x"),
+        Shaped("square"),
+    ):
+        assert shelf.found(Condition(condition)) == []
+    assert shelf.store.photos([1, 2], ["/"]) == {}
+
+
+def test_several_threads_filter_while_another_writes(shelf: Shelf) -> None:
+    shelf.put("/0", 0, width=0)
+    wrong: list[object] = []
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            counts = [len(shelf.store.searchable(shelf.model, (), [Condition(Compare("width", ">=", 0.0))]))]
+            counts.append(len(shelf.store.searchable(shelf.model, ["/"])))
+            if not 1 <= counts[0] <= counts[1]:
+                wrong.append(counts)
+
+    threads = [threading.Thread(target=look) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for content in range(1, 25):
+        shelf.put(f"/{content}", content, width=content)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert len(shelf.found(Condition(Compare("width", ">=", 0.0)))) == 25
+
+
+# Any conditions on a random library, against plain Python
+
+FOLDERS = ["/", "/a", "/a/b", "/ab", "/c"]
+CAMERAS = [None, "Canon EOS 5D", "FUJIFILM X-T4", "NIKON D90"]
+TAGS = ["dog", "Cat", "beach"]
+DAY = datetime(2024, 6, 1, 12)
+
+
+def random_shelf(file: Path, seed: int, count: int) -> Shelf:
+    rng = np.random.default_rng(seed)
+    shelf = Shelf(file)
+
+    def maybe(value: object, share: float = 0.7) -> object:
+        return value if rng.random() < share else None
+
+    contents: dict[int, dict[str, object]] = {}
+    for number in range(count):
+        content = int(rng.integers(count * 3 // 4))  # some files are copies
+        if content not in contents:
+            taken = DAY + timedelta(hours=int(rng.integers(-60, 60)), microseconds=int(rng.integers(2)) * 500_000)
+            zone = [None, utc(0), utc(5.5), utc(-8)][int(rng.integers(4))]
+            place = maybe((float(rng.uniform(-90, 90)), float(rng.uniform(-180, 180))))
+            latitude, longitude = place if isinstance(place, tuple) else (None, None)
+            contents[content] = {
+                "exif": Exif(
+                    taken.replace(tzinfo=zone) if rng.random() < 0.7 else None,
+                    CAMERAS[int(rng.integers(4))],
+                    [None, "50mm", "XF 23mm"][int(rng.integers(3))],
+                    latitude,
+                    longitude,
+                ),
+                "width": int(rng.integers(90, 111)),
+                "height": int(rng.integers(90, 111)),
+                "format": ["jpeg", "png", "mpo", "heif"][int(rng.integers(4))],
+                "text": maybe(["", "stop"][int(rng.integers(2))]),
+                "tags": tuple(tag for tag in TAGS if rng.random() < 0.3),
+            }
+        folder = FOLDERS[int(rng.integers(len(FOLDERS)))].rstrip("/")
+        mtime = DAY + timedelta(hours=int(rng.integers(-60, 60)))
+        size = 1000 + content * 10
+        shelf.put(f"{folder}/{number}.jpg", content, size=size, mtime=mtime, **contents[content])  # type: ignore[arg-type]
+    return shelf
+
+
+def meets(file: File, fits: Fits) -> bool:
+    """The meaning of each condition, in plain Python."""
+    exif = file.exif
+    if isinstance(fits, AnyOf):
+        return any(meets(file, one) for one in fits.fits)
+    if isinstance(fits, Date):
+        if exif.taken_at is None and fits.camera_only:
+            return False
+        at = exif.taken_at.replace(tzinfo=None) if exif.taken_at else file.mtime
+        return (fits.start is None or fits.start <= at) and (fits.end is None or at < fits.end)
+    if isinstance(fits, (Camera, Lens)):
+        name = exif.camera if isinstance(fits, Camera) else exif.lens
+        return name is not None and fits.text.lower() in name.lower()
+    if isinstance(fits, Within):
+        return file.path == fits.path or file.path.startswith(fits.path.rstrip("/") + "/")
+    if isinstance(fits, Near):
+        if exif.latitude is None or exif.longitude is None:
+            return False
+        return apart((exif.latitude, exif.longitude), (fits.latitude, fits.longitude)) <= fits.kilometres
+    if isinstance(fits, Format):
+        return file.format == fits.name or (file.format == "mpo" and fits.name == "jpeg")
+    if isinstance(fits, (Compare, Between)):
+        number = {
+            "width": file.width,
+            "height": file.height,
+            "megapixels": file.width * file.height / 1e6,
+            "bytes": file.size,
+        }[fits.fact]
+        if isinstance(fits, Between):
+            return fits.least <= number <= fits.most
+        return {
+            "<": number < fits.value,
+            "<=": number <= fits.value,
+            "=": number == fits.value,
+            ">=": number >= fits.value,
+            ">": number > fits.value,
+        }[fits.operator]
+    if isinstance(fits, Shaped):
+        ratio = file.width / file.height
+        shape = "landscape" if ratio > 1.05 else "portrait" if 1 / ratio > 1.05 else "square"
+        return shape == fits.shape
+    if isinstance(fits, HasText):
+        return bool(file.text)
+    if isinstance(fits, HasPlace):
+        return exif.latitude is not None
+    return fits.name.lower() in [tag.lower() for tag in file.tags]
+
+
+_moments = st.integers(-61, 61).map(lambda hours: DAY + timedelta(hours=hours))
+_facts = st.sampled_from([("width", 1.0), ("height", 1.0), ("megapixels", 1e-4), ("bytes", 10.0)])
+
+
+@st.composite
+def _dates(draw: st.DrawFn) -> Date:
+    start, end = draw(st.none() | _moments), draw(st.none() | _moments)
+    if start is not None and end is not None and start >= end:
+        start, end = end, start + timedelta(hours=1)
+    return Date(start, end, draw(st.booleans()))
+
+
+@st.composite
+def _numbers(draw: st.DrawFn) -> OneFits:
+    fact, unit = draw(_facts)
+    one, other = sorted(draw(st.tuples(st.integers(85, 115), st.integers(85, 115))))
+    if draw(st.booleans()):
+        return Between(fact, one * unit, other * unit)  # type: ignore[arg-type]
+    return Compare(fact, draw(st.sampled_from(["<", "<=", "=", ">=", ">"])), one * unit)  # type: ignore[arg-type]
+
+
+_one = st.one_of(
+    _dates(),
+    _numbers(),
+    st.builds(Camera, st.sampled_from(["canon", "X-T", "nikon d90", "o", "leica"])),
+    st.builds(Lens, st.sampled_from(["MM", "xf", "85"])),
+    st.builds(Within, st.sampled_from([*FOLDERS, "/a/3.jpg", "/none"])),
+    st.builds(Near, st.floats(-90, 90), st.floats(-180, 180), st.floats(1, 21_000)),
+    st.builds(Format, st.sampled_from(["jpeg", "png", "mpo", "heif", "gif"])),
+    st.builds(Shaped, st.sampled_from(["portrait", "landscape", "square"])),
+    st.just(HasText()),
+    st.just(HasPlace()),
+    st.builds(Tagged, st.sampled_from(["DOG", "cat", "beach", "car"])),
+)
+_conditions = st.lists(
+    st.builds(
+        Condition, st.one_of(_one, st.lists(_one, max_size=3).map(lambda some: AnyOf(tuple(some)))), st.booleans()
+    ),
+    max_size=4,
+)
+
+
+@pytest.fixture(scope="module")
+def random_shelves(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Shelf]]:
+    folder = tmp_path_factory.mktemp("shelves")
+    shelves = [random_shelf(folder / f"{seed}.sqlite", seed, 60) for seed in range(3)]
+    yield shelves
+    for shelf in shelves:
+        shelf.store.close()
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.integers(0, 2), _conditions, st.lists(st.sampled_from(FOLDERS[1:]), max_size=2))
+def test_any_conditions_find_what_plain_python_finds(
+    random_shelves: list[Shelf], seed: int, conditions: list[Condition], within: list[str]
+) -> None:
+    shelf = random_shelves[seed]
+    expected = [
+        file.path
+        for file in shelf.files
+        if all(meets(file, condition.fits) != condition.exclude for condition in conditions)
+        and (not within or any(meets(file, Within(path)) for path in within))
+    ]
+    assert shelf.found(*conditions, within=tuple(within)) == sorted(expected)

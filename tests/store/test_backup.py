@@ -1,0 +1,405 @@
+"""A library as one file: written while another process indexes, put back, and never searched with another's index."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from samples import SAMPLES
+
+from mmsearch.config import Settings
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.errors import LibraryBusyError, MMSearchError, NewerLibraryError, TransferError
+from mmsearch.library.library import Library
+from mmsearch.query.model import Query, Words
+from mmsearch.store.sqlite.backup import restore
+from mmsearch.store.sqlite.schema import HEAD
+from mmsearch.types import Progress, Vectors
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    return tmp_path / "saved"
+
+
+def answers(library: Library, text: str = "a cat") -> list[tuple[str, float]]:
+    """By cosine alone."""
+    hits = library.search(Query((Words(text),), arithmetic=True), 100)
+    return [(Path(hit.path).name, hit.score) for hit in hits]
+
+
+def stored(database: Path) -> dict[str, Vectors]:
+    """File name -> vector, as SQLite itself says."""
+    query = (
+        "SELECT path, vector FROM photos JOIN embeddings USING (content_id) JOIN models ON models.id = model_id "
+        "WHERE state = 'ok' AND active"
+    )
+    with closing(sqlite3.connect(database)) as connection:
+        rows = connection.execute(query).fetchall()
+    return {
+        os.path.basename(os.fsdecode(path)): np.frombuffer(vector, "<f2").astype(np.float32) for path, vector in rows
+    }
+
+
+def brute_force(vectors: dict[str, Vectors], encoder: OnnxEncoder, text: str = "a cat") -> list[tuple[str, float]]:
+    query = encoder.encode_texts([text])[0]
+    scored = [(name, float(query @ vector)) for name, vector in vectors.items()]
+    return sorted(scored, key=lambda pair: -pair[1])
+
+
+def assert_same(hits: list[tuple[str, float]], wanted: list[tuple[str, float]]) -> None:
+    assert [name for name, _ in hits] == [name for name, _ in wanted]
+    np.testing.assert_allclose([score for _, score in hits], [score for _, score in wanted], atol=1e-3)
+
+
+def test_a_backup_is_one_plain_file_with_all_rows(library: Library, photos: Path, saved: Path) -> None:
+    library.index(photos)
+    steps: list[Progress] = []
+    library.backup(saved, progress=steps.append)
+    assert steps[-1].done == steps[-1].total > 0
+    assert [file.name for file in saved.parent.iterdir() if "saved" in file.name] == ["saved"]
+    dumps = []
+    for file in (saved, library.store.file):
+        with closing(sqlite3.connect(file)) as connection:
+            dumps.append(list(connection.iterdump()))
+    assert dumps[0] == dumps[1]
+    with closing(sqlite3.connect(saved)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+def test_an_existing_file_is_replaced_only_with_force(library: Library, photos: Path, saved: Path) -> None:
+    library.index(photos)
+    saved.write_text("precious")
+    with pytest.raises(TransferError, match="exists already; name another file, or replace it with --force"):
+        library.backup(saved)
+    assert saved.read_text() == "precious"
+    library.backup(saved, force=True)
+    assert stored(saved).keys() == stored(library.store.file).keys()
+
+
+def test_a_library_is_no_place_for_its_backup(library: Library, photos: Path, tmp_path: Path) -> None:
+    library.index(photos)
+    before = answers(library)
+    for name in ("library.sqlite", "library.sqlite-wal"):
+        with pytest.raises(TransferError, match="is the library itself"):
+            library.backup(library.folder / name, force=True)
+    with pytest.raises(TransferError, match="is a folder; name a file"):
+        library.backup(tmp_path, force=True)
+    with pytest.raises(TransferError, match="nowhere/saved cannot be written: there is no folder"):
+        library.backup(tmp_path / "nowhere" / "saved")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(TransferError, match="is no regular file, and would be replaced by one"):
+        library.backup(tmp_path / "pipe", force=True)
+    assert (tmp_path / "pipe").is_fifo()
+    assert answers(library) == before
+
+
+def test_names_of_backups_and_exports_may_be_anything(
+    library: Library, encoder: OnnxEncoder, settings: Settings, photos: Path, tmp_path: Path
+) -> None:
+    library.index(photos)
+    odd = tmp_path / os.fsdecode(b"a?mode=ro#%20 \xff")
+    try:
+        odd.mkdir()
+    except OSError:
+        pytest.skip("this file system wants UTF-8 names")
+    library.backup(odd / "a?b.db")
+    library.export(odd / "files")
+    restore(odd / "a?b.db", odd / "one")
+    with Library(odd / "one", settings, encoder=encoder) as one, Library(odd / "two", settings, encoder=encoder) as two:
+        assert two.import_from(odd / "files").added == 5
+        assert answers(one) == answers(library) == answers(two)
+
+
+def test_an_interrupted_backup_leaves_nothing(library: Library, photos: Path, saved: Path) -> None:
+    library.index(photos)
+
+    def interrupt(_: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        library.backup(saved, progress=interrupt)
+    assert [file.name for file in saved.parent.iterdir() if "saved" in file.name] == []
+
+
+def test_a_damaged_library_does_not_replace_a_backup(library: Library, photos: Path, saved: Path) -> None:
+    library.index(photos)
+    library.backup(saved)
+    good = saved.read_bytes()
+    library.close()
+    spoil(library.store.file)
+    with pytest.raises(TransferError, match=r"library.sqlite (is damaged|cannot be copied)"):
+        library.backup(saved, force=True)
+    assert saved.read_bytes() == good
+
+
+def spoil(file: Path) -> None:
+    """Garbage in the middle of a database, at the beginning of each page."""
+    with file.open("r+b") as opened:
+        for page in range(10, file.stat().st_size // 4096):
+            opened.seek(page * 4096)
+            opened.write(b"\xff" * 64)
+
+
+def test_a_backup_while_another_process_indexes_is_one_state(
+    settings: Settings, encoder: OnnxEncoder, tmp_path: Path
+) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    content = (SAMPLES / "rocket.jpg").read_bytes()
+    for number in range(300):
+        (folder / f"{number}.jpg").write_bytes(content + str(number).encode())
+    command = [sys.executable, "-m", "mmsearch.cli", "index", str(folder), "--library", str(settings.library)]
+    running = subprocess.Popen(command, env={**os.environ, "MMSEARCH_BATCH": "4"}, stderr=subprocess.DEVNULL)
+    sizes: list[int] = []
+    try:
+        database = settings.library / "library.sqlite"
+        while not database.exists() or not count(database):
+            assert running.poll() is None
+            time.sleep(0.05)
+        while running.poll() is None:
+            with Library(settings.library, settings, encoder=encoder) as library:
+                library.backup(tmp_path / "saved", force=True)
+            with closing(sqlite3.connect(tmp_path / "saved")) as copy:
+                assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+                (files,) = copy.execute("SELECT count(*) FROM photos").fetchone()
+                (words,) = copy.execute("SELECT count(*) FROM words").fetchone()
+            assert files == words == len(stored(tmp_path / "saved"))
+            sizes.append(files)
+    finally:
+        running.kill()
+        running.wait()
+    assert 0 < sizes[0] < 300
+    assert sizes == sorted(sizes)
+
+
+def count(database: Path) -> int:
+    """Photos in it, 0 while it is being made."""
+    try:
+        with closing(sqlite3.connect(database, timeout=10)) as connection:
+            return int(connection.execute("SELECT count(*) FROM photos").fetchone()[0])
+    except sqlite3.OperationalError:
+        return 0
+
+
+@pytest.fixture
+def aged(library: Library, photos: Path, saved: Path) -> dict[str, Vectors]:
+    """A library of other pictures than its backup: ids of vectors that both have mean different ones.
+
+    Returns what the backup holds.
+    """
+    library.index(photos)
+    library.backup(saved)
+    held = stored(saved)
+    library.remove([photos / "cat.png"])
+    for name in ("coffee.png", "astronaut.png", "coins.png"):
+        shutil.copy(SAMPLES / name, photos / name)
+    library.index(photos)
+    assert answers(library)[0][0] != "coffee.png"
+    return held
+
+
+def test_older_backup_over_newer_library_gives_the_older_answers(
+    library: Library, encoder: OnnxEncoder, settings: Settings, aged: dict[str, Vectors], saved: Path
+) -> None:
+    newer = stored(library.store.file)
+    before = answers(library)
+    kept = restore(saved, library.folder, force=True)
+    assert kept == library.folder / "library.sqlite.before-restore"
+    assert stored(library.store.file).keys() == aged.keys()
+    assert stored(kept).keys() == newer.keys()
+    # Both for who opens it now, and for who had it open all the while.
+    with Library(settings.library, settings, encoder=encoder) as opened:
+        for one in (opened, library):
+            for text in ("a cat", "a rocket"):
+                assert_same(answers(one, text), brute_force(aged, encoder, text))
+    assert answers(library) != before
+    with closing(sqlite3.connect(saved)) as old, closing(sqlite3.connect(library.store.file)) as new:
+        query = "SELECT value FROM facts WHERE name = 'identity'"
+        assert old.execute(query).fetchone() != new.execute(query).fetchone()
+
+
+def test_ids_that_are_given_out_again_after_a_restore_mean_the_new_pictures(
+    library: Library, encoder: OnnxEncoder, settings: Settings, aged: dict[str, Vectors], photos: Path, saved: Path
+) -> None:
+    restore(saved, library.folder, force=True)
+    for name in ("coffee.png", "astronaut.png", "coins.png"):
+        (photos / name).unlink()
+    for name in ("page.png", "moon.png", "horse.png"):
+        shutil.copy(SAMPLES / name, photos / name)
+    report = library.index(photos)
+    assert report.added == 3
+    now = stored(library.store.file)
+    with Library(settings.library, settings, encoder=encoder) as opened:
+        for text in ("a horse", "the moon", "a cat"):
+            for one in (opened, library):
+                assert_same(answers(one, text), brute_force(now, encoder, text))
+
+
+def test_restore_keeps_every_older_state_beside(library: Library, aged: dict[str, Vectors], saved: Path) -> None:
+    newer = stored(library.store.file)
+    assert restore(saved, library.folder, force=True) == library.folder / "library.sqlite.before-restore"
+    assert restore(saved, library.folder, force=True) == library.folder / "library.sqlite.before-restore-2"
+    assert stored(library.folder / "library.sqlite.before-restore").keys() == newer.keys()
+
+
+def test_restore_into_a_new_folder_needs_no_force(
+    library: Library, encoder: OnnxEncoder, settings: Settings, photos: Path, saved: Path, tmp_path: Path
+) -> None:
+    library.index(photos)
+    library.backup(saved)
+    content = saved.read_bytes()
+    assert restore(saved, tmp_path / "new" / "library") is None
+    assert saved.read_bytes() == content
+    assert sorted(file.name for file in (tmp_path / "new" / "library").iterdir()) == ["library.sqlite", "writer.lock"]
+    with Library(tmp_path / "new" / "library", settings, encoder=encoder) as opened:
+        assert answers(opened) == answers(library)
+        assert (opened.index(photos).unchanged, opened.index(photos).encoded) == (5, 0)
+
+
+def test_an_empty_library_needs_no_force(
+    library: Library, encoder: OnnxEncoder, settings: Settings, aged: dict[str, Vectors], saved: Path, tmp_path: Path
+) -> None:
+    with Library(tmp_path / "empty", settings, encoder=encoder) as empty:
+        assert restore(saved, empty.folder) is None
+        assert_same(answers(empty), brute_force(aged, encoder))
+    assert not list((tmp_path / "empty").glob("*before-restore*"))
+
+
+def test_who_reads_during_a_restore_sees_one_state(library: Library, aged: dict[str, Vectors], saved: Path) -> None:
+    newer = stored(library.store.file)
+    assert newer.keys() != aged.keys()
+    query = "SELECT path FROM photos WHERE state = 'ok'"
+    with closing(sqlite3.connect(library.store.file, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        before = reader.execute(query).fetchall()
+        restore(saved, library.folder, force=True)
+        assert reader.execute(query).fetchall() == before
+        reader.execute("COMMIT")
+        after = {os.path.basename(os.fsdecode(path)) for (path,) in reader.execute(query)}
+    assert after == aged.keys()
+
+
+def test_a_restore_that_is_interrupted_changes_nothing(library: Library, aged: dict[str, Vectors], saved: Path) -> None:
+    before = sorted(file.name for file in library.folder.iterdir())
+    newer = answers(library)
+
+    def interrupt(_: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        restore(saved, library.folder, force=True, progress=interrupt)
+    assert sorted(file.name for file in library.folder.iterdir()) == before
+    assert answers(library) == newer
+
+
+def test_a_library_with_pictures_is_not_replaced_without_force(
+    library: Library, aged: dict[str, Vectors], saved: Path
+) -> None:
+    before = answers(library)
+    with pytest.raises(TransferError, match="has pictures already; restore into another one with --library, or"):
+        restore(saved, library.folder)
+    assert answers(library) == before
+
+
+def test_a_library_that_is_written_to_is_not_replaced(library: Library, aged: dict[str, Vectors], saved: Path) -> None:
+    with library._writing(), pytest.raises(LibraryBusyError):
+        restore(saved, library.folder, force=True)
+
+
+def test_a_damaged_library_is_set_aside(
+    library: Library, encoder: OnnxEncoder, settings: Settings, aged: dict[str, Vectors], saved: Path
+) -> None:
+    library.close()
+    spoil(library.store.file)
+    spoilt = library.store.file.read_bytes()
+    with pytest.raises(TransferError, match="is damaged; restore into another one"):
+        restore(saved, library.folder)
+    kept = restore(saved, library.folder, force=True)
+    assert kept is not None
+    assert kept.read_bytes() == spoilt
+    with Library(settings.library, settings, encoder=encoder) as opened:
+        assert_same(answers(opened), brute_force(aged, encoder))
+
+
+def test_a_backup_of_an_older_version_is_brought_up_to_date(
+    settings: Settings, encoder: OnnxEncoder, tmp_path: Path
+) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import create_engine
+
+    import mmsearch.store.sqlite
+
+    old = tmp_path / "old"
+    engine = create_engine(f"sqlite:///{old}")
+    config = Config()
+    config.set_main_option("script_location", str(Path(str(mmsearch.store.sqlite.__file__)).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "002")
+    engine.dispose()
+    restore(old, settings.library)
+    with closing(sqlite3.connect(settings.library / "library.sqlite")) as restored:
+        assert restored.execute("SELECT version_num FROM alembic_version").fetchone() == (HEAD,)
+    with closing(sqlite3.connect(old)) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("002",)
+
+
+def sqlite_file(file: Path, *statements: str) -> Path:
+    with closing(sqlite3.connect(file)) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "message"),
+    [
+        ("absent", TransferError, "no such file"),
+        ("folder", TransferError, "is a folder; a backup is a file"),
+        ("empty", TransferError, "is the database of another program, or empty"),
+        ("text", TransferError, "is no backup; wanted is a file that `mmsearch backup` wrote"),
+        ("other", TransferError, "is the database of another program"),
+        ("damaged", TransferError, "is damaged .*; nothing was changed, try an older one"),
+        ("cut", TransferError, "is damaged .*; nothing was changed, try an older one"),
+        ("newer", NewerLibraryError, r"made by a newer version of mmsearch \(schema '999'\)"),
+    ],
+)
+def test_what_is_no_backup_is_refused(
+    library: Library, photos: Path, saved: Path, kind: str, error: type[MMSearchError], message: str
+) -> None:
+    library.index(photos)
+    before = answers(library)
+    library.backup(saved)
+    if kind == "absent":
+        saved.unlink()
+    elif kind == "folder":
+        saved.unlink()
+        saved.mkdir()
+    elif kind == "empty":
+        saved.write_bytes(b"")
+    elif kind == "text":
+        saved.write_text("a text, no database\n" * 100)
+    elif kind == "other":
+        saved.unlink()
+        sqlite_file(saved, "CREATE TABLE alembic_version (version_num)", "CREATE TABLE photos (id)")
+    elif kind == "damaged":
+        spoil(saved)
+    elif kind == "cut":
+        saved.write_bytes(saved.read_bytes()[: 4096 * 20])
+    else:
+        sqlite_file(saved, "UPDATE alembic_version SET version_num = '999'")
+    with pytest.raises(error, match=message):
+        restore(saved, library.folder, force=True)
+    assert answers(library) == before
+    assert not list(library.folder.glob("*before-restore*"))

@@ -1,0 +1,548 @@
+"""Full-text search: what is found, by what right, and that it is kept in step with the tables."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import text as sql
+
+from mmsearch.store.sqlite import fulltext_ranking, snapshot_cache
+from mmsearch.store.sqlite.fulltext import WordHit
+from mmsearch.store.sqlite.fulltext_ranking import LONG, Form, RowSet, best, sums
+from mmsearch.store.sqlite.store import Store
+from mmsearch.store.sqlite.tables import WORDS
+from mmsearch.store.types import StoredModel
+from mmsearch.types import Decoded, Exif, Found
+
+PIXELS = np.zeros((9, 9, 3), np.uint8)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "library.sqlite") as opened:
+        yield opened
+
+
+def add(store: Store, path: str, content: bytes | None = None, description: str | None = None) -> int:
+    """Store a photo; returns the id of its content, which is that of its vector too as long as there is one model."""
+    with store.writing() as writer:
+        model = store.model() or writer.add_model("m", "abc", 4, active=True)
+        picture = Decoded(PIXELS, 40, 30, "jpeg", Exif(), description)
+        number = writer.put(content or path.encode(), picture, np.full(4, len(path), np.float32), model)
+        writer.place(Found(path, 10, 5), number)
+    return number
+
+
+def model_of(store: Store) -> StoredModel:
+    model = store.model()
+    assert model is not None
+    return model
+
+
+def found(store: Store, text: str, exact: bool = False) -> list[int]:
+    return [hit.number for hit in store.find_words(text, model_of(store), exact=exact)]
+
+
+@pytest.fixture
+def trip(store: Store) -> dict[str, int]:
+    """Photos by their file names."""
+    paths = (
+        "/p/holiday/IMG_2041.jpg",
+        "/p/holiday/IMG_2042.jpg",
+        "/p/BeachTrip2024/dog.jpg",
+        "/p/papers/invoice_004711.png",
+        "/p/papers/scan.png",
+        "/p/Café Zürich/DSC0099.jpg",
+    )
+    numbers = {path.rpartition("/")[2]: add(store, path) for path in paths}
+    with store.writing() as writer:
+        writer.put_text(numbers["scan.png"], "engine", "Green Grocer\nReceipt 815\nTotal 22.63")
+        writer.put_caption(numbers["IMG_2042.jpg"], "r", "a dog on a beach", 0.5)
+        writer.put_tags("v", {numbers["DSC0099.jpg"]: {"beach": 0.9, "city street": 0.7}})
+    return numbers
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("IMG_2041", ["IMG_2041.jpg", "IMG_2042.jpg"]),  # the second has half of it
+        ("img2041", ["IMG_2041.jpg"]),
+        ("2041", ["IMG_2041.jpg"]),
+        ("IMG_20", ["IMG_2041.jpg", "IMG_2042.jpg"]),
+        ("invoice 4711", ["invoice_004711.png"]),
+        ("beach trip", ["dog.jpg", "DSC0099.jpg", "IMG_2042.jpg"]),  # name, tag, caption
+        ("beachtr", ["dog.jpg"]),
+        ("receipt", ["scan.png"]),
+        ("receipts", ["scan.png"]),
+        ("grocer's total", ["scan.png"]),
+        ("cafe zurich", ["DSC0099.jpg"]),
+        ("CAFE\u0301", ["DSC0099.jpg"]),
+        ("city street", ["DSC0099.jpg"]),
+        ("a dog on a beach", ["dog.jpg", "IMG_2042.jpg", "DSC0099.jpg"]),
+        ("the", []),
+        ("scanner", []),  # no word begins so
+        ("do", []),  # a stop word, alone: looked for, not as a beginning
+        ("elephant", []),
+        ("", []),
+        ('"* ^ : NEAR(', []),
+    ],
+)
+def test_what_is_found(store: Store, trip: dict[str, int], query: str, names: list[str]) -> None:
+    assert found(store, query) == [trip[name] for name in names]
+
+
+def test_a_hit_says_how_much_of_the_query_it_has_and_where(store: Store, trip: dict[str, int]) -> None:
+    dog, beach = (math.log(1 + (6 - have + 0.5) / (have + 0.5)) for have in (2, 3))  # so many of 6 have the word
+    whole = dog + beach
+
+    def hit(name: str, evidence: float, *columns: str) -> WordHit:
+        return WordHit(trip[name], round(evidence / whole, 6), round(evidence, 6), columns)
+
+    assert store.find_words("a dog on a beach", model_of(store)) == [
+        hit("dog.jpg", whole, "name"),
+        hit("IMG_2042.jpg", 0.4 * whole, "caption"),
+        hit("DSC0099.jpg", 0.7 * beach, "tags"),
+    ]
+
+
+def test_exact_words_must_stand_in_this_order(store: Store, trip: dict[str, int]) -> None:
+    assert found(store, "dog on a beach", exact=True) == [trip["IMG_2042.jpg"]]
+    assert found(store, "beach on a dog", exact=True) == []
+    assert found(store, "green grocer receipt", exact=True) == [trip["scan.png"]]
+    assert found(store, "IMG 20", exact=True) == []
+    assert found(store, "the", exact=True) == found(store, "", exact=True) == []
+
+
+def test_only_allowed_pictures_are_found(store: Store, trip: dict[str, int]) -> None:
+    model = model_of(store)
+    for some in ([trip["DSC0099.jpg"]], [trip["scan.png"]], [], [999], list(trip.values())):
+        hits = store.find_words("dog beach", model, np.array(some, np.int64))
+        assert [hit.number for hit in hits] == [number for number in found(store, "dog beach") if number in some]
+        assert set(hits) <= set(store.find_words("dog beach", model))  # scores do not depend on what is allowed
+
+
+def test_limit(store: Store, trip: dict[str, int]) -> None:
+    hits = store.find_words("dog beach", model_of(store))
+    assert [store.find_words("dog beach", model_of(store), limit=k) for k in (0, 1, 2)] == [[], hits[:1], hits[:2]]
+
+
+def test_pictures_that_cannot_be_found_are_not_found_by_words(store: Store, trip: dict[str, int]) -> None:
+    known = store.known("/p", model_of(store))
+    with store.writing() as writer:
+        writer.miss([known["/p/BeachTrip2024/dog.jpg"].id])
+    assert found(store, "dog") == [trip["IMG_2042.jpg"]]
+    with store.writing() as writer:
+        writer.touch(known["/p/BeachTrip2024/dog.jpg"].id, Found("/p/BeachTrip2024/dog.jpg", 10, 6))
+    assert found(store, "dog") == [trip["dog.jpg"], trip["IMG_2042.jpg"]]
+
+
+def test_the_best_of_several_files_counts(store: Store) -> None:
+    number = add(store, "/p/x/plain.jpg", b"same")
+    add(store, "/p/x/sunset.jpg", b"same")
+    add(store, "/p/x/other.jpg")
+    [hit] = store.find_words("sunset", model_of(store))
+    assert (hit.number, hit.score, hit.columns) == (number, 1.0, ("name",))
+
+
+def test_words_that_most_of_many_photos_have_say_nothing(store: Store) -> None:
+    numbers = [add(store, f"/p/holiday/IMG_{i:04}.jpg") for i in range(1, 31)]
+    assert found(store, "holiday") == found(store, "IMG") == []
+    assert found(store, "holiday IMG_0007") == [numbers[6]]
+    assert store.find_words("holiday 7", model_of(store))[0].score == 1.0  # of what can be told apart, it has all
+    assert len(found(store, "holiday", exact=True)) == 30
+
+
+def test_reasons_name_the_place(store: Store, trip: dict[str, int]) -> None:
+    model = model_of(store)
+    every = list(trip.values())
+    assert store.reasons("IMG_2041 receipt beach", every, model) == {
+        trip["IMG_2041.jpg"]: ("name: IMG_2041",),
+        trip["IMG_2042.jpg"]: ("name: IMG_2042", "caption: a dog on a beach"),
+        trip["dog.jpg"]: ("name: BeachTrip2024",),
+        trip["scan.png"]: ("text: Green Grocer Receipt 815 Total 22.63",),
+        trip["DSC0099.jpg"]: ("tag: beach, city street",),
+    }
+    assert store.reasons("dog on a beach", every, model, exact=True) == {
+        trip["IMG_2042.jpg"]: ("caption: a dog on a beach",)
+    }
+    assert store.reasons("zebra", every, model) == store.reasons("", every, model) == {}
+    assert store.reasons("beach", [], model) == {}
+
+
+def test_reasons_are_short(store: Store) -> None:
+    number = add(store, "/p/x.jpg", description="one two three four five six seven needle\nnine\x07ten eleven twelve")
+    [reason] = store.reasons("needle", [number], model_of(store))[number]
+    assert "needle" in reason
+    assert len(reason) < 80
+    assert reason.isprintable()
+
+
+# Any text
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with Store(tmp_path_factory.mktemp("store") / "library.sqlite") as opened:
+        for name in ("IMG_2041.jpg", "a dog.jpg", "naïve Straße.png", "東京タワー.jpg"):
+            add(opened, f"/p/x/{name}")
+        yield opened
+
+
+@given(st.text(max_size=60), st.booleans())
+def test_no_text_is_an_error(shared: Store, text: str, exact: bool) -> None:
+    hits = shared.find_words(text, model_of(shared), exact=exact)
+    assert all(0 < hit.score <= 1 for hit in hits)
+    assert set(shared.reasons(text, [1, 2, 3, 4], model_of(shared), exact)) >= {hit.number for hit in hits}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['"', "dog OR", "NOT", "name:dog", "dog*", "(", "\0dog", "\udcff dog", "-dog", "^", "{a b} : c", "' OR 1=1 --"],
+)
+def test_syntax_of_the_database_is_none_here(shared: Store, text: str) -> None:
+    assert found(shared, text) == ([2] if "dog" in text else [])
+
+
+def test_a_query_longer_than_any_is_cut(shared: Store) -> None:
+    assert found(shared, " ".join(f"word{n}" for n in range(10_000)) + " dog") == []
+    assert found(shared, "x" * 100_000) == []
+
+
+def test_scripts_without_spaces_are_found_by_their_beginning(shared: Store) -> None:
+    assert found(shared, "東京") == found(shared, "東京タワー") == [4]
+
+
+# In step
+
+
+def expected(file: Path) -> list[tuple[object, ...]]:
+    """What ``words`` must say, worked out in plain Python from the other tables."""
+    from mmsearch.store.sqlite.names import name_words
+
+    with sqlite3.connect(file) as base:
+        rows: list[tuple[object, ...]] = []
+        for number, path, content in base.execute("SELECT id, path, content_id FROM photos ORDER BY id").fetchall():
+
+            def one(query: str, key: int) -> str:
+                row = base.execute(query, (key,)).fetchone()
+                return (row[0] or "") if row else ""
+
+            described = [
+                one("SELECT description FROM contents WHERE id = ?", content),
+                one("SELECT text FROM sidecars WHERE photo_id = ?", number),
+            ]
+            tags = base.execute("SELECT tag FROM tags WHERE content_id = ? ORDER BY tag", (content,)).fetchall()
+            rows.append(
+                (
+                    number,
+                    name_words(path.decode()),
+                    "\n".join(part for part in described if part),
+                    one("SELECT text FROM captions WHERE content_id = ?", content),
+                    one("SELECT text FROM ocr WHERE content_id = ?", content),
+                    ", ".join(tag for (tag,) in tags),
+                )
+            )
+    base.close()
+    return rows
+
+
+def stored(file: Path) -> list[tuple[object, ...]]:
+    with sqlite3.connect(file) as base:
+        rows = base.execute(f"SELECT rowid, {', '.join(WORDS)} FROM words ORDER BY rowid").fetchall()
+        base.execute("INSERT INTO words (words) VALUES ('integrity-check')")
+    base.close()
+    return [(*row[:5], ", ".join(sorted(row[5].split(", ")))) for row in rows]
+
+
+def assert_in_step(store: Store) -> None:
+    assert stored(store.file) == expected(store.file)
+
+
+def test_words_follow_every_change(store: Store) -> None:
+    a, b = add(store, "/p/a.jpg", b"1", "first"), add(store, "/p/b.jpg", b"2")
+    add(store, "/p/copy of a.jpg", b"1")
+    assert_in_step(store)
+    assert len(stored(store.file)) == 3
+    ids = {path: row.id for path, row in store.known("/p", model_of(store)).items()}
+    with store.writing() as writer:
+        writer.put_caption(a, "r", "a caption", 0.5)
+        writer.put_text(a, "engine", "read text")
+        writer.put_tags("v", {a: {"dog": 0.9, "beach": 0.8}, b: {}})
+        writer.put_sidecar(ids["/p/copy of a.jpg"], "stamp", "beside")
+    assert_in_step(store)
+    with store.writing() as writer:
+        writer.move(ids["/p/b.jpg"], Found("/p/c/moved.jpg", 10, 5))
+        writer.place(Found("/p/a.jpg", 11, 6), b)  # another content
+    assert_in_step(store)
+    with store.writing() as writer:
+        writer.move(ids["/p/copy of a.jpg"], Found("/p/a.jpg", 10, 7))  # what was there gives way
+        writer.drop_sidecar(ids["/p/copy of a.jpg"])
+        writer.fail(Found("/p/c/moved.jpg", 1, 1), "damaged")
+        writer.fail(Found("/p/new.jpg", 1, 1), "damaged")  # never read: it has no words
+        writer.put_facts(a, Decoded(PIXELS, 1, 1, "png", Exif(), "another description"))
+        writer.put_tags("w", {a: {"cat": 0.9}})
+    assert [row for row in expected(store.file) if row[1] != "new p"] == stored(store.file)
+    with store.writing() as writer:
+        writer.remove("/p")
+        writer.sweep()
+    assert stored(store.file) == expected(store.file) == []
+
+
+def test_words_of_a_transaction_that_fails_are_undone(store: Store) -> None:
+    number = add(store, "/p/a.jpg")
+    before = stored(store.file)
+
+    def fails() -> None:
+        with store.writing() as writer:
+            writer.put_caption(number, "r", "never", 0.5)
+            writer.place(Found("/p/never.jpg", 1, 1), number)
+            writer.write_words()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fails()
+    assert stored(store.file) == before
+    assert_in_step(store)
+
+
+def test_library_from_before_gets_words_of_names_and_captions(tmp_path: Path) -> None:
+    """Made by the third schema's own migrations, with photos in it."""
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import create_engine
+
+    from mmsearch.store.sqlite import schema
+
+    file = tmp_path / "library.sqlite"
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "003")
+        for statement in (
+            "INSERT INTO models VALUES (1, 'm', 'abc', 4, 1)",
+            "INSERT INTO contents (id, hash, width, height, format) VALUES (1, x'31', 40, 30, 'jpeg')",
+            "INSERT INTO photos VALUES (1, CAST('/p/BeachTrip/IMG_1.jpg' AS BLOB), 'ok', NULL, 10, 5, 1)",
+            "INSERT INTO embeddings VALUES (7, 1, 1, x'003c003c003c003c')",
+            "INSERT INTO captions VALUES (1, 'r', 'a red kite', 0.5)",
+        ):
+            connection.execute(sql(statement))
+    engine.dispose()
+    with Store(file) as store:
+        assert_in_step(store)
+        assert found(store, "beach") == found(store, "kite") == [7]
+
+
+# Many photos
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, list[dict[str, set[str]]]]]:
+    """25,000 photos with made-up words, common and rare, and what each has where."""
+    vocabulary = np.array([f"w{chr(97 + n // 26)}{chr(97 + n % 26)}x" for n in range(300)])
+    chances = 1 / np.arange(1, 301) ** 0.9
+    rng = np.random.default_rng(0)
+    photos, file = 25_000, tmp_path_factory.mktemp("many") / "library.sqlite"
+    drawn = rng.choice(300, (photos, 12), p=chances / chances.sum())
+    has: list[dict[str, set[str]]] = []
+    rows = []
+    for number, places in enumerate(drawn, 1):
+        words = vocabulary[places].tolist()
+        own = {"name": words[:1], "description": words[1:2] if number % 3 else [], "caption": words[2:9]}
+        own |= {"ocr": words[9:10] if number % 5 == 0 else [], "tags": words[10:]}
+        has.append({column: set(found) for column, found in own.items()})
+        rows.append((number, *(" ".join(own[column]) for column in WORDS)))
+    Store(file).close()
+    with sqlite3.connect(file) as base:
+        base.execute("INSERT INTO models VALUES (1, 'm', 'abc', 4, 1)")
+        every = [(number,) for number in range(1, photos + 1)]
+        base.executemany("INSERT INTO contents (id, hash, width, height, format) VALUES (?1, ?1, 4, 3, 'png')", every)
+        values = "VALUES (?1, CAST(?1 AS BLOB), 'ok', 1, 1, ?1)"
+        base.executemany(f"INSERT INTO photos (id, path, state, size, mtime_ns, content_id) {values}", every)
+        base.executemany("INSERT INTO embeddings VALUES (?1, ?1, 1, x'')", every)
+        base.executemany(f"INSERT INTO words (rowid, {', '.join(WORDS)}) VALUES (?, ?, ?, ?, ?, ?)", rows)
+    base.close()
+    with Store(file) as store:
+        yield store, has
+
+
+WORTH = {"name": 1.0, "description": 1.0, "ocr": 1.0, "tags": 0.7, "caption": 0.4}
+
+
+def scores(has: list[dict[str, set[str]]], words: list[str]) -> dict[int, float]:
+    """Word by word and photo by photo, from the definition of the score; words that most have are left out."""
+    weights = {}
+    for word in words:
+        having = sum(any(word in own for own in photo.values()) for photo in has)
+        if having <= len(has) / 2:
+            weights[word] = math.log(1 + (len(has) - having + 0.5) / (having + 0.5))
+    whole = sum(weights.values())
+    result = {}
+    for number, photo in enumerate(has, 1):
+        best = {w: max((WORTH[c] for c, own in photo.items() if w in own), default=0.0) for w in weights}
+        if any(best.values()):
+            result[number] = sum(weights[word] * best[word] for word in weights) / whole
+    return result
+
+
+# "wacx" to "wajx" are in thousands of photos, "wgax" in some dozens, "waax" in more than half of them.
+@pytest.mark.parametrize("query", ["waax wgax", "wgax whbx", "wdex wgax wfax", "waax wdbx whax"])
+def test_scores_among_many_photos_are_as_defined(many: tuple[Store, list[dict[str, set[str]]]], query: str) -> None:
+    store, has = many
+    oracle = scores(has, query.split())
+    hits = store.find_words(query, model_of(store), limit=100_000)
+    assert {hit.number: hit.score for hit in hits} == pytest.approx(oracle, abs=2e-6)
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    for hit in hits[:50]:
+        assert hit.columns == tuple(c for c in WORDS if has[hit.number - 1][c] & set(query.split()) - {"waax"})
+
+
+@pytest.mark.parametrize("query", ["wabx wgax", "wacx wabx wgax", "wgbx waex wabx"])
+def test_rare_words_lead_among_common_ones(many: tuple[Store, list[dict[str, set[str]]]], query: str) -> None:
+    """Lists of common words are cut, but no score is wrong, and none of those with a rare word is lost."""
+    store, has = many
+    oracle = scores(has, query.split())
+    common = [w for w in query.split() if sum(w in photo["caption"] for photo in has) > LONG / 2]
+    assert common
+    hits = store.find_words(query, model_of(store), limit=200)
+    assert [hit.score for hit in hits[:20]] == pytest.approx(sorted(oracle.values(), reverse=True)[:20], abs=0.02)
+
+
+def test_small_and_large_parts_of_many_photos(many: tuple[Store, list[dict[str, set[str]]]]) -> None:
+    store, has = many
+    model = model_of(store)
+    oracle = scores(has, ["wacx", "wgax"])
+    for share in (3, 100, 1500, 20_000):
+        allowed = np.sort(np.random.default_rng(1).choice(len(has), share, replace=False) + 1).astype(np.int64)
+        wanted = {number: oracle[number] for number in allowed.tolist() if number in oracle}
+        hits = store.find_words("wacx wgax", model, allowed, limit=100_000)
+        assert {hit.number: hit.score for hit in hits} == pytest.approx(wanted, abs=0.02)
+
+
+@pytest.mark.parametrize("share", [None, 2500, 20_000])
+@pytest.mark.parametrize(("query", "exact"), [("wacx wgax", False), ("wgax", True)])
+def test_columns_that_a_filter_has_read_change_nothing(
+    many: tuple[Store, list[dict[str, set[str]]]], query: str, exact: bool, share: int | None
+) -> None:
+    numbers = np.arange(1, len(many[1]) + 1, dtype=np.int64)
+    allowed = None if share is None else np.sort(np.random.default_rng(2).choice(numbers, share, replace=False))
+    with Store(many[0].file) as store:
+        model = model_of(store)
+        for limit in (7, 100_000):
+            before = store.find_words(query, model, allowed, limit, exact)
+            assert len(store.searchable(model)) == len(numbers)  # reads them
+            assert store.find_words(query, model, allowed, limit, exact) == before
+            with store.writing() as writer:
+                writer.add_root("/")  # makes what was read stale
+        assert len(before) > 7
+        store.searchable(model)
+        with store.writing() as writer:
+            writer.miss([before[0].number])
+        try:
+            assert store.find_words(query, model, allowed, 100_000, exact) == before[1:]
+        finally:
+            with store.writing() as writer:
+                writer.touch(before[0].number, Found(str(before[0].number), 1, 1))
+
+
+@given(st.sets(st.integers(1, 300)), st.sets(st.integers(1, 300)), st.sampled_from([1, 7, 300]))
+def test_a_set_of_photos_however_it_is_kept(own: set[int], asked: set[int], step: int) -> None:
+    asked_rows = np.array(sorted(asked), np.int32)
+    for photos in (300, 1_000_000):  # as bits, and as ids
+        if own:
+            rows = RowSet(np.array(sorted(own), np.int32), photos)
+            assert len(rows) == len(own)
+            assert rows.has(asked_rows).tolist() == [row in own for row in sorted(asked)]
+            found, place = [], 0
+            while len(some := rows.after(place, step)[0]):
+                place = rows.after(place, step)[1]
+                found += some.tolist()
+            assert found == sorted(own)
+
+
+FORMS = [
+    Form(0, "one", 1.0),
+    Form(0, "one *", 0.7),
+    Form(1, "two three", 1.0),
+    Form(1, "two", 0.3, adds=True),
+    Form(1, "three", 0.5, adds=True),
+    Form(2, "four", 1.0),
+]
+
+
+@given(
+    st.dictionaries(
+        st.tuples(st.integers(0, len(FORMS) - 1), st.sampled_from(WORDS)),
+        st.sets(st.integers(1, 60), min_size=1),
+        min_size=1,
+    ),
+    st.lists(st.sampled_from([0.25, 1.0, 2.0, 8.0]), min_size=3, max_size=3),
+    st.integers(1, 70),
+    st.sampled_from([60, 1_000_000]),
+    st.sampled_from([1, 5, 4096]),
+)
+def test_the_best_photos_are_those_of_all_sums(
+    having: dict[tuple[int, str], set[int]], weights: list[float], count: int, photos: int, chunk: int
+) -> None:
+    """By plain Python: for each unit the best form, or the sum of those that add up, by the best column of each."""
+    oracle = {}
+    for row in range(1, 61):
+        total = 0.0
+        for unit, weight in enumerate(weights):
+            shares = [
+                (form, max((form.share * WORTH[c] for c in WORDS if row in having.get((n, c), ())), default=0.0))
+                for n, form in enumerate(FORMS)
+                if form.unit == unit
+            ]
+            added = sum(share for form, share in shares if form.adds)
+            total += weight * max([added, *(share for form, share in shares if not form.adds)])
+        if total:
+            oracle[row] = total
+    lists = {key: RowSet(np.array(sorted(rows), np.int32), photos) for key, rows in having.items()}
+    with mock.patch.object(fulltext_ranking, "_CHUNK", chunk):
+        rows = best(FORMS, lists, np.array(weights), count)
+    reached, places = sums(rows, FORMS, lists, np.array(weights))
+    wanted = sorted(oracle, key=lambda row: (-round(oracle[row], 6), row))[:count]
+    assert rows.tolist() == sorted(wanted)
+    assert reached.tolist() == pytest.approx([oracle[row] for row in rows.tolist()])
+    for row, place in zip(rows.tolist(), places.tolist(), strict=True):
+        has = {column for (_, column), own in having.items() if row in own}
+        assert {column for bit, column in enumerate(WORDS) if place >> bit & 1} == has
+
+
+# Kept between searches
+
+
+def test_what_is_kept_follows_every_change(store: Store, trip: dict[str, int]) -> None:
+    """Also those of another connection, and those that leave the generation as it is."""
+    assert found(store, "kite") == []
+    generation = store.generation()
+    with Store(store.file) as other, other.writing() as writer:
+        writer.put_tags("v", {trip["dog.jpg"]: {"kite": 0.9}})
+    assert store.generation() == generation
+    assert found(store, "kite") == [trip["dog.jpg"]]
+    assert store.reasons("kite", [trip["dog.jpg"]], model_of(store)) == {trip["dog.jpg"]: ("tag: kite",)}
+    new = add(store, "/p/kite.jpg")
+    assert store.generation() == generation + 1
+    assert found(store, "kite") == [new, trip["dog.jpg"]]
+
+
+def test_no_more_is_kept_than_there_is_room_for(many: tuple[Store, list[dict[str, set[str]]]]) -> None:
+    store, _ = many
+    asked = ["wacx wgax", "wadx wfax", "waex whbx"]
+    model = model_of(store)
+    before = [store.find_words(query, model) for query in asked]
+    with mock.patch.object(snapshot_cache, "MOST", 10_000), Store(store.file) as other:
+        assert [other.find_words(query, model) for query in asked * 2] == before * 2
+        assert 0 < other.kept_bytes <= 10_000
+        assert len(other._lists._kept._values) < 20
