@@ -1,4 +1,4 @@
-"""The README is true: its Python runs, its commands exist, and every command is in it."""
+"""README and docs are true: their Python runs, their commands exist, their links lead somewhere."""
 
 from __future__ import annotations
 
@@ -18,21 +18,27 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 
 def command_lines() -> list[list[str]]:
-    """Every ``mmsearch …`` line of the README, without its comment and what it is piped into."""
-    lines = re.findall(r"^    (mmsearch .*)$", README, re.MULTILINE)
+    """Every ``mmsearch …`` line of the README and the docs, without its comment and what it is piped into."""
+    texts = [file.read_text("utf-8") for file in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]]
+    lines = dict.fromkeys(line for text in texts for line in re.findall(r"^    (mmsearch .*)$", text, re.MULTILINE))
     return [shlex.split(line.split("  #")[0].split(" | ")[0])[1:] for line in lines]
 
 
 def test_every_command_is_in_the_readme() -> None:
     group = typer.main.get_command(app)
-    assert {words[0] for words in command_lines()} == set(group.commands)  # type: ignore[attr-defined]
+    lines = re.findall(r"^    mmsearch ([a-z-]+)", README, re.MULTILINE)
+    assert set(lines) == set(group.commands)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("words", command_lines(), ids=" ".join)
-def test_commands_of_the_readme_parse(words: list[str]) -> None:
+def test_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 250
+
+
+def test_commands_of_the_docs_parse() -> None:
     group = typer.main.get_command(app)
-    command = group.commands[words[0]]  # type: ignore[attr-defined]
-    command.make_context(words[0], words[1:], resilient_parsing=False)
+    for words in command_lines():
+        command = group.commands[words[0]]  # type: ignore[attr-defined]
+        command.make_context(words[0], words[1:], resilient_parsing=False)
 
 
 def test_python_of_the_readme_runs(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,16 +52,30 @@ def test_python_of_the_readme_runs(photos: Path, monkeypatch: pytest.MonkeyPatch
     assert lines[1].endswith("cameraman.png")
 
 
+def anchors(file: Path) -> set[str]:
+    """What links can name in a file: its headings, as web pages write them."""
+    headings = re.findall(r"^#+ (.*)$", file.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_links_of_the_docs_lead_somewhere() -> None:
     for file in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\(([^)#:]+)\)", file.read_text("utf-8")):
-            assert (file.parent / target).exists(), f"{file.name}: {target}"
+        for target in re.findall(r"\]\(([^):]+)\)", file.read_text("utf-8")):
+            path, _, anchor = target.partition("#")
+            there = file.parent / path if path else file
+            assert there.exists(), f"{file.name}: {target}"
+            assert not anchor or anchor in anchors(there), f"{file.name}: {target}"
 
 
-def test_toml_of_the_readme_is_understood(tmp_path: Path) -> None:
+def test_every_page_of_the_docs_can_be_found_from_the_readme() -> None:
+    linked = set(re.findall(r"\]\(docs/([\w-]+\.md)", README))
+    assert {file.name for file in (ROOT / "docs").glob("*.md")} <= linked
+
+
+def test_toml_of_the_docs_is_understood(tmp_path: Path) -> None:
     from mmsearch import config
 
-    (toml,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    (toml,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "libraries.md").read_text("utf-8"), re.DOTALL)
     (tmp_path / "config.toml").write_text(toml, "utf-8")
     settings = config.load(tmp_path / "config.toml", {})
     assert settings.library == Path("~/photos.mmsearch").expanduser()
