@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from mmsearch.encoders.agreement import agreement, pictures
 from mmsearch.encoders.export import int8
 from mmsearch.encoders.factory import choose, for_card
+from mmsearch.encoders.onnx import session as onnx_session
 from mmsearch.encoders.onnx.encoder import FILES, OnnxEncoder
 from mmsearch.encoders.onnx.session import EXACT, adds_exactly
 from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder
@@ -80,6 +81,9 @@ def test_products_are_those_of_numpy(tmp_path: Path) -> None:
     assert (np.abs(found - expected) <= 2 * step + 1e-6).all()
     assert np.median(np.abs(found - expected)) < 1e-4
     np.testing.assert_array_equal(found, np.concatenate([run(tmp_path / "int8.onnx", row[None]) for row in rows]))
+    for quick in (False, True):  # as a command loads it, and a command that asks once
+        (loaded,) = onnx_session.load([tmp_path / "int8.onnx"], quick=quick).run(None, {"rows": rows})
+        np.testing.assert_allclose(loaded, found, rtol=1e-5, atol=1e-5)
     if adds_exactly():  # the quick way gives the same numbers, and they are whole up to the last step
         np.testing.assert_array_equal(run(tmp_path / "int8.onnx", rows, exact="0"), found)
     true = rows.astype(np.float64) @ first @ second.T + bias

@@ -18,6 +18,8 @@ from mmsearch.errors import ModelError
 Rows = TypeVar("Rows", NDArray[np.uint8], NDArray[np.float32])
 
 EXACT = "session.x64quantprecision"  # int8 products by way of uint8: takes 1.7 times as long with VNNI instructions
+# Operators whose sums some CPUs clip: of ONNX, and of ONNX Runtime's own.
+INTEGER_PRODUCTS = (b"MatMulInteger", b"QLinearMatMul", b"QGemm", b"DynamicQuantize", b"ConvInteger", b"QLinearConv")
 FEW = 8  # rows; the time that a quick load saves is lost again on about so many
 _few = 0  # rows for which graphs are loaded quickly, in this process
 
@@ -35,24 +37,43 @@ def load(files: Sequence[Path], threads: int = 0, quick: bool = False) -> Any:
     """An ``InferenceSession`` over a graph, which may lie in parts; ``threads`` limits those of one run, 0 takes all.
 
     Serialised protobuf messages after each other are one message with the nodes of all.  With ``quick`` the graph stays
-    as it is: it is loaded in a third of the time, and runs up to four times as long.  Raises ModelError.
+    as it is: it is loaded in a third of the time, and runs up to four times as long.  A graph whose sums this CPU would
+    clip is never loaded so.  Raises ModelError.
     """
+    onnxruntime = runtime()
+    try:
+        quick = quick and stays_exact(has_integer_products(files), adds_exactly())
+        options = session_options(threads, quick, adds_exactly())
+        graph = b"".join(file.read_bytes() for file in files) if len(files) > 1 else str(files[0])
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises classes of its own that share no base
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{' with '.join(map(str, files))} cannot be loaded: {reason}") from error
+
+
+def session_options(threads: int, quick: bool, exact: bool) -> Any:
+    """The ``SessionOptions`` of a graph; ``exact`` says that this CPU adds int8 products exactly by itself."""
     onnxruntime = runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors only
     # Threads that wait keep no core busy: those of one graph took it from the next, which costs more than waking up.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if not adds_exactly():
+    if not exact:
         options.add_session_config_entry(EXACT, "1")
     if quick:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    try:
-        graph = b"".join(file.read_bytes() for file in files) if len(files) > 1 else str(files[0])
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises classes of its own that share no base
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"{' with '.join(map(str, files))} cannot be loaded: {reason}") from error
+    return options
+
+
+def stays_exact(integer_products: bool, exact: bool) -> bool:
+    """Whether a graph may be left as it is: what ``EXACT`` asks for is an optimisation, and is off with the others."""
+    return exact or not integer_products
+
+
+def has_integer_products(files: Sequence[Path]) -> bool:
+    """Whether a graph multiplies integers: the names of its operators stand in the file as they are."""
+    return any(name in content for content in (file.read_bytes() for file in files) for name in INTEGER_PRODUCTS)
 
 
 @functools.cache

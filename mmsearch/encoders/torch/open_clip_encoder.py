@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmsearch.encoders import agreement
+from mmsearch.encoders.export.tokenizer import convert
 from mmsearch.encoders.hub import access, download, pickles, registry
 from mmsearch.encoders.hub.registry import Source
 from mmsearch.encoders.protocol import ModelCard
@@ -124,7 +125,7 @@ class OpenClipEncoder:
         """
         source = registry.find(name)
         model, tokenizer = load_model(source)
-        converted, rules = tokenizer.convert(tokenizer)
+        converted, rules = convert(tokenizer)
         with torch.inference_mode():
             dim = int(model.encode_text(torch.zeros((1, rules.context), dtype=torch.int64)).shape[-1])
         preprocess = preprocess_of(model, source.name)

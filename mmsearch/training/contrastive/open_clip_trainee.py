@@ -18,6 +18,7 @@ from timm.models.vision_transformer import VisionTransformer as TimmVisionTransf
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmsearch.encoders.export.tokenizer import convert
 from mmsearch.encoders.hub import registry
 from mmsearch.encoders.hub.registry import Source
 from mmsearch.encoders.texts import TextEncoder
@@ -146,7 +147,7 @@ class OpenClipTrainee(nn.Module):
         super().__init__()
         self.model, self.source, self.card_name = model, source, source.name
         self._open_clip_tokenizer = tokenizer
-        converted, rules = tokenizer.convert(tokenizer)
+        converted, rules = convert(tokenizer)
         self._tokens = TextEncoder(converted, rules)
         ids = [converted.token_to_id(token) for token in ("[MASK]", "<mask>", "[UNK]", "<unk>")]
         self.mask_id = next((int(number) for number in ids if number is not None), rules.pad_id)
