@@ -80,3 +80,11 @@ def test_toml_of_the_docs_is_understood(tmp_path: Path) -> None:
     settings = config.load(tmp_path / "config.toml", {})
     assert settings.library == Path("~/photos.mmsearch").expanduser()
     assert (settings.model, settings.max_megapixels, settings.batch) == ("auto", 200.0, 32)
+
+
+def test_architecture_draws_every_room_and_names_files_that_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    rooms = {folder.name for folder in (ROOT / "mmsearch").iterdir() if (folder / "__init__.py").exists()}
+    assert {f"{room}/" for room in {*rooms, "indexes", "cli"}} <= set(re.findall(r"^\| `(\w+/)`", text, re.MULTILINE))
+    for name in re.findall(r"`((?:mmsearch|indexes|cli|tests)/[\w/]+(?:\.py)?/?)`", text):
+        assert (ROOT / name).exists(), name
