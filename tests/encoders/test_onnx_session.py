@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,11 +13,11 @@ from onnxruntime import GraphOptimizationLevel
 
 from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.onnx import session as onnx_session
-from mmsearch.encoders.onnx.session import FEW, Graph
+from mmsearch.encoders.onnx.session import EXACT, FEW, Graph
 from mmsearch.errors import ModelError
 
+REALLY_CLIPS = onnx_session.clips_products()
 IDS = np.array([[101, 1037, 3899, 102]])  # [CLS] a dog [SEP]
-KINDS = [(False, False, True), (True, False, False), (True, True, True)]
 
 
 def test_in_a_hurry_a_graph_is_loaded_twice_and_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,25 +57,79 @@ def test_damaged_graph(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("integer", "exact", "quick"), [(False, False, True), (True, False, False), (True, True, True)]
+    ("machine", "facts", "clips"),
+    [
+        ("x86_64", "flags : avx avx2 fma bmi1", True),
+        ("x86_64", "flags : avx2 avx512f avx512bw", True),
+        ("x86_64", "flags : avx2 avx512f avx512_vnni", False),
+        ("AMD64", "flags : avx2 avx_vnni", False),
+        ("AMD64", "", True),  # Windows tells nothing
+        ("x86_64", "model name : avx_vnni_int8", True),
+        ("aarch64", "Features : asimddp", False),
+        ("arm64", "", False),
+    ],
 )
-def test_a_graph_whose_sums_a_cpu_clips_is_never_left_as_it_is(integer: bool, exact: bool, quick: bool) -> None:
-    assert onnx_session.stays_exact(integer, exact) is quick
-    options = onnx_session.session_options(1, quick=quick, exact=exact)
-    level = GraphOptimizationLevel.ORT_DISABLE_ALL if quick else GraphOptimizationLevel.ORT_ENABLE_ALL
-    assert options.graph_optimization_level == level
-    asked = None if exact else "1"
+def test_which_cpus_clip_sums_of_int8_products(machine: str, facts: str, clips: bool) -> None:
+    assert onnx_session.clips(machine, facts) is clips
+
+
+def entry(options: Any) -> str | None:
     try:
-        assert options.get_session_config_entry(onnx_session.EXACT) == asked
+        return str(options.get_session_config_entry(EXACT))
     except RuntimeError:  # there is no such entry
-        assert asked is None
+        return None
+
+
+@pytest.mark.parametrize("integers", [False, True])
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("clips", [False, True])
+def test_how_graphs_are_loaded_on_both_kinds_of_cpus(
+    clips: bool, quick: bool, integers: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU that clips a graph with products of integers is never left as it is: the exact way would be left out."""
+    made: list[Any] = []
+    session_options = onnx_session.session_options
+
+    def noted(threads: int, quick: bool, clips: bool) -> Any:
+        made.append(session_options(threads, quick, clips))
+        return made[-1]
+
+    monkeypatch.setattr(onnx_session, "clips_products", lambda: clips)
+    monkeypatch.setattr(onnx_session, "session_options", noted)
+    session = onnx_session.load([int8_graph(tmp_path) if integers else EMBEDDED / "text.onnx"], quick=quick)
+    as_it_is = quick and not (clips and integers)
+    level = GraphOptimizationLevel.ORT_DISABLE_ALL if as_it_is else GraphOptimizationLevel.ORT_ENABLE_ALL
+    (options,) = made
+    assert (options.graph_optimization_level, entry(options)) == (level, "1" if clips else None)
+    if integers and (clips or not REALLY_CLIPS):
+        rows = np.full((3, 64), 255, np.uint8)  # each sum of two products is beyond 16 bits
+        np.testing.assert_array_equal(session.run(None, {"rows": rows})[0], np.full((3, 64), 64 * 127 * 127))
+
+
+def int8_graph(folder: Path) -> Path:
+    rows = helper.make_tensor_value_info("rows", TensorProto.UINT8, ["n", 64])
+    out = helper.make_tensor_value_info("out", TensorProto.INT32, ["n", 64])
+    stored = [
+        numpy_helper.from_array(np.full((64, 64), 127, np.int8), "weights"),
+        numpy_helper.from_array(np.array(128, np.uint8), "middle"),
+        numpy_helper.from_array(np.array(0, np.int8), "zero"),
+    ]
+    node = helper.make_node("MatMulInteger", ["rows", "weights", "middle", "zero"], ["out"])
+    made = helper.make_graph([node], "whole", [rows], [out], stored)
+    onnx.save(
+        helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), folder / "whole.onnx"
+    )
+    return folder / "whole.onnx"
 
 
 def test_graphs_with_integer_products_are_told_by_their_operators(tmp_path: Path) -> None:
-    assert not onnx_session.has_integer_products([EMBEDDED / "text.onnx"])  # int8 weights, float32 products
-    rows = helper.make_tensor_value_info("rows", TensorProto.UINT8, ["n", 2])
-    out = helper.make_tensor_value_info("out", TensorProto.INT32, ["n", 2])
-    weights = numpy_helper.from_array(np.eye(2, dtype=np.int8), "weights")
-    node = helper.make_node("MatMulInteger", ["rows", "weights"], ["out"])
-    onnx.save(helper.make_model(helper.make_graph([node], "whole", [rows], [out], [weights])), tmp_path / "whole.onnx")
-    assert onnx_session.has_integer_products([EMBEDDED / "text.onnx", tmp_path / "whole.onnx"])
+    plain = [EMBEDDED / "text.onnx", EMBEDDED / "image.onnx"]
+    assert not onnx_session.has_integer_products(plain)  # int8 weights, float32 products
+    whole = int8_graph(tmp_path)
+    assert onnx_session.has_integer_products([whole])
+    assert onnx_session.has_integer_products([*plain, whole])  # in parts
+    named = onnx.load(whole)
+    named.graph.node[0].op_type = "Gather"
+    named.graph.initializer[0].name = "MatMulInteger"  # a name of a weight is no operator
+    (tmp_path / "named.onnx").write_bytes(named.SerializeToString())
+    assert not onnx_session.has_integer_products([tmp_path / "named.onnx"])

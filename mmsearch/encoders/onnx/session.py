@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import mmap
 import os
+import platform
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +22,7 @@ Rows = TypeVar("Rows", NDArray[np.uint8], NDArray[np.float32])
 EXACT = "session.x64quantprecision"  # int8 products by way of uint8: takes 1.7 times as long with VNNI instructions
 # Operators whose sums some CPUs clip: of ONNX, and of ONNX Runtime's own.
 INTEGER_PRODUCTS = (b"MatMulInteger", b"QLinearMatMul", b"QGemm", b"DynamicQuantize", b"ConvInteger", b"QLinearConv")
+_GRAPH, _FUNCTIONS, _NODE = 7, 25, 1  # numbers of fields in onnx.proto: of a model twice, of its graph
 FEW = 8  # rows; the time that a quick load saves is lost again on about so many
 _few = 0  # rows for which graphs are loaded quickly, in this process
 
@@ -42,8 +45,9 @@ def load(files: Sequence[Path], threads: int = 0, quick: bool = False) -> Any:
     """
     onnxruntime = runtime()
     try:
-        quick = quick and stays_exact(has_integer_products(files), adds_exactly())
-        options = session_options(threads, quick, adds_exactly())
+        clips = clips_products()
+        quick = quick and not (clips and has_integer_products(files))
+        options = session_options(threads, quick, clips)
         graph = b"".join(file.read_bytes() for file in files) if len(files) > 1 else str(files[0])
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises classes of its own that share no base
@@ -51,43 +55,96 @@ def load(files: Sequence[Path], threads: int = 0, quick: bool = False) -> Any:
         raise ModelError(f"{' with '.join(map(str, files))} cannot be loaded: {reason}") from error
 
 
-def session_options(threads: int, quick: bool, exact: bool) -> Any:
-    """The ``SessionOptions`` of a graph; ``exact`` says that this CPU adds int8 products exactly by itself."""
+def session_options(threads: int, quick: bool, clips: bool) -> Any:
+    """The ``SessionOptions`` of a graph; ``clips`` says that this CPU clips sums of int8 products by itself.
+
+    Never ``quick`` and ``clips`` for a graph with such products: what ``EXACT`` asks for is an optimisation, and is off
+    with the others.
+    """
     onnxruntime = runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors only
     # Threads that wait keep no core busy: those of one graph took it from the next, which costs more than waking up.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if not exact:
+    if clips:
         options.add_session_config_entry(EXACT, "1")
     if quick:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return options
 
 
-def stays_exact(integer_products: bool, exact: bool) -> bool:
-    """Whether a graph may be left as it is: what ``EXACT`` asks for is an optimisation, and is off with the others."""
-    return exact or not integer_products
-
-
 def has_integer_products(files: Sequence[Path]) -> bool:
-    """Whether a graph multiplies integers: the names of its operators stand in the file as they are."""
-    return any(name in content for content in (file.read_bytes() for file in files) for name in INTEGER_PRODUCTS)
+    """Whether a graph, which may lie in parts, multiplies integers.  Reads its nodes and skips its weights."""
+    for file in files:
+        with file.open("rb") as opened:
+            if not file.stat().st_size:
+                continue
+            with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                for node in _nodes(content):
+                    if any(name in node for name in INTEGER_PRODUCTS):
+                        return True
+    return False
+
+
+def _nodes(content: mmap.mmap) -> Iterator[bytes]:
+    """The nodes and functions of a serialised ``ModelProto``, each as it stands in the file."""
+    for field, start, stop in _fields(content, 0, len(content)):
+        if field == _GRAPH:
+            for inner, first, last in _fields(content, start, stop):
+                if inner == _NODE:
+                    yield content[first:last]
+        elif field == _FUNCTIONS:
+            yield content[start:stop]
+
+
+def _fields(content: mmap.mmap, at: int, stop: int) -> Iterator[tuple[int, int, int]]:
+    """Number, start and end of each field with a length in a protobuf message.  Raises IndexError for a cut one."""
+
+    def number() -> int:
+        nonlocal at
+        found = shift = 0
+        while True:
+            byte = content[at]
+            at += 1
+            found |= (byte & 127) << shift
+            if byte < 128:
+                return found
+            shift += 7
+
+    while at < stop:
+        key = number()
+        kind = key & 7
+        if kind == 2:  # its length, then that many bytes
+            length = number()
+            yield key >> 3, at, at + length
+            at += length
+        elif kind == 0:
+            number()
+        elif kind in (1, 5):
+            at += 8 if kind == 1 else 4
+        else:
+            raise ValueError(f"{kind} is no kind of a protobuf field")
 
 
 @functools.cache
-def adds_exactly() -> bool:
-    """Whether this CPU is known to have VNNI instructions; other x86 CPUs clip sums of two int8 products to 16 bits.
-
-    Known on Linux only.
-    """
+def clips_products() -> bool:
+    """Whether sums of two int8 products are clipped to 16 bits on this CPU, unless it is told otherwise."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as opened:
             facts = opened.read(8192)  # of the first core; on machines of many, all take a while
     except OSError:
-        return False
-    return "avx512_vnni" in facts or "avx_vnni" in facts
+        facts = ""
+    return clips(platform.machine(), facts)
+
+
+def clips(machine: str, facts: str) -> bool:
+    """Whether such a CPU clips: an x86 one without VNNI instructions, or of which it is not known (``facts`` is empty).
+
+    ``machine`` is as ``platform.machine`` names it, ``facts`` what Linux says in ``/proc/cpuinfo``.
+    """
+    flags = set(facts.split())
+    return machine.lower() in ("x86_64", "amd64", "x86", "i386", "i686") and not flags & {"avx512_vnni", "avx_vnni"}
 
 
 def cores(threads: int = 0) -> int:
