@@ -119,7 +119,8 @@ def interruptible(name: str, out: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if (out / "run" / "run.json").exists():
-            formatting.say(f"interrupted: the last checkpoint is kept; go on: mmsearch {name} --resume --out {out}")
+            command = f"mmsearch {name} --resume --out {out}"
+            formatting.say(f"interrupted: the last checkpoint is kept; go on with: {command}")
         else:
             formatting.say("interrupted before training began: nothing was kept")
         raise typer.Exit(130) from None

@@ -14,7 +14,7 @@ GLIBC = platform.libc_ver()[0] == "glibc"
 SCRIPT = """
 import sys
 import numpy as np
-from mmsearch.training import memory
+from mmsearch.training.common import memory
 if sys.argv[1] == "keep":
     assert memory.keep_freed()
 block = np.ones(50_000_000)

@@ -12,7 +12,7 @@ command goes on after a kill:
 2. The grids of both image towers, for several views of each photo.
 3. A linear map of both grids to region tokens, by the contrast of pooled tokens and pooled words and by late
    interaction: each word finds its region (FILIP, Yao et al. 2022).
-4. The reranker itself, by ``rerank_run``, as ``mmsearch train-reranker`` does.
+4. The reranker itself, by ``reranker.run``, as ``mmsearch train-reranker`` does.
 
 ``docs/reranker.md`` has what each gave.
 """
@@ -51,6 +51,7 @@ from mmsearch.training.common.pairs import MARGIN, Pairs, Pictures
 from mmsearch.training.contrastive import prefix_cache
 from mmsearch.training.contrastive.embedded_trainee import EmbeddedTrainee
 from mmsearch.training.contrastive.trainer import train
+from mmsearch.training.reranker import run
 from mmsearch.training.reranker.data import Lines, encode_lines
 from mmsearch.training.reranker.questions import read_daquar
 from mmsearch.training.reranker.recipe import RerankRecipe
@@ -271,20 +272,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     recipe = RerankRecipe(**given)
     gone = work.with_name(f"{work.name}.gone")
     shutil.rmtree(gone, ignore_errors=True)
-    run = work / "run"
-    if not (run / "reranker.json").exists():  # else it was killed before all files were copied
+    folder = work / "run"
+    if not (folder / "reranker.json").exists():  # else it was killed before all files were copied
         made = work / "regions.made"
         if not keep and not made.exists():
             regions(data, work, encoder, out, device)
             made.touch()
         asked = run.Given(questions / "images", read_daquar(questions))
-        resume = _begun(run)
+        resume = _begun(folder)
         run.run(
             OnnxEncoder(encoder), WordEncoder(EMBEDDED, out / "words.onnx"), read_split(data, "train"),
-            read_split(data, "dev"), asked, recipe, run, "embedded", {}, device=device, resume=resume,
+            read_split(data, "dev"), asked, recipe, folder, "embedded", {}, device=device, resume=resume,
         )  # fmt: skip
     for name in ("match.onnx", "caption.onnx", "reranker.json"):
-        shutil.copyfile(run / name, out / name)
+        shutil.copyfile(folder / name, out / name)
     os.replace(work, gone)  # all at once: half of it would be taken for a run that goes on
     shutil.rmtree(gone)
     log.info("wrote %s: %s", out, RerankCard.read(out).recipe["dev"]["rule"])
