@@ -71,6 +71,9 @@ BY_SQL = (
 class Narrow:
     """The embedded model, of whose vectors only the first values are left."""
 
+    device, batch, folder = "cpu", 0, None
+    measured: Path | None = None
+
     def __init__(self, encoder: OnnxEncoder, dim: int) -> None:
         self._encoder, self._dim = encoder, dim
 

@@ -144,8 +144,7 @@ def full_name(spec: str, cache: Path) -> str:
 
 def measuring(encoder: Encoder, cache: Path) -> Encoder:
     """The encoder, which remembers in the cache what it measures of this machine."""
-    if isinstance(encoder, OnnxEncoder):
-        encoder.measured = cache / "runs.json"
+    encoder.measured = cache / "runs.json"
     return encoder
 
 

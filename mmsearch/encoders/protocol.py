@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from mmsearch.types import Pixels, Preprocess, Regions, Vectors
@@ -75,10 +76,35 @@ def _digest(facts: dict[str, Any]) -> str:
 
 
 class Encoder(Protocol):
-    """Pictures and texts into one space.  Safe to call from several threads."""
+    """Pictures and texts into one space.  Safe to call from several threads.
+
+    Every engine of a model answers these alike (``tests/encoders/test_encoder_contract.py``).
+    """
+
+    measured: Path | None  # a file that remembers what is measured of this machine; None forgets it with the process
 
     @property
-    def card(self) -> ModelCard: ...
+    def card(self) -> ModelCard:
+        """The facts of the model, the same in every engine."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where it runs, as torch calls it: ``cpu``, ``cuda`` or ``cuda:0``; of several devices the first."""
+        ...
+
+    @property
+    def batch(self) -> int:
+        """How many pictures are best given at once, for all its devices together; 0 where it does not matter."""
+        ...
+
+    @property
+    def folder(self) -> Path | None:
+        """The model folder, where files about the model lie beside its graphs, such as its calibration and its bank.
+
+        The same in every engine that runs a model out of a folder; None for a model that has none.
+        """
+        ...
 
     def encode_images(self, pixels: Pixels) -> Vectors:
         """``pixels`` (n, size, size, 3) uint8, prepared as ``card.preprocess`` says -> (n, dim) float32, unit rows."""

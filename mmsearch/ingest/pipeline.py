@@ -196,7 +196,7 @@ def run(
         for photo, file in todo.restore:
             writer.touch(photo, file)
     done = 0
-    device = str(getattr(encoder, "device", "cpu"))
+    device = encoder.device
     with _decoder(options, store.file.parent / MARK, device) as decoder:
         reads = read_ahead(todo.read, ledger.contents, encoder.card.preprocess, options, decoder)
         for batch, encoded in one_ahead(
@@ -321,7 +321,7 @@ def _encode_batch(encoder: Encoder, batch: Sequence[Read], card: RegionCard | No
 
 def suited(options: Options, encoder: Encoder) -> tuple[Options, int]:
     """The options with the batches that the encoder likes, where these are larger, and how many threads give them."""
-    wanted = int(getattr(encoder, "batch", 0))  # has one on a GPU, where there are several GPUs for all together
+    wanted = encoder.batch  # not 0 on a GPU, where there are several GPUs for all together
     return replace(options, batch=max(options.batch, wanted)), 2 if wanted else 1
 
 

@@ -854,7 +854,8 @@ class Library:
 
     def _cache(self, stored: StoredModel) -> tuple[IndexCache, tuple[StoredModel, str]]:
         """The files of the index of a model, and what tells that index from others."""
-        name = f"{stored.fingerprint}-{'plain' if self._bank(stored) is None else querybank.VERSION}"
+        version = querybank.version(self.folder, stored.fingerprint)
+        name = f"{stored.fingerprint}-{'plain' if self._bank(stored) is None else version}"
         identity = self.store.identity()  # another one since a backup was restored
         return IndexCache(self.folder / "index", identity, name, stored.dim + 1), (stored, f"{identity}-{name}")
 
@@ -886,7 +887,8 @@ class Library:
         """
         with self._lock:
             if self._banks.get(stored.fingerprint) is None:
-                file = self.folder / f"background-{stored.fingerprint}-{querybank.VERSION}.npy"
+                version = querybank.version(self.folder, stored.fingerprint)
+                file = self.folder / querybank.bank_file(stored.fingerprint, version)
                 try:
                     self._banks[stored.fingerprint] = querybank.load(file)
                 except (OSError, ValueError):

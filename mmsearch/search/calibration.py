@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import ModelError
 from mmsearch.types import Vectors
@@ -61,7 +60,7 @@ class Calibration:
     @classmethod
     def of(cls, encoder: Encoder) -> Calibration | None:
         """That of an encoder's model; None where it has none.  Raises ModelError for a damaged one."""
-        return cls.read(encoder.folder) if isinstance(encoder, OnnxEncoder) else None
+        return None if encoder.folder is None else cls.read(encoder.folder)
 
     @classmethod
     @functools.cache  # each search asks; the files of a model do not change

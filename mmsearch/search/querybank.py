@@ -7,13 +7,16 @@ the plain sentences of ``language/prompts.py`` are encoded once.  Which gains wh
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 from pathlib import Path
 
 import numpy as np
 
-from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.encoders.factory import EMBEDDED, embedded
 from mmsearch.encoders.protocol import Encoder
+from mmsearch.errors import ModelError
 from mmsearch.language.prompts import scenes
 from mmsearch.types import Vectors
 
@@ -31,11 +34,33 @@ def texts() -> list[str]:
 
 def vectors(encoder: Encoder) -> Vectors:
     """The bank in the space of an encoder, (m, dim) float32, unit rows.  Encoding it takes seconds."""
-    if isinstance(encoder, OnnxEncoder) and (encoder.folder / FILE).is_file():
+    if encoder.folder is not None and (encoder.folder / FILE).is_file():
         return load(encoder.folder / FILE)
     wanted = texts()
     rows = [encoder.encode_texts(wanted[start : start + AT_ONCE]) for start in range(0, len(wanted), AT_ONCE)]
     return np.concatenate(rows)
+
+
+@functools.cache  # each search asks
+def version(folder: Path, fingerprint: str) -> str:
+    """Names the bank of the model with this fingerprint in the library ``folder``, in the names of its files.
+
+    Until 2026-11 a GPU that indexed first left the sentences as the bank of the embedded model, which brings its own,
+    and an index with their background: such a bank is not taken any more, and the index is built again under this name.
+    """
+    file = folder / bank_file(fingerprint, VERSION)
+    if not file.is_file():
+        return VERSION
+    with contextlib.suppress(ModelError, OSError, ValueError, EOFError):
+        kept, brought = (len(np.load(bank, mmap_mode="r")) for bank in (file, EMBEDDED / FILE))
+        if fingerprint == embedded().card.fingerprint and kept != brought:
+            return f"{VERSION}b"
+    return VERSION
+
+
+def bank_file(fingerprint: str, version: str) -> str:
+    """The name of a bank that a library keeps: it is needed without the encoder too."""
+    return f"background-{fingerprint}-{version}.npy"
 
 
 def load(file: Path) -> Vectors:

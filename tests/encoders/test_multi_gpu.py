@@ -22,6 +22,7 @@ class Noted:
 
     def __init__(self, encoder: Encoder, meeting: threading.Barrier | None = None, failure: str | None = None) -> None:
         self.encoder, self.card, self.batch = encoder, encoder.card, 4
+        self.device, self.folder, self.measured = encoder.device, encoder.folder, encoder.measured
         self.meeting, self.failure = meeting, failure
         self.given: list[int] = []
         self.texts: list[str] = []

@@ -29,6 +29,8 @@ CONTENTS = range(4)
 class Tiny:
     """An encoder that is a fixed random projection: different pictures get different vectors."""
 
+    device, batch, folder = "cpu", 0, None
+    measured: Path | None = None
     regions = RegionCard(2, 3, "mean colours")
     card = ModelCard("tiny", 8, Preprocess(8), TokenRules(8), "0", regions=regions)
     _weights = np.random.default_rng(0).standard_normal((192, 8)).astype(np.float32)

@@ -43,7 +43,10 @@ def unit_rows(vectors: Vectors) -> Vectors:
 
 
 class OnnxEncoder:
-    """An ``Encoder`` over a model folder.  Each tower is loaded when it is first used."""
+    """An ``Encoder`` over a model folder, on the CPU.  Each tower is loaded when it is first used."""
+
+    device = "cpu"
+    batch = 0
 
     def __init__(self, folder: Path, threads: int = 0) -> None:
         """``threads`` limits the threads at work; 0 takes all cores.
@@ -54,7 +57,7 @@ class OnnxEncoder:
         if missing:
             raise ModelError(f"the model folder {folder} is incomplete: {', '.join(missing)} missing")
         self.folder, self.threads = folder, threads
-        self.measured: Path | None = None  # a file that remembers how many pictures are best in one run
+        self.measured: Path | None = None  # how many pictures are best in one run
         try:
             text = (folder / "model.json").read_text("utf-8")
             self.card = ModelCard.from_json(text)

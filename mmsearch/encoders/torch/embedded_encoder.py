@@ -24,31 +24,33 @@ class TorchEmbeddedEncoder:
 
     def __init__(self, folder: Path, device: str, setup: Setup | None = None) -> None:
         """``setup`` is by default what the device likes."""
-        self._folder = folder
+        self.folder = folder
+        self.measured: Path | None = None  # nothing is measured
         self.card = ModelCard.from_json((folder / "model.json").read_text("utf-8"))
         config = EmbeddedConfig(**json.loads((folder / "recipe.json").read_text("utf-8"))["model"])
-        self.device = torch.device(device)
-        self._dtype = torch.float16 if self.device.type == "cuda" else torch.float32
+        self._device = torch.device(device)
+        self.device = str(self._device)
+        self._dtype = torch.float16 if self._device.type == "cuda" else torch.float32
         self._images, self._texts = ImageTower(config), TextTower(config)
         fold_batch_norms(self._images)
         self._images.load_state_dict(graphs.read_weights(folder / "image.onnx"))
         self._texts.load_state_dict(graphs.read_weights(folder / "text.onnx"))
         for tower in (self._images, self._texts):
-            tower.eval().to(self.device, self._dtype)
+            tower.eval().to(self._device, self._dtype)
         # In float32 also on a GPU: it is little work, and its sums are long.
-        self._regions = region_graph.read(folder).to(self.device) if self.card.regions is not None else None
+        self._regions = region_graph.read(folder).to(self._device) if self.card.regions is not None else None
         self._tokens = TextEncoder.load(folder / "tokenizer.json", self.card.tokens)
-        self._setup = setup or Setup.of(self.device)
+        self._setup = setup or Setup.of(self._device)
         if self._setup.channels_last:
-            given = torch.from_numpy(agreement.pictures(self.card.preprocess.size)).to(self.device)
+            given = torch.from_numpy(agreement.pictures(self.card.preprocess.size)).to(self._device)
             channels_last(self._images, self._alone, given)
         self.batch = self._setup.batch  # pictures that are best given at once; 0 where it does not matter
-        self._vectors = Batches(self._alone, self.device, self._setup)
-        self._both = Batches(self._levels, self.device, self._setup)
+        self._vectors = Batches(self._alone, self._device, self._setup)
+        self._both = Batches(self._levels, self._device, self._setup)
 
     def copy(self, device: str, setup: Setup | None = None) -> TorchEmbeddedEncoder:
         """The same on another device, or set up otherwise.  Raises RuntimeError where there is no room for it."""
-        return type(self)(self._folder, device, setup or self._setup)
+        return type(self)(self.folder, device, setup or self._setup)
 
     def encode_images(self, pixels: Pixels) -> Vectors:
         return self._vectors(pixels)[0]
@@ -77,6 +79,6 @@ class TorchEmbeddedEncoder:
         if not texts:
             return np.empty((0, self.card.dim), np.float32)
         with torch.inference_mode():
-            ids = torch.from_numpy(self._tokens(texts)).to(self.device)
+            ids = torch.from_numpy(self._tokens(texts)).to(self._device)
             vectors: Vectors = self._texts(ids).float().cpu().numpy()
         return vectors

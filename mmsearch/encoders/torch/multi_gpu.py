@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -39,9 +40,9 @@ class Several:
     """
 
     def __init__(self, first: Encoder, others: Sequence[Callable[[], Encoder]]) -> None:
-        self.card = first.card
-        self.device = str(getattr(first, "device", "cpu"))
-        self.batch = (1 + len(others)) * int(getattr(first, "batch", 0))
+        self.card, self.device, self.folder = first.card, first.device, first.folder
+        self.batch = (1 + len(others)) * first.batch
+        self.measured: Path | None = None  # nothing is measured
         self._encoders, self._others = [first], list(others)
         self._pool = ThreadPoolExecutor(1 + len(others), thread_name_prefix="mmsearch-device")
         self._lock = threading.Lock()

@@ -14,6 +14,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import huggingface_hub.constants
@@ -88,6 +89,8 @@ class TextTower(nn.Module):
 class OpenClipEncoder:
     """An ``Encoder`` over an open_clip model in torch."""
 
+    folder = None
+
     def __init__(
         self,
         model: nn.Module,
@@ -103,17 +106,19 @@ class OpenClipEncoder:
         by default what the device likes.
         """
         self.card = replace(card, regions=grid.card if grid is not None else None)
-        self.tokenizer, self.device, self._grid = tokenizer, torch.device(device), grid
-        self.images = ImageTower(model, card.preprocess, grid).to(self.device).eval()
-        self.texts = TextTower(model).to(self.device).eval()
+        self.tokenizer, self._device, self._grid = tokenizer, torch.device(device), grid
+        self.device = str(self._device)
+        self.measured: Path | None = None  # nothing is measured
+        self.images = ImageTower(model, card.preprocess, grid).to(self._device).eval()
+        self.texts = TextTower(model).to(self._device).eval()
         self._tokens = TextEncoder(tokenizer, card.tokens)
-        self._setup = setup or Setup.of(self.device)
+        self._setup = setup or Setup.of(self._device)
         if self._setup.channels_last:
-            given = torch.from_numpy(agreement.pictures(card.preprocess.size)).to(self.device)
+            given = torch.from_numpy(agreement.pictures(card.preprocess.size)).to(self._device)
             channels_last(self.images, self._alone, given)
         self.batch = self._setup.batch  # pictures that are best given at once; 0 where it does not matter
-        self._vectors = Batches(self._alone, self.device, self._setup)
-        self._both = Batches(self.images.both, self.device, self._setup)
+        self._vectors = Batches(self._alone, self._device, self._setup)
+        self._both = Batches(self.images.both, self._device, self._setup)
 
     @classmethod
     def load(cls, name: str, device: str = "cpu", precision: Literal["fp32", "fp16"] | None = None) -> OpenClipEncoder:
@@ -163,7 +168,7 @@ class OpenClipEncoder:
         if not texts:
             return np.empty((0, self.card.dim), np.float32)
         with torch.inference_mode():
-            vectors: Vectors = self.texts(torch.from_numpy(self._tokens(texts)).to(self.device)).cpu().numpy()
+            vectors: Vectors = self.texts(torch.from_numpy(self._tokens(texts)).to(self._device)).cpu().numpy()
         return vectors
 
 
