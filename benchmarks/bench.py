@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mmsearch.config import Settings
-from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 
 KEPT = Path("build/bench")
 PAGE = Path("docs/performance.md")
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--only", help="names of benchmarks to run, with commas between them")
     given = parser.parse_args()
     KEPT.mkdir(parents=True, exist_ok=True)
-    with Library(KEPT / "library", Settings()) as library:
+    with open_library(KEPT / "library", settings=Settings()) as library:
         library.index(given.photos)
     every = commands(given.photos, [int(count) for count in given.rows.split(",")])
     for name, command in every.items():

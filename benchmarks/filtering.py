@@ -39,6 +39,7 @@ from mmsearch.encoders import factory
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.encoders.protocol import ModelCard
 from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 from mmsearch.query.parser import parse_conditions
 from mmsearch.store.sqlite import fulltext, tables
 from mmsearch.store.sqlite.store import Store
@@ -272,7 +273,7 @@ def main() -> None:
         making.unlink(missing_ok=True)
         make(making, encoder.card, given.photos)
         making.rename(file)
-    with Library(given.library, replace(config.Settings(), reranker="none"), encoder=encoder) as library:
+    with open_library(given.library, settings=replace(config.Settings(), reranker="none"), encoder=encoder) as library:
         library.search("a dog", rerank=False)  # reads or builds the index
         model = library.store.model()
         assert model is not None

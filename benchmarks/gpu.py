@@ -55,7 +55,7 @@ from mmsearch.indexes.policy import Choice, choose
 from mmsearch.indexes.protocol import Approximate
 from mmsearch.indexes.vector_file import Rows
 from mmsearch.ingest.pipeline import one_ahead
-from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 from mmsearch.media.decode import decode
 from mmsearch.media.nvjpeg import Jpegs
 from mmsearch.types import Decoded, Pixels
@@ -152,7 +152,7 @@ def indexing(encoder: Encoder, photos: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         draw(Path(scratch) / "photos", photos)
         settings = Settings(cache=Path(scratch) / "cache", reranker="none")
-        with Library(Path(scratch) / "library", settings, encoder=encoder) as library:
+        with open_library(Path(scratch) / "library", settings=settings, encoder=encoder) as library:
             done = library.index(Path(scratch) / "photos")
     return {"photos": done.added, "photos/s": round(done.pace or 0, 1), "busy": done.shares, "limit": done.limit}
 

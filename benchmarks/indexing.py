@@ -28,7 +28,7 @@ from mmsearch.config import Settings
 from mmsearch.encoders import factory
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.ingest.pipeline import Options, read_ahead
-from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 from mmsearch.types import Found, IndexReport
 
 
@@ -60,7 +60,7 @@ class Ways:
             for number, file in enumerate(self.files):
                 (folder / "photos" / f"{number:06d}{file.suffix}").symlink_to(file.absolute())
             settings = replace(Settings(), cache=folder / "cache", regions=self.regions)
-            with Library(folder / "library", settings, encoder=self.encoder) as library:
+            with open_library(folder / "library", settings=settings, encoder=self.encoder) as library:
                 self.reports.append(library.index(folder / "photos"))
         return self.reports[-1].encoded
 

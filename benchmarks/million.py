@@ -41,6 +41,7 @@ from mmsearch.indexes.index import StoredIndex
 from mmsearch.indexes.vector_file import widened
 from mmsearch.language.prompts import scenes
 from mmsearch.library.library import TYPICAL, Library
+from mmsearch.library.opening import open_library
 from mmsearch.search import retrieval
 from mmsearch.types import Vectors
 
@@ -132,10 +133,10 @@ def grown(folder: Path, library: Path, settings: config.Settings, count: int) ->
     """What it costs to add photos to an empty library and to this one."""
     photos, encoder = folder / "photos", factory.embedded()
     draw(photos, count)
-    with Library(folder / "empty", settings, encoder=encoder) as empty:
+    with open_library(folder / "empty", settings=settings, encoder=encoder) as empty:
         empty.index(folder / "one")
         alone = empty.index(photos)
-    with Library(library, settings, encoder=encoder) as this:
+    with open_library(library, settings=settings, encoder=encoder) as this:
         took = seconds(lambda: this.index(photos))
         this.remove(photos)
     return {
@@ -166,7 +167,7 @@ def main() -> None:
             making.unlink(missing_ok=True)
             figures["make_s"] = round(seconds(lambda: make(making, encoder.card, given.photos, given.like)), 1)
             making.rename(file)
-            with Library(given.library, settings, encoder=encoder) as library:
+            with open_library(given.library, settings=settings, encoder=encoder) as library:
                 figures["first_index_run_s"] = round(seconds(lambda: library.index(Path(scratch) / "one")), 1)
                 library.remove(Path(scratch) / "one")
         if given.added:
@@ -174,12 +175,12 @@ def main() -> None:
     rng = np.random.default_rng(3)
     unseen = [text for number, text in enumerate(scenes()) if number % TYPICAL]
     texts = TEXTS if given.like is None else [unseen[at] for at in rng.permutation(len(unseen))[: given.texts]]
-    with Library(given.library, settings) as library:
+    with open_library(given.library, settings=settings) as library:
         figures["open_and_first_search_s"] = round(seconds(lambda: library.search("a photo", rerank=False)), 2)
         figures["index"] = library.status().index_kind
         figures |= {"texts": len(texts), **searched(library, texts)}
         figures["lists_mib"] = round(library.store.kept_bytes / 2**20, 1)
-    with Library(given.library, settings) as library:
+    with open_library(given.library, settings=settings) as library:
         stored = library.store.model()
         assert stored is not None
         vectors = [library.encoder().encode_texts([text])[0] for text in texts]

@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import report
-from mmsearch.library.library import Library, open_library
+from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 
 WHO = ("a dog", "a man in a red shirt", "two children", "a woman with a hat", "people")
 DOING = ("running through water", "on a bench", "near a fence", "playing with a ball", "in front of a building")

@@ -79,7 +79,6 @@ def opened(library: Path | None, must_exist: bool = True, auto: str = "auto", **
     from mmsearch import config
     from mmsearch.encoders.onnx import session as onnx_session
     from mmsearch.errors import NoModelError
-    from mmsearch.library.library import Library
 
     if auto == "cpu":
         onnx_session.hurry()
@@ -94,4 +93,4 @@ def opened(library: Path | None, must_exist: bool = True, auto: str = "auto", **
     folder = settings.library if library is None else Path(os.path.expanduser(library)).absolute()
     if must_exist and not (folder / "library.sqlite").exists():
         raise NoModelError(f"there is no library in {folder} yet: index some pictures first, mmsearch index FOLDER")
-    return Library(folder, settings)
+    return open_library(folder, settings=settings)

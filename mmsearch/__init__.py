@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     )
     from mmsearch.ingest.enrich.tags import TagReport
     from mmsearch.language.vocabulary import Vocabulary
-    from mmsearch.library.library import Library, Repaired, Status, open_library
+    from mmsearch.library.library import Library, Repaired, Status
+    from mmsearch.library.opening import open_library
     from mmsearch.manage.duplicates import Group
     from mmsearch.manage.export import ExportReport
     from mmsearch.manage.import_vectors import ImportReport
@@ -92,7 +93,8 @@ _HOMES = {
     ],
     "mmsearch.manage.export": ["ExportReport"],
     "mmsearch.manage.import_vectors": ["ImportReport"],
-    "mmsearch.library.library": ["Library", "Repaired", "Status", "open_library"],
+    "mmsearch.library.library": ["Library", "Repaired", "Status"],
+    "mmsearch.library.opening": ["open_library"],
     "mmsearch.rerank.inspect": ["Explanation"],
     "mmsearch.manage.move_aside": ["Moved"],
     "mmsearch.query.model": [

@@ -17,6 +17,7 @@ from mmsearch.config import Settings
 from mmsearch.encoders import factory
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +94,7 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def library(settings: Settings, encoder: OnnxEncoder) -> Iterator[Library]:
-    with Library(settings.library, settings, encoder=encoder) as opened:
+    with open_library(settings.library, settings=settings, encoder=encoder) as opened:
         yield opened
 
 

@@ -15,7 +15,7 @@ from drawn_photos import Folder
 
 from mmsearch.config import Settings
 from mmsearch.encoders.protocol import Encoder
-from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 
 QUERIES = ("a dog", "red and green squares", "a photo", "something blue", "IMG")
 
@@ -32,7 +32,7 @@ def together(place: Path, settings: Settings, encoder: Encoder, seconds: float, 
     searches = [0] * threads
     ever = {str(file) for file in folder.files()}
     kept = set(ever)  # these stay
-    with Library(settings.library, settings, encoder=encoder) as library:
+    with open_library(settings.library, settings=settings, encoder=encoder) as library:
         library.index(folder.place)
         ended = threading.Event()
 

@@ -928,24 +928,3 @@ def _query(query: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Qu
     # A path object is always a file; "./" says so to the parser where it is relative.
     words = [os.path.abspath(word) if isinstance(word, os.PathLike) else word for word in given]
     return parse(words)
-
-
-def open_library(
-    folder: str | os.PathLike[str] | None = None,
-    *,
-    model: str | None = None,
-    device: str | None = None,
-    settings: config.Settings | None = None,
-) -> Library:
-    """Open the library in ``folder``, made if absent; without one, the user's own library.
-
-    ``model`` (of a library that is new) and ``device`` take the place of the settings'.
-    Raises LibraryError, NewerLibraryError, ConfigError.
-    """
-    settings = config.load() if settings is None else settings
-    if model is not None:
-        settings = replace(settings, model=model)
-    if device is not None:
-        settings = replace(settings, device=device)
-    path = settings.library if folder is None else Path(os.path.expanduser(folder)).absolute()
-    return Library(path, settings)

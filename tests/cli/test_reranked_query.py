@@ -15,7 +15,7 @@ from samples import CLI
 
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
-from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 from mmsearch.rerank.resolve import SHIPPED
 from mmsearch.types import Hit
 
@@ -31,7 +31,7 @@ def library(mmsearch: CLI, photos: Path, region_model: Path) -> Path:
 
 def found(library: Path, reranker: Path, encoder: OnnxEncoder, query: str, rerank: bool | None = None) -> list[Hit]:
     """What the library itself finds."""
-    with Library(library, Settings(device="cpu", reranker=str(reranker)), encoder=encoder) as opened:
+    with open_library(library, settings=Settings(device="cpu", reranker=str(reranker)), encoder=encoder) as opened:
         return opened.search(query, rerank=rerank)
 
 

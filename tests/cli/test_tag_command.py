@@ -20,6 +20,7 @@ from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.ingest.enrich.tags import THRESHOLD
 from mmsearch.language.vocabulary import builtin, read
 from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 
 Run = Callable[..., "CompletedProcess[str]"]
 
@@ -37,7 +38,7 @@ def run(mmsearch: CLI, tag_cache: Path) -> Run:
 @pytest.fixture
 def tagged(settings: Settings, encoder: OnnxEncoder, tag_cache: Path) -> Iterator[Library]:
     settings = replace(settings, cache=tag_cache)
-    with Library(settings.library, settings, encoder=encoder) as library:
+    with open_library(settings.library, settings=settings, encoder=encoder) as library:
         yield library
 
 

@@ -11,7 +11,7 @@ import pytest
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.batch_tuning import ROUNDS, SIZES, Pace
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
-from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 
 
 def tried(pace: Pace, seconds: dict[int, float], most: int = 16, rounds: int = ROUNDS) -> list[int]:
@@ -88,7 +88,7 @@ def test_an_encoder_measures_while_it_encodes(encoder: OnnxEncoder, tmp_path: Pa
 
 
 def test_a_library_remembers_it_in_the_cache(settings: Settings, photos: Path) -> None:
-    with Library(settings.library, settings) as library:
+    with open_library(settings.library, settings=settings) as library:
         encoder = library._named("embedded")
         assert isinstance(encoder, OnnxEncoder)
         assert encoder.measured == settings.cache / "runs.json"

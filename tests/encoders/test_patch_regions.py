@@ -26,7 +26,7 @@ from mmsearch.encoders.torch import patch_regions
 from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder
 from mmsearch.encoders.torch.patch_regions import Grid, PatchRegions
 from mmsearch.encoders.torch.projection import random_map
-from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 from mmsearch.media.decode import prepare
 from mmsearch.types import Pixels, Preprocess, Regions
 
@@ -187,11 +187,11 @@ def test_library_of_an_exported_model_from_before_gets_tokens(
     facts = json.loads((old.folder / "model.json").read_text("utf-8"))
     facts.pop("regions")
     (old.folder / "model.json").write_text(json.dumps(facts), "utf-8")
-    with Library(settings.library, replace(settings, regions=False)) as library:
+    with open_library(settings.library, settings=replace(settings, regions=False)) as library:
         report = library.index(photos, model=card.name)
         assert (report.added, report.regions) == (5, 0)
         assert OnnxEncoder(old.folder).dated  # nobody asked for tokens
-    with Library(settings.library, settings) as library:
+    with open_library(settings.library, settings=settings) as library:
         report = library.index()
         assert (report.unchanged, report.regions) == (5, 5)
         assert library.status().regions == 5

@@ -134,11 +134,11 @@ def test_an_option_and_a_setting_trust(mmsearch: CLI, pickled: Path, tmp_path: P
 def test_the_settings_of_a_library_may_trust(tmp_path: Path) -> None:
     """In a process of its own, which trusts from then on."""
     code = (
-        "import sys; from pathlib import Path\n"
-        "from mmsearch.config import Settings; from mmsearch.library.library import Library\n"
-        "from mmsearch.encoders import pickles\n"
-        "Library(Path(sys.argv[1]), Settings()).close(); print(pickles.trusted())\n"
-        "Library(Path(sys.argv[1]), Settings(trust_pickle=True)).close(); print(pickles.trusted())\n"
+        "import sys\n"
+        "from mmsearch.config import Settings; from mmsearch.library.opening import open_library\n"
+        "from mmsearch.encoders.hub import pickles\n"
+        "open_library(sys.argv[1], settings=Settings()).close(); print(pickles.trusted())\n"
+        "open_library(sys.argv[1], settings=Settings(trust_pickle=True)).close(); print(pickles.trusted())\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True"]
@@ -146,7 +146,7 @@ def test_the_settings_of_a_library_may_trust(tmp_path: Path) -> None:
 
 LOAD = """
 import sys
-from mmsearch.encoders.open_clip_encoder import OpenClipEncoder
+from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder
 from mmsearch.errors import ModelError
 try:
     print(OpenClipEncoder.load("hf-hub:org/name").card.fingerprint)

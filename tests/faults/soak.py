@@ -32,7 +32,7 @@ from killed import POINTS
 
 from mmsearch.config import Settings
 from mmsearch.encoders import factory
-from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 
 KILLED = Path(__file__).parent.parent / "killed.py"
 GROWS = 60  # photos added before a run
@@ -117,7 +117,7 @@ class Soak:
     def _check(self) -> None:
         if not (self.library / "library.sqlite").exists():
             return
-        with Library(self.library, self.settings, encoder=self.encoder) as library:
+        with open_library(self.library, settings=self.settings, encoder=self.encoder) as library:
             if library.store.model() is None:
                 return
             lost, wrong = check(library, self.random.randrange(10**6))

@@ -18,7 +18,7 @@ from killed import POINTS
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import LibraryBusyError
-from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 from mmsearch.store.writer_lock import WriterLock
 
 KILLED = Path(__file__).parent.parent / "killed.py"
@@ -61,7 +61,7 @@ def test_a_kill_loses_nothing(
     before = encodes(settings.library)
     code, said = run(point, 2 if "commit" in point else 1, index(indexed, settings.library))
     assert code == -signal.SIGKILL, said
-    with Library(settings.library, settings, encoder=encoder) as library:
+    with open_library(settings.library, settings=settings, encoder=encoder) as library:
         assert check(library) == ([], [])
     stored = encodes(settings.library)
     assert before == 110 <= stored
@@ -69,7 +69,7 @@ def test_a_kill_loses_nothing(
     assert code == 0, told
     # An id is handed out for each new vector, so none of these pictures had one before.
     assert json.loads(told)["encoded"] == encodes(settings.library) - stored
-    with Library(settings.library, settings, encoder=encoder) as library:
+    with open_library(settings.library, settings=settings, encoder=encoder) as library:
         report = library.index()
         assert (report.added, report.updated, report.encoded, report.removed) == (0, 0, 0, 0)
         assert check(library) == ([], [])

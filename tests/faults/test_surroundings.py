@@ -20,6 +20,7 @@ from drawn_photos import Folder, draw
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def folder(tmp_path: Path) -> Folder:
 
 @pytest.fixture
 def library(settings: Settings, encoder: OnnxEncoder, folder: Folder) -> Iterator[Library]:
-    with Library(settings.library, settings, encoder=encoder) as opened:
+    with open_library(settings.library, settings=settings, encoder=encoder) as opened:
         opened.index(folder.place)
         yield opened
 
@@ -65,7 +66,7 @@ def test_full_disk(small_disk: Path, folder: Folder, settings: Settings, encoder
     done = index(folder.place, small_disk / "library")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["encoded"] == encodes(small_disk / "library") - stored
-    with Library(small_disk / "library", settings, encoder=encoder) as library:
+    with open_library(small_disk / "library", settings=settings, encoder=encoder) as library:
         assert check(library) == ([], [])
         assert library.status().photos == 200
 
@@ -112,7 +113,7 @@ def test_index_files(how: str, library: Library, settings: Settings, encoder: On
         shutil.rmtree(place)
     elif how == "of another library":
         draw(tmp_path / "other.png", 5)
-        with Library(tmp_path / "second", settings, encoder=encoder) as other:
+        with open_library(tmp_path / "second", settings=settings, encoder=encoder) as other:
             other.index(tmp_path / "other.png")
         shutil.rmtree(place)
         shutil.copytree(tmp_path / "second" / "index", place)
@@ -120,7 +121,7 @@ def test_index_files(how: str, library: Library, settings: Settings, encoder: On
         for file in place.iterdir():
             with file.open("r+b") as opened:
                 opened.truncate(0 if how == "emptied" else file.stat().st_size // 2)
-    with Library(settings.library, settings, encoder=encoder) as again:
+    with open_library(settings.library, settings=settings, encoder=encoder) as again:
         assert [hit.path for hit in again.search("red squares", 40, rerank=False)] == wanted
         assert check(again) == ([], [])
 
@@ -130,6 +131,6 @@ def test_a_write_ahead_log_that_was_left_behind(library: Library, settings: Sett
     copy = settings.library.with_name("copy")
     shutil.copytree(settings.library, copy)  # with -wal and -shm, as a kill leaves them
     assert (copy / "library.sqlite-wal").stat().st_size > 0
-    with Library(copy, settings, encoder=encoder) as again:
+    with open_library(copy, settings=settings, encoder=encoder) as again:
         assert check(again) == ([], [])
         assert again.status().photos == 40

@@ -14,7 +14,7 @@ from together import together
 
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
-from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 
 
 def started(place: Path, *options: str) -> subprocess.Popen[str]:
@@ -36,13 +36,13 @@ def test_of_two_runs_one_waits(tmp_path: Path, settings: Settings, encoder: Onnx
     assert sorted(json.loads(told)["encoded"] for told, _ in said) == [0, 120]
     assert encodes(tmp_path / "library") == 120
     assert sum("waiting until it is done" in words for _, words in said) == 1
-    with Library(settings.library, settings, encoder=encoder) as library:
+    with open_library(settings.library, settings=settings, encoder=encoder) as library:
         assert check(library) == ([], [])
 
 
 def test_who_does_not_want_to_wait_is_told(tmp_path: Path, settings: Settings, encoder: OnnxEncoder) -> None:
     Folder(tmp_path / "photos").grow(5)
-    with Library(settings.library, settings, encoder=encoder) as library, library._writing():
+    with open_library(settings.library, settings=settings, encoder=encoder) as library, library._writing():
         process = started(tmp_path, "--no-wait")
         _, said = process.communicate(timeout=120)
     assert process.returncode == 1

@@ -19,6 +19,7 @@ from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.indexes import autotune, policy
 from mmsearch.indexes import index as stored_index
 from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 
 Injure = Callable[[Path, sqlite3.Connection], None]
 
@@ -152,7 +153,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, region_encoder: OnnxEncoder)
     (folder / "photos" / "trips").mkdir(parents=True)
     for name in ("chelsea.png", "camera.png", "grass.png", "trips/motorcycle_left.png", "trips/rocket.jpg"):
         shutil.copy(SAMPLES / Path(name).name, folder / "photos" / name)
-    with Library(folder / "library", settings_in(folder), encoder=region_encoder) as library:
+    with open_library(folder / "library", settings=settings_in(folder), encoder=region_encoder) as library:
         library.index(folder / "photos")
     return folder
 
@@ -187,7 +188,7 @@ def answers(library: Library) -> dict[str, list[str]]:
 
 @pytest.fixture
 def opened(injured: Path, region_encoder: OnnxEncoder) -> Iterator[Library]:
-    with Library(injured / "library", settings_in(injured), encoder=region_encoder) as library:
+    with open_library(injured / "library", settings=settings_in(injured), encoder=region_encoder) as library:
         library.repair(deep=True)  # the copy has other names
         yield library
 
@@ -201,7 +202,7 @@ def test_damage_is_found_and_mended(name: str, injured: Path, opened: Library, r
     with sqlite3.connect(injured / "library" / "library.sqlite") as connection:
         injure(injured / "library", connection)
     connection.close()
-    with Library(injured / "library", settings_in(injured), encoder=region_encoder) as library:
+    with open_library(injured / "library", settings=settings_in(injured), encoder=region_encoder) as library:
         assert kind in {damage.kind for damage in library.verify(deep=True)}
         done = library.repair(deep=True)
         assert done.left == ()
@@ -220,7 +221,7 @@ def test_an_approximate_index_that_has_changed_is_found(
     for module in (stored_index, policy):
         monkeypatch.setattr(module, "FEW", 3)
     monkeypatch.setattr(autotune, "DEPTHS", (1,))
-    with Library(injured / "library", settings_in(injured), encoder=region_encoder) as library:
+    with open_library(injured / "library", settings=settings_in(injured), encoder=region_encoder) as library:
         library.repair(deep=True)
         assert library.status().index_kind == "ivf-rabitq"
         assert library.verify(deep=True) == []
@@ -243,7 +244,7 @@ def test_what_cannot_be_mended_is_said(injured: Path, region_encoder: OnnxEncode
     with file.open("r+b") as opened:
         opened.seek((page - 1) * size)
         opened.write(b"\xff" * 200)
-    with Library(injured / "library", settings_in(injured), encoder=region_encoder) as library:
+    with open_library(injured / "library", settings=settings_in(injured), encoder=region_encoder) as library:
         (damage,) = library.verify()
         assert (damage.kind, damage.mendable) == ("database", False)
         assert "restore" in damage.remedy

@@ -16,6 +16,7 @@ from mmsearch.indexes import index, maintenance, policy
 from mmsearch.ingest import background_job
 from mmsearch.ingest.background_job import Beside
 from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 from mmsearch.types import Progress
 
 COUNT = 60
@@ -128,7 +129,7 @@ def test_a_run_that_breaks_off_leaves_a_whole_index(library: Library, drawn: Pat
     with pytest.raises(KeyboardInterrupt):
         library.index(drawn, progress=progress)
     assert not library.verify(deep=True)
-    with Library(library.folder, library.settings, encoder=encoder) as again:
+    with open_library(library.folder, settings=library.settings, encoder=encoder) as again:
         assert again.status().index == 40
         assert again.index(drawn).added == COUNT - 40
         assert again.status().index == COUNT

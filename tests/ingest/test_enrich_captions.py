@@ -12,6 +12,7 @@ import pytest
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 from mmsearch.rerank.card import RerankCard
 from mmsearch.rerank.reranker import Reranker
 from mmsearch.types import Progress
@@ -21,7 +22,7 @@ from mmsearch.types import Progress
 def captioned(settings: Settings, region_encoder: OnnxEncoder, small_reranker: Path) -> Iterator[Library]:
     """With four pictures a batch."""
     settings = replace(settings, reranker=str(small_reranker))
-    with Library(settings.library, settings, encoder=region_encoder) as library:
+    with open_library(settings.library, settings=settings, encoder=region_encoder) as library:
         yield library
 
 
@@ -96,15 +97,15 @@ def test_another_reranker_writes_them_anew(
     words = tuple(f"{word}x" if number > 3 else word for number, word in enumerate(card.caption_words))
     (other / "reranker.json").write_text(replace(card, caption_words=words).to_json(), "utf-8")
     settings = replace(captioned.settings, reranker=str(other))
-    with Library(settings.library, settings, encoder=region_encoder) as library:
+    with open_library(settings.library, settings=settings, encoder=region_encoder) as library:
         assert library.index(captions=True).captions == 5
         wanted = {path: " ".join(f"{word}x" for word in (text or "").split()) for path, text in before.items()}
         assert captions(library) == wanted
         assert library.status().captions == 5
 
 
-def test_pictures_without_tokens_get_no_caption(captioned: Library, photos: Path) -> None:
+def test_pictures_without_tokens_get_no_caption(captioned: Library, photos: Path, region_encoder: OnnxEncoder) -> None:
     settings = replace(captioned.settings, regions=False)
-    with Library(settings.library, settings, encoder=captioned._given) as library:
+    with open_library(settings.library, settings=settings, encoder=region_encoder) as library:
         assert library.index(photos, captions=True).captions == 0
     assert captioned.index(captions=True).captions == 5

@@ -15,7 +15,7 @@ from mmsearch.config import Settings
 from mmsearch.encoders.export import region_graph
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.encoders.torch.projection import Projection
-from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 from mmsearch.media.decode import decode
 from mmsearch.types import IndexReport, Progress, Regions
 
@@ -39,14 +39,14 @@ def with_projection(model: OnnxEncoder, folder: Path, seed: int) -> OnnxEncoder:
 
 
 def index(settings: Settings, encoder: OnnxEncoder, *paths: Path, steps: list[Progress] | None = None) -> IndexReport:
-    with Library(settings.library, settings, encoder=encoder) as library:
+    with open_library(settings.library, settings=settings, encoder=encoder) as library:
         return library.index(paths, progress=steps.append if steps is not None else None)
 
 
 def stored(settings: Settings, encoder: OnnxEncoder) -> dict[str, Regions]:
     """The tokens that the library has of each photo, by its name."""
     found = {}
-    with Library(settings.library, settings, encoder=encoder) as library:
+    with open_library(settings.library, settings=settings, encoder=encoder) as library:
         model, card = library.store.model(), encoder.card.regions
         assert model is not None
         assert card is not None
@@ -77,7 +77,7 @@ def pictures(folder: Path) -> list[Path]:
 
 def snapshot(settings: Settings, encoder: OnnxEncoder) -> tuple[int, list[int], bytes, list[tuple[str, int]]]:
     """All that may not change when tokens come: generation, ids, vectors, the index file."""
-    with Library(settings.library, settings, encoder=encoder) as library:
+    with open_library(settings.library, settings=settings, encoder=encoder) as library:
         model = library.store.model()
         assert model is not None
         ids = library.store.searchable(model)
@@ -114,7 +114,7 @@ def test_interrupted_back_fill_goes_on(settings: Settings, photos: Path, before:
         raise KeyboardInterrupt
 
     index(settings, before, photos)
-    with Library(settings.library, settings, encoder=now) as library, pytest.raises(KeyboardInterrupt):
+    with open_library(settings.library, settings=settings, encoder=now) as library, pytest.raises(KeyboardInterrupt):
         library.index(photos, progress=interrupt)
     assert len(stored(settings, now)) == settings.batch == 4
     assert index(settings, now).regions == 1

@@ -21,6 +21,7 @@ from mmsearch.ingest.enrich.tags import LOGISTIC, NEAREST, OWN, RARE, VOTE, Tagg
 from mmsearch.language.prompts import EACH, scenes
 from mmsearch.language.vocabulary import Tag, Vocabulary, builtin, parse
 from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 from mmsearch.media.decode import decode
 from mmsearch.query.model import Condition, Tagged
 from mmsearch.store.types import StoredModel
@@ -34,7 +35,7 @@ def never(texts: Sequence[str]) -> Vectors:
 @pytest.fixture
 def tagged(settings: Settings, encoder: OnnxEncoder, tag_cache: Path) -> Iterator[Library]:
     settings = replace(settings, cache=tag_cache)
-    with Library(settings.library, settings, encoder=encoder) as library:
+    with open_library(settings.library, settings=settings, encoder=encoder) as library:
         yield library
 
 

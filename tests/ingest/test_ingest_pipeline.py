@@ -15,7 +15,7 @@ from mmsearch.encoders.device import driver_devices
 from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.ingest.pipeline import one_ahead
-from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 from mmsearch.media.decode import decode
 from mmsearch.types import IndexReport, Pixels, Progress, Regions, Vectors
 
@@ -105,7 +105,7 @@ class Large(OnnxEncoder):
 def test_an_encoder_gets_the_batches_that_it_likes(batch: int, given: list[int], tmp_path: Path) -> None:
     folder, encoder = photos(tmp_path / "photos", 14), Large()
     settings = Settings(cache=tmp_path / "cache", batch=batch)
-    with Library(tmp_path / "library", settings, encoder=encoder) as library:
+    with open_library(tmp_path / "library", settings=settings, encoder=encoder) as library:
         assert library.index(folder).added == 14
         assert sorted(encoder.given) == given  # two threads give them
         stored = library.store.model()
@@ -129,7 +129,7 @@ def test_jpegs_are_decoded_by_pillow_where_the_gpu_cannot(tmp_path: Path, caplog
     folder = photos(tmp_path / "photos", 2)
     Image.linear_gradient("L").convert("RGB").resize((3000, 2000)).save(folder / "large.jpg")
     settings = Settings(cache=tmp_path / "cache", gpu_decoding=True)
-    with Library(tmp_path / "library", settings, encoder=Elsewhere(EMBEDDED)) as library:
+    with open_library(tmp_path / "library", settings=settings, encoder=Elsewhere(EMBEDDED)) as library:
         report = library.index(folder)
     assert (report.added, report.skipped) == (3, ())
     assert [line.partition(":")[0] for line in caplog.messages] == ["JPEGs are decoded on the CPU"]
@@ -157,7 +157,9 @@ def test_an_interrupt_loses_no_more_than_the_batches_in_flight(tmp_path: Path) -
     folder = photos(tmp_path / "photos", 14)
     (folder / "03.png").write_bytes(b"damaged")
     encoder = Watched(EMBEDDED)
-    with Library(tmp_path / "library", Settings(cache=tmp_path / "cache", batch=2), encoder=encoder) as library:
+    with open_library(
+        tmp_path / "library", settings=Settings(cache=tmp_path / "cache", batch=2), encoder=encoder
+    ) as library:
 
         def interrupt(step: Progress) -> None:
             if step.done == 5:  # in the third batch of two, when it is stored

@@ -17,7 +17,7 @@ from samples import CLI
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.encoders.protocol import ModelCard
-from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 from mmsearch.types import Vectors
 
 WRITTEN = Path(__file__).parent.parent / "fixtures" / "first_version"
@@ -69,7 +69,7 @@ def moved_to(folder: Path) -> None:
 def test_it_is_searched_with_its_own_vectors(library_of_then: Path, settings: Settings, encoder: OnnxEncoder) -> None:
     vectors = stored(library_of_then)
     then = FirstEncoder(encoder.folder, vectors)
-    with Library(library_of_then, settings, encoder=then) as library:
+    with open_library(library_of_then, settings=settings, encoder=then) as library:
         status = library.status()
         assert (status.photos, status.failed, status.missing, status.index) == (4, 1, 1, 3)
         assert status.failures[0].path == "/srv/photos/broken.png"

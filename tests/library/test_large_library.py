@@ -14,6 +14,7 @@ from sqlalchemy import insert
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 from mmsearch.search import querybank, retrieval
 from mmsearch.search.hubness import handicap
 from mmsearch.store.sqlite.store import Store
@@ -55,7 +56,7 @@ def large(tmp_path: Path, encoder: OnnxEncoder, vectors: Vectors) -> Iterator[Li
                 [{"id": n, "content_id": n, "model_id": 1, "vector": halves[n - 1].tobytes()} for n in rows],
             )
     settings = replace(Settings(), cache=tmp_path / "cache", reranker="none", regions=False)
-    with Library(folder, settings, encoder=encoder) as library:
+    with open_library(folder, settings=settings, encoder=encoder) as library:
         yield library
 
 
@@ -86,12 +87,12 @@ def test_an_index_run_builds_what_searches_then_use(
 
     described = [json.loads(file.read_text()) for file in (large.folder / "index").glob("*.json")]
     assert [(one["count"], one["likely"]["kind"]) for one in described] == [(COUNT + 5, "ivf-rabitq")]
-    with Library(large.folder, large.settings, encoder=encoder) as again:
+    with open_library(large.folder, settings=large.settings, encoder=encoder) as again:
         assert [hit.path for hit in again.search(texts[0], 10)] == [hit.path for hit in large.search(texts[0], 10)]
 
 
 def test_with_a_recall_of_one_all_are_compared(large: Library, photos: Path, encoder: OnnxEncoder) -> None:
-    with Library(large.folder, replace(large.settings, recall=1.0), encoder=encoder) as exact:
+    with open_library(large.folder, settings=replace(large.settings, recall=1.0), encoder=encoder) as exact:
         exact.index(photos)
         assert (exact.status().index_kind, exact.status().recall) == ("exact", 1.0)
 

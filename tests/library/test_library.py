@@ -22,7 +22,8 @@ from mmsearch.errors import (
     QueryError,
     SourceError,
 )
-from mmsearch.library.library import Library, open_library
+from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 from mmsearch.media.decode import decode
 from mmsearch.query.model import Example, Query, Words
 from mmsearch.types import IndexReport, Progress, Skipped
@@ -246,7 +247,7 @@ def test_removed_photo_is_not_found_after_reload(
     library.index(photos)
     assert library.remove([photos / "cat.png", photos / "trips"]) == 3
     assert library.remove(photos / "cat.png") == 0
-    with Library(library.folder, settings, encoder=encoder) as again:
+    with open_library(library.folder, settings=settings, encoder=encoder) as again:
         assert {Path(path).name for path, _ in found(again)} == {"cameraman.png", "grass.png"}
     assert (photos / "cat.png").exists()
 
@@ -256,13 +257,13 @@ def test_answers_survive_reload_and_loss_of_the_index(
 ) -> None:
     library.index(photos)
     wanted = found(library)
-    with Library(library.folder, settings, encoder=encoder) as again:
+    with open_library(library.folder, settings=settings, encoder=encoder) as again:
         assert found(again) == wanted
     for ending in (".json", ".f16", ".ids"):
         for damage in (Path.unlink, lambda file: file.write_bytes(b"damaged")):
             for file in (library.folder / "index").glob(f"*{ending}"):
                 damage(file)
-            with Library(library.folder, settings, encoder=encoder) as again:
+            with open_library(library.folder, settings=settings, encoder=encoder) as again:
                 assert found(again) == wanted
             (kept,) = (library.folder / "index").glob("*.json")  # built again and kept
             assert json.loads(kept.read_text())["count"] == len(wanted)
@@ -277,7 +278,7 @@ def test_a_stale_index_is_caught_up(library: Library, photos: Path, settings: Se
         newer.unlink()
     for file, content in old.items():
         file.write_bytes(content)  # as after a kill between the commit and the writing of the index
-    with Library(library.folder, settings, encoder=encoder) as again:
+    with open_library(library.folder, settings=settings, encoder=encoder) as again:
         assert {Path(path).name for path, _ in found(again)} == {
             "cat.png", "cameraman.png", "grass.png", "motorcycle.png",
         }  # fmt: skip
@@ -364,11 +365,11 @@ def test_database_put_back_to_an_earlier_state(
     library.close()
     file = library.folder / "library.sqlite"
     backup = file.read_bytes()
-    with Library(library.folder, settings, encoder=encoder) as again:
+    with open_library(library.folder, settings=settings, encoder=encoder) as again:
         again.index(photos)
     file.write_bytes(backup)
     shutil.copy(SAMPLES / "coffee.png", photos)
-    with Library(library.folder, settings, encoder=encoder) as again:
+    with open_library(library.folder, settings=settings, encoder=encoder) as again:
         again.index(photos / "coffee.png")  # takes ids that the index on disk knows as other photos
         again.index(photos)
         assert_same(found(again), brute_force(photos, encoder, "a cat"))
@@ -385,7 +386,7 @@ def test_model_is_not_switched_while_photos_are_out_of_reach(
     shutil.copytree(encoder.folder, tmp_path / "other")
     text = (tmp_path / "other" / "model.json").read_text().replace('"context": 64', '"context": 32')
     (tmp_path / "other" / "model.json").write_text(text.replace('"embedded"', '"other"'))
-    with Library(library.folder, settings, encoder=OnnxEncoder(tmp_path / "other")) as again:
+    with open_library(library.folder, settings=settings, encoder=OnnxEncoder(tmp_path / "other")) as again:
         report = again.index(model="other")
         assert any("still searching with embedded: 1 pictures" in note for note in report.notes)
         assert len(found(library)) == 6
@@ -442,7 +443,7 @@ def test_folder_of_odd_bytes_holds_a_library(photos: Path, settings: Settings, e
     except OSError:
         pytest.skip("this file system wants UTF-8 names")
     for _ in range(2):
-        with Library(folder, settings, encoder=encoder) as library:
+        with open_library(folder, settings=settings, encoder=encoder) as library:
             library.index(photos)
             assert len(found(library)) == 5
     assert sorted(file.suffix for file in (folder / "index").iterdir()) == [".f16", ".ids", ".json"]
@@ -530,7 +531,7 @@ def test_vectors_of_two_models_never_mix(
     shutil.copytree(encoder.folder, tmp_path / "other")
     text = (tmp_path / "other" / "model.json").read_text().replace('"context": 64', '"context": 32')
     (tmp_path / "other" / "model.json").write_text(text.replace('"embedded"', '"other"'))
-    with Library(library.folder, settings, encoder=OnnxEncoder(tmp_path / "other")) as again:
+    with open_library(library.folder, settings=settings, encoder=OnnxEncoder(tmp_path / "other")) as again:
         attempts = (lambda: again.search("a cat"), lambda: again.index(photos), lambda: again.index(photos, model="x"))
         for attempt in attempts:
             with pytest.raises(ModelMismatchError, match="was made with the model 'embedded', not 'other'"):
@@ -551,7 +552,7 @@ def test_another_model_takes_over_when_its_vectors_are_complete(
         if step.done == 2:
             raise KeyboardInterrupt
 
-    with Library(library.folder, settings, encoder=OnnxEncoder(tmp_path / "other")) as again:
+    with open_library(library.folder, settings=settings, encoder=OnnxEncoder(tmp_path / "other")) as again:
         with pytest.raises(KeyboardInterrupt):
             again.index(model="other", progress=look)
         assert library.status().model == "embedded"
@@ -570,13 +571,13 @@ def test_newer_library_is_refused_and_left_alone(library: Library, settings: Set
         connection.execute("UPDATE alembic_version SET version_num = '999'")
     connection.close()
     with pytest.raises(NewerLibraryError, match="made by a newer version of mmsearch"):
-        Library(library.folder, settings)
+        open_library(library.folder, settings=settings)
 
 
 def test_one_writer_at_a_time(library: Library, photos: Path, settings: Settings, encoder: OnnxEncoder) -> None:
     def second(step: Progress) -> None:
         with (
-            Library(library.folder, settings, encoder=encoder) as other,
+            open_library(library.folder, settings=settings, encoder=encoder) as other,
             pytest.raises(LibraryBusyError, match="another mmsearch is writing"),
         ):
             other.index(photos)
@@ -616,7 +617,7 @@ def test_changes_by_another_process_are_seen(
 ) -> None:
     library.index(photos / "trips")
     assert len(found(library)) == 2
-    with Library(library.folder, settings, encoder=encoder) as other:
+    with open_library(library.folder, settings=settings, encoder=encoder) as other:
         other.index(photos)
     assert len(found(library)) == 5
 

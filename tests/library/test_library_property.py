@@ -17,7 +17,7 @@ from PIL import Image
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import unit_rows
 from mmsearch.encoders.protocol import ModelCard, RegionCard, TokenRules
-from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 from mmsearch.media.decode import decode
 from mmsearch.query.model import Query, Words
 from mmsearch.types import Pixels, Preprocess, Regions, Vectors
@@ -93,7 +93,9 @@ def test_library_equals_the_folder_after_any_changes(runs: list[list[tuple[str, 
             Image.fromarray(picture).save(folder / "x.png")
             pictures.append((folder / "x.png").read_bytes())
         time = 10**18
-        with Library(folder.parent / "library", replace(Settings(), batch=2, decoders=1), encoder=encoder) as library:
+        with open_library(
+            folder.parent / "library", settings=replace(Settings(), batch=2, decoders=1), encoder=encoder
+        ) as library:
             for run in runs:
                 for change in run:
                     time += 10**9  # every change shows in the time of a file

@@ -23,6 +23,7 @@ from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import ModelMismatchError, NoModelError, TransferError
 from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 from mmsearch.manage.exchange import COLUMNS, guarded, unguarded
 from mmsearch.media.decode import decode
 from mmsearch.query.model import Query, Words
@@ -61,7 +62,7 @@ def rich(library: Library, photos: Path) -> Path:
 
 @pytest.fixture
 def other(tmp_path: Path, settings: Settings, encoder: OnnxEncoder) -> Iterator[Library]:
-    with Library(tmp_path / "other", settings, encoder=encoder) as opened:
+    with open_library(tmp_path / "other", settings=settings, encoder=encoder) as opened:
         yield opened
 
 
@@ -239,7 +240,7 @@ def test_vectors_of_another_model_are_refused(
     library: Library, rich: Path, tmp_path: Path, settings: Settings, region_encoder: OnnxEncoder
 ) -> None:
     library.export(tmp_path / "export")
-    with Library(tmp_path / "small", settings, encoder=region_encoder) as small:
+    with open_library(tmp_path / "small", settings=settings, encoder=region_encoder) as small:
         small.index(rich / "cat.png")
         before = everything(small)
         with pytest.raises(ModelMismatchError):

@@ -23,7 +23,7 @@ from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import ConfigError, ImageError, MMSearchError
 from mmsearch.ingest.pipeline import MARK, Options, read_ahead
-from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 from mmsearch.media.decode import decode
 from mmsearch.media.discover import walk
 from mmsearch.media.memory_budget import Budget
@@ -191,7 +191,7 @@ def test_the_run_after_one_that_died_is_isolated(
 ) -> None:
     failing = Failing(EMBEDDED)
     mark = settings.library / MARK
-    with Library(settings.library, settings, encoder=failing) as own:
+    with open_library(settings.library, settings=settings, encoder=failing) as own:
         with pytest.raises(RuntimeError, match="died"):
             own.index(photos)
         assert mark.exists()

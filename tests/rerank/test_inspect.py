@@ -14,7 +14,7 @@ from samples import SAMPLES
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import ImageError, ModelError, NoModelError, QueryError
-from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 from mmsearch.media.decode import prepare
 from mmsearch.rerank import heat
 from mmsearch.rerank.inspect import Looker
@@ -153,7 +153,7 @@ def test_a_photo_whose_file_is_gone_is_known_by_its_tokens(
     settings: Settings, region_encoder: OnnxEncoder, small_reranker: Path, photos: Path
 ) -> None:
     settings = replace(settings, reranker=str(small_reranker))
-    with Library(settings.library, settings, encoder=region_encoder) as library:
+    with open_library(settings.library, settings=settings, encoder=region_encoder) as library:
         library.index(photos)
         cat, copy = photos / "cat.png", photos / "trips" / "copy.png"
         before = library.explain(cat, "a cat")
@@ -181,7 +181,7 @@ def test_without_a_reranker_it_is_said_what_to_do(
     settings: Settings, region_encoder: OnnxEncoder, photos: Path
 ) -> None:
     settings = replace(settings, reranker="auto")
-    with Library(settings.library, settings, encoder=region_encoder) as library:
+    with open_library(settings.library, settings=settings, encoder=region_encoder) as library:
         with pytest.raises(NoModelError, match="index some pictures first"):
             library.caption(photos / "cat.png")
         with pytest.raises(ModelError, match="mmsearch train-reranker"):

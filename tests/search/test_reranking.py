@@ -18,6 +18,7 @@ from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import ModelError
 from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 from mmsearch.rerank.card import RerankCard
 from mmsearch.rerank.reranker import Reranker
 from mmsearch.search.reranking import ANSWER_WEIGHT
@@ -38,7 +39,7 @@ def settings(settings: Settings, small_reranker: Path) -> Settings:
 
 @pytest.fixture
 def library(settings: Settings, region_encoder: OnnxEncoder, photos: Path) -> Iterator[Library]:
-    with Library(settings.library, settings, encoder=region_encoder) as opened:
+    with open_library(settings.library, settings=settings, encoder=region_encoder) as opened:
         opened.index(photos)
         yield opened
 
@@ -159,14 +160,14 @@ def test_a_reranker_that_helps_is_used_unless_told_not_to(parts: Parts, small_re
     assert None not in {hit.first_stage for hit in reranked}
     assert library.search("a cat") == reranked
     library.settings = replace(helping, reranker=not_helping)
-    with Library(library.folder, library.settings, encoder=parts.encoder) as other:
+    with open_library(library.folder, settings=library.settings, encoder=parts.encoder) as other:
         assert other.search("a cat") == plain
         assert other.search("a cat", rerank=True) == reranked
-    with Library(library.folder, replace(helping, reranker="none"), encoder=parts.encoder) as other:
+    with open_library(library.folder, settings=replace(helping, reranker="none"), encoder=parts.encoder) as other:
         assert other.search("a cat") == plain
         with pytest.raises(ModelError, match="the setting reranker is none"):
             other.search("a cat", rerank=True)
-    with Library(library.folder, replace(helping, reranker="auto"), encoder=parts.encoder) as other:
+    with open_library(library.folder, settings=replace(helping, reranker="auto"), encoder=parts.encoder) as other:
         assert other.search("a cat") == plain  # none ships for this model
         with pytest.raises(ModelError, match="has no reranker; train one for it with `mmsearch train-reranker`"):
             other.search("a cat", rerank=True)
@@ -295,7 +296,7 @@ def test_without_any_tokens_the_first_stage_stays_and_it_is_said(
 def test_photos_need_not_be_there(parts: Parts, photos: Path, tmp_path: Path) -> None:
     before = {text: parts.library.search(text) for text in ("a cat", "what color is the cat?")}
     photos.rename(tmp_path / "unplugged")
-    with Library(parts.library.folder, parts.library.settings, encoder=parts.encoder) as library:
+    with open_library(parts.library.folder, settings=parts.library.settings, encoder=parts.encoder) as library:
         assert {text: library.search(text) for text in before} == before
 
 
@@ -316,7 +317,7 @@ def test_copies_and_folders(parts: Parts, photos: Path) -> None:
 
 
 def test_an_empty_result_is_no_failure(settings: Settings, region_encoder: OnnxEncoder, photos: Path) -> None:
-    with Library(settings.library, settings, encoder=region_encoder) as library:
+    with open_library(settings.library, settings=settings, encoder=region_encoder) as library:
         library.index(photos)
         library.remove(photos)
         assert library.search("is there a cat?", rerank=True) == []

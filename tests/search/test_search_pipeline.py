@@ -20,6 +20,7 @@ from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import QueryError
 from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 from mmsearch.query.model import Example, Query, Words
 from mmsearch.search import querybank
 from mmsearch.types import Hit
@@ -34,7 +35,7 @@ def library(settings: Settings, encoder: OnnxEncoder, tmp_path: Path) -> Library
     (tmp_path / "shots").mkdir()
     for number, name in enumerate(NAMES):
         shutil.copy(SAMPLES / name, tmp_path / "shots" / f"{number}{Path(name).suffix}")
-    library = Library(settings.library, settings, encoder=encoder)
+    library = open_library(settings.library, settings=settings, encoder=encoder)
     library.index(tmp_path / "shots")
     return library
 
@@ -199,7 +200,7 @@ def test_relevance_is_the_calibrated_one(library: Library, oracle: Oracle) -> No
     assert library.search(text, min_relevance=(best + second) / 2) == hits[:1]
     assert library.search(text, min_relevance=1) == []
     usual = replace(library.settings, min_relevance=(best + second) / 2)
-    with Library(library.folder, usual, encoder=oracle.encoder) as other:
+    with open_library(library.folder, settings=usual, encoder=oracle.encoder) as other:
         assert other.search(text) == hits[:1]
         assert other.search(text, min_relevance=0) == hits
         assert len(other.search(Path(hits[0].path))) == len(NAMES) - 1  # where relevance is not known, all are shown
@@ -217,7 +218,9 @@ def test_relevance_that_nobody_knows_cannot_be_asked_for(
             library.search(query, min_relevance=0.5)
     with pytest.raises(QueryError, match="without something to look for"):
         library.search("type:png", min_relevance=0.5)
-    with Library(tmp_path / "other", settings, encoder=region_encoder) as other:  # a model without a calibration
+    with open_library(
+        tmp_path / "other", settings=settings, encoder=region_encoder
+    ) as other:  # a model without a calibration
         other.index(tmp_path / "shots")
         assert {hit.relevance for hit in other.search("a cat")} == {None}
         with pytest.raises(QueryError, match="only where it is known"):
@@ -248,7 +251,7 @@ def test_conditions_alone_list_the_newest_first(library: Library, tmp_path: Path
 
 def test_the_background_is_in_the_index_on_disk(library: Library, encoder: OnnxEncoder) -> None:
     wanted = library.search("a cat on a sofa")
-    with Library(library.folder, library.settings, encoder=encoder) as again:
+    with open_library(library.folder, settings=library.settings, encoder=encoder) as again:
         assert again.search("a cat on a sofa") == wanted
 
 
@@ -261,7 +264,7 @@ def test_a_model_without_a_background_of_its_own(
     encoder = OnnxEncoder(folder)
     (tmp_path / "shots").mkdir()
     shutil.copy(SAMPLES / "chelsea.png", tmp_path / "shots")
-    with Library(tmp_path / "library", settings, encoder=encoder) as library:
+    with open_library(tmp_path / "library", settings=settings, encoder=encoder) as library:
         library.index(tmp_path / "shots")
         hit = library.search("an orange cat that looks at you")[0]
         stored = library.store.model()

@@ -19,6 +19,7 @@ from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import LibraryBusyError, MMSearchError, NewerLibraryError, TransferError
 from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 from mmsearch.query.model import Query, Words
 from mmsearch.store.sqlite.backup import restore
 from mmsearch.store.sqlite.schema import HEAD
@@ -114,7 +115,10 @@ def test_names_of_backups_and_exports_may_be_anything(
     library.backup(odd / "a?b.db")
     library.export(odd / "files")
     restore(odd / "a?b.db", odd / "one")
-    with Library(odd / "one", settings, encoder=encoder) as one, Library(odd / "two", settings, encoder=encoder) as two:
+    with (
+        open_library(odd / "one", settings=settings, encoder=encoder) as one,
+        open_library(odd / "two", settings=settings, encoder=encoder) as two,
+    ):
         assert two.import_from(odd / "files").added == 5
         assert answers(one) == answers(library) == answers(two)
 
@@ -166,7 +170,7 @@ def test_a_backup_while_another_process_indexes_is_one_state(
             assert running.poll() is None
             time.sleep(0.05)
         while running.poll() is None:
-            with Library(settings.library, settings, encoder=encoder) as library:
+            with open_library(settings.library, settings=settings, encoder=encoder) as library:
                 library.backup(tmp_path / "saved", force=True)
             with closing(sqlite3.connect(tmp_path / "saved")) as copy:
                 assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -217,7 +221,7 @@ def test_older_backup_over_newer_library_gives_the_older_answers(
     assert stored(library.store.file).keys() == aged.keys()
     assert stored(kept).keys() == newer.keys()
     # Both for who opens it now, and for who had it open all the while.
-    with Library(settings.library, settings, encoder=encoder) as opened:
+    with open_library(settings.library, settings=settings, encoder=encoder) as opened:
         for one in (opened, library):
             for text in ("a cat", "a rocket"):
                 assert_same(answers(one, text), brute_force(aged, encoder, text))
@@ -238,7 +242,7 @@ def test_ids_that_are_given_out_again_after_a_restore_mean_the_new_pictures(
     report = library.index(photos)
     assert report.added == 3
     now = stored(library.store.file)
-    with Library(settings.library, settings, encoder=encoder) as opened:
+    with open_library(settings.library, settings=settings, encoder=encoder) as opened:
         for text in ("a horse", "the moon", "a cat"):
             for one in (opened, library):
                 assert_same(answers(one, text), brute_force(now, encoder, text))
@@ -260,7 +264,7 @@ def test_restore_into_a_new_folder_needs_no_force(
     assert restore(saved, tmp_path / "new" / "library") is None
     assert saved.read_bytes() == content
     assert sorted(file.name for file in (tmp_path / "new" / "library").iterdir()) == ["library.sqlite", "writer.lock"]
-    with Library(tmp_path / "new" / "library", settings, encoder=encoder) as opened:
+    with open_library(tmp_path / "new" / "library", settings=settings, encoder=encoder) as opened:
         assert answers(opened) == answers(library)
         assert (opened.index(photos).unchanged, opened.index(photos).encoded) == (5, 0)
 
@@ -268,7 +272,7 @@ def test_restore_into_a_new_folder_needs_no_force(
 def test_an_empty_library_needs_no_force(
     library: Library, encoder: OnnxEncoder, settings: Settings, aged: dict[str, Vectors], saved: Path, tmp_path: Path
 ) -> None:
-    with Library(tmp_path / "empty", settings, encoder=encoder) as empty:
+    with open_library(tmp_path / "empty", settings=settings, encoder=encoder) as empty:
         assert restore(saved, empty.folder) is None
         assert_same(answers(empty), brute_force(aged, encoder))
     assert not list((tmp_path / "empty").glob("*before-restore*"))
@@ -326,7 +330,7 @@ def test_a_damaged_library_is_set_aside(
     kept = restore(saved, library.folder, force=True)
     assert kept is not None
     assert kept.read_bytes() == spoilt
-    with Library(settings.library, settings, encoder=encoder) as opened:
+    with open_library(settings.library, settings=settings, encoder=encoder) as opened:
         assert_same(answers(opened), brute_force(aged, encoder))
 
 

@@ -24,7 +24,7 @@ from mmsearch.encoders.agreement import agreement
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.encoders.torch.embedded_encoder import TorchEmbeddedEncoder
 from mmsearch.errors import MMSearchError, ModelError
-from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 
 DEFAULTS = ("embedded", "embedded")
 DATA = ("--captions", "pairs.tsv", "--images", "images")
@@ -172,7 +172,7 @@ def test_trained_folder_of_the_embedded_architecture_is_a_model(
     found = factory.choose("auto", "cpu", folder / "cache", (f"local-dir:{moved}", ""))
     assert found.note == f"using local-dir:{moved}, the first choice on a CPU"
 
-    with Library(folder / "library", settings) as library:
+    with open_library(folder / "library", settings=settings) as library:
         assert library.index([str(folder / "images")], model=f"local-dir:{moved}").added == 7
         assert library.status().model == f"local-dir:{moved}"
         assert len(library.search("a cat", k=3)) == 3

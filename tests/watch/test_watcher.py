@@ -256,12 +256,12 @@ import sys
 from contextlib import closing
 from pathlib import Path
 from mmsearch.config import Settings
-from mmsearch.encoders import resolve
-from mmsearch.library import Library
-from mmsearch.watching import Pace, Polled, Ran, watch
+from mmsearch.encoders import factory
+from mmsearch.library.opening import open_library
+from mmsearch.watch.watcher import Pace, Polled, Ran, watch
 photos, folder = map(Path, sys.argv[1:])
 pace = Pace(quiet=0.5, gentle=0, looks=0.2)
-with Library(folder, Settings(library=folder, cache=folder), encoder=resolve.embedded()) as library:
+with open_library(folder, settings=Settings(library=folder, cache=folder), encoder=factory.embedded()) as library:
     with closing(watch(library, [photos], pace=pace)) as events:
         for event in events:
             if isinstance(event, Polled):
