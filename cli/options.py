@@ -79,6 +79,7 @@ def opened(library: Path | None, must_exist: bool = True, auto: str = "auto", **
     from mmsearch import config
     from mmsearch.encoders.onnx import session as onnx_session
     from mmsearch.errors import NoModelError
+    from mmsearch.library.opening import open_library
 
     if auto == "cpu":
         onnx_session.hurry()
