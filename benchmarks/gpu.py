@@ -54,7 +54,7 @@ from mmsearch.indexes.maintenance import build
 from mmsearch.indexes.policy import Choice, choose
 from mmsearch.indexes.protocol import Approximate
 from mmsearch.indexes.vector_file import Rows
-from mmsearch.ingest.pipeline import one_ahead
+from mmsearch.ingest.prefetch import one_ahead
 from mmsearch.library.opening import open_library
 from mmsearch.media.decode import decode
 from mmsearch.media.nvjpeg import Jpegs

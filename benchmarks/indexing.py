@@ -27,7 +27,8 @@ from benchmarks.decoding import plain_path
 from mmsearch.config import Settings
 from mmsearch.encoders import factory
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
-from mmsearch.ingest.pipeline import Options, read_ahead
+from mmsearch.ingest.options import Options
+from mmsearch.ingest.prefetch import read_ahead
 from mmsearch.library.opening import open_library
 from mmsearch.types import Found, IndexReport
 

@@ -118,13 +118,10 @@ class Progress:
     done: int  # files read so far, good or bad
     total: int  # files to read
     path: str  # the file just finished
-    # "regions": only region tokens, of pictures indexed before; "captions": captions, of pictures with region tokens;
-    # "reranking": a caption of an ``eval`` run, which stands in ``path``; "facts": descriptions and hashes of pictures
-    # indexed before; "text": text inside pictures; "tags": words of a vocabulary; "duplicates": pictures compared;
-    # "index": vectors put into a new index
-    step: Literal["pictures", "regions", "captions", "reranking", "facts", "text", "tags", "duplicates", "index"] = (
-        "pictures"
-    )
+    # What is done: "pictures" are read and encoded; "regions", "captions", "facts", "text", "tags" and others are the
+    # enrichments of ``ingest/enrich/registry.py``; "reranking": a caption of an ``eval`` run, which stands in ``path``;
+    # "duplicates": pictures compared; "index": vectors put into a new index
+    step: str = "pictures"
 
 
 @dataclass(frozen=True)
@@ -139,16 +136,37 @@ class IndexReport:
     removed: int = 0  # files that are gone: kept in the library as missing, not searched
     skipped: tuple[Skipped, ...] = ()
     encoded: int = 0  # pictures that got a vector
-    regions: int = 0  # pictures indexed before that got region tokens now
-    captions: int = 0  # pictures that got a caption
-    facts: int = 0  # pictures indexed before whose description and hash were read now
-    texts: int = 0  # pictures that were looked at for text inside them
-    sidecars: int = 0  # photos whose files beside them, such as photo.txt, were read
+    enriched: dict[str, int] = field(default_factory=dict)  # name of an enrichment -> pictures that it was stored of
     seconds: float = 0.0
     model: str = ""
     notes: tuple[str, ...] = ()  # sentences the user should read, such as "… is empty: is its drive connected?"
     shares: dict[str, float] = field(default_factory=dict)  # step -> its busy seconds, summed over threads
     readers: int = 1  # threads that read and decode; each other step has one
+
+    @property
+    def regions(self) -> int:
+        """Pictures indexed before that got region tokens now."""
+        return self.enriched.get("regions", 0)
+
+    @property
+    def captions(self) -> int:
+        """Pictures that got a caption."""
+        return self.enriched.get("captions", 0)
+
+    @property
+    def facts(self) -> int:
+        """Pictures indexed before whose description and hash were read now."""
+        return self.enriched.get("facts", 0)
+
+    @property
+    def texts(self) -> int:
+        """Pictures that were looked at for text inside them."""
+        return self.enriched.get("texts", 0)
+
+    @property
+    def sidecars(self) -> int:
+        """Photos whose files beside them, such as photo.txt, were read."""
+        return self.enriched.get("sidecars", 0)
 
     @property
     def pace(self) -> float | None:

@@ -14,7 +14,8 @@ from mmsearch.encoders.region_codec import pack, unpack
 from mmsearch.errors import SourceError
 from mmsearch.evaluation import metrics, reranking_gain, zero_shot
 from mmsearch.evaluation.zero_shot import Class
-from mmsearch.ingest.pipeline import Options, read_ahead
+from mmsearch.ingest.options import Options
+from mmsearch.ingest.prefetch import read_ahead
 from mmsearch.media.discover import walk
 from mmsearch.search.hubness import BETA, NEAREST, handicap
 from mmsearch.types import Found, Ids, Progress, Regions, Skipped, Vectors

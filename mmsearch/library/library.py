@@ -160,23 +160,22 @@ class Library:
         Raises SourceError, ModelError, ModelMismatchError, LibraryBusyError, LibraryError.
         """
         from mmsearch.ingest import pipeline
-        from mmsearch.ingest.enrich import captions as captioning
-        from mmsearch.ingest.enrich import metadata, regions, sidecars
-        from mmsearch.ingest.enrich import ocr as texts
+        from mmsearch.ingest.enrich import registry
+        from mmsearch.ingest.enrich.runner import enrich
+        from mmsearch.ingest.options import IngestContext
+        from mmsearch.ingest.options import Options as IngestOptions
+        from mmsearch.ingest.scan import check
 
         given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
         roots = [_absolute(path) for path in given]
-        pipeline.check(roots)
+        check(roots)
         if not given:
             roots = self.store.roots()
             if not roots:
                 raise SourceError("the library knows no folder yet: name one, mmsearch index FOLDER")
         settings = self.settings
-        megapixels = max_megapixels or settings.max_megapixels
-        options = pipeline.Options(
-            exclude, megapixels, settings.batch, settings.decoders, settings.regions, settings.gpu_decoding,
-            settings.isolate,
-        )  # fmt: skip
+        asked = frozenset(name for name, on in {"captions": captions, "texts": ocr}.items() if on)
+        options = IngestOptions.from_settings(settings, exclude=exclude, max_megapixels=max_megapixels, asked=asked)
         with WriterLock(self.folder, wait):
             stored, encoder = self._bind(model, everything=not given)
             if settings.regions and self._given is None:
@@ -184,26 +183,21 @@ class Library:
                 with self._lock:
                     if self._encoder is not None and self._encoder.card.fingerprint == encoder.card.fingerprint:
                         self._encoder = encoder
-            reranker = for_encoder(encoder, settings.reranker) if captions else None  # said before any work
-            reader = texts.TextReader() if ocr else None
+            context = IngestContext(self.store, stored, encoder, roots, options, progress)
+            enrichments = registry.chosen(context)  # what is not there for them is said before any work
             active = self._stored()
             self._refresh(active)  # before ids are handed out: an index from before a restored backup is thrown away
             try:
                 with self._kept_beside(active, progress) as beside:
-                    report = pipeline.run(self.store, stored, encoder, roots, options, beside)
+                    report = pipeline.run(replace(context, progress=beside))
                 if stored != active:
                     report = replace(report, notes=(*report.notes, *self._switch(stored, active)))
                     active = self._stored()
             finally:
                 self._refresh(active, save=True)
             self._keep_up(active, progress)
-            report = sidecars.fill(self.store, roots, report)
-            report = regions.fill(self.store, stored, encoder, roots, options, report, progress)
-            report = metadata.fill(self.store, stored, encoder.card.preprocess, roots, options, report, progress)
-            if reranker is not None:
-                report = captioning.fill(self.store, stored, encoder, reranker, roots, options.batch, report, progress)
-            if reader is not None:
-                report = texts.fill(self.store, reader, roots, options, report, progress)
+            for enrichment in enrichments:
+                report = enrich(enrichment, self.store, options, report, progress)
             return report
 
     def search(
@@ -343,6 +337,8 @@ class Library:
         LibraryError.
         """
         from mmsearch.ingest.enrich import tags
+        from mmsearch.ingest.enrich.runner import enrich
+        from mmsearch.ingest.options import Options as IngestOptions
         from mmsearch.language.vocabulary import Vocabulary, builtin, read
 
         begun = time.perf_counter()
@@ -358,7 +354,8 @@ class Library:
 
         with self._writing():
             tagger = tags.Tagger(vocabulary, stored.fingerprint, encode, self.settings.cache, threshold)
-            done = tags.fill(self.store, stored, tagger, places, progress)
+            work = tags.Tags(self.store, stored, tagger, places)
+            done = enrich(work, self.store, IngestOptions(), IndexReport(), progress).enriched[work.name]
         return tags.TagReport(done, self.store.tag_counts(places), round(time.perf_counter() - begun, 3))
 
     def tags(self, within: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = ()) -> dict[str, int]:
@@ -609,7 +606,7 @@ class Library:
         already stay as they are; Ctrl-C keeps what is stored by then.
         Raises TransferError, ModelError, ModelMismatchError, LibraryBusyError, LibraryError.
         """
-        from mmsearch.ingest import pipeline
+        from mmsearch.ingest.options import Options as IngestOptions
         from mmsearch.manage import import_vectors
 
         given = import_vectors.look(Path(folder))
@@ -620,7 +617,7 @@ class Library:
                 else f"{folder} says itself which model made its vectors ({given.made.name}): leave out --model"
             )
         settings = self.settings
-        options = pipeline.Options((), settings.max_megapixels, settings.batch, settings.decoders)
+        options = IngestOptions.from_settings(settings)
         with self._writing():
             encoder = self._named(model) if given.made is None else None
             made = given.made if encoder is None else encoder.card

@@ -14,7 +14,7 @@ from mmsearch.encoders.protocol import RegionCard
 from mmsearch.errors import DimensionError, LibraryError
 from mmsearch.indexes.index import StoredIndex
 from mmsearch.indexes.manifest import IndexCache
-from mmsearch.ingest.pipeline import hash_of
+from mmsearch.ingest.read import hash_of
 from mmsearch.search import querybank
 from mmsearch.store.sqlite.integrity import EXAMPLES, Damage
 from mmsearch.store.sqlite.store import Store

@@ -19,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch.errors import TransferError
-from mmsearch.ingest.pipeline import Options, Read, ahead, batches, read_file
+from mmsearch.ingest.options import Options
+from mmsearch.ingest.prefetch import ahead, batches
+from mmsearch.ingest.read import Read, read_file
 from mmsearch.manage.exchange import COLUMNS, CSV, FORMAT, MODEL, REGIONS, VECTORS, path_of, unguarded
 from mmsearch.media.discover import walk
 from mmsearch.store.sqlite.export_rows import Holding

@@ -56,7 +56,7 @@ class Lacking:
 
 
 @dataclass(frozen=True)
-class Beside:
+class SidecarState:
     """A photo, and which files beside it were read."""
 
     id: int

@@ -23,7 +23,7 @@ from mmsearch.errors import (
     SourceError,
     WatchError,
 )
-from mmsearch.ingest.pipeline import check
+from mmsearch.ingest.scan import check
 from mmsearch.library.library import Library
 from mmsearch.media.filesystem import on_network
 from mmsearch.store.paths import spellings
@@ -246,8 +246,8 @@ class _Watch:
         notes = tuple(note for note in report.notes if note not in self._told)
         self._told = {*report.skipped, *report.notes}
         done = (
-            report.added, report.updated, report.moved, report.restored, report.removed, report.encoded, report.regions,
-            report.captions, report.facts, report.texts, report.sidecars,
+            report.added, report.updated, report.moved, report.restored, report.removed, report.encoded,
+            *report.enriched.values(),
         )  # fmt: skip
         news = not self._begun or any(done) or bool(skipped or notes)
         return Ran(report, replace(report, skipped=skipped, notes=notes), news)

@@ -17,7 +17,9 @@ from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import NoModelError, SourceError
 from mmsearch.ingest.enrich import tags as tagging
-from mmsearch.ingest.enrich.tags import LOGISTIC, NEAREST, OWN, RARE, VOTE, Tagger, common_texts
+from mmsearch.ingest.enrich.runner import enrich
+from mmsearch.ingest.enrich.tags import LOGISTIC, NEAREST, OWN, RARE, VOTE, Tagger, Tags, common_texts
+from mmsearch.ingest.options import Options
 from mmsearch.language.prompts import EACH, scenes
 from mmsearch.language.vocabulary import Tag, Vocabulary, builtin, parse
 from mmsearch.library.library import Library
@@ -25,7 +27,7 @@ from mmsearch.library.opening import open_library
 from mmsearch.media.decode import decode
 from mmsearch.query.model import Condition, Tagged
 from mmsearch.store.types import StoredModel
-from mmsearch.types import Progress, Vectors
+from mmsearch.types import IndexReport, Progress, Vectors
 
 
 def never(texts: Sequence[str]) -> Vectors:
@@ -252,8 +254,9 @@ def test_an_interrupted_run_goes_on(tagged: Library, tagger: Tagger, photos: Pat
         if step.done == 2:
             raise KeyboardInterrupt
 
+    work = Tags(tagged.store, stored(tagged), tagger, batch=2)
     with pytest.raises(KeyboardInterrupt):
-        tagging.fill(tagged.store, stored(tagged), tagger, progress=interrupt, block=2)
+        enrich(work, tagged.store, Options(), IndexReport(), interrupt)
     assert len(tagged.store.lacking_tags(stored(tagged), tagger.fingerprint)) == 3
     assert tagged.tag().tagged == 3
     whole = tags_of(tagged)

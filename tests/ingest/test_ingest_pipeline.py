@@ -14,7 +14,7 @@ from mmsearch.config import Settings
 from mmsearch.encoders.device import driver_devices
 from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
-from mmsearch.ingest.pipeline import one_ahead
+from mmsearch.ingest.prefetch import one_ahead
 from mmsearch.library.opening import open_library
 from mmsearch.media.decode import decode
 from mmsearch.types import IndexReport, Pixels, Progress, Regions, Vectors

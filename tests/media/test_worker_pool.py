@@ -22,7 +22,9 @@ from mmsearch.config import Settings, load
 from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import ConfigError, ImageError, MMSearchError
-from mmsearch.ingest.pipeline import MARK, Options, read_ahead
+from mmsearch.ingest.options import Options
+from mmsearch.ingest.prefetch import read_ahead
+from mmsearch.ingest.read import MARK
 from mmsearch.library.opening import open_library
 from mmsearch.media.decode import decode
 from mmsearch.media.discover import walk

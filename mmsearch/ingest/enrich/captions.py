@@ -1,58 +1,51 @@
-"""Captions for pictures that have region tokens: no file is read again.
-
-A transaction a batch: a kill loses at most the batch in flight, and the next run goes on.
-"""
+"""Captions for pictures that have region tokens: no file is read again."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 
-from mmsearch.encoders.protocol import Encoder
-from mmsearch.ingest.pipeline import batches
+from mmsearch.encoders.protocol import RegionCard
+from mmsearch.ingest.enrich.base import Enrichment
+from mmsearch.ingest.options import IngestContext
+from mmsearch.rerank.captions import Caption
 from mmsearch.rerank.reranker import Reranker
-from mmsearch.store.sqlite.store import Store
-from mmsearch.store.types import StoredModel
-from mmsearch.types import IndexReport, Progress
+from mmsearch.rerank.resolve import for_encoder
+from mmsearch.store.sqlite.writer import Writer
+from mmsearch.store.types import Uncaptioned
 
 
-def fill(
-    store: Store,
-    model: StoredModel,
-    encoder: Encoder,
-    reranker: Reranker,
-    roots: Sequence[str],
-    batch: int,
-    report: IndexReport,
-    progress: Callable[[Progress], None] | None = None,
-) -> IndexReport:
-    """The captions of this reranker that pictures in or below ``roots`` lack; ``report`` with what was done.
+class Captions(Enrichment[Uncaptioned, Uncaptioned, list[Caption]]):
+    """Captions that pictures lack of this reranker; those without region tokens get none."""
 
-    A picture without region tokens of ``encoder`` gets none.
-    """
-    card = encoder.card.regions
-    if card is None:
-        return report
-    started, done = time.perf_counter(), 0
-    fingerprint = reranker.card.fingerprint
-    todo = store.lacking_captions(model, card, fingerprint, roots)
-    for some in batches(iter(todo), batch):
-        tokens, _ = store.regions(np.array([item.vector for item in some], np.int64), model, card)
-        said = [captions[0] for captions in reranker.caption(tokens)]
-        with store.writing() as writer:
-            for item, caption in zip(some, said, strict=True):
-                writer.put_caption(item.content, fingerprint, caption.text, caption.confidence)
-        for item in some:
-            done += 1
-            if progress is not None:
-                progress(Progress(done, len(todo), item.path, "captions"))
-    seconds = time.perf_counter() - started
-    return replace(
-        report,
-        captions=done,
-        seconds=round(report.seconds + seconds, 3),
-        shares={**report.shares, "caption": round(seconds, 3)},
-    )
+    name = "captions"
+    share = "caption"
+
+    def __init__(self, context: IngestContext, card: RegionCard, reranker: Reranker) -> None:
+        self._context, self._card, self._reranker = context, card, reranker
+        self.batch = context.options.batch
+
+    @classmethod
+    def of(cls, context: IngestContext) -> Captions | None:
+        """None where the encoder gives no region tokens.  Raises ModelError where it has no reranker."""
+        reranker = for_encoder(context.encoder, context.options.reranker)
+        card = context.encoder.card.regions
+        return None if card is None else cls(context, card, reranker)
+
+    def pending(self) -> list[Uncaptioned]:
+        context = self._context
+        return context.store.lacking_captions(context.model, self._card, self._reranker.card.fingerprint, context.roots)
+
+    def compute(self, batch: Sequence[Uncaptioned]) -> list[Caption]:
+        vectors = np.array([item.vector for item in batch], np.int64)
+        tokens, _ = self._context.store.regions(vectors, self._context.model, self._card)
+        return [captions[0] for captions in self._reranker.caption(tokens)]
+
+    def save(self, writer: Writer, batch: Sequence[Uncaptioned], result: list[Caption]) -> int:
+        for item, caption in zip(batch, result, strict=True):
+            writer.put_caption(item.content, self._reranker.card.fingerprint, caption.text, caption.confidence)
+        return len(batch)
+
+    def path(self, job: Uncaptioned) -> str:
+        return job.path

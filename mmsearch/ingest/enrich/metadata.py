@@ -1,57 +1,53 @@
-"""Facts of pictures that were indexed by an earlier version: their description, and the hash of what they look like.
+"""Metadata of pictures that were indexed by an earlier version: their description, and the hash of what they look like.
 
-They are read again, not encoded.  A transaction a batch: a kill loses at most the batch in flight, and the next run
-goes on.
+They are read again, not encoded.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
-from mmsearch.ingest.enrich.regions import read_again
-from mmsearch.ingest.pipeline import Options, Read, ahead, batches
-from mmsearch.store.sqlite.store import Store
-from mmsearch.store.types import Lacking, StoredModel
-from mmsearch.types import IndexReport, Preprocess, Progress
+from mmsearch.ingest.enrich.base import Enrichment
+from mmsearch.ingest.options import IngestContext
+from mmsearch.ingest.read import Read, read_again
+from mmsearch.store.sqlite.writer import Writer
+from mmsearch.store.types import Lacking
 
 
-def fill(
-    store: Store,
-    model: StoredModel,
-    preprocess: Preprocess,
-    roots: Sequence[str],
-    options: Options,
-    report: IndexReport,
-    progress: Callable[[Progress], None] | None = None,
-) -> IndexReport:
-    """The facts that pictures in or below ``roots`` lack; ``report`` with what was done.
+class Metadata(Enrichment[Lacking, tuple[Lacking, Read], None]):
+    """The metadata that pictures lack.
 
     A file that cannot be read, or holds something else by now, is left alone: the walk over the folders speaks of it.
     """
-    started, seconds, done, filled = time.perf_counter(), 0.0, 0, 0
-    todo = store.lacking_facts(model, roots)
 
-    def again(lacking: Lacking) -> tuple[Lacking, Read]:
-        return lacking, read_again(lacking, preprocess, options.max_megapixels)
+    name = "facts"
+    reads = True
 
-    for batch in batches(ahead(todo, again, options), options.batch):
-        with store.writing() as writer:
-            for lacking, read in batch:
-                if read.picture is not None:
-                    writer.put_facts(lacking.content, read.picture)
-                    filled += 1
-        for _, read in batch:
-            done += 1
-            seconds += read.seconds
-            if progress is not None:
-                progress(Progress(done, len(todo), read.file.path, "facts"))
-    if not todo:
-        return report
-    return replace(
-        report,
-        facts=filled,
-        seconds=round(report.seconds + time.perf_counter() - started, 3),
-        shares={**report.shares, "read": round(report.shares.get("read", 0.0) + seconds, 3)},
-    )
+    def __init__(self, context: IngestContext) -> None:
+        self._context = context
+        self.batch = context.options.batch
+
+    @classmethod
+    def of(cls, context: IngestContext) -> Metadata:
+        return cls(context)
+
+    def pending(self) -> list[Lacking]:
+        return self._context.store.lacking_facts(self._context.model, self._context.roots)
+
+    def read(self, item: Lacking) -> tuple[Lacking, Read]:
+        context = self._context
+        return item, read_again(item, context.encoder.card.preprocess, context.options.max_megapixels)
+
+    def compute(self, batch: Sequence[tuple[Lacking, Read]]) -> None:
+        """Reading has made all of it."""
+
+    def save(self, writer: Writer, batch: Sequence[tuple[Lacking, Read]], result: None) -> int:
+        saved = 0
+        for item, read in batch:
+            if read.picture is not None:
+                writer.put_facts(item.content, read.picture)
+                saved += 1
+        return saved
+
+    def path(self, job: tuple[Lacking, Read]) -> str:
+        return job[1].file.path

@@ -13,21 +13,21 @@ from __future__ import annotations
 
 import io
 import logging
-import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from mmsearch.errors import ImageError, ModelError
-from mmsearch.ingest.pipeline import IN_MEMORY, Options, ahead, batches, hash_of
+from mmsearch.ingest.enrich.base import Enrichment
+from mmsearch.ingest.options import IngestContext
+from mmsearch.ingest.read import IN_MEMORY, hash_of
 from mmsearch.media.decode import upright
 from mmsearch.media.embedded_text import printable
-from mmsearch.store.sqlite.store import Store
+from mmsearch.store.sqlite.writer import Writer
 from mmsearch.store.types import Lacking
-from mmsearch.types import IndexReport, Progress
 
 log = logging.getLogger(__name__)
 
@@ -172,62 +172,64 @@ def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, 
     return width > 0 and height > 0 and 2 * width * height > min(areas)
 
 
-def fill(
-    store: Store,
-    reader: TextReader,
-    roots: Sequence[str],
-    options: Options,
-    report: IndexReport,
-    progress: Callable[[Progress], None] | None = None,
-) -> IndexReport:
-    """The text of pictures in or below ``roots`` that were not looked at by this engine; ``report`` with what was done.
+class OcrTexts(Enrichment[Lacking, tuple[Lacking, Image.Image | None], list[str | None]]):
+    """The text in pictures that were not looked at by this engine.
 
     A file that cannot be read, or holds something else by now, is left alone: the walk over the folders speaks of it.
-    A transaction every few pictures: a kill loses no more than these, and the next run goes on.
     """
-    started, done, looked = time.perf_counter(), 0, 0
-    todo = store.lacking_text(reader.engine, roots)
 
-    def opened(lacking: Lacking) -> tuple[Lacking, Image.Image | None]:
-        return lacking, _picture(lacking, options.max_megapixels)
+    name = "texts"
+    step = "text"
+    share = "text"
+    reads = True
+    batch = _BATCH
 
-    for batch in batches(ahead(todo, opened, replace(options, batch=_BATCH)), _BATCH):
-        texts = [(lacking, _text(reader, lacking, image)) for lacking, image in batch if image is not None]
-        with store.writing() as writer:
-            for lacking, text in texts:
-                if text is not None:
-                    writer.put_text(lacking.content, reader.engine, text)
-                    looked += 1
-        for lacking, _ in batch:
-            done += 1
-            if progress is not None:
-                progress(Progress(done, len(todo), lacking.files[0].path, "text"))
-    if not todo:
-        return report
-    seconds = time.perf_counter() - started
-    return replace(
-        report,
-        texts=looked,
-        seconds=round(report.seconds + seconds, 3),
-        shares={**report.shares, "text": round(seconds, 3)},
-    )
+    def __init__(self, context: IngestContext, reader: TextReader) -> None:
+        self._context, self._reader = context, reader
+
+    @classmethod
+    def of(cls, context: IngestContext) -> OcrTexts:
+        """Raises ModelError where RapidOCR is not installed."""
+        return cls(context, TextReader())
+
+    def pending(self) -> list[Lacking]:
+        return self._context.store.lacking_text(self._reader.engine, self._context.roots)
+
+    def read(self, item: Lacking) -> tuple[Lacking, Image.Image | None]:
+        return item, _picture(item, self._context.options.max_megapixels)
+
+    def compute(self, batch: Sequence[tuple[Lacking, Image.Image | None]]) -> list[str | None]:
+        return [None if image is None else _text(self._reader, item, image) for item, image in batch]
+
+    def save(
+        self, writer: Writer, batch: Sequence[tuple[Lacking, Image.Image | None]], result: list[str | None]
+    ) -> int:
+        saved = 0
+        for (item, _), text in zip(batch, result, strict=True):
+            if text is not None:
+                writer.put_text(item.content, self._reader.engine, text)
+                saved += 1
+        return saved
+
+    def path(self, job: tuple[Lacking, Image.Image | None]) -> str:
+        return job[0].files[0].path
 
 
-def _text(reader: TextReader, lacking: Lacking, image: Image.Image) -> str | None:
+def _text(reader: TextReader, item: Lacking, image: Image.Image) -> str | None:
     try:
         return reader.read(image)
     except Exception as error:  # of OpenCV or ONNX Runtime, on a picture they cannot digest
-        log.warning("no text was read in %s: %s", lacking.files[0].path, error)
+        log.warning("no text was read in %s: %s", item.files[0].path, error)
         return None
 
 
-def _picture(lacking: Lacking, max_megapixels: float) -> Image.Image | None:
+def _picture(item: Lacking, max_megapixels: float) -> Image.Image | None:
     """The first of a content's files that still holds it, upright and not larger than is useful."""
-    for file in lacking.files:
+    for file in item.files:
         try:
             with open(file.path, "rb") as opened:
                 content = opened if file.size > IN_MEMORY else io.BytesIO(opened.read())
-                if hash_of(content) == lacking.hash:
+                if hash_of(content) == item.hash:
                     content.seek(0)
                     return upright(content, file.path, SIDE, max_megapixels, enlarge=False)
         except (ImageError, OSError, MemoryError):

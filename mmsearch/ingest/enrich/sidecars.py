@@ -12,18 +12,17 @@ import logging
 import os
 import re
 import stat
-import time
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from mmsearch.ingest.pipeline import batches
+from mmsearch.ingest.enrich.base import Enrichment
+from mmsearch.ingest.options import IngestContext
 from mmsearch.media.embedded_text import LONGEST, joined
 from mmsearch.media.xmp import LONGEST_XMP, read_xmp
-from mmsearch.store.sqlite.store import Store
-from mmsearch.store.types import Beside
-from mmsearch.types import IndexReport
+from mmsearch.store.sqlite.writer import Writer
+from mmsearch.store.types import SidecarState
 
 log = logging.getLogger(__name__)
 
@@ -44,23 +43,53 @@ class _File:
     mtime_ns: int
 
 
-def fill(store: Store, roots: Sequence[str], report: IndexReport) -> IndexReport:
-    """Read what is new or changed beside the photos in or below ``roots``; ``report`` with what was done.
+@dataclass(frozen=True)
+class _Changed:
+    """A photo whose files are others than before."""
+
+    photo: SidecarState
+    stamp: str | None  # of the files; None where there are none any more
+    files: list[_File]
+
+
+class Sidecars(Enrichment[_Changed, _Changed, list[str | None]]):
+    """What is new or changed beside photos.
 
     What is gone is forgotten, except where the folder is gone too.
     """
-    started, read = time.perf_counter(), 0
-    for some in batches(_changed(store.beside(roots)), _BATCH):
-        said = [(number, seal, _said(files)) for number, seal, files in some]
-        with store.writing() as writer:
-            for number, seal, text in said:
-                if seal is None:
-                    writer.drop_sidecar(number)
-                elif text is not None:
-                    writer.put_sidecar(number, seal, text)
-                    read += 1
-    seconds = round(report.seconds + time.perf_counter() - started, 3)
-    return replace(report, sidecars=read, seconds=seconds)
+
+    name = "sidecars"
+    batch = _BATCH
+
+    def __init__(self, context: IngestContext) -> None:
+        self._context = context
+
+    @classmethod
+    def of(cls, context: IngestContext) -> Sidecars:
+        return cls(context)
+
+    def pending(self) -> Iterator[_Changed]:
+        """One after the other, a listing a folder: nobody knows how many there will be."""
+        for photo, files in _with_files(self._context.store.beside(self._context.roots)):
+            now = stamp(files) if files else None
+            if now != photo.stamp:
+                yield _Changed(photo, now, files)
+
+    def compute(self, batch: Sequence[_Changed]) -> list[str | None]:
+        return [_text_or_warning(changed.files) for changed in batch]
+
+    def save(self, writer: Writer, batch: Sequence[_Changed], result: list[str | None]) -> int:
+        saved = 0
+        for changed, text in zip(batch, result, strict=True):
+            if changed.stamp is None:
+                writer.drop_sidecar(changed.photo.id)
+            elif text is not None:
+                writer.put_sidecar(changed.photo.id, changed.stamp, text)
+                saved += 1
+        return saved
+
+    def path(self, job: _Changed) -> str:
+        return job.photo.path
 
 
 def stamp(files: Sequence[_File]) -> str:
@@ -93,15 +122,7 @@ def text_of(files: Sequence[_File]) -> str:
     return joined(texts, keywords) or ""
 
 
-def _changed(photos: Iterator[Beside]) -> Iterator[tuple[int, str | None, list[_File]]]:
-    """Photos whose files are others than before, with the stamp of these; None where there are none any more."""
-    for photo, files in _beside(photos):
-        seal = stamp(files) if files else None
-        if seal != photo.stamp:
-            yield photo.id, seal, files
-
-
-def _said(files: Sequence[_File]) -> str | None:
+def _text_or_warning(files: Sequence[_File]) -> str | None:
     """``text_of``; None and a warning where one cannot be read: what is stored stays, and the next run tries again."""
     try:
         return text_of(files)
@@ -111,7 +132,7 @@ def _said(files: Sequence[_File]) -> str | None:
         return None
 
 
-def _beside(photos: Iterator[Beside]) -> Iterator[tuple[Beside, list[_File]]]:
+def _with_files(photos: Iterator[SidecarState]) -> Iterator[tuple[SidecarState, list[_File]]]:
     """Each photo that is there, with the files beside it, by name."""
     folder, names, candidates = None, set[str](), dict[str, list[str]]()
     for photo in photos:

@@ -30,12 +30,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.ingest.pipeline import batches
+from mmsearch.ingest.enrich.base import Enrichment
 from mmsearch.language.prompts import scenes
 from mmsearch.language.vocabulary import Vocabulary, builtin, comparable
 from mmsearch.store.sqlite.store import Store
-from mmsearch.store.types import StoredModel
-from mmsearch.types import Progress, Vectors
+from mmsearch.store.sqlite.writer import Writer
+from mmsearch.store.types import StoredModel, Untagged
+from mmsearch.types import Vectors
 
 log = logging.getLogger(__name__)
 
@@ -183,30 +184,31 @@ def cached(texts: Sequence[str], model: str, encode: Encode, cache: Path) -> Vec
     return vectors
 
 
-def fill(
-    store: Store,
-    model: StoredModel,
-    tagger: Tagger,
-    within: Sequence[str] = (),
-    progress: Callable[[Progress], None] | None = None,
-    block: int = BLOCK,
-) -> int:
-    """Tag what lies in or below these paths and was not compared with this vocabulary yet; without paths, everything.
+class Tags(Enrichment[Untagged, Untagged, list[dict[str, float]]]):
+    """Tags of what lies in or below these paths and was not compared with this vocabulary yet; without, everything."""
 
-    Returns how many pictures.  A transaction for each ``block`` of them: a kill loses at most the one in flight, and
-    the next run goes on.
-    """
-    todo = store.lacking_tags(model, tagger.fingerprint, within)
-    done = 0
-    for some in batches(iter(todo), block):
-        found = tagger.tags(store.vectors(np.array([item.vector for item in some], np.int64), model.dim))
-        with store.writing() as writer:
-            writer.put_tags(tagger.fingerprint, {item.content: own for item, own in zip(some, found, strict=True)})
-        for item in some:
-            done += 1
-            if progress is not None:
-                progress(Progress(done, len(todo), item.path, "tags"))
-    return done
+    name = "tags"
+    share = "tag"
+
+    def __init__(
+        self, store: Store, model: StoredModel, tagger: Tagger, within: Sequence[str] = (), batch: int = BLOCK
+    ) -> None:
+        self._store, self._model, self._tagger, self._within, self.batch = store, model, tagger, within, batch
+
+    def pending(self) -> list[Untagged]:
+        return self._store.lacking_tags(self._model, self._tagger.fingerprint, self._within)
+
+    def compute(self, batch: Sequence[Untagged]) -> list[dict[str, float]]:
+        vectors = np.array([item.vector for item in batch], np.int64)
+        return self._tagger.tags(self._store.vectors(vectors, self._model.dim))
+
+    def save(self, writer: Writer, batch: Sequence[Untagged], result: list[dict[str, float]]) -> int:
+        tags = {item.content: own for item, own in zip(batch, result, strict=True)}
+        writer.put_tags(self._tagger.fingerprint, tags)
+        return len(batch)
+
+    def path(self, job: Untagged) -> str:
+        return job.path
 
 
 def _digest(*facts: object) -> str:

@@ -66,12 +66,12 @@ from mmsearch.store.sqlite.tables import (
 )
 from mmsearch.store.sqlite.writer import Writer
 from mmsearch.store.types import (
-    Beside,
     Counts,
     Filed,
     KeptModel,
     Known,
     Lacking,
+    SidecarState,
     StoredModel,
     Uncaptioned,
     Untagged,
@@ -316,7 +316,7 @@ class Store:
         looked = select(ocr.c.content_id).where(ocr.c.engine == engine)
         return self._lacking(None, contents.c.id.not_in(looked), roots) if roots else []
 
-    def beside(self, roots: Sequence[str]) -> Iterator[Beside]:
+    def beside(self, roots: Sequence[str]) -> Iterator[SidecarState]:
         """The photos in or below ``roots`` that can be found, in the order of their paths."""
         query = (
             select(photos.c.id, photos.c.path, sidecars.c.stamp)
@@ -326,7 +326,7 @@ class Store:
         )
         with self._reading() as connection:
             rows = connection.execute(query).all()
-        return (Beside(number, os.fsdecode(path), stamp) for number, path, stamp in rows)
+        return (SidecarState(number, os.fsdecode(path), stamp) for number, path, stamp in rows)
 
     def _lacking(self, model: StoredModel | None, lack: ColumnElement[bool], roots: Sequence[str]) -> list[Lacking]:
         embedded = select(embeddings.c.content_id)

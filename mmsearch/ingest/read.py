@@ -1,0 +1,121 @@
+"""Read: a file is read, hashed and decoded, in this process or in others that may crash."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from mmsearch.errors import ImageError
+from mmsearch.ingest.options import Options
+from mmsearch.media.decode import decode
+from mmsearch.media.worker_pool import Decode, Decoders
+from mmsearch.store.types import Lacking
+from mmsearch.types import Decoded, Found, Preprocess
+
+log = logging.getLogger(__name__)
+IN_MEMORY = 64 * 2**20  # bytes; larger files are hashed and decoded from disk, in two passes
+MARK = "decoding"  # a file in the library's folder while pictures are decoded
+
+
+@dataclass(frozen=True)
+class Read:
+    """A file as a reading thread left it."""
+
+    file: Found
+    content_hash: bytes = b""
+    picture: Decoded | None = None  # None where the content is known or could not be read
+    failure: str | None = None
+    retry: bool = False  # the failure may be gone next time, without a change of the file
+    seconds: float = 0.0
+
+
+def read_file(
+    file: Found,
+    wanted: Callable[[bytes], bool],
+    preprocess: Preprocess,
+    max_megapixels: float,
+    decoder: Decode = decode,
+) -> Read:
+    """The file read, hashed and, if that content hash is ``wanted``, decoded; a failure is in the result."""
+    begun = time.perf_counter()
+    try:
+        with open(file.path, "rb") as opened:
+            content: BinaryIO = opened if file.size > IN_MEMORY else io.BytesIO(opened.read())
+            content_hash = hash_of(content)
+            content.seek(0)
+            picture = decoder(content, file.path, preprocess, max_megapixels) if wanted(content_hash) else None
+    except ImageError as error:
+        return Read(file, failure=error.reason, retry=error.retry, seconds=time.perf_counter() - begun)
+    except MemoryError:
+        return Read(file, failure="not enough memory", retry=True, seconds=time.perf_counter() - begun)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return Read(file, failure=reason, retry=True, seconds=time.perf_counter() - begun)
+    return Read(file, content_hash, picture, seconds=time.perf_counter() - begun)
+
+
+def hash_of(content: BinaryIO) -> bytes:
+    """BLAKE2b of the whole content, 16 bytes: about 1 GB/s, and two of a billion files collide at odds of 1e-21."""
+    digest = hashlib.blake2b(digest_size=16)
+    while block := content.read(2**20):
+        digest.update(block)
+    return digest.digest()
+
+
+def read_again(item: Lacking, preprocess: Preprocess, max_megapixels: float) -> Read:
+    """The first of a content's files that still holds it; where none does, the last, without a picture."""
+
+    def same(content_hash: bytes) -> bool:
+        return content_hash == item.hash
+
+    for file in item.files:
+        read = read_file(file, same, preprocess, max_megapixels)
+        if read.picture is not None:
+            break
+    return read
+
+
+@contextmanager
+def picture_decoder(options: Options, mark: Path, device: str) -> Iterator[Decode]:
+    """What decodes pictures: this process, with the GPU that the encoder is on, or others that may crash.
+
+    ``mark`` is a file that is there while pictures are decoded, and stays where that does not come to its end.
+    """
+    died = mark.exists()
+    mark.touch()
+    if options.isolate == "always" or (options.isolate == "auto" and died):
+        if died:
+            log.info("the last run broke off: pictures are decoded in processes of their own this time")
+        with Decoders(options.readers) as decoders:
+            yield decoders.decode
+    elif options.gpu_decoding and device.startswith("cuda"):
+        with _on_gpu(device) as decoder:
+            yield decoder
+    else:
+        yield decode
+    mark.unlink(missing_ok=True)
+
+
+@contextmanager
+def _on_gpu(device: str) -> Iterator[Decode]:
+    """Decodes large JPEGs there, if that works; all else as ever."""
+    import torch
+
+    from mmsearch.media.nvjpeg import Jpegs
+
+    jpegs = Jpegs(torch.device(device))
+    problem = jpegs.problem()
+    if problem is not None:
+        log.warning("JPEGs are decoded on the CPU: %s", problem)
+        yield decode
+        return
+    with jpegs.working():
+        yield partial(decode, jpegs=jpegs)

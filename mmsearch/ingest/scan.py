@@ -1,0 +1,131 @@
+"""Scan: walk the folders and compare them with the store, by path, size and time; no picture is opened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from mmsearch.errors import SourceError
+from mmsearch.media.discover import walk
+from mmsearch.store.sqlite.store import Store
+from mmsearch.store.types import Known, StoredModel
+from mmsearch.types import Found, Skipped
+
+
+@dataclass
+class Plan:
+    """What a look at the folders asks for."""
+
+    read: list[Found] = field(default_factory=list)  # new, changed, or to be tried again
+    restore: list[tuple[int, Found]] = field(default_factory=list)  # had vanished, back as they were
+    gone: set[int] = field(default_factory=set)  # rows whose file is not there any more, or is left out now
+    unchanged: int = 0
+    skipped: list[Skipped] = field(default_factory=list)  # unreadable folders; files that failed and have not changed
+    notes: list[str] = field(default_factory=list)
+    known: dict[str, Known] = field(default_factory=dict)  # by path
+
+
+def check(paths: Sequence[str]) -> None:
+    """Raises SourceError for a path that does not exist or cannot be read, before anything is done."""
+    for path in paths:
+        if not os.path.lexists(path):
+            raise SourceError(f"{path}: no such file or folder")
+        if not os.access(path, os.R_OK | os.X_OK if os.path.isdir(path) else os.R_OK):
+            raise SourceError(f"{path}: no permission to read it")
+
+
+def scan(store: Store, model: StoredModel, roots: Sequence[str], exclude: Sequence[str]) -> Plan:
+    """Compare the folders with the store by path, size and time; nothing is opened.
+
+    Known files that ``exclude`` leaves out now are gone: kept in the library as missing, and back without work once
+    they are not left out any more.
+    """
+    plan, files = Plan(), dict[str, Found]()
+    walked = _with_nested(roots, store.roots())
+    for root in walked:
+        known = store.known(root, model)
+        inner = {other for other in walked if other != root and _at_or_below(other, {root})}  # they speak for theirs
+        present = {p: row for p, row in known.items() if row.state != "missing" and not _at_or_below(p, inner)}
+        files |= _scan_root(plan, root, exclude, known, present)
+    for path, file in files.items():
+        _compare(plan, file, plan.known.get(path))
+    return plan
+
+
+def _scan_root(
+    plan: Plan, root: str, exclude: Sequence[str], known: dict[str, Known], present: dict[str, Known]
+) -> dict[str, Found]:
+    """The files of one root, by path; what of it is gone, unreadable or not there goes into the plan.
+
+    ``known`` is all that the store has of it, ``present`` what it should have now.
+    """
+    if not os.path.lexists(root):
+        if root in present and os.path.isdir(os.path.dirname(root)):
+            plan.gone.add(present[root].id)  # a single file, deleted from a folder that is there
+        elif present:
+            plan.notes.append(f"{root} is not there now: nothing was changed for the {len(present)} pictures below it")
+        return {}
+    found, unreadable = _look(root, exclude)
+    plan.skipped += unreadable
+    plan.known |= known
+    if present and _is_empty(root):
+        # An unmounted drive looks like an empty folder: never read that as "all deleted".
+        plan.notes.append(
+            f"{root} is empty now but the library knows {len(present)} pictures there: is its drive connected? "
+            f"Nothing was marked missing; to forget them: mmsearch remove {root}"
+        )
+        return found
+    unseen = {item.path for item in unreadable}  # nobody knows what is there
+    plan.gone |= {row.id for path, row in present.items() if path not in found and not _at_or_below(path, unseen)}
+    return found
+
+
+def _compare(plan: Plan, file: Found, row: Known | None) -> None:
+    """Put a file that is there where it belongs in the plan."""
+    if row is None or (row.size, row.mtime_ns) != (file.size, file.mtime_ns):
+        plan.read.append(file)
+    elif row.state == "failed":
+        plan.skipped.append(Skipped(file.path, row.reason or "could not be read"))
+    elif not row.embedded:
+        plan.read.append(file)
+    elif row.state == "missing" and row.reason is None:
+        plan.restore.append((row.id, file))
+    elif row.state == "missing":  # it could not be read before it went
+        plan.read.append(file)
+    else:
+        plan.unchanged += 1
+
+
+def _with_nested(roots: Sequence[str], known: Sequence[str]) -> list[str]:
+    """The roots and the known ones below them: a hidden folder that was named is walked as a root of its own."""
+    nested = [own for own in known if own not in roots and _at_or_below(own, set(roots)) and os.path.lexists(own)]
+    return [*roots, *nested]
+
+
+def _is_empty(folder: str) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is None
+    except OSError:
+        return False  # not a folder, or one that the walk has reported as unreadable
+
+
+def _at_or_below(path: str, places: set[str]) -> bool:
+    while path not in places:
+        parent = os.path.dirname(path)
+        if parent == path:
+            return False
+        path = parent
+    return True
+
+
+def _look(root: str, exclude: Sequence[str]) -> tuple[dict[str, Found], list[Skipped]]:
+    files: dict[str, Found] = {}
+    skipped: list[Skipped] = []
+    for item in walk(root, exclude):
+        if isinstance(item, Found):
+            files[item.path] = item
+        else:
+            skipped.append(item)
+    return files, skipped
