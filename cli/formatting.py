@@ -184,6 +184,7 @@ def report_json(report: IndexReport) -> dict[str, Any]:
         "shares": report.shares,
         "photos_per_second": None if report.pace is None else round(report.pace, 2),
         "limit": report.limit,
+        **report.enriched,  # those that have no line above
     }
 
 
@@ -213,6 +214,9 @@ def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
         yield f"files beside {plural(report.sidecars, 'photo')} read"
     if report.texts:
         yield f"text looked for in {plural(report.texts, 'photo')}"
+    for name in report.enriched.keys() - {"regions", "captions", "facts", "sidecars", "texts"}:
+        if report.enriched[name]:
+            yield f"{name} added to {plural(report.enriched[name], 'photo')}"
     for item in report.skipped[:listed]:
         yield f"skipped {shown(item.path)}: {item.reason}"
     if len(report.skipped) > listed:
@@ -421,4 +425,6 @@ def _advance(bar: Any, task: Any, what: str, step: Progress) -> None:
         "tags": "Tagging",
         "index": "Index",
     }
-    bar.update(task, total=step.total, completed=step.done, description=described[step.step])
+    bar.update(
+        task, total=step.total, completed=step.done, description=described.get(step.step, step.step.capitalize())
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,7 @@ class Options:
     gpu_decoding: bool = False  # where the encoder is on a GPU: large JPEGs are decoded there
     isolate: str = "auto"  # decode in processes of their own: "always", "never", "auto" after a run that died
     reranker: str = "auto"  # what writes captions, as in the settings
-    asked: frozenset[str] = frozenset()  # names of enrichments that run only where they are asked for
+    asked: Set[str] = frozenset()  # names of enrichments that run only where they are asked for
 
     @classmethod
     def from_settings(
@@ -39,7 +39,7 @@ class Options:
         *,
         exclude: Sequence[str] = (),
         max_megapixels: float | None = None,
-        asked: frozenset[str] = frozenset(),
+        asked: Set[str] = frozenset(),
     ) -> Self:
         """What the settings say; ``max_megapixels`` takes the place of theirs."""
         return cls(

@@ -53,7 +53,10 @@ INDEX: tuple[Registration, ...] = (
 BY_ITSELF: tuple[type[AnyEnrichment], ...] = (Tags,)
 
 
-def chosen(context: IngestContext, registered: Sequence[Registration] = INDEX) -> list[AnyEnrichment]:
-    """What this run does, in order, made before any work.  Raises ModelError where what it needs is not there."""
-    made = [registration.make(context) for registration in registered if registration.on(context)]
+def chosen(context: IngestContext, registered: Sequence[Registration] | None = None) -> list[AnyEnrichment]:
+    """What this run does of those that are registered, in order; ``INDEX`` by default.
+
+    They are made before any work: raises ModelError where what one needs is not there.
+    """
+    made = [one.make(context) for one in (INDEX if registered is None else registered) if one.on(context)]
     return [enrichment for enrichment in made if enrichment is not None]
