@@ -42,6 +42,11 @@ def size(number: float) -> str:
     return f"{number:.1f} TB"
 
 
+def model_name(name: str, precision: str | None) -> str:
+    """A model as lists of models call it."""
+    return f"{name} in int8" if precision == "int8" else name
+
+
 def plural(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmsearch.cli import formatting
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, PrecisionOption, opened
+
+if TYPE_CHECKING:
+    from mmsearch.library.library import Library
 
 
 def command(
@@ -16,7 +19,12 @@ def command(
         str | None, typer.Option("--model", "-m", metavar="MODEL", help="Encode all pictures with this model.")
     ] = None,
     activate: Annotated[
-        str | None, typer.Option("--activate", metavar="MODEL", help="Search with a model whose vectors are kept.")
+        str | None,
+        typer.Option(
+            "--activate",
+            metavar="MODEL",
+            help="Search with a model whose vectors are kept, by name or fingerprint.",
+        ),
     ] = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="Drop the vectors of models that are not searched with.")
@@ -28,7 +36,8 @@ def command(
     """Change the model of a library without a pause.
 
     The old vectors serve until the new ones are complete, and are kept after that: --activate goes back to them. An
-    interrupted run goes on with the same command. Without options, the models are listed.
+    interrupted run goes on with the same command. Of two models of one name, --precision says which to go back to; else
+    it is the one not searched with. Without options, the models are listed.
     """
     if model and activate:
         raise typer.BadParameter("--model encodes, --activate goes back to what is encoded: give one of them")
@@ -43,25 +52,41 @@ def command(
             for line in (*report.notes, *(() if json else formatting.report_lines(report))):
                 formatting.say(line)
         if activate:
-            found.activate(activate)
+            found.activate(_chosen(found, activate, precision))
         if prune:
             formatting.say(f"dropped {formatting.plural(found.prune(), 'vector')}")
-        kept = found.kept_models()
+        kept = [(one, found.precision_of(one.model)) for one in found.kept_models()]
     if json:
-        for one in kept:
+        for one, precise in kept:
             formatting.json_line(
                 {
                     "model": one.model.name,
                     "fingerprint": one.model.fingerprint,
                     "dim": one.model.dim,
+                    "precision": precise,
                     "active": one.active,
                     "vectors": one.vectors,
                     "lacking": one.lacking,
                 }
             )
         return
-    for one in kept:
+    names = [one.model.name for one, _ in kept]
+    for one, precise in kept:
+        name = formatting.model_name(one.model.name, precise)
+        if names.count(one.model.name) > 1:
+            name += f" ({one.model.fingerprint})"
         state = "searched with" if one.active else "kept"
         if one.lacking:
             state += f", {formatting.plural(one.lacking, 'picture')} without a vector"
-        print(f"{one.model.name}: {formatting.plural(one.vectors, 'vector')} of {one.model.dim} dimensions, {state}")
+        print(f"{name}: {formatting.plural(one.vectors, 'vector')} of {one.model.dim} dimensions, {state}")
+
+
+def _chosen(library: Library, name: str, precision: str | None) -> str:
+    """The fingerprint of the model of that name in that precision; the name itself where no precision is given."""
+    if precision is None:
+        return name
+    fitting = [one.model for one in library.kept_models() if name in (one.model.name, one.model.fingerprint)]
+    wanted = [model for model in fitting if (library.precision_of(model) == "int8") == (precision == "int8")]
+    if fitting and not wanted:
+        raise typer.BadParameter(f"the library has no vectors of {name} in {precision}", param_hint="--precision")
+    return wanted[0].fingerprint if wanted else name

@@ -39,6 +39,8 @@ def command(
                 "missing": status.missing,
                 "model": status.model,
                 "dim": status.dim,
+                "fingerprint": status.fingerprint,
+                "precision": status.precision,
                 "index": status.index,
                 "index_kind": status.index_kind,
                 "recall": status.recall,
@@ -62,10 +64,13 @@ def command(
             }
         )
         return
+    model = "none yet"
+    if status.model is not None:
+        model = f"{formatting.model_name(status.model, status.precision)} ({status.dim} dimensions)"
     rows = {
         "library": f"{formatting.shown(status.library, relative=False)} ({formatting.size(status.bytes)})",
         "settings": formatting.shown(str(config.config_file()), relative=False),
-        "model": f"{status.model} ({status.dim} dimensions)" if status.model else "none yet",
+        "model": model,
         "photos": f"{status.photos:,} can be found, {status.missing:,} missing, {status.failed:,} could not be read",
         "regions": f"{formatting.plural(status.regions, 'photo')} with region tokens, "
         f"{status.captions:,} with captions",

@@ -61,9 +61,15 @@ def command(
         list[str] | None,
         typer.Option("--objective", metavar="NAME[=WEIGHT]", help=f"One of {', '.join(OBJECTIVES)}. May be repeated."),
     ] = None,
-    precision: Annotated[
-        str | None, typer.Option("--precision", metavar="auto|fp32|bf16|fp16", help="Default: auto, 16 bits on a GPU.")
+    arithmetic: Annotated[
+        str | None,
+        typer.Option(
+            "--train-precision",
+            metavar="auto|fp32|bf16|fp16",
+            help="Of the sums while it is trained. Default: auto, 16 bits on a GPU.",
+        ),
     ] = None,
+    precision: Annotated[str | None, typer.Option("--precision", hidden=True)] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of all chance; the same gives the same model.")] = None,
     more: Annotated[
         list[str] | None,
@@ -82,9 +88,12 @@ def command(
 
     The folder it writes is a model for --model local-dir:DIR. A run that was interrupted goes on with --resume.
     """
+    if precision is not None:
+        formatting.say("--precision of train is called --train-precision now; elsewhere it is that of vectors")
+        arithmetic = precision if arithmetic is None else arithmetic
     direct = {
         "epochs": epochs, "batch": batch, "micro_batch": micro_batch, "image_layers": image_layers,
-        "text_layers": text_layers, "lr": lr, "image_lr": image_lr, "text_lr": text_lr, "precision": precision,
+        "text_layers": text_layers, "lr": lr, "image_lr": image_lr, "text_lr": text_lr, "precision": arithmetic,
         "seed": seed,
     }  # fmt: skip
     changes = {name: value for name, value in direct.items() if value is not None}

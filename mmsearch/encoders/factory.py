@@ -7,6 +7,7 @@ On GPUs models run in torch, on each one that there is.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -140,6 +141,22 @@ def for_card(card_name: str, fingerprint: str, device: str, cache: Path, embedde
 def full_name(spec: str, cache: Path) -> str:
     """A name as a card has it.  Raises ModelError when there is no such model."""
     return spec if spec == "embedded" else registry.find(spec, [found.card.name for found in exports(cache)]).name
+
+
+def precision_of(fingerprint: str, cache: Path, embedded_folder: Path = EMBEDDED) -> str | None:
+    """The precision of the model with this fingerprint, as its card says it, such as ``float32`` or ``int8``.
+
+    None where neither the embedded model nor an export in the cache tells.
+    """
+    with contextlib.suppress(ModelError):  # a checkout without its weights
+        card = OnnxEncoder(embedded_folder).card
+        if card.fingerprint == fingerprint:
+            return card.precision
+    for encoder in exports(cache):
+        for precision in (encoder.card.precision, "float32", "int8"):  # an export tells of its other form too
+            if replace(encoder.card, precision=precision).fingerprint == fingerprint:
+                return precision
+    return None
 
 
 def measuring(encoder: Encoder, cache: Path) -> Encoder:

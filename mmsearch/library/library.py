@@ -76,6 +76,8 @@ class Status:
     missing: int  # whose file is gone
     model: str | None  # None before the first ``index``
     dim: int | None
+    fingerprint: str | None  # of the model
+    precision: str | None  # of the model, such as "int8"; None where nothing on this machine tells
     index: int  # vectors in the index
     index_kind: str | None  # "exact", or an approximate kind; None before the first ``index``
     recall: float | None  # share of the 10 nearest that it finds for texts, as was measured when it was built; or 1
@@ -474,6 +476,10 @@ class Library:
         """The models that this library has vectors of, the one that is searched with first."""
         return self.store.kept_models()
 
+    def precision_of(self, model: StoredModel) -> str | None:
+        """The precision of a model that is kept, such as ``float32`` or ``int8``; None where nothing here tells."""
+        return factory.precision_of(model.fingerprint, self.settings.cache)
+
     def activate(self, name: str) -> StoredModel:
         """Search with another model whose vectors are kept.  Raises ModelError where they are not, or not complete."""
         with self._writing():
@@ -653,6 +659,8 @@ class Library:
             missing=counts.missing,
             model=stored.name if stored else None,
             dim=stored.dim if stored else None,
+            fingerprint=stored.fingerprint if stored else None,
+            precision=factory.precision_of(stored.fingerprint, self.settings.cache) if stored else None,
             index=len(index) if index is not None else 0,
             index_kind=index.kind if index is not None else None,
             recall=None if index is None else index.recall,

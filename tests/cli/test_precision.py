@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from samples import CLI
@@ -27,6 +28,10 @@ def fingerprints(folder: Path) -> list[str]:
 def listed(mmsearch: CLI, name: str) -> list[tuple[str, str, bool]]:
     models = [json.loads(line) for line in mmsearch("models", "--json").stdout.splitlines()]
     return [(one["fingerprint"], one["precision"], one["in_use"]) for one in models if one["name"] == name]
+
+
+def kept(mmsearch: CLI, *options: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in mmsearch("reindex", "--json", *options).stdout.splitlines()]
 
 
 def test_library_in_int8(mmsearch: CLI, photos: Path, tmp_path: Path, model: str) -> None:
@@ -60,8 +65,39 @@ def test_to_int8_and_back(mmsearch: CLI, photos: Path, tmp_path: Path, model: st
     plain, small = fingerprints(library)
     assert sorted(listed(mmsearch, model)) == sorted([(plain, "float32", False), (small, "int8", True)])
     assert "exported in int8, in use" in mmsearch("models").stdout
+    status = json.loads(mmsearch("status", "--json").stdout)
+    assert (status["model"], status["fingerprint"], status["precision"]) == (model, small, "int8")
+    assert f"model     {model} in int8 (" in mmsearch("status").stdout
+    assert [(one["fingerprint"], one["precision"], one["active"]) for one in kept(mmsearch)] == [
+        (small, "int8", True),
+        (plain, "float32", False),
+    ]
+    first, second = mmsearch("reindex").stdout.splitlines()
+    assert first.startswith(f"{model} in int8 ({small}): 5 vectors of ")
+    assert second.startswith(f"{model} ({plain}): 5 vectors of ")
+
     mmsearch("reindex", "--activate", model)  # the other one of that name
     assert sorted(listed(mmsearch, model)) == sorted([(plain, "float32", True), (small, "int8", False)])
+    assert json.loads(mmsearch("status", "--json").stdout)["precision"] == "float32"
+    for precision, wanted in (("float32", plain), ("int8", small), ("int8", small)):
+        active, _ = kept(mmsearch, "--activate", model, "--precision", precision)
+        assert (active["fingerprint"], active["active"]) == (wanted, True)
+    active, _ = kept(mmsearch, "--activate", plain)  # by its fingerprint
+    assert active["fingerprint"] == plain
+    mmsearch("reindex", "--prune")
+    refused = mmsearch("reindex", "--activate", model, "--precision", "int8", check=2).stderr
+    assert "has no vectors of" in refused
+
+
+def test_precision_of_training_has_a_name_of_its_own(mmsearch: CLI, tmp_path: Path) -> None:
+    data = ("--out", tmp_path / "out", "--captions", tmp_path / "none.tsv", "--images", tmp_path)
+    help_text = mmsearch("train", "--help").stdout
+    assert "--train-precision" in help_text
+    assert " --precision" not in help_text
+    told = "--precision of train is called --train-precision now"
+    for option, hinted in (("--precision", True), ("--train-precision", False)):
+        refused = mmsearch("train", *data, option, "half", check=2).stderr
+        assert ("precision must be" in refused, told in refused) == (True, hinted)
 
 
 def test_what_cannot_be(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
