@@ -67,7 +67,7 @@ def test_without_a_hub_nothing_heavy_is_imported(tmp_path: Path, clip_export: On
     code = f"""
 import sys
 from pathlib import Path
-from mmsearch.encoders.resolve import choose, for_card
+from mmsearch.encoders.factory import choose, for_card
 cache, embedded = Path({str(tmp_path)!r}), Path({str(clip_export.folder)!r})
 choose("auto", "auto", cache, {DEFAULTS!r}, embedded).encoder.encode_texts(["a cat"])
 choose("auto", "auto", cache, ("ViT-B-16/openai", ""), embedded).encoder.encode_texts(["a cat"])
@@ -151,8 +151,8 @@ def test_model_asked_for_by_name_is_not_replaced(spec: str, tmp_path: Path) -> N
 DOWNLOAD = """
 import json, sys
 from pathlib import Path
-from mmsearch.encoders import resolve
-from mmsearch.encoders.open_clip_encoder import OpenClipEncoder
+from mmsearch.encoders import factory
+from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder
 from mmsearch.errors import ModelError
 cache, embedded, names = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
 for name in names:
@@ -160,7 +160,7 @@ for name in names:
         print(json.dumps(OpenClipEncoder.load(name).card.fingerprint))
     except ModelError as error:
         print(json.dumps(str(error)))
-print(json.dumps(resolve.choose("auto", "cpu", cache, ("hf-hub:org/broken", ""), embedded).note))
+print(json.dumps(factory.choose("auto", "cpu", cache, ("hf-hub:org/broken", ""), embedded).note))
 """
 
 
