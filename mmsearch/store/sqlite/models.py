@@ -1,0 +1,41 @@
+"""The models that a library has vectors of."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+
+from mmsearch.store.sqlite.connection import Database, explained
+from mmsearch.store.sqlite.tables import embeddings, models, photos
+from mmsearch.store.types import KeptModel, StoredModel
+
+
+class Models(Database):
+    """Which models there are, which of them is searched with, and for how many pictures its vectors are missing."""
+
+    def model(self) -> StoredModel | None:
+        """The active model, or None before the first ``index``."""
+        with explained(self.file), self._values.reading() as (connection, kept):
+            active = "SELECT id, name, fingerprint, dim FROM models WHERE active"
+            row = kept.of(active, lambda: connection.execute(active).fetchone())
+        return StoredModel(*row) if row else None
+
+    def kept_models(self) -> list[KeptModel]:
+        """The models that there are vectors of, the active one first."""
+        count = func.count(embeddings.c.id)
+        query = (
+            select(models.c.id, models.c.name, models.c.fingerprint, models.c.dim, models.c.active, count)
+            .outerjoin(embeddings, embeddings.c.model_id == models.c.id)
+            .group_by(models.c.id)
+            .order_by(models.c.active.desc(), models.c.id.desc())
+        )
+        with self._reading() as connection:
+            rows = connection.execute(query).all()
+        found = ((StoredModel(*facts), active, vectors) for *facts, active, vectors in rows)
+        return [KeptModel(model, bool(active), vectors, self.lacking(model)) for model, active, vectors in found]
+
+    def lacking(self, model: StoredModel) -> int:
+        """How many pictures that can be found have no vector of this model."""
+        embedded = select(embeddings.c.content_id).where(embeddings.c.model_id == model.id)
+        query = select(func.count()).where(photos.c.state == "ok", photos.c.content_id.not_in(embedded))
+        with self._reading() as connection:
+            return int(connection.execute(query).scalar_one())
