@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.looking import PhotoArgument, looker
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption
@@ -24,8 +25,7 @@ def command(
     with looker(library, device) as found:
         answers = found.ask(photo, asked, k)
     if json:
-        said = [{"answer": answer.text, "confidence": answer.confidence} for answer in answers]
-        formatting.json_line({"photo": photo, "question": asked, "answers": said})
+        formatting.json_line(schemas.answers(photo, asked, answers))
         return
     for answer in answers:
         print(f"{answer.confidence:.3f}  {answer.text}")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
 
@@ -31,7 +32,7 @@ def backup(
             raise typer.Exit(130) from None
     size = Path(os.path.expanduser(file)).stat().st_size
     if json:
-        formatting.json_line({"file": str(file), "bytes": size})
+        formatting.json_line(schemas.backup(str(file), size))
     else:
         formatting.say(f"{formatting.shown(str(file))} holds the library, {formatting.size(size)}")
 
@@ -62,7 +63,7 @@ def restore(
     with opened(library) as found:
         photos = found.store.counts().photos
     if json:
-        formatting.json_line({"library": str(folder), "photos": photos, "kept": None if kept is None else str(kept)})
+        formatting.json_line(schemas.restored(str(folder), photos, kept))
     else:
         formatting.say(f"{formatting.plural(photos, 'photo')} can be found in {formatting.shown(str(folder))}")
         if kept is not None:

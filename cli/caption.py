@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.looking import looker
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption
@@ -42,16 +43,7 @@ def command(
                 failed = True
                 continue
             if json:
-                formatting.json_line(
-                    {
-                        "photo": path,
-                        "caption": captions[0].text,
-                        "confidence": captions[0].confidence,
-                        "alternatives": [
-                            {"caption": other.text, "confidence": other.confidence} for other in captions[1:]
-                        ],
-                    }
-                )
+                formatting.json_line(schemas.caption(path, captions))
             elif sys.stdout.isatty():
                 rows.append((path, captions))
             else:

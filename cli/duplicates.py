@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
 
@@ -125,26 +126,11 @@ def _failures(moves: list[Moved | Skipped]) -> list[Skipped]:
 
 def _objects(groups: list[Group], moves: list[Moved | Skipped] | None, dry: bool) -> list[dict[str, Any]]:
     """An object a group; with moves, where each of the others went, or would go, or why it did not."""
-    from mmsearch.manage.move_aside import Moved
-
-    lines = []
     waiting = iter(moves or ())
+    lines = []
     for group in groups:
-        line: dict[str, Any] = {
-            "level": group.level,
-            "keep": group.keep.path,
-            "others": [photo.path for photo in group.others],
-            "levels": list(group.levels),
-            "bytes": group.bytes,
-        }
+        line = schemas.duplicates(group)
         if moves is not None:
-            own = [next(waiting) for _ in group.others]
-            line["moved"] = not dry
-            line["moves"] = [
-                {"from": one.source, "to": one.target}
-                if isinstance(one, Moved)
-                else {"from": one.path, "reason": one.reason}
-                for one in own
-            ]
+            line |= schemas.moves([next(waiting) for _ in group.others], moved=not dry)
         lines.append(line)
     return lines

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.looking import PhotoArgument, file_to_write, looker
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption
-
-if TYPE_CHECKING:
-    from mmsearch.rerank.inspect import Explanation
 
 
 def command(
@@ -48,23 +46,8 @@ def command(
             finally:
                 draft.unlink(missing_ok=True)
     if json:
-        formatting.json_line(_json(explanation))
+        formatting.json_line(schemas.explanation(explanation))
     else:
         print(f"{explanation.score:.3f}")
     if target is not None:
         formatting.say(f"wrote {formatting.shown(str(target))}")
-
-
-def _json(explanation: Explanation) -> dict[str, Any]:
-    def rows(heat: Any) -> list[list[float]]:
-        return [[round(float(value), 4) for value in row] for row in heat]
-
-    return {
-        "photo": explanation.photo,
-        "text": explanation.text,
-        "score": explanation.score,
-        "by": explanation.by,
-        "side": len(explanation.overall),
-        "words": [{"word": word.word, "heat": rows(word.heat)} for word in explanation.words],
-        "overall": rows(explanation.overall),
-    }

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
 
@@ -34,8 +35,7 @@ def export_command(
     if not report.parquet:
         formatting.say("photos.parquet was left out: it needs pip install 'mmsearch[export]'")
     if json:
-        counts = {"files": report.files, "vectors": report.vectors, "parquet": report.parquet}
-        formatting.json_line({"folder": str(folder), **counts})
+        formatting.json_line(schemas.export_report(str(folder), report))
     else:
         files, vectors = formatting.plural(report.files, "file"), formatting.plural(report.vectors, "vector")
         formatting.say(f"{files} and {vectors} written to {formatting.shown(str(folder))}")
@@ -69,9 +69,7 @@ def import_command(
             formatting.say("interrupted: nothing is lost; run the same command again to go on")
             raise typer.Exit(130) from None
     if json:
-        skipped = [{"path": one.path, "reason": one.reason} for one in report.skipped]
-        counts = {"added": report.added, "known": report.known, "skipped": skipped}
-        formatting.json_line({**counts, "model": report.model, "seconds": report.seconds})
+        formatting.json_line(schemas.import_report(report))
         return
     counted = {"added": report.added, "known before": report.known, "skipped": len(report.skipped)}
     done = ", ".join(f"{number:,} {what}" for what, number in counted.items() if number) or "nothing to import"

@@ -51,33 +51,6 @@ def plural(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def hit_json(hit: Hit) -> dict[str, Any]:
-    """The facts of a hit; what is known of some hits only, such as answers to questions, stands where it is known."""
-    photo = hit.photo
-    second: dict[str, Any] = {"first_stage": hit.first_stage}
-    second |= {"answer": hit.answer, "answer_confidence": hit.answer_confidence}
-    second |= {"relevance": hit.relevance, "reasons": list(hit.reasons) or None, "similar": list(hit.similar) or None}
-    words = {"description": photo.description, "text": photo.text, "tags": list(photo.tags) or None}
-    return {
-        "rank": hit.rank,
-        "path": hit.path,
-        "score": hit.score,
-        **{name: value for name, value in second.items() if value is not None},
-        "width": photo.width,
-        "height": photo.height,
-        "format": photo.format,
-        "bytes": photo.size,
-        "date": photo.date.isoformat(timespec="seconds"),
-        "taken_at": photo.exif.taken_at.isoformat() if photo.exif.taken_at else None,
-        "camera": photo.exif.camera,
-        "lens": photo.exif.lens,
-        "latitude": photo.exif.latitude,
-        "longitude": photo.exif.longitude,
-        "caption": photo.caption,
-        **{name: value for name, value in words.items() if value is not None},
-    }
-
-
 def hit_paths(hits: Sequence[Hit], end: bytes = b"\n") -> None:
     """The bare paths, byte for byte, each followed by ``end``."""
     sys.stdout.flush()
@@ -166,31 +139,6 @@ def caption_table(rows: Sequence[tuple[str, Sequence[Caption]]]) -> None:
             style = "dim" if number else ""
             table.add_row(f"{caption.confidence:.2f}", Text("" if number else shown(path)), Text(caption.text, style))
     Console().print(table)
-
-
-def report_json(report: IndexReport) -> dict[str, Any]:
-    return {
-        "added": report.added,
-        "updated": report.updated,
-        "moved": report.moved,
-        "restored": report.restored,
-        "unchanged": report.unchanged,
-        "removed": report.removed,
-        "skipped": [{"path": item.path, "reason": item.reason} for item in report.skipped],
-        "encoded": report.encoded,
-        "regions": report.regions,
-        "captions": report.captions,
-        "facts": report.facts,
-        "sidecars": report.sidecars,
-        "texts": report.texts,
-        "seconds": report.seconds,
-        "model": report.model,
-        "notes": list(report.notes),
-        "shares": report.shares,
-        "photos_per_second": None if report.pace is None else round(report.pace, 2),
-        "limit": report.limit,
-        **report.enriched,  # those that have no line above
-    }
 
 
 def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import (
     CaptionsOption,
@@ -89,7 +90,7 @@ def command(
     for note in report.notes:
         formatting.say(note)
     if json:
-        formatting.json_line(formatting.report_json(report))
+        formatting.json_line(schemas.index_report(report))
     else:
         for line in formatting.report_lines(report):
             formatting.say(line)

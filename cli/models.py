@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption
 
@@ -21,8 +22,6 @@ def command(
     json: JsonOption = False,
 ) -> None:
     """List the models that --model takes: which are on this machine, their dimensions and sizes."""
-    from dataclasses import asdict
-
     from mmsearch import config
     from mmsearch.encoders.catalogue import available
 
@@ -34,7 +33,7 @@ def command(
     using = [model.fingerprint == fingerprint if exact else model.name == name for model in found]
     if json:
         for model, in_use in zip(found, using, strict=True):
-            formatting.json_line({**asdict(model), "in_use": in_use})
+            formatting.json_line(schemas.model(model, in_use))
         return
     from rich.console import Console
     from rich.table import Table

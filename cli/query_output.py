@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.terminal import WAYS
 
@@ -71,7 +72,7 @@ class Results:
         """
         if self.json:
             for hit in hits:
-                formatting.json_line(formatting.hit_json(hit))
+                formatting.json_line(schemas.hit(hit))
         elif self.paths or self.print0:
             formatting.hit_paths(hits, b"\0" if self.print0 else b"\n")
         elif not hits:

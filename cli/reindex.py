@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, PrecisionOption, opened
 
@@ -58,17 +59,7 @@ def command(
         kept = [(one, found.precision_of(one.model)) for one in found.kept_models()]
     if json:
         for one, precise in kept:
-            formatting.json_line(
-                {
-                    "model": one.model.name,
-                    "fingerprint": one.model.fingerprint,
-                    "dim": one.model.dim,
-                    "precision": precise,
-                    "active": one.active,
-                    "vectors": one.vectors,
-                    "lacking": one.lacking,
-                }
-            )
+            formatting.json_line(schemas.kept_model(one, precise))
         return
     names = [one.model.name for one, _ in kept]
     for one, precise in kept:

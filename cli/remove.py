@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
 from mmsearch.errors import SourceError
@@ -26,7 +27,7 @@ def command(
         named = ", ".join(formatting.shown(path) for path in paths)
         raise SourceError(f"the library knows no picture at {named}; `mmsearch status` shows the known folders")
     if json:
-        formatting.json_line({"removed": removed})
+        formatting.json_line(schemas.removed(removed))
     else:
         formatting.say(f"forgot {formatting.plural(removed, 'picture')}")
     for root in roots:

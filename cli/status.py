@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
 
@@ -30,39 +31,7 @@ def command(
         status = found.status()
     told = status.summary
     if json:
-        formatting.json_line(
-            {
-                "photos": status.photos,
-                "regions": status.regions,
-                "captions": status.captions,
-                "failed": status.failed,
-                "missing": status.missing,
-                "model": status.model,
-                "dim": status.dim,
-                "fingerprint": status.fingerprint,
-                "precision": status.precision,
-                "index": status.index,
-                "index_kind": status.index_kind,
-                "recall": status.recall,
-                "generation": status.generation,
-                "bytes": status.bytes,
-                "library": status.library,
-                "roots": list(status.roots),
-                "failures": [{"path": item.path, "reason": item.reason} for item in status.failures],
-                "formats": told.formats,
-                "years": {str(year): number for year, number in told.years.items()},
-                "dated": told.dated,
-                "cameras": told.cameras,
-                "photo_bytes": told.bytes,
-                "megapixels": told.megapixels,
-                "located": told.located,
-                "described": told.described,
-                "texts": told.texts,
-                "tagged": told.tagged,
-                "copies": told.copies,
-                "reasons": told.reasons,
-            }
-        )
+        formatting.json_line(schemas.status(status))
         return
     model = "none yet"
     if status.model is not None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, opened
 
@@ -56,13 +57,13 @@ def command(
         if listing:
             tags = found.tags(paths or [])
             if json:
-                formatting.json_line({"tags": tags})
+                formatting.json_line(schemas.tags(tags))
             else:
                 _counts(tags, len(tags))
         elif clear:
             cleared = found.clear_tags(paths or [])
             if json:
-                formatting.json_line({"cleared": cleared})
+                formatting.json_line(schemas.tags_cleared(cleared))
             else:
                 formatting.say(f"tags of {formatting.plural(cleared, 'picture')} forgotten")
         else:
@@ -80,7 +81,7 @@ def command(
                 formatting.say("interrupted: nothing is lost; run the same command again to go on")
                 raise typer.Exit(130) from None
             if json:
-                formatting.json_line({"tagged": report.tagged, "tags": report.tags, "seconds": report.seconds})
+                formatting.json_line(schemas.tag_report(report))
             else:
                 formatting.say(f"{formatting.plural(report.tagged, 'picture')} tagged in {report.seconds:.1f} s")
                 _counts(report.tags, SHOWN)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import DeviceOption, JsonOption, TrustPickleOption
 
@@ -305,10 +306,8 @@ def line(step: TrainProgress) -> str:
 
 
 def _show(outcome: Outcome, json: bool) -> None:
-    from dataclasses import asdict
-
     if json:
-        formatting.json_line({**asdict(outcome), "folder": str(outcome.folder)})
+        formatting.json_line(schemas.trained(outcome))
         return
     print(f"kept epoch {outcome.epoch} of {outcome.epochs_run}, {formatting.plural(outcome.steps, 'step')}")
     if outcome.before and outcome.after:

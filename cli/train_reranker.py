@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mmsearch import schemas
 from mmsearch.cli import formatting, train
 from mmsearch.cli.options import DeviceOption, JsonOption
 
@@ -158,9 +159,7 @@ def _fields(given: list[str] | None) -> dict[str, Any]:
 
 def _show(outcome: RerankOutcome, figures: dict[str, Any], json: bool) -> None:
     if json:
-        formatting.json_line(
-            {"folder": str(outcome.folder), "step": outcome.step, "steps": outcome.steps, "dev": figures}
-        )
+        formatting.json_line(schemas.reranker_trained(outcome, figures))
         return
     rule, rules = figures["rule"], figures["rules"]
     name = f"{rule['rule']} {rule['weight']}" if rule["rule"] == "weighted" else rule["rule"]

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
 
 if TYPE_CHECKING:
     from mmsearch.store.sqlite.integrity import Damage
-
-_SHOWN = 5  # examples of each kind
 
 DeepOption = Annotated[
     bool, typer.Option("--deep", help="Compare every vector of the index, and read every picture file.")
@@ -30,7 +29,7 @@ def verify(library: LibraryOption = None, deep: DeepOption = False, json: JsonOp
         with formatting.progress_bar("Reading") as progress:
             damages = found.verify(deep, progress)
     if json:
-        formatting.json_line({"ok": not damages, "photos": photos, "damages": _objects(damages)})
+        formatting.json_line(schemas.verified(photos, damages))
     else:
         for line in _lines(damages):
             print(line)
@@ -51,7 +50,7 @@ def repair(library: LibraryOption = None, deep: DeepOption = False, json: JsonOp
     with opened(library) as found, formatting.progress_bar("Reading") as progress:
         done = found.repair(deep, progress)
     if json:
-        formatting.json_line({"ok": not done.left, "mended": _objects(done.mended), "left": _objects(done.left)})
+        formatting.json_line(schemas.repaired(done))
     else:
         for line in (*_lines(done.mended, "mended: "), *_lines(done.left, "left: ")):
             print(line)
@@ -65,19 +64,5 @@ def _lines(damages: Iterable[Damage], before: str = "") -> list[str]:
     lines = []
     for one in damages:
         lines.append(f"{before}{one.count:,} {one.what}; {one.remedy}")
-        lines += [f"    {formatting.shown(example)}" for example in one.examples[:_SHOWN]]
+        lines += [f"    {formatting.shown(example)}" for example in one.examples[: schemas.EXAMPLES]]
     return lines
-
-
-def _objects(damages: Iterable[Damage]) -> list[dict[str, Any]]:
-    return [
-        {
-            "kind": one.kind,
-            "count": one.count,
-            "what": one.what,
-            "remedy": one.remedy,
-            "repairable": one.mendable,
-            "examples": list(one.examples[:_SHOWN]),
-        }
-        for one in damages
-    ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import (
     CaptionsOption,
@@ -96,7 +97,7 @@ def _tell(event: Event, json: bool) -> None:
         for note in event.fresh.notes:
             formatting.say(note)
         if json:
-            formatting.json_line(formatting.report_json(event.report))
+            formatting.json_line(schemas.index_report(event.report))
             sys.stdout.flush()
         elif event.news:
             for line in formatting.report_lines(event.fresh):

@@ -39,6 +39,7 @@ ORDER = [
     "mmsearch.library",
     "mmsearch.watch",
     "mmsearch.training",
+    "mmsearch.schemas",
     "mmsearch",
     "mmsearch.cli",
 ]

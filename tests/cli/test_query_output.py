@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from samples import CLI, SAMPLES
 
+from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.types import Hit, Photo
 
@@ -90,8 +91,8 @@ def test_what_is_known_of_a_hit_is_in_its_json_and_its_row(capsys: pytest.Captur
     plain = Hit(1, 0.5, Photo("/a.jpg", 3, 2, "jpeg", 7, 0))
     full = Hit(1, 0.5, photo, relevance=0.25, reasons=("name: a",), similar=("/b.jpg", "/c.jpg"))
     known = {"relevance", "reasons", "similar", "description", "text", "tags"}
-    assert known & set(formatting.hit_json(plain)) == set()
-    assert {name: value for name, value in formatting.hit_json(full).items() if name in known} == {
+    assert known & set(schemas.hit(plain)) == set()
+    assert {name: value for name, value in schemas.hit(full).items() if name in known} == {
         "relevance": 0.25,
         "reasons": ["name: a"],
         "similar": ["/b.jpg", "/c.jpg"],

@@ -1,0 +1,324 @@
+"""How results, reports, models and errors look as JSON: the one place that the command line, a server and agents use.
+
+Each function takes a value of the library and returns a new dict of what ``json.dumps`` takes.  Keys are a promise:
+none is renamed or taken away, new ones may come.  Bytes of a path that are no UTF-8 are lone surrogates, as
+``os.fsdecode`` makes them.  The figures of ``evaluation.evaluate`` are such dicts already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mmsearch.encoders.catalogue import ModelInfo
+    from mmsearch.ingest.enrich.tags import TagReport
+    from mmsearch.library.library import Repaired, Status
+    from mmsearch.manage.duplicates import Group
+    from mmsearch.manage.export import ExportReport
+    from mmsearch.manage.import_vectors import ImportReport
+    from mmsearch.manage.move_aside import Moved
+    from mmsearch.rerank.captions import Caption
+    from mmsearch.rerank.heat import Heat
+    from mmsearch.rerank.inspect import Explanation
+    from mmsearch.rerank.reranker import Answer
+    from mmsearch.store.sqlite.integrity import Damage
+    from mmsearch.store.types import KeptModel
+    from mmsearch.training.contrastive.trainer import Outcome
+    from mmsearch.training.reranker.trainer import RerankOutcome
+    from mmsearch.types import Hit, IndexReport, Progress, Skipped
+
+Json = dict[str, Any]
+
+EXAMPLES = 5  # paths that are named of each damage
+
+
+# Results of a search
+
+
+def hit(hit: Hit) -> Json:
+    """A hit; what is known of some hits only, such as answers to questions, has its keys where it is known."""
+    photo = hit.photo
+    judged = {
+        "first_stage": hit.first_stage,
+        "answer": hit.answer,
+        "answer_confidence": hit.answer_confidence,
+        "relevance": hit.relevance,
+        "reasons": list(hit.reasons) or None,
+        "similar": list(hit.similar) or None,
+    }
+    words = {"description": photo.description, "text": photo.text, "tags": list(photo.tags) or None}
+    return {
+        "rank": hit.rank,
+        "path": hit.path,
+        "score": hit.score,
+        **_known(judged),
+        "width": photo.width,
+        "height": photo.height,
+        "format": photo.format,
+        "bytes": photo.size,
+        "date": photo.date.isoformat(timespec="seconds"),
+        "taken_at": photo.exif.taken_at.isoformat() if photo.exif.taken_at else None,
+        "camera": photo.exif.camera,
+        "lens": photo.exif.lens,
+        "latitude": photo.exif.latitude,
+        "longitude": photo.exif.longitude,
+        "caption": photo.caption,
+        **_known(words),
+    }
+
+
+def _known(values: Json) -> Json:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+# One photo
+
+
+def caption(photo: str, captions: Sequence[Caption]) -> Json:
+    """What a photo shows; ``captions`` has the best one first and is not empty."""
+    best, *others = captions
+    return {
+        "photo": photo,
+        "caption": best.text,
+        "confidence": best.confidence,
+        "alternatives": [{"caption": other.text, "confidence": other.confidence} for other in others],
+    }
+
+
+def answers(photo: str, question: str, found: Iterable[Answer]) -> Json:
+    """What a photo answers to a question, the likeliest first."""
+    said = [{"answer": answer.text, "confidence": answer.confidence} for answer in found]
+    return {"photo": photo, "question": question, "answers": said}
+
+
+def explanation(explanation: Explanation) -> Json:
+    """Where a text is found in a photo: ``side`` x ``side`` values in [0, 1] for each word, rows from the top."""
+    return {
+        "photo": explanation.photo,
+        "text": explanation.text,
+        "score": explanation.score,
+        "by": explanation.by,
+        "side": len(explanation.overall),
+        "words": [{"word": word.word, "heat": _rows(word.heat)} for word in explanation.words],
+        "overall": _rows(explanation.overall),
+    }
+
+
+def _rows(heat: Heat) -> list[list[float]]:
+    return [[round(float(value), 4) for value in row] for row in heat]
+
+
+# Runs
+
+
+def skipped(items: Iterable[Skipped]) -> list[Json]:
+    """Files that could not be read, and why."""
+    return [{"path": item.path, "reason": item.reason} for item in items]
+
+
+def progress(progress: Progress) -> Json:
+    """How far a run is."""
+    return {"step": progress.step, "done": progress.done, "total": progress.total, "path": progress.path}
+
+
+def index_report(report: IndexReport) -> Json:
+    """What an ``index`` run did."""
+    return {
+        "added": report.added,
+        "updated": report.updated,
+        "moved": report.moved,
+        "restored": report.restored,
+        "unchanged": report.unchanged,
+        "removed": report.removed,
+        "skipped": skipped(report.skipped),
+        "encoded": report.encoded,
+        "regions": report.regions,
+        "captions": report.captions,
+        "facts": report.facts,
+        "sidecars": report.sidecars,
+        "texts": report.texts,
+        "seconds": report.seconds,
+        "model": report.model,
+        "notes": list(report.notes),
+        "shares": dict(report.shares),
+        "photos_per_second": None if report.pace is None else round(report.pace, 2),
+        "limit": report.limit,
+        **report.enriched,  # those that have no line above
+    }
+
+
+def tag_report(report: TagReport) -> Json:
+    """What a ``tag`` run did."""
+    return {"tagged": report.tagged, "tags": dict(report.tags), "seconds": report.seconds}
+
+
+def tags(counts: dict[str, int]) -> Json:
+    """Tags, and how many files have each."""
+    return {"tags": dict(counts)}
+
+
+def tags_cleared(pictures: int) -> Json:
+    """Of how many pictures the tags were forgotten."""
+    return {"cleared": pictures}
+
+
+def removed(files: int) -> Json:
+    """How many files were forgotten."""
+    return {"removed": files}
+
+
+def export_report(folder: str, report: ExportReport) -> Json:
+    """What an export wrote."""
+    return {"folder": folder, "files": report.files, "vectors": report.vectors, "parquet": report.parquet}
+
+
+def import_report(report: ImportReport) -> Json:
+    """What an import did."""
+    return {
+        "added": report.added,
+        "known": report.known,
+        "skipped": skipped(report.skipped),
+        "model": report.model,
+        "seconds": report.seconds,
+    }
+
+
+def backup(file: str, size: int) -> Json:
+    """A backup that was written, and its bytes."""
+    return {"file": file, "bytes": size}
+
+
+def restored(library: str, photos: int, kept: Path | None) -> Json:
+    """A backup that was put in the place of a library; what was there before is ``kept``."""
+    return {"library": library, "photos": photos, "kept": None if kept is None else str(kept)}
+
+
+def duplicates(group: Group) -> Json:
+    """Files that show the same picture."""
+    return {
+        "level": group.level,
+        "keep": group.keep.path,
+        "others": [photo.path for photo in group.others],
+        "levels": list(group.levels),
+        "bytes": group.bytes,
+    }
+
+
+def moves(moves: Iterable[Moved | Skipped], moved: bool) -> Json:
+    """What became of the other files of a group, beside ``duplicates``; not ``moved`` where it was only planned."""
+    from mmsearch.types import Skipped  # brings in NumPy, which no help text needs
+
+    return {
+        "moved": moved,
+        "moves": [
+            {"from": one.path, "reason": one.reason}
+            if isinstance(one, Skipped)
+            else {"from": one.source, "to": one.target}
+            for one in moves
+        ],
+    }
+
+
+def trained(outcome: Outcome) -> Json:
+    """What a training run of an encoder gave; figures are None without dev photos."""
+    return {**asdict(outcome), "folder": str(outcome.folder)}
+
+
+def reranker_trained(outcome: RerankOutcome, figures: Json) -> Json:
+    """What a training run of a reranker gave, with its figures on dev photos."""
+    return {"folder": str(outcome.folder), "step": outcome.step, "steps": outcome.steps, "dev": figures}
+
+
+# Libraries and models
+
+
+def status(status: Status) -> Json:
+    """What a library holds."""
+    summary = status.summary
+    return {
+        "photos": status.photos,
+        "regions": status.regions,
+        "captions": status.captions,
+        "failed": status.failed,
+        "missing": status.missing,
+        "model": status.model,
+        "dim": status.dim,
+        "fingerprint": status.fingerprint,
+        "precision": status.precision,
+        "index": status.index,
+        "index_kind": status.index_kind,
+        "recall": status.recall,
+        "generation": status.generation,
+        "bytes": status.bytes,
+        "library": status.library,
+        "roots": list(status.roots),
+        "failures": skipped(status.failures),
+        "formats": dict(summary.formats),
+        "years": {str(year): number for year, number in summary.years.items()},
+        "dated": summary.dated,
+        "cameras": dict(summary.cameras),
+        "photo_bytes": summary.bytes,
+        "megapixels": summary.megapixels,
+        "located": summary.located,
+        "described": summary.described,
+        "texts": summary.texts,
+        "tagged": summary.tagged,
+        "copies": summary.copies,
+        "reasons": dict(summary.reasons),
+    }
+
+
+def damages(found: Iterable[Damage]) -> list[Json]:
+    """What is not in order in a library."""
+    return [
+        {
+            "kind": one.kind,
+            "count": one.count,
+            "what": one.what,
+            "remedy": one.remedy,
+            "repairable": one.mendable,
+            "examples": list(one.examples[:EXAMPLES]),
+        }
+        for one in found
+    ]
+
+
+def verified(photos: int, found: Sequence[Damage]) -> Json:
+    """What a look at a library found."""
+    return {"ok": not found, "photos": photos, "damages": damages(found)}
+
+
+def repaired(done: Repaired) -> Json:
+    """What a repair did, and what it could not do."""
+    return {"ok": not done.left, "mended": damages(done.mended), "left": damages(done.left)}
+
+
+def model(info: ModelInfo, in_use: bool) -> Json:
+    """A model that can be asked for by name; ``in_use`` by the library."""
+    return {
+        "name": info.name,
+        "dim": info.dim,
+        "image_size": info.image_size,
+        "bytes": info.bytes,
+        "where": info.where,
+        "fingerprint": info.fingerprint,
+        "precision": info.precision,
+        "in_use": in_use,
+    }
+
+
+def kept_model(kept: KeptModel, precision: str | None) -> Json:
+    """A model that a library has vectors of; None where nobody knows in which precision they were made."""
+    return {
+        "model": kept.model.name,
+        "fingerprint": kept.model.fingerprint,
+        "dim": kept.model.dim,
+        "precision": precision,
+        "active": kept.active,
+        "vectors": kept.vectors,
+        "lacking": kept.lacking,
+    }
