@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from mmsearch import schemas
 from mmsearch.cli import formatting
-from mmsearch.cli.looking import PhotoArgument, file_to_write, looker
+from mmsearch.cli.looking import PhotoArgument, file_to_write, looker, picture_format
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption
 
 
@@ -35,16 +34,14 @@ def command(
     """
     if output is None and not json:
         raise typer.BadParameter("give -o FILE.png, --json, or both")
+    from mmsearch.media.filesystem import atomic_file
+
     target = file_to_write(output, photo) if output is not None else None
     with looker(library, device) as found:
         explanation = found.explain(photo, " ".join(text), "attention" if attention else "match")
         if target is not None:
-            draft = target.with_name(f".{os.getpid()}.{target.name}")
-            try:
-                found.draw(explanation).save(draft)
-                draft.replace(target)
-            finally:
-                draft.unlink(missing_ok=True)
+            with atomic_file(target) as draft:
+                found.draw(explanation).save(draft, picture_format(target))
     if json:
         formatting.json_line(schemas.explanation(explanation))
     else:

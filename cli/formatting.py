@@ -320,21 +320,18 @@ def jsonl_file(path: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
     Raises SourceError at once where it cannot be written.
     """
     from mmsearch.errors import SourceError
+    from mmsearch.media.filesystem import atomic_file
 
     target = Path(os.path.realpath(os.path.expanduser(path)))  # a link stays one
     if target.exists() and not target.is_file():
         raise SourceError(f"{path} cannot be written: it is {'a folder' if target.is_dir() else 'no regular file'}")
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        file = draft.open("w", encoding="ascii", newline="\n")
-    except OSError as error:
-        raise SourceError(f"{path} cannot be written: {error.strerror}") from error
-    try:
+    with atomic_file(target) as draft:
+        try:
+            file = draft.open("w", encoding="ascii", newline="\n")
+        except OSError as error:
+            raise SourceError(f"{path} cannot be written: {error.strerror}") from error
         with file:
             yield lambda value: print(json.dumps(value), file=file)
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -46,6 +46,14 @@ def looker(library: Path | None, device: str | None) -> Iterator[Looker]:
     yield Looker(choice.encoder, for_encoder(choice.encoder, settings.reranker), settings.max_megapixels)
 
 
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}  # as Pillow calls them
+
+
+def picture_format(file: Path) -> str:
+    """Pillow's name of the format that the ending of a file stands for, one that ``file_to_write`` takes."""
+    return _FORMATS[file.suffix.lower()]
+
+
 def file_to_write(path: Path, photo: str) -> Path:
     """Where a picture is to be written, checked before any work is done.
 
@@ -53,7 +61,7 @@ def file_to_write(path: Path, photo: str) -> Path:
     """
     from mmsearch.errors import SourceError
 
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+    if path.suffix.lower() not in _FORMATS:
         raise typer.BadParameter(f"must end in .png, .jpg or .webp, not {path.name!r}", param_hint="-o")
     target = Path(os.path.expanduser(path))
     if not target.parent.is_dir():

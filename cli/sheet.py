@@ -83,13 +83,10 @@ def check(file: Path) -> Path:
 
 def write(target: Path, hits: Sequence[Hit], title: str, max_megapixels: float) -> None:
     """Write the sheet to where ``check`` said, whole or not at all."""
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with draft.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(html(hits, title, max_megapixels))
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
+    from mmsearch.media.filesystem import atomic_file
+
+    with atomic_file(target) as draft, draft.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(html(hits, title, max_megapixels))
 
 
 def html(hits: Sequence[Hit], title: str, max_megapixels: float) -> Iterator[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import faiss as _stubbed
 
 from mmsearch.errors import LibraryError
+from mmsearch.media.filesystem import atomic_file
 
 faiss: Any = _stubbed
 BLOCK = 2**20  # bytes read or written at a time
@@ -27,20 +27,18 @@ def read(file: Path) -> Any:
 
 
 def write(index: Any, file: Path) -> str:
-    """A temporary file beside it, fsync, rename: ``faiss.write_index`` alone can leave half a file.
+    """Whole or not at all: ``faiss.write_index`` alone can leave half a file.
 
     Returns what ``hashed`` says of it.  Raises LibraryError.
     """
     digest = _digest()
-    with written(file) as partial, partial.open("wb") as opened:
+    with written(file) as draft, draft.open("wb") as opened:
 
         def both(block: bytes) -> int:
             digest.update(block)
             return opened.write(block)
 
         faiss.write_index(index, faiss.PyCallbackIOWriter(both, BLOCK))
-        opened.flush()
-        os.fsync(opened.fileno())
     return digest.hexdigest()
 
 
@@ -59,17 +57,14 @@ def _digest() -> hashlib.blake2b:
 
 @contextlib.contextmanager
 def written(file: Path) -> Iterator[Path]:
-    """A temporary name beside ``file``, which takes its place at the end.  Raises LibraryError."""
-    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
+    """As ``atomic_file``, but raises LibraryError."""
     try:
-        yield partial
-        partial.replace(file)
+        with atomic_file(file) as draft:
+            yield draft
     except (RuntimeError, OSError) as error:
         full = "No space left" in str(error)
         reason = "the disk is full" if full else str(error).partition(" at /")[0]
         raise LibraryError(f"the index {file} cannot be written: {reason}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

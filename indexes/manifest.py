@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import secrets
 import time
 from collections.abc import Callable
@@ -136,10 +135,8 @@ class IndexCache:
             "likely": None if likely is None else ann_files.facts(likely),
         }
         file = self.folder / f"{self._prefix}{generation}.json"
-        with written(file) as partial, partial.open("w", encoding="utf-8") as opened:
-            json.dump(facts, opened)
-            opened.flush()
-            os.fsync(opened.fileno())
+        with written(file) as draft:
+            draft.write_text(json.dumps(facts), "utf-8")
         self._tidy(generation)
         return StoredIndex(rows, index.dead, likely)
 

@@ -6,7 +6,6 @@ import contextlib
 import csv
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 
 from mmsearch.errors import TransferError
 from mmsearch.manage.exchange import COLUMNS, CSV, FORMAT, MODEL, PARQUET, REGIONS, VECTORS, guarded, path_columns
+from mmsearch.media.filesystem import atomic_folder
 from mmsearch.store.sqlite.export_rows import Block, Holding
 from mmsearch.store.sqlite.store import Store
 from mmsearch.store.types import StoredModel
@@ -48,19 +48,11 @@ def export(
         raise TransferError(f"{folder} {what}; name a folder that is new or empty")
     if not target.parent.is_dir():
         raise TransferError(f"{folder} cannot be made: there is no folder {target.parent}; make it first")
-    draft = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir()
-        report = _write(store, model, draft, str(folder), progress)
-        with contextlib.suppress(FileNotFoundError):
-            target.rmdir()
-        draft.rename(target)
+        with atomic_folder(target) as draft:
+            return _write(store, model, draft, str(folder), progress)
     except OSError as error:
         raise TransferError(f"{folder} cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return report
 
 
 def _write(
@@ -99,9 +91,6 @@ def _write(
             "roots": [dict(zip(("path", "path_bytes"), path_columns(root), strict=True)) for root in roots],
         }
     (folder / MODEL).write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
-    for file in folder.iterdir():
-        with file.open("r+b") as written:
-            os.fsync(written.fileno())
     return ExportReport(files, total, (folder / PARQUET).exists())
 
 

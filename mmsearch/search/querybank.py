@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from mmsearch.encoders.factory import EMBEDDED, embedded
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import ModelError
 from mmsearch.language.prompts import scenes
+from mmsearch.media.filesystem import atomic_file
 from mmsearch.types import Vectors
 
 VERSION = "1"  # part of an index's name: another one whenever a bank changes; a test knows the files of each version
@@ -72,10 +72,5 @@ def load(file: Path) -> Vectors:
 
 def save(file: Path, rows: Vectors) -> None:
     """Write a bank for ``load``, whole or not at all."""
-    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as opened:
-            np.save(opened, rows.astype(np.float16))
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic_file(file) as draft, draft.open("wb") as opened:
+        np.save(opened, rows.astype(np.float16))

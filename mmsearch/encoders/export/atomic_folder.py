@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import ModelError
+from mmsearch.media.filesystem import draft_folder, fsync_files
 
 ONE_FILE = 1.5e9  # bytes of weights in one .onnx file; more go to a file beside it, as protobuf ends at 2 GB
+_DRAFT = ".export-"  # how the names of drafts begin
 ABANDONED = 24 * 3600  # seconds after which the draft of a process that was killed is removed
 
 
@@ -25,16 +25,10 @@ def published(folder: Path, fill: Callable[[Path], None]) -> OnnxEncoder:
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     _sweep(folder.parent)
-    draft = Path(tempfile.mkdtemp(prefix=".export-", dir=folder.parent))
-    try:
+    with draft_folder(folder, _DRAFT) as draft:
         fill(draft)
-        for file in draft.iterdir():
-            with file.open("rb+") as written:
-                os.fsync(written.fileno())
-        draft.chmod(0o755)  # mkdtemp makes it private
+        fsync_files(draft)
         return _renamed(draft, folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _renamed(draft: Path, folder: Path) -> OnnxEncoder:
@@ -49,16 +43,14 @@ def _renamed(draft: Path, folder: Path) -> OnnxEncoder:
             found = OnnxEncoder(folder)
             if not found.dated:
                 return found
-        wreck = Path(tempfile.mkdtemp(prefix=".export-", dir=folder.parent))  # files were deleted, or it is dated
-        with contextlib.suppress(OSError):
+        with draft_folder(folder, _DRAFT) as wreck, contextlib.suppress(OSError):  # files were deleted, or it is dated
             folder.rename(wreck / "wreck")
-        shutil.rmtree(wreck, ignore_errors=True)
     raise ModelError(f"the model cannot be written to {folder}: something keeps changing it")
 
 
 def _sweep(parent: Path) -> None:
     """Removes what killed exports left behind."""
-    for draft in parent.glob(".export-*"):
+    for draft in parent.glob(f"{_DRAFT}*"):
         with contextlib.suppress(OSError):
             if time.time() - draft.stat().st_mtime > ABANDONED:
                 shutil.rmtree(draft, ignore_errors=True)

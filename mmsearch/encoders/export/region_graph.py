@@ -26,6 +26,7 @@ from mmsearch.encoders.onnx.encoder import REGIONS
 from mmsearch.encoders.protocol import ModelCard, RegionCard
 from mmsearch.encoders.torch.projection import Projection, Second, pool_matrix
 from mmsearch.errors import ModelError
+from mmsearch.media.filesystem import atomic_write
 
 Level = tuple[str, int, int, int]  # a tensor of the image graph: name, channels, height, width
 
@@ -132,9 +133,7 @@ def _put(folder: Path, content: bytes, regions: RegionCard) -> ModelCard:
     """Both files, each whole or not at all; the card comes last."""
     card = replace(ModelCard.from_json((folder / "model.json").read_text("utf-8")), regions=regions)
     for name, data in ((REGIONS, content), ("model.json", card.to_json().encode())):
-        draft = folder / f".{name}.{os.getpid()}"
-        draft.write_bytes(data)
-        draft.replace(folder / name)
+        atomic_write(folder / name, data)
     return card
 
 

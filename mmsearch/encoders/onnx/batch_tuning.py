@@ -8,6 +8,8 @@ import logging
 import threading
 from pathlib import Path
 
+from mmsearch.media.filesystem import atomic_write
+
 logger = logging.getLogger(__name__)
 
 SIZES = (1, 2, 4, 8)
@@ -76,8 +78,6 @@ def _read(file: Path) -> dict[str, int]:
 
 
 def _write(file: Path, facts: dict[str, int]) -> None:
-    draft = file.with_name(f"{file.name}.{threading.get_ident()}.partial")
     with contextlib.suppress(OSError):  # then it is measured again next time
         file.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", "utf-8")
-        draft.replace(file)
+        atomic_write(file, (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode())

@@ -18,11 +18,9 @@ library, and an affine change of all cosines changes nothing.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +31,7 @@ from numpy.typing import NDArray
 from mmsearch.ingest.enrich.base import Enrichment
 from mmsearch.language.prompts import scenes
 from mmsearch.language.vocabulary import Vocabulary, builtin, comparable
+from mmsearch.media.filesystem import atomic_file
 from mmsearch.store.sqlite.store import Store
 from mmsearch.store.sqlite.writer import Writer
 from mmsearch.store.types import StoredModel, Untagged
@@ -171,16 +170,12 @@ def cached(texts: Sequence[str], model: str, encode: Encode, cache: Path) -> Vec
     if len(texts) > BLOCK:
         log.info("encoding %s texts, once for this model and vocabulary", f"{len(texts):,}")
     vectors = np.concatenate([encode(texts[start : start + 64]) for start in range(0, len(texts), 64)])
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as opened:
+        with atomic_file(file) as draft, draft.open("wb") as opened:
             np.save(opened, vectors)
-        draft.replace(file)
     except OSError as error:
         log.warning("%s cannot be written: %s; the vocabulary will be encoded again next time", file, error.strerror)
-        with contextlib.suppress(OSError):
-            draft.unlink()
     return vectors
 
 

@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 from mmsearch.errors import LibraryError, NewerLibraryError, TransferError
+from mmsearch.media.filesystem import fsync
 from mmsearch.store.sqlite.schema import HEAD
 from mmsearch.store.sqlite.store import Store
 from mmsearch.store.writer_lock import WriterLock
@@ -50,9 +51,9 @@ def backup(database: Path, file: Path, force: bool = False, progress: Told = Non
                 copy.execute("PRAGMA journal_mode = DELETE")  # one file, that can be read where nothing can be written
                 if (fault := _fault(copy, "quick_check")) is not None:
                     raise TransferError(f"the library database {database} is damaged ({fault}); nothing was written")
-            _lasting(draft)
+            fsync(draft)
             draft.replace(target)
-            _lasting(target.parent)
+            fsync(target.parent)
     except sqlite3.Error as error:
         raise TransferError(f"the library database {database} cannot be copied to {file}: {error}") from error
     except OSError as error:
@@ -193,9 +194,9 @@ def _replaced(database: Path, draft: Path, sound: bool, used: bool) -> Path | No
                 "PRAGMA wal_checkpoint(TRUNCATE)"
             )  # left to others, where somebody still reads the old state
     else:
-        _lasting(draft)
+        fsync(draft)
         draft.replace(database)
-        _lasting(database.parent)
+        fsync(database.parent)
     return kept
 
 
@@ -220,14 +221,3 @@ def _draft(target: Path) -> Iterator[Path]:
     finally:
         for file in everything:
             file.unlink(missing_ok=True)
-
-
-def _lasting(path: Path) -> None:
-    """On the disk, not in memory only.  Folders cannot be asked for this everywhere."""
-    if path.is_dir() and os.name == "nt":
-        return
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

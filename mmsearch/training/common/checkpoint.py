@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,27 +16,9 @@ import torch
 from torch import nn
 
 from mmsearch.errors import TrainingError
+from mmsearch.media.filesystem import atomic_write
 
 FORMAT = 1
-
-
-def write(file: Path, content: bytes) -> None:
-    """``content`` into ``file``, all of it or nothing."""
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with draft.open("wb") as out:
-            out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(draft, file)
-    finally:
-        draft.unlink(missing_ok=True)
-    if os.name == "posix":
-        folder = os.open(file.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 class Run:
@@ -103,12 +84,12 @@ class Run:
             shutil.rmtree(self.cache, ignore_errors=True)
 
     def _facts(self, facts: dict[str, Any]) -> None:
-        write(self.folder / "run.json", (json.dumps(facts, indent=2) + "\n").encode())
+        atomic_write(self.folder / "run.json", (json.dumps(facts, indent=2) + "\n").encode())
 
     def _tensors(self, name: str, state: dict[str, Any]) -> None:
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        write(self.folder / name, buffer.getvalue())
+        atomic_write(self.folder / name, buffer.getvalue())
 
     def _read(self, name: str) -> dict[str, Any] | None:
         file = self.folder / name

@@ -24,7 +24,7 @@ from mmsearch.encoders.hub.registry import Source
 from mmsearch.encoders.texts import TextEncoder
 from mmsearch.encoders.torch import open_clip_encoder
 from mmsearch.errors import ConfigError
-from mmsearch.training.common import checkpoint
+from mmsearch.media.filesystem import atomic_write
 from mmsearch.training.contrastive.recipe import ALL
 from mmsearch.training.contrastive.trainee import Group
 
@@ -271,14 +271,14 @@ class OpenClipTrainee(nn.Module):
             if key in described.get(part, {}):
                 described[part][key] = False
         weights = {name: value.detach().cpu().contiguous().clone() for name, value in self.model.state_dict().items()}
-        checkpoint.write(folder / "open_clip_model.safetensors", save(weights))
+        atomic_write(folder / "open_clip_model.safetensors", save(weights))
         inner: Any = getattr(self._open_clip_tokenizer, "tokenizer", None)
         if hasattr(inner, "save_pretrained"):
             inner.save_pretrained(str(folder))
         pictures = dict(self.model.visual.preprocess_cfg)
         config = json.dumps({"model_cfg": described, "preprocess_cfg": pictures}, indent=2)
-        checkpoint.write(folder / "open_clip_config.json", config.encode())
-        checkpoint.write(folder / "recipe.json", (json.dumps(facts, indent=2) + "\n").encode())
+        atomic_write(folder / "open_clip_config.json", config.encode())
+        atomic_write(folder / "recipe.json", (json.dumps(facts, indent=2) + "\n").encode())
 
 
 def _start(layers: list[nn.Module], wanted: int, option: str, name: str) -> int:

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from mmsearch.errors import ConfigError, SourceError, TrainingError
 from mmsearch.evaluation.metrics import retrieval
+from mmsearch.media.filesystem import atomic_write
 from mmsearch.training.common import checkpoint, losses, mining, optimize, report
 from mmsearch.training.common.distributed import World, average_gradients, gather
 from mmsearch.training.common.mining import Meeting
@@ -523,7 +524,7 @@ class Session:
         if self.log is not None:
             facts = self._facts(outcome)
             self.trainee.save(self.out, {"recipe": asdict(self.recipe), **facts})
-            checkpoint.write(self.out / "MODEL_CARD.md", report.model_card(facts, self.recipe).encode())
+            atomic_write(self.out / "MODEL_CARD.md", report.model_card(facts, self.recipe).encode())
             report.plot(self.log.read(), self.out / "training.png")
             self.run_files.finish(keep_cache)
         self.world.wait()

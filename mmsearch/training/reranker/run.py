@@ -20,6 +20,7 @@ from mmsearch.encoders.protocol import Encoder
 from mmsearch.evaluation.caption_metrics import tokens as caption_tokens
 from mmsearch.language import hard_negatives
 from mmsearch.language.questions import parse
+from mmsearch.media.filesystem import atomic_write
 from mmsearch.rerank import graphs
 from mmsearch.rerank.card import RerankCard, region_key
 from mmsearch.rerank.fusion_rules import RULES, combine
@@ -157,7 +158,7 @@ def save(
         caption_words=tuple(said), yes=figures["yes"]["fit"],
         recipe={"recipe": asdict(recipe), "model": asdict(model.config), "dev": figures},
     )  # fmt: skip
-    checkpoint.write(folder / "reranker.json", card.to_json().encode())
+    atomic_write(folder / "reranker.json", card.to_json().encode())
 
 
 # -- before training ----------------------------------------------------------------------------------------------
