@@ -34,7 +34,9 @@ from mmsearch.rerank.model import RerankConfig, RerankModel
 from mmsearch.rerank.resolve import SHIPPED
 from mmsearch.rerank.words import WordEncoder
 from mmsearch.training.common import checkpoint, memory
-from mmsearch.training.reranker import run
+from mmsearch.training.reranker import judging
+from mmsearch.training.reranker.data import EvalData, TrainData
+from mmsearch.training.reranker.preparation import Sources, WrittenQuestions, prepare
 from mmsearch.training.reranker.questions import read_daquar
 from mmsearch.training.reranker.recipe import RerankRecipe
 from mmsearch.training.reranker.trainer import configured, match_scores, train
@@ -68,9 +70,11 @@ def milliseconds(folders: list[Path], config: RerankConfig, rounds: int = 15) ->
     return [round(statistics.median(own), 1) for own in times]
 
 
-def one(recipe: RerankRecipe, material: Any, judged: run.Dev, said: int, answers: int, graph: Path) -> dict[str, Any]:
+def one(
+    recipe: RerankRecipe, data: TrainData, judged: EvalData, said: int, answers: int, graph: Path
+) -> dict[str, Any]:
     """Trains one pair, writes its graph into the folder ``graph``, and gives its row of the table."""
-    config = configured(recipe, material.photos.dim, 7, material.lines.states.states.shape[1], answers, said)
+    config = configured(recipe, data.photos.dim, 7, data.lines.states.states.shape[1], answers, said)
     torch.manual_seed(recipe.seed)
     model = RerankModel(config)
     some = np.linspace(0, len(judged.captions) - 1, min(QUERIES, len(judged.captions))).astype(np.int64)
@@ -78,18 +82,18 @@ def one(recipe: RerankRecipe, material: Any, judged: run.Dev, said: int, answers
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         checkpoint.Run(out).start({"reranker_recipe": asdict(recipe)})
-        train(model, material, recipe, out, lambda _: {"merit": 0.0}, {})
+        train(model, data, recipe, out, lambda _: {"merit": 0.0}, {})
     seconds = time.perf_counter() - begun
     shown, first = judged.candidates[some, :CANDIDATES], judged.first[some, :CANDIDATES]
     match = match_scores(model, judged.tokens, judged.lines, judged.captions[some], shown)
     right = shown == judged.owner[some, None]
-    recalls = {w: run.recall(first, match, right, "weighted", w)[0] for w in run.WEIGHTS}
+    recalls = {w: judging.recall(first, match, right, "weighted", w)[0] for w in judging.WEIGHTS}
     best = max(recalls, key=lambda weight: recalls[weight])
     graphs.write_match(model, graph)
     return {
         "attention": recipe.attention, "fusion": recipe.fusion, "R@1": recalls[best], "first_stage": recalls[0.0],
-        "match_alone": run.recall(first, match, right, "match", 1.0)[0], "weight": best,
-        "changed": run.changed_accuracy(model, judged, some)["all"],
+        "match_alone": judging.recall(first, match, right, "match", 1.0)[0], "weight": best,
+        "changed": judging.changed_accuracy(model, judged, some)["all"],
         "training_seconds": round(seconds),
         "parameters": sum(p.numel() for part in (model.blocks, model.fusion) for p in part.parameters()),
     }  # fmt: skip
@@ -127,16 +131,16 @@ def main() -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     memory.keep_freed()
     recipe = replace(BASE, steps=given.steps, dev_every=given.steps)
-    kept = given.work / "material.pkl"
+    kept = given.work / "data.pkl"
     if not kept.exists():
         shutil.rmtree(given.work, ignore_errors=True)
         given.work.mkdir(parents=True)
-        asked = run.Given(given.questions / "images", read_daquar(given.questions))
+        asked = WrittenQuestions(given.questions / "images", read_daquar(given.questions))
         words = WordEncoder(EMBEDDED, SHIPPED / "words.onnx")
         photos, dev = read_split(given.data, "train"), read_split(given.data, "dev")
-        made = run.prepare(OnnxEncoder(EMBEDDED), words, photos, dev, asked, recipe, given.work, None)
+        made = prepare(OnnxEncoder(EMBEDDED), words, Sources(photos, dev, asked), recipe, given.work)
         kept.write_bytes(pickle.dumps(made, protocol=5))
-    material, judged, (answers, said) = pickle.loads(kept.read_bytes())
+    data, judged, (answers, said) = pickle.loads(kept.read_bytes())
     rows, folders = [], []
     for kind, mixer in PAIRS if given.only is None else [pair for pair in PAIRS if "/".join(pair) in given.only]:
         graph = given.work / f"{kind}-{mixer}-{given.steps}"
@@ -144,12 +148,12 @@ def main() -> None:
         if not done.exists():
             graph.mkdir(exist_ok=True)
             chosen = replace(recipe, attention=kind, fusion=mixer)
-            done.write_text(json.dumps(one(chosen, material, judged, len(said), len(answers), graph)))
+            done.write_text(json.dumps(one(chosen, data, judged, len(said), len(answers), graph)))
         rows.append(json.loads(done.read_text()))
         folders.append(graph)
         logging.info("%s", rows[-1])
-    width = material.lines.states.states.shape[1]
-    config = configured(recipe, material.photos.dim, 7, width, len(answers), len(said))
+    width = data.lines.states.states.shape[1]
+    config = configured(recipe, data.photos.dim, 7, width, len(answers), len(said))
     for row, taken in zip(rows, milliseconds(folders, config), strict=True):
         row["milliseconds"] = taken
     facts = {"queries": QUERIES, "candidates": CANDIDATES, "recipe": asdict(recipe), "torch": torch.__version__}

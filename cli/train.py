@@ -16,8 +16,9 @@ from mmsearch.cli.options import DeviceOption, JsonOption, TrustPickleOption
 
 if TYPE_CHECKING:
     from mmsearch.training.common.pairs import Pairs
+    from mmsearch.training.common.progress import TrainProgress
     from mmsearch.training.contrastive.recipe import Recipe
-    from mmsearch.training.contrastive.trainer import Outcome, TrainProgress
+    from mmsearch.training.contrastive.trainer import Outcome
 
 OBJECTIVES = ("infonce", "sigmoid", "hard", "masked_words", "text_text")
 
@@ -180,6 +181,7 @@ def _train(
     from mmsearch import config
     from mmsearch.encoders.device import choose_device
     from mmsearch.training.common import distributed, memory
+    from mmsearch.training.common.session import RunOptions
     from mmsearch.training.contrastive import bases
     from mmsearch.training.contrastive.trainer import train
 
@@ -196,8 +198,8 @@ def _train(
             )
         with bar() as progress:
             outcome = train(
-                trainee, train_pairs, dev_pairs, recipe, out, progress=progress, device=where, resume=resume,
-                keep_cache=keep_cache, origin=origin, world=world,
+                trainee, train_pairs, dev_pairs, recipe, out,
+                options=RunOptions(where, resume, keep_cache, progress=progress, origin=origin, world=world),
             )  # fmt: skip
         return outcome if world.first else None
 

@@ -111,7 +111,9 @@ def _run(
     from mmsearch.rerank.resolve import SHIPPED
     from mmsearch.rerank.words import WordEncoder
     from mmsearch.training.common import memory
+    from mmsearch.training.common.session import RunOptions
     from mmsearch.training.reranker import run
+    from mmsearch.training.reranker.preparation import Sources, WrittenQuestions
     from mmsearch.training.reranker.questions import read_daquar
 
     memory.keep_freed()
@@ -120,17 +122,16 @@ def _run(
     choice = factory.choose(origin["model"], where, settings.cache, (settings.cpu_model, settings.gpu_model))
     learned, judged = train.pairs_of(origin, recipe.seed)
     folder = Path(origin["questions"])
-    given = run.Given(folder / "images", read_daquar(folder)) if origin["questions"] else None
+    written = WrittenQuestions(folder / "images", read_daquar(folder)) if origin["questions"] else None
     words = WordEncoder(factory.EMBEDDED, SHIPPED / "words.onnx")
     formatting.say(
         f"training a reranker for {choice.encoder.card.name} on {formatting.plural(len(learned), 'photo')} with "
         f"{formatting.plural(learned.captions, 'caption')}; {formatting.plural(len(judged), 'dev photo')}"
     )
     with train.bar() as progress:
-        return run.run(
-            choice.encoder, words, learned, judged, given, recipe, out, f"local-dir:{out.absolute()}", origin, progress,
-            device=where, resume=resume, keep_cache=keep_cache,
-        )  # fmt: skip
+        options = RunOptions(where, resume, keep_cache, progress=progress, origin=origin)
+        sources = Sources(learned, judged, written)
+        return run.run(choice.encoder, words, sources, recipe, out, f"local-dir:{out.absolute()}", options)
 
 
 def _model(name: str | None) -> str:

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from mmsearch.training.contrastive.prefix_cache import TokenStates
-from mmsearch.training.reranker.data import Lines, Photos
-from mmsearch.training.reranker.trainer import Material
+from mmsearch.training.reranker.data import Lines, Photos, TrainData
 
 COLOURS = ("red", "green", "blue", "yellow", "black", "white")
 SHAPES = ("ball", "box", "kite", "balloon")
@@ -58,7 +57,7 @@ def states(lengths: list[int], width: int, rng: np.random.Generator) -> Lines:
     return Lines(TokenStates(found, starts), [np.full(length, 7, np.int64) for length in lengths])
 
 
-def material(photos: int = 10, width: int = 16, dim: int = 6, several: int = 2, noise: float = 0.1) -> Material:
+def train_data(photos: int = 10, width: int = 16, dim: int = 6, several: int = 2, noise: float = 0.1) -> TrainData:
     """Made-up photos of 4 regions, each with ``several`` captions that say in their own way which photo it is.
 
     Photo i is followed by its neighbours: i + 1 and i - 1, and so on.  Every second caption has a false version, every
@@ -81,7 +80,7 @@ def material(photos: int = 10, width: int = 16, dim: int = 6, several: int = 2, 
     changed[::2] = count + np.arange(count // 2)
     first = count + count // 2
     ring = np.array([[(i + step) % photos for step in (1, -1, 2, -2)] for i in range(photos)])
-    return Material(
+    return TrainData(
         photos=Photos(np.concatenate([stored, np.zeros((photos, 2, 3), np.float16)], axis=2), 4, dim),
         lines=lines,
         captions=[np.arange(several * photo, several * (photo + 1)) for photo in range(photos)],

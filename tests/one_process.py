@@ -10,8 +10,10 @@ from small_models import CAPTIONS, KeptTrainee, small_trainee
 
 from mmsearch.training.common import distributed
 from mmsearch.training.common.pairs import read
+from mmsearch.training.common.session import RunOptions
+from mmsearch.training.contrastive.objective import contrastive
 from mmsearch.training.contrastive.recipe import Recipe
-from mmsearch.training.contrastive.trainer import contrastive, train
+from mmsearch.training.contrastive.trainer import train
 
 
 def main(folder: Path) -> None:
@@ -50,7 +52,7 @@ def main(folder: Path) -> None:
         )
         trainee = small_trainee(1, 0, kind=KeptTrainee)
         pairs = read(folder / "pairs.tsv", folder / "images")
-        outcome = train(trainee, pairs, pairs, recipe, folder / f"out-{world.size}", world=world)
+        outcome = train(trainee, pairs, pairs, recipe, folder / f"out-{world.size}", options=RunOptions(world=world))
         weights = {name: p.detach() for name, p in trainee.named_parameters() if p.requires_grad}
         torch.save({"weights": weights, "loss": outcome.loss}, folder / f"run-{world.size}-{world.rank}.pt")
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmsearch.training.contrastive import gradcache
+from mmsearch.training.contrastive.objective import contrastive
 from mmsearch.training.contrastive.recipe import Recipe
-from mmsearch.training.contrastive.trainer import contrastive
 
 OBJECTIVES = Recipe(sigmoid=0.3, hard=0.2, hard_count=2, text_text=0.5, captions_per_photo=2)
 TEXTS = ["a cat", "a woman in space", "a red motorcycle", "old coins"] * 3

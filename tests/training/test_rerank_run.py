@@ -23,13 +23,13 @@ from mmsearch.rerank.resolve import SHIPPED
 from mmsearch.rerank.vocabulary import END, START, UNKNOWN
 from mmsearch.rerank.words import WordEncoder
 from mmsearch.training.common.pairs import Pairs, read, split
+from mmsearch.training.reranker import judging, run
 from mmsearch.training.reranker import questions as question_rules
-from mmsearch.training.reranker import run
 from mmsearch.training.reranker.answers import fit_yes
-from mmsearch.training.reranker.data import encode_lines
+from mmsearch.training.reranker.data import EvalData, TrainData, encode_lines
+from mmsearch.training.reranker.preparation import Sources, WrittenQuestions, prepare
 from mmsearch.training.reranker.recipe import RerankRecipe
-from mmsearch.training.reranker.run import Dev, Given
-from mmsearch.training.reranker.trainer import Material, configured
+from mmsearch.training.reranker.trainer import configured
 
 RECIPE = RerankRecipe(views=2, near=3, answers=20, caption_words=10, width=32, blocks=1)
 
@@ -37,9 +37,9 @@ RECIPE = RerankRecipe(views=2, near=3, answers=20, caption_words=10, width=32, b
 class Prepared(NamedTuple):
     train: Pairs  # without the damaged photo
     dev: Pairs
-    given: Given
-    material: Material
-    judged: Dev
+    written: WrittenQuestions
+    data: TrainData
+    judged: EvalData
     answers: list[str]
     said: list[str]
     phases: set[str]
@@ -52,7 +52,7 @@ def words() -> WordEncoder:
 
 @pytest.fixture(scope="module")
 def prepared(encoder: OnnxEncoder, words: WordEncoder, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    """20 photos to learn from, one of them damaged, 4 to judge by, and 11 with given questions, one damaged."""
+    """20 photos to learn from, one of them damaged, 4 to judge by, and 11 with written questions, one damaged."""
     folder = tmp_path_factory.mktemp("drawn")
     images = draw(folder / "images")
     train, dev = split(read(write_captions(folder / "pairs.tsv"), images), 0.17)
@@ -66,12 +66,12 @@ def prepared(encoder: OnnxEncoder, words: WordEncoder, tmp_path_factory: pytest.
     (folder / "given" / learned[0][0]).write_bytes(b"no picture")
     (folder / "cache").mkdir()
     phases: set[str] = set()
-    given = Given(folder / "given", rows)
-    material, judged, (answers, said) = run.prepare(
-        encoder, words, train, dev, given, RECIPE, folder / "cache", lambda step: phases.add(step.phase)
+    written = WrittenQuestions(folder / "given", rows)
+    data, judged, (answers, said) = prepare(
+        encoder, words, Sources(train, dev, written), RECIPE, folder / "cache", lambda step: phases.add(step.phase)
     )
     kept = train.keep(row for row in range(len(train)) if row != 3)
-    return Prepared(kept, dev, given, material, judged, answers, said, phases)
+    return Prepared(kept, dev, written, data, judged, answers, said, phases)
 
 
 def texts(pairs: Pairs) -> list[str]:
@@ -99,61 +99,61 @@ def pictures(encoder: OnnxEncoder, pairs: Pairs) -> tuple[np.ndarray, np.ndarray
 
 
 def test_each_change_of_what_a_run_stands_on_is_seen(prepared: Prepared, encoder: OnnxEncoder, tmp_path: Path) -> None:
-    train, dev, given = prepared.train, prepared.dev, prepared.given
-    rows, photos = given.rows, shutil.copytree(given.folder, tmp_path / "given")
-    before = run.stands_on(encoder, train, dev, given)
+    train, dev, written = prepared.train, prepared.dev, prepared.written
+    rows, photos = written.rows, shutil.copytree(written.folder, tmp_path / "given")
+    before = run.stands_on(encoder, Sources(train, dev, written))
     assert (before["photos"]["count"], before["captions"]["count"], before["questions"]["count"]) == (19, 38, 22)
 
     def changed(*now: Any) -> set[str]:
-        found = run.stands_on(encoder, *now)
+        found = run.stands_on(encoder, Sources(*now))
         return {name for name, value in found.items() if value != before[name]}
 
-    assert changed(train, dev, Given(photos, rows)) == set()  # elsewhere, but the same
-    assert changed(train, dev.keep(range(3)), given) == {"dev_photos", "dev_captions"}
+    assert changed(train, dev, WrittenQuestions(photos, rows)) == set()  # elsewhere, but the same
+    assert changed(train, dev.keep(range(3)), written) == {"dev_photos", "dev_captions"}
     other = replace(train, texts=(("a lake",), *train.texts[1:]))
-    assert changed(other, dev, given) == {"captions"}
+    assert changed(other, dev, written) == {"captions"}
     assert changed(train, dev, None) == {"question_photos", "questions", "answers"}
     (name, question, _), *others = rows
-    assert changed(train, dev, Given(photos, [(name, "where is it?", rows[0][2]), *others])) == {"questions"}
-    assert changed(train, dev, Given(photos, [(name, question, "pens"), *others])) == {"answers"}
+    assert changed(train, dev, WrittenQuestions(photos, [(name, "where is it?", rows[0][2]), *others])) == {"questions"}
+    assert changed(train, dev, WrittenQuestions(photos, [(name, question, "pens"), *others])) == {"answers"}
     Image.new("RGB", (64, 64), "white").save(photos / name)
-    assert changed(train, dev, Given(photos, rows)) == {"question_photos"}
+    assert changed(train, dev, WrittenQuestions(photos, rows)) == {"question_photos"}
 
 
 def test_captions_and_photos_are_in_their_places(prepared: Prepared, encoder: OnnxEncoder, words: WordEncoder) -> None:
-    material, train = prepared.material, prepared.train
+    data, train = prepared.data, prepared.train
     assert len(train) == 19
     assert prepared.phases == {"photos", "views", "captions"}
-    assert [own.tolist() for own in material.captions] == [[2 * photo, 2 * photo + 1] for photo in range(19)]
-    assert [material.lines.ids[row].tolist() for row in range(38)] == [ids(words, text) for text in texts(train)]
+    assert [own.tolist() for own in data.captions] == [[2 * photo, 2 * photo + 1] for photo in range(19)]
+    assert [data.lines.ids[row].tolist() for row in range(38)] == [ids(words, text) for text in texts(train)]
     vectors, regions = pictures(encoder, train)
-    found = material.photos.plain(np.arange(19)).numpy()
-    assert len(material.photos) == 19 + 10  # those with questions come after
-    assert material.photos.views == 2
+    found = data.photos.plain(np.arange(19)).numpy()
+    assert len(data.photos) == 19 + 10  # those with questions come after
+    assert data.photos.views == 2
     # A photo that is kept larger for crops and then made smaller is not the same to the last bit.
     cosines = (found * regions).sum(axis=2) / np.linalg.norm(found, axis=2) / np.linalg.norm(regions, axis=2)
     assert cosines.mean() > 0.98
-    assert ((material.photos.vectors()[:19] @ vectors.T).argmax(axis=1) == np.arange(19)).all()
+    assert ((data.photos.vectors()[:19] @ vectors.T).argmax(axis=1) == np.arange(19)).all()
 
 
 def test_false_captions_belong_to_their_captions(prepared: Prepared, words: WordEncoder) -> None:
-    changed, own = prepared.material.changed, texts(prepared.train)
+    changed, own = prepared.data.changed, texts(prepared.train)
     wanted = dict(hard_negatives.build(own, RECIPE.seed))
     assert 0 < len(wanted) <= 38
     assert {row for row in range(38) if changed[row] >= 0} == set(wanted)
     for row, variant in wanted.items():
         assert variant.text != own[row]
-        assert prepared.material.lines.ids[changed[row]].tolist() == ids(words, variant.text)
+        assert prepared.data.lines.ids[changed[row]].tolist() == ids(words, variant.text)
 
 
 def test_hidden_words_are_the_classes_that_they_are(prepared: Prepared, words: WordEncoder) -> None:
-    material, own = prepared.material, [ids(words, text) for text in texts(prepared.train)]
+    data, own = prepared.data, [ids(words, text) for text in texts(prepared.train)]
     classes = sorted({word for row in own for word in row})
-    assert material.classes == len(classes)
-    assert len(material.masked) == 38
-    assert material.masked_photo.tolist() == owners(prepared.train)
-    for row, (line, hidden) in enumerate(zip(material.masked, material.masked_words, strict=True)):
-        seen = material.lines.ids[line].tolist()
+    assert data.classes == len(classes)
+    assert len(data.masked) == 38
+    assert data.masked_photo.tolist() == owners(prepared.train)
+    for row, (line, hidden) in enumerate(zip(data.masked, data.masked_words, strict=True)):
+        seen = data.lines.ids[line].tolist()
         assert sum(place >= 0 for place in hidden) == max(1, round(RECIPE.masked_share * (len(own[row]) - 2)))
         told = [word if place < 0 else classes[place] for word, place in zip(seen, hidden.tolist(), strict=True)]
         assert told == own[row]
@@ -165,27 +165,27 @@ def test_captions_in_the_caption_vocabulary(prepared: Prepared) -> None:
     assert len(said) == 10
     assert said[4] == "a"  # the most frequent word comes first, of equals that which comes first in the alphabet
     assert said[5:] == sorted(["are", "dogs", "gray", "near", "on", "street", "there", "two"])[:5]
-    for text, row in zip(texts(prepared.train), prepared.material.said, strict=True):
+    for text, row in zip(texts(prepared.train), prepared.data.said, strict=True):
         wanted = [said.index(word) if word in said else UNKNOWN for word in text.split()]
         assert row.tolist() == [START, *wanted, END]
 
 
 def test_questions_are_about_their_photos(prepared: Prepared, words: WordEncoder) -> None:
-    material, answers = prepared.material, prepared.answers
+    data, answers = prepared.data, prepared.answers
     assert answers[:12] == ["yes", "no", *map(str, range(10))]
     assert {"book", "cup"} <= set(answers)  # the parts of a list; lists are no answers
     assert not any("," in answer for answer in answers)
     found = [
-        (photo, tuple(material.lines.ids[line].tolist()), {answers[place] for place in right}, source)
+        (photo, tuple(data.lines.ids[line].tolist()), {answers[place] for place in right}, source)
         for photo, line, right, source in zip(
-            material.question_photo, material.questions, material.answers, material.sources, strict=True
+            data.question_photo, data.questions, data.answers, data.sources, strict=True
         )
     ]
     derived = question_rules.derive(prepared.train.texts, RECIPE.seed)
     wanted = [(one.photo, tuple(ids(words, one.question)), {one.answer}, 0) for one in derived if one.answer in answers]
     assert len(wanted) > 10
-    learned, _ = question_rules.split(prepared.given.rows, 0.1, RECIPE.seed)
-    names = sorted({name for name, _, _ in prepared.given.rows} - {learned[0][0]})
+    learned, _ = question_rules.split(prepared.written.rows, 0.1, RECIPE.seed)
+    names = sorted({name for name, _, _ in prepared.written.rows} - {learned[0][0]})
     for name, question, answer in learned:
         if name != learned[0][0]:
             right = {"book", "cup"} if answer == "books, cup" else {"2"}
@@ -194,11 +194,11 @@ def test_questions_are_about_their_photos(prepared: Prepared, words: WordEncoder
 
 
 def test_near_photos_are_those_that_the_captions_find(prepared: Prepared, encoder: OnnxEncoder) -> None:
-    vectors = prepared.material.photos.vectors()
+    vectors = prepared.data.photos.vectors()
     for photo, own in enumerate(prepared.train.texts):
         scores = encoder.encode_texts(list(own)).sum(axis=0) @ vectors[:19].T
         order = [other for other in np.argsort(-scores) if other != photo]
-        kept = prepared.material.near[photo].tolist()
+        kept = prepared.data.near[photo].tolist()
         assert len(set(kept)) == 3
         assert min(scores[kept]) >= scores[order[2]] - 1e-4
         assert photo not in kept
@@ -224,20 +224,20 @@ def test_dev_is_the_first_stage_with_background_correction(prepared: Prepared, e
             assert judged.kinds[query] == own.kind
             assert judged.near[query, 1] == pytest.approx(encoder.encode_texts([own.text])[0] @ photo, abs=3e-3)
     assert judged.owner.tolist() == owners(dev)
-    given = [row for row in range(len(judged.asked)) if judged.sources[row] == 1]
-    names = sorted({name for name, _, _ in prepared.given.rows})
-    _, wanted = question_rules.split(prepared.given.rows, 0.1, RECIPE.seed)
-    assert [(judged.asked[row], judged.answers[row]) for row in given] == [
+    written = [row for row in range(len(judged.asked)) if judged.sources[row] == 1]
+    names = sorted({name for name, _, _ in prepared.written.rows})
+    _, wanted = question_rules.split(prepared.written.rows, 0.1, RECIPE.seed)
+    assert [(judged.asked[row], judged.answers[row]) for row in written] == [
         (question, {"books, cup": "book, cup", "Two": "2"}[answer]) for _, question, answer in wanted
     ]
-    assert {int(judged.question_photo[row]) for row in given} <= set(range(4, 4 + len(names) - 1))
+    assert {int(judged.question_photo[row]) for row in written} <= set(range(4, 4 + len(names) - 1))
     assert len(judged.tokens) == 4 + 10
 
 
 def random_model(prepared: Prepared) -> RerankModel:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        shape = configured(RECIPE, prepared.material.photos.dim, 7, 384, len(prepared.answers), 10)
+        shape = configured(RECIPE, prepared.data.photos.dim, 7, 384, len(prepared.answers), 10)
         model = RerankModel(shape).eval()
         with torch.no_grad():
             for weight in model.parameters():
@@ -263,7 +263,7 @@ def test_yes_or_no_is_fitted_on_one_half_and_tried_on_the_other(prepared: Prepar
         question_photo=np.array([photo for photo, _ in asked]), asked=[f"is there {thing}?" for _, thing in asked],
         answers=["yes" if one else "no" for one in right],
     )  # fmt: skip
-    found = run.yes_or_no(model, judged, answers)
+    found = judging.yes_or_no(model, judged, answers)
     fit = fit_yes(odds[even], match.numpy()[even], right[even])
     head, fitted = (
         round(100 * float(np.mean((a * odds + b * match.numpy() + c > 0)[~even] == right[~even])), 2)
@@ -272,12 +272,12 @@ def test_yes_or_no_is_fitted_on_one_half_and_tried_on_the_other(prepared: Prepar
     assert fitted > head
     assert found == {"fit": pytest.approx(fit, abs=1e-2), "head": head, "fitted": fitted, "questions": 70}
     one_answer = replace(judged, answers=["yes"] * len(asked), question_photo=2 * judged.question_photo)
-    assert run.yes_or_no(model, one_answer, answers)["fit"] == (1.0, 0.0, 0.0)  # no other half
+    assert judging.yes_or_no(model, one_answer, answers)["fit"] == (1.0, 0.0, 0.0)  # no other half
 
 
 def test_examined_model_has_figures_of_all_kinds(prepared: Prepared) -> None:
     judged, model = prepared.judged, random_model(prepared)
-    figures = run.examine(model, judged, prepared.answers)
+    figures = judging.examine(model, judged, prepared.answers)
     assert (figures["candidates"], figures["queries"]) == (4, 8)
     right = {0: 0, 1: 0}
     for row, (line, photo) in enumerate(zip(judged.questions, judged.question_photo, strict=True)):
@@ -289,7 +289,7 @@ def test_examined_model_has_figures_of_all_kinds(prepared: Prepared) -> None:
     wanted = {name: round(100 * right[s] / asked[s], 2) for s, name in ((0, "captions"), (1, "given")) if asked[s]}
     assert figures["answers"] == wanted
     assert figures["yes"] == {"fit": (1.0, 0.0, 0.0), "head": 0.0, "fitted": 0.0, "questions": 0}  # too few were asked
-    look = run.few(judged, RECIPE, prepared.answers)(model)
+    look = judging.few(judged, RECIPE, prepared.answers)(model)
     rows = [judged.candidates[q].tolist().index(judged.owner[q]) for q in range(8)]
     assert look["first"] == 100 * sum(row == 0 for row in rows) / 8
     assert look["match"] == figures["rules"]["match"]["all"][0]
@@ -303,7 +303,7 @@ def test_ranks_and_recalls_are_those_of_plain_sorting(rule: str) -> None:
     first, match = rng.standard_normal((2, 40, 12)).astype(np.float32)
     match[:5] = first[:5] = 1.0  # ties count against the right one
     right = np.arange(12)[None, :] == rng.integers(0, 15, 40)[:, None]  # some are not among the candidates
-    found = run.ranked(first, match, right, rule, 0.3)
+    found = judging.ranked(first, match, right, rule, 0.3)
     wanted = []
     for query in range(40):
         if not right[query].any():
@@ -316,8 +316,8 @@ def test_ranks_and_recalls_are_those_of_plain_sorting(rule: str) -> None:
     assert found.tolist() == wanted
     assert 13 in wanted
     percent = tuple(round(100 * sum(rank <= k for rank in wanted) / 40, 2) for k in (1, 5, 10))
-    assert run.recall(first, match, right, rule, 0.3) == percent
-    assert run.recall(first[:0], match[:0], right[:0], rule, 0.3) == (0.0, 0.0, 0.0)
+    assert judging.recall(first, match, right, rule, 0.3) == percent
+    assert judging.recall(first[:0], match[:0], right[:0], rule, 0.3) == (0.0, 0.0, 0.0)
 
 
 def test_rule_is_chosen_on_one_half_and_judged_on_the_other() -> None:
@@ -325,15 +325,15 @@ def test_rule_is_chosen_on_one_half_and_judged_on_the_other() -> None:
     match = np.tile(np.array([0, 1, 3, -40], np.float32), (8, 1))  # only small weights bring the second one ahead
     half = np.arange(8) < 4
     second = np.tile(np.array([False, True, False, False]), (8, 1))
-    rule, table = run.choose(first, match, second, half)
+    rule, table = judging.choose(first, match, second, half)
     assert rule == {"rule": "weighted", "weight": 0.006, "helps": True}
     assert table["weighted 0.0"] == {"all": (0.0, 100.0, 100.0), "half": 0.0, "other": 0.0}
     assert table["weighted 0.006"] == {"all": (100.0, 100.0, 100.0), "half": 100.0, "other": 100.0}
     assert table["match"]["half"] == 0.0
     elsewhere = second.copy()
     elsewhere[~half] = [True, False, False, False]  # the other half is better off without
-    rule, table = run.choose(first, match, elsewhere, half)
+    rule, table = judging.choose(first, match, elsewhere, half)
     assert rule == {"rule": "weighted", "weight": 0.006, "helps": False}
     assert (table["weighted 0.0"]["other"], table["weighted 0.006"]["other"]) == (100.0, 0.0)
-    rule, _ = run.choose(first, match, second, np.ones(8, bool))  # dev is a single photo
+    rule, _ = judging.choose(first, match, second, np.ones(8, bool))  # dev is a single photo
     assert not rule["helps"]

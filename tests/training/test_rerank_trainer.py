@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from drawn import material
+from drawn import train_data
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -19,18 +19,19 @@ from mmsearch.errors import TrainingError
 from mmsearch.rerank.model import RerankModel
 from mmsearch.training.common import mining
 from mmsearch.training.common.checkpoint import Run
-from mmsearch.training.common.mining import Meeting
-from mmsearch.training.contrastive.trainer import TrainProgress
-from mmsearch.training.reranker.data import Lines
+from mmsearch.training.common.mining import Batch
+from mmsearch.training.common.progress import TrainProgress
+from mmsearch.training.common.session import RunOptions
+from mmsearch.training.reranker.data import Lines, TrainData
 from mmsearch.training.reranker.recipe import RerankRecipe
-from mmsearch.training.reranker.trainer import Material, RerankOutcome, _Session, configured, match_scores, train
+from mmsearch.training.reranker.trainer import RerankOutcome, RerankTrainer, configured, match_scores, train
 
 QUICK = RerankRecipe(
     steps=7, blocks=1, width=32, batch=6, group=3, groups=2, near=4, questions=3, captions=3, masked=3, dev_every=3,
     precision="fp32",
 )  # fmt: skip
 PLAIN = replace(QUICK, token_dropout=0.0, word_dropout=0.0, region_dropout=0.0, dropout=0.0)
-MATERIAL = material()
+DATA = train_data()
 
 
 class Killed(Exception):
@@ -41,7 +42,7 @@ def fresh(recipe: RerankRecipe, seed: int = 0) -> RerankModel:
     """A model whose parts all have something to say; a fresh one has zeros where errors would not show."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = RerankModel(configured(recipe, MATERIAL.photos.dim, 2, 16, 12, 8))
+        model = RerankModel(configured(recipe, DATA.photos.dim, 2, 16, 12, 8))
         with torch.no_grad():
             for weight in model.parameters():
                 weight.add_(torch.randn_like(weight), alpha=0.1)
@@ -50,10 +51,10 @@ def fresh(recipe: RerankRecipe, seed: int = 0) -> RerankModel:
 
 def found_first(model: RerankModel) -> dict[str, float]:
     """The share of the captions that find their photo, in percent."""
-    photos, captions = len(MATERIAL.captions), np.concatenate(MATERIAL.captions)
-    tokens = MATERIAL.photos.plain(np.arange(photos))
+    photos, captions = len(DATA.captions), np.concatenate(DATA.captions)
+    tokens = DATA.photos.plain(np.arange(photos))
     every = np.tile(np.arange(photos), (len(captions), 1))
-    scores = match_scores(model, tokens, MATERIAL.lines, captions, every)
+    scores = match_scores(model, tokens, DATA.lines, captions, every)
     return {"merit": 100 * float((scores.argmax(axis=1) == captions // 2).mean())}
 
 
@@ -67,12 +68,12 @@ def run(out: Path, recipe: RerankRecipe, stop: int = 0, **more: Any) -> tuple[Re
     if not more.get("resume"):
         Run(out).start({"base": "made up", "reranker_recipe": asdict(recipe)})
     model = fresh(recipe)
-    facts = more.pop("facts", {"base": "made up"})
-    return model, train(model, MATERIAL, recipe, out, found_first, facts, progress, **more)
+    inputs = more.pop("inputs", {"base": "made up"})
+    return model, train(model, DATA, recipe, out, found_first, inputs, RunOptions(progress=progress, **more))
 
 
-def session(recipe: RerankRecipe, folder: Path, learned: Material = MATERIAL) -> _Session:
-    made = _Session(fresh(recipe), learned, recipe, folder, found_first, None, "cpu", 60.0)
+def session(recipe: RerankRecipe, folder: Path, learned: TrainData = DATA) -> RerankTrainer:
+    made = RerankTrainer(fresh(recipe), learned, recipe, folder, found_first, RunOptions())
     made.learner.eval()
     return made
 
@@ -80,24 +81,24 @@ def session(recipe: RerankRecipe, folder: Path, learned: Material = MATERIAL) ->
 def one_by_one(model: RerankModel, lines: Lines, text: int, photo: int) -> Tensor:
     """The match of a text and a photo, alone and without padding."""
     states, mask = lines.batch(np.array([text]))
-    match: Tensor = model(states, mask, MATERIAL.photos.plain(np.array([photo])))[0]
+    match: Tensor = model(states, mask, DATA.photos.plain(np.array([photo])))[0]
     return match[0]
 
 
 GROUPS = [
-    Meeting(np.array([0, 7, 2]), np.array([[1], [14], [5]])),
-    Meeting(np.array([4, 3]), np.array([[8], [7]])),
-    Meeting(np.array([9]), np.array([[18]])),
+    Batch(np.array([0, 7, 2]), np.array([[1], [14], [5]])),
+    Batch(np.array([4, 3]), np.array([[8], [7]])),
+    Batch(np.array([9]), np.array([[18]])),
 ]
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
 def test_match_is_the_cross_entropy_of_each_group_in_both_directions(smoothing: float, tmp_path: Path) -> None:
     made = session(replace(PLAIN, smoothing=smoothing), tmp_path)
-    model, lines = made.model, MATERIAL.lines
+    model, lines = made.model, DATA.lines
     photos = np.concatenate([group.photos for group in GROUPS])
     captions = np.concatenate([group.captions[:, 0] for group in GROUPS])
-    regions = model.see(MATERIAL.photos.plain(photos))
+    regions = model.see(DATA.photos.plain(photos))
     states, mask = lines.batch(captions)
     near = model.scale() * model.pooled_texts(states, mask) @ model.pooled_photos(regions).T
     loss, right = made._match(GROUPS, model.read(states), mask, regions, near)
@@ -122,12 +123,12 @@ def test_match_is_the_cross_entropy_of_each_group_in_both_directions(smoothing: 
 
 def test_true_captions_are_set_against_their_false_versions(tmp_path: Path) -> None:
     made = session(PLAIN, tmp_path)
-    model, lines = made.model, MATERIAL.lines
+    model, lines = made.model, DATA.lines
     captions, photos = np.array([6, 1, 0, 3]), np.array([3, 0, 0, 1])  # those of odd rows have no false version
-    regions = model.see(MATERIAL.photos.plain(photos))
+    regions = model.see(DATA.photos.plain(photos))
     right = torch.stack([one_by_one(model, lines, t, p) for t, p in zip(captions, photos, strict=True)])
     loss = made._changed(captions, regions, model.pooled_photos(regions), right, model.scale())
-    wrong = [one_by_one(model, lines, int(MATERIAL.changed[t]), p).item() for t, p in ((6, 3), (0, 0))]
+    wrong = [one_by_one(model, lines, int(DATA.changed[t]), p).item() for t, p in ((6, 3), (0, 0))]
     wanted = [np.log1p(np.exp(w - r)) for w, r in zip(wrong, right[[0, 2]].tolist(), strict=True)]
     assert loss.item() == pytest.approx(np.mean(wanted), abs=1e-4)
     none = made._changed(np.array([1, 3]), regions, model.pooled_photos(regions), right[:2], model.scale())
@@ -161,7 +162,7 @@ def test_groups_are_near_photos_and_every_caption_comes_once(size: int) -> None:
 
 
 def test_steps_of_an_epoch_have_every_caption_once(tmp_path: Path) -> None:
-    learned = replace(MATERIAL, captions=[np.arange(2 * photo, 2 * photo + 1 + photo % 2) for photo in range(10)])
+    learned = replace(DATA, captions=[np.arange(2 * photo, 2 * photo + 1 + photo % 2) for photo in range(10)])
     made = session(QUICK, tmp_path, learned)
     wanted = sorted(np.concatenate(learned.captions).tolist())  # 15 captions in steps of about 6
     epochs = []
@@ -175,7 +176,7 @@ def test_steps_of_an_epoch_have_every_caption_once(tmp_path: Path) -> None:
     assert [group.captions.tolist() for group in again] == [group.captions.tolist() for group in made._groups(7)]
 
 
-def test_objectives_of_weight_0_or_without_material_are_left_out(tmp_path: Path) -> None:
+def test_objectives_of_weight_0_or_without_data_are_left_out(tmp_path: Path) -> None:
     def parts(recipe: RerankRecipe) -> dict[str, float]:
         made = session(recipe, tmp_path)
         torch.manual_seed(0)
@@ -225,7 +226,7 @@ def test_run_is_resumed_only_with_what_it_was_started_with(tmp_path: Path) -> No
     with pytest.raises(TrainingError, match=r"cannot be resumed: .* changed: the recipe \(lr\); bring back"):
         run(out, replace(QUICK, lr=1.0), resume=True)
     with pytest.raises(TrainingError, match=r"cannot be resumed: .* changed: the model of the first stage; bring"):
-        run(out, QUICK, resume=True, facts={"base": "another"})
+        run(out, QUICK, resume=True, inputs={"base": "another"})
     assert run(out, QUICK, resume=True)[1].steps == 7
 
 
@@ -257,26 +258,26 @@ def test_caller_keeps_its_random_numbers(tmp_path: Path) -> None:
 
 
 def test_loss_that_is_no_number(tmp_path: Path) -> None:
-    stored = MATERIAL.photos.stored.copy()
+    stored = DATA.photos.stored.copy()
     stored[:] = np.nan
-    photos = type(MATERIAL.photos)(stored, MATERIAL.photos.regions, MATERIAL.photos.dim)
+    photos = type(DATA.photos)(stored, DATA.photos.regions, DATA.photos.dim)
     Run(tmp_path / "out").start({"reranker_recipe": asdict(QUICK)})
     with pytest.raises(TrainingError, match="the loss is no number after 0 steps"):
-        train(fresh(QUICK), replace(MATERIAL, photos=photos), QUICK, tmp_path / "out", found_first, {})
+        train(fresh(QUICK), replace(DATA, photos=photos), QUICK, tmp_path / "out", found_first, {})
 
 
 def test_match_scores_are_those_of_single_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     model = fresh(QUICK).eval()
     texts, candidates = np.array([3, 0, 3, 12, 7]), np.array([[1, 9, 4], [0, 2, 2], [4, 1, 9], [8, 3, 0], [6, 5, 3]])
-    tokens = MATERIAL.photos.plain(np.arange(10))
-    found = match_scores(model.train(), tokens, MATERIAL.lines, texts, candidates)
+    tokens = DATA.photos.plain(np.arange(10))
+    found = match_scores(model.train(), tokens, DATA.lines, texts, candidates)
     model.eval()
     with torch.no_grad():
         wanted = [
-            [float(one_by_one(model, MATERIAL.lines, text, photo)) for photo in own]
+            [float(one_by_one(model, DATA.lines, text, photo)) for photo in own]
             for text, own in zip(texts, candidates, strict=True)
         ]
     assert np.allclose(found, wanted, atol=1e-4)
     assert found.std() > 0.1
     monkeypatch.setattr("mmsearch.training.reranker.trainer.PAIRS", 7)  # several parts
-    assert np.allclose(match_scores(model, tokens, MATERIAL.lines, texts, candidates), wanted, atol=1e-4)
+    assert np.allclose(match_scores(model, tokens, DATA.lines, texts, candidates), wanted, atol=1e-4)

@@ -22,7 +22,7 @@ from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import MMSearchError
 from mmsearch.rerank.card import RerankCard, region_key
-from mmsearch.training.contrastive.trainer import TrainProgress
+from mmsearch.training.common.progress import TrainProgress
 
 DATA = ("--captions", "pairs.tsv", "--images", "images")
 SMALL = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +18,12 @@ from torch import Tensor
 from mmsearch.errors import ConfigError, TrainingError
 from mmsearch.training.common import report
 from mmsearch.training.common.pairs import Pairs, split
+from mmsearch.training.common.progress import TrainProgress
+from mmsearch.training.common.session import RunOptions
+from mmsearch.training.contrastive.objective import ExtraTerm, TermInput
 from mmsearch.training.contrastive.recipe import Recipe
 from mmsearch.training.contrastive.trainee import Trainee
-from mmsearch.training.contrastive.trainer import Batch, Outcome, TrainProgress, train
+from mmsearch.training.contrastive.trainer import Outcome, train
 
 QUICK = Recipe(epochs=3, batch=4, views=2, image_layers=1, text_layers=1, lr=3e-3, text_lr=1e-3)
 EVERYTHING = replace(
@@ -32,7 +36,15 @@ class Killed(Exception):
     """Raised in the middle of a run, in place of a kill."""
 
 
-def run(pairs: Pairs, out: Path, recipe: Recipe, dev: Pairs | None = None, stop: int = 0, **more: object) -> Outcome:
+def run(
+    pairs: Pairs,
+    out: Path,
+    recipe: Recipe,
+    dev: Pairs | None = None,
+    stop: int = 0,
+    terms: Sequence[ExtraTerm] = (),
+    **more: object,
+) -> Outcome:
     """A run with the small model; ``stop`` ends it abruptly after that step."""
 
     def progress(step: TrainProgress) -> None:
@@ -40,7 +52,8 @@ def run(pairs: Pairs, out: Path, recipe: Recipe, dev: Pairs | None = None, stop:
             raise Killed
 
     trainee = small_trainee(recipe.image_layers, recipe.text_layers, kind=KeptTrainee)
-    return train(trainee, pairs, pairs if dev is None else dev, recipe, out, progress=progress, **more)  # type: ignore[arg-type]
+    options = RunOptions(progress=progress, **more)  # type: ignore[arg-type]
+    return train(trainee, pairs, pairs if dev is None else dev, recipe, out, terms, options)
 
 
 def weights(out: Path) -> dict[str, Tensor]:
@@ -139,7 +152,7 @@ def test_without_dev_photos_the_last_average_is_kept(pairs: Pairs, tmp_path: Pat
 def test_extra_term_is_added_and_sees_the_batch(pairs: Pairs, tmp_path: Path) -> None:
     seen: list[tuple[int, ...]] = []
 
-    def term(trainee: Trainee, rng: np.random.Generator, scale: Tensor, batch: Batch) -> Tensor:
+    def term(trainee: Trainee, rng: np.random.Generator, scale: Tensor, batch: TermInput) -> Tensor:
         seen.extend(map(tuple, (batch.image_states.shape, batch.image_vectors.shape, batch.text_vectors.shape)))
         assert not batch.image_states.requires_grad
         assert batch.image_vectors.requires_grad
@@ -148,7 +161,7 @@ def test_extra_term_is_added_and_sees_the_batch(pairs: Pairs, tmp_path: Path) ->
 
     for micro in (0, 3):
         recipe = replace(QUICK, epochs=1, micro_batch=micro, captions_per_photo=2)
-        run(pairs, tmp_path / str(micro), recipe, extra_terms=[term])
+        run(pairs, tmp_path / str(micro), recipe, terms=[term])
         assert seen[:3] == [(4, 4, 1280), (4, 128), (4, 2, 128)]
         step = json.loads((tmp_path / str(micro) / "log.jsonl").read_text().splitlines()[1])
         assert step["extra_0"] > 500
@@ -176,11 +189,11 @@ def test_folder_that_is_taken(pairs: Pairs, tmp_path: Path) -> None:
 
 
 def test_loss_that_is_no_number(pairs: Pairs, tmp_path: Path) -> None:
-    def term(trainee: Trainee, rng: np.random.Generator, scale: Tensor, batch: Batch) -> Tensor:
+    def term(trainee: Trainee, rng: np.random.Generator, scale: Tensor, batch: TermInput) -> Tensor:
         return scale * math.nan
 
     with pytest.raises(TrainingError, match="the loss is no number after 0 steps"):
-        run(pairs, tmp_path / "out", QUICK, extra_terms=[term])
+        run(pairs, tmp_path / "out", QUICK, terms=[term])
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which photos and captions meet in a batch: at random, or photos that the model itself takes for each other."""
+"""Which photos and captions make a batch: at random, or photos that the model itself takes for each other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Meeting:
+class Batch:
     """One batch: photos (n,), and the captions of each, (n, captions_per_photo)."""
 
     photos: NDArray[np.int64]
@@ -20,7 +20,7 @@ class Meeting:
 def epoch(
     captions: Sequence[NDArray[np.int64]], batch: int, per_photo: int, rng: np.random.Generator, multiple: int = 1,
     near: NDArray[np.int64] | None = None, mined: float = 0.0, group: int = 8,
-) -> list[Meeting]:  # fmt: skip
+) -> list[Batch]:  # fmt: skip
     """One epoch: every caption once, ``per_photo`` at a time; photos short of captions repeat some.
 
     ``captions`` holds the rows of each photo's captions.  Batches are of nearly equal size, at most ``batch`` and a
@@ -43,19 +43,19 @@ def epoch(
     parts = np.array_split(np.arange(len(flat)), -(-len(flat) // size))
     parts = [part[: len(part) - len(part) % multiple] for part in parts]
     parts = [parts[number] for number in rng.permutation(len(parts))]
-    return [Meeting(flat[part], texts[part]) for part in parts if len(part)]
+    return [Batch(flat[part], texts[part]) for part in parts if len(part)]
 
 
 def groups(
     captions: Sequence[NDArray[np.int64]], size: int, rng: np.random.Generator, near: NDArray[np.int64]
-) -> list[Meeting]:
+) -> list[Batch]:
     """One epoch in groups: every caption once, with the photos that are near its own, in no order.
 
     A group has a photo and ``size - 1`` of its ``near`` ones (photos, k), drawn from those that are free still; photos
     that find none are grouped among themselves.  No photo is twice in a group.
     """
     own = [rng.permutation(rows) for rows in captions]
-    made: list[Meeting] = []
+    made: list[Batch] = []
     for turn in range(max(map(len, own))):
         order = rng.permutation([photo for photo, rows in enumerate(own) if turn < len(rows)])
         free = dict.fromkeys(order.tolist())
@@ -69,7 +69,7 @@ def groups(
         alone = [photo for members in found if len(members) == 1 for photo in members]
         found = [members for members in found if len(members) > 1]
         found += [alone[start : start + size] for start in range(0, len(alone), size)]
-        made += [Meeting(np.array(one), np.array([[own[photo][turn]] for photo in one])) for one in found]
+        made += [Batch(np.array(one), np.array([[own[photo][turn]] for photo in one])) for one in found]
     return [made[number] for number in rng.permutation(len(made))]
 
 

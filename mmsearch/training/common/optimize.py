@@ -5,27 +5,45 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mmsearch.training.contrastive.recipe import Recipe
-from mmsearch.training.contrastive.trainee import Group
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that learn at one rate."""
+
+    name: str  # "pool" for what is above the layers, "image" or "text"
+    depth: int  # layers of its tower above it
+    parameters: list[nn.Parameter]
 
 
-def optimizer(groups: Sequence[Group], extra: Sequence[nn.Parameter], recipe: Recipe) -> torch.optim.AdamW:
+@dataclass(frozen=True)
+class Rates:
+    """How fast the groups learn, and how much their matrices decay."""
+
+    pool: float  # peak rate of what is above the layers, and of what belongs to no layer
+    image: float = 0.0  # peak rate of the topmost layer of the image tower
+    text: float = 0.0  # that of the text tower
+    layer_decay: float = 1.0  # each layer further down learns at this share of the rate of the one above
+    weight_decay: float = 0.0  # of matrices
+
+
+def optimizer(groups: Sequence[Group], extra: Sequence[nn.Parameter], rates: Rates) -> torch.optim.AdamW:
     """AdamW (Loshchilov and Hutter 2019) with a rate for each layer (layer-wise decay: Clark et al. 2020, ELECTRA).
 
     ``extra`` are parameters of no layer, which learn at the full rate.  Parameters of one dimension, norms and biases,
     are not decayed.
     """
-    peaks = {"pool": recipe.lr, "image": recipe.image_lr, "text": recipe.text_lr}
-    found = [(peaks[group.name] * recipe.layer_decay**group.depth, group.parameters) for group in groups]
+    peaks = {"pool": rates.pool, "image": rates.image, "text": rates.text}
+    found = [(peaks[group.name] * rates.layer_decay**group.depth, group.parameters) for group in groups]
     made: list[dict[str, Any]] = []
-    for peak, parameters in [*found, (recipe.lr, list(extra))]:
+    for peak, parameters in [*found, (rates.pool, list(extra))]:
         for decay, chosen in (
-            (recipe.weight_decay, [p for p in parameters if p.ndim > 1]),
+            (rates.weight_decay, [p for p in parameters if p.ndim > 1]),
             (0.0, [p for p in parameters if p.ndim <= 1]),
         ):
             if chosen:

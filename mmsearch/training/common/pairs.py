@@ -41,6 +41,11 @@ class Pairs:
     def captions(self) -> int:
         return sum(len(own) for own in self.texts)
 
+    def caption_rows(self) -> list[NDArray[np.int64]]:
+        """The captions of each photo as rows of the flat list of all captions."""
+        ends = np.cumsum([len(own) for own in self.texts])
+        return [np.arange(end - len(own), end) for end, own in zip(ends, self.texts, strict=True)]
+
     @property
     def digest(self) -> str:
         """16 hex digits over names and captions: whether a resumed run has the pairs it had."""

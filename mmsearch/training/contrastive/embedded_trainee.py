@@ -18,8 +18,8 @@ from mmsearch.encoders.export import graphs, model_folder
 from mmsearch.encoders.protocol import TokenRules
 from mmsearch.encoders.texts import TextEncoder
 from mmsearch.encoders.torch.embedded_towers import EmbeddedConfig, ImageTower, TextTower, fold_batch_norms
+from mmsearch.training.common.optimize import Group
 from mmsearch.training.contrastive.recipe import ALL
-from mmsearch.training.contrastive.trainee import Group
 from mmsearch.types import Preprocess
 
 AT_ONCE = 8  # photos through the frozen stages together; more is slower

@@ -25,8 +25,8 @@ from mmsearch.encoders.texts import TextEncoder
 from mmsearch.encoders.torch import open_clip_encoder
 from mmsearch.errors import ConfigError
 from mmsearch.media.filesystem import atomic_write
+from mmsearch.training.common.optimize import Group
 from mmsearch.training.contrastive.recipe import ALL
-from mmsearch.training.contrastive.trainee import Group
 
 
 class _Vision:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from mmsearch.training.common.optimize import Group
 from mmsearch.types import Preprocess
 
 
@@ -22,15 +23,6 @@ class Texts:
 
     def rows(self, start: int, stop: int) -> Texts:
         return Texts(self.prefix[start:stop], self.mask[start:stop], self.ids[start:stop])
-
-
-@dataclass(frozen=True)
-class Group:
-    """Parameters that learn at one rate."""
-
-    name: str  # "pool" for what is above the layers, "image" or "text"
-    depth: int  # layers of its tower above it
-    parameters: list[nn.Parameter]
 
 
 class Trainee(Protocol):

@@ -6,15 +6,13 @@ killed and goes on ends with the same bits as one that was not.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,55 +23,32 @@ from torch.nn import functional as F
 from mmsearch.errors import ConfigError, SourceError, TrainingError
 from mmsearch.evaluation.metrics import retrieval
 from mmsearch.media.filesystem import atomic_write
-from mmsearch.training.common import checkpoint, losses, mining, optimize, report
-from mmsearch.training.common.distributed import World, average_gradients, gather
-from mmsearch.training.common.mining import Meeting
+from mmsearch.training.common import checkpoint, mining, optimize, report
+from mmsearch.training.common.distributed import gather
+from mmsearch.training.common.mining import Batch
 from mmsearch.training.common.pairs import MARGIN, Pairs, Pictures
-from mmsearch.training.contrastive import gradcache, masked_words, prefix_cache
+from mmsearch.training.common.progress import counter
+from mmsearch.training.common.session import (
+    LOG_EVERY,
+    Pace,
+    RunOptions,
+    Session,
+    arithmetic,
+    checked_loss,
+    random_mask,
+    report_step,
+    seed_torch,
+)
+from mmsearch.training.contrastive import gradcache, masked_words, prefix_cache, summary
+from mmsearch.training.contrastive.objective import ExtraTerm, TermInput, contrastive
 from mmsearch.training.contrastive.prefix_cache import ImageSource, TextSource
 from mmsearch.training.contrastive.recipe import Recipe
 from mmsearch.training.contrastive.trainee import Texts, Trainee
 
 log = logging.getLogger(__name__)
 
-SAVE_EVERY = 60.0  # seconds between checkpoints within an epoch
-LOG_EVERY = 10  # steps between two lines of log.jsonl
 ENCODED = 64  # photos or texts encoded together for dev and mining
 Figures = dict[str, dict[str, float]]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What an extra term sees of the step that it is added to, on this process."""
-
-    prefix: Tensor  # (b, ...) of the photos
-    image_states: Tensor  # (b, s, width), detached, nothing dropped
-    image_vectors: Tensor  # (b of all processes, dim), with gradient
-    text_vectors: Tensor  # (b of all processes, captions, dim), with gradient
-
-
-class ExtraTerm(Protocol):
-    """A loss of one's own: gets the trainee, the step's randomness, and the inverse temperature; gives a scalar."""
-
-    def __call__(self, trainee: Trainee, rng: np.random.Generator, scale: Tensor, batch: Batch) -> Tensor: ...
-
-
-@dataclass(frozen=True)
-class TrainProgress:
-    """How far a run is."""
-
-    phase: str  # "photos", "views", "captions", "training", or "writing"
-    done: int
-    total: int
-    epoch: int = 0
-    epochs: int = 0
-    loss: float = math.nan
-    rate: float = math.nan  # learning rate of the pooling
-    pairs_per_second: float = math.nan
-    seconds_left: float = math.nan
-
-
-Reporter = Callable[[TrainProgress], None]
 
 
 @dataclass(frozen=True)
@@ -93,38 +68,21 @@ class Outcome:
 
 
 def train(
-    trainee: Trainee,
-    pairs: Pairs,
-    dev: Pairs | None,
-    recipe: Recipe,
-    out: Path,
-    extra_terms: Sequence[ExtraTerm] = (),
-    progress: Reporter | None = None,
-    *,
-    device: str = "cpu",
-    resume: bool = False,
-    keep_cache: bool = False,
-    origin: dict[str, Any] | None = None,
-    world: World | None = None,
-    save_every: float = SAVE_EVERY,
-) -> Outcome:
+    trainee: Trainee, pairs: Pairs, dev: Pairs | None, recipe: Recipe, out: Path,
+    extra_terms: Sequence[ExtraTerm] = (), options: RunOptions | None = None,
+) -> Outcome:  # fmt: skip
     """Train; the moving average of the weights with the best text-to-image R@1 on dev is kept and saved to ``out``.
 
-    Without ``dev`` the last average is kept.  ``origin`` is stored in ``run.json`` for whoever resumes the run.
-    ``world`` is this process among others that train the same model.  Raises TrainingError when ``out`` is taken,
-    cannot be resumed, or when the loss stops being a number; SourceError when no photo can be read; ConfigError for a
-    recipe that makes no sense.
+    Without ``dev`` the last average is kept.  Raises TrainingError when ``out`` is taken, cannot be resumed, or when
+    the loss stops being a number; SourceError when no photo can be read; ConfigError for a recipe that makes no sense.
     """
     recipe.check()
     report.check_packages()
     if not trainee.hides_states and (recipe.region_dropout or recipe.word_dropout):
         raise ConfigError(f"{trainee.card_name} cannot hide regions or words: set region_dropout and word_dropout to 0")
     with torch.random.fork_rng():
-        session = Session(
-            trainee, recipe, out, tuple(extra_terms), progress, torch.device(device), world or World(), save_every
-        )
         try:
-            return session.run(pairs, dev, resume, keep_cache, origin or {})
+            return ContrastiveTrainer(trainee, recipe, out, extra_terms, options or RunOptions()).run(pairs, dev)
         except torch.OutOfMemoryError as error:
             raise TrainingError(
                 f"the GPU's memory is too small for {recipe.micro_batch or recipe.batch} photos at once: set "
@@ -138,8 +96,8 @@ class _State:
 
     step: int = 0  # steps done
     epoch: int = 1  # the one that is being shown
-    place: int = 0  # meetings of it that are done
-    plan: list[Meeting] = field(default_factory=list)  # its meetings; empty before it begins
+    place: int = 0  # batches of it that are done
+    plan: list[Batch] = field(default_factory=list)  # its batches; empty before it begins
     best: tuple[float, float] = (-1.0, -1.0)  # R@1 and MRR
     best_epoch: int = 0
     before: Figures | None = None
@@ -148,84 +106,83 @@ class _State:
     loss: float = math.nan
 
 
-class Session:
+class ContrastiveTrainer:
     """One call of ``train``."""
 
     def __init__(
-        self, trainee: Trainee, recipe: Recipe, out: Path, extra_terms: tuple[ExtraTerm, ...],
-        progress: Reporter | None, device: torch.device, world: World, save_every: float,
-    ) -> None:  # fmt: skip
-        self.trainee, self.recipe, self.out, self.extra_terms = trainee, recipe, out, extra_terms
-        self.progress = progress if world.first else None
-        self.device, self.world, self.save_every = device, world, save_every
+        self, trainee: Trainee, recipe: Recipe, out: Path, extra_terms: Sequence[ExtraTerm], options: RunOptions
+    ) -> None:
+        self.trainee, self.recipe, self.out, self.extra_terms = trainee, recipe, out, tuple(extra_terms)
+        self.options, self.world, self.device = options, options.world, torch.device(options.device)
+        self.progress = options.progress if self.world.first else None
         self.run_files = checkpoint.Run(out)
-        self.log: report.Log | None = None  # the first process's
-        self.dtype = _precision(recipe.precision, device)
-        self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
+        self.dtype = arithmetic(recipe.precision, self.device)
 
-    def run(self, pairs: Pairs, dev: Pairs | None, resume: bool, keep_cache: bool, origin: dict[str, Any]) -> Outcome:
-        self._open(pairs, dev, resume, origin)
+    def run(self, pairs: Pairs, dev: Pairs | None) -> Outcome:
+        """From captioned photos to the folder of the trained model."""
+        self._open(pairs, dev)
         self._prepare(pairs, dev)
         state = self._restore()
         if state.step == 0 and state.before is None and self.dev_texts is not None:
             state.before = state.after = self._evaluate()
-            state.best = _merit(state.before)
+            state.best = selection_metric(state.before)
             self._epoch_event(0, state.before)
         if state.step == 0:
-            self._save_best()
+            self.session.keep_best()
             self._save(state)
-        started, shown, first = time.perf_counter(), 0, state.step
-        saved = started
+        saved = time.perf_counter()
+        pace = Pace(state.step, saved)
         while not state.stopped and state.epoch <= self.recipe.epochs:
             if not state.plan:
                 state.plan, state.place = self._plan(state.epoch), 0
             total = state.step - state.place + len(state.plan) * (self.recipe.epochs - state.epoch + 1)
             while state.place < len(state.plan):
-                meeting = state.plan[state.place]
-                begun = time.perf_counter()
-                share = optimize.rate(state.step, total, self.recipe.warmup)
-                optimize.set_rate(self.optimizer, share)
-                state.loss, parts = self._step(meeting, state.step)
-                state.step += 1
-                state.place += 1
-                shown += meeting.captions.size
-                now = time.perf_counter()
-                rate = share * self.recipe.lr
-                if self.log is not None and (state.step % LOG_EVERY == 0 or state.place == len(state.plan)):
-                    pace = round(meeting.captions.size / max(now - begun, 1e-9), 1)
-                    self.log.add(
-                        "step", step=state.step, epoch=state.epoch, loss=state.loss, lr=rate, pairs_per_second=pace,
-                        **parts,
-                    )  # fmt: skip
-                left = (now - started) / (state.step - first) * (total - state.step)
-                self._tell(
-                    "training", state.step, total, epoch=state.epoch, epochs=self.recipe.epochs, loss=state.loss,
-                    rate=rate, pairs_per_second=shown / max(now - started, 1e-9), seconds_left=left,
-                )  # fmt: skip
-                if self.world.tell(now - saved >= self.save_every) and state.place < len(state.plan):
+                self._train_batch(state, total, pace)
+                due = self.world.tell(time.perf_counter() - saved >= self.options.save_every)
+                if due and state.place < len(state.plan):
                     self._save(state)
                     saved = time.perf_counter()
             self._end_epoch(state)
             self._save(state)
             saved = time.perf_counter()
-        return self._finish(state, keep_cache)
+        return self._finish(state)
+
+    def _train_batch(self, state: _State, total: int, pace: Pace) -> None:
+        """One step of ``total`` at the rate of its turn, in the log and for whoever listens."""
+        batch, begun = state.plan[state.place], time.perf_counter()
+        share = optimize.rate(state.step, total, self.recipe.warmup)
+        optimize.set_rate(self.session.optimizer, share)
+        state.loss, parts = self._step(batch, state.step)
+        state.step += 1
+        state.place += 1
+        pace.add(batch.captions.size)
+        now, rate = time.perf_counter(), share * self.recipe.lr
+        if state.step % LOG_EVERY == 0 or state.place == len(state.plan):
+            self.session.add_event(
+                "step", step=state.step, epoch=state.epoch, loss=state.loss, lr=rate,
+                pairs_per_second=round(batch.captions.size / max(now - begun, 1e-9), 1), **parts,
+            )  # fmt: skip
+        report_step(
+            self.progress, state.step, total, epoch=state.epoch, epochs=self.recipe.epochs, loss=state.loss, rate=rate,
+            pairs_per_second=pace.pairs_per_second(now), seconds_left=pace.seconds_left(now, state.step, total),
+        )  # fmt: skip
 
     # -- before the first step ------------------------------------------------------------------------------------
 
-    def _open(self, pairs: Pairs, dev: Pairs | None, resume: bool, origin: dict[str, Any]) -> None:
+    def _open(self, pairs: Pairs, dev: Pairs | None) -> None:
         """The folder: new, or that of the run to go on with."""
-        facts = {
+        inputs = {
             "base": self.trainee.card_name,
             "base_weights": checkpoint.weights_hash(self.trainee.module),
             "pairs": pairs.digest,
             "dev": dev.digest if dev is not None else "",
             "processes": self.world.size,
             "recipe": asdict(self.recipe),
-            "origin": origin,
+            "origin": self.options.origin,
         }
-        if not resume:
+        if not self.options.resume:
             if self.world.first:
-                self.run_files.start(facts)
+                self.run_files.start(inputs)
             self.world.wait()
             return
         found = self.run_files.unfinished()
@@ -235,7 +192,7 @@ class Session:
                 ("pairs", "the captions"), ("dev", "the dev captions"), ("base_weights", "the base model"),
                 ("recipe", "the recipe"), ("processes", "the number of processes"),
             )
-            if found[key] != facts[key]
+            if found[key] != inputs[key]
         ]  # fmt: skip
         if changed:
             raise TrainingError(
@@ -250,7 +207,7 @@ class Session:
         trainee.module.to(self.device)
         trainee.module.eval()
         margin = MARGIN if recipe.augment else 1.0
-        self.pairs, pictures = Pictures.open(pairs, trainee.preprocess, margin, report=self._teller("photos"))
+        self.pairs, pictures = Pictures.open(pairs, trainee.preprocess, margin, report=counter(self.progress, "photos"))
         if self.pairs.skipped and self.world.first:
             for item in self.pairs.skipped[:10]:
                 log.warning("skipped %s: %s", item.path, item.reason)
@@ -259,8 +216,8 @@ class Session:
             raise TrainingError(f"{len(self.pairs)} photos are too few: a caption needs other photos to be told from")
         self.images = self._images("train", pictures, len(self.pairs), recipe.views if recipe.augment else 1)
         flat = [text for own in self.pairs.texts for text in own]
-        self.texts = prefix_cache.text_source(trainee, flat, self.device, self._teller("captions"))
-        self.captions = _rows(self.pairs)
+        self.texts = prefix_cache.text_source(trainee, flat, self.device, counter(self.progress, "captions"))
+        self.captions = self.pairs.caption_rows()
         self.dev: Pairs | None = None
         self.dev_texts: TextSource | None = None
         if dev is not None and len(dev):
@@ -274,13 +231,15 @@ class Session:
             self.dev_texts = prefix_cache.text_source(trainee, flat, self.device)
         # CLIP's limit; some models come with a scale above it.
         self.largest = max(100.0, float(trainee.log_scale.detach().exp().max()))
-        with self._randomness(-1, 0):
-            self.head = self._head().to(self.device)
+        seed_torch(recipe.seed, 0, 0)
+        self.head = self._head().to(self.device)
         learning = nn.ModuleDict({"model": trainee.module, "head": self.head})
-        self.trained = {name: p for name, p in learning.named_parameters() if p.requires_grad}
+        trained = {name: p for name, p in learning.named_parameters() if p.requires_grad}
         extra = [trainee.log_scale, trainee.bias, *self.head.parameters()]
-        self.optimizer = optimize.optimizer(trainee.groups(), extra, recipe)
-        self.average = optimize.Average(list(self.trained.values()), recipe.ema)
+        rates = optimize.Rates(recipe.lr, recipe.image_lr, recipe.text_lr, recipe.layer_decay, recipe.weight_decay)
+        optimizer = optimize.optimizer(trainee.groups(), extra, rates)
+        scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
+        self.session = Session(self.out, trained, optimizer, recipe.ema, recipe.clip, scaler, self.options)
 
     def _images(self, name: str, pictures: Pictures, count: int, views: int) -> ImageSource:
         stored: NDArray[np.float16] | None = None
@@ -288,7 +247,7 @@ class Session:
             file = self.run_files.cache / f"{name}.npy"
             arguments = (self.trainee, pictures, count, views, file, self.device, self.recipe.seed)
             if self.world.first:
-                prefix_cache.image_views(*arguments, self._teller("views"))
+                prefix_cache.image_views(*arguments, counter(self.progress, "views"))
             self.world.wait()
             stored = prefix_cache.image_views(*arguments)
         augment = self.recipe.augment and name == "train"
@@ -303,26 +262,15 @@ class Session:
 
     def _restore(self) -> _State:
         """The state in the checkpoint, or that of a run that begins."""
-        found = self.run_files.load()
+        found = self.session.restore(self.options.resume)
         if found is None:
-            if self.world.first:
-                self.log = report.Log(self.run_files.log)
             return _State()
-        with torch.no_grad():
-            for name, parameter in self.trained.items():
-                parameter.copy_(found["weights"][name])
-        self.average.load([found["means"][name] for name in self.trained], found["averaged"])
-        self.optimizer.load_state_dict(found["optimizer"])
-        self.scaler.load_state_dict(found["scaler"])
-        if self.world.first:
-            self.log = report.Log(self.run_files.log, found["log"])
-            log.info("going on after step %d, epoch %d", found["state"]["step"], found["state"]["epoch"])
-        plan = [Meeting(photos.numpy(), captions.numpy()) for photos, captions in found["plan"]]
+        plan = [Batch(photos.numpy(), captions.numpy()) for photos, captions in found["plan"]]
         return replace(_State(plan=plan), **{**found["state"], "best": tuple(found["state"]["best"])})
 
     # -- one step -------------------------------------------------------------------------------------------------
 
-    def _plan(self, epoch: int) -> list[Meeting]:
+    def _plan(self, epoch: int) -> list[Batch]:
         recipe = self.recipe
         near = None
         if recipe.mined and epoch > 1:  # before, a fresh pooling would have nothing to say
@@ -333,17 +281,17 @@ class Session:
             recipe.mined_group,
         )  # fmt: skip
 
-    def _step(self, meeting: Meeting, step: int) -> tuple[float, dict[str, float]]:
+    def _step(self, chosen: Batch, step: int) -> tuple[float, dict[str, float]]:
         """One step on a batch: the loss, and its parts."""
         recipe, trainee = self.recipe, self.trainee
         trainee.module.train()
         self.head.train()
-        own = self.world.share(len(meeting.photos))
-        photos = torch.from_numpy(meeting.photos).to(self.device)
-        prefix = self.images.draw(meeting.photos, step, own)
-        texts = self.texts.batch(meeting.captions[own].reshape(-1), self.device)
+        own = self.world.share(len(chosen.photos))
+        photos = torch.from_numpy(chosen.photos).to(self.device)
+        prefix = self.images.draw(chosen.photos, step, own)
+        texts = self.texts.batch(chosen.captions[own].reshape(-1), self.device)
         size = max(1, recipe.micro_batch // self.world.size) if recipe.micro_batch else len(prefix)
-        each = meeting.captions.shape[1]
+        each = chosen.captions.shape[1]
         parts = [
             (prefix[start : start + size], texts.rows(start * each, (start + size) * each))
             for start in range(0, len(prefix), size)
@@ -357,11 +305,11 @@ class Session:
                 if self.extra_terms and len(seen) < len(parts):
                     seen.append(states.detach())
                 states = F.dropout(states, recipe.feature_dropout)
-                kept = _keep(states.shape[:2], recipe.region_dropout, self.device)
+                kept = random_mask(states.shape[:2], recipe.region_dropout, self.device)
                 images = trainee.image_pool(states, kept)  # (m, d)
                 said = part[1]
                 mask = said.mask
-                words = _keep(mask.shape, recipe.word_dropout, self.device)
+                words = random_mask(mask.shape, recipe.word_dropout, self.device)
                 if words is not None:
                     mask = mask & words
                 tokens = F.dropout(trainee.text_states(said.prefix, mask), recipe.feature_dropout)
@@ -377,30 +325,18 @@ class Session:
             if rest:
                 found["masked_words"] = recipe.masked_words * rest[0].mean()
             if self.extra_terms:
-                batch = Batch(prefix, torch.cat(seen), images, vectors)
+                batch = TermInput(prefix, torch.cat(seen), images, vectors)
                 rng = np.random.default_rng([recipe.seed, step, 2, self.world.rank])
                 for number, term in enumerate(self.extra_terms):
                     found[f"extra_{number}"] = term(trainee, rng, scale, batch)
             terms.update({name: round(float(value.detach()), 5) for name, value in found.items()})
             return torch.stack(list(found.values())).sum()
 
-        self.optimizer.zero_grad()
-        with self._randomness(step, self.world.rank):
-            loss = gradcache.run(
-                parts,
-                forward,
-                objective,
-                lambda value: self.scaler.scale(value).backward(),
-            )
-        value = float(loss)
-        if not math.isfinite(value):
-            raise TrainingError(f"the loss is no number after {step} steps; resume makes no sense: try a lower lr")
-        average_gradients(self.trained.values())
-        self.scaler.unscale_(self.optimizer)
-        nn.utils.clip_grad_norm_(list(self.trained.values()), recipe.clip)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.average.update()
+        self.session.begin_step()
+        seed_torch(recipe.seed, step + 1, self.world.rank)
+        loss = gradcache.run(parts, forward, objective, lambda value: self.session.scaler.scale(value).backward())
+        value = checked_loss(loss, step)
+        self.session.end_step()
         return value, terms if len(terms) > 1 else {}
 
     def _surprise(self, states: Tensor, said: Texts, each: int) -> Tensor:
@@ -412,35 +348,28 @@ class Session:
         rows: Tensor = self.head(tokens, states.repeat_interleave(each, dim=0), said.ids, hidden)
         return rows
 
-    @contextmanager
-    def _randomness(self, step: int, rank: int) -> Iterator[None]:
-        """Seeds torch's generators for one step of one process."""
-        words = np.random.SeedSequence([self.recipe.seed, step + 1, rank]).generate_state(2, np.uint32)
-        torch.manual_seed(int(words[0]) << 32 | int(words[1]))
-        yield
-
     # -- after an epoch -------------------------------------------------------------------------------------------
 
     def _end_epoch(self, state: _State) -> None:
         figures = None
         if self.dev_texts is not None:
-            with self.average.applied():
+            with self.session.average.applied():
                 figures = self._evaluate()
-            if _merit(figures) > state.best:
-                state.best, state.best_epoch, state.after = _merit(figures), state.epoch, figures
-                self._save_best()
+            if selection_metric(figures) > state.best:
+                state.best, state.best_epoch, state.after = selection_metric(figures), state.epoch, figures
+                self.session.keep_best()
             patience = self.recipe.patience
             state.stopped = bool(patience) and state.epoch - state.best_epoch >= patience
         else:
             state.best_epoch = state.epoch
-            self._save_best()
+            self.session.keep_best()
         self._epoch_event(state.epoch, figures, state.loss)
         state.epoch, state.plan, state.place = state.epoch + 1, [], 0
 
     def _epoch_event(self, epoch: int, figures: Figures | None, loss: float | None = None) -> None:
-        if self.log is None:
+        if not self.world.first:
             return
-        self.log.add("epoch", epoch=epoch, dev=figures, loss=loss)
+        self.session.add_event("epoch", epoch=epoch, dev=figures, loss=loss)
         text = f"epoch {epoch} of {self.recipe.epochs}: loss {loss:.3f}" if loss is not None else "before training"
         if figures is not None:
             found = figures["text_to_image"]
@@ -481,56 +410,29 @@ class Session:
                 found.append(self.trainee.text_pool(states, texts.mask, texts.ids).float().cpu().numpy())
         return np.concatenate(found)
 
-    def _means(self) -> dict[str, Tensor]:
-        return {name: mean.cpu() for name, mean in zip(self.trained, self.average.means, strict=True)}
-
-    def _save_best(self) -> None:
-        if self.world.first:
-            self.run_files.save_best(self._means())
-
     def _save(self, state: _State) -> None:
-        if self.log is None:
-            self.world.wait()
-            return
-        facts = {key: value for key, value in vars(state).items() if key != "plan"}
-        self.run_files.save(
-            {
-                "state": {**facts, "best": list(state.best)},
-                "plan": [(torch.from_numpy(m.photos), torch.from_numpy(m.captions)) for m in state.plan],
-                "weights": {name: p.detach().cpu() for name, p in self.trained.items()},
-                "means": self._means(),
-                "averaged": self.average.steps,
-                "optimizer": self.optimizer.state_dict(),
-                "scaler": self.scaler.state_dict(),
-                "log": self.log.position(),
-            }
-        )
-        self.world.wait()
+        values = {key: value for key, value in vars(state).items() if key != "plan"}
+        plan = [(torch.from_numpy(batch.photos), torch.from_numpy(batch.captions)) for batch in state.plan]
+        self.session.save({**values, "best": list(state.best)}, plan=plan)
 
-    def _finish(self, state: _State, keep_cache: bool) -> Outcome:
+    def _finish(self, state: _State) -> Outcome:
         """The best weights into the trainee and into the folder, with all that goes with them."""
-        self.world.wait()
-        best = self.run_files.load_best()
-        assert best is not None
-        with torch.no_grad():
-            for name, parameter in self.trained.items():
-                parameter.copy_(best[name])
+        self.session.load_best()
         self.trainee.module.eval()
         outcome = Outcome(
             self.out, state.best_epoch, state.epoch - 1, state.step, state.before, state.after, len(self.pairs),
             self.pairs.captions, len(self.pairs.skipped), state.loss,
         )  # fmt: skip
-        self.world.wait()  # all have read the weights before they are removed
-        if self.log is not None:
-            facts = self._facts(outcome)
-            self.trainee.save(self.out, {"recipe": asdict(self.recipe), **facts})
-            atomic_write(self.out / "MODEL_CARD.md", report.model_card(facts, self.recipe).encode())
-            report.plot(self.log.read(), self.out / "training.png")
-            self.run_files.finish(keep_cache)
+        if self.session.log is not None:
+            results = self._results(outcome)
+            self.trainee.save(self.out, {"recipe": asdict(self.recipe), **results})
+            atomic_write(self.out / "MODEL_CARD.md", summary.model_card(results, self.recipe).encode())
+            summary.plot(self.session.log.read(), self.out / "training.png")
+            self.run_files.finish(self.options.keep_cache)
         self.world.wait()
         return outcome
 
-    def _facts(self, outcome: Outcome) -> dict[str, Any]:
+    def _results(self, outcome: Outcome) -> dict[str, Any]:
         from mmsearch import __version__
 
         return {
@@ -542,66 +444,7 @@ class Session:
             "before": outcome.before, "after": outcome.after,
         }  # fmt: skip
 
-    def _tell(self, phase: str, done: int, total: int, **facts: Any) -> None:
-        if self.progress is not None:
-            self.progress(TrainProgress(phase, done, total, **facts))
 
-    def _teller(self, phase: str) -> Callable[[int, int], None]:
-        return lambda done, total: self._tell(phase, done, total)
-
-
-def contrastive(
-    images: Tensor, texts: Tensor, photos: Tensor, scale: Tensor, bias: Tensor, recipe: Recipe
-) -> dict[str, Tensor]:
-    """The recipe's objectives on a whole batch, each times its weight.
-
-    ``images`` (b, d); ``texts`` (b, c, d), the c captions of each photo, over which each objective is averaged;
-    ``photos`` (b,) numbers the photos.
-    """
-    columns = texts.unbind(1)
-    found: dict[str, Tensor] = {}
-    if recipe.infonce:
-        each = [losses.info_nce(images, column, scale, recipe.smoothing, photos) for column in columns]
-        found["infonce"] = recipe.infonce * torch.stack(each).mean()
-    if recipe.sigmoid:
-        each = [losses.sigmoid(images, column, scale, bias, photos) for column in columns]
-        found["sigmoid"] = recipe.sigmoid * torch.stack(each).mean()
-    if recipe.hard:
-        each = [losses.hard_negatives(images, column, scale, recipe.hard_count, photos) for column in columns]
-        found["hard"] = recipe.hard * torch.stack(each).mean()
-    if recipe.text_text and len(columns) > 1:
-        each = [
-            losses.info_nce(one, other, scale, recipe.smoothing, photos) for one, other in itertools.pairwise(columns)
-        ]
-        found["text_text"] = recipe.text_text * torch.stack(each).mean()
-    return found
-
-
-def _rows(pairs: Pairs) -> list[NDArray[np.int64]]:
-    """The captions of each photo as rows of the flat list of captions."""
-    ends = np.cumsum([len(own) for own in pairs.texts])
-    return [np.arange(end - len(own), end) for end, own in zip(ends, pairs.texts, strict=True)]
-
-
-def _keep(shape: Sequence[int], share: float, device: torch.device) -> Tensor | None:
-    """A mask (n, s), True with probability ``1 - share``; the first state of a row always stays."""
-    if not share:
-        return None
-    kept = torch.rand(tuple(shape), device=device) >= share
-    kept[:, 0] = True
-    return kept
-
-
-def _merit(figures: Figures) -> tuple[float, float]:
+def selection_metric(figures: Figures) -> tuple[float, float]:
+    """What the best epoch is chosen by: text-to-image R@1, then MRR, in percent."""
     return figures["text_to_image"]["R@1"], figures["text_to_image"]["MRR"]
-
-
-def _precision(wanted: str, device: torch.device) -> torch.dtype:
-    """The type that matrix products are computed in."""
-    if wanted == "auto":
-        if device.type != "cuda":
-            return torch.float32
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    if wanted == "fp16" and device.type != "cuda":
-        raise TrainingError("fp16 needs a GPU; use bf16 or fp32 on a CPU")
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[wanted]

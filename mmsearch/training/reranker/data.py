@@ -17,6 +17,8 @@ from mmsearch.training.contrastive.prefix_cache import TokenStates
 from mmsearch.types import Pixels, Vectors
 
 TOGETHER = 64  # texts encoded in one go
+Numbers = NDArray[np.int64]
+CAPTION_QUESTIONS, WRITTEN_QUESTIONS = 0, 1  # sources of questions
 
 
 class Photos:
@@ -130,3 +132,44 @@ def hide(
         hidden_ids.append(np.where(chosen, mask_id, row))
         hidden.append(chosen)
     return hidden_ids, hidden
+
+
+@dataclass(frozen=True)
+class TrainData:
+    """Everything a run learns from; rows of ``photos`` are photos, rows of ``lines`` texts."""
+
+    photos: Photos
+    lines: Lines
+    captions: list[Numbers]  # of each captioned photo, rows of lines; the captioned photos come first in ``photos``
+    changed: Numbers  # (captions,): the row of a false version of each caption, -1 where there is none
+    masked: Numbers  # (m,): rows of lines with hidden words
+    masked_photo: Numbers  # (m,)
+    masked_words: list[Numbers]  # of each, the hidden words as classes, -1 where a word is not hidden
+    said: list[Numbers]  # of each caption, which are the first lines, its words in the caption vocabulary
+    questions: Numbers  # (q,): rows of lines
+    question_photo: Numbers  # (q,)
+    answers: list[Numbers]  # the right answers of each question, as classes; at least one
+    sources: Numbers  # (q,): questions of one source are drawn as often as those of another
+    near: Numbers  # (captioned photos, k): other photos that the first stage finds by this one's captions
+    classes: int = 0  # of hidden words
+
+
+@dataclass(frozen=True)
+class EvalData:
+    """What a model is judged by."""
+
+    tokens: Tensor  # (photos, regions, dim)
+    lines: Lines
+    captions: NDArray[np.int64]  # (q,): rows of lines
+    owner: NDArray[np.int64]  # (q,): photo of each
+    first: NDArray[np.float32]  # (q, k) first-stage scores of the candidates, best first
+    candidates: NDArray[np.int64]  # (q, k) photos
+    changed: NDArray[np.int64]  # (q,): row of lines of a false version, -1 where there is none
+    kinds: list[str]  # of the false version
+    near: NDArray[np.float32]  # (q, 2): first-stage scores of the own photo with the caption and with its false version
+    questions: NDArray[np.int64]  # (a,): rows of lines
+    question_photo: NDArray[np.int64]
+    answers: list[str]
+    asked: list[str]
+    sources: NDArray[np.int64]
+    things: NDArray[np.int64]  # (a,): row of lines of what a yes/no question asks about, -1 of other questions

@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,45 +22,29 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmsearch.errors import TrainingError
 from mmsearch.rerank.model import RerankConfig, RerankModel
 from mmsearch.rerank.vocabulary import PAD
-from mmsearch.training.common import checkpoint, losses, mining, optimize, report, unchanged
-from mmsearch.training.contrastive.recipe import Recipe
-from mmsearch.training.contrastive.trainee import Group
-from mmsearch.training.contrastive.trainer import TrainProgress
-from mmsearch.training.reranker.data import Lines, Photos
+from mmsearch.training.common import losses, mining, optimize, unchanged
+from mmsearch.training.common.session import (
+    LOG_EVERY,
+    Pace,
+    RunOptions,
+    Session,
+    checked_loss,
+    random_mask,
+    report_step,
+    seed_torch,
+)
+from mmsearch.training.reranker.data import Lines, Numbers, TrainData
 from mmsearch.training.reranker.recipe import RerankRecipe
 
 log = logging.getLogger(__name__)
 
-SAVE_EVERY = 60.0  # seconds between checkpoints
-LOG_EVERY = 10  # steps between two lines of log.jsonl
 PAIRS = 512  # pairs through the trunk together when nothing is learned
-Numbers = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Material:
-    """Everything a run learns from; rows of ``photos`` are photos, rows of ``lines`` texts."""
-
-    photos: Photos
-    lines: Lines
-    captions: list[Numbers]  # of each captioned photo, rows of lines; the captioned photos come first in ``photos``
-    changed: Numbers  # (captions,): the row of a false version of each caption, -1 where there is none
-    masked: Numbers  # (m,): rows of lines with hidden words
-    masked_photo: Numbers  # (m,)
-    masked_words: list[Numbers]  # of each, the hidden words as classes, -1 where a word is not hidden
-    said: list[Numbers]  # of each caption, which are the first lines, its words in the caption vocabulary
-    questions: Numbers  # (q,): rows of lines
-    question_photo: Numbers  # (q,)
-    answers: list[Numbers]  # the right answers of each question, as classes; at least one
-    sources: Numbers  # (q,): questions of one source are drawn as often as those of another
-    near: Numbers  # (captioned photos, k): other photos that the first stage finds by this one's captions
-    classes: int = 0  # of hidden words
-
-
-Judge = Callable[[RerankModel], dict[str, float]]  # looks at dev; "merit" is what the best weights are chosen by
+SELECTION_METRIC = "merit"  # among the figures of a judge: what the best weights are chosen by
+Judge = Callable[[RerankModel], dict[str, float]]  # figures on dev
 
 
 @dataclass
@@ -95,26 +79,17 @@ class RerankOutcome:
 
 
 def train(
-    model: RerankModel,
-    material: Material,
-    recipe: RerankRecipe,
-    out: Path,
-    judge: Judge,
-    facts: dict[str, Any],
-    progress: Callable[[TrainProgress], None] | None = None,
-    *,
-    device: str = "cpu",
-    resume: bool = False,
-    save_every: float = SAVE_EVERY,
-) -> RerankOutcome:
-    """Train; the moving average of the weights with the best merit on dev is kept in the model.
+    model: RerankModel, data: TrainData, recipe: RerankRecipe, out: Path, judge: Judge, inputs: dict[str, Any],
+    options: RunOptions | None = None,
+) -> RerankOutcome:  # fmt: skip
+    """Train; the moving average of the weights with the best selection metric on dev is kept in the model.
 
-    ``out`` holds a run that ``checkpoint.Run.start`` was given ``facts``, what it stands on, and the recipe as
+    ``out`` holds a run that ``checkpoint.Run.start`` was given ``inputs``, what it stands on, and the recipe as
     ``reranker_recipe``.  Raises TrainingError where they are not the same, and when the loss stops being a number.
     """
     recipe.check()
     with torch.random.fork_rng():
-        return _Session(model, material, recipe, out, judge, progress, device, save_every).run(facts, resume)
+        return RerankTrainer(model, data, recipe, out, judge, options or RunOptions()).run(inputs)
 
 
 def configured(
@@ -127,143 +102,104 @@ def configured(
     )  # fmt: skip
 
 
-class _Session:
+class RerankTrainer:
     """One call of ``train``."""
 
     def __init__(
-        self, model: RerankModel, material: Material, recipe: RerankRecipe, out: Path, judge: Judge,
-        progress: Callable[[TrainProgress], None] | None, device: str, save_every: float,
-    ) -> None:  # fmt: skip
-        self.material, self.recipe, self.judge, self.progress = material, recipe, judge, progress
-        self.device, self.save_every, self.out = torch.device(device), save_every, out
-        self.files = checkpoint.Run(out)
-        self._seed(-1)
-        self.learner = Learner(model, material.classes)
-        self.model = model
+        self, model: RerankModel, data: TrainData, recipe: RerankRecipe, out: Path, judge: Judge, options: RunOptions
+    ) -> None:
+        self.model, self.data, self.recipe, self.out, self.judge = model, data, recipe, out, judge
+        self.options, self.device = options, torch.device(options.device)
+        seed_torch(recipe.seed, 0)
+        self.learner = Learner(model, data.classes)
         self.learner.to(self.device)
-        self.trained = dict(self.learner.named_parameters())
-        groups = [Group("pool", 0, list(self.trained.values()))]
-        rates = replace(Recipe(), lr=recipe.lr, weight_decay=recipe.weight_decay)
-        self.optimizer = optimize.optimizer(groups, [], rates)
-        self.average = optimize.Average(list(self.trained.values()), recipe.ema)
-        bf16 = recipe.precision == "bf16" or (recipe.precision == "auto" and self.device.type == "cuda")
-        self.bf16 = bf16
-        self.plan: tuple[int, list[mining.Meeting]] = (-1, [])  # of one epoch
+        trained = dict(self.learner.named_parameters())
+        groups = [optimize.Group("pool", 0, list(trained.values()))]
+        optimizer = optimize.optimizer(groups, [], optimize.Rates(recipe.lr, weight_decay=recipe.weight_decay))
+        scaler = torch.amp.GradScaler(self.device.type, enabled=False)  # bfloat16 needs none
+        self.session = Session(out, trained, optimizer, recipe.ema, recipe.clip, scaler, options)
+        self.bf16 = recipe.precision == "bf16" or (recipe.precision == "auto" and self.device.type == "cuda")
+        self.plan: tuple[int, list[mining.Batch]] = (-1, [])  # of one epoch
 
-    def run(self, facts: dict[str, Any], resume: bool) -> RerankOutcome:
-        state = self._open(facts, resume)
+    def run(self, inputs: dict[str, Any]) -> RerankOutcome:
+        """All steps; the best weights are in the model then."""
+        unchanged.check(self.out, self.session.files.facts(), {**inputs, "reranker_recipe": asdict(self.recipe)})
+        found = self.session.restore(self.options.resume)
+        state = _State(**found["state"]) if found is not None else _State()
         recipe = self.recipe
-        started = saved = time.perf_counter()
-        first = state.step
+        saved = time.perf_counter()
+        pace = Pace(state.step, saved)
         while state.step < recipe.steps:
-            optimize.set_rate(self.optimizer, optimize.rate(state.step, recipe.steps, recipe.warmup))
-            state.loss, parts = self._step(state.step)
-            state.step += 1
-            now = time.perf_counter()
-            pace = recipe.batch * (state.step - first) / max(now - started, 1e-9)
-            if state.step % LOG_EVERY == 0:
-                self.log.add("step", step=state.step, loss=state.loss, pairs_per_second=round(pace, 1), **parts)
-            if self.progress is not None:
-                left = (now - started) / (state.step - first) * (recipe.steps - state.step)
-                rate = self.optimizer.param_groups[0]["lr"]
-                done = TrainProgress("training", state.step, recipe.steps, 0, 0, state.loss, rate, pace, left)
-                self.progress(done)
-            looked = state.step % recipe.dev_every == 0 or state.step == recipe.steps
-            if looked:
-                self._look(state)
-            if looked or now - saved >= self.save_every:
-                self._save(state)
+            self._train_batch(state, pace)
+            evaluated = state.step % recipe.dev_every == 0 or state.step == recipe.steps
+            if evaluated:
+                self._evaluate(state)
+            if evaluated or time.perf_counter() - saved >= self.options.save_every:
+                self.session.save(vars(state))
                 saved = time.perf_counter()
-        best = self.files.load_best()
-        assert best is not None
-        with torch.no_grad():
-            for name, parameter in self.trained.items():
-                parameter.copy_(best[name])
+        self.session.load_best()
         self.model.eval()
         return RerankOutcome(self.out, state.best_step, state.step, state.figures, state.loss)
 
-    def _open(self, facts: dict[str, Any], resume: bool) -> _State:
-        wanted = {**facts, "reranker_recipe": asdict(self.recipe)}
-        unchanged.check(self.out, self.files.facts(), wanted)
-        stored = self.files.load() if resume else None
-        if stored is None:
-            self.log = report.Log(self.files.log)
-            return _State()
-        with torch.no_grad():
-            for name, parameter in self.trained.items():
-                parameter.copy_(stored["weights"][name])
-        self.average.load([stored["means"][name] for name in self.trained], stored["averaged"])
-        self.optimizer.load_state_dict(stored["optimizer"])
-        self.log = report.Log(self.files.log, stored["log"])
-        log.info("going on after step %d", stored["state"]["step"])
-        return _State(**stored["state"])
+    def _train_batch(self, state: _State, pace: Pace) -> None:
+        """One step at the rate of its turn, in the log and for whoever listens."""
+        recipe = self.recipe
+        optimize.set_rate(self.session.optimizer, optimize.rate(state.step, recipe.steps, recipe.warmup))
+        state.loss, parts = self._step(state.step)
+        state.step += 1
+        pace.add(recipe.batch)
+        now = time.perf_counter()
+        pairs = pace.pairs_per_second(now)
+        if state.step % LOG_EVERY == 0:
+            self.session.add_event("step", step=state.step, loss=state.loss, pairs_per_second=round(pairs, 1), **parts)
+        report_step(
+            self.options.progress, state.step, recipe.steps, loss=state.loss, pairs_per_second=pairs,
+            rate=self.session.optimizer.param_groups[0]["lr"],
+            seconds_left=pace.seconds_left(now, state.step, recipe.steps),
+        )  # fmt: skip
 
-    def _save(self, state: _State) -> None:
-        self.files.save(
-            {
-                "state": vars(state),
-                "weights": {name: p.detach().cpu() for name, p in self.trained.items()},
-                "means": self._means(),
-                "averaged": self.average.steps,
-                "optimizer": self.optimizer.state_dict(),
-                "log": self.log.position(),
-            }
-        )
-
-    def _means(self) -> dict[str, Tensor]:
-        return {name: mean.cpu() for name, mean in zip(self.trained, self.average.means, strict=True)}
-
-    def _look(self, state: _State) -> None:
+    def _evaluate(self, state: _State) -> None:
         """Dev, with the averaged weights."""
-        with self.average.applied():
+        with self.session.average.applied():
             self.learner.eval()
             figures = self.judge(self.model)
-        if figures["merit"] > state.best:
-            state.best, state.best_step, state.figures = figures["merit"], state.step, figures
-            self.files.save_best(self._means())
-        self.log.add("dev", step=state.step, **figures)
+        if figures[SELECTION_METRIC] > state.best:
+            state.best, state.best_step, state.figures = figures[SELECTION_METRIC], state.step, figures
+            self.session.keep_best()
+        self.session.add_event("dev", step=state.step, **figures)
         shown = "  ".join(f"{name} {value:.2f}" for name, value in figures.items())
         log.info("step %d of %d: loss %.3f  %s", state.step, self.recipe.steps, state.loss, shown)
 
     # -- one step -------------------------------------------------------------------------------------------------
 
-    def _seed(self, step: int) -> None:
-        """Torch's random numbers of a step; -1 is before the first."""
-        words = np.random.SeedSequence([self.recipe.seed, step + 1]).generate_state(2, np.uint32)
-        torch.manual_seed(int(words[0]) << 32 | int(words[1]))
-
     def _precision(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
 
     def _step(self, step: int) -> tuple[float, dict[str, float]]:
-        self._seed(step)
+        seed_torch(self.recipe.seed, step + 1)
         rng = np.random.default_rng([self.recipe.seed, step, 1])
         self.learner.train()
-        self.optimizer.zero_grad()
+        self.session.begin_step()
         with self._precision():
             terms = self._objectives(step, rng)
         loss = torch.stack([value.float() for value in terms.values()]).sum()
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise TrainingError(f"the loss is no number after {step} steps; resume makes no sense: try a lower lr")
+        value = checked_loss(loss, step)
         loss.backward()
-        nn.utils.clip_grad_norm_(list(self.trained.values()), self.recipe.clip)
-        self.optimizer.step()
-        self.average.update()
+        self.session.end_step()
         return value, {name: round(float(term.detach()), 4) for name, term in terms.items()}
 
     def _objectives(self, step: int, rng: np.random.Generator) -> dict[str, Tensor]:
-        """The recipe's objectives on one step's material, each times its weight."""
-        recipe, material = self.recipe, self.material
+        """The recipe's objectives on one step's data, each times its weight."""
+        recipe, data = self.recipe, self.data
         found: dict[str, Tensor] = {}
         groups = self._groups(step)
         photos = np.concatenate([group.photos for group in groups])
         captions = np.concatenate([group.captions[:, 0] for group in groups])
-        tokens = F.dropout(material.photos.draw(photos, rng).to(self.device), recipe.token_dropout)
+        tokens = F.dropout(data.photos.draw(photos, rng).to(self.device), recipe.token_dropout)
         regions = self.model.see(tokens)
         states, mask = self._words(captions)
         texts = self.model.pooled_texts(states, mask)
-        shown = self.model.pooled_photos(regions, _keep(regions.shape[:2], recipe.region_dropout, self.device))
+        shown = self.model.pooled_photos(regions, random_mask(regions.shape[:2], recipe.region_dropout, self.device))
         scale = self.model.scale()
         if recipe.pooled:
             rows = torch.from_numpy(photos)
@@ -275,36 +211,36 @@ class _Session:
             found["match"] = recipe.match * loss
             if recipe.changed:
                 found["changed"] = recipe.changed * self._changed(captions, regions, shown, right, scale)
-        if recipe.answer and recipe.questions and len(material.questions):
+        if recipe.answer and recipe.questions and len(data.questions):
             found["answer"] = recipe.answer * self._answer(rng)
         if recipe.caption and recipe.captions:
             found["caption"] = recipe.caption * self._caption(captions[: recipe.captions], regions[: recipe.captions])
-        if recipe.masked_words and recipe.masked and len(material.masked):
+        if recipe.masked_words and recipe.masked and len(data.masked):
             found["masked_words"] = recipe.masked_words * self._masked(rng)
         return found
 
-    def _groups(self, step: int) -> list[mining.Meeting]:
+    def _groups(self, step: int) -> list[mining.Batch]:
         """The groups of one step, about ``batch`` photos in all; those of an epoch have every caption once."""
-        recipe, captions = self.recipe, self.material.captions
+        recipe, captions = self.recipe, self.data.captions
         steps = -(-sum(map(len, captions)) // recipe.batch)
         epoch, place = divmod(step, steps)
         if self.plan[0] != epoch:
             rng = np.random.default_rng([recipe.seed, epoch, 0])
-            self.plan = epoch, mining.groups(captions, recipe.group, rng, self.material.near)
+            self.plan = epoch, mining.groups(captions, recipe.group, rng, self.data.near)
         groups = self.plan[1]
         return groups[place * len(groups) // steps : (place + 1) * len(groups) // steps]
 
     def _words(self, rows: Numbers) -> tuple[Tensor, Tensor]:
         """States and mask of texts; some words hidden."""
-        states, mask = self.material.lines.batch(rows)
+        states, mask = self.data.lines.batch(rows)
         states, mask = states.to(self.device), mask.to(self.device)
-        kept = _keep(mask.shape, self.recipe.word_dropout, self.device)
+        kept = random_mask(mask.shape, self.recipe.word_dropout, self.device)
         if kept is not None:
             mask = mask & kept
         return F.dropout(states, self.recipe.token_dropout), mask
 
     def _match(
-        self, groups: list[mining.Meeting], words: Tensor, mask: Tensor, regions: Tensor, near: Tensor
+        self, groups: list[mining.Batch], words: Tensor, mask: Tensor, regions: Tensor, near: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The softmax over each group in both directions; and the logits of the right pairs."""
         size = max(len(group.photos) for group in groups)
@@ -336,7 +272,7 @@ class _Session:
 
     def _changed(self, captions: Numbers, regions: Tensor, shown: Tensor, right: Tensor, scale: Tensor) -> Tensor:
         """The true caption must be ahead of its false version."""
-        false = self.material.changed[captions[: len(right)]]
+        false = self.data.changed[captions[: len(right)]]
         rows = np.flatnonzero(false >= 0)
         if not len(rows):
             return right.sum() * 0
@@ -348,52 +284,43 @@ class _Session:
         return F.softplus(wrong - right[at]).mean()
 
     def _answer(self, rng: np.random.Generator) -> Tensor:
-        material = self.material
-        sources = np.unique(material.sources)
+        data = self.data
+        sources = np.unique(data.sources)
         source = rng.choice(sources, self.recipe.questions)
-        rows = np.array([rng.choice(np.flatnonzero(material.sources == one)) for one in source])
-        target = torch.tensor([int(rng.choice(material.answers[row])) for row in rows], device=self.device)
-        tokens = material.photos.draw(material.question_photo[rows], rng).to(self.device)
-        states, mask = self._words(material.questions[rows])
+        rows = np.array([rng.choice(np.flatnonzero(data.sources == one)) for one in source])
+        target = torch.tensor([int(rng.choice(data.answers[row])) for row in rows], device=self.device)
+        tokens = data.photos.draw(data.question_photo[rows], rng).to(self.device)
+        states, mask = self._words(data.questions[rows])
         regions = self.model.see(F.dropout(tokens, self.recipe.token_dropout))
         joined = self.model.join(self.model.read(states), mask, regions)
         return F.cross_entropy(self.model.answers(joined.fused).float(), target, label_smoothing=self.recipe.smoothing)
 
     def _caption(self, captions: Numbers, regions: Tensor) -> Tensor:
-        said = [self.material.said[row] for row in captions]
+        said = [self.data.said[row] for row in captions]
         words = np.full((len(said), max(len(row) for row in said)), PAD, np.int64)
         for place, row in enumerate(said):
             words[place, : len(row)] = row
-        given = torch.from_numpy(words).to(self.device)
-        logits = self.model.decoder(given[:, :-1], regions).float()
+        targets = torch.from_numpy(words).to(self.device)
+        logits = self.model.decoder(targets[:, :-1], regions).float()
         return F.cross_entropy(
-            logits.flatten(0, 1), given[:, 1:].flatten(), ignore_index=PAD, label_smoothing=self.recipe.smoothing
+            logits.flatten(0, 1), targets[:, 1:].flatten(), ignore_index=PAD, label_smoothing=self.recipe.smoothing
         )
 
     def _masked(self, rng: np.random.Generator) -> Tensor:
-        material = self.material
-        rows = rng.choice(len(material.masked), self.recipe.masked)
-        states, mask = material.lines.batch(material.masked[rows])
+        data = self.data
+        rows = rng.choice(len(data.masked), self.recipe.masked)
+        states, mask = data.lines.batch(data.masked[rows])
         states, mask = states.to(self.device), mask.to(self.device)
-        tokens = material.photos.draw(material.masked_photo[rows], rng).to(self.device)
+        tokens = data.photos.draw(data.masked_photo[rows], rng).to(self.device)
         joined = self.model.join(self.model.read(states), mask, self.model.see(tokens))
         target = np.full(tuple(mask.shape), -1, np.int64)
         for place, row in enumerate(rows):
-            own = material.masked_words[row]
+            own = data.masked_words[row]
             target[place, : len(own)] = own
         wanted = torch.from_numpy(target).to(self.device)
         asked = wanted >= 0
         logits = self.learner.masked_head(joined.words[asked]).float()
         return F.cross_entropy(logits, wanted[asked], label_smoothing=self.recipe.smoothing)
-
-
-def _keep(shape: Any, share: float, device: torch.device) -> Tensor | None:
-    """A mask (n, s), True with probability ``1 - share``; the first state of a row always stays."""
-    if not share:
-        return None
-    kept = torch.rand(tuple(shape), device=device) >= share
-    kept[:, 0] = True
-    return kept
 
 
 @torch.no_grad()

@@ -24,6 +24,7 @@ from mmsearch.encoders.torch.embedded_towers import EmbeddedConfig, ImageTower, 
 from mmsearch.errors import SourceError
 from mmsearch.training.common import memory, pairs
 from mmsearch.training.common.pairs import Pairs, Pictures
+from mmsearch.training.common.session import RunOptions
 from mmsearch.training.contrastive.embedded_trainee import EmbeddedTrainee
 from mmsearch.training.contrastive.recipe import Recipe
 from mmsearch.training.contrastive.trainer import Outcome, train
@@ -92,8 +93,8 @@ def run(
     if unseen is not None:
         accuracy["before"] = unseen_accuracy(trainee, term, unseen)
     outcome = train(
-        trainee, training, dev, recipe, work, [term] if classes else [], device=device,
-        resume=(work / "run" / "run.json").exists(), keep_cache=True,
+        trainee, training, dev, recipe, work, [term] if classes else [],
+        RunOptions(device=device, resume=(work / "run" / "run.json").exists(), keep_cache=True),
     )  # fmt: skip
     if unseen is not None:
         accuracy["after"] = unseen_accuracy(trainee, term, unseen)

@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmsearch.training.common.losses import several_right
+from mmsearch.training.contrastive.objective import TermInput
 from mmsearch.training.contrastive.trainee import Trainee
-from mmsearch.training.contrastive.trainer import Batch
 
 NAMES = Path(__file__).parent / "imagenet_names.tsv"
 TEMPLATES = ("{}", "a {}", "a photo of a {}", "the {}", "{}s")
@@ -95,7 +95,7 @@ class ImageNetTerm:
         spread = photos - photos.mean(axis=1, keepdims=True)
         return torch.from_numpy(np.maximum(spread + self._features[classes, None], 0))
 
-    def __call__(self, trainee: Trainee, rng: np.random.Generator, scale: Tensor, batch: Batch) -> Tensor:
+    def __call__(self, trainee: Trainee, rng: np.random.Generator, scale: Tensor, batch: TermInput) -> Tensor:
         classes = rng.choice(self._known, min(self._classes, len(self._known)), replace=False)
         weights, bias = (part.to(scale.device) for part in self._classifier)
         states = batch.image_states.float()

@@ -48,11 +48,13 @@ from mmsearch.rerank.words import WordEncoder
 from mmsearch.training.common import losses, memory
 from mmsearch.training.common.optimize import Average, rate
 from mmsearch.training.common.pairs import MARGIN, Pairs, Pictures
+from mmsearch.training.common.session import RunOptions
 from mmsearch.training.contrastive import prefix_cache
 from mmsearch.training.contrastive.embedded_trainee import EmbeddedTrainee
 from mmsearch.training.contrastive.trainer import train
 from mmsearch.training.reranker import run
 from mmsearch.training.reranker.data import Lines, encode_lines
+from mmsearch.training.reranker.preparation import Sources, WrittenQuestions
 from mmsearch.training.reranker.questions import read_daquar
 from mmsearch.training.reranker.recipe import RerankRecipe
 from mmsearch.training.shipped import pretrained
@@ -85,7 +87,7 @@ def second_towers(data: Path, work: Path, device: str) -> tuple[ImageTower, Text
         training, dev = read_split(data, "train"), read_split(data, "dev")
         some = grids(trainee, training.keep(range(min(SPREAD, len(training)))))
         term = ImageNetTerm(pretrained.classifier(BACKBONE), some, CLASSES, CLASS_WEIGHT, recipe.feature_dropout, None)
-        train(trainee, training, dev, recipe, work, [term], device=device, resume=_begun(work))
+        train(trainee, training, dev, recipe, work, [term], RunOptions(device=device, resume=_begun(work)))
     images, texts, _, _ = model_folder.read(work)
     return images.eval(), texts.eval()
 
@@ -237,9 +239,7 @@ def regions(data: Path, work: Path, encoder: Path, out: Path, device: str) -> No
     training = read_split(data, "train")
     stored = cells(training, VIEWS, work / "cells.npy", (first.eval(), images))
     lines = encode_lines(WordEncoder(EMBEDDED, out / "words.onnx"), [text for own in training.texts for text in own])
-    ends = np.cumsum([len(own) for own in training.texts])
-    captions = [np.arange(end - len(own), end) for end, own in zip(ends, training.texts, strict=True)]
-    region_graph.write(encoder, projection(token_map(stored, lines, captions), images))
+    region_graph.write(encoder, projection(token_map(stored, lines, training.caption_rows()), images))
 
 
 def _begun(folder: Path) -> bool:
@@ -278,11 +278,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not keep and not made.exists():
             regions(data, work, encoder, out, device)
             made.touch()
-        asked = run.Given(questions / "images", read_daquar(questions))
+        asked = WrittenQuestions(questions / "images", read_daquar(questions))
         resume = _begun(folder)
         run.run(
-            OnnxEncoder(encoder), WordEncoder(EMBEDDED, out / "words.onnx"), read_split(data, "train"),
-            read_split(data, "dev"), asked, recipe, folder, "embedded", {}, device=device, resume=resume,
+            OnnxEncoder(encoder), WordEncoder(EMBEDDED, out / "words.onnx"),
+            Sources(read_split(data, "train"), read_split(data, "dev"), asked), recipe, folder, "embedded",
+            RunOptions(device=device, resume=resume),
         )  # fmt: skip
     for name in ("match.onnx", "caption.onnx", "reranker.json"):
         shutil.copyfile(folder / name, out / name)
