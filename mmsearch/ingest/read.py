@@ -17,7 +17,7 @@ from mmsearch.errors import ImageError
 from mmsearch.ingest.options import Options
 from mmsearch.media.decode import decode
 from mmsearch.media.worker_pool import Decode, Decoders
-from mmsearch.store.types import Lacking
+from mmsearch.store.types import PendingItem
 from mmsearch.types import Decoded, Found, Preprocess
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def hash_of(content: BinaryIO) -> bytes:
     return digest.digest()
 
 
-def read_again(item: Lacking, preprocess: Preprocess, max_megapixels: float) -> Read:
+def read_again(item: PendingItem, preprocess: Preprocess, max_megapixels: float) -> Read:
     """The first of a content's files that still holds it; where none does, the last, without a picture."""
 
     def same(content_hash: bytes) -> bool:

@@ -727,7 +727,7 @@ class Library:
 
     def _switch(self, model: StoredModel, active: StoredModel) -> list[str]:
         """From now on search with this model, if its vectors are complete; else a note that says why not."""
-        lacking = self.store.lacking(model)
+        lacking = self.store.pending_vectors(model)
         if lacking:
             return [
                 f"still searching with {active.name}: {lacking} pictures have no vector of {model.name} yet, because "

@@ -24,7 +24,7 @@ from mmsearch.media.dhash import as_numbers
 from mmsearch.media.pixel_match import Sketch, alike, sketch
 from mmsearch.search.diversity import BURST, SPAN
 from mmsearch.store.sqlite.store import Store
-from mmsearch.store.types import Filed, StoredModel
+from mmsearch.store.types import DuplicateCandidate, StoredModel
 from mmsearch.types import Found, Ids, Photo, Progress, Skipped, Vectors
 
 Level = Literal["exact", "near", "burst"]
@@ -85,7 +85,7 @@ def find(
     cannot be read.  Links to files are passed over, and so are further names of one file (hard links): they take no
     space.  Raises LibraryError.
     """
-    contents = _by_quality(store.filed(model, within))
+    contents = _by_quality(store.duplicate_candidates(model, within))
     files = _Files(contents)
     near = stands = np.arange(len(contents))  # for each content, the row of the one that stands for it
     if level != "exact":
@@ -139,10 +139,10 @@ def left_alone(left: Sequence[Skipped], named: int = 3) -> Iterator[str]:
         yield f"left alone, {reason}: {', '.join(paths[:named])}{more}{advice}"
 
 
-def _by_quality(filed: Iterable[Filed]) -> list[_Content]:
+def _by_quality(candidates: Iterable[DuplicateCandidate]) -> list[_Content]:
     """A content each, the best first; its files the oldest first, of equals the one with the shortest path."""
-    found: dict[int, list[Filed]] = {}
-    for one in filed:
+    found: dict[int, list[DuplicateCandidate]] = {}
+    for one in candidates:
         found.setdefault(one.vector, []).append(one)
     for own in found.values():
         own.sort(key=lambda one: (one.file.mtime_ns, len(one.file.path), one.file.path))

@@ -17,7 +17,7 @@ import numpy as np
 from mmsearch.errors import TransferError
 from mmsearch.manage.exchange import COLUMNS, CSV, FORMAT, MODEL, PARQUET, REGIONS, VECTORS, guarded, path_columns
 from mmsearch.media.filesystem import atomic_folder
-from mmsearch.store.sqlite.export_rows import Block, Holding
+from mmsearch.store.sqlite.export_rows import Block, ExportRow
 from mmsearch.store.sqlite.store import Store
 from mmsearch.store.types import StoredModel
 from mmsearch.types import Progress
@@ -60,19 +60,19 @@ def _write(
 ) -> ExportReport:
     files = done = 0
     roots = store.roots()
-    with store.holdings(model) as holdings, ExitStack() as opened:
-        total = holdings.vectors()
+    with store.export_rows(model) as exported, ExitStack() as opened:
+        total = exported.vectors()
         vectors = opened.enter_context(_array(folder / VECTORS, "<f2", (total, model.dim)))
         tokens = None
-        if holdings.region_card is not None:
-            tokens = opened.enter_context(_array(folder / REGIONS, "|u1", (total, holdings.region_bytes)))
+        if exported.region_card is not None:
+            tokens = opened.enter_context(_array(folder / REGIONS, "|u1", (total, exported.region_bytes)))
         lines = csv.writer(opened.enter_context((folder / CSV).open("w", encoding="utf-8", newline="")))
         lines.writerow(COLUMNS)
         table = opened.enter_context(_parquet(folder / PARQUET))
-        for block in holdings.blocks():
+        for block in exported.blocks():
             vectors.write(b"".join(block.vectors))
             if tokens is not None:
-                tokens.write(b"".join(one or bytes(holdings.region_bytes) for one in block.regions))
+                tokens.write(b"".join(one or bytes(exported.region_bytes) for one in block.regions))
             rows = _rows(block, done)
             lines.writerows([_cell(row[name]) for name in COLUMNS] for row in rows)
             if table is not None:
@@ -80,17 +80,17 @@ def _write(
             done, files = done + len(block.vectors), files + len(rows)
             if progress is not None:
                 progress(Progress(done, total, shown))
-        facts = {
+        described = {
             "format": FORMAT,
             "name": model.name,
             "fingerprint": model.fingerprint,
             "dim": model.dim,
             "count": total,
             "files": files,
-            "regions": holdings.region_card,
+            "regions": exported.region_card,
             "roots": [dict(zip(("path", "path_bytes"), path_columns(root), strict=True)) for root in roots],
         }
-    (folder / MODEL).write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
+    (folder / MODEL).write_text(json.dumps(described, indent=2) + "\n", "utf-8")
     return ExportReport(files, total, (folder / PARQUET).exists())
 
 
@@ -129,22 +129,22 @@ def _parquet(file: Path) -> Iterator[Callable[[list[Row]], None] | None]:
 
 
 def _rows(block: Block, before: int) -> list[Row]:
-    return [_row(holding, before + place) for place, holding in block.files]
+    return [_row(row, before + place) for place, row in block.files]
 
 
-def _row(holding: Holding, row: int) -> Row:
-    path, path_bytes = path_columns(holding.file.path)
-    values = {name: getattr(holding, name, None) for name in COLUMNS}
+def _row(row: ExportRow, vector: int) -> Row:
+    path, path_bytes = path_columns(row.file.path)
+    values = {name: getattr(row, name, None) for name in COLUMNS}
     return values | {
         "path": path,
         "path_bytes": path_bytes or None,
-        "hash": holding.hash.hex(),
-        "row": row,
-        "size": holding.file.size,
-        "mtime_ns": holding.file.mtime_ns,
-        "tags": list(holding.tags),
-        "tag_scores": list(holding.tags.values()),
-        "dhash": None if holding.dhash is None else holding.dhash.hex(),
+        "hash": row.hash.hex(),
+        "row": vector,
+        "size": row.file.size,
+        "mtime_ns": row.file.mtime_ns,
+        "tags": list(row.tags),
+        "tag_scores": list(row.tags.values()),
+        "dhash": None if row.dhash is None else row.dhash.hex(),
     }
 
 

@@ -24,12 +24,12 @@ from mmsearch.ingest.prefetch import ahead, batches
 from mmsearch.ingest.read import Read, read_file
 from mmsearch.manage.exchange import COLUMNS, CSV, FORMAT, MODEL, REGIONS, VECTORS, path_of, unguarded
 from mmsearch.media.discover import walk
-from mmsearch.store.sqlite.export_rows import Holding
+from mmsearch.store.sqlite.export_rows import ExportRow
 from mmsearch.store.sqlite.store import Store
 from mmsearch.store.types import StoredModel
 from mmsearch.types import Found, Preprocess, Progress, Skipped, Vectors
 
-Told = Callable[[Progress], None] | None
+OnProgress = Callable[[Progress], None] | None
 
 BATCH = 500  # files a transaction
 BLOCK = 8192  # vectors looked at together
@@ -106,11 +106,11 @@ def look(folder: Path) -> Given:
                 f"out, and its line in {CSV} too"
             )
     given = Given(folder, vectors, regions, made, 0)
-    files = sum(1 for _ in (_paths(given) if made is None else _holdings(given)))
+    files = sum(1 for _ in (_paths(given) if made is None else _export_rows(given)))
     return Given(folder, vectors, regions, made, files)
 
 
-def take_export(store: Store, model: StoredModel, given: Given, progress: Told = None) -> ImportReport:
+def take_export(store: Store, model: StoredModel, given: Given, progress: OnProgress = None) -> ImportReport:
     """Store what an export of mmsearch says; the files need not be there."""
     begun = time.perf_counter()
     assert given.made is not None
@@ -118,16 +118,16 @@ def take_export(store: Store, model: StoredModel, given: Given, progress: Told =
         for root in given.made.roots:
             writer.add_root(root)
     added = known = 0
-    for batch in batches(_holdings(given), BATCH):
-        placed = store.placed([holding.file.path for _, holding in batch])
-        new = [(row, holding) for row, holding in batch if holding.file.path not in placed]
+    for batch in batches(_export_rows(given), BATCH):
+        existing = store.existing_paths([exported.file.path for _, exported in batch])
+        new = [(row, exported) for row, exported in batch if exported.file.path not in existing]
         if new:
             rows = np.array([row for row, _ in new], np.int64)
             vectors = unit(given.vectors[rows])
             tokens = [None] * len(new) if given.regions is None else [_tokens(row) for row in given.regions[rows]]
             with store.writing() as writer:
-                for (_, holding), vector, own in zip(new, vectors, tokens, strict=True):
-                    writer.put_holding(holding, vector, own, given.made.regions, model)
+                for (_, exported), vector, own in zip(new, vectors, tokens, strict=True):
+                    writer.put_export_row(exported, vector, own, given.made.regions, model)
         added, known = added + len(new), known + len(batch) - len(new)
         if progress is not None:
             progress(Progress(added + known, given.files, batch[-1][1].file.path))
@@ -135,7 +135,12 @@ def take_export(store: Store, model: StoredModel, given: Given, progress: Told =
 
 
 def take_vectors(
-    store: Store, model: StoredModel, preprocess: Preprocess, given: Given, options: Options, progress: Told = None
+    store: Store,
+    model: StoredModel,
+    preprocess: Preprocess,
+    given: Given,
+    options: Options,
+    progress: OnProgress = None,
 ) -> ImportReport:
     """Store vectors that another program made of files, which are read, but not encoded."""
     begun = time.perf_counter()
@@ -146,9 +151,9 @@ def take_vectors(
     def fresh() -> Iterator[tuple[int, str]]:
         nonlocal known
         for some in batches(_paths(given), BATCH):
-            placed = store.placed([path for _, path in some])
-            known += sum(path in placed for _, path in some)
-            yield from (one for one in some if one[1] not in placed)
+            existing = store.existing_paths([path for _, path in some])
+            known += sum(path in existing for _, path in some)
+            yield from (one for one in some if one[1] not in existing)
 
     def read(job: tuple[int, str]) -> tuple[int, Read]:
         row, path = job
@@ -263,7 +268,7 @@ def _paths(given: Given) -> Iterator[tuple[int, str]]:
         )
 
 
-def _holdings(given: Given) -> Iterator[tuple[int, Holding]]:
+def _export_rows(given: Given) -> Iterator[tuple[int, ExportRow]]:
     """Row and file of each line of an export."""
     for place, cells in _lines(given, COLUMNS):
         row, path = _row(given, place, cells["row"]), _path(place, cells)
@@ -287,7 +292,7 @@ def _holdings(given: Given) -> Iterator[tuple[int, Holding]]:
             raise TransferError(f"{place}: {error}; this is not what `mmsearch export` wrote") from error
         yield (
             row,
-            Holding(
+            ExportRow(
                 file=Found(path, known["size"], known["mtime_ns"]),
                 hash=content_hash,
                 width=known["width"],

@@ -47,8 +47,8 @@ class KeptModel:
 
 
 @dataclass(frozen=True)
-class Lacking:
-    """A content that has a vector and lacks something else, and the files that hold it."""
+class PendingItem:
+    """An item that has a vector and lacks something that is read from its files."""
 
     content: int
     hash: bytes
@@ -59,14 +59,14 @@ class Lacking:
 class SidecarState:
     """A photo, and which files beside it were read."""
 
-    id: int
+    id: int  # of the photo
     path: str
     stamp: str | None  # as ``sidecars.stamp`` makes it; None where there were none
 
 
 @dataclass(frozen=True)
-class Uncaptioned:
-    """A content that has region tokens and no caption."""
+class PendingVector:
+    """An item that lacks something that is made of its vector or its region tokens; no file is read for it."""
 
     content: int
     vector: int  # its id
@@ -74,17 +74,8 @@ class Uncaptioned:
 
 
 @dataclass(frozen=True)
-class Untagged:
-    """A content that was not compared with a vocabulary."""
-
-    content: int
-    vector: int  # its id
-    path: str  # of the first file that holds it
-
-
-@dataclass(frozen=True)
-class Filed:
-    """A file that can be found, with what tells its likes."""
+class DuplicateCandidate:
+    """A file that can be found, with the attributes that duplicates are found by."""
 
     vector: int  # its id; files of the same content have the same
     file: Found

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from mmsearch.library.library import Library
-from mmsearch.media import FACTS
+from mmsearch.media import METADATA_VERSION
 from mmsearch.media.dhash import Hashes
 from mmsearch.types import Progress
 
@@ -94,7 +94,7 @@ def test_facts_come_without_encoding(library: Library, described: Path) -> None:
 def test_facts_of_an_older_reading_are_read_again(before: Library, described: Path) -> None:
     before.index(described)
     with contextlib.closing(sqlite3.connect(before.folder / "library.sqlite")) as connection, connection:
-        connection.execute("UPDATE contents SET facts = ?, description = 'old' WHERE id <= 2", (FACTS - 1,))
+        connection.execute("UPDATE contents SET facts = ?, description = 'old' WHERE id <= 2", (METADATA_VERSION - 1,))
     assert before.index(described).facts == 2
     assert "old" not in known(before)[0].values()
 

@@ -257,7 +257,7 @@ def test_an_interrupted_run_goes_on(tagged: Library, tagger: Tagger, photos: Pat
     work = Tags(tagged.store, stored(tagged), tagger, batch=2)
     with pytest.raises(KeyboardInterrupt):
         enrich(work, tagged.store, Options(), IndexReport(), interrupt)
-    assert len(tagged.store.lacking_tags(stored(tagged), tagger.fingerprint)) == 3
+    assert len(tagged.store.pending_tags(stored(tagged), tagger.fingerprint)) == 3
     assert tagged.tag().tagged == 3
     whole = tags_of(tagged)
     tagged.clear_tags()

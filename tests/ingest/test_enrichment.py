@@ -17,11 +17,11 @@ from mmsearch.ingest.enrich.runner import enrich
 from mmsearch.ingest.options import IngestContext, Options
 from mmsearch.library.library import Library
 from mmsearch.store.sqlite.writer import Writer
-from mmsearch.store.types import Untagged
+from mmsearch.store.types import PendingVector
 from mmsearch.types import IndexReport, Progress
 
 
-class Colours(Enrichment[Untagged, tuple[Untagged, str], list[str]]):
+class Colours(Enrichment[PendingVector, tuple[PendingVector, str], list[str]]):
     """Tags each picture with the colour that it has most of: the seventh enrichment."""
 
     name = "colours"
@@ -36,26 +36,26 @@ class Colours(Enrichment[Untagged, tuple[Untagged, str], list[str]]):
         self.batches: list[int] = []
         self.computing: set[str] = set()  # names of threads
 
-    def pending(self) -> list[Untagged]:
-        return self._context.store.lacking_tags(self._context.model, self.fingerprint, self._context.roots)
+    def pending(self) -> list[PendingVector]:
+        return self._context.store.pending_tags(self._context.model, self.fingerprint, self._context.roots)
 
-    def read(self, item: Untagged) -> tuple[Untagged, str]:
+    def read(self, item: PendingVector) -> tuple[PendingVector, str]:
         with Image.open(item.path) as image:
             red, green, blue = np.asarray(image.convert("RGB")).reshape(-1, 3).mean(axis=0)
         return item, "reddish" if red > max(green, blue) else "not reddish"
 
-    def compute(self, batch: Sequence[tuple[Untagged, str]]) -> list[str]:
+    def compute(self, batch: Sequence[tuple[PendingVector, str]]) -> list[str]:
         self.batches.append(len(batch))
         self.computing.add(threading.current_thread().name)
         return [colour for _, colour in batch]
 
-    def save(self, writer: Writer, batch: Sequence[tuple[Untagged, str]], result: list[str]) -> int:
+    def save(self, writer: Writer, batch: Sequence[tuple[PendingVector, str]], result: list[str]) -> int:
         writer.put_tags(
             self.fingerprint, {item.content: {tag: 1.0} for (item, _), tag in zip(batch, result, strict=True)}
         )
         return len(batch)
 
-    def path(self, job: tuple[Untagged, str]) -> str:
+    def path(self, job: tuple[PendingVector, str]) -> str:
         return job[0].path
 
 
@@ -113,7 +113,7 @@ def test_ctrl_c_keeps_what_is_stored_and_the_next_run_goes_on(library: Library, 
 
 def test_a_batch_that_cannot_be_stored_leaves_nothing_of_itself(library: Library, context: IngestContext) -> None:
     class Failing(Colours):
-        def save(self, writer: Writer, batch: Sequence[tuple[Untagged, str]], result: list[str]) -> int:
+        def save(self, writer: Writer, batch: Sequence[tuple[PendingVector, str]], result: list[str]) -> int:
             saved = super().save(writer, batch, result)
             if len(self.batches) > 1 and batch[0][0].content > 2:
                 raise OSError("no room")

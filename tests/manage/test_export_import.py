@@ -179,13 +179,13 @@ def test_parquet_has_what_the_table_has(library: Library, rich: Path, tmp_path: 
 def test_an_export_is_one_state_while_others_write(library: Library, rich: Path) -> None:
     stored = library.store.model()
     assert stored is not None
-    with library.store.holdings(stored) as holdings:
-        assert holdings.vectors() == 10
+    with library.store.export_rows(stored) as rows:
+        assert rows.vectors() == 10
         library.remove(rich / "trips")
-        (block,) = holdings.blocks()
+        (block,) = rows.blocks()
         assert (len(block.vectors), len(block.files)) == (10, 11)
-    with library.store.holdings(stored) as holdings:
-        assert holdings.vectors() == 8
+    with library.store.export_rows(stored) as rows:
+        assert rows.vectors() == 8
 
 
 def test_an_export_goes_to_a_new_or_empty_folder(library: Library, photos: Path, tmp_path: Path) -> None:

@@ -287,7 +287,7 @@ def test_words_follow_every_change(store: Store) -> None:
         writer.drop_sidecar(ids["/p/copy of a.jpg"])
         writer.fail(Found("/p/c/moved.jpg", 1, 1), "damaged")
         writer.fail(Found("/p/new.jpg", 1, 1), "damaged")  # never read: it has no words
-        writer.put_facts(a, Decoded(PIXELS, 1, 1, "png", Exif(), "another description"))
+        writer.put_metadata(a, Decoded(PIXELS, 1, 1, "png", Exif(), "another description"))
         writer.put_tags("w", {a: {"cat": 0.9}})
     assert [row for row in expected(store.file) if row[1] != "new p"] == stored(store.file)
     with store.writing() as writer:
@@ -545,4 +545,4 @@ def test_no_more_is_kept_than_there_is_room_for(many: tuple[Store, list[dict[str
     with mock.patch.object(snapshot_cache, "MOST", 10_000), Store(store.file) as other:
         assert [other.find_words(query, model) for query in asked * 2] == before * 2
         assert 0 < other.kept_bytes <= 10_000
-        assert len(other._lists._kept._values) < 20
+        assert len(other._lists._snapshot._values) < 20

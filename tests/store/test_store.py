@@ -23,7 +23,7 @@ from mmsearch.errors import LibraryError
 from mmsearch.store.sqlite import schema
 from mmsearch.store.sqlite.store import Store
 from mmsearch.store.sqlite.tables import metadata
-from mmsearch.store.types import Counts, Filed, Lacking, StoredModel, Uncaptioned
+from mmsearch.store.types import Counts, DuplicateCandidate, PendingItem, PendingVector, StoredModel
 from mmsearch.types import Decoded, Exif, Found, Photo
 
 REGIONS = RegionCard(2, 3, "projection")
@@ -85,7 +85,7 @@ def test_library_of_the_first_schema_is_upgraded_in_place(file: Path) -> None:
         assert model == StoredModel(1, "m", "abc", 4)
         assert (store.generation(), store.searchable(model).tolist()) == (3, [7])
         np.testing.assert_array_equal(store.vectors(np.array([7]), 4), np.ones((1, 4), np.float32))
-        assert store.lacking_regions(model, REGIONS, ["/"]) == [Lacking(1, b"1", (Found("/a", 10, 5),))]
+        assert store.pending_regions(model, REGIONS, ["/"]) == [PendingItem(1, b"1", (Found("/a", 10, 5),))]
     with sqlite3.connect(file) as now:
         assert now.execute("SELECT version_num FROM alembic_version").fetchall() == [(schema.HEAD,)]
     now.close()
@@ -115,7 +115,7 @@ def test_library_of_the_second_schema_keeps_its_tokens(file: Path) -> None:
         model = store.model()
         assert model is not None
         np.testing.assert_array_equal(store.regions(np.array([7]), model, REGIONS)[0], tokens(1))
-        assert store.lacking_captions(model, REGIONS, "r", ["/"]) == [Uncaptioned(1, 7, "/a")]
+        assert store.pending_captions(model, REGIONS, "r", ["/"]) == [PendingVector(1, 7, "/a")]
         assert store.photos([7])[7][0].caption is None
 
 
@@ -181,7 +181,7 @@ def test_region_tokens_come_back_in_order(file: Path) -> None:
         np.testing.assert_array_equal(there, numbers % 3 > 0)
         np.testing.assert_array_equal(found, tokens(*numbers.tolist()) * there[:, None, None])
         assert store.with_regions(model) == 800
-        lacking = store.lacking_regions(model, REGIONS, ["/"])
+        lacking = store.pending_regions(model, REGIONS, ["/"])
         assert sorted(int(item.hash) for item in lacking) == list(range(0, 1200, 3))
         empty, none = store.regions(ids[:0], model, REGIONS)
         assert (empty.shape, none.shape) == ((0, 4, 3), (0,))
@@ -201,8 +201,8 @@ def test_tokens_of_another_projection_or_model_are_not_used(file: Path) -> None:
         assert there.tolist() == [False]
         assert not found.any()
         assert store.regions(ids, other, REGIONS)[1].tolist() == [False]  # those ids are not of its vectors
-        assert [item.content for item in store.lacking_regions(model, newer, ["/a"])] == [1]
-        assert store.lacking_regions(model, REGIONS, ["/a"]) == []
+        assert [item.content for item in store.pending_regions(model, newer, ["/a"])] == [1]
+        assert store.pending_regions(model, REGIONS, ["/a"]) == []
         with store.writing() as writer:
             writer.put_regions(1, pack(tokens(3))[0], model, newer)  # the stale ones give way
         np.testing.assert_array_equal(store.regions(ids, model, newer)[0], tokens(3))
@@ -226,16 +226,16 @@ def test_who_lacks_tokens(file: Path) -> None:
             model = stored_photo(store, path, content)
         with store.writing() as writer:
             writer.fail(Found("/a/z", 1, 1), "broken")  # a picture that cannot be read now
-        lacking = {root: store.lacking_regions(model, REGIONS, [root]) for root in ("/a", "/b", "/c")}
+        lacking = {root: store.pending_regions(model, REGIONS, [root]) for root in ("/a", "/b", "/c")}
         assert lacking == {
-            "/a": [Lacking(1, b"1", (Found("/a/x", 10, 5),)), Lacking(3, b"2", (Found("/a/y", 10, 5),))],
-            "/b": [Lacking(1, b"1", (Found("/b/copy", 10, 5),))],
+            "/a": [PendingItem(1, b"1", (Found("/a/x", 10, 5),)), PendingItem(3, b"2", (Found("/a/y", 10, 5),))],
+            "/b": [PendingItem(1, b"1", (Found("/b/copy", 10, 5),))],
             "/c": [],
         }
-        assert store.lacking_regions(model, REGIONS, ["/b", "/a"])[0] == Lacking(
+        assert store.pending_regions(model, REGIONS, ["/b", "/a"])[0] == PendingItem(
             1, b"1", (Found("/a/x", 10, 5), Found("/b/copy", 10, 5))
         )
-        assert store.lacking_regions(model, REGIONS, []) == []
+        assert store.pending_regions(model, REGIONS, []) == []
 
 
 def test_tokens_go_with_their_content_and_model(file: Path) -> None:
@@ -271,25 +271,25 @@ def test_captions_of_contents(file: Path) -> None:
                 writer.put_regions(number, pack(tokens(number))[0], model, REGIONS)
             writer.fail(Found("/a/z", 1, 1), "broken")  # content 4: a picture that cannot be read now
         generation = store.generation()
-        x, y, copy = Uncaptioned(1, 1, "/a/x"), Uncaptioned(2, 2, "/a/y"), Uncaptioned(1, 1, "/b/copy")
-        assert store.lacking_captions(model, REGIONS, "r", ["/a"]) == [x, y]
-        assert store.lacking_captions(model, REGIONS, "r", ["/b"]) == [copy]
-        assert store.lacking_captions(model, REGIONS, "r", ["/"]) == [x, y]
-        assert store.lacking_captions(model, REGIONS, "r", ["/ab"]) == []  # no tokens
-        assert store.lacking_captions(model, REGIONS, "r", []) == []
-        assert store.lacking_captions(model, RegionCard(2, 3, "another"), "r", ["/"]) == []
+        x, y, copy = PendingVector(1, 1, "/a/x"), PendingVector(2, 2, "/a/y"), PendingVector(1, 1, "/b/copy")
+        assert store.pending_captions(model, REGIONS, "r", ["/a"]) == [x, y]
+        assert store.pending_captions(model, REGIONS, "r", ["/b"]) == [copy]
+        assert store.pending_captions(model, REGIONS, "r", ["/"]) == [x, y]
+        assert store.pending_captions(model, REGIONS, "r", ["/ab"]) == []  # no tokens
+        assert store.pending_captions(model, REGIONS, "r", []) == []
+        assert store.pending_captions(model, RegionCard(2, 3, "another"), "r", ["/"]) == []
         with store.writing() as writer:
             writer.put_caption(1, "r", "a cat", 0.5)
             writer.put_caption(4, "r", "a dog", 0.25)
-        assert store.lacking_captions(model, REGIONS, "r", ["/"]) == [y]
-        assert store.lacking_captions(model, REGIONS, "another", ["/"]) == [x, y]
+        assert store.pending_captions(model, REGIONS, "r", ["/"]) == [y]
+        assert store.pending_captions(model, REGIONS, "another", ["/"]) == [x, y]
         captions = {photo.path: photo.caption for found in store.photos([1, 2, 3]).values() for photo in found}
         assert captions == {"/a/x": "a cat", "/b/copy": "a cat", "/a/y": None, "/ab": None}
         assert store.with_captions() == 2
         with store.writing() as writer:
             writer.put_caption(1, "another", "a tiger", 0.75)
         assert [photo.caption for photo in store.photos([1])[1]] == ["a tiger", "a tiger"]
-        assert store.lacking_captions(model, REGIONS, "r", ["/"]) == [x, y]
+        assert store.pending_captions(model, REGIONS, "r", ["/"]) == [x, y]
         assert store.generation() == generation  # what can be found did not change
         with store.writing() as writer:
             for path in ("/a", "/b"):
@@ -377,11 +377,13 @@ def test_a_picture_has_the_hash_of_what_was_encoded_last(file: Path) -> None:
         ids = store.searchable(model)
         hashes, there = store.hashes(np.array([ids[1], 99, ids[0]], np.int64))
         assert (hashes.tolist(), there.tolist()) == ([0, 0, 2**64 - 1], [True, False, True])
-        first = Filed(int(ids[0]), Found("/1", 10, 5), 1200, datetime(2024, 5, 1), b"\xff" * 8)
+        first = DuplicateCandidate(int(ids[0]), Found("/1", 10, 5), 1200, datetime(2024, 5, 1), b"\xff" * 8)
         second = replace(first, vector=int(ids[1]), file=Found("/2", 10, 5), dhash=bytes(8))
-        assert store.filed(model) == [first, second]
-        assert store.filed(model, ["/1"]) == [first]
+        assert store.duplicate_candidates(model) == [first, second]
+        assert store.duplicate_candidates(model, ["/1"]) == [first]
         with store.writing() as writer:
             other = writer.add_model("n", "def", 4, active=False)
             writer.put(b"1", replace(PICTURE, pixels=np.zeros((9, 9, 3), np.uint8)), np.zeros(4, np.float32), other)
-        assert store.filed(model, ["/1"]) == [replace(first, dhash=bytes(8))]  # nothing else of the content changed
+        assert store.duplicate_candidates(model, ["/1"]) == [
+            replace(first, dhash=bytes(8))
+        ]  # nothing else of the content changed

@@ -13,10 +13,10 @@ from mmsearch.rerank.captions import Caption
 from mmsearch.rerank.reranker import Reranker
 from mmsearch.rerank.resolve import for_encoder
 from mmsearch.store.sqlite.writer import Writer
-from mmsearch.store.types import Uncaptioned
+from mmsearch.store.types import PendingVector
 
 
-class Captions(Enrichment[Uncaptioned, Uncaptioned, list[Caption]]):
+class Captions(Enrichment[PendingVector, PendingVector, list[Caption]]):
     """Captions that pictures lack of this reranker; those without region tokens get none."""
 
     name = "captions"
@@ -33,19 +33,19 @@ class Captions(Enrichment[Uncaptioned, Uncaptioned, list[Caption]]):
         card = context.encoder.card.regions
         return None if card is None else cls(context, card, reranker)
 
-    def pending(self) -> list[Uncaptioned]:
+    def pending(self) -> list[PendingVector]:
         context = self._context
-        return context.store.lacking_captions(context.model, self._card, self._reranker.card.fingerprint, context.roots)
+        return context.store.pending_captions(context.model, self._card, self._reranker.card.fingerprint, context.roots)
 
-    def compute(self, batch: Sequence[Uncaptioned]) -> list[Caption]:
+    def compute(self, batch: Sequence[PendingVector]) -> list[Caption]:
         vectors = np.array([item.vector for item in batch], np.int64)
         tokens, _ = self._context.store.regions(vectors, self._context.model, self._card)
         return [captions[0] for captions in self._reranker.caption(tokens)]
 
-    def save(self, writer: Writer, batch: Sequence[Uncaptioned], result: list[Caption]) -> int:
+    def save(self, writer: Writer, batch: Sequence[PendingVector], result: list[Caption]) -> int:
         for item, caption in zip(batch, result, strict=True):
             writer.put_caption(item.content, self._reranker.card.fingerprint, caption.text, caption.confidence)
         return len(batch)
 
-    def path(self, job: Uncaptioned) -> str:
+    def path(self, job: PendingVector) -> str:
         return job.path

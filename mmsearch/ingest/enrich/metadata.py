@@ -11,10 +11,10 @@ from mmsearch.ingest.enrich.base import Enrichment
 from mmsearch.ingest.options import IngestContext
 from mmsearch.ingest.read import Read, read_again
 from mmsearch.store.sqlite.writer import Writer
-from mmsearch.store.types import Lacking
+from mmsearch.store.types import PendingItem
 
 
-class Metadata(Enrichment[Lacking, tuple[Lacking, Read], None]):
+class Metadata(Enrichment[PendingItem, tuple[PendingItem, Read], None]):
     """The metadata that pictures lack.
 
     A file that cannot be read, or holds something else by now, is left alone: the walk over the folders speaks of it.
@@ -31,23 +31,23 @@ class Metadata(Enrichment[Lacking, tuple[Lacking, Read], None]):
     def of(cls, context: IngestContext) -> Metadata:
         return cls(context)
 
-    def pending(self) -> list[Lacking]:
-        return self._context.store.lacking_facts(self._context.model, self._context.roots)
+    def pending(self) -> list[PendingItem]:
+        return self._context.store.pending_metadata(self._context.model, self._context.roots)
 
-    def read(self, item: Lacking) -> tuple[Lacking, Read]:
+    def read(self, item: PendingItem) -> tuple[PendingItem, Read]:
         context = self._context
         return item, read_again(item, context.encoder.card.preprocess, context.options.max_megapixels)
 
-    def compute(self, batch: Sequence[tuple[Lacking, Read]]) -> None:
+    def compute(self, batch: Sequence[tuple[PendingItem, Read]]) -> None:
         """Reading has made all of it."""
 
-    def save(self, writer: Writer, batch: Sequence[tuple[Lacking, Read]], result: None) -> int:
+    def save(self, writer: Writer, batch: Sequence[tuple[PendingItem, Read]], result: None) -> int:
         saved = 0
         for item, read in batch:
             if read.picture is not None:
-                writer.put_facts(item.content, read.picture)
+                writer.put_metadata(item.content, read.picture)
                 saved += 1
         return saved
 
-    def path(self, job: tuple[Lacking, Read]) -> str:
+    def path(self, job: tuple[PendingItem, Read]) -> str:
         return job[1].file.path

@@ -27,7 +27,7 @@ from mmsearch.ingest.read import IN_MEMORY, hash_of
 from mmsearch.media.decode import upright
 from mmsearch.media.embedded_text import printable
 from mmsearch.store.sqlite.writer import Writer
-from mmsearch.store.types import Lacking
+from mmsearch.store.types import PendingItem
 
 log = logging.getLogger(__name__)
 
@@ -172,7 +172,7 @@ def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, 
     return width > 0 and height > 0 and 2 * width * height > min(areas)
 
 
-class OcrTexts(Enrichment[Lacking, tuple[Lacking, Image.Image | None], list[str | None]]):
+class OcrTexts(Enrichment[PendingItem, tuple[PendingItem, Image.Image | None], list[str | None]]):
     """The text in pictures that were not looked at by this engine.
 
     A file that cannot be read, or holds something else by now, is left alone: the walk over the folders speaks of it.
@@ -192,17 +192,17 @@ class OcrTexts(Enrichment[Lacking, tuple[Lacking, Image.Image | None], list[str 
         """Raises ModelError where RapidOCR is not installed."""
         return cls(context, TextReader())
 
-    def pending(self) -> list[Lacking]:
-        return self._context.store.lacking_text(self._reader.engine, self._context.roots)
+    def pending(self) -> list[PendingItem]:
+        return self._context.store.pending_text(self._reader.engine, self._context.roots)
 
-    def read(self, item: Lacking) -> tuple[Lacking, Image.Image | None]:
+    def read(self, item: PendingItem) -> tuple[PendingItem, Image.Image | None]:
         return item, _picture(item, self._context.options.max_megapixels)
 
-    def compute(self, batch: Sequence[tuple[Lacking, Image.Image | None]]) -> list[str | None]:
+    def compute(self, batch: Sequence[tuple[PendingItem, Image.Image | None]]) -> list[str | None]:
         return [None if image is None else _text(self._reader, item, image) for item, image in batch]
 
     def save(
-        self, writer: Writer, batch: Sequence[tuple[Lacking, Image.Image | None]], result: list[str | None]
+        self, writer: Writer, batch: Sequence[tuple[PendingItem, Image.Image | None]], result: list[str | None]
     ) -> int:
         saved = 0
         for (item, _), text in zip(batch, result, strict=True):
@@ -211,11 +211,11 @@ class OcrTexts(Enrichment[Lacking, tuple[Lacking, Image.Image | None], list[str 
                 saved += 1
         return saved
 
-    def path(self, job: tuple[Lacking, Image.Image | None]) -> str:
+    def path(self, job: tuple[PendingItem, Image.Image | None]) -> str:
         return job[0].files[0].path
 
 
-def _text(reader: TextReader, item: Lacking, image: Image.Image) -> str | None:
+def _text(reader: TextReader, item: PendingItem, image: Image.Image) -> str | None:
     try:
         return reader.read(image)
     except Exception as error:  # of OpenCV or ONNX Runtime, on a picture they cannot digest
@@ -223,7 +223,7 @@ def _text(reader: TextReader, item: Lacking, image: Image.Image) -> str | None:
         return None
 
 
-def _picture(item: Lacking, max_megapixels: float) -> Image.Image | None:
+def _picture(item: PendingItem, max_megapixels: float) -> Image.Image | None:
     """The first of a content's files that still holds it, upright and not larger than is useful."""
     for file in item.files:
         try:

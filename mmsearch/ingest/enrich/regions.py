@@ -16,10 +16,10 @@ from mmsearch.ingest.enrich.base import Enrichment
 from mmsearch.ingest.options import IngestContext
 from mmsearch.ingest.read import Read, read_again
 from mmsearch.store.sqlite.writer import Writer
-from mmsearch.store.types import Lacking
+from mmsearch.store.types import PendingItem
 
 
-class RegionTokens(Enrichment[Lacking, tuple[Lacking, Read], list[bytes]]):
+class RegionTokens(Enrichment[PendingItem, tuple[PendingItem, Read], list[bytes]]):
     """The region tokens that pictures lack.
 
     A file that cannot be read, or holds something else by now, is left alone: the walk over the folders speaks of it.
@@ -40,27 +40,27 @@ class RegionTokens(Enrichment[Lacking, tuple[Lacking, Read], list[bytes]]):
         card = context.encoder.card.regions
         return None if card is None else cls(context, card)
 
-    def pending(self) -> list[Lacking]:
-        return self._context.store.lacking_regions(self._context.model, self._card, self._context.roots)
+    def pending(self) -> list[PendingItem]:
+        return self._context.store.pending_regions(self._context.model, self._card, self._context.roots)
 
-    def read(self, item: Lacking) -> tuple[Lacking, Read]:
+    def read(self, item: PendingItem) -> tuple[PendingItem, Read]:
         context = self._context
         return item, read_again(item, context.encoder.card.preprocess, context.options.max_megapixels)
 
-    def compute(self, batch: Sequence[tuple[Lacking, Read]]) -> list[bytes]:
+    def compute(self, batch: Sequence[tuple[PendingItem, Read]]) -> list[bytes]:
         """The packed tokens of the pictures that could be read; empty where the encoder gave none."""
         pixels = [read.picture.pixels for _, read in batch if read.picture is not None]
         regions = self._context.encoder.encode_pictures(np.stack(pixels))[1] if pixels else None
         return [] if regions is None else pack(regions)
 
-    def save(self, writer: Writer, batch: Sequence[tuple[Lacking, Read]], result: list[bytes]) -> int:
+    def save(self, writer: Writer, batch: Sequence[tuple[PendingItem, Read]], result: list[bytes]) -> int:
         found = [(item.content, read.picture) for item, read in batch if read.picture is not None]
         if not result:
             return 0
         for (content, picture), tokens in zip(found, result, strict=True):
             writer.put_regions(content, tokens, self._context.model, self._card)
-            writer.put_facts(content, picture)
+            writer.put_metadata(content, picture)
         return len(found)
 
-    def path(self, job: tuple[Lacking, Read]) -> str:
+    def path(self, job: tuple[PendingItem, Read]) -> str:
         return job[1].file.path

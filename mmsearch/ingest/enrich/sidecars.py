@@ -70,7 +70,7 @@ class Sidecars(Enrichment[_Changed, _Changed, list[str | None]]):
 
     def pending(self) -> Iterator[_Changed]:
         """One after the other, a listing a folder: nobody knows how many there will be."""
-        for photo, files in _with_files(self._context.store.beside(self._context.roots)):
+        for photo, files in _with_files(self._context.store.sidecar_states(self._context.roots)):
             now = stamp(files) if files else None
             if now != photo.stamp:
                 yield _Changed(photo, now, files)

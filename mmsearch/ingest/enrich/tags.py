@@ -34,7 +34,7 @@ from mmsearch.language.vocabulary import Vocabulary, builtin, comparable
 from mmsearch.media.filesystem import atomic_file
 from mmsearch.store.sqlite.store import Store
 from mmsearch.store.sqlite.writer import Writer
-from mmsearch.store.types import StoredModel, Untagged
+from mmsearch.store.types import PendingVector, StoredModel
 from mmsearch.types import Vectors
 
 log = logging.getLogger(__name__)
@@ -179,7 +179,7 @@ def cached(texts: Sequence[str], model: str, encode: Encode, cache: Path) -> Vec
     return vectors
 
 
-class Tags(Enrichment[Untagged, Untagged, list[dict[str, float]]]):
+class Tags(Enrichment[PendingVector, PendingVector, list[dict[str, float]]]):
     """Tags of what lies in or below these paths and was not compared with this vocabulary yet; without, everything."""
 
     name = "tags"
@@ -190,19 +190,19 @@ class Tags(Enrichment[Untagged, Untagged, list[dict[str, float]]]):
     ) -> None:
         self._store, self._model, self._tagger, self._within, self.batch = store, model, tagger, within, batch
 
-    def pending(self) -> list[Untagged]:
-        return self._store.lacking_tags(self._model, self._tagger.fingerprint, self._within)
+    def pending(self) -> list[PendingVector]:
+        return self._store.pending_tags(self._model, self._tagger.fingerprint, self._within)
 
-    def compute(self, batch: Sequence[Untagged]) -> list[dict[str, float]]:
+    def compute(self, batch: Sequence[PendingVector]) -> list[dict[str, float]]:
         vectors = np.array([item.vector for item in batch], np.int64)
         return self._tagger.tags(self._store.vectors(vectors, self._model.dim))
 
-    def save(self, writer: Writer, batch: Sequence[Untagged], result: list[dict[str, float]]) -> int:
+    def save(self, writer: Writer, batch: Sequence[PendingVector], result: list[dict[str, float]]) -> int:
         tags = {item.content: own for item, own in zip(batch, result, strict=True)}
         writer.put_tags(self._tagger.fingerprint, tags)
         return len(batch)
 
-    def path(self, job: Untagged) -> str:
+    def path(self, job: PendingVector) -> str:
         return job.path
 
 

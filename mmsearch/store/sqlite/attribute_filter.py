@@ -1,8 +1,8 @@
 """Which files meet the conditions of a query.
 
-Each fact is read from SQLite as a column and kept while the database stays as it is; conditions are compared in NumPy.
-For a million files a column takes a tenth of a second to read and some thousandths to compare, where SQL that joins the
-tables takes half a second and more each time (``python -m benchmarks.filtering``).
+Each attribute is read from SQLite as a column and kept while the database stays as it is; conditions are compared in
+NumPy.  For a million files a column takes a tenth of a second to read and some thousandths to compare, where SQL that
+joins the tables takes half a second and more each time (``python -m benchmarks.filtering``).
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _EPOCH = datetime(1970, 1, 1)
 _CHANGING = (("file", "size"), ("file", "mtime_ns"), "path order", "place of path", "text")
 
 
-class Facts:
+class AttributeFilter:
     """What is known of the files that can be found.  Safe from several threads, which wait for each other.
 
     It has a connection of its own, on which nothing is written: so SQLite tells it when anything else has changed the
@@ -103,9 +103,9 @@ class Facts:
         """Which of these photos, by their ids, lie there and meet all conditions; unknown ones do not."""
         with self._lock, self._reading() as read:
             known, mask = read.photos, read.meeting(within, conditions)
-        place, there = _places_of(photos, known)
-        there[there] = mask[place[there]]
-        return there
+        place, existing = _places_of(photos, known)
+        existing[existing] = mask[place[existing]]
+        return existing
 
     def numbers(self, model: int, photos: Ids) -> Ids | None:
         """Ids of the vectors of these photos, -1 where there is none; None where that would have to be read first."""
@@ -113,9 +113,9 @@ class Facts:
             if not read.keeps_vectors(model):
                 return None
             known, numbers = read.photos, read.vectors(model)
-        place, there = _places_of(photos, known)
+        place, existing = _places_of(photos, known)
         found = np.full(len(photos), -1, np.int64)
-        found[there] = numbers[place[there]]
+        found[existing] = numbers[place[existing]]
         return found
 
     def _reading(self) -> _Reading:
@@ -127,21 +127,21 @@ class Facts:
 class _Reading:
     """One state of the database: a context manager, a transaction long."""
 
-    def __init__(self, facts: Facts, connection: Connection) -> None:
-        self._facts, self._connection = facts, connection
+    def __init__(self, attributes: AttributeFilter, connection: Connection) -> None:
+        self._attributes, self._connection = attributes, connection
 
     def __enter__(self) -> _Reading:
         self._transaction = self._connection.begin()
         version = self._connection.exec_driver_sql("PRAGMA data_version").scalar_one()
-        if version != self._facts._version:
+        if version != self._attributes._version:
             generation = self._connection.exec_driver_sql(
                 "SELECT value FROM facts WHERE name = 'generation'"
             ).scalar_one()
-            dropped = _CHANGING if generation == self._facts._generation else list(self._facts._columns)
+            dropped = _CHANGING if generation == self._attributes._generation else list(self._attributes._columns)
             for key in dropped:
-                self._facts._columns.pop(key, None)
-            self._facts._masks.clear()
-            self._facts._version, self._facts._generation = version, generation
+                self._attributes._columns.pop(key, None)
+            self._attributes._masks.clear()
+            self._attributes._version, self._attributes._generation = version, generation
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -156,7 +156,7 @@ class _Reading:
 
     def keeps_vectors(self, model: int) -> bool:
         """Whether ``photos`` and ``vectors`` have been read."""
-        return {("file", "id"), ("vectors", model)} <= self._facts._columns.keys()
+        return {("file", "id"), ("vectors", model)} <= self._attributes._columns.keys()
 
     def vectors(self, model: int) -> Ids:
         """Ids of their vectors of this model; -1 where there is none."""
@@ -205,12 +205,12 @@ class _Reading:
             ).scalar_one()
             texts = joined.split("\n") if joined is not None else []
             codes = {text: code for code, text in enumerate(dict.fromkeys(texts))}
-            self._facts._columns[names_of] = np.array(list(codes), object)
+            self._attributes._columns[names_of] = np.array(list(codes), object)
             every = np.fromiter(map(codes.__getitem__, texts), np.int32, len(texts))
             return every[self._places()]
 
         codes = self._kept(("codes", column), load)
-        fitting = [bool(name) and fits(name) for name in self._facts._columns[names_of]]
+        fitting = [bool(name) and fits(name) for name in self._attributes._columns[names_of]]
         having: Mask = np.array(fitting, np.bool_)[codes]
         return having
 
@@ -233,7 +233,7 @@ class _Reading:
         return np.fromstring(joined, dtype, sep=",") if joined is not None else np.zeros(0, dtype)
 
     def _kept(self, key: object, load: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-        columns = self._facts._columns
+        columns = self._attributes._columns
         if key not in columns:
             columns[key] = load()
         return columns[key]
@@ -241,7 +241,7 @@ class _Reading:
     # Conditions
 
     def meeting(self, within: Sequence[str], conditions: Sequence[Condition]) -> Mask:
-        key, masks = (tuple(within), tuple(conditions)), self._facts._masks
+        key, masks = (tuple(within), tuple(conditions)), self._attributes._masks
         mask = masks.pop(key, None)
         if mask is None:
             mask = np.ones(len(self.photos), np.bool_)
@@ -331,13 +331,13 @@ class _Reading:
         mask[rows] = distance <= place.kilometres
         return mask
 
-    def _number(self, fact: str) -> NDArray[Any]:
-        if fact == "bytes":
+    def _number(self, attribute: str) -> NDArray[Any]:
+        if attribute == "bytes":
             return self._of_file("size", np.int64)
-        if fact == "megapixels":
+        if attribute == "megapixels":
             pixels: NDArray[np.float64] = self._number("width") * self._number("height") / 1e6
             return pixels
-        return self._of_content(fact, np.int64)
+        return self._of_content(attribute, np.int64)
 
     def _shaped(self, shaped: Shaped) -> Mask:
         width, height = self._number("width"), self._number("height")
@@ -391,9 +391,9 @@ _MICROSECOND = datetime.resolution
 def _places_of(wanted: Ids, known: Ids) -> tuple[NDArray[np.intp], Mask]:
     """Where these stand among the known ones, which ascend, and which of them are there at all."""
     place = np.searchsorted(known, wanted)
-    there: Mask = place < len(known)
-    there[there] = known[place[there]] == wanted[there]
-    return place, there
+    existing: Mask = place < len(known)
+    existing[existing] = known[place[existing]] == wanted[existing]
+    return place, existing
 
 
 def _nanoseconds(local: datetime) -> int:

@@ -21,14 +21,14 @@ from mmsearch.store.sqlite.store import Store
 from mmsearch.store.writer_lock import WriterLock
 from mmsearch.types import Progress
 
-Told = Callable[[Progress], None] | None
+OnProgress = Callable[[Progress], None] | None
 
 PAGES = 1000  # of 4 kB, copied in one go: some milliseconds, after which Ctrl-C is heard
 _BESIDE = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database
 _OURS = {"alembic_version", "contents", "embeddings", "facts", "models", "photos"}  # tables
 
 
-def backup(database: Path, file: Path, force: bool = False, progress: Told = None) -> None:
+def backup(database: Path, file: Path, force: bool = False, progress: OnProgress = None) -> None:
     """Copy the database of a library to ``file``, as it is at one moment; an existing one is kept without ``force``.
 
     ``file`` is written under another name first: it is complete, or what it was.  Raises TransferError.
@@ -60,7 +60,7 @@ def backup(database: Path, file: Path, force: bool = False, progress: Told = Non
         raise TransferError(f"{file} cannot be written: {error.strerror or error}") from error
 
 
-def restore(file: Path, folder: Path, force: bool = False, progress: Told = None) -> Path | None:
+def restore(file: Path, folder: Path, force: bool = False, progress: OnProgress = None) -> Path | None:
     """Put a backup in the place of the library in ``folder``, all at once; searches that are going on see old or new.
 
     A library that has pictures, or cannot be read, is only replaced with ``force``, and kept beside: returns where.
@@ -126,7 +126,7 @@ def _opened(file: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{file.absolute().as_uri()}?mode={how}", uri=True, timeout=30, isolation_level=None)
 
 
-def _copy(source: sqlite3.Connection, target: sqlite3.Connection, progress: Told, file: Path) -> None:
+def _copy(source: sqlite3.Connection, target: sqlite3.Connection, progress: OnProgress, file: Path) -> None:
     """All pages, in one transaction of the target."""
     if source.execute("PRAGMA journal_mode").fetchone() == ("wal",):
         # One state, however long it takes: SQLite would begin anew whenever another process has written something.
@@ -134,11 +134,11 @@ def _copy(source: sqlite3.Connection, target: sqlite3.Connection, progress: Told
         source.execute("BEGIN")
         source.execute("SELECT 1 FROM sqlite_master").fetchone()
 
-    def told(_status: int, remaining: int, total: int) -> None:
+    def report(_status: int, remaining: int, total: int) -> None:
         if progress is not None:
             progress(Progress(total - remaining, total, str(file)))
 
-    source.backup(target, pages=PAGES, progress=told)
+    source.backup(target, pages=PAGES, progress=report)
 
 
 def _fault(connection: sqlite3.Connection, how: str) -> str | None:

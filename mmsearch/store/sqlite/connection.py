@@ -17,8 +17,8 @@ from sqlalchemy.pool import QueuePool
 from mmsearch.errors import LibraryError
 from mmsearch.media.filesystem import on_network
 from mmsearch.store.sqlite import fulltext, schema
-from mmsearch.store.sqlite.attribute_filter import Facts
-from mmsearch.store.sqlite.snapshot_cache import Keeper
+from mmsearch.store.sqlite.attribute_filter import AttributeFilter
+from mmsearch.store.sqlite.snapshot_cache import SnapshotCache
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +66,8 @@ class Database:
             return sqlite3.connect(address, timeout=30, check_same_thread=False, isolation_level=None, uri=True)
 
         self._engine = create_engine(URL.create("sqlite"), creator=connect, poolclass=QueuePool, pool_size=8)
-        self._facts = Facts(self._engine)
-        self._values, self._lists = Keeper(self._engine), Keeper(self._engine)
+        self._attributes = AttributeFilter(self._engine)
+        self._values, self._lists = SnapshotCache(self._engine), SnapshotCache(self._engine)
 
         @event.listens_for(self._engine, "connect")
         def configure(connection: sqlite3.Connection, _record: Any) -> None:
@@ -96,7 +96,7 @@ class Database:
             raise
 
     def close(self) -> None:
-        for held in (self._facts, self._values, self._lists):
+        for held in (self._attributes, self._values, self._lists):
             held.close()
         self._engine.dispose()
 

@@ -18,7 +18,7 @@ _FOUND = text("+photos.state = 'ok'")  # the plus keeps SQLite from reading all 
 
 
 @dataclass(frozen=True)
-class Holding:
+class ExportRow:
     """A file, and what is known of it and of its content; None and 0 where nothing is."""
 
     file: Found
@@ -51,10 +51,10 @@ class Block:
 
     vectors: list[bytes]  # dim little-endian float16
     regions: list[bytes | None]  # packed; None where there are none
-    files: list[tuple[int, Holding]]  # with the place of their vector in this block
+    files: list[tuple[int, ExportRow]]  # with the place of their vector in this block
 
 
-class Holdings:
+class ExportRows:
     """Of one model, at one moment: the transaction of ``connection``."""
 
     def __init__(self, connection: Connection, model: int) -> None:
@@ -93,7 +93,7 @@ class Holdings:
             places = {number: place for place, (number, *_) in enumerate(rows)}
             yield Block([row[1] for row in rows], [row[2] for row in rows], list(self._files(first, last, places)))
 
-    def _files(self, first: int, last: int, places: dict[int, int]) -> Iterator[tuple[int, Holding]]:
+    def _files(self, first: int, last: int, places: dict[int, int]) -> Iterator[tuple[int, ExportRow]]:
         own_tags = select(func.json_group_array(func.json_array(tags.c.tag, tags.c.score)))
         query = (
             select(
@@ -125,7 +125,7 @@ class Holdings:
             surest = sorted(json.loads(row.tags), key=lambda pair: (-pair[1], pair[0]))
             yield (
                 places[row.vector],
-                Holding(
+                ExportRow(
                     file=Found(os.fsdecode(row.path), row.size, row.mtime_ns),
                     hash=row.hash,
                     width=row.width,
@@ -160,7 +160,9 @@ _SAME = select(contents.c.id).where(contents.c.hash == bindparam("hash"))
 _CONTENT = ("hash", "width", "height", "format", "taken_at", "camera", "lens", "latitude", "longitude", "description")
 
 
-def put(connection: Connection, new: Holding, vector: bytes, tokens: bytes | None, card: str | None, model: int) -> int:
+def put(
+    connection: Connection, new: ExportRow, vector: bytes, tokens: bytes | None, card: str | None, model: int
+) -> int:
     """Store what is known of a content, with its region tokens of this card; what is stored already stays.
 
     Returns the content's id.

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.store.sqlite.snapshot_cache import Kept
+from mmsearch.store.sqlite.snapshot_cache import Snapshot
 from mmsearch.store.sqlite.tables import WORDS
 
 # What a word counts for by where it is.  People wrote names, descriptions and what can be read in a picture; tags and
@@ -102,7 +102,7 @@ def _places(among: Rows, rows: Rows) -> tuple[Mask, NDArray[np.intp]]:
 class Lists:
     """The lists of FTS5 in one state of a database: which photos have what."""
 
-    def __init__(self, connection: sqlite3.Connection, kept: Kept) -> None:
+    def __init__(self, connection: sqlite3.Connection, kept: Snapshot) -> None:
         self.connection, self.kept = connection, kept
         self.photos = kept.of("photos", lambda: self._number("SELECT coalesce(max(id), 0) FROM photos"))
 

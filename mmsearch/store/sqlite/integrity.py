@@ -64,7 +64,7 @@ _LOST_CONTENT = (
     _AGAIN + ", content_id = NULL WHERE content_id IN (SELECT id FROM contents WHERE {where})",
     "DELETE FROM contents WHERE {where}",
 )
-_FACTS_AGAIN = (
+_METADATA_AGAIN = (
     "UPDATE contents SET taken_at = NULL, latitude = NULL, longitude = NULL, dhash = NULL, facts = 0 WHERE {where}",
 )
 _ACTIVE = "SELECT content_id FROM embeddings WHERE model_id = (SELECT id FROM models WHERE active)"
@@ -119,7 +119,7 @@ RULES = (
         "OR longitude NOT BETWEEN -180 AND 180 OR (latitude IS NULL) <> (longitude IS NULL)",
         "pictures with an impossible place or hash of looks",
         "these facts are read again by the next mmsearch index",
-        _FACTS_AGAIN,
+        _METADATA_AGAIN,
     ),
     _Rule(
         "wrong vector",
@@ -261,7 +261,7 @@ def _file(connection: Connection, deep: bool) -> Iterator[Damage]:
 
 
 def _single(connection: Connection) -> Iterator[Damage]:
-    """Facts there is one of: the generation, the identity, the active model."""
+    """What there is one of: the generation, the identity, the active model."""
     if not _known(connection):
         yield Damage("no identity", 1, "the library does not know its generation or identity", "it gets new ones")
     models, active = connection.exec_driver_sql("SELECT count(*), total(active) FROM models").one()
@@ -275,8 +275,8 @@ def _single(connection: Connection) -> Iterator[Damage]:
 
 
 def _known(connection: Connection) -> bool:
-    told = {name: value for name, value in connection.exec_driver_sql("SELECT name, value FROM facts")}  # noqa: C416
-    return str(told.get("generation", "")).isdigit() and bool(told.get("identity"))
+    values = {name: value for name, value in connection.exec_driver_sql("SELECT name, value FROM facts")}  # noqa: C416
+    return str(values.get("generation", "")).isdigit() and bool(values.get("identity"))
 
 
 def _mend_single(connection: Connection) -> None:
@@ -341,11 +341,11 @@ def _outside(connection: Connection) -> list[bytes]:
     roots = {os.fsdecode(path) for path in connection.exec_driver_sql("SELECT path FROM roots").scalars()}
     below: dict[str, bool] = {}  # folders
 
-    def known(place: str) -> bool:
-        if place not in below:
-            parent = os.path.dirname(place)
-            below[place] = place in roots or (parent != place and known(parent))
-        return below[place]
+    def known(folder: str) -> bool:
+        if folder not in below:
+            parent = os.path.dirname(folder)
+            below[folder] = folder in roots or (parent != folder and known(parent))
+        return below[folder]
 
     rows = connection.exec_driver_sql("SELECT path FROM photos WHERE typeof(path) = 'blob' ORDER BY path").scalars()
     paths = ((path, os.fsdecode(path)) for path in rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -20,7 +21,7 @@ from mmsearch.store.sqlite.fulltext_ranking import Lists
 from mmsearch.store.sqlite.known_contents import Contents
 from mmsearch.store.sqlite.pending import with_regions
 from mmsearch.store.sqlite.tables import captions, contents, embeddings, photos, roots, tags
-from mmsearch.store.types import Counts, Filed, Known, StoredModel, chunks
+from mmsearch.store.types import Counts, DuplicateCandidate, Known, StoredModel, chunks
 from mmsearch.types import Exif, Found, Ids, Photo, Skipped
 
 
@@ -66,7 +67,7 @@ class Items(Database):
 
         return Contents(stored, every)
 
-    def placed(self, paths: Sequence[str]) -> set[str]:
+    def existing_paths(self, paths: Sequence[str]) -> set[str]:
         """Which of these files are known, whatever their state."""
         found: set[str] = set()
         with self._reading() as connection:
@@ -134,7 +135,7 @@ class Items(Database):
         ``within`` keeps those in or below these paths, ``conditions`` those that have a file that meets all of them.
         """
         with explained(self.file):
-            return self._facts.vectors(model.id, within, conditions)
+            return self._attributes.vectors(model.id, within, conditions)
 
     def vector_of(self, path: str, model: StoredModel) -> int | None:
         """The id of the vector of what this file held when it was last read well; None where nothing is known."""
@@ -156,15 +157,16 @@ class Items(Database):
         # Not on a connection that is kept: threads would wait for each other, long where one wants very many.
         with explained(self.file), contextlib.closing(self._engine.raw_connection()) as held:
             cursor = held.cursor()
+            cursor.row_factory = sqlite3.Row  # type: ignore[attr-defined]  # it is one of sqlite3's
             cursor.execute(_PHOTOS, (json.dumps([int(number) for number in ids]),))
             rows = cursor.fetchall()
         if within or conditions:
             with explained(self.file):
-                meeting = self._facts.meeting(np.array([row[1] for row in rows], np.int64), within, conditions)
+                meeting = self._attributes.meeting(np.array([row["id"] for row in rows], np.int64), within, conditions)
             rows = [row for row, meets in zip(rows, meeting, strict=True) if meets]
         found: dict[int, list[Photo]] = {}
-        for number, _, *told in rows:
-            found.setdefault(number, []).append(_photo(*told))
+        for row in rows:
+            found.setdefault(row["vector"], []).append(_photo(row))
         return found
 
     def listed(self, model: StoredModel, ids: Ids | None, order: Order, descending: bool, count: int) -> list[int]:
@@ -194,7 +196,7 @@ class Items(Database):
                     break
         return list(found)
 
-    def filed(self, model: StoredModel, within: Sequence[str] = ()) -> list[Filed]:
+    def duplicate_candidates(self, model: StoredModel, within: Sequence[str] = ()) -> list[DuplicateCandidate]:
         """All files that can be found, in the order of their paths; ``within`` keeps those in or below these paths."""
         query = (
             select(
@@ -215,7 +217,7 @@ class Items(Database):
             query = query.where(or_(*(at_or_below(photos.c.path, path) for path in within)))
         with self._reading() as connection:
             return [
-                Filed(
+                DuplicateCandidate(
                     number,
                     Found(os.fsdecode(path), size, time),
                     pixels,
@@ -237,7 +239,7 @@ class Items(Database):
         """
 
         def numbers(rows: Ids) -> Ids | None:
-            return self._facts.numbers(model.id, rows)
+            return self._attributes.numbers(model.id, rows)
 
         with explained(self.file), self._lists.reading() as (connection, kept):
             return fulltext.find(Lists(connection, kept), text, model.id, allowed, limit, exact, numbers)
@@ -255,9 +257,11 @@ class Items(Database):
 
 # Not through SQLAlchemy, which takes several times as long as the query.
 _PHOTOS = """
-SELECT embeddings.id, photos.id, photos.path, photos.size, photos.mtime_ns, width, height, format, taken_at, camera,
-    lens, latitude, longitude, description, captions.text, sidecars.text, ocr.text,
+SELECT embeddings.id AS vector, photos.id AS id, photos.path, photos.size, photos.mtime_ns, width, height, format,
+    taken_at, camera, lens, latitude, longitude, description, captions.text AS caption, sidecars.text AS sidecar,
+    ocr.text AS ocr,
     (SELECT json_group_array(json_array(-score, tag)) FROM tags WHERE tags.content_id = contents.id HAVING count(*))
+        AS tags
 FROM json_each(?) CROSS JOIN embeddings ON embeddings.id = value
     CROSS JOIN contents ON contents.id = embeddings.content_id
     CROSS JOIN photos ON photos.content_id = contents.id
@@ -269,36 +273,25 @@ ORDER BY photos.path
 """
 
 
-def _photo(
-    path: bytes,
-    size: int,
-    mtime_ns: int,
-    width: int,
-    height: int,
-    kind: str,
-    taken_at: str | None,
-    camera: str | None,
-    lens: str | None,
-    latitude: float | None,
-    longitude: float | None,
-    description: str | None,
-    caption: str | None,
-    beside: str | None,
-    read: str | None,
-    tags: str | None,
-) -> Photo:
-    """A row of ``_PHOTOS`` from its third column on."""
-    exif = Exif(datetime.fromisoformat(taken_at) if taken_at else None, camera, lens, latitude, longitude)
+def _photo(row: sqlite3.Row) -> Photo:
+    """A row of ``_PHOTOS``."""
+    taken_at, tags = row["taken_at"], row["tags"]
     return Photo(
-        os.fsdecode(path),
-        width,
-        height,
-        kind,
-        size,
-        mtime_ns,
-        exif,
-        caption,
-        description="\n".join(part for part in (description, beside) if part) or None,
-        text=read or None,
+        path=os.fsdecode(row["path"]),
+        width=row["width"],
+        height=row["height"],
+        format=row["format"],
+        size=row["size"],
+        mtime_ns=row["mtime_ns"],
+        exif=Exif(
+            taken_at=datetime.fromisoformat(taken_at) if taken_at else None,
+            camera=row["camera"],
+            lens=row["lens"],
+            latitude=row["latitude"],
+            longitude=row["longitude"],
+        ),
+        caption=row["caption"],
+        description="\n".join(part for part in (row["description"], row["sidecar"]) if part) or None,
+        text=row["ocr"] or None,
         tags=tuple(tag for _, tag in sorted(json.loads(tags))) if tags else (),  # (score below zero, tag)
     )

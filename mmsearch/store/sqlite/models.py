@@ -21,7 +21,7 @@ class Models(Database):
 
     def kept_models(self) -> list[KeptModel]:
         """The models that there are vectors of, the active one first."""
-        count = func.count(embeddings.c.id)
+        count = func.count(embeddings.c.id).label("vectors")
         query = (
             select(models.c.id, models.c.name, models.c.fingerprint, models.c.dim, models.c.active, count)
             .outerjoin(embeddings, embeddings.c.model_id == models.c.id)
@@ -30,10 +30,13 @@ class Models(Database):
         )
         with self._reading() as connection:
             rows = connection.execute(query).all()
-        found = ((StoredModel(*facts), active, vectors) for *facts, active, vectors in rows)
-        return [KeptModel(model, bool(active), vectors, self.lacking(model)) for model, active, vectors in found]
+        kept = []
+        for row in rows:
+            model = StoredModel(row.id, row.name, row.fingerprint, row.dim)
+            kept.append(KeptModel(model, bool(row.active), row.vectors, self.pending_vectors(model)))
+        return kept
 
-    def lacking(self, model: StoredModel) -> int:
+    def pending_vectors(self, model: StoredModel) -> int:
         """How many pictures that can be found have no vector of this model."""
         embedded = select(embeddings.c.content_id).where(embeddings.c.model_id == model.id)
         query = select(func.count()).where(photos.c.state == "ok", photos.c.content_id.not_in(embedded))

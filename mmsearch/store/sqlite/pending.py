@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import ColumnElement, Select, false, func, or_, select
 
 from mmsearch.encoders.protocol import RegionCard
-from mmsearch.media import FACTS
+from mmsearch.media import METADATA_VERSION
 from mmsearch.store.paths import at_or_below
 from mmsearch.store.sqlite.connection import Database
 from mmsearch.store.sqlite.tables import captions, contents, embeddings, ocr, photos, regions, sidecars, tagged
-from mmsearch.store.types import Lacking, SidecarState, StoredModel, Uncaptioned, Untagged
+from mmsearch.store.types import PendingItem, PendingVector, SidecarState, StoredModel
 from mmsearch.types import Found
 
 
@@ -25,33 +25,33 @@ def with_regions(model: StoredModel, card: RegionCard | None = None) -> Select[t
 class Pending(Database):
     """What an enrichment has still to look at; each method names one."""
 
-    def lacking_regions(self, model: StoredModel, card: RegionCard, roots: Sequence[str]) -> list[Lacking]:
+    def pending_regions(self, model: StoredModel, card: RegionCard, roots: Sequence[str]) -> list[PendingItem]:
         """Contents of pictures in or below ``roots`` that can be found, but without tokens of this card.
 
         In the order of their first paths.
         """
         if not roots:
             return []
-        return self._lacking(model, contents.c.id.not_in(with_regions(model, card)), roots)
+        return self._pending(model, contents.c.id.not_in(with_regions(model, card)), roots)
 
-    def lacking_facts(self, model: StoredModel, roots: Sequence[str]) -> list[Lacking]:
+    def pending_metadata(self, model: StoredModel, roots: Sequence[str]) -> list[PendingItem]:
         """Contents of pictures in or below ``roots`` that can be found, but were not read by this version.
 
         In the order of their first paths.
         """
-        return self._lacking(model, contents.c.facts < FACTS, roots) if roots else []
+        return self._pending(model, contents.c.facts < METADATA_VERSION, roots) if roots else []
 
-    def lacking_text(self, engine: str, roots: Sequence[str]) -> list[Lacking]:
+    def pending_text(self, engine: str, roots: Sequence[str]) -> list[PendingItem]:
         """Contents of pictures in or below ``roots`` that can be found, but were not looked at for text by this engine.
 
         In the order of their first paths.
         """
         looked = select(ocr.c.content_id).where(ocr.c.engine == engine)
-        return self._lacking(None, contents.c.id.not_in(looked), roots) if roots else []
+        return self._pending(None, contents.c.id.not_in(looked), roots) if roots else []
 
-    def lacking_captions(
+    def pending_captions(
         self, model: StoredModel, card: RegionCard, reranker: str, roots: Sequence[str]
-    ) -> list[Uncaptioned]:
+    ) -> list[PendingVector]:
         """Contents in or below ``roots`` that can be found and have tokens of this card, but no caption.
 
         A caption of another reranker than that of this fingerprint is none.  In the order of their ids.
@@ -74,10 +74,10 @@ class Pending(Database):
         )
         with self._reading() as connection:
             return [
-                Uncaptioned(content, vector, os.fsdecode(path)) for content, vector, path in connection.execute(query)
+                PendingVector(content, vector, os.fsdecode(path)) for content, vector, path in connection.execute(query)
             ]
 
-    def lacking_tags(self, model: StoredModel, vocabulary: str, within: Sequence[str] = ()) -> list[Untagged]:
+    def pending_tags(self, model: StoredModel, vocabulary: str, within: Sequence[str] = ()) -> list[PendingVector]:
         """Contents that can be found and were not compared with this vocabulary, by its fingerprint.
 
         ``within`` keeps those that have a file in or below these paths.  In the order of their ids.
@@ -96,9 +96,11 @@ class Pending(Database):
         if within:
             query = query.where(or_(*(at_or_below(photos.c.path, path) for path in within)))
         with self._reading() as connection:
-            return [Untagged(content, vector, os.fsdecode(path)) for content, vector, path in connection.execute(query)]
+            return [
+                PendingVector(content, vector, os.fsdecode(path)) for content, vector, path in connection.execute(query)
+            ]
 
-    def beside(self, roots: Sequence[str]) -> Iterator[SidecarState]:
+    def sidecar_states(self, roots: Sequence[str]) -> Iterator[SidecarState]:
         """The photos in or below ``roots`` that can be found, in the order of their paths."""
         query = (
             select(photos.c.id, photos.c.path, sidecars.c.stamp)
@@ -110,7 +112,7 @@ class Pending(Database):
             rows = connection.execute(query).all()
         return (SidecarState(number, os.fsdecode(path), stamp) for number, path, stamp in rows)
 
-    def _lacking(self, model: StoredModel | None, lack: ColumnElement[bool], roots: Sequence[str]) -> list[Lacking]:
+    def _pending(self, model: StoredModel | None, lack: ColumnElement[bool], roots: Sequence[str]) -> list[PendingItem]:
         embedded = select(embeddings.c.content_id)
         if model is not None:
             embedded = embedded.where(embeddings.c.model_id == model.id)
@@ -129,4 +131,4 @@ class Pending(Database):
         with self._reading() as connection:
             for content, content_hash, path, size, time in connection.execute(query):
                 found.setdefault((content, content_hash), []).append(Found(os.fsdecode(path), size, time))
-        return [Lacking(content, content_hash, tuple(files)) for (content, content_hash), files in found.items()]
+        return [PendingItem(content, content_hash, tuple(files)) for (content, content_hash), files in found.items()]

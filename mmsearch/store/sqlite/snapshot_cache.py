@@ -17,7 +17,7 @@ ENTRY = 500  # bytes that keeping anything takes
 T = TypeVar("T")
 
 
-class Kept:
+class Snapshot:
     """Answers of one state of a database; at most ``MOST`` bytes, those that were asked for last."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Kept:
             self.nbytes, self._version = 0, version
 
 
-class Keeper:
+class SnapshotCache:
     """Answers that are kept between readings.  Safe from several threads, which wait for each other.
 
     It has a connection of its own, on which nothing is written: so SQLite tells it when anything else has changed the
@@ -56,7 +56,7 @@ class Keeper:
         self._engine = engine
         self._lock = threading.Lock()
         self._held: PoolProxiedConnection | None = None
-        self._kept = Kept()
+        self._snapshot = Snapshot()
 
     def close(self) -> None:
         with self._lock:
@@ -67,10 +67,10 @@ class Keeper:
     @property
     def nbytes(self) -> int:
         """How much memory the answers take."""
-        return self._kept.nbytes
+        return self._snapshot.nbytes
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[tuple[sqlite3.Connection, Kept]]:
+    def reading(self) -> Iterator[tuple[sqlite3.Connection, Snapshot]]:
         """A transaction that only reads, and what is kept of the state that it sees.
 
         The connection is that of ``sqlite3``: SQLAlchemy takes longer than most of these queries.
@@ -82,7 +82,7 @@ class Keeper:
             assert isinstance(connection, sqlite3.Connection)
             connection.execute("BEGIN")
             try:
-                self._kept.valid_for(connection.execute("PRAGMA data_version").fetchone()[0])
-                yield connection, self._kept
+                self._snapshot.valid_for(connection.execute("PRAGMA data_version").fetchone()[0])
+                yield connection, self._snapshot
             finally:
                 connection.rollback()

@@ -56,7 +56,7 @@ def summary(connection: Connection) -> Summary:
     years = taken + written
     failed = select(photos.c.reason, func.count()).where(photos.c.state == "failed").group_by(photos.c.reason)
     reasons = Counter(dict(tuple(row) for row in connection.execute(failed)))
-    told = select(contents.c.id).where(contents.c.description != "")
+    described = select(contents.c.id).where(contents.c.description != "")
     beside = select(sidecars.c.photo_id).where(sidecars.c.text != "")
     return Summary(
         formats=dict(_most(formats)),
@@ -66,7 +66,7 @@ def summary(connection: Connection) -> Summary:
         bytes=size,
         megapixels=_median(each(contents.c.width * contents.c.height)),
         located=having(photos.c.content_id.in_(select(contents.c.id).where(contents.c.latitude.is_not(None)))),
-        described=having(or_(photos.c.content_id.in_(told), photos.c.id.in_(beside))),
+        described=having(or_(photos.c.content_id.in_(described), photos.c.id.in_(beside))),
         captions=having(photos.c.content_id.in_(select(captions.c.content_id))),
         texts=having(photos.c.content_id.in_(select(ocr.c.content_id).where(ocr.c.text != ""))),
         tagged=having(photos.c.content_id.in_(select(tags.c.content_id))),

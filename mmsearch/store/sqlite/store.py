@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from mmsearch.encoders.protocol import RegionCard
 from mmsearch.store.sqlite.connection import explained
-from mmsearch.store.sqlite.export_rows import Holdings
+from mmsearch.store.sqlite.export_rows import ExportRows
 from mmsearch.store.sqlite.items import Items
 from mmsearch.store.sqlite.models import Models
 from mmsearch.store.sqlite.pending import Pending
@@ -49,13 +49,13 @@ class Store(Models, Items, VectorRows, Pending):
 
     def generation(self) -> int:
         """Grows with every change of what can be found."""
-        return int(self._fact("generation"))
+        return int(self._property("generation"))
 
     def identity(self) -> str:
         """Random letters that tell this database from every other."""
-        return self._fact("identity")
+        return self._property("identity")
 
-    def _fact(self, name: str) -> str:
+    def _property(self, name: str) -> str:
         with explained(self.file), self._values.reading() as (connection, kept):
             one = "SELECT value FROM facts WHERE name = ?"
             return kept.of(name, lambda: str(connection.execute(one, (name,)).fetchone()[0]))
@@ -66,10 +66,10 @@ class Store(Models, Items, VectorRows, Pending):
             return summary(connection)
 
     @contextlib.contextmanager
-    def holdings(self, model: StoredModel) -> Iterator[Holdings]:
+    def export_rows(self, model: StoredModel) -> Iterator[ExportRows]:
         """All that is known of the files that can be found, as it is at this moment, whatever is written meanwhile."""
         with self._reading() as connection:
-            yield Holdings(connection, model.id)
+            yield ExportRows(connection, model.id)
 
     def damages(self, card: RegionCard | None, deep: bool = False) -> list[Damage]:
         """What does not hold in the database; ``deep`` reads all of it.  ``card`` is that of the region tokens."""

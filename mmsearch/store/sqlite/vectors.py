@@ -57,6 +57,6 @@ class VectorRows(Database):
                 rows = connection.execute(query.where(embeddings.c.id.in_(chunk)))
                 found.update((number, blob) for number, blob in rows if blob is not None)
         absent = bytes(size(card.side**2, card.dim))
-        there = np.array([number in found for number in ids.tolist()], np.bool_)
+        existing = np.array([number in found for number in ids.tolist()], np.bool_)
         blobs = [found.get(number, absent) for number in ids.tolist()]
-        return unpack(blobs, card.side**2, card.dim), there
+        return unpack(blobs, card.side**2, card.dim), existing

@@ -10,11 +10,11 @@ from sqlalchemy import Connection, Table, bindparam, or_, select
 from sqlalchemy.dialects.sqlite import Insert, insert
 
 from mmsearch.encoders.protocol import RegionCard
-from mmsearch.media import FACTS
+from mmsearch.media import METADATA_VERSION
 from mmsearch.media.dhash import dhash
 from mmsearch.store.paths import at_or_below
 from mmsearch.store.sqlite import fulltext
-from mmsearch.store.sqlite.export_rows import Holding, put
+from mmsearch.store.sqlite.export_rows import ExportRow, put
 from mmsearch.store.sqlite.tables import (
     captions,
     contents,
@@ -52,7 +52,7 @@ _PLACED = _renewing(photos, ["path"], ["state", "reason", "content_id", "size", 
 _FAILED = _renewing(photos, ["path"], ["state", "reason", "size", "mtime_ns"])
 
 
-def _told(picture: Decoded) -> dict[str, Any]:
+def _metadata(picture: Decoded) -> dict[str, Any]:
     """What the table of contents says of a picture beside its shape."""
     exif = picture.exif
     return {
@@ -63,7 +63,7 @@ def _told(picture: Decoded) -> dict[str, Any]:
         "longitude": exif.longitude,
         "description": picture.description,
         "dhash": dhash(picture.pixels),
-        "facts": FACTS,
+        "facts": METADATA_VERSION,
     }
 
 
@@ -122,31 +122,31 @@ class Writer:
         of.
         """
         shape = {"width": picture.width, "height": picture.height, "format": picture.format}
-        self._connection.execute(_CONTENT, {"hash": content_hash, **shape, **_told(picture)})
+        self._connection.execute(_CONTENT, {"hash": content_hash, **shape, **_metadata(picture)})
         content: int = self._connection.execute(_SAME_CONTENT, {"hash": content_hash}).scalar_one()
         blob = vector.astype("<f2").tobytes()
         self._connection.execute(_VECTOR, {"content_id": content, "model_id": model.id, "vector": blob})
         self._described.add(content)
         return content
 
-    def put_holding(
-        self, holding: Holding, vector: Vectors, tokens: bytes | None, card: str | None, model: StoredModel
+    def put_export_row(
+        self, row: ExportRow, vector: Vectors, tokens: bytes | None, card: str | None, model: StoredModel
     ) -> None:
         """Store a file with all that an export says of it; what is stored of its content already stays.
 
         ``vector`` is (dim,), ``tokens`` are packed region tokens of the card of this fingerprint.
         """
-        content = put(self._connection, holding, vector.astype("<f2").tobytes(), tokens, card, model.id)
+        content = put(self._connection, row, vector.astype("<f2").tobytes(), tokens, card, model.id)
         self._described.add(content)
-        self.place(holding.file, content)
-        if holding.sidecar_stamp is not None:
-            own = select(photos.c.id).where(photos.c.path == os.fsencode(holding.file.path))
-            photo = self._connection.execute(own).scalar_one()
-            self.put_sidecar(photo, holding.sidecar_stamp, holding.sidecar or "")
+        self.place(row.file, content)
+        if row.sidecar_stamp is not None:
+            same = select(photos.c.id).where(photos.c.path == os.fsencode(row.file.path))
+            photo = self._connection.execute(same).scalar_one()
+            self.put_sidecar(photo, row.sidecar_stamp, row.sidecar or "")
 
-    def put_facts(self, content: int, picture: Decoded) -> None:
+    def put_metadata(self, content: int, picture: Decoded) -> None:
         """Store what a content that was read again says of itself, and its hash."""
-        self._connection.execute(contents.update().where(contents.c.id == content).values(**_told(picture)))
+        self._connection.execute(contents.update().where(contents.c.id == content).values(**_metadata(picture)))
         self._described.add(content)
 
     def put_regions(self, content: int, data: bytes, model: StoredModel, card: RegionCard) -> None:
@@ -170,8 +170,8 @@ class Writer:
         self._forget_tags(found)
         rows = [
             {"content_id": content, "tag": tag, "vocabulary": vocabulary, "score": score}
-            for content, own in found.items()
-            for tag, score in own.items()
+            for content, scores in found.items()
+            for tag, score in scores.items()
         ]
         if rows:
             self._connection.execute(tags.insert(), rows)
@@ -183,15 +183,15 @@ class Writer:
         """Forget the tags of what lies in or below these paths, of all without paths; returns how many contents."""
         query = select(tagged.c.content_id)
         if within:
-            there = select(photos.c.content_id).where(or_(*(at_or_below(photos.c.path, path) for path in within)))
-            query = query.where(tagged.c.content_id.in_(there))
-        chosen = list(self._connection.execute(query).scalars())
-        self._forget_tags(chosen)
-        return len(chosen)
+            inside = select(photos.c.content_id).where(or_(*(at_or_below(photos.c.path, path) for path in within)))
+            query = query.where(tagged.c.content_id.in_(inside))
+        ids = list(self._connection.execute(query).scalars())
+        self._forget_tags(ids)
+        return len(ids)
 
-    def _forget_tags(self, chosen: Iterable[int]) -> None:
-        self._described.update(chosen)
-        for chunk in chunks(list(chosen)):
+    def _forget_tags(self, ids: Iterable[int]) -> None:
+        self._described.update(ids)
+        for chunk in chunks(list(ids)):
             self._connection.execute(tags.delete().where(tags.c.content_id.in_(chunk)))
             self._connection.execute(tagged.delete().where(tagged.c.content_id.in_(chunk)))
 
@@ -221,12 +221,12 @@ class Writer:
         path = os.fsencode(file.path)
         given_way = photos.delete().where(photos.c.path == path, photos.c.id != photo)
         self.changed = self._connection.execute(given_way).rowcount > 0 or self.changed
-        self._found(photo, file, path=path)
+        self._update_found(photo, file, path=path)
         self._moved.add(photo)
 
     def touch(self, photo: int, file: Found) -> None:
         """The file has a new time, or is back, with the content that is stored."""
-        self._found(photo, file)
+        self._update_found(photo, file)
 
     def fail(self, file: Found, reason: str, retry: bool = False) -> None:
         """The file could not be read: not searched until it changes, or until the next run with ``retry``.
@@ -268,7 +268,7 @@ class Writer:
         if self._moved or self._described:
             fulltext.rebuild(self._connection, self._moved, self._described)
 
-    def _found(self, photo: int, file: Found, **values: Any) -> None:
+    def _update_found(self, photo: int, file: Found, **values: Any) -> None:
         one = photos.c.id == photo
         back = self._connection.execute(select(photos.c.state).where(one)).scalar_one() != "ok"
         values |= {"size": file.size, "mtime_ns": file.mtime_ns, "state": "ok", "reason": None}
