@@ -7,21 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmsearch import schemas
-from mmsearch.cli import formatting
-from mmsearch.cli.options import (
-    CaptionsOption,
-    DeviceOption,
-    ExcludeOption,
-    JsonOption,
-    LibraryOption,
-    MaxMegapixelsOption,
-    ModelOption,
-    OcrOption,
-    PrecisionOption,
-    RegionsOption,
-    TrustPickleOption,
-    opened,
-)
+from mmsearch.cli import formatting, options
 
 if TYPE_CHECKING:
     from mmsearch.library.library import Library
@@ -32,16 +18,16 @@ def command(
         list[str] | None,
         typer.Argument(metavar="PATH", help="Folders or pictures. Default: all that it knows."),
     ] = None,
-    library: LibraryOption = None,
-    model: ModelOption = None,
-    trust_pickle: TrustPickleOption = False,
-    device: DeviceOption = None,
-    precision: PrecisionOption = None,
-    exclude: ExcludeOption = None,
-    max_megapixels: MaxMegapixelsOption = None,
-    regions: RegionsOption = None,
-    captions: CaptionsOption = False,
-    ocr: OcrOption = False,
+    library: options.LibraryOption = None,
+    model: options.ModelOption = None,
+    trust_pickle: options.TrustPickleOption = False,
+    device: options.DeviceOption = None,
+    precision: options.PrecisionOption = None,
+    exclude: options.ExcludeOption = None,
+    max_megapixels: options.MaxMegapixelsOption = None,
+    regions: options.RegionsOption = None,
+    captions: options.CaptionsOption = False,
+    ocr: options.OcrOption = False,
     isolate: Annotated[
         bool | None,
         typer.Option(
@@ -52,7 +38,7 @@ def command(
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait for another mmsearch that is writing. Default: yes.")
     ] = True,
-    json: JsonOption = False,
+    json: options.JsonOption = False,
 ) -> None:
     """Read the pictures in folders, so that they can be found.
 
@@ -67,7 +53,7 @@ def command(
     }
     if isolate is not None:
         changes["isolate"] = "always" if isolate else "never"
-    with opened(library, must_exist=False, **changes) as found:
+    with options.opened(library, must_exist=False, **changes) as found:
         if precision is not None and (paths or model is None):
             _say_what_is_kept(found, precision)
         try:

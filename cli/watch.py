@@ -12,18 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from mmsearch import schemas
-from mmsearch.cli import formatting
-from mmsearch.cli.options import (
-    CaptionsOption,
-    DeviceOption,
-    ExcludeOption,
-    JsonOption,
-    LibraryOption,
-    MaxMegapixelsOption,
-    OcrOption,
-    RegionsOption,
-    opened,
-)
+from mmsearch.cli import formatting, options
 
 if TYPE_CHECKING:
     from mmsearch.types import IndexReport
@@ -35,13 +24,13 @@ def command(
         list[str] | None,
         typer.Argument(metavar="PATH", help="Folders or pictures. Default: all that the library knows."),
     ] = None,
-    library: LibraryOption = None,
-    device: DeviceOption = None,
-    exclude: ExcludeOption = None,
-    max_megapixels: MaxMegapixelsOption = None,
-    regions: RegionsOption = None,
-    captions: CaptionsOption = False,
-    ocr: OcrOption = False,
+    library: options.LibraryOption = None,
+    device: options.DeviceOption = None,
+    exclude: options.ExcludeOption = None,
+    max_megapixels: options.MaxMegapixelsOption = None,
+    regions: options.RegionsOption = None,
+    captions: options.CaptionsOption = False,
+    ocr: options.OcrOption = False,
     poll: Annotated[
         float | None,
         typer.Option(
@@ -51,7 +40,7 @@ def command(
             help="Look at the folders every so often and wait for no events. Network drives need it, and get it.",
         ),
     ] = None,
-    json: JsonOption = False,
+    json: options.JsonOption = False,
 ) -> None:
     """Index folders, then wait for changes and index these, until it is stopped.
 
@@ -63,7 +52,7 @@ def command(
     signal.signal(signal.SIGTERM, _terminated)
     settings: dict[str, Any] = {"device": device, "max_megapixels": max_megapixels, "regions": regions}
     try:
-        with opened(library, must_exist=False, **settings) as found:
+        with options.opened(library, must_exist=False, **settings) as found:
 
             def index(roots: Sequence[str]) -> IndexReport:
                 with formatting.progress_bar("Indexing") as progress:

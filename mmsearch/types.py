@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+PathLike: TypeAlias = str | os.PathLike[str]
+Paths: TypeAlias = PathLike | Sequence[PathLike]  # one, or several
 
 Vectors = NDArray[np.float32]  # (n, dim), unit rows
 Regions = NDArray[np.float32]  # (n, side * side, dim): what is where in n pictures, rows of a grid in reading order
 Ids = NDArray[np.int64]  # (n,)
 Pixels = NDArray[np.uint8]  # (height, width, 3), or (n, height, width, 3)
+
+
+def path_list(paths: Paths) -> list[PathLike]:
+    """One path as a list of it, several as a list of them."""
+    return [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from pathlib import Path
 from mmsearch import config
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.library.library import Library
+from mmsearch.types import PathLike
 
 
 def open_library(
-    folder: str | os.PathLike[str] | None = None,
+    folder: PathLike | None = None,
     *,
     model: str | None = None,
     device: str | None = None,

@@ -55,10 +55,6 @@ def look(parts: Parts, deep: bool = False, progress: Callable[[Progress], None] 
     return found
 
 
-def of_index(damage: Damage) -> bool:
-    return damage.remedy == ANEW
-
-
 def _beside(parts: Parts) -> Iterator[Damage]:
     """The vectors of the bank."""
     for file in parts.folder.glob("background-*.npy"):

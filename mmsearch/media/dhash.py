@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from mmsearch.types import Pixels
 
 Hashes = NDArray[np.uint64]  # (n,), a hash each
-BITS = 64
 
 
 def dhash(pixels: Pixels) -> bytes:

@@ -26,9 +26,9 @@ from mmsearch.rerank import captions
 from mmsearch.rerank.captions import Caption
 from mmsearch.rerank.card import RerankCard, region_key
 from mmsearch.rerank.words import WordEncoder
-from mmsearch.types import Regions
+from mmsearch.types import PathLike, Regions
 
-Document = str | os.PathLike[str] | Regions  # a picture file, or region tokens (r, dim)
+Document = PathLike | Regions  # a picture file, or region tokens (r, dim)
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class Reranker:
                 raise QueryError(f"region tokens of a picture have the shape {shape}, not {row.shape}")
         return np.stack(rows).astype(np.float32) if rows else np.empty((0, *shape), np.float32)
 
-    def _look_at(self, document: str | os.PathLike[str]) -> NDArray[np.float32]:
+    def _look_at(self, document: PathLike) -> NDArray[np.float32]:
         if self.encoder is None:
             raise ModelError("to look at picture files a reranker needs an encoder: Reranker(folder, encoder)")
         from mmsearch.media.decode import decode

@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import ColumnElement, and_, or_
 
 from mmsearch.errors import SourceError
+from mmsearch.types import PathLike
 
 
 def inside(path: str) -> tuple[bytes, bytes]:
@@ -22,7 +23,7 @@ def at_or_below(column: ColumnElement[bytes], path: str) -> ColumnElement[bool]:
     return or_(column == os.fsencode(path), and_(column >= first, column < after))
 
 
-def spellings(path: str | os.PathLike[str]) -> list[str]:
+def spellings(path: PathLike) -> list[str]:
     """How the store may write a path: its root has links followed, what the walk found below is as it found it.
 
     The fewer links are followed, the earlier.  Raises SourceError for an empty path.

@@ -27,7 +27,7 @@ from mmsearch.ingest.scan import check
 from mmsearch.library.library import Library
 from mmsearch.media.filesystem import on_network
 from mmsearch.store.paths import spellings
-from mmsearch.types import IndexReport, Skipped
+from mmsearch.types import IndexReport, PathLike, Skipped
 from mmsearch.watch.events import LONGEST, Change, Events, Looks, Sight, Source, events_come
 
 
@@ -98,7 +98,7 @@ Index = Callable[[Sequence[str]], IndexReport]
 
 def watch(
     library: Library,
-    paths: Sequence[str | os.PathLike[str]] = (),
+    paths: Sequence[PathLike] = (),
     *,
     index: Index | None = None,
     exclude: Sequence[str] = (),
@@ -121,7 +121,7 @@ def watch(
     yield from _Watch(library, roots, index or (lambda some: library.index(some, exclude=exclude)), exclude, pace).run()
 
 
-def _roots(library: Library, paths: Sequence[str | os.PathLike[str]]) -> list[str]:
+def _roots(library: Library, paths: Sequence[PathLike]) -> list[str]:
     known = library.store.roots()
     if not paths:
         if not known:
