@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test bench check lint types clean
+.PHONY: demo test bench reference check lint types clean
 
 # The environment, made again when the dependencies change.  torch and torchvision are a tested pair.
 $(STAMP): pyproject.toml
@@ -33,6 +33,9 @@ types:  # the installed layout, as links, for mypy and pyright
 PHOTOS ?= photos
 bench: $(STAMP)  # figures of speed into docs/performance.md; PHOTOS is a folder of many photos
 	$(BIN)/python -m benchmarks.bench --photos $(PHOTOS)
+
+reference: $(STAMP)  # docs/reference.md, from what the commands say with --help
+	$(BIN)/python docs/make_reference.py
 
 lint: $(STAMP) types
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -28,6 +29,13 @@ def test_every_command_is_in_the_readme() -> None:
     group = typer.main.get_command(app)
     lines = re.findall(r"^    mmsearch ([a-z-]+)", README, re.MULTILINE)
     assert set(lines) == set(group.commands)  # type: ignore[attr-defined]
+
+
+def test_reference_is_what_the_commands_say() -> None:
+    made = runpy.run_path(str(ROOT / "docs" / "make_reference.py"))
+    page = (ROOT / "docs" / "reference.md").read_text("utf-8")
+    assert made["reference"]() + "\n" == page, "run: make reference"
+    assert re.findall(r"^## (.*)$", page, re.MULTILINE) == list(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
 
 def test_readme_is_short() -> None:
