@@ -27,7 +27,7 @@ marks["imports of the library"] = time.perf_counter()
 with opened(Path(sys.argv[1])) as library:
     stored = library.store.model()
     marks["open the database"] = time.perf_counter()
-    library._refresh(stored)
+    library.vectors.refresh(stored)
     marks["load the index"] = time.perf_counter()
     library.encoder(stored).encode_texts([sys.argv[2]])
     marks["load the text encoder and encode"] = time.perf_counter()

@@ -40,7 +40,8 @@ from mmsearch.encoders import factory
 from mmsearch.indexes.index import StoredIndex
 from mmsearch.indexes.vector_file import widened
 from mmsearch.language.prompts import scenes
-from mmsearch.library.library import TYPICAL, Library
+from mmsearch.library.library import Library
+from mmsearch.library.models import TUNING_STRIDE
 from mmsearch.library.opening import open_library
 from mmsearch.search import retrieval
 from mmsearch.types import Vectors
@@ -92,7 +93,7 @@ def searched(library: Library, texts: Sequence[str]) -> dict[str, float]:
     clock.watch(library.encoder(), "encode_texts", "encode")
     for method in ("find_words", "reasons"):
         clock.watch(library.store, method, "words")
-    clock.watch(library._searched(stored), "search", "index")
+    clock.watch(library.vectors.searched(library.vectors.snapshot()), "search", "index")
     figures: dict[str, float] = {}
     for turn in range(ROUNDS):
         times: dict[str, list[float]] = {name: [] for name in ("search", *PARTS, "rest")}
@@ -173,7 +174,7 @@ def main() -> None:
         if given.added:
             figures["added"] = grown(Path(scratch), given.library, settings, given.added)
     rng = np.random.default_rng(3)
-    unseen = [text for number, text in enumerate(scenes()) if number % TYPICAL]
+    unseen = [text for number, text in enumerate(scenes()) if number % TUNING_STRIDE]
     texts = TEXTS if given.like is None else [unseen[at] for at in rng.permutation(len(unseen))[: given.texts]]
     with open_library(given.library, settings=settings) as library:
         figures["open_and_first_search_s"] = round(seconds(lambda: library.search("a photo", rerank=False)), 2)
@@ -187,7 +188,7 @@ def main() -> None:
         asked = [
             retrieval.asked(retrieval.Part(v, beta=retrieval.beta(t))) for v, t in zip(vectors, texts, strict=True)
         ]
-        took, recall = compared(library._refresh(stored), np.stack(asked))
+        took, recall = compared(library.vectors.refresh(stored), np.stack(asked))
     figures |= {"numpy_ms": round(took, 2), "recall": round(recall, 4)}
     figures["speed"] = round(took / float(str(figures["search_ms"])), 1)
     report("million", figures)

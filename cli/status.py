@@ -12,7 +12,7 @@ from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
 
 if TYPE_CHECKING:
-    from mmsearch.library.library import Status
+    from mmsearch.library.status import Status
     from mmsearch.store.sqlite.statistics import Summary
 
 _YEARS = 20  # lines of years at most

@@ -36,8 +36,10 @@ if TYPE_CHECKING:
     )
     from mmsearch.ingest.enrich.tags import TagReport
     from mmsearch.language.vocabulary import Vocabulary
-    from mmsearch.library.library import Library, Repaired, Status
+    from mmsearch.library.library import Library
     from mmsearch.library.opening import open_library
+    from mmsearch.library.repair import Repaired
+    from mmsearch.library.status import Status
     from mmsearch.manage.duplicates import Group
     from mmsearch.manage.export import ExportReport
     from mmsearch.manage.import_vectors import ImportReport
@@ -93,8 +95,10 @@ _HOMES = {
     ],
     "mmsearch.manage.export": ["ExportReport"],
     "mmsearch.manage.import_vectors": ["ImportReport"],
-    "mmsearch.library.library": ["Library", "Repaired", "Status"],
+    "mmsearch.library.library": ["Library"],
     "mmsearch.library.opening": ["open_library"],
+    "mmsearch.library.repair": ["Repaired"],
+    "mmsearch.library.status": ["Status"],
     "mmsearch.rerank.inspect": ["Explanation"],
     "mmsearch.manage.move_aside": ["Moved"],
     "mmsearch.query.model": [

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from mmsearch.encoders.catalogue import ModelInfo
     from mmsearch.ingest.enrich.tags import TagReport
-    from mmsearch.library.library import Repaired, Status
+    from mmsearch.library.repair import Repaired
+    from mmsearch.library.status import Status
     from mmsearch.manage.duplicates import Group
     from mmsearch.manage.export import ExportReport
     from mmsearch.manage.import_vectors import ImportReport

@@ -47,7 +47,7 @@ def check(library: Library, seed: int = 0) -> tuple[list[str], list[str]]:
     whole = np.stack([vectors[number] for number in ids.tolist()])
     stored = library.store.model()
     assert stored is not None
-    index = library._refresh(stored)
+    index = library.vectors.refresh(stored)
     rng = np.random.default_rng(seed)
     queries = rng.standard_normal((QUERIES, whole.shape[1]), np.float32)
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)

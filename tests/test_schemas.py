@@ -13,7 +13,8 @@ import pytest
 from mmsearch import schemas
 from mmsearch.encoders.catalogue import ModelInfo
 from mmsearch.ingest.enrich.tags import TagReport
-from mmsearch.library.library import Repaired, Status
+from mmsearch.library.repair import Repaired
+from mmsearch.library.status import Status
 from mmsearch.manage.duplicates import Group
 from mmsearch.manage.export import ExportReport
 from mmsearch.manage.import_vectors import ImportReport

@@ -1,14 +1,21 @@
-"""Where a library is put together: the only place that chooses its parts."""
+"""How a library is opened: the one place where its parts are put together."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from mmsearch import config
+from mmsearch.encoders.hub import pickles
 from mmsearch.encoders.protocol import Encoder
+from mmsearch.errors import LibraryError
 from mmsearch.library.library import Library
+from mmsearch.library.live_index import LiveIndex
+from mmsearch.library.models import Models
+from mmsearch.store.sqlite.store import Store
+from mmsearch.store.writer_lock import WriterLock
 from mmsearch.types import PathLike
 
 
@@ -22,14 +29,27 @@ def open_library(
 ) -> Library:
     """Open the library in ``folder``, made if absent; without one, the user's own library.
 
-    ``model`` (of a library that is new) and ``device`` take the place of the settings'.  ``encoder`` replaces the model
-    that the settings name: for models of one's own, and for tests.  Raises LibraryError, NewerLibraryError,
-    ConfigError.
+    ``model`` (of a library that is new) and ``device`` take the place of the settings'; ``encoder`` that of the model:
+    the way for a model of one's own.  Raises LibraryError, NewerLibraryError, ConfigError.
+
+        with mmsearch.open_library("./photos.mmsearch") as library:
+            library.index("./photos")
     """
     settings = config.load() if settings is None else settings
     if model is not None:
         settings = replace(settings, model=model)
     if device is not None:
         settings = replace(settings, device=device)
+    if settings.trust_pickle:
+        pickles.trust()
     path = settings.library if folder is None else Path(os.path.expanduser(folder)).absolute()
-    return Library(path, settings, encoder=encoder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LibraryError(
+            f"the library folder {path} cannot be made: {error.strerror}; choose another one with --library"
+        ) from error
+    store = Store(path / "library.sqlite")
+    models = Models(store, path, settings, encoder)
+    vectors = LiveIndex(store, path / "index", models, settings.recall, settings.device)
+    return Library(store, vectors, models, partial(WriterLock, path), settings)

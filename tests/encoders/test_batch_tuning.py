@@ -89,7 +89,7 @@ def test_an_encoder_measures_while_it_encodes(encoder: OnnxEncoder, tmp_path: Pa
 
 def test_a_library_remembers_it_in_the_cache(settings: Settings, photos: Path) -> None:
     with open_library(settings.library, settings=settings) as library:
-        encoder = library._named("embedded")
+        encoder = library.models.named("embedded")
         assert isinstance(encoder, OnnxEncoder)
         assert encoder.measured == settings.cache / "runs.json"
         library.index(photos, model="embedded")

@@ -42,7 +42,7 @@ def test_of_two_runs_one_waits(tmp_path: Path, settings: Settings, encoder: Onnx
 
 def test_who_does_not_want_to_wait_is_told(tmp_path: Path, settings: Settings, encoder: OnnxEncoder) -> None:
     Folder(tmp_path / "photos").grow(5)
-    with open_library(settings.library, settings=settings, encoder=encoder) as library, library._writing():
+    with open_library(settings.library, settings=settings, encoder=encoder) as library, library.lock():
         process = started(tmp_path, "--no-wait")
         _, said = process.communicate(timeout=120)
     assert process.returncode == 1

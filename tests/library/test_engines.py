@@ -14,7 +14,7 @@ from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.encoders.torch.embedded_encoder import TorchEmbeddedEncoder
 from mmsearch.encoders.torch.multi_gpu import on_all
-from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 from mmsearch.search import querybank
 
 QUERIES = ("a cat", "a cup of coffee", "a rocket", "the moon at night")
@@ -30,11 +30,11 @@ def engines() -> dict[str, Encoder]:
 @pytest.mark.parametrize("first", ["onnx", "torch", "on two"])
 def test_the_engine_that_indexed_first_decides_no_score(first: str, photos: Path, settings: Settings) -> None:
     every = engines()
-    with Library(settings.library, settings, encoder=every[first]) as library:
+    with open_library(settings.library, settings=settings, encoder=every[first]) as library:
         library.index(photos)
     found = []
     for name in ("onnx", "torch", "on two"):
-        with Library(settings.library, settings, encoder=every[name]) as library:
+        with open_library(settings.library, settings=settings, encoder=every[name]) as library:
             found.append([library.search(query) for query in QUERIES])
     for hits in found[1:]:
         for own, wanted in zip(hits, found[0], strict=True):
@@ -49,7 +49,7 @@ def test_library_that_an_earlier_version_indexed_on_a_gpu(
     photos: Path, settings: Settings, encoder: OnnxEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its bank is that of other models, and its index has their background: both are made anew."""
-    with Library(settings.library, settings, encoder=encoder) as library:
+    with open_library(settings.library, settings=settings, encoder=encoder) as library:
         library.index(photos)
         wanted = [library.search(query) for query in QUERIES]
     (file,) = settings.library.glob("background-*.npy")
@@ -58,12 +58,12 @@ def test_library_that_an_earlier_version_indexed_on_a_gpu(
     texts = querybank.texts()
     with monkeypatch.context() as before:
         before.setattr(querybank, "vectors", lambda encoder: encoder.encode_texts(texts))
-        with Library(settings.library, settings, encoder=encoder) as library:
+        with open_library(settings.library, settings=settings, encoder=encoder) as library:
             library.index(photos)
             other = [library.search(query) for query in QUERIES]
     assert other != wanted
     querybank.version.cache_clear()
-    with Library(settings.library, settings, encoder=encoder) as library:
+    with open_library(settings.library, settings=settings, encoder=encoder) as library:
         assert [library.search(query) for query in QUERIES] == wanted
         library.index(photos)
         assert library.verify() == []

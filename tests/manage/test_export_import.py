@@ -23,6 +23,7 @@ from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import ModelMismatchError, NoModelError, TransferError
 from mmsearch.library.library import Library
+from mmsearch.library.models import Models
 from mmsearch.library.opening import open_library
 from mmsearch.manage.exchange import COLUMNS, guarded, unguarded
 from mmsearch.media.decode import decode
@@ -112,7 +113,8 @@ def test_an_imported_library_gives_the_same_hits_and_has_nothing_to_read(
     library.export(tmp_path / "export")
     other.import_from(tmp_path / "export")
     own = replace(library.settings, reranker="auto")
-    library.settings = other.settings = own
+    for one in (library, other):
+        one.models = Models(one.store, one.folder, own, one.models.given)
     for query in ("a cat", "Ätna", "tag:cat", "miaow", "cup of coffee", "a man with a camera", "date:2024"):
         hits = library.search(query, 20)
         assert hits

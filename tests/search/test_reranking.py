@@ -18,6 +18,7 @@ from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import ModelError
 from mmsearch.library.library import Library
+from mmsearch.library.models import Models
 from mmsearch.library.opening import open_library
 from mmsearch.rerank.card import RerankCard
 from mmsearch.rerank.reranker import Reranker
@@ -93,6 +94,12 @@ def parts(library: Library, region_encoder: OnnxEncoder, reranker: Reranker) -> 
     return Parts(library, region_encoder, reranker)
 
 
+def changed(library: Library, **settings: Any) -> None:
+    """From now on the library has these settings."""
+    library.settings = replace(library.settings, **settings)
+    library.models = Models(library.store, library.folder, library.settings, library.models.given)
+
+
 def with_card(folder: Path, place: Path, **facts: object) -> str:
     """A reranker's folder with other facts in its card."""
     shutil.copytree(folder, place)
@@ -114,7 +121,7 @@ def ranks(values: Scores) -> NDArray[np.int64]:
 def test_both_stages_make_the_order(parts: Parts, small_reranker: Path, tmp_path: Path, rule: str) -> None:
     library = parts.library
     folder = with_card(small_reranker, tmp_path / rule, rule=rule, weight=0.05)
-    library.settings = replace(library.settings, reranker=folder)
+    changed(library, reranker=folder)
     first, match = parts.first("an animal that sleeps"), parts.match("an animal that sleeps")
     final = {
         "weighted": first + 0.05 * match,
@@ -135,7 +142,7 @@ def test_pictures_beyond_the_candidates_follow_as_they_were(
 ) -> None:
     library = parts.library
     folder = with_card(small_reranker, tmp_path / "copy", weight=weight)
-    library.settings = replace(library.settings, reranker=folder, rerank_candidates=3)
+    changed(library, reranker=folder, rerank_candidates=3)
     first, match = parts.first("a rocket"), parts.match("a rocket")
     order = np.argsort(-first)
     final = first + weight * match
@@ -206,7 +213,7 @@ def test_photos_answered_yes_come_first_and_it_is_said(
     told = 0.5 * odds - match  # nearly the other way round than scores
     between = float(np.median(told)) + 0.01  # two photos are answered yes, and three no
     folder = with_card(small_reranker, tmp_path / "copy", yes=(0.5, -1.0, -between))
-    library.settings = replace(library.settings, reranker=folder)
+    changed(library, reranker=folder)
     sure = 1 / (1 + np.exp(between - told))
     yes = sure > 0.5
     assert yes.sum() == 2
@@ -225,8 +232,7 @@ def test_where_all_are_answered_alike_scores_stay(parts: Parts, small_reranker: 
     odds = np.array([np.log(row["yes"] / row["no"]) for row in parts.shares("is there a cat?")], np.float32)
     for answer, constant in (("yes", 99), ("no", -99)):
         folder = with_card(small_reranker, tmp_path / answer, yes=(1, 0, constant))
-        parts.library.settings = replace(parts.library.settings, reranker=folder)
-        parts.library._reranker = None
+        changed(parts.library, reranker=folder)
         hits = parts.library.search("is there a cat?")
         parts.assert_hits(hits, first + 0.01 * (parts.match("a cat") + ANSWER_WEIGHT * odds), "a cat")
         assert {(hit.answer, hit.answer_confidence) for hit in hits} == {(answer, 1.0)}

@@ -315,7 +315,7 @@ def test_a_library_with_pictures_is_not_replaced_without_force(
 
 
 def test_a_library_that_is_written_to_is_not_replaced(library: Library, aged: dict[str, Vectors], saved: Path) -> None:
-    with library._writing(), pytest.raises(LibraryBusyError):
+    with library.lock(), pytest.raises(LibraryBusyError):
         restore(saved, library.folder, force=True)
 
 

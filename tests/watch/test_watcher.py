@@ -178,7 +178,7 @@ def test_what_is_left_out_starts_no_run(library: Library, photos: Path, pace: Pa
 
 def test_a_busy_library_is_waited_for(library: Library, photos: Path) -> None:
     with closing(watch(library, [photos], pace=PACE)) as events:
-        with library._writing():
+        with library.lock():
             first, second = step(events), step(events)
         assert isinstance(first, Failed)
         assert isinstance(second, Failed)

@@ -1,0 +1,49 @@
+"""What callers give, as the other rooms take it: absolute paths, stored spellings of paths, parsed queries."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mmsearch.errors import SourceError
+from mmsearch.query.model import Condition, Query
+from mmsearch.query.parser import parse, parse_conditions
+from mmsearch.store.paths import spellings
+from mmsearch.store.sqlite.store import Store
+from mmsearch.store.types import StoredModel
+from mmsearch.types import PathLike, Paths, path_list
+
+
+def absolute(path: PathLike) -> str:
+    """One name for one file: links followed, ``~`` expanded.  Raises SourceError for an empty path."""
+    if not os.fspath(path):
+        raise SourceError("the path is empty; for the current folder write .")
+    return os.path.realpath(os.path.expanduser(path))
+
+
+def parsed(query: Paths | Query, where: str | Sequence[Condition] = ()) -> Query:
+    """What was asked; ``where`` adds conditions, in the query language or as values.  Raises QueryError."""
+    if not isinstance(query, Query):
+        # A path object is always a file; "./" says so to the parser where it is relative.
+        query = parse([os.path.abspath(word) if isinstance(word, os.PathLike) else word for word in path_list(query)])
+    conditions = parse_conditions(where) if isinstance(where, str) else tuple(where)
+    return replace(query, conditions=(*query.conditions, *conditions))
+
+
+def known(store: Store, model: StoredModel, paths: Paths) -> list[str]:
+    """How the store may write these paths.  Raises SourceError for one where no picture can be found."""
+    for path in path_list(paths):
+        if not os.fspath(path) or not len(store.searchable(model, spellings(path))):
+            raise SourceError(
+                f"{os.fspath(path)!r}: no picture of the library lies there; index it first: mmsearch index PATH"
+            )
+    return [way for path in path_list(paths) for way in spellings(path)]
+
+
+def known_or_existing(store: Store, model: StoredModel, paths: Paths) -> list[str]:
+    """How the store may write these paths.  Raises SourceError for one that is neither there nor known."""
+    for path in path_list(paths):
+        if not os.path.lexists(absolute(path)) and not len(store.searchable(model, spellings(path))):
+            raise SourceError(f"{os.fspath(path)}: no such file or folder, and no picture is known there")
+    return [way for path in path_list(paths) for way in spellings(path)]

@@ -1,0 +1,24 @@
+"""Files that a library is to know nothing of any more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmsearch.library.live_index import LiveIndex
+from mmsearch.store.paths import spellings
+from mmsearch.store.sqlite.store import Store
+from mmsearch.types import PathLike
+
+
+def forget(store: Store, vectors: LiveIndex, paths: Sequence[PathLike]) -> int:
+    """Forget files, or everything below folders, in store and index; returns how many.  The writer's lock is held."""
+    model = store.model()
+    if model is not None:
+        vectors.refresh(model)
+    with store.writing() as writer:
+        # The path as it is written goes first: a link in a known folder is forgotten, not what it leads to.
+        removed = sum(next((gone for way in spellings(path) if (gone := writer.remove(way))), 0) for path in paths)
+        writer.sweep()
+    if model is not None:
+        vectors.refresh(model, save=True)
+    return removed

@@ -1,0 +1,251 @@
+"""The models of one library: which one it is bound to, and what is loaded of them, path_list once."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Hashable, Iterable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from mmsearch.config import Settings
+from mmsearch.encoders import factory
+from mmsearch.encoders.protocol import Encoder
+from mmsearch.errors import ModelError, ModelMismatchError, NoModelError
+from mmsearch.language.prompts import scenes
+from mmsearch.rerank.reranker import Reranker
+from mmsearch.rerank.resolve import find, for_encoder
+from mmsearch.search import querybank, retrieval
+from mmsearch.search.reranking import LEFT_OUT, SecondStage
+from mmsearch.store.sqlite.store import Store
+from mmsearch.store.types import StoredModel
+from mmsearch.types import Vectors
+
+log = logging.getLogger(__name__)
+
+TUNING_STRIDE = 4  # every 4th sentence of ``language/prompts.py`` is asked to tune an index
+
+Value = TypeVar("Value")
+
+
+class Once(Generic[Value]):
+    """Values that are made once a key: who finds one ready takes no lock, others wait for the maker of theirs."""
+
+    def __init__(self) -> None:
+        self._values: dict[Hashable, Value] = {}
+        self._locks: dict[Hashable, threading.Lock] = {}
+        self._lock = threading.Lock()  # of the locks
+
+    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """The value of this key; what ``make`` raises is raised, and the next one tries again."""
+        if key not in self._values:
+            with self._lock:
+                lock = self._locks.setdefault(key, threading.Lock())
+            with lock:
+                if key not in self._values:
+                    self._values[key] = make()
+        return self._values[key]
+
+    def put(self, key: Hashable, value: Value) -> None:
+        self._values[key] = value
+
+    def values(self) -> list[Value]:
+        return list(self._values.values())
+
+    def keep(self, keys: Iterable[Hashable]) -> None:
+        """Forget all others."""
+        keys = set(keys)
+        self._values = {key: value for key, value in self._values.items() if key in keys}
+
+
+class Models:
+    """What a library encodes and reranks with.  Safe to use from several threads.
+
+    ``given`` is used in place of the model that the settings name: the seam for tests and for models of one's own.
+    """
+
+    def __init__(self, store: Store, folder: Path, settings: Settings, given: Encoder | None = None) -> None:
+        self.given = given
+        self._store, self._folder, self._settings = store, folder, settings
+        self._encoders = Once[Encoder]()  # by fingerprint
+        self._rerankers = Once[Reranker]()  # by the identity of their encoder
+        self._querybanks = Once[Vectors]()  # by fingerprint
+
+    def active(self) -> StoredModel:
+        """The model that is searched with.  Raises NoModelError before the first ``index``."""
+        stored = self._store.model()
+        if stored is None:
+            raise NoModelError(f"the library {self._folder} is empty: index some pictures first, mmsearch index FOLDER")
+        return stored
+
+    def encoder(self, stored: StoredModel | None = None) -> Encoder:
+        """The encoder of a model, by default of the active one.
+
+        Raises NoModelError, ModelError, ModelMismatchError.
+        """
+        model = stored or self.active()
+        return self._encoders.get(model.fingerprint, lambda: self._loaded(model))
+
+    def _loaded(self, stored: StoredModel) -> Encoder:
+        settings = self._settings
+        encoder = self.given or factory.for_card(stored.name, stored.fingerprint, settings.device, settings.cache)
+        if encoder.card.fingerprint != stored.fingerprint:
+            raise ModelMismatchError(encoder.card.name, stored.name)
+        return factory.measuring(encoder, settings.cache)
+
+    def named(self, name: str | None) -> Encoder:
+        """The encoder of this name, or the one that the settings name.  Raises ModelError."""
+        if self.given is not None:
+            return self.given
+        settings = self._settings
+        choice = factory.choose(
+            name or settings.model, settings.device, settings.cache, (settings.cpu_model, settings.gpu_model),
+            precision=settings.precision,
+        )  # fmt: skip
+        if choice.note:
+            log.info("%s", choice.note)
+        return factory.measuring(choice.encoder, settings.cache)
+
+    def bind(self, name: str | None, everything: bool) -> tuple[StoredModel, Encoder]:
+        """The library's model; the first time, the chosen one; another one only where all is read with it."""
+        stored = self._store.model()
+        if stored is None or not (name is None or name == "auto" or (not everything and self._is_called(stored, name))):
+            encoder = self.named(name)
+            card = encoder.card
+            return self.room_for(card.name, card.fingerprint, card.dim, everything), self._with_regions(encoder)
+        return stored, self._with_regions(self.encoder(stored))  # in the precision that the library has
+
+    def _is_called(self, stored: StoredModel, name: str) -> bool:
+        """Whether the library's model has this name.  Raises ModelError when none has."""
+        return self.given is None and factory.full_name(name, self._settings.cache) == stored.name
+
+    def _with_regions(self, encoder: Encoder) -> Encoder:
+        """An export from before there were region tokens, made anew where they are wanted."""
+        settings = self._settings
+        if settings.regions and self.given is None:
+            encoder = factory.measuring(factory.renewed(encoder, settings.cache), settings.cache)
+            self._encoders.put(encoder.card.fingerprint, encoder)
+        return encoder
+
+    def room_for(self, name: str, fingerprint: str, dim: int, everything: bool = False) -> StoredModel:
+        """Room for the vectors of a model: of the library's own, but where ``everything`` gets new ones.
+
+        Raises ModelMismatchError.
+        """
+        stored = self._store.model()
+        if stored is None or stored.fingerprint != fingerprint:
+            if stored is not None and not everything:
+                raise ModelMismatchError(name, stored.name)
+            with self._store.writing() as writer:
+                stored = writer.add_model(name, fingerprint, dim, active=stored is None)
+        return stored
+
+    def switch(self, model: StoredModel, active: StoredModel) -> list[str]:
+        """From now on search with this model, if its vectors are complete; else a note that says why not."""
+        lacking = self._store.pending_vectors(model)
+        if lacking:
+            return [
+                f"still searching with {active.name}: {lacking} pictures have no vector of {model.name} yet, because "
+                f"their folders are not there or they cannot be read; run the same command again when they are, or "
+                f"forget them with: mmsearch remove PATH"
+            ]
+        with self._store.writing() as writer:
+            writer.activate(model)
+        return []
+
+    def forget_others(self, model: StoredModel) -> None:
+        """Keep only what is loaded of this model."""
+        self._encoders.keep({model.fingerprint})
+        self._rerankers.keep({id(encoder) for encoder in self._encoders.values()})
+
+    def kept(self, name: str) -> StoredModel:
+        """A model of this name or fingerprint with complete vectors, not the active one if there are two.
+
+        Raises ModelError.
+        """
+        kept = self._store.kept_models()
+        fitting = [one for one in kept if name in (one.model.name, one.model.fingerprint)]
+        chosen = min(fitting, key=lambda one: one.active, default=None)
+        if chosen is None:
+            names = ", ".join(one.model.name for one in kept) or "none"
+            raise ModelError(
+                f"the library has no vectors of {name!r}, only of: {names}; make some: mmsearch reindex --model {name}"
+            )
+        if chosen.lacking:
+            raise ModelError(
+                f"{chosen.lacking} pictures have no vector of {chosen.model.name} yet; they get one, and it is "
+                f"searched with, by: mmsearch reindex --model {chosen.model.name}"
+            )
+        return chosen.model
+
+    def reranker(self, encoder: Encoder | None = None) -> Reranker:
+        """The reranker that fits an encoder, by default the active model's.
+
+        Raises ModelError where there is none, NoModelError.
+        """
+        encoder = encoder or self.encoder()
+        return self._rerankers.get(id(encoder), lambda: for_encoder(encoder, self._settings.reranker))
+
+    def second_stage(self, encoder: Encoder, wanted: bool) -> SecondStage | None:
+        """What a search reranks with: where it is ``wanted``, or where it was measured to help.
+
+        Raises ModelError, where it is wanted, when there is no reranker, or one that does not fit.  Where it is not
+        wanted, the latter is a warning: a wrong setting must not stop a search.
+        """
+        try:
+            if not wanted and find(encoder.card, self._settings.reranker) is None:
+                return None
+            reranker = self.reranker(encoder)
+        except ModelError as error:
+            if wanted:
+                raise
+            log.warning(LEFT_OUT, error)
+            return None
+        if not (wanted or reranker.card.helps):
+            return None
+        return SecondStage(reranker, self._settings.rerank_candidates, wanted)
+
+    def querybank(self, stored: StoredModel) -> Vectors | None:
+        """The query bank of a model, (m, dim), kept in the library's folder: it is needed without the encoder too.
+
+        None where it was never made and the encoder cannot be loaded.
+        """
+        try:
+            return self._querybanks.get(stored.fingerprint, lambda: self._made_querybank(stored))
+        except ModelError as error:
+            log.info("searching without background correction: %s", error)
+            return None
+
+    def _made_querybank(self, stored: StoredModel) -> Vectors:
+        version = querybank.version(self._folder, stored.fingerprint)
+        file = self._folder / querybank.bank_file(stored.fingerprint, version)
+        try:
+            return querybank.load(file)
+        except (OSError, ValueError):
+            made = querybank.vectors(self.encoder(stored))
+            with contextlib.suppress(OSError):  # a library that may only be read
+                querybank.save(file, made)
+            return made
+
+    def querybank_version(self, stored: StoredModel) -> str:
+        """Names the query bank of a model, in the names of files that depend on it; "plain" where there is none."""
+        return "plain" if self.querybank(stored) is None else querybank.version(self._folder, stored.fingerprint)
+
+    def precision_of(self, stored: StoredModel) -> str | None:
+        """The precision of a model, such as ``float32`` or ``int8``; None where nothing on this machine tells."""
+        return factory.precision_of(stored.fingerprint, self._settings.cache)
+
+    def forget_querybanks(self) -> None:
+        """They are read, or made, anew."""
+        self._querybanks.keep([])
+
+    def typical_queries(self, stored: StoredModel) -> Vectors:
+        """What an index is asked for texts such as people type, (n, dim + 1) float32."""
+        encoder, texts = self.encoder(stored), scenes()[::TUNING_STRIDE]
+        starts = range(0, len(texts), querybank.AT_ONCE)
+        vectors = np.concatenate([encoder.encode_texts(texts[start : start + querybank.AT_ONCE]) for start in starts])
+        pairs = zip(vectors, texts, strict=True)
+        return np.stack([retrieval.asked(retrieval.Part(vector, beta=retrieval.beta(text))) for vector, text in pairs])

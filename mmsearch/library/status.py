@@ -1,0 +1,71 @@
+"""What a library holds, in figures."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmsearch.library.live_index import LiveIndex
+from mmsearch.library.models import Models
+from mmsearch.store.sqlite.statistics import Summary
+from mmsearch.store.sqlite.store import Store
+from mmsearch.types import Skipped
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a library holds."""
+
+    library: str
+    photos: int  # that can be found
+    regions: int  # of these, that have region tokens
+    captions: int  # of these, that have a caption
+    failed: int  # that could not be read
+    missing: int  # whose file is gone
+    model: str | None  # None before the first ``index``
+    dim: int | None
+    fingerprint: str | None  # of the model
+    precision: str | None  # of the model, such as "int8"; None where nothing on this machine tells
+    index: int  # vectors in the index
+    index_kind: str | None  # "exact", or an approximate kind; None before the first ``index``
+    recall: float | None  # share of the 10 nearest that it finds for texts, as was measured when it was built; or 1
+    generation: int
+    bytes: int  # of the whole folder
+    roots: tuple[str, ...]
+    failures: tuple[Skipped, ...]
+    summary: Summary
+
+
+def status(folder: Path, store: Store, vectors: LiveIndex, models: Models) -> Status:
+    """The figures of the library in ``folder``; its index is caught up first."""
+    counts, model, summary = store.counts(), store.model(), store.summary()
+    index = None if model is None else vectors.refresh(model)
+    return Status(
+        library=str(folder),
+        photos=counts.photos,
+        regions=store.with_regions(model) if model else 0,
+        captions=summary.captions,
+        failed=counts.failed,
+        missing=counts.missing,
+        model=model.name if model else None,
+        dim=model.dim if model else None,
+        fingerprint=model.fingerprint if model else None,
+        precision=models.precision_of(model) if model else None,
+        index=len(index) if index is not None else 0,
+        index_kind=index.kind if index is not None else None,
+        recall=None if index is None else index.recall,
+        generation=store.generation(),
+        bytes=_bytes(folder),
+        roots=tuple(store.roots()),
+        failures=tuple(store.failures()),
+        summary=summary,
+    )
+
+
+def _bytes(folder: Path) -> int:
+    total = 0
+    for file in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # another process may be writing
+            total += file.stat().st_size if file.is_file() else 0
+    return total
