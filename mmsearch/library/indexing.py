@@ -15,7 +15,7 @@ from mmsearch.ingest.options import IngestContext, Options
 from mmsearch.library.live_index import LiveIndex
 from mmsearch.library.models import Models
 from mmsearch.manage import import_vectors
-from mmsearch.manage.import_vectors import Given, ImportReport
+from mmsearch.manage.import_vectors import ImportFolder, ImportReport
 from mmsearch.store.sqlite.store import Store
 from mmsearch.types import IndexReport, Progress
 
@@ -58,7 +58,7 @@ class Ingest:
             report = enrich(enrichment, self.store, options, report, self.progress)
         return report
 
-    def take(self, given: Given, model: str | None) -> ImportReport:
+    def take(self, given: ImportFolder, model: str | None) -> ImportReport:
         """Vectors, and what is known of their pictures, from files: of an export, or made by the ``model`` so named."""
         vectors, models = self.vectors, self.models
         encoder = models.named(model) if given.made is None else None

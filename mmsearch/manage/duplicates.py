@@ -80,10 +80,12 @@ def find(
 ) -> tuple[list[Group], list[Skipped]]:
     """Groups up to a level, those that take most space first, and the files that were left alone.
 
-    ``within`` keeps the files in or below these paths.  ``least`` is the cosine that near pictures and bursts must
-    have, in place of what was measured to serve.  Left alone is what is gone, has changed since it was indexed, or
-    cannot be read.  Links to files are passed over, and so are further names of one file (hard links): they take no
-    space.  Raises LibraryError.
+    ``model`` is the library's.  ``within`` keeps the files in or below these paths.  ``least`` is the cosine that near
+    pictures and bursts must have, in place of what was measured to serve.  ``threads`` read pictures, 0 is one a core;
+    ``progress`` is called after each block of contents.
+
+    Left alone is what is gone, has changed since it was indexed, or cannot be read.  Links to files are passed over,
+    and so are further names of one file (hard links): they take no space.  Raises LibraryError.
     """
     contents = _by_quality(store.duplicate_candidates(model, within))
     files = _Files(contents)
@@ -108,10 +110,12 @@ def find(
     for head, rows in several.items():
         found: list[tuple[Photo, Level]] = []
         for row in sorted(rows, key=lambda row: (row != head, near[row] != head, row)):
-            own: Level = "exact" if row == head else "near" if near[row] == head else "burst"
-            found += [(photos[file.path], own) for file in files.of(row) if file.path in photos]
+            level_of: Level = "exact" if row == head else "near" if near[row] == head else "burst"
+            found += [(photos[file.path], level_of) for file in files.of(row) if file.path in photos]
         if len(found) > 1:
-            groups.append(Group(found[0][0], tuple(p for p, _ in found[1:]), tuple(own for _, own in found[1:])))
+            groups.append(
+                Group(found[0][0], tuple(photo for photo, _ in found[1:]), tuple(reached for _, reached in found[1:]))
+            )
     groups.sort(key=lambda group: (-group.bytes, group.keep.path))
     return groups, [Skipped(path, reason) for path, reason in sorted(files.left.items())]
 
@@ -129,7 +133,7 @@ def trouble(file: Found | Photo) -> str | None:
 
 
 def left_alone(left: Sequence[Skipped], named: int = 3) -> Iterator[str]:
-    """What to say of files that were left alone: a line a reason."""
+    """What to say of files that were left alone: a line a reason, with the first ``named`` paths."""
     by_reason: dict[str, list[str]] = {}
     for one in left:
         by_reason.setdefault(one.reason, []).append(one.path)
@@ -144,13 +148,13 @@ def _by_quality(candidates: Iterable[DuplicateCandidate]) -> list[_Content]:
     found: dict[int, list[DuplicateCandidate]] = {}
     for one in candidates:
         found.setdefault(one.vector, []).append(one)
-    for own in found.values():
-        own.sort(key=lambda one: (one.file.mtime_ns, len(one.file.path), one.file.path))
+    for same in found.values():
+        same.sort(key=lambda one: (one.file.mtime_ns, len(one.file.path), one.file.path))
     best = sorted(
         found.values(),
-        key=lambda own: (-own[0].pixels, -own[0].file.size, own[0].file.mtime_ns, own[0].file.path),
+        key=lambda same: (-same[0].pixels, -same[0].file.size, same[0].file.mtime_ns, same[0].file.path),
     )
-    return [_Content(own[0].vector, tuple(one.file for one in own), own[0].taken_at, own[0].dhash) for own in best]
+    return [_Content(same[0].vector, tuple(one.file for one in same), same[0].taken_at, same[0].dhash) for same in best]
 
 
 class _Files:
@@ -255,10 +259,10 @@ def _near(
                 pairs[row] = later[~((apart >= 1) | ((apart > 0) & exact[row] & exact[later]))]
             sketches.read(sorted({row for row, later in pairs.items() if len(later) for row in (row, *later.tolist())}))
             for row, later in pairs.items():
-                own = sketches.get(row) if free[row] and len(later) else None
-                for other in later[free[later]].tolist() if own is not None else ():
-                    there = sketches.get(other)
-                    if own is not None and there is not None and alike(own, there):
+                best = sketches.get(row) if free[row] and len(later) else None
+                for other in later[free[later]].tolist() if best is not None else ():
+                    candidate = sketches.get(other)
+                    if best is not None and candidate is not None and alike(best, candidate):
                         stands[other], free[other] = row, False
             sketches.forget(range(start, stop))
             if progress is not None:
@@ -279,7 +283,11 @@ class Proposals:
         rules: Sequence[tuple[int, float]],
         least: float | None,
     ) -> None:
-        """``codes`` (n, 8) are the bytes of the hashes."""
+        """Of ``vectors`` (n, dim), unit rows, and ``codes`` (n, 8) uint8, the hashes of those that are ``hashed`` (n,).
+
+        ``rules`` are pairs of how many bits may differ and the least cosine then; ``least`` is the least cosine where a
+        hash is missing, None for the usual one.
+        """
         self._vectors, self._codes, self._hashed, self._rules = vectors, np.ascontiguousarray(codes), hashed, rules
         self._unhashed = UNHASHED if least is None else least
 
@@ -302,28 +310,28 @@ class Proposals:
         index = faiss.IndexBinaryFlat(64)
         index.add(self._codes[later])
         widest = max(bits for bits, _ in self._rules)
-        limits, distances, places = index.range_search(self._codes[rows], widest + 1)  # FAISS finds what is below
+        limits, distances, columns = index.range_search(self._codes[rows], widest + 1)  # FAISS finds what is below
         for row, begin, end in zip(rows.tolist(), limits[:-1].tolist(), limits[1:].tolist(), strict=True):
-            others, bits = later[places[begin:end]], distances[begin:end]
+            others, bits = later[columns[begin:end]], distances[begin:end]
             after = others > row
             others, bits = others[after], bits[after]
             cosines = self._vectors[others] @ self._vectors[row]
-            kept = np.zeros(len(others), np.bool_)
+            allowed = np.zeros(len(others), np.bool_)
             for most, least in self._rules:
-                kept |= (bits <= most) & (cosines >= least)
-            if kept.any():
-                yield row, others[kept]
+                allowed |= (bits <= most) & (cosines >= least)
+            if allowed.any():
+                yield row, others[allowed]
 
     def _by_vector(self, rows: Ids, later: Ids) -> Iterator[tuple[int, Ids]]:
         """Pairs of which at least one has no hash."""
         lone = later[~self._hashed[later]]
-        for own, others in ((rows[self._hashed[rows]], lone), (rows[~self._hashed[rows]], later)):
-            for start in range(0, len(others) if len(own) else 0, COLUMNS):
+        for part_rows, others in ((rows[self._hashed[rows]], lone), (rows[~self._hashed[rows]], later)):
+            for start in range(0, len(others) if len(part_rows) else 0, COLUMNS):
                 part = others[start : start + COLUMNS]
-                cosines = self._vectors[own] @ self._vectors[part].T  # (rows, dim) x (dim, columns)
-                enough = (cosines >= self._unhashed) & (part > own[:, None])
-                for place in np.flatnonzero(enough.any(axis=1)).tolist():
-                    yield int(own[place]), part[enough[place]]
+                cosines = self._vectors[part_rows] @ self._vectors[part].T  # (rows, dim) x (dim, columns)
+                enough = (cosines >= self._unhashed) & (part > part_rows[:, None])
+                for number in np.flatnonzero(enough.any(axis=1)).tolist():
+                    yield int(part_rows[number]), part[enough[number]]
 
 
 def _taken(contents: Sequence[_Content]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -369,8 +377,8 @@ def _at_once(contents: Sequence[_Content]) -> Iterator[tuple[int, int]]:
         times = np.array([time for time, _ in found])
         ends = np.searchsorted(times, times + SPAN, "right")
         crowded = ends - np.searchsorted(times, times - SPAN, "left") > CROWD
-        for place in np.flatnonzero(~crowded).tolist():
-            row = found[place][1]
-            for other in range(place + 1, int(ends[place])):
+        for first in np.flatnonzero(~crowded).tolist():
+            row = found[first][1]
+            for other in range(first + 1, int(ends[first])):
                 if not crowded[other] and found[other][1] != row:
                     yield row, found[other][1]

@@ -15,6 +15,12 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+from mmsearch.store.sqlite.export_rows import ExportRow
+from mmsearch.types import Found
 
 FORMAT = 1  # of the files; a later version of mmsearch reads the earlier ones
 VECTORS, REGIONS, CSV, PARQUET, MODEL = "vectors.npy", "regions.npy", "photos.csv", "photos.parquet", "model.json"
@@ -50,7 +56,52 @@ COLUMNS: dict[str, type] = {
     "tags_vocabulary": str,
 }
 
+NEEDED = ("hash", "size", "mtime_ns", "width", "height", "format", "facts")  # columns that an export always fills
+_SAME = [field.name for field in fields(ExportRow) if field.name in COLUMNS]  # what a row calls as the column is called
+
+Columns = dict[str, Any]  # column -> value of its type, None for none
+
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")  # the beginning of one, or of a text that was guarded
+
+
+def columns(row: ExportRow, vector: int) -> Columns:
+    """What the tables say of a file, whose vector is row ``vector`` of vectors.npy."""
+    path, path_bytes = path_columns(row.file.path)
+    return {name: getattr(row, name, None) for name in COLUMNS} | {
+        "path": path,
+        "path_bytes": path_bytes or None,
+        "hash": row.hash.hex(),
+        "row": vector,
+        "size": row.file.size,
+        "mtime_ns": row.file.mtime_ns,
+        "dhash": None if row.dhash is None else row.dhash.hex(),
+        "tags": list(row.tags),
+        "tag_scores": list(row.tags.values()),
+    }
+
+
+def export_row(path: str, values: Columns) -> ExportRow:
+    """What was given to ``columns``, of the file at ``path``.
+
+    Raises ValueError or TypeError for what no export writes.  ``NEEDED`` columns must be there.
+    """
+    if values["taken_at"] is not None:
+        datetime.fromisoformat(values["taken_at"])
+    content_hash = bytes.fromhex(values["hash"])
+    dhash = None if values["dhash"] is None else bytes.fromhex(values["dhash"])
+    scores = [float(score) for score in values["tag_scores"] or ()]
+    tags = dict(zip(map(str, values["tags"] or ()), scores, strict=True))
+    if len(content_hash) != 16 or (dhash is not None and len(dhash) != 8):
+        raise ValueError("hash must have 32 hexadecimal digits, dhash 16 or none")
+    others = {
+        "file": Found(path, values["size"], values["mtime_ns"]),
+        "hash": content_hash,
+        "dhash": dhash,
+        "tags": tags,
+        # A picture without text in it has an empty one, which a CSV does not tell from none.
+        "text": None if values["text_engine"] is None else values["text"] or "",
+    }
+    return ExportRow(**{**{name: values[name] for name in _SAME}, **others})
 
 
 def guarded(text: str) -> str:

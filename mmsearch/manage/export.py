@@ -15,15 +15,26 @@ from typing import IO, Any
 import numpy as np
 
 from mmsearch.errors import TransferError
-from mmsearch.manage.exchange import COLUMNS, CSV, FORMAT, MODEL, PARQUET, REGIONS, VECTORS, guarded, path_columns
+from mmsearch.manage.exchange import (
+    COLUMNS,
+    CSV,
+    FORMAT,
+    MODEL,
+    PARQUET,
+    REGIONS,
+    VECTORS,
+    Columns,
+    columns,
+    guarded,
+    path_columns,
+)
 from mmsearch.media.filesystem import atomic_folder
-from mmsearch.store.sqlite.export_rows import Block, ExportRow
+from mmsearch.store.sqlite.export_rows import Block
 from mmsearch.store.sqlite.store import Store
 from mmsearch.store.types import StoredModel
 from mmsearch.types import Progress
 
 ROW_GROUP = 10_000  # rows of the Parquet file kept in memory: smaller groups make it larger and slower to read
-Row = dict[str, Any]  # column -> value, as the Parquet file has it
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,8 @@ def export(
 ) -> ExportReport:
     """Write all that is known of the files that can be found, as it is at this moment, into a new or empty folder.
 
-    It gets its name when all is written.  Raises TransferError.
+    ``folder`` gets its name when all is written.  ``progress`` is called after each block of vectors.  Raises
+    TransferError.
     """
     target = Path(os.path.realpath(os.path.expanduser(folder)))
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -103,7 +115,7 @@ def _array(file: Path, dtype: str, shape: tuple[int, int]) -> Iterator[IO[bytes]
 
 
 @contextlib.contextmanager
-def _parquet(file: Path) -> Iterator[Callable[[list[Row]], None] | None]:
+def _parquet(file: Path) -> Iterator[Callable[[list[Columns]], None] | None]:
     """Yields what writes rows to a Parquet file; None where pyarrow is not installed."""
     try:
         import pyarrow
@@ -114,11 +126,11 @@ def _parquet(file: Path) -> Iterator[Callable[[list[Row]], None] | None]:
     types = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64()}
     lists = {"tags": pyarrow.list_(pyarrow.string()), "tag_scores": pyarrow.list_(pyarrow.float64())}
     schema = pyarrow.schema([(name, lists[name] if kind is list else types[kind]) for name, kind in COLUMNS.items()])
-    waiting: list[Row] = []
+    waiting: list[Columns] = []
     # Opened here: pyarrow takes no path that is not UTF-8.
     with file.open("wb") as opened, ParquetWriter(opened, schema) as writer:
 
-        def write(rows: list[Row], enough: int = ROW_GROUP) -> None:
+        def write(rows: list[Columns], enough: int = ROW_GROUP) -> None:
             waiting.extend(rows)
             if len(waiting) >= enough:
                 writer.write_table(pyarrow.Table.from_pylist(waiting, schema))
@@ -128,24 +140,9 @@ def _parquet(file: Path) -> Iterator[Callable[[list[Row]], None] | None]:
         write([], 0)
 
 
-def _rows(block: Block, before: int) -> list[Row]:
-    return [_row(row, before + place) for place, row in block.files]
-
-
-def _row(row: ExportRow, vector: int) -> Row:
-    path, path_bytes = path_columns(row.file.path)
-    values = {name: getattr(row, name, None) for name in COLUMNS}
-    return values | {
-        "path": path,
-        "path_bytes": path_bytes or None,
-        "hash": row.hash.hex(),
-        "row": vector,
-        "size": row.file.size,
-        "mtime_ns": row.file.mtime_ns,
-        "tags": list(row.tags),
-        "tag_scores": list(row.tags.values()),
-        "dhash": None if row.dhash is None else row.dhash.hex(),
-    }
+def _rows(block: Block, before: int) -> list[Columns]:
+    """A row a file of the block; ``before`` vectors are written already."""
+    return [columns(row, before + number) for number, row in block.files]
 
 
 def _cell(value: Any) -> str:

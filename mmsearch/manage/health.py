@@ -104,11 +104,12 @@ def _unlike(index: StoredIndex, rows: Callable[[Ids], Vectors], ids: Ids) -> int
         right = rows(ids)
     except KeyError:  # another process has removed some in between
         return 0
-    own = index.vectors(ids)
-    vectors = np.array_equal(own[:, :-1], right[:, :-1])
-    if vectors and np.allclose(own[:, -1], right[:, -1], atol=NEAR):
+    rows_of_index = index.vectors(ids)  # (n, dim + 1), the background last
+    vectors = np.array_equal(rows_of_index[:, :-1], right[:, :-1])
+    if vectors and np.allclose(rows_of_index[:, -1], right[:, -1], atol=NEAR):
         return 0
-    same = (own[:, :-1] == right[:, :-1]).all(axis=1) & (np.abs(own[:, -1] - right[:, -1]) <= NEAR)
+    near = np.abs(rows_of_index[:, -1] - right[:, -1]) <= NEAR
+    same = (rows_of_index[:, :-1] == right[:, :-1]).all(axis=1) & near
     return int((~same).sum())
 
 

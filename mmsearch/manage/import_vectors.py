@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,18 @@ from mmsearch.errors import TransferError
 from mmsearch.ingest.options import Options
 from mmsearch.ingest.prefetch import ahead, batches
 from mmsearch.ingest.read import Read, read_file
-from mmsearch.manage.exchange import COLUMNS, CSV, FORMAT, MODEL, REGIONS, VECTORS, path_of, unguarded
+from mmsearch.manage.exchange import (
+    COLUMNS,
+    CSV,
+    FORMAT,
+    MODEL,
+    NEEDED,
+    REGIONS,
+    VECTORS,
+    export_row,
+    path_of,
+    unguarded,
+)
 from mmsearch.media.discover import walk
 from mmsearch.store.sqlite.export_rows import ExportRow
 from mmsearch.store.sqlite.store import Store
@@ -33,7 +43,6 @@ OnProgress = Callable[[Progress], None] | None
 
 BATCH = 500  # files a transaction
 BLOCK = 8192  # vectors looked at together
-NEEDED = ("hash", "size", "mtime_ns", "width", "height", "format", "facts")  # columns that an export always fills
 ROUNDED = 1e-3  # that rounding to float16 may change the length of a vector; such a one is stored as it is
 
 
@@ -60,18 +69,21 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Given:
+class ImportFolder:
     """A folder to import, with nothing wrong in it."""
 
     folder: Path
     vectors: NDArray[Any]  # (n, dim) float16 or float32, of any length; mapped, not read
     regions: NDArray[np.uint8] | None  # (n, bytes), mapped too
-    made: Made | None  # None for vectors of another program
+    made: Made | None  # by which model; None for vectors of another program
     files: int
 
 
-def look(folder: Path) -> Given:
-    """Raises TransferError, with file and line or row, for whatever is wrong in the folder."""
+def look(folder: Path) -> ImportFolder:
+    """A folder that ``export`` wrote, or with vectors of another program, looked at from end to end; nothing is stored.
+
+    Raises TransferError, with file and line or row, for whatever is wrong in it.
+    """
     folder = Path(os.path.realpath(os.path.expanduser(folder)))
     if not folder.is_dir():
         what = "is a file; wanted is a folder" if folder.exists() else "no such folder"
@@ -105,32 +117,36 @@ def look(folder: Path) -> Given:
                 f"{folder / VECTORS}: row {start + int(wrong[0])} (from 0) is {what}, so it points nowhere; leave it "
                 f"out, and its line in {CSV} too"
             )
-    given = Given(folder, vectors, regions, made, 0)
-    files = sum(1 for _ in (_paths(given) if made is None else _export_rows(given)))
-    return Given(folder, vectors, regions, made, files)
+    source = ImportFolder(folder, vectors, regions, made, 0)
+    files = sum(1 for _ in (_paths(source) if made is None else _export_rows(source)))
+    return ImportFolder(folder, vectors, regions, made, files)
 
 
-def take_export(store: Store, model: StoredModel, given: Given, progress: OnProgress = None) -> ImportReport:
-    """Store what an export of mmsearch says; the files need not be there."""
+def take_export(store: Store, model: StoredModel, source: ImportFolder, progress: OnProgress = None) -> ImportReport:
+    """Store what an export of mmsearch says; the files need not be there.
+
+    ``model`` is the library's, with as many dimensions as ``source`` has.  ``progress`` is called after each batch of
+    files.  Raises TransferError where the folder has changed since ``look``, LibraryError.
+    """
     begun = time.perf_counter()
-    assert given.made is not None
+    assert source.made is not None
     with store.writing() as writer:
-        for root in given.made.roots:
+        for root in source.made.roots:
             writer.add_root(root)
     added = known = 0
-    for batch in batches(_export_rows(given), BATCH):
+    for batch in batches(_export_rows(source), BATCH):
         existing = store.existing_paths([exported.file.path for _, exported in batch])
         new = [(row, exported) for row, exported in batch if exported.file.path not in existing]
         if new:
             rows = np.array([row for row, _ in new], np.int64)
-            vectors = unit(given.vectors[rows])
-            tokens = [None] * len(new) if given.regions is None else [_tokens(row) for row in given.regions[rows]]
+            vectors = unit(source.vectors[rows])
+            tokens = [None] * len(new) if source.regions is None else [_tokens(row) for row in source.regions[rows]]
             with store.writing() as writer:
-                for (_, exported), vector, own in zip(new, vectors, tokens, strict=True):
-                    writer.put_export_row(exported, vector, own, given.made.regions, model)
+                for (_, exported), vector, region_tokens in zip(new, vectors, tokens, strict=True):
+                    writer.put_export_row(exported, vector, region_tokens, source.made.regions, model)
         added, known = added + len(new), known + len(batch) - len(new)
         if progress is not None:
-            progress(Progress(added + known, given.files, batch[-1][1].file.path))
+            progress(Progress(added + known, source.files, batch[-1][1].file.path))
     return ImportReport(added, known, (), model.name, round(time.perf_counter() - begun, 3))
 
 
@@ -138,11 +154,16 @@ def take_vectors(
     store: Store,
     model: StoredModel,
     preprocess: Preprocess,
-    given: Given,
+    source: ImportFolder,
     options: Options,
     progress: OnProgress = None,
 ) -> ImportReport:
-    """Store vectors that another program made of files, which are read, but not encoded."""
+    """Store vectors that another program made of files, which are read, but not encoded.
+
+    ``preprocess`` is that of ``model``; ``options`` says how many files are read at once, and how large.  ``progress``
+    is called after each batch of files.  Raises TransferError where the folder has changed since ``look``,
+    LibraryError.
+    """
     begun = time.perf_counter()
     contents = store.contents(model)
     skipped: list[Skipped] = []
@@ -150,7 +171,7 @@ def take_vectors(
 
     def fresh() -> Iterator[tuple[int, str]]:
         nonlocal known
-        for some in batches(_paths(given), BATCH):
+        for some in batches(_paths(source), BATCH):
             existing = store.existing_paths([path for _, path in some])
             known += sum(path in existing for _, path in some)
             yield from (one for one in some if one[1] not in existing)
@@ -163,7 +184,7 @@ def take_vectors(
         return row, read_file(found, lambda one: one not in contents, preprocess, options.max_megapixels)
 
     for batch in batches(ahead(fresh(), read, options), options.batch):
-        vectors = unit(given.vectors[np.array([row for row, _ in batch], np.int64)])
+        vectors = unit(source.vectors[np.array([row for row, _ in batch], np.int64)])
         with store.writing() as writer:
             for (_, item), vector in zip(batch, vectors, strict=True):
                 if item.failure is not None:
@@ -174,7 +195,7 @@ def take_vectors(
                 writer.place(item.file, contents[item.content_hash])
                 added += 1
         if progress is not None:
-            progress(Progress(added + known + len(skipped), given.files, batch[-1][1].file.path))
+            progress(Progress(added + known + len(skipped), source.files, batch[-1][1].file.path))
     return ImportReport(added, known, tuple(skipped), model.name, round(time.perf_counter() - begun, 3))
 
 
@@ -208,8 +229,8 @@ def _array(file: Path) -> NDArray[Any]:
 
 def _made(file: Path) -> Made:
     try:
-        facts = json.loads(file.read_text("utf-8"))
-        version = facts["format"]
+        described = json.loads(file.read_text("utf-8"))
+        version = described["format"]
         if not isinstance(version, int) or version < 1:
             raise ValueError(f"its format is {version!r}")
         if version > FORMAT:
@@ -217,8 +238,8 @@ def _made(file: Path) -> Made:
                 f"{file} was written by a newer version of mmsearch (format {version}, this one knows {FORMAT}); "
                 "upgrade with: pip install --upgrade mmsearch"
             )
-        roots = tuple(path_of(root["path"], root["path_bytes"]) for root in facts["roots"])
-        made = Made(facts["name"], facts["fingerprint"], facts["dim"], facts["regions"], roots)
+        roots = tuple(path_of(root["path"], root["path_bytes"]) for root in described["roots"])
+        made = Made(described["name"], described["fingerprint"], described["dim"], described["regions"], roots)
         texts = (made.name, made.fingerprint, made.regions or "", *made.roots)
         if not (isinstance(made.dim, int) and all(isinstance(text, str) for text in texts)):
             raise ValueError("a value has the wrong type")
@@ -227,11 +248,11 @@ def _made(file: Path) -> Made:
     return made
 
 
-def _lines(given: Given, wanted: Iterable[str]) -> Iterator[tuple[str, dict[str, str]]]:
+def _lines(source: ImportFolder, wanted: Iterable[str]) -> Iterator[tuple[str, dict[str, str]]]:
     """Where each line of the table stands, for messages, and its cells by column."""
-    file = given.folder / CSV
+    file = source.folder / CSV
     # Of another program's table a path may be in whatever bytes the system has.
-    errors = "surrogateescape" if given.made is None else "strict"
+    errors = "surrogateescape" if source.made is None else "strict"
     try:
         with file.open(encoding="utf-8-sig", errors=errors, newline="") as opened:
             reader = csv.DictReader(opened, strict=True, restval="")
@@ -247,99 +268,65 @@ def _lines(given: Given, wanted: Iterable[str]) -> Iterator[tuple[str, dict[str,
         raise TransferError(f"{file} is no table in UTF-8 with commas between columns: {error}") from error
 
 
-def _paths(given: Given) -> Iterator[tuple[int, str]]:
+def _paths(source: ImportFolder) -> Iterator[tuple[int, str]]:
     """Row and file of each vector of another program.
 
     A path is as the walk of ``mmsearch index`` would write it: links of its folder are followed, it itself is not.
     """
     number = 0
     numbered = False
-    for place, cells in _lines(given, ["path"]):
+    for where, cells in _lines(source, ["path"]):
         numbered = "row" in cells
-        row = _row(given, place, cells["row"]) if numbered else number
-        path = _path(place, cells)
-        folder, name = os.path.split(os.path.join(given.folder, os.path.expanduser(path)))
+        row = _row(source, where, cells["row"]) if numbered else number
+        path = _path(where, cells)
+        folder, name = os.path.split(os.path.join(source.folder, os.path.expanduser(path)))
         yield row, os.path.join(os.path.realpath(folder), name)
         number += 1
-    if not numbered and number != len(given.vectors):
+    if not numbered and number != len(source.vectors):
         raise TransferError(
-            f"{given.folder / CSV} has {number} lines below its heads, {given.folder / VECTORS} {len(given.vectors)} "
-            "rows; wanted is a line a row, or a column named row"
+            f"{source.folder / CSV} has {number} lines below its heads, {source.folder / VECTORS} "
+            f"{len(source.vectors)} rows; wanted is a line a row, or a column named row"
         )
 
 
-def _export_rows(given: Given) -> Iterator[tuple[int, ExportRow]]:
+def _export_rows(source: ImportFolder) -> Iterator[tuple[int, ExportRow]]:
     """Row and file of each line of an export."""
-    for place, cells in _lines(given, COLUMNS):
-        row, path = _row(given, place, cells["row"]), _path(place, cells)
+    for where, cells in _lines(source, COLUMNS):
+        row, path = _row(source, where, cells["row"]), _path(where, cells)
         if not os.path.isabs(path):
-            raise TransferError(f"{place}: {path!r} is no absolute path on this system")
-        known = {name: _value(place, name, kind, cells[name]) for name, kind in COLUMNS.items()}
+            raise TransferError(f"{where}: {path!r} is no absolute path on this system")
+        known = {name: _value(where, name, kind, cells[name]) for name, kind in COLUMNS.items()}
         empty = [name for name in NEEDED if known[name] is None]
         if empty:
-            raise TransferError(f"{place}: {', '.join(empty)} must not be empty")
+            raise TransferError(f"{where}: {', '.join(empty)} must not be empty")
         try:
-            taken = known["taken_at"]
-            if taken is not None:
-                datetime.fromisoformat(taken)
-            dhash = None if known["dhash"] is None else bytes.fromhex(known["dhash"])
-            scores = [float(score) for score in known["tag_scores"] or ()]
-            tags: dict[str, float] = dict(zip(map(str, known["tags"] or ()), scores, strict=True))
-            content_hash = bytes.fromhex(known["hash"])
-            if len(content_hash) != 16 or (dhash is not None and len(dhash) != 8):
-                raise ValueError("hash must have 32 hexadecimal digits, dhash 16 or none")
+            exported = export_row(path, known)
         except (ValueError, TypeError) as error:
-            raise TransferError(f"{place}: {error}; this is not what `mmsearch export` wrote") from error
-        yield (
-            row,
-            ExportRow(
-                file=Found(path, known["size"], known["mtime_ns"]),
-                hash=content_hash,
-                width=known["width"],
-                height=known["height"],
-                format=known["format"],
-                taken_at=taken,
-                camera=known["camera"],
-                lens=known["lens"],
-                latitude=known["latitude"],
-                longitude=known["longitude"],
-                description=known["description"],
-                dhash=dhash,
-                facts=known["facts"],
-                sidecar=known["sidecar"],
-                sidecar_stamp=known["sidecar_stamp"],
-                caption=known["caption"],
-                caption_model=known["caption_model"],
-                caption_confidence=known["caption_confidence"],
-                text=(known["text"] or "") if known["text_engine"] is not None else None,
-                text_engine=known["text_engine"],
-                tags=tags,
-                tags_vocabulary=known["tags_vocabulary"],
-            ),
-        )
+            raise TransferError(f"{where}: {error}; this is not what `mmsearch export` wrote") from error
+        yield row, exported
 
 
-def _row(given: Given, place: str, cell: str) -> int:
+def _row(source: ImportFolder, where: str, cell: str) -> int:
     try:
         row = int(cell)
     except ValueError as error:
-        raise TransferError(f"{place}: row is {cell!r}; wanted is a whole number from 0") from error
-    if not 0 <= row < len(given.vectors):
-        raise TransferError(f"{place}: row is {row}, {given.folder / VECTORS} has rows 0 to {len(given.vectors) - 1}")
+        raise TransferError(f"{where}: row is {cell!r}; wanted is a whole number from 0") from error
+    if not 0 <= row < len(source.vectors):
+        raise TransferError(f"{where}: row is {row}, {source.folder / VECTORS} has rows 0 to {len(source.vectors) - 1}")
     return row
 
 
-def _path(place: str, cells: dict[str, str]) -> str:
+def _path(where: str, cells: dict[str, str]) -> str:
     try:
         path = path_of(unguarded(cells["path"]), cells.get("path_bytes", ""))
     except ValueError as error:
-        raise TransferError(f"{place}: path_bytes is {cells['path_bytes']!r}; wanted are hexadecimal digits") from error
+        raise TransferError(f"{where}: path_bytes is {cells['path_bytes']!r}; wanted are hexadecimal digits") from error
     if not path or "\0" in path:
-        raise TransferError(f"{place}: path is {path!r}; wanted is a file")
+        raise TransferError(f"{where}: path is {path!r}; wanted is a file")
     return path
 
 
-def _value(place: str, name: str, kind: Any, cell: str) -> Any:
+def _value(where: str, name: str, kind: Any, cell: str) -> Any:
     """What a cell says; None for an empty one."""
     if not cell:
         return None
@@ -352,5 +339,5 @@ def _value(place: str, name: str, kind: Any, cell: str) -> Any:
             raise ValueError
     except (ValueError, RecursionError) as error:
         wanted = {int: "a whole number", float: "a number", list: "a list in JSON"}[kind]
-        raise TransferError(f"{place}: {name} is {cell!r}; wanted is {wanted}") from error
+        raise TransferError(f"{where}: {name} is {cell!r}; wanted is {wanted}") from error
     return value

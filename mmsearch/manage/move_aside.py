@@ -31,7 +31,10 @@ class Moved:
 
 
 def check(groups: Sequence[Group], folder: str, roots: Sequence[str]) -> None:
-    """Raises SourceError where ``folder``, with links followed, is no place to move these files to."""
+    """Whether files can be moved to ``folder``, a path with links followed: not into one of ``roots``, nor onto a file.
+
+    Raises SourceError where they cannot.
+    """
     if os.path.lexists(folder) and not os.path.isdir(folder):
         raise SourceError(f"{folder} is not a folder; name one to move the files to")
     for root in roots:
@@ -46,7 +49,7 @@ def check(groups: Sequence[Group], folder: str, roots: Sequence[str]) -> None:
 
 
 def planned(groups: Sequence[Group], folder: str) -> list[Moved]:
-    """Where ``move`` would move the files to, as things are now.  Nothing is changed."""
+    """Where ``move`` would move the files to, as things are now: one ``Moved`` a file.  Nothing is changed."""
     taken: set[str] = set()
     moves = []
     for photo in (photo for group in groups for photo in group.others):
@@ -70,9 +73,9 @@ def move(groups: Sequence[Group], folder: str, max_megapixels: float = 200.0) ->
         raise SourceError(f"nothing can be moved to {folder}: {error.strerror or error}") from error
     with log:
         for group in groups:
-            kept = _kept_trouble(group, max_megapixels)
+            kept_trouble = _kept_trouble(group, max_megapixels)
             for photo, level in zip(group.others, group.levels, strict=True):
-                reason = kept or trouble(photo) or _difference(group.keep, photo, level)
+                reason = kept_trouble or trouble(photo) or _difference(group.keep, photo, level)
                 if reason is not None:
                     yield Skipped(photo.path, reason)
                     continue

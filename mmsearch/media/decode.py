@@ -94,9 +94,10 @@ def decode(
 ) -> Decoded:
     """The first picture in ``file``, which is open and seekable; ``path`` names it in errors.
 
-    Waits until there is room for its pixels ``in_flight``; that is one budget for all threads unless another is given.
-    ``jpegs`` are decoded by another program where it can.  Raises ImageError, and nothing else, for whatever is wrong
-    with the file.
+    Returns its pixels as ``preprocess`` wants them, (size, size, 3) uint8, with its size and metadata.  Pictures above
+    ``max_megapixels`` are refused.  Waits until there is room for its pixels ``in_flight``; that is one budget for all
+    threads unless another is given.  ``jpegs`` are decoded by another program where it can.  Raises ImageError, and
+    nothing else, for whatever is wrong with the file.
     """
     with _explained(path), _upright(file, path, preprocess, max_megapixels, in_flight, jpegs) as (image, rgb, size):
         kind = (image.format or "unknown").lower()
@@ -106,7 +107,7 @@ def decode(
 def upright(file: BinaryIO, path: str, side: int, max_megapixels: float = 200.0, enlarge: bool = True) -> Image.Image:
     """The whole picture in RGB, its longer side scaled to ``side`` pixels; without ``enlarge``, only if it is longer.
 
-    Raises ImageError as ``decode`` does.
+    ``file`` is open and seekable, ``path`` names it in errors.  Raises ImageError as ``decode`` does.
     """
     whole = Preprocess(side, resize_mode="longest")
     with _explained(path), _upright(file, path, whole, max_megapixels) as (_, rgb, (width, height)):

@@ -26,9 +26,9 @@ def dhash(pixels: Pixels) -> bytes:
 
 def as_numbers(hashes: Sequence[bytes | None]) -> tuple[Hashes, NDArray[np.bool_]]:
     """Hashes as ``distance`` takes them, (n,) uint64, and which there are, (n,); 0 where there is none."""
-    there = np.array([one is not None for one in hashes], np.bool_)
+    known = np.array([one is not None for one in hashes], np.bool_)
     joined = b"".join(bytes(8) if one is None else one for one in hashes)
-    return np.frombuffer(joined, ">u8").astype(np.uint64), there
+    return np.frombuffer(joined, ">u8").astype(np.uint64), known
 
 
 def distance(left: Hashes, right: Hashes) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 class Budget:
-    """Shares that are taken and given back; who wants more than is left waits."""
+    """Shares of ``limit``, in any unit, that are taken and given back; who wants more than is left waits."""
 
     def __init__(self, limit: float) -> None:
         self.limit, self.taken = limit, 0.0

@@ -24,7 +24,7 @@ def thumbnails(photos: Sequence[Photo], side: int, max_megapixels: float) -> Ite
 
 
 def thumbnail(photo: Photo, side: int, max_megapixels: float) -> Image.Image | str:
-    """That of one photo."""
+    """Its picture in RGB, the longer side at most ``side`` pixels; a sentence where there is none."""
     from mmsearch.errors import ImageError
     from mmsearch.media.decode import upright
 

@@ -48,7 +48,10 @@ class Decoders:
         decoder: str = f"{decode.__module__}:{decode.__name__}",
         in_flight: Budget = IN_FLIGHT,
     ) -> None:
-        """At most ``count`` processes; ``decoder`` is the module and name of what decodes in them."""
+        """At most ``count`` processes, of ``memory`` bytes each, that are ended after ``seconds`` with one picture.
+
+        ``decoder`` is the module and name of what decodes in them, ``in_flight`` the pixels of all together.
+        """
         self._setup = seconds, memory, decoder, in_flight
         self._idle: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
         for _ in range(count):
