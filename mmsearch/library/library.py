@@ -342,9 +342,8 @@ class Library:
                 for one in move_aside.move(groups, target, self.settings.max_megapixels):
                     done.append(one)
                     if progress is not None:
-                        progress(
-                            Progress(len(done), total, one.source if isinstance(one, move_aside.Moved) else one.path)
-                        )
+                        path = one.source if isinstance(one, move_aside.Moved) else one.path
+                        progress(Progress(len(done), total, path))
             finally:  # after Ctrl-C too: the library forgets what was moved by then
                 self._forget([one.source for one in done if isinstance(one, move_aside.Moved)])
         return done

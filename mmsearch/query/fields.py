@@ -46,6 +46,43 @@ FORMATS: dict[str, str] = {
 }
 SHAPES: dict[str, Shape] = {"portrait": "portrait", "landscape": "landscape", "square": "square"}
 
+# Fields of other programs, and what they are called here.
+ELSEWHERE = {
+    "after": "date:>2024",
+    "album": "in:",
+    "before": "date:<2024",
+    "caption": "words:",
+    "description": "words:",
+    "dir": "in:",
+    "directory": "in:",
+    "ext": "type:",
+    "extension": "type:",
+    "filename": "words:",
+    "filetype": "type:",
+    "folder": "in:",
+    "format": "type:",
+    "gps": "near: or has:gps",
+    "keyword": "tag: or words:",
+    "keywords": "tag: or words:",
+    "location": "near:",
+    "make": "camera:",
+    "model": "camera:",
+    "month": "date:2024-06",
+    "name": "words:",
+    "not": "-",
+    "ocr": "words: or has:text",
+    "order": "sort:",
+    "path": "in:",
+    "place": "near:",
+    "similar": "like:",
+    "since": "date:>=2024",
+    "text": "words: or has:text",
+    "title": "words:",
+    "until": "date:<=2024",
+    "without": "-",
+    "year": "date:2024",
+}
+
 _FACTS: dict[str, Fact] = {"width": "width", "height": "height", "megapixels": "megapixels", "size": "bytes"}
 _OPERATORS: dict[str, Operator] = {">=": ">=", "<=": "<=", "≥": ">=", "≤": "<=", ">": ">", "<": "<", "=": "="}
 # Unit -> (power of ten, factor): "1.1MB" is the float of 1.1e6 then, not that of 1.1 times a million.

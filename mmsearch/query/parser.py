@@ -11,48 +11,12 @@ from pathlib import Path
 
 from mmsearch.errors import QueryError, QuerySyntaxError
 from mmsearch.media.discover import picture_suffixes
-from mmsearch.query.fields import CONDITIONS, choose, goes_on, meant, number_text, read, write
+from mmsearch.query.fields import CONDITIONS, ELSEWHERE, choose, goes_on, meant, number_text, read, write
 from mmsearch.query.lexer import QUOTES, Piece, Pointing, first_word, in_quotes, is_quoted, next_word, quoted
 from mmsearch.query.model import AnyOf, Condition, Example, Order, Query, Term, Words
 
 _ALIASES = {"mp": "megapixels", "bytes": "size"}
 FIELDS = (*CONDITIONS, *_ALIASES, "words", "like", "sort")
-# Fields of other programs, and what they are called here.
-_ELSEWHERE = {
-    "after": "date:>2024",
-    "album": "in:",
-    "before": "date:<2024",
-    "caption": "words:",
-    "description": "words:",
-    "dir": "in:",
-    "directory": "in:",
-    "ext": "type:",
-    "extension": "type:",
-    "filename": "words:",
-    "filetype": "type:",
-    "folder": "in:",
-    "format": "type:",
-    "gps": "near: or has:gps",
-    "keyword": "tag: or words:",
-    "keywords": "tag: or words:",
-    "location": "near:",
-    "make": "camera:",
-    "model": "camera:",
-    "month": "date:2024-06",
-    "name": "words:",
-    "not": "-",
-    "ocr": "words: or has:text",
-    "order": "sort:",
-    "path": "in:",
-    "place": "near:",
-    "similar": "like:",
-    "since": "date:>=2024",
-    "text": "words: or has:text",
-    "title": "words:",
-    "until": "date:<=2024",
-    "without": "-",
-    "year": "date:2024",
-}
 _SORTS: dict[str, Order] = {"score": "score", "date": "date", "name": "name", "size": "size"}
 _ENDS = {"asc": False, "desc": True}
 _MINUS = "-–−"  # as it is typed, and what programs for texts make of it
@@ -322,7 +286,7 @@ def _field_name(text: Piece) -> str | None:
         return name
     if not _FIELD.match(text.text):
         return None
-    elsewhere = _ELSEWHERE.get(name)
+    elsewhere = ELSEWHERE.get(name)
     meaning = f"did you mean {elsewhere}? " if elsewhere else meant(name, FIELDS, ":", cutoff=0.8)
     if not meaning:
         return None
