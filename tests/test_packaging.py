@@ -118,6 +118,14 @@ def test_public_names() -> None:
         _ = mmsearch.nothing
 
 
+def test_names_come_from_where_type_checkers_find_them() -> None:
+    tree = ast.parse((ROOT / "mmsearch" / "__init__.py").read_text("utf-8"))
+    imports = [node for branch in tree.body if isinstance(branch, ast.If) for node in branch.body]
+    typed = {node.module: [one.name for one in node.names] for node in imports if isinstance(node, ast.ImportFrom)}
+    assert typed == mmsearch._HOMES
+    assert sorted([*mmsearch._HOME_OF, "__version__"]) == mmsearch.__all__
+
+
 def test_all_that_a_query_is_made_of_is_public() -> None:
     from dataclasses import is_dataclass
 
