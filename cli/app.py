@@ -35,6 +35,7 @@ from mmsearch.cli import (
     verify,
     watch,
 )
+from mmsearch.cli.advice import worded
 from mmsearch.cli.query_command import QueryCommand
 from mmsearch.errors import MMSearchError, QuerySyntaxError
 
@@ -90,6 +91,8 @@ class _Lines(logging.Handler):
     """What the library logs, as plain lines on stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        if isinstance(record.args, tuple):
+            record.args = tuple(worded(arg) if hasattr(arg, "code") else arg for arg in record.args)
         print(record.getMessage(), file=sys.stderr, flush=True)
 
 
@@ -108,9 +111,9 @@ def main() -> None:
     try:
         app()
     except QuerySyntaxError as error:
-        _fail(str(error), 2)
+        _fail(worded(error), 2)
     except MMSearchError as error:
-        _fail(str(error))
+        _fail(worded(error))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror or error}")

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmsearch.cli.advice import worded
+
 if TYPE_CHECKING:
     from mmsearch.rerank.captions import Caption
     from mmsearch.types import Hit, IndexReport, Photo, Progress
@@ -24,8 +26,8 @@ def shown(path: str, relative: bool = True) -> str:
 
 
 def say(message: str) -> None:
-    """A line for the person, on stderr."""
-    print(message, file=sys.stderr, flush=True)
+    """A line for the person, on stderr; with what to type where it is a ``Note``."""
+    print(worded(message), file=sys.stderr, flush=True)
 
 
 def json_line(value: dict[str, Any]) -> None:

@@ -93,5 +93,5 @@ def opened(library: Path | None, must_exist: bool = True, auto: str = "auto", **
         raise typer.BadParameter(f"must be float32 or int8, not {settings.precision!r}", param_hint="--precision")
     folder = settings.library if library is None else Path(os.path.expanduser(library)).absolute()
     if must_exist and not (folder / "library.sqlite").exists():
-        raise NoModelError(f"there is no library in {folder} yet: index some pictures first, mmsearch index FOLDER")
+        raise NoModelError(f"there is no library in {folder} yet")
     return open_library(folder, settings=settings)

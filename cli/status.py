@@ -9,6 +9,7 @@ import typer
 
 from mmsearch import schemas
 from mmsearch.cli import formatting
+from mmsearch.cli.advice import typed
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
 
 if TYPE_CHECKING:
@@ -53,10 +54,10 @@ def command(
         for number, line in enumerate(lines):
             print(f"{'' if number else name:9} {line}")
     for number, (reason, files) in enumerate(told.reasons.items() if len(told.reasons) > 1 else ()):
-        print(f"{'' if number else 'failures':9} {files:,} {reason}")
+        print(f"{'' if number else 'failures':9} {files:,} {typed(reason)}")
     listed = status.failures if failed else status.failures[:10]
     for number, item in enumerate(listed):
-        print(f"{'' if number else 'failed':9} {formatting.shown(item.path)}: {item.reason}")
+        print(f"{'' if number else 'failed':9} {formatting.shown(item.path)}: {typed(item.reason)}")
     if len(listed) < status.failed:
         print(f"{'':9} … {status.failed - len(listed):,} more, see --failed or --json")
 

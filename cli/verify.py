@@ -9,6 +9,7 @@ import typer
 
 from mmsearch import schemas
 from mmsearch.cli import formatting
+from mmsearch.cli.advice import remedy
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
 
 if TYPE_CHECKING:
@@ -63,6 +64,6 @@ def repair(library: LibraryOption = None, deep: DeepOption = False, json: JsonOp
 def _lines(damages: Iterable[Damage], before: str = "") -> list[str]:
     lines = []
     for one in damages:
-        lines.append(f"{before}{one.count:,} {one.what}; {one.remedy}")
+        lines.append(f"{before}{one.count:,} {one.what}; {remedy(one.kind, one.remedy, one.mendable)}")
         lines += [f"    {formatting.shown(example)}" for example in one.examples[: schemas.EXAMPLES]]
     return lines

@@ -13,6 +13,7 @@ import typer
 
 from mmsearch import schemas
 from mmsearch.cli import formatting, options
+from mmsearch.cli.advice import worded
 
 if TYPE_CHECKING:
     from mmsearch.types import IndexReport
@@ -113,5 +114,5 @@ def _line(event: Event) -> str:
     if isinstance(event, watcher.Failed):
         if isinstance(event.error, LibraryBusyError):
             return "another mmsearch is writing to the library: waiting for it" if event.tries == 1 else ""
-        return f"mmsearch: {event.error}; trying again in {event.seconds:.0f} s"
+        return f"mmsearch: {worded(event.error)}; trying again in {event.seconds:.0f} s"
     return ""

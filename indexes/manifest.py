@@ -100,7 +100,7 @@ class IndexCache:
         except (LibraryError, DimensionError) as error:
             if strict:
                 raise
-            log.warning("%s; until the next mmsearch index all pictures are compared", error)
+            log.warning("%s; until the next index run all pictures are compared", error)
             return None
 
     def hold(self, rows: Rows) -> Rows:

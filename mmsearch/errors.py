@@ -19,77 +19,121 @@
     |-- TrainingError          a training run cannot start, go on or end well
     `-- DimensionError         vectors of the wrong width
 
-Messages say what was got, what was wanted and what to do.  The facts are attributes too.  Bugs stay ordinary
-exceptions.
+Messages say what was got, what was wanted and what to do, in words that fit every caller.  What to type in a terminal
+is added by the command line (``cli/advice.py``), which tells errors apart by their ``code``.  The facts are attributes
+too.  Bugs stay ordinary exceptions.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class MMSearchError(Exception):
-    """Base class of all errors of this package."""
+    """Base class of all errors of this package.
+
+    ``code`` names the kind of error for programs, and never changes; a class has one, and an error of it may have a
+    finer one.  ``fields`` are the facts of this error, name -> value; each is an attribute too.
+    """
+
+    code: str = "error"
+
+    def __init__(self, message: str, *, code: str | None = None, **fields: Any) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
+        self.fields = fields
+        vars(self).update(fields)
 
 
 class ConfigError(MMSearchError):
     """The configuration file or an environment variable has a wrong value."""
 
+    code = "bad-setting"
+
 
 class ModelError(MMSearchError):
     """A model is unknown, unreadable, or cannot be run here."""
+
+    code = "bad-model"
 
 
 class ModelMismatchError(ModelError):
     """The library's vectors were made by ``wanted``; the model at hand is ``got``."""
 
+    code = "model-mismatch"
+    got: str
+    wanted: str
+
     def __init__(self, got: str, wanted: str) -> None:
         super().__init__(
-            f"this library was made with the model {wanted!r}, not {got!r}: vectors of two models cannot be compared. "
-            f"Leave out --model, use another --library, or encode the whole library anew: mmsearch index --model {got}"
+            f"this library was made with the model {wanted!r}, not {got!r}: vectors of two models cannot be compared",
+            got=got,
+            wanted=wanted,
         )
-        self.got, self.wanted = got, wanted
 
 
 class PickledWeightsError(ModelError):
     """The weights ``file`` of the model ``name`` are a pickle, and nobody said that it is trusted."""
 
+    code = "pickled-weights"
+    name: str
+    file: str
+
     def __init__(self, name: str, file: str) -> None:
         super().__init__(
             f"the weights of {name} are a pickle ({file}), which can run any program when it is read: they were not "
-            "opened. Choose a model with safetensors or ONNX, or convert it; if you trust who made it, add "
-            "--trust-pickle, or set trust_pickle = true"
+            "opened. Choose a model with safetensors or ONNX, or convert it; if you trust who made it, set "
+            "trust_pickle = true",
+            name=name,
+            file=file,
         )
-        self.name, self.file = name, file
 
 
 class LibraryError(MMSearchError):
     """The library cannot be opened or written."""
 
+    code = "bad-library"
+
 
 class NewerLibraryError(LibraryError):
     """The library was made by a newer version of mmsearch: its schema ``got`` is not among the known ones."""
 
+    code = "newer-library"
+    library: str
+    got: str
+
     def __init__(self, library: str, got: str) -> None:
         super().__init__(
             f"the library {library} was made by a newer version of mmsearch (schema {got!r}); "
-            "upgrade with: pip install --upgrade mmsearch"
+            "upgrade with: pip install --upgrade mmsearch",
+            library=library,
+            got=got,
         )
-        self.library, self.got = library, got
 
 
 class LibraryBusyError(LibraryError):
     """Another process is writing to the library."""
 
+    code = "library-busy"
+
 
 class NoModelError(LibraryError):
     """Nothing was indexed yet, so there is nothing to search."""
+
+    code = "library-empty"
 
 
 class SourceError(MMSearchError):
     """A path given by the user cannot be indexed or removed."""
 
+    code = "bad-path"
+
 
 class WatchError(MMSearchError):
     """Folders cannot be watched here."""
+
+    code = "cannot-watch"
 
 
 class ImageError(MMSearchError):
@@ -98,38 +142,59 @@ class ImageError(MMSearchError):
     ``retry`` is set where the reason lies outside the file, so that another try may go well: a limit, an extra.
     """
 
-    def __init__(self, path: str, reason: str, retry: bool = False) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path, self.reason, self.retry = path, reason, retry
+    code = "bad-image"
+    path: str
+    reason: str
+    retry: bool
+
+    def __init__(self, path: str, reason: str, retry: bool = False, *, code: str | None = None) -> None:
+        super().__init__(f"{path}: {reason}", code=code, path=path, reason=reason, retry=retry)
 
 
 class QueryError(MMSearchError):
     """A query makes no sense; ``column``, from 0, says where in its text, where that is known."""
 
-    def __init__(self, message: str, column: int | None = None) -> None:
-        super().__init__(message)
-        self.column = column
+    code = "bad-query"
+    column: int | None
+
+    def __init__(self, message: str, column: int | None = None, *, code: str | None = None) -> None:
+        super().__init__(message, code=code, column=column)
 
 
 class QuerySyntaxError(QueryError):
-    """The text of a query makes no sense, whatever files there are."""
+    """The text of a query makes none, whatever files there are."""
+
+    code = "query-syntax"
 
 
 class VocabularyError(MMSearchError):
     """A file of tags makes no sense, or cannot be read."""
 
+    code = "bad-vocabulary"
+
 
 class TransferError(MMSearchError):
     """A backup or an export cannot be written, read or used."""
+
+    code = "cannot-transfer"
 
 
 class TrainingError(MMSearchError):
     """A training run cannot start, go on or end well."""
 
+    code = "cannot-train"
+
 
 class DimensionError(MMSearchError):
     """Vectors have ``got`` dimensions where ``wanted`` were needed."""
 
+    code = "wrong-dimension"
+    got: int
+    wanted: int
+
     def __init__(self, got: int, wanted: int) -> None:
-        super().__init__(f"vectors have {got} dimensions, the index has {wanted}; was it built with another model?")
-        self.got, self.wanted = got, wanted
+        super().__init__(
+            f"vectors have {got} dimensions, the index has {wanted}; was it built with another model?",
+            got=got,
+            wanted=wanted,
+        )

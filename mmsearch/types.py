@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +70,21 @@ class Found:
     path: str  # absolute; bytes that are no UTF-8 are surrogates, as os.fsdecode makes them
     size: int  # bytes
     mtime_ns: int
+
+
+class Note(str):
+    """A sentence that the user should read.
+
+    ``code`` names what it is about, so that a program can add what to do there; ``fields`` are its facts.
+    """
+
+    code: str
+    fields: dict[str, Any]
+
+    def __new__(cls, text: str, code: str = "note", **fields: Any) -> Note:
+        note = super().__new__(cls, text)
+        note.code, note.fields = code, fields
+        return note
 
 
 @dataclass(frozen=True)

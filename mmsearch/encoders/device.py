@@ -22,7 +22,7 @@ def choose_device(device: str) -> str:
         return "cuda"
     if device == "auto":
         return "cpu"
-    raise ModelError(f"no CUDA device can be used: {problem}; choose --device cpu (or auto)")
+    raise ModelError(f"no CUDA device can be used: {problem}", code="no-cuda")
 
 
 def all_devices(device: str) -> list[str]:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_FLOAT32 = "leave out --precision int8, or say --precision float32"
-
 EMBEDDED = Path(__file__).parent / "weights" / "embedded"  # the model folder that ships with this package
 
 
@@ -109,7 +107,9 @@ def for_card(card_name: str, fingerprint: str, device: str, cache: Path, embedde
     if card_name == shipped.name:
         raise ModelError(
             f"this library was made with another version of the embedded model ({fingerprint}; this one is "
-            f"{shipped.fingerprint}); encode it anew with: mmsearch index --model embedded"
+            f"{shipped.fingerprint}); encode it anew",
+            code="model-changed",
+            name=shipped.name,
         )
     encoder: Encoder
     try:
@@ -131,7 +131,9 @@ def for_card(card_name: str, fingerprint: str, device: str, cache: Path, embedde
         raise ModelError(
             f"{card_name} is not what it was when this library was made: its weights or settings have changed "
             f"({fingerprint} then, {encoder.card.fingerprint} now); bring the old ones back, or encode the library "
-            f"anew: mmsearch index --model {card_name}"
+            "anew",
+            code="model-changed",
+            name=card_name,
         )
     if wanted == "cuda" or isinstance(encoder, OnnxEncoder):
         return encoder
@@ -292,13 +294,13 @@ def _quantized(plain: Encoder, cache: Path) -> OnnxEncoder:
     else:
         plain, note = _export(cast("OpenClipEncoder", plain), cache)
     if not isinstance(plain, OnnxEncoder):
-        raise ModelError(f"there is no int8 of {name} without its export ({note}); {_FLOAT32}")
+        raise ModelError(f"there is no int8 of {name} without its export ({note})", code="no-int8")
     from mmsearch.encoders.export import int8
 
     try:
         return int8.quantized(plain, cache / "models" / fingerprint)
     except OSError as error:
-        raise ModelError(f"{name} cannot be written in int8: {error}; {_FLOAT32}") from error
+        raise ModelError(f"{name} cannot be written in int8: {error}", code="no-int8") from error
 
 
 def _torch(name: str, device: str) -> OpenClipEncoder:

@@ -10,7 +10,7 @@ from mmsearch.errors import SourceError
 from mmsearch.media.discover import walk
 from mmsearch.store.sqlite.store import Store
 from mmsearch.store.types import Known, StoredModel
-from mmsearch.types import Found, Skipped
+from mmsearch.types import Found, Note, Skipped
 
 
 @dataclass
@@ -72,8 +72,12 @@ def _scan_root(
     if present and _is_empty(root):
         # An unmounted drive looks like an empty folder: never read that as "all deleted".
         plan.notes.append(
-            f"{root} is empty now but the library knows {len(present)} pictures there: is its drive connected? "
-            f"Nothing was marked missing; to forget them: mmsearch remove {root}"
+            Note(
+                f"{root} is empty now but the library knows {len(present)} pictures there: is its drive connected? "
+                "Nothing was marked missing",
+                "empty-folder",
+                root=root,
+            )
         )
         return found
     unseen = {item.path for item in unreadable}  # nobody knows what is there

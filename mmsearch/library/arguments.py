@@ -35,9 +35,7 @@ def known(store: Store, model: StoredModel, paths: Paths) -> list[str]:
     """How the store may write these paths.  Raises SourceError for one where no picture can be found."""
     for path in path_list(paths):
         if not os.fspath(path) or not len(store.searchable(model, spellings(path))):
-            raise SourceError(
-                f"{os.fspath(path)!r}: no picture of the library lies there; index it first: mmsearch index PATH"
-            )
+            raise SourceError(f"{os.fspath(path)!r}: no picture of the library lies there", code="unknown-path")
     return [way for path in path_list(paths) for way in spellings(path)]
 
 

@@ -26,7 +26,7 @@ from mmsearch.search.pipeline import Engine, Options, search
 from mmsearch.store.paths import spellings
 from mmsearch.store.sqlite.store import Store
 from mmsearch.store.types import KeptModel, StoredModel
-from mmsearch.types import Hit, IndexReport, PathLike, Paths, Progress, Regions, Skipped, Vectors, path_list
+from mmsearch.types import Hit, IndexReport, Note, PathLike, Paths, Progress, Regions, Skipped, Vectors, path_list
 
 if TYPE_CHECKING:  # a search needs none of these, and is to start quickly
     from mmsearch.ingest.enrich.tags import TagReport
@@ -111,7 +111,7 @@ class Library:
         if everything:
             roots = self.store.roots()
             if not roots:
-                raise SourceError("the library knows no folder yet: name one, mmsearch index FOLDER")
+                raise SourceError("the library knows no folder yet", code="nothing-to-index")
         asked = frozenset(name for name, wanted in {"captions": captions, "texts": ocr}.items() if wanted)
         options = IngestOptions.from_settings(
             self.settings, exclude=exclude, max_megapixels=max_megapixels, asked=asked
@@ -164,7 +164,7 @@ class Library:
             if len(hits) >= k or generation == self.store.generation():
                 break  # else pictures may be lacking that were taken out between two looks at the database
         if rerank and hits and wanted.has_words and all(hit.first_stage is None for hit in hits):
-            log.warning("nothing was reranked: no region tokens are stored; add them with: mmsearch index")
+            log.warning("%s", Note("nothing was reranked: no region tokens are stored", "no-region-tokens"))
         return hits
 
     def _engine(self, snapshot: Snapshot, rerank: bool | None) -> Engine:
@@ -437,10 +437,10 @@ class Library:
 
         given = import_vectors.look(Path(folder))
         if (given.made is None) != (model is not None and model != "auto"):
+            if given.made is None:
+                raise TransferError(f"{folder} has no model.json: say which model made its vectors", code="no-model")
             raise TransferError(
-                f"{folder} has no model.json: say which model made its vectors, --model NAME"
-                if given.made is None
-                else f"{folder} says itself which model made its vectors ({given.made.name}): leave out --model"
+                f"{folder} says itself which model made its vectors ({given.made.name})", code="model-is-known"
             )
         with self.lock():
             return self._ingest(progress).take(given, model)

@@ -22,7 +22,7 @@ from mmsearch.search import querybank, retrieval
 from mmsearch.search.reranking import LEFT_OUT, SecondStage
 from mmsearch.store.sqlite.store import Store
 from mmsearch.store.types import StoredModel
-from mmsearch.types import Vectors
+from mmsearch.types import Note, Vectors
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class Models:
         """The model that is searched with.  Raises NoModelError before the first ``index``."""
         stored = self._store.model()
         if stored is None:
-            raise NoModelError(f"the library {self._folder} is empty: index some pictures first, mmsearch index FOLDER")
+            raise NoModelError(f"the library {self._folder} is empty")
         return stored
 
     def encoder(self, stored: StoredModel | None = None) -> Encoder:
@@ -148,9 +148,11 @@ class Models:
         lacking = self._store.pending_vectors(model)
         if lacking:
             return [
-                f"still searching with {active.name}: {lacking} pictures have no vector of {model.name} yet, because "
-                f"their folders are not there or they cannot be read; run the same command again when they are, or "
-                f"forget them with: mmsearch remove PATH"
+                Note(
+                    f"still searching with {active.name}: {lacking} pictures have no vector of {model.name} yet, "
+                    "because their folders are not there or they cannot be read",
+                    "not-switched",
+                )
             ]
         with self._store.writing() as writer:
             writer.activate(model)
@@ -171,13 +173,12 @@ class Models:
         chosen = min(fitting, key=lambda one: one.active, default=None)
         if chosen is None:
             names = ", ".join(one.model.name for one in kept) or "none"
-            raise ModelError(
-                f"the library has no vectors of {name!r}, only of: {names}; make some: mmsearch reindex --model {name}"
-            )
+            raise ModelError(f"the library has no vectors of {name!r}, only of: {names}", code="no-vectors", name=name)
         if chosen.lacking:
             raise ModelError(
-                f"{chosen.lacking} pictures have no vector of {chosen.model.name} yet; they get one, and it is "
-                f"searched with, by: mmsearch reindex --model {chosen.model.name}"
+                f"{chosen.lacking} pictures have no vector of {chosen.model.name} yet",
+                code="incomplete-vectors",
+                name=chosen.model.name,
             )
         return chosen.model
 

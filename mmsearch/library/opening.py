@@ -47,7 +47,7 @@ def open_library(
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LibraryError(
-            f"the library folder {path} cannot be made: {error.strerror}; choose another one with --library"
+            f"the library folder {path} cannot be made: {error.strerror}", code="library-not-made"
         ) from error
     store = Store(path / "library.sqlite")
     models = Models(store, path, settings, encoder)

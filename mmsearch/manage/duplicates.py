@@ -25,7 +25,7 @@ from mmsearch.media.pixel_match import Sketch, alike, sketch
 from mmsearch.search.diversity import BURST, SPAN
 from mmsearch.store.sqlite.store import Store
 from mmsearch.store.types import DuplicateCandidate, StoredModel
-from mmsearch.types import Found, Ids, Photo, Progress, Skipped, Vectors
+from mmsearch.types import Found, Ids, Note, Photo, Progress, Skipped, Vectors
 
 Level = Literal["exact", "near", "burst"]
 
@@ -139,8 +139,8 @@ def left_alone(left: Sequence[Skipped], named: int = 3) -> Iterator[str]:
         by_reason.setdefault(one.reason, []).append(one.path)
     for reason, paths in by_reason.items():
         more = f" and {len(paths) - named:,} more" if len(paths) > named else ""
-        advice = "; to read it again: mmsearch index" if reason == CHANGED else ""
-        yield f"left alone, {reason}: {', '.join(paths[:named])}{more}{advice}"
+        code = "changed-files" if reason == CHANGED else "unreadable-files"
+        yield Note(f"left alone, {reason}: {', '.join(paths[:named])}{more}", code)
 
 
 def _by_quality(candidates: Iterable[DuplicateCandidate]) -> list[_Content]:

@@ -144,10 +144,10 @@ def _files(store: Store, progress: Callable[[Progress], None] | None) -> Iterato
     if other:
         yield Damage(
             "changed files", len(other), "files that changed and kept their time and size",
-            "they are read again by the next mmsearch index", examples=tuple(other),
+            "they are read again by the next index run", examples=tuple(other),
         )  # fmt: skip
     if unread:
         yield Damage(
             "unreadable files", len(unread), "files that cannot be read any more",
-            "look at the drive and the permissions; then run mmsearch index", False, tuple(unread[:EXAMPLES]),
+            "look at the drive and the permissions, then index them again", False, tuple(unread[:EXAMPLES]),
         )  # fmt: skip

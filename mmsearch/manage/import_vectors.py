@@ -244,7 +244,7 @@ def _made(file: Path) -> Made:
         if not (isinstance(made.dim, int) and all(isinstance(text, str) for text in texts)):
             raise ValueError("a value has the wrong type")
     except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
-        raise TransferError(f"{file} is not what `mmsearch export` writes: {error or type(error).__name__}") from error
+        raise TransferError(f"{file} is not what an export holds: {error or type(error).__name__}") from error
     return made
 
 
@@ -302,7 +302,7 @@ def _export_rows(source: ImportFolder) -> Iterator[tuple[int, ExportRow]]:
         try:
             exported = export_row(path, known)
         except (ValueError, TypeError) as error:
-            raise TransferError(f"{where}: {error}; this is not what `mmsearch export` wrote") from error
+            raise TransferError(f"{where}: {error}; this is not what an export holds") from error
         yield row, exported
 
 

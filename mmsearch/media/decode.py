@@ -359,10 +359,7 @@ def _by_blocks(values: NDArray[Any], convert: Callable[[NDArray[Any]], NDArray[A
 
 def _too_large(width: int, height: int, limit: float) -> str:
     megapixels = f"{width * height / 1e6:.1f}".removesuffix(".0")
-    return (
-        f"{width} x {height} pixels are {megapixels} megapixels, over the limit of {limit:g}; "
-        "raise it with --max-megapixels"
-    )
+    return f"{width} x {height} pixels are {megapixels} megapixels, over the limit of {limit:g}; raise max_megapixels"
 
 
 def _reason(error: Exception) -> str:

@@ -121,8 +121,8 @@ class _Worker:
             if hasattr(self, "_process"):
                 self.stop()
             raise MMSearchError(
-                f"a process to decode pictures cannot be started ({error or 'it ended at once'}); "
-                "without such processes: mmsearch index --no-isolate"
+                f"a process to decode pictures cannot be started ({error or 'it ended at once'})",
+                code="no-decoder-process",
             ) from error
 
     def ask(self, job: object, path: str) -> Any:

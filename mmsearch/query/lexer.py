@@ -50,7 +50,7 @@ class Pointing:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, QueryError) and error.column is not None:
-            raise type(error)(f"{error}\n{_pointed(self._line, error.column)}", error.column) from None
+            raise type(error)(f"{error}\n{_pointed(self._line, error.column)}", error.column, code=error.code) from None
 
 
 def _pointed(line: str, column: int) -> str:

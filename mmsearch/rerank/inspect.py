@@ -83,8 +83,8 @@ class Looker:
                 picture = decode(file, path, self.encoder.card.preprocess, self.max_megapixels)
                 shown = upright(file, path, heat.PANEL, self.max_megapixels)
         except OSError as error:
-            reason = f"{error.strerror or error}: nothing can be drawn over it; --json gives the numbers"
-            raise ImageError(path, reason) from error
+            reason = f"{error.strerror or error}: nothing can be drawn over it"
+            raise ImageError(path, reason, code="nothing-to-draw-over") from error
         part = seen(picture.width, picture.height, self.encoder.card.preprocess)
         return heat.draw(shown, explanation.words, explanation.overall, part)
 

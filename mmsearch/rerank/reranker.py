@@ -61,8 +61,9 @@ class Reranker:
         self.card = RerankCard.read(folder)
         if encoder is not None and region_key(encoder.card) != self.card.regions:
             raise ModelError(
-                f"the reranker {folder} was trained on other region tokens than {encoder.card.name} gives; train one "
-                "for it: mmsearch train-reranker"
+                f"the reranker {folder} was trained on other region tokens than {encoder.card.name} gives; "
+                "train one for it",
+                code="no-reranker",
             )
         self.words = WordEncoder(EMBEDDED, folder / "words.onnx", threads)
         self._match = onnx_session.Graph([folder / "match.onnx"], 1)

@@ -12,8 +12,7 @@ from mmsearch.rerank.reranker import Reranker
 
 SHIPPED = Path(__file__).parent / "weights" / "embedded"  # of the embedded model's region tokens
 
-_ADVICE = "train one for it with `mmsearch train-reranker`"
-_SETTING = "set reranker (MMSEARCH_RERANKER) to a folder that `mmsearch train-reranker` wrote, to auto or to none"
+_SETTING = "set reranker (MMSEARCH_RERANKER) to a folder with a trained reranker, to auto or to none"
 
 
 def find(card: ModelCard, wanted: str = "auto", shipped: Path = SHIPPED) -> Path | None:
@@ -31,8 +30,9 @@ def find(card: ModelCard, wanted: str = "auto", shipped: Path = SHIPPED) -> Path
     folder = Path(os.path.expanduser(wanted)).absolute()
     if _read(folder, _SETTING).regions != region_key(card):
         raise ModelError(
-            f"the reranker {folder} was trained on other region tokens than {card.name} gives; {_ADVICE}, or set "
-            "reranker to auto"
+            f"the reranker {folder} was trained on other region tokens than {card.name} gives; set reranker to auto, "
+            "or train one for it",
+            code="no-reranker",
         )
     return folder
 
@@ -49,6 +49,7 @@ def for_encoder(encoder: Encoder, wanted: str = "auto") -> Reranker:
     """The reranker for an encoder.  Raises ModelError where there is none."""
     folder = find(encoder.card, wanted)
     if folder is None:
-        why = "the setting reranker is none" if wanted == "none" else f"{encoder.card.name} has no reranker; {_ADVICE}"
-        raise ModelError(why)
+        if wanted == "none":
+            raise ModelError("the setting reranker is none")
+        raise ModelError(f"{encoder.card.name} has no reranker; train one for it", code="no-reranker")
     return Reranker(folder, encoder)

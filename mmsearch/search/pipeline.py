@@ -199,7 +199,8 @@ def _relevant(
         if options.min_relevance:
             raise QueryError(
                 "the least relevance can be asked for only where it is known: for words that are no question, with a "
-                "model that was calibrated, such as the embedded one, and its own reranker; leave out --min-relevance"
+                "model that was calibrated, such as the embedded one, and its own reranker",
+                code="relevance-unknown",
             )
         return found
     wanted = understood.wanted[0]
@@ -239,7 +240,7 @@ def _seconds(photos: Sequence[Photo]) -> float:
 def _listed(engine: Engine, query: Query, options: Options, allowed: Ids | None) -> list[Hit]:
     """Pictures that nothing ranks: by the order that is asked for, the newest first where it is by score."""
     if options.min_relevance:
-        raise QueryError("the least relevance makes no sense without something to look for; leave out --min-relevance")
+        raise QueryError("the least relevance makes no sense without something to look for", code="relevance-unknown")
     order = "date" if query.order == "score" else query.order
     understood = _understood(engine, query)
     if understood.unwanted:

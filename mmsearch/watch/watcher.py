@@ -115,8 +115,7 @@ def watch(
     roots = _roots(library, paths)
     if pace.poll is None and not events_come():
         raise WatchError(
-            "watching needs the package watchfiles; run: pip install 'mmsearch[watch]', or look at the folders every "
-            "minute: mmsearch watch --poll 60"
+            "watching needs the package watchfiles; run: pip install 'mmsearch[watch]'", code="no-watchfiles"
         )
     yield from _Watch(library, roots, index or (lambda some: library.index(some, exclude=exclude)), exclude, pace).run()
 
@@ -125,7 +124,7 @@ def _roots(library: Library, paths: Sequence[PathLike]) -> list[str]:
     known = library.store.roots()
     if not paths:
         if not known:
-            raise SourceError("the library knows no folder yet: name one, mmsearch watch FOLDER")
+            raise SourceError("the library knows no folder yet", code="nothing-to-watch")
         return known
     roots = []
     for path in paths:

@@ -86,7 +86,7 @@ def test_reranking_that_cannot_be_had_is_an_error(mmsearch: CLI, library: Path, 
     assert mmsearch("query", "--library", library, "--paths", "a cat", MMSEARCH_RERANKER="none").stdout
 
 
-ADVICE = "set reranker (MMSEARCH_RERANKER) to a folder that `mmsearch train-reranker` wrote, to auto or to none"
+ADVICE = "set reranker (MMSEARCH_RERANKER) to a folder with a trained reranker, to auto or to none"
 
 
 def test_a_reranker_that_cannot_be_used_stops_only_who_asked_for_it(

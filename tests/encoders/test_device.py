@@ -22,7 +22,7 @@ def test_auto_is_what_torch_finds() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_cuda_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"no CUDA device can be used: .+; choose --device cpu \(or auto\)"):
+    with pytest.raises(ModelError, match=r"no CUDA device can be used: .+"):
         choose_device("cuda")
 
 

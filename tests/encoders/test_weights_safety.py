@@ -64,7 +64,7 @@ def trap(clip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_pickle_is_refused_unopened(trap: Path, name: str) -> None:
     (trap / PICKLED).rename(trap / name)
     with pytest.raises(
-        PickledWeightsError, match=rf"are a pickle \(.*{re.escape(name)}\).*add --trust-pickle"
+        PickledWeightsError, match=rf"are a pickle \(.*{re.escape(name)}\).*set trust_pickle = true"
     ) as caught:
         OpenClipEncoder.load(f"local-dir:{trap}")
     assert (caught.value.name, caught.value.file) == (f"local-dir:{trap}", str(trap / name))

@@ -233,5 +233,5 @@ def test_without_its_approximate_part_an_index_compares_all(
     with caplog.at_level(logging.WARNING):
         loaded, generation = cache.load(1)
     assert (loaded.kind, len(loaded), generation) == ("exact", 3_000, 1)
-    assert "until the next mmsearch index all pictures are compared" in caplog.text
+    assert "until the next index run all pictures are compared" in caplog.text
     assert kept_up(loaded, lambda: asked, 0.9).kind == "ivf-rabitq"

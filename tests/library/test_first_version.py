@@ -85,7 +85,7 @@ def test_it_goes_on_with_the_model_of_this_version(library_of_then: Path, mmsear
     at = ("--library", library_of_then)
     refused = mmsearch("query", "a cat", *at, check=1).stderr
     assert "made with another version of the embedded model" in refused
-    assert "mmsearch index --model embedded" in refused
+    assert "encode it anew with: mmsearch index --model embedded" in refused
     moved_to(library_of_then)
     report = json.loads(mmsearch("index", "--model", "embedded", "--json", *at).stdout)
     assert (report["updated"], len(report["skipped"]), report["removed"]) == (4, 1, 0)

@@ -232,7 +232,7 @@ def test_what_has_changed_or_gone_is_left_alone_and_said(
         ("near", "coffee.jpg", [("near", "coffee_middle.jpg")]),
     ]
     assert sorted(record.message for record in caplog.records) == [
-        f"left alone, changed since it was indexed: {copies}/coffee_grey.jpg; to read it again: mmsearch index",
+        f"left alone, changed since it was indexed: {copies}/coffee_grey.jpg",
         f"left alone, not there now: {copies}/backup/IMG_1.jpg",
     ]
 

@@ -273,9 +273,9 @@ def change(folder: Path, line: int, **cells: str) -> None:
         ({"latitude": "nan"}, "latitude is 'nan'; wanted is a number"),
         ({"tags": "[" * 100_000}, r"tags is '\[.*; wanted is a list in JSON"),
         ({"tags": "cat"}, "tags is 'cat'; wanted is a list in JSON"),
-        ({"tags": '["cat"]'}, "this is not what `mmsearch export` wrote"),
-        ({"hash": "abc"}, "this is not what `mmsearch export` wrote"),
-        ({"taken_at": "yesterday"}, "this is not what `mmsearch export` wrote"),
+        ({"tags": '["cat"]'}, "this is not what an export holds"),
+        ({"hash": "abc"}, "this is not what an export holds"),
+        ({"taken_at": "yesterday"}, "this is not what an export holds"),
     ],
 )
 def test_a_wrong_table_is_refused_before_anything_is_stored(
@@ -299,7 +299,7 @@ def test_a_wrong_table_is_refused_before_anything_is_stored(
         ("cut", "is no array in NumPy's format, or is cut off"),
         ("semicolons", "lacks the column path, path_bytes, .*; its columns are: path;path_bytes"),
         ("newer", r"was written by a newer version of mmsearch \(format 2, this one knows 1\)"),
-        ("text", "model.json is not what `mmsearch export` writes"),
+        ("text", "model.json is not what an export holds"),
         ("no regions", "regions.npy: no such file"),
     ],
 )
@@ -427,8 +427,8 @@ def spoiled(row: int, value: float) -> Any:
         (np.ones(512, np.float32), "embedded", r"has float32 of shape \(512,\); wanted is \(number of files, dim"),
         (np.ones((3, 512)), "embedded", r"has float64 of shape \(3, 512\); wanted is .* float16 or float32"),
         (np.array([None, 1]), "embedded", "is no array in NumPy's format"),
-        (spoiled(0, 1.0), None, "has no model.json: say which model made its vectors, --model NAME"),
-        (spoiled(0, 1.0), "auto", "has no model.json: say which model made its vectors, --model NAME"),
+        (spoiled(0, 1.0), None, "has no model.json: say which model made its vectors"),
+        (spoiled(0, 1.0), "auto", "has no model.json: say which model made its vectors"),
     ],
 )
 def test_wrong_vectors_are_refused_before_anything_is_stored(
@@ -443,7 +443,5 @@ def test_wrong_vectors_are_refused_before_anything_is_stored(
 def test_an_export_names_its_own_model(library: Library, other: Library, photos: Path, tmp_path: Path) -> None:
     library.index(photos)
     library.export(tmp_path / "export")
-    with pytest.raises(
-        TransferError, match=r"says itself which model made its vectors \(embedded\): leave out --model"
-    ):
+    with pytest.raises(TransferError, match=r"says itself which model made its vectors \(embedded\)"):
         other.import_from(tmp_path / "export", model="embedded")

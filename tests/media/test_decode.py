@@ -366,10 +366,10 @@ def test_the_scale_leaves_twice_the_pixels_that_are_needed(
 
 def test_too_many_pixels_are_refused_before_they_are_decoded() -> None:
     assert reason(colour_png(12_000, 30_000, 8, b"rgb")) == (
-        "12000 x 30000 pixels are 360 megapixels, over the limit of 200; raise it with --max-megapixels"
+        "12000 x 30000 pixels are 360 megapixels, over the limit of 200; raise max_megapixels"
     )
     assert reason(encoded(photo(), "JPEG"), max_megapixels=0.25) == (
-        "512 x 512 pixels are 0.3 megapixels, over the limit of 0.25; raise it with --max-megapixels"
+        "512 x 512 pixels are 0.3 megapixels, over the limit of 0.25; raise max_megapixels"
     )
 
 

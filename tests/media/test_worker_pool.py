@@ -141,7 +141,7 @@ def test_room_for_pixels_is_taken_from_one_budget() -> None:
 def test_a_process_that_cannot_be_started_ends_the_run(capfd: pytest.CaptureFixture[str]) -> None:
     with (
         Decoders(1, decoder="no_such_module:decode") as decoders,
-        pytest.raises(MMSearchError, match=r"cannot be started .* index --no-isolate"),
+        pytest.raises(MMSearchError, match=r"a process to decode pictures cannot be started"),
     ):
         decoders.decode(io.BytesIO(photo()), "x.png", SMALL)
     assert "No module named 'no_such_module'" in capfd.readouterr().err

@@ -171,7 +171,7 @@ def test_a_photo_whose_file_is_gone_is_known_by_its_tokens(
         after = library.explain(cat, "a cat")
         np.testing.assert_allclose(after.score, before.score, atol=0.2)  # int8 tokens
         assert after.score == round(float(library.reranker().look("a cat", small).match[0]), 4)
-        with pytest.raises(ImageError, match=r"nothing can be drawn over it; --json gives the numbers"):
+        with pytest.raises(ImageError, match=r"nothing can be drawn over it"):
             library.looker().draw(after)
         with pytest.raises(ImageError, match="No such file"):
             library.caption(copy)
@@ -182,11 +182,11 @@ def test_without_a_reranker_it_is_said_what_to_do(
 ) -> None:
     settings = replace(settings, reranker="auto")
     with open_library(settings.library, settings=settings, encoder=region_encoder) as library:
-        with pytest.raises(NoModelError, match="index some pictures first"):
+        with pytest.raises(NoModelError, match="is empty"):
             library.caption(photos / "cat.png")
-        with pytest.raises(ModelError, match="mmsearch train-reranker"):
+        with pytest.raises(ModelError, match="train one for it"):
             library.index(photos, captions=True)
         assert library.status().photos == 0  # said before any work
         library.index(photos)
-        with pytest.raises(ModelError, match="mmsearch train-reranker"):
+        with pytest.raises(ModelError, match="train one for it"):
             library.ask(photos / "cat.png", "what is it?")

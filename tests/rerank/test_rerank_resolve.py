@@ -75,7 +75,7 @@ def test_a_folder_for_other_regions_is_refused(
 
 
 def test_a_model_without_a_reranker_says_what_to_do(region_encoder: OnnxEncoder) -> None:
-    with pytest.raises(ModelError, match="has no reranker; train one for it with `mmsearch train-reranker`"):
+    with pytest.raises(ModelError, match="has no reranker; train one for it"):
         for_encoder(region_encoder)
 
 

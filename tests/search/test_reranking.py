@@ -176,7 +176,7 @@ def test_a_reranker_that_helps_is_used_unless_told_not_to(parts: Parts, small_re
             other.search("a cat", rerank=True)
     with open_library(library.folder, settings=replace(helping, reranker="auto"), encoder=parts.encoder) as other:
         assert other.search("a cat") == plain  # none ships for this model
-        with pytest.raises(ModelError, match="has no reranker; train one for it with `mmsearch train-reranker`"):
+        with pytest.raises(ModelError, match="has no reranker; train one for it"):
             other.search("a cat", rerank=True)
 
 
@@ -294,7 +294,7 @@ def test_without_any_tokens_the_first_stage_stays_and_it_is_said(
         assert library.search("a cat") == plain
         assert caplog.messages == []
         assert library.search("a cat", rerank=True) == plain
-    assert caplog.messages == ["nothing was reranked: no region tokens are stored; add them with: mmsearch index"]
+    assert caplog.messages == ["nothing was reranked: no region tokens are stored"]
     library.index()
     assert None not in {hit.first_stage for hit in library.search("a cat")}
 

@@ -79,7 +79,7 @@ def test_a_backup_is_one_plain_file_with_all_rows(library: Library, photos: Path
 def test_an_existing_file_is_replaced_only_with_force(library: Library, photos: Path, saved: Path) -> None:
     library.index(photos)
     saved.write_text("precious")
-    with pytest.raises(TransferError, match="exists already; name another file, or replace it with --force"):
+    with pytest.raises(TransferError, match="exists already; name another file"):
         library.backup(saved)
     assert saved.read_text() == "precious"
     library.backup(saved, force=True)

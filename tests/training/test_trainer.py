@@ -175,7 +175,7 @@ def test_folder_that_is_taken(pairs: Pairs, tmp_path: Path) -> None:
         run(pairs, out, QUICK, resume=True)
     with pytest.raises(Killed):
         run(pairs, out, QUICK, stop=3)
-    with pytest.raises(TrainingError, match="go on with it: --resume"):
+    with pytest.raises(TrainingError, match="holds a run already"):
         run(pairs, out, QUICK)
     with pytest.raises(TrainingError, match=r"the captions, the recipe changed since it was started"):
         run(split(pairs, 0.2)[0], out, replace(QUICK, lr=1.0), pairs, resume=True)

@@ -109,7 +109,7 @@ def find(name: str, exported: Collection[str] = ()) -> Source:
         choices = _by_preference(list(known[model].values()))
         here = (choice for choice in choices if choice.name in exported or _pretrained_file(choice) is not None)
         return next(here, choices[0]).source
-    raise ModelError(_unknown(name, known))
+    raise ModelError(_unknown(name, known), code="unknown-model")
 
 
 def weights(source: Source) -> Path | None:
@@ -189,12 +189,12 @@ def _unknown(name: str, known: dict[str, dict[str, Pretrained]]) -> str:
     if model in known:
         tags = difflib.get_close_matches(tag, list(known[model]), n=5, cutoff=0.5)
         tags = tags or [entry.tag for entry in _by_preference(list(known[model].values()))[:5]]
-        return f"{model} has no weights {tag!r} but, for example, {', '.join(tags)}; see `mmsearch models --all`"
+        return f"{model} has no weights {tag!r} but, for example, {', '.join(tags)}"
     if name.replace("/", "-") in architectures():
-        return f"open_clip has no pretrained weights for {name!r}; see `mmsearch models --all`"
+        return f"open_clip has no pretrained weights for {name!r}"
     close = difflib.get_close_matches(name, [*known, *(entry.name for entry in entries())], n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(close)}? see" if close else "see"
-    return f"there is no model {name!r}; {hint} `mmsearch models --all`"
+    hint = f"; did you mean {' or '.join(close)}?" if close else ""
+    return f"there is no model {name!r}{hint}"
 
 
 def _by_preference(choices: list[Pretrained]) -> list[Pretrained]:

@@ -191,7 +191,7 @@ def _same(full: OpenClipEncoder, half: OpenClipEncoder) -> bool:
     try:
         cosine = agreement.agreement(full, half)  # nan when it overflows
     except torch.OutOfMemoryError as error:
-        raise ModelError(f"{full.card.name} does not fit into the GPU's memory; choose --device cpu") from error
+        raise ModelError(f"{full.card.name} does not fit into the GPU's memory", code="gpu-memory") from error
     except RuntimeError as error:  # a layer that has no half precision on this device
         logger.info("%s does not run in half precision: %s", full.card.name, error)
         return False

@@ -43,7 +43,7 @@ def backup(database: Path, file: Path, force: bool = False, progress: OnProgress
     if not target.parent.is_dir():
         raise TransferError(f"{file} cannot be written: there is no folder {target.parent}; make it first")
     if target.exists() and not force:
-        raise TransferError(f"{file} exists already; name another file, or replace it with --force")
+        raise TransferError(f"{file} exists already; name another file", code="file-exists")
     try:
         with _draft(target) as draft:
             with closing(_opened(database)) as source, closing(sqlite3.connect(draft)) as copy:
@@ -75,8 +75,7 @@ def restore(file: Path, folder: Path, force: bool = False, progress: OnProgress 
             if used and not force:
                 what = "has pictures already" if sound else "is damaged"
                 raise TransferError(
-                    f"the library {folder} {what}; restore into another one with --library, or replace it with --force "
-                    f"(it is kept beside, as {database.name}.before-restore)"
+                    f"the library {folder} {what}", code="library-in-use", kept=f"{database.name}.before-restore"
                 )
             with closing(_opened(file)) as source, closing(sqlite3.connect(draft)) as copy:
                 _copy(source, copy, progress, file)
@@ -111,7 +110,7 @@ def check(file: Path) -> None:
     except sqlite3.DatabaseError as error:
         fault = str(error)
         if "not a database" in fault:
-            raise TransferError(f"{file} is no backup; wanted is a file that `mmsearch backup` wrote") from error
+            raise TransferError(f"{file} is no backup", code="no-backup") from error
     if fault is not None:
         raise TransferError(f"the backup {file} is damaged ({fault}); nothing was changed, try an older one")
 

@@ -29,20 +29,20 @@ def explained(file: Path) -> Iterator[None]:
     try:
         yield
     except (DatabaseError, sqlite3.DatabaseError) as error:
-        cause = str(error.orig if isinstance(error, DatabaseError) else error)
+        cause, code = str(error.orig if isinstance(error, DatabaseError) else error), None
         if "full" in cause:
             advice = "the disk is full; free some space and run the same command again, nothing that was stored is lost"
         elif "locked" in cause or "busy" in cause:
             advice = "another program holds it locked; try again when that is done"
         elif "readonly" in cause or "read-only" in cause:
-            advice = "it may not be written; check its permissions, or choose another folder with --library"
+            advice, code = "it may not be written; check its permissions", "library-not-writable"
         elif "unable to open" in cause:
-            advice = "it cannot be opened; check the permissions of its folder, or choose another one with --library"
+            advice, code = "it cannot be opened; check the permissions of its folder", "library-not-openable"
         elif "malformed" in cause or "not a database" in cause:
             advice = "the file is damaged; restore a copy of it, or remove the library's folder and index again"
         else:
             advice = cause
-        raise LibraryError(f"library database {file}: {advice}") from error
+        raise LibraryError(f"library database {file}: {advice}", code=code) from error
 
 
 class Database:

@@ -27,7 +27,7 @@ OFF = 0.01  # that the length of a vector may differ from 1: rounding to float16
 
 # Read again by the next ``mmsearch index``, because no file has this time.
 _AGAIN = "UPDATE photos SET state = 'failed', reason = 'the library lost what it knew of it', mtime_ns = -1"
-_READ = "the files are read again by the next mmsearch index"
+_READ = "the files are read again by the next index run"
 _LEFT = "they are taken out"
 
 
@@ -118,7 +118,7 @@ RULES = (
         "(dhash IS NOT NULL AND length(dhash) <> 8) OR latitude NOT BETWEEN -90 AND 90 "
         "OR longitude NOT BETWEEN -180 AND 180 OR (latitude IS NULL) <> (longitude IS NULL)",
         "pictures with an impossible place or hash of looks",
-        "these facts are read again by the next mmsearch index",
+        "these facts are read again by the next index run",
         _METADATA_AGAIN,
     ),
     _Rule(
@@ -134,7 +134,7 @@ RULES = (
         "captions",
         "confidence NOT BETWEEN 0 AND 1",
         "captions with an impossible confidence",
-        f"{_LEFT}; mmsearch index --captions writes new ones",
+        f"{_LEFT}; the next index run with captions writes new ones",
         ("DELETE FROM captions WHERE {where}",),
     ),
     _Rule(
@@ -142,7 +142,7 @@ RULES = (
         "tags",
         "score NOT BETWEEN 0 AND 1",
         "tags with an impossible score",
-        f"{_LEFT}; mmsearch tag finds them again",
+        f"{_LEFT}; tagging finds them again",
         (
             "DELETE FROM tagged WHERE content_id IN (SELECT content_id FROM tags WHERE {where})",
             "DELETE FROM tags WHERE {where}",
@@ -199,13 +199,13 @@ def found(connection: Connection, card: RegionCard | None, deep: bool) -> Iterat
         if count:
             yield Damage(rule.kind, count, rule.what, rule.remedy, examples=examples)
     if wrong := _dates(connection):
-        remedy = "it is read again by the next mmsearch index"
+        remedy = "it is read again by the next index run"
         yield Damage("wrong date", len(wrong), "pictures with an impossible date", remedy)
     if wrong := _vectors(connection):
         yield Damage("wrong vector values", len(wrong), "vectors that are not of length 1", _READ)
     if card is not None and (tokens := _tokens(connection, card)):
         yield Damage(
-            "wrong tokens", len(tokens), "damaged region tokens", f"{_LEFT}; the next mmsearch index makes new ones"
+            "wrong tokens", len(tokens), "damaged region tokens", f"{_LEFT}; the next index run makes new ones"
         )
     outside = _outside(connection)
     if outside:
@@ -255,7 +255,7 @@ def _file(connection: Connection, deep: bool) -> Iterator[Damage]:
         yield Damage(
             "database", len(said), "the database file is damaged",
             "its indexes are made anew" if indexes else
-            "put a backup in its place: mmsearch restore FILE --force; or remove the library's folder and index again",
+            "put a backup in its place, or remove the library's folder and index again",
             indexes, tuple(said),
         )  # fmt: skip
 

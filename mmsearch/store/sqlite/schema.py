@@ -36,7 +36,7 @@ def upgrade(connection: Connection, library: str) -> None:
 
     found, used = _version(connection)
     if found is None and used:
-        raise LibraryError(f"{library} holds a database of another program; choose another folder with --library")
+        raise LibraryError(f"{library} holds a database of another program", code="foreign-database")
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.set_main_option("path_separator", "os")

@@ -48,7 +48,7 @@ class Run:
         try:
             found: dict[str, Any] = json.loads((self.folder / "run.json").read_text("utf-8"))
         except FileNotFoundError as error:
-            raise TrainingError(f"{self.out} holds no run that could be resumed; start one without --resume") from error
+            raise TrainingError(f"{self.out} holds no run that could be resumed", code="no-run") from error
         except (OSError, ValueError) as error:
             raise TrainingError(f"{self.folder / 'run.json'} cannot be read: {error}") from error
         if found.get("format") != FORMAT:
@@ -118,6 +118,6 @@ def check_new(out: Path) -> None:
         return
     if (out / "run" / "run.json").exists():
         if Run(out).facts()["finished"]:
-            raise TrainingError(f"{out} holds a model that is trained already; choose another folder for --out")
-        raise TrainingError(f"{out} holds a run already; go on with it: --resume, or choose another folder")
-    raise TrainingError(f"{out} exists and is no training run; choose another folder for --out")
+            raise TrainingError(f"{out} holds a model that is trained already", code="folder-taken")
+        raise TrainingError(f"{out} holds a run already", code="run-exists")
+    raise TrainingError(f"{out} exists and is no training run", code="folder-taken")
