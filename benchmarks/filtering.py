@@ -40,7 +40,7 @@ from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.encoders.protocol import ModelCard
 from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
-from mmsearch.query.parser import parse_conditions
+from mmsearch.query.files import parse_conditions
 from mmsearch.store.sqlite import fulltext, tables
 from mmsearch.store.sqlite.store import Store
 from mmsearch.store.sqlite.writer import Writer

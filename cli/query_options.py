@@ -62,10 +62,10 @@ def asked(
     """
     from dataclasses import replace
 
+    from mmsearch.query.files import parse
     from mmsearch.query.model import Query
-    from mmsearch.query.parser import parse
 
-    given = [(name, value) for name, values in options.items() for value in values or []]
+    given = [(f"--{name}", value) for name, values in options.items() for value in values or []]
     if not words and not given:
         if anything:
             return Query()
@@ -76,7 +76,7 @@ def asked(
 def title(query: Query) -> str:
     """What was asked, for a heading: plain terms as they are, else as ``written`` has it."""
     from mmsearch.query.model import Example, Query, Words
-    from mmsearch.query.parser import written
+    from mmsearch.query.writer import written
 
     plain = [
         formatting.shown(term.path) if isinstance(term, Example) else term.text

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from mmsearch.manage.export import ExportReport
     from mmsearch.manage.import_vectors import ImportReport
     from mmsearch.manage.move_aside import Moved
+    from mmsearch.query.files import parse, parse_conditions
     from mmsearch.query.model import (
         AnyOf,
         Between,
@@ -63,7 +64,7 @@ if TYPE_CHECKING:
         Within,
         Words,
     )
-    from mmsearch.query.parser import parse, parse_conditions, written
+    from mmsearch.query.writer import written
     from mmsearch.rerank.captions import Caption
     from mmsearch.rerank.heat import WordHeat
     from mmsearch.rerank.inspect import Explanation
@@ -120,7 +121,8 @@ _HOMES = {
         "Within",
         "Words",
     ],
-    "mmsearch.query.parser": ["parse", "parse_conditions", "written"],
+    "mmsearch.query.files": ["parse", "parse_conditions"],
+    "mmsearch.query.writer": ["written"],
     "mmsearch.types": ["Exif", "Hit", "IndexReport", "Photo", "Progress", "Skipped"],
     "mmsearch.rerank.captions": ["Caption"],
     "mmsearch.rerank.heat": ["WordHeat"],

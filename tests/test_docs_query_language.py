@@ -14,7 +14,8 @@ import typer.main
 from mmsearch.cli.app import app
 from mmsearch.errors import QuerySyntaxError
 from mmsearch.query.fields import FORMATS
-from mmsearch.query.parser import FIELDS, parse
+from mmsearch.query.files import parse
+from mmsearch.query.parser import FIELDS
 
 DOC = (Path(__file__).parent.parent / "docs" / "query-language.md").read_text("utf-8")
 FILES = ("cat.jpg", "holidays/a.jpg")
@@ -50,7 +51,7 @@ def asked(line: str) -> tuple[list[str], list[tuple[str, str]]]:
     command = group.commands["query"]  # type: ignore[attr-defined]
     given = command.make_context("query", shlex.split(line)[2:], resilient_parsing=False).params
     options = [
-        (name.rstrip("_"), value)
+        (f"--{name.rstrip('_')}", value)
         for name, values in given.items()
         if name.rstrip("_") in (*FIELDS, "where", "not")
         for value in values or []

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mmsearch.errors import SourceError
+from mmsearch.query.files import parse, parse_conditions
 from mmsearch.query.model import Condition, Query
-from mmsearch.query.parser import parse, parse_conditions
 from mmsearch.store.paths import spellings
 from mmsearch.store.sqlite.store import Store
 from mmsearch.store.types import StoredModel

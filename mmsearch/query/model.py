@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -227,6 +228,16 @@ class Query:
     @property
     def has_words(self) -> bool:
         return any(isinstance(term, Words) for term in self.terms)
+
+
+def descends(order: Order) -> bool:
+    """The direction where none is given: best, newest and largest first, names from A to Z."""
+    return order != "name"
+
+
+def usual_order(terms: Sequence[Term]) -> Order:
+    """Without a term to be near to there are no scores: the newest pictures come first."""
+    return "score" if any(not term.exclude for term in terms) else "date"
 
 
 def _not_blank(text: str, what: str) -> None:

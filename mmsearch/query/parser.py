@@ -1,4 +1,7 @@
-"""What a person types, to a ``Query``, and back.  The grammar is in docs/query-language.md."""
+"""What a person types, to a ``Query``.  The grammar is in docs/query-language.md; ``writer.py`` is the way back.
+
+What a path leads to is asked of ``Examples``: nothing here looks at a disk.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Protocol
 
 from mmsearch.errors import QueryError, QuerySyntaxError
 from mmsearch.media.discover import picture_suffixes
-from mmsearch.query.fields import CONDITIONS, ELSEWHERE, choose, goes_on, meant, number_text, read, write
-from mmsearch.query.lexer import QUOTES, Piece, Pointing, first_word, in_quotes, is_quoted, next_word, quoted
-from mmsearch.query.model import AnyOf, Condition, Example, Order, Query, Term, Words
+from mmsearch.query.fields import CONDITIONS, ELSEWHERE, choose, goes_on, meant, read
+from mmsearch.query.lexer import QUOTES, Piece, Pointing, first_word, is_quoted, next_word, quoted
+from mmsearch.query.model import (
+    AnyOf,
+    Condition,
+    Example,
+    Order,
+    Query,
+    Term,
+    Words,
+    descends,
+    usual_order,
+)
 
 _ALIASES = {"mp": "megapixels", "bytes": "size"}
 FIELDS = (*CONDITIONS, *_ALIASES, "words", "like", "sort")
@@ -25,22 +39,35 @@ _FIELD = re.compile(r"([A-Za-z]{2,}):(?=\S)(?!//)", re.ASCII)
 _WEIGHT = re.compile(r"(\d+(?:\.\d*)?|\.\d+):(?=[^\s\d])", re.ASCII)  # 10:30 and 16:9 are words
 _WORD = re.compile(r"\S+")
 _AFTER_QUOTES = re.compile(r"[.,;:!?]*(?!\S)")  # punctuation says nothing
-_PLAIN = re.compile(r"\w[\w'-]*")  # words that need no quotes
 _SPACED = ("camera", "in", "lens", "like", "near", "tag", "words")  # fields whose values may have spaces in them
 
 
-def parse(words: Sequence[str], options: Sequence[tuple[str, str]] = (), today: date | None = None) -> Query:
+class Examples(Protocol):
+    """Tells what paths in a query lead to: files of this machine (``files.py``), photos of a library, nothing."""
+
+    def exists(self, path: str) -> bool:
+        """Whether something is there, a file or a folder."""
+        ...
+
+    def resolve(self, path: str) -> str:
+        """The absolute path of a picture that is given as an example.  Raises QueryError, which says why it is none."""
+        ...
+
+
+def parse(
+    words: Sequence[str], examples: Examples, options: Sequence[tuple[str, str]] = (), today: date | None = None
+) -> Query:
     """Command-line words to a query.
 
     Words that stand next to each other form one phrase, so that ``a dog on a beach`` needs no quotes; one with a space
-    in it is a phrase of its own, in which operators and fields are understood too.  ``options`` are what command-line
-    options say: names of fields with their values, ``not`` with what to leave out, ``where`` with conditions.
-    ``today`` is the date to count from.
+    in it is a phrase of its own, in which operators and fields are understood too.  ``options`` are names of fields
+    with their values, ``not`` with what to leave out, ``where`` with conditions; dashes before a name are shown in
+    errors and mean nothing.  ``today`` is the date to count from.
 
-    Raises QueryError where a path leads nowhere, QuerySyntaxError where nothing is left, and with the column where the
-    text is wrong.
+    Raises what ``examples`` raises for a path, with its column, QuerySyntaxError where nothing is left, and with the
+    column where the text is wrong.
     """
-    reader = _Reader(today or date.today())
+    reader = _Reader(examples, today or date.today())
     line = " ".join(words)
     start = 0
     with Pointing(line):
@@ -49,33 +76,18 @@ def parse(words: Sequence[str], options: Sequence[tuple[str, str]] = (), today: 
             start += len(word) + 1
         reader.close()
     for name, value in options:
-        before = f"--{'size' if name == 'bytes' else name} "
+        before = f"{name} "
         with Pointing(before + value):
-            reader.option(name, Piece(value, len(before)))
+            reader.option(name.lstrip("-"), Piece(value, len(before)))
     return reader.query()
 
 
-def parse_conditions(text: str, today: date | None = None) -> tuple[Condition, ...]:
+def parse_conditions(text: str, examples: Examples, today: date | None = None) -> tuple[Condition, ...]:
     """A text of conditions alone, such as ``date:2024 -type:png``.  Raises QuerySyntaxError with the column."""
-    reader = _Reader(today or date.today())
+    reader = _Reader(examples, today or date.today())
     with Pointing(text):
         reader.option("where", Piece(text, 0))
     return tuple(reader.conditions)
-
-
-def written(query: Query) -> str:
-    """The query as text that ``parse([text])`` reads as the same query.
-
-    ``arithmetic`` is an option of the command line and not part of the text.  Raises QueryError for what the language
-    cannot say: one condition about several fields.
-    """
-    parts = [_term_text(term, first=not place) for place, term in enumerate(query.terms)]
-    parts += [_condition_text(condition) for condition in query.conditions]
-    usual = _usual_order(query.terms)
-    if (query.order, query.descending) != (usual, _descends(usual)) or not parts:
-        end = "" if query.descending == _descends(query.order) else ":desc" if query.descending else ":asc"
-        parts.append(f"sort:{query.order}{end}")
-    return " ".join(parts)
 
 
 @dataclass
@@ -91,6 +103,7 @@ class _Phrase:
 class _Reader:
     """Collects what a query's text says, in its order."""
 
+    examples: Examples
     today: date
     terms: list[Term] = field(default_factory=list)
     conditions: list[Condition] = field(default_factory=list)
@@ -102,8 +115,8 @@ class _Reader:
     def query(self) -> Query:
         if not self.terms and not self.conditions and self.order is None:
             raise QuerySyntaxError("the query is empty: say what to look for, or give a picture")
-        usual = _usual_order(self.terms)
-        order, descending = self.order or (usual, _descends(usual))
+        usual = usual_order(self.terms)
+        order, descending = self.order or (usual, descends(usual))
         return Query(tuple(self.terms), tuple(self.conditions), order, descending)
 
     def close(self) -> None:
@@ -127,7 +140,7 @@ class _Reader:
     def option(self, name: str, value: Piece) -> None:
         """What a command-line option says."""
         if name == "where":
-            others = _Reader(self.today)
+            others = _Reader(self.examples, self.today)
             others._line(value, spaced=True)
             others.close()
             if others.terms or others.order:
@@ -141,8 +154,8 @@ class _Reader:
             if not value.text.strip():
                 raise value.wrong("what to leave out is wanted here")
             text = value.part(0)
-            if _is_path(text.text) and (len(text.text.split()) == 1 or _is_there(text.text)):
-                self.terms.append(Example(_existing(text), exclude=True))
+            if _is_path(text.text) and (len(text.text.split()) == 1 or self.examples.exists(text.text)):
+                self.terms.append(Example(self._resolved(text), exclude=True))
             else:
                 self.terms.append(Words(text.text, exclude=True))
         else:
@@ -205,9 +218,9 @@ class _Reader:
             return place + after.end()
         word = body.part(0) if whole else Piece(first_word(body.text), body.at)
         if _is_path(word.text) and (not spaced or _is_path_in_phrase(word.text)):
-            if spaced and _is_there(body.text):
+            if spaced and self.examples.exists(body.text):
                 word = body.part(0)  # a path with spaces in it
-            self._term(Example(_existing(word), weight, excluded))
+            self._term(Example(self._resolved(word), weight, excluded))
             return place + len(word.text)
         if excluded:
             self._term(Words(word.text, weight, exclude=True))
@@ -225,14 +238,14 @@ class _Reader:
         name = _ALIASES.get(name, name)
         excluded = sign == "-"
         lists = name not in ("words", "like", "sort")
-        if name in ("in", "like") and not is_quoted(text.text) and _is_there(text.text):
+        if name in ("in", "like") and not is_quoted(text.text) and self.examples.exists(text.text):
             whole, lists = True, False  # a path with spaces or commas in it
         pieces, taken = _values(text, whole, lists, name)
         self._close_phrase()
         if name == "words":
             self.terms.append(Words(pieces[0].text, weight, excluded, exact=True))
         elif name == "like":
-            self.terms.append(Example(_existing(pieces[0]), weight, excluded))
+            self.terms.append(Example(self._resolved(pieces[0]), weight, excluded))
         elif name == "sort":
             order = _order(pieces[0])
             if excluded:
@@ -245,6 +258,13 @@ class _Reader:
             self.conditions.append(Condition(fits[0] if len(fits) == 1 else AnyOf(tuple(fits)), excluded))
         self.last = None if whole else (name, text.text[:taken])
         return taken
+
+    def _resolved(self, path: Piece) -> str:
+        """The picture that a path leads to.  Raises QueryError with the column."""
+        try:
+            return self.examples.resolve(path.text)
+        except QueryError as error:
+            raise type(error)(str(error), path.at, code=error.code) from error
 
     def _term(self, term: Term) -> None:
         self._close_phrase()
@@ -339,20 +359,10 @@ def _order(piece: Piece) -> tuple[Order, bool]:
     text = piece.part(1) if piece.text.startswith("-") else piece
     name, *end = text.split(":")
     order = choose(name, _SORTS, "order")
-    descending = True if text is not piece else _descends(order)
+    descending = True if text is not piece else descends(order)
     if end:
         descending = choose(text.part(len(name.text) + 1), _ENDS, "direction")
     return order, descending
-
-
-def _descends(order: Order) -> bool:
-    """The direction where none is given: best, newest and largest first, names from A to Z."""
-    return order != "name"
-
-
-def _usual_order(terms: Sequence[Term]) -> Order:
-    """Without a term to be near to there are no scores: the newest pictures come first."""
-    return "score" if any(not term.exclude for term in terms) else "date"
 
 
 def _is_path(word: str) -> bool:
@@ -364,54 +374,3 @@ def _is_path_in_phrase(word: str) -> bool:
     """Whether it is written as a path; a name such as cat.jpg may be part of a phrase."""
     starts = ("./", "../", "/", "~/") if os.sep == "/" else ("./", "../", "/", "~/", ".\\", "..\\", "\\", "~\\")
     return word not in ("/", "\\") and (word.startswith(starts) or bool(Path(word).drive))
-
-
-def _is_there(path: str) -> bool:
-    return os.path.lexists(_expanded(path.strip()))
-
-
-def _existing(path: Piece) -> str:
-    name, full = path.text, _expanded(path.text)
-    if os.path.isdir(full):
-        reason = f"{name} is a folder; a query takes words or picture files (to search inside it: in:{name})"
-        raise QueryError(reason, path.at)
-    if not os.path.exists(full):
-        stem = os.path.splitext(name)[0]
-        hint = f"; to find pictures by this name: words:{stem}" if name[0].isalnum() and " " not in name else ""
-        raise QueryError(f"{name}: no such file{hint}", path.at)
-    if not os.path.isfile(full):
-        raise QueryError(f"{name} is no picture file", path.at)
-    return os.path.realpath(full)
-
-
-def _expanded(path: str) -> str:
-    return path if "\0" in path else os.path.expanduser(path)
-
-
-# Written
-
-
-def _term_text(term: Term, first: bool) -> str:
-    weight = "" if term.weight == 1 else f"{number_text(term.weight)}:"
-    sign = "-" if term.exclude else ""
-    if isinstance(term, Example):
-        return f"{sign}{weight}like:{in_quotes(term.path)}"
-    if term.exact:
-        return f"{sign}{weight}words:{in_quotes(term.text)}"
-    words = term.text.split()
-    plain = " ".join(words) == term.text and all(_PLAIN.fullmatch(word) for word in words)
-    hidden = term.exclude and not weight and not words[0][0].isalnum()  # "-_" reads as a word
-    if not plain or hidden or (term.exclude and len(words) > 1) or (weight and words[0][0].isdigit()):
-        return f"{sign}{weight}{in_quotes(term.text)}"
-    return f"{sign or ('' if first or weight else '+')}{weight}{term.text}"
-
-
-def _condition_text(condition: Condition) -> str:
-    fits = condition.fits.fits if isinstance(condition.fits, AnyOf) else (condition.fits,)
-    values = [write(one) for one in fits]
-    if len({name for name, _ in values}) != 1:
-        raise QueryError("a condition about several fields, or about none, cannot be written")
-    name = values[0][0]
-    safe = name not in ("camera", "lens", "in", "tag")  # these have no spaces, commas or quotes in them
-    texts = [text if safe or re.fullmatch(r"[\w.-]+", text) else in_quotes(text) for _, text in values]
-    return f"{'-' if condition.exclude else ''}{name}:{','.join(texts)}"

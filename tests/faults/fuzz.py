@@ -33,7 +33,8 @@ from mmsearch.errors import ImageError, QueryError
 from mmsearch.media.decode import decode
 from mmsearch.media.memory_budget import Budget
 from mmsearch.media.worker_pool import Decoders
-from mmsearch.query.parser import parse, written
+from mmsearch.query.files import parse
+from mmsearch.query.writer import written
 from mmsearch.types import Decoded, Preprocess
 
 MEGAPIXELS = 4.0  # larger claims are refused, so that a try takes milliseconds

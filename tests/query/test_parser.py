@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from mmsearch.errors import QueryError, QuerySyntaxError
 from mmsearch.media.discover import HEIF_SUFFIXES, SUFFIXES
+from mmsearch.query import parser
 from mmsearch.query.fields import FORMATS
+from mmsearch.query.files import parse, parse_conditions
 from mmsearch.query.model import (
     AnyOf,
     Between,
@@ -34,7 +36,8 @@ from mmsearch.query.model import (
     Within,
     Words,
 )
-from mmsearch.query.parser import FIELDS, parse, parse_conditions, written
+from mmsearch.query.parser import FIELDS
+from mmsearch.query.writer import written
 
 TODAY = date(2025, 3, 1)
 HERE = Path(__file__).parent.parent
@@ -408,7 +411,7 @@ def test_options_say_the_same_as_fields() -> None:
 )
 def test_errors_in_options(option: str, value: str, message: str, line: str) -> None:
     with pytest.raises(QueryError, match=message) as caught:
-        parse(["dog"], [(option, value)])
+        parse(["dog"], [(f"--{option}", value)])
     assert str(caught.value).split("\n")[1] == f"  {line}"
 
 
@@ -591,3 +594,38 @@ def test_any_query_is_written_as_text_that_means_the_same(query: Query) -> None:
 def test_excluded_word_without_letters_is_written_so_that_it_stays_excluded() -> None:
     query = parse([], [("not", "_")])
     assert (written(query), parse([written(query)])) == ('-"_"', query)
+
+
+class _Album:
+    """``Examples`` of somebody who has two pictures, and no disk."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def exists(self, path: str) -> bool:
+        self.asked.append(path)
+        return path in ("./my cat.jpg", "./cat.jpg")
+
+    def resolve(self, path: str) -> str:
+        if path not in ("./my cat.jpg", "./cat.jpg"):
+            raise QueryError(f"{path} is in no album")
+        return f"album:{path[2:]}"
+
+
+def test_what_a_path_leads_to_is_asked_and_not_looked_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    album = _Album()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dog.jpg").touch()  # on the disk, and in no album
+    query = parser.parse(["./cat.jpg", "at night", "like:./my cat.jpg"], album, [("not", "./my cat.jpg")])
+    assert query.terms == (
+        Example("album:cat.jpg"),
+        Words("at night"),
+        Example("album:my cat.jpg"),
+        Example("album:my cat.jpg", exclude=True),
+    )
+    assert "./my cat.jpg" in album.asked
+    with pytest.raises(QueryError) as caught:
+        parser.parse(["a dog", "./dog.jpg"], album)
+    assert str(caught.value) == "./dog.jpg is in no album\n  a dog ./dog.jpg\n        ^"
+    assert caught.value.column == 6
+    assert parser.parse_conditions("in:/a -type:png", album) == parse_conditions("in:/a -type:png")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mmsearch.errors import QueryError
+from mmsearch.query.files import parse
 from mmsearch.query.model import Example, Query, Words
-from mmsearch.query.parser import parse
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.indexes.index import StoredIndex
 from mmsearch.indexes.vector_file import Rows
-from mmsearch.query.parser import parse
+from mmsearch.query.files import parse
 from mmsearch.search.pipeline import SOME_WORDS, Engine, Options, search
 from mmsearch.search.retrieval import BETA
 from mmsearch.store.sqlite.store import Store

@@ -1,0 +1,52 @@
+"""Queries of whoever sits at this machine: paths in them are files here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import date
+
+from mmsearch.errors import QueryError
+from mmsearch.query import parser
+from mmsearch.query.model import Condition, Query
+
+
+class PictureFiles:
+    """The ``Examples`` of this machine's files; ``~`` is a home folder, a relative path starts where the process is."""
+
+    def exists(self, path: str) -> bool:
+        """Whether something is there, a file, a folder or a link."""
+        return os.path.lexists(_expanded(path.strip()))
+
+    def resolve(self, path: str) -> str:
+        """The file with all links followed.  Raises QueryError where it is a folder, is not there, or is no file."""
+        full = _expanded(path)
+        if os.path.isdir(full):
+            raise QueryError(
+                f"{path} is a folder; a query takes words or picture files (to search inside it: in:{path})"
+            )
+        if not os.path.exists(full):
+            stem = os.path.splitext(path)[0]
+            hint = f"; to find pictures by this name: words:{stem}" if path[0].isalnum() and " " not in path else ""
+            raise QueryError(f"{path}: no such file{hint}")
+        if not os.path.isfile(full):
+            raise QueryError(f"{path} is no picture file")
+        return os.path.realpath(full)
+
+
+def parse(words: Sequence[str], options: Sequence[tuple[str, str]] = (), today: date | None = None) -> Query:
+    """Command-line words to a query, as ``parser.parse`` reads them; paths are looked at.
+
+    Raises QueryError where a path leads nowhere, QuerySyntaxError where nothing is left, and with the column where the
+    text is wrong.
+    """
+    return parser.parse(words, PictureFiles(), options, today)
+
+
+def parse_conditions(text: str, today: date | None = None) -> tuple[Condition, ...]:
+    """A text of conditions alone, such as ``date:2024 -type:png``.  Raises QuerySyntaxError with the column."""
+    return parser.parse_conditions(text, PictureFiles(), today)
+
+
+def _expanded(path: str) -> str:
+    return path if "\0" in path else os.path.expanduser(path)
