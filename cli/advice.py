@@ -14,8 +14,7 @@ ADVICE = {
     "gpu-memory": "; choose --device cpu",
     "incomplete-vectors": "; they get one, and it is searched with, by: mmsearch reindex --model {name}",
     "library-empty": ": index some pictures first, mmsearch index FOLDER",
-    "library-in-use": "; restore into another one with --library, or replace it with --force (it is kept beside, as "
-    "{kept})",
+    "library-in-use": " with --library, or replace it with --force (it is kept beside, as {kept})",
     "library-not-made": "; choose another one with --library",
     "library-not-openable": ", or choose another one with --library",
     "library-not-writable": ", or choose another folder with --library",

@@ -75,7 +75,9 @@ def restore(file: Path, folder: Path, force: bool = False, progress: OnProgress 
             if used and not force:
                 what = "has pictures already" if sound else "is damaged"
                 raise TransferError(
-                    f"the library {folder} {what}", code="library-in-use", kept=f"{database.name}.before-restore"
+                    f"the library {folder} {what}; restore into another one",
+                    code="library-in-use",
+                    kept=f"{database.name}.before-restore",
                 )
             with closing(_opened(file)) as source, closing(sqlite3.connect(draft)) as copy:
                 _copy(source, copy, progress, file)
