@@ -122,9 +122,11 @@ class Hit:
     """A found picture."""
 
     rank: int  # 1 is the best
-    score: float  # cosine similarity in [-1, 1]; after reranking what combine.py makes of it: higher is better
+    # What hits are ranked by; higher is better, within one query: the cosine similarity less the photo's hubness, up to
+    # 1 more for words that are written about it, and what reranking makes of that.  It is no cosine, and may exceed 1.
+    score: float
     photo: Photo
-    first_stage: float | None = None  # the cosine similarity, where the picture was reranked
+    first_stage: float | None = None  # the cosine similarity in [-1, 1], where the picture was reranked
     answer: str | None = None  # where the query is a question
     answer_confidence: float | None = None  # its probability, of yes against no or among all answers, in [0, 1]
     relevance: float | None = None  # probability that it is what the query means, in [0, 1]; None where unknown

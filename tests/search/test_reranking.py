@@ -327,3 +327,12 @@ def test_an_empty_result_is_no_failure(settings: Settings, region_encoder: OnnxE
         library.index(photos)
         library.remove(photos)
         assert library.search("is there a cat?", rerank=True) == []
+
+
+def test_a_score_is_no_cosine_and_the_first_stage_is(library: Library) -> None:
+    (best, *_) = library.search("cameraman", rerank=True)  # the name of a file
+    assert Path(best.path).stem == "cameraman"
+    assert best.reasons == ("name: cameraman",)
+    assert best.first_stage is not None
+    assert -1 <= best.first_stage <= 1
+    assert best.score - best.first_stage > 0.9  # ALL_WORDS, less hubness
