@@ -26,7 +26,7 @@ from played_terminal import ATTRIBUTES, KITTY, play
 SHOW = """
 import sys
 from mmsearch.cli.show import show
-from mmsearch.records import Hit, Photo
+from mmsearch.types import Hit, Photo
 hits = [Hit(rank, 0.5, Photo(path, 60, 40, "png", 7, 0)) for rank, path in enumerate(sys.argv[2:], 1)]
 print("shown", show(hits, "a title", 200.0, sys.argv[1] or None))
 """

@@ -60,7 +60,7 @@ def _is_there(pid: int) -> bool:
     shown = subprocess.run(
         ["ps", "-ww", "-p", str(pid), "-o", "args="], capture_output=True, text=True, check=False
     ).stdout
-    return "indexes.apart" in shown
+    return "indexes.build_process" in shown
 
 
 def until(true: Callable[[], bool], seconds: float = 60) -> None:
