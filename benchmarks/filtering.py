@@ -2,7 +2,7 @@
 
     python -m benchmarks.filtering --library DIR [--photos 1000000] [--dim 256] [--rounds 15]
 
-The library is made in ``DIR`` where it is not there yet: random vectors, and facts as photos have them; no picture is
+The library is made in ``DIR`` where it is not there yet: random vectors, and metadata as photos have it; no picture is
 needed.  Texts are encoded by the embedded model, whose vectors are cut to their first ``--dim`` values.  Each round
 asks one text with every filter and without, in turns; every third text is a file name.  There are four states:
 
@@ -64,7 +64,8 @@ FILTERS: dict[str, str] = {  # share -> a filter that leaves it; the number make
 YEAR = "taken:2021"
 BY_SQL = (
     "SELECT embeddings.id FROM photos JOIN contents ON contents.id = photos.content_id "
-    "JOIN embeddings ON embeddings.content_id = contents.id WHERE photos.state = 'ok' AND embeddings.model_id = 1 "
+    "JOIN items ON items.content_id = contents.id "
+    "JOIN embeddings ON embeddings.item_id = items.id WHERE photos.state = 'ok' AND embeddings.model_id = 1 "
     "AND contents.taken_at >= '2021' AND contents.taken_at < '2022' ORDER BY embeddings.id"
 )
 
@@ -117,26 +118,28 @@ def make(file: Path, card: ModelCard, photos: int, like: Path | None = None) -> 
         numbers = range(start, start + len(rows_of))
         vectors = rows_of[:, : card.dim].astype("<f2")
         with engine.begin() as connection:
-            contents, files = zip(*(facts(number, rng) for number in numbers), strict=True)
+            contents, files = zip(*(metadata(number, rng) for number in numbers), strict=True)
             captions = []
             if like is not None:
                 for number, content, photo in zip(numbers, contents, files, strict=True):
                     content["description"], photo["path"] = None, os.fsencode(trips.path())
                     if number % CAPTIONED == 0:
-                        said = {"content_id": number + 1, "reranker": "r", "text": caption(rng), "confidence": 0.5}
+                        said = {"item_id": number + 1, "reranker": "r", "text": caption(rng), "confidence": 0.5}
                         captions.append(said)
             connection.execute(insert(tables.contents), list(contents))
+            items = [{"id": number + 1, "content_id": number + 1, "part": 0} for number in numbers]
+            connection.execute(insert(tables.items), items)
             connection.execute(insert(tables.photos), list(files))
             if captions:
                 connection.execute(insert(tables.captions), captions)
             rows = [
-                {"id": number + 1, "content_id": number + 1, "model_id": 1, "vector": vector.tobytes()}
+                {"id": number + 1, "item_id": number + 1, "model_id": 1, "vector": vector.tobytes()}
                 for number, vector in zip(numbers, vectors, strict=True)
             ]
             connection.execute(insert(tables.embeddings), rows)
-            fulltext.rebuild(connection, [number + 1 for number in numbers], [])
+            fulltext.rebuild(connection, [number + 1 for number in numbers], [], [])
     with engine.begin() as connection:
-        connection.execute(update(tables.facts).where(tables.facts.c.name == "generation").values(value="1"))
+        connection.execute(update(tables.properties).where(tables.properties.c.name == "generation").values(value="1"))
     engine.dispose()
 
 
@@ -149,7 +152,7 @@ def clusters(dim: int, count: int, rng: np.random.Generator) -> Iterator[Vectors
         yield unit(centres[rng.integers(len(centres), size=size)] + noise)
 
 
-def facts(number: int, rng: np.random.Generator) -> tuple[dict[str, object], dict[str, object]]:
+def metadata(number: int, rng: np.random.Generator) -> tuple[dict[str, object], dict[str, object]]:
     """Rows of ``contents`` and ``photos``."""
     taken = datetime(2015, 1, 1) + timedelta(seconds=int(rng.integers(3652 * 86400)))
     share = rng.random(6)

@@ -97,7 +97,13 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Photo:
-    """A stored picture."""
+    """A stored picture.
+
+    ``id`` names it for as long as the library knows it: it stays when the file is moved or renamed, changes or is away
+    for a while, and is indexed again, and is never given to another file.  So it is the id of the file, not that of its
+    content or item, which copies share and an edited file changes.  A file that was removed and is indexed once more
+    gets a new one.
+    """
 
     path: str
     width: int
@@ -110,6 +116,7 @@ class Photo:
     description: str | None = None  # what was written into the file, or beside it
     text: str | None = None  # what was read in the picture
     tags: tuple[str, ...] = ()  # the surest first
+    id: int = 0  # of the file in its library; 0 for a photo of no library
 
     @property
     def date(self) -> datetime:

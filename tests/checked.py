@@ -34,7 +34,7 @@ def check(library: Library, seed: int = 0) -> tuple[list[str], list[str]]:
     with sqlite3.connect(library.folder / "library.sqlite") as connection:
         rows = connection.execute(
             "SELECT embeddings.id, embeddings.vector, photos.path FROM photos "
-            "JOIN embeddings ON embeddings.content_id = photos.content_id "
+            "JOIN items USING (content_id) JOIN embeddings ON item_id = items.id "
             "JOIN models ON models.id = embeddings.model_id AND models.active WHERE photos.state = 'ok'"
         ).fetchall()
         (committed,) = connection.execute("SELECT count(*) FROM photos WHERE state = 'ok'").fetchone()

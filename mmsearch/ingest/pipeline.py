@@ -74,9 +74,7 @@ class _Run:
         self._ledger.shares["encode"] += encoded.seconds / self._threads
         with self._context.store.writing() as writer:
             for item, vector, tokens in zip(batch, encoded.vectors, encoded.tokens, strict=True):
-                content = self._ledger.record(writer, item, vector, model)
-                if card is not None and tokens is not None and content is not None:
-                    writer.put_regions(content, tokens, model, card)
+                self._ledger.record(writer, item, vector, model, tokens, card)
         self._ledger.shares["store"] += time.perf_counter() - begun
 
     def _report_progress(self, batch: Sequence[Read]) -> None:
@@ -122,19 +120,24 @@ class _Ledger:
         self.skipped = list(todo.skipped)
         self.shares = {"read": 0.0, "encode": 0.0, "store": 0.0}  # seconds
 
-    def record(self, writer: Writer, item: Read, vector: Vectors | None, model: StoredModel) -> int | None:
-        """Store one item: a failure, a new content, or a known one that was touched, moved, copied or came back.
-
-        Returns the content's id; None for a failure.
-        """
+    def record(
+        self,
+        writer: Writer,
+        item: Read,
+        vector: Vectors | None,
+        model: StoredModel,
+        tokens: bytes | None,
+        card: RegionCard | None,
+    ) -> None:
+        """Store one item: a failure, a new content, or a known one that was touched, moved, copied or came back."""
         self.shares["read"] += item.seconds
         file, row = item.file, self.known.get(item.file.path)
         if item.failure is not None:
             writer.fail(file, item.failure, item.retry)
             self.skipped.append(Skipped(file.path, item.failure))
-            return None
+            return
         if item.picture is not None and vector is not None:
-            self.contents[item.content_hash] = writer.put(item.content_hash, item.picture, vector, model)
+            self.contents[item.content_hash] = writer.put(item.content_hash, item.picture, vector, model, tokens, card)
             self.encoded += 1
         content = self.contents[item.content_hash]
         if row is not None and row.embedded and row.content == content:
@@ -154,7 +157,6 @@ class _Ledger:
                 self.added += 1
             else:
                 self.updated += 1
-        return content
 
 
 @dataclass(frozen=True)

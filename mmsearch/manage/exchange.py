@@ -75,6 +75,7 @@ def columns(row: ExportRow, vector: int) -> Columns:
         "size": row.file.size,
         "mtime_ns": row.file.mtime_ns,
         "dhash": None if row.dhash is None else row.dhash.hex(),
+        "facts": row.metadata_version,
         "tags": list(row.tags),
         "tag_scores": list(row.tags.values()),
     }
@@ -97,6 +98,7 @@ def export_row(path: str, values: Columns) -> ExportRow:
         "file": Found(path, values["size"], values["mtime_ns"]),
         "hash": content_hash,
         "dhash": dhash,
+        "metadata_version": values["facts"],
         "tags": tags,
         # A picture without text in it has an empty one, which a CSV does not tell from none.
         "text": None if values["text_engine"] is None else values["text"] or "",

@@ -50,9 +50,10 @@ class KeptModel:
 class PendingItem:
     """An item that has a vector and lacks something that is read from its files."""
 
+    item: int
     content: int
-    hash: bytes
-    files: tuple[Found, ...]
+    hash: bytes  # of the content
+    files: tuple[Found, ...]  # that hold it
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class SidecarState:
 class PendingVector:
     """An item that lacks something that is made of its vector or its region tokens; no file is read for it."""
 
-    content: int
+    item: int
     vector: int  # its id
     path: str  # of the first file that holds it
 

@@ -36,7 +36,7 @@ def sql(*statements: str) -> Injure:
 def vector_of_nothing(_: Path, connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA foreign_keys = OFF")
     connection.execute(
-        "INSERT INTO embeddings (content_id, model_id, vector) SELECT 999, model_id, vector FROM embeddings LIMIT 1"
+        "INSERT INTO embeddings (item_id, model_id, vector) SELECT 999, model_id, vector FROM embeddings LIMIT 1"
     )
 
 
@@ -85,7 +85,7 @@ def index_that_is_no_json(folder: Path, _: sqlite3.Connection) -> None:
 
 
 def index_from_the_future(_: Path, connection: sqlite3.Connection) -> None:
-    connection.execute("UPDATE facts SET value = '1' WHERE name = 'generation'")
+    connection.execute("UPDATE properties SET value = '1' WHERE name = 'generation'")
 
 
 def background(folder: Path, _: sqlite3.Connection) -> None:
@@ -105,8 +105,8 @@ def changed_photo(folder: Path, _: sqlite3.Connection) -> None:
 DAMAGES: dict[str, tuple[str, Injure]] = {
     "vector of nothing": ("stray embeddings", vector_of_nothing),
     "vector of no model": ("stray embeddings", sql("UPDATE embeddings SET model_id = 99 WHERE id = 1")),
-    "tokens of nothing": ("stray regions", sql("UPDATE regions SET content_id = 99 WHERE content_id = 1")),
-    "cut tokens": ("wrong tokens", sql("UPDATE regions SET data = substr(data, 1, 50) WHERE content_id = 2")),
+    "tokens of nothing": ("stray regions", sql("UPDATE regions SET item_id = 99 WHERE item_id = 1")),
+    "cut tokens": ("wrong tokens", sql("UPDATE regions SET data = substr(data, 1, 50) WHERE item_id = 2")),
     "caption of nothing": ("stray captions", sql("INSERT INTO captions VALUES (99, 'x', 'a dog', 0.5)")),
     "sure caption": ("wrong caption", sql("INSERT INTO captions VALUES (1, 'x', 'a dog', 1.5)")),
     "tag of nothing": ("stray tags", sql("INSERT INTO tags VALUES (99, 'dog', 'x', 0.5)")),
@@ -116,6 +116,10 @@ DAMAGES: dict[str, tuple[str, Injure]] = {
     "cut vector": ("wrong vector", sql("UPDATE embeddings SET vector = substr(vector, 1, 10) WHERE id = 1")),
     "zeros": ("wrong vector values", vector_of_zeros),
     "not finite": ("wrong vector values", vector_that_is_not_finite),
+    "item of nothing": ("stray items", sql("INSERT INTO items (content_id, part) VALUES (99, 0)")),
+    "lost items": ("no vector", sql("DELETE FROM items WHERE id <= 2")),
+    "item before its time": ("wrong item", sql("UPDATE items SET start_ms = 5, end_ms = 3 WHERE id = 1")),
+    "item without an end": ("wrong item", sql("UPDATE items SET start_ms = 5 WHERE id = 2")),
     "no vector": ("no vector", sql("DELETE FROM embeddings WHERE id = 2")),
     "lost content": ("lost content", sql("DELETE FROM contents WHERE id = 3")),
     "no content": ("no vector", sql("UPDATE photos SET content_id = NULL WHERE id = 4")),
@@ -126,11 +130,12 @@ DAMAGES: dict[str, tuple[str, Injure]] = {
     "impossible date": ("wrong date", sql("UPDATE contents SET taken_at = '2024-13-45' WHERE id = 2")),
     "no path": ("no path", sql("UPDATE photos SET path = x'' WHERE id = 5")),
     "no root": ("no root", sql("DELETE FROM roots")),
-    "no identity": ("no identity", sql("DELETE FROM facts WHERE name = 'identity'")),
-    "odd generation": ("no identity", sql("UPDATE facts SET value = 'many' WHERE name = 'generation'")),
+    "no identity": ("no identity", sql("DELETE FROM properties WHERE name = 'identity'")),
+    "odd generation": ("no identity", sql("UPDATE properties SET value = 'many' WHERE name = 'generation'")),
     "no active model": ("no model", sql("UPDATE models SET active = 0")),
     "two active models": ("no model", sql("INSERT INTO models VALUES (7, 'other', 'f', 512, 1)")),
     "ids used twice": ("used ids", sql("UPDATE sqlite_sequence SET seq = 1 WHERE name = 'embeddings'")),
+    "photo ids used twice": ("used ids", sql("UPDATE sqlite_sequence SET seq = 1 WHERE name = 'photos'")),
     "words of nothing": ("words", sql("INSERT INTO words (rowid, name) VALUES (77, 'dog')")),
     "no words": ("words", sql("DELETE FROM words WHERE rowid = 1")),
     "other words": ("words", sql("UPDATE words SET name = 'zebra' WHERE rowid = 1")),

@@ -34,7 +34,8 @@ def forget(library: Library) -> None:
     """As a library from before: the migration adds empty columns, and words of names only."""
     with contextlib.closing(sqlite3.connect(library.folder / "library.sqlite")) as connection, connection:
         connection.executescript(
-            "UPDATE contents SET facts = 0, description = NULL, dhash = NULL; UPDATE words SET description = ''"
+            "UPDATE contents SET metadata_version = 0, description = NULL, dhash = NULL; "
+            "UPDATE words SET description = ''"
         )
 
 
@@ -94,7 +95,9 @@ def test_facts_come_without_encoding(library: Library, described: Path) -> None:
 def test_facts_of_an_older_reading_are_read_again(before: Library, described: Path) -> None:
     before.index(described)
     with contextlib.closing(sqlite3.connect(before.folder / "library.sqlite")) as connection, connection:
-        connection.execute("UPDATE contents SET facts = ?, description = 'old' WHERE id <= 2", (METADATA_VERSION - 1,))
+        connection.execute(
+            "UPDATE contents SET metadata_version = ?, description = 'old' WHERE id <= 2", (METADATA_VERSION - 1,)
+        )
     assert before.index(described).facts == 2
     assert "old" not in known(before)[0].values()
 

@@ -50,9 +50,7 @@ class Colours(Enrichment[PendingVector, tuple[PendingVector, str], list[str]]):
         return [colour for _, colour in batch]
 
     def save(self, writer: Writer, batch: Sequence[tuple[PendingVector, str]], result: list[str]) -> int:
-        writer.put_tags(
-            self.fingerprint, {item.content: {tag: 1.0} for (item, _), tag in zip(batch, result, strict=True)}
-        )
+        writer.put_tags(self.fingerprint, {item.item: {tag: 1.0} for (item, _), tag in zip(batch, result, strict=True)})
         return len(batch)
 
     def path(self, job: tuple[PendingVector, str]) -> str:
@@ -115,7 +113,7 @@ def test_a_batch_that_cannot_be_stored_leaves_nothing_of_itself(library: Library
     class Failing(Colours):
         def save(self, writer: Writer, batch: Sequence[tuple[PendingVector, str]], result: list[str]) -> int:
             saved = super().save(writer, batch, result)
-            if len(self.batches) > 1 and batch[0][0].content > 2:
+            if len(self.batches) > 1 and batch[0][0].item > 2:
                 raise OSError("no room")
             return saved
 

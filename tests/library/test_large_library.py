@@ -18,7 +18,7 @@ from mmsearch.library.opening import open_library
 from mmsearch.search import querybank, retrieval
 from mmsearch.search.hubness import handicap
 from mmsearch.store.sqlite.store import Store
-from mmsearch.store.sqlite.tables import contents, embeddings, photos
+from mmsearch.store.sqlite.tables import contents, embeddings, items, photos
 from mmsearch.types import Progress, Vectors
 
 COUNT = 21_000
@@ -45,15 +45,16 @@ def large(tmp_path: Path, encoder: OnnxEncoder, vectors: Vectors) -> Iterator[Li
         with store.writing() as writer:
             writer.add_model(card.name, card.fingerprint, card.dim, active=True)
         rows = range(1, COUNT + 1)
-        content = {"width": 4, "height": 3, "format": "png", "facts": 99}
+        content = {"width": 4, "height": 3, "format": "png", "metadata_version": 99}
         with store._transaction(write=True) as connection:
             connection.execute(insert(contents), [{"id": n, "hash": b"%d" % n, **content} for n in rows])
+            connection.execute(insert(items), [{"id": n, "content_id": n, "part": 0} for n in rows])
             file = {"state": "ok", "size": 1, "mtime_ns": 1}
             connection.execute(insert(photos), [{"path": b"/x/%d.png" % n, "content_id": n, **file} for n in rows])
             halves = vectors.astype("<f2")
             connection.execute(
                 insert(embeddings),
-                [{"id": n, "content_id": n, "model_id": 1, "vector": halves[n - 1].tobytes()} for n in rows],
+                [{"id": n, "item_id": n, "model_id": 1, "vector": halves[n - 1].tobytes()} for n in rows],
             )
     settings = replace(Settings(), cache=tmp_path / "cache", reranker="none", regions=False)
     with open_library(folder, settings=settings, encoder=encoder) as library:

@@ -208,7 +208,7 @@ def vectors(library: Path) -> dict[bytes, Vectors]:
     """By path."""
     query = (
         "SELECT photos.path, embeddings.vector FROM photos "
-        "JOIN embeddings ON embeddings.content_id = photos.content_id WHERE photos.state = 'ok'"
+        "JOIN items USING (content_id) JOIN embeddings ON item_id = items.id WHERE photos.state = 'ok'"
     )
     database = sqlite3.connect(library / "library.sqlite")
     try:

@@ -266,7 +266,8 @@ def test_the_first_stage_alone_looks_for_the_thing_of_a_question(parts: Parts) -
 def forget_tokens(library: Library, path: str | None = None) -> None:
     """As if pictures (of one path, or all) had been indexed before there were region tokens."""
     connection = sqlite3.connect(library.folder / "library.sqlite")
-    where = "" if path is None else "WHERE content_id IN (SELECT content_id FROM photos WHERE path = ?)"
+    of_path = "WHERE item_id IN (SELECT items.id FROM items JOIN photos USING (content_id) WHERE path = ?)"
+    where = "" if path is None else of_path
     gone = connection.execute(f"DELETE FROM regions {where}", [] if path is None else [path.encode()]).rowcount
     connection.commit()
     connection.close()

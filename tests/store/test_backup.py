@@ -40,7 +40,8 @@ def answers(library: Library, text: str = "a cat") -> list[tuple[str, float]]:
 def stored(database: Path) -> dict[str, Vectors]:
     """File name -> vector, as SQLite itself says."""
     query = (
-        "SELECT path, vector FROM photos JOIN embeddings USING (content_id) JOIN models ON models.id = model_id "
+        "SELECT path, vector FROM photos JOIN items USING (content_id) "
+        "JOIN embeddings ON item_id = items.id JOIN models ON models.id = model_id "
         "WHERE state = 'ok' AND active"
     )
     with closing(sqlite3.connect(database)) as connection:
@@ -227,7 +228,7 @@ def test_older_backup_over_newer_library_gives_the_older_answers(
                 assert_same(answers(one, text), brute_force(aged, encoder, text))
     assert answers(library) != before
     with closing(sqlite3.connect(saved)) as old, closing(sqlite3.connect(library.store.file)) as new:
-        query = "SELECT value FROM facts WHERE name = 'identity'"
+        query = "SELECT value FROM properties WHERE name = 'identity'"
         assert old.execute(query).fetchone() != new.execute(query).fetchone()
 
 

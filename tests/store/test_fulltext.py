@@ -239,14 +239,14 @@ def expected(file: Path) -> list[tuple[object, ...]]:
                 one("SELECT description FROM contents WHERE id = ?", content),
                 one("SELECT text FROM sidecars WHERE photo_id = ?", number),
             ]
-            tags = base.execute("SELECT tag FROM tags WHERE content_id = ? ORDER BY tag", (content,)).fetchall()
+            tags = base.execute("SELECT tag FROM tags WHERE item_id = ? ORDER BY tag", (content,)).fetchall()
             rows.append(
                 (
                     number,
                     name_words(path.decode()),
                     "\n".join(part for part in described if part),
-                    one("SELECT text FROM captions WHERE content_id = ?", content),
-                    one("SELECT text FROM ocr WHERE content_id = ?", content),
+                    one("SELECT text FROM captions WHERE item_id = ?", content),
+                    one("SELECT text FROM ocr WHERE item_id = ?", content),
                     ", ".join(tag for (tag,) in tags),
                 )
             )
@@ -369,6 +369,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, list
         base.executemany("INSERT INTO contents (id, hash, width, height, format) VALUES (?1, ?1, 4, 3, 'png')", every)
         values = "VALUES (?1, CAST(?1 AS BLOB), 'ok', 1, 1, ?1)"
         base.executemany(f"INSERT INTO photos (id, path, state, size, mtime_ns, content_id) {values}", every)
+        base.executemany("INSERT INTO items (id, content_id, part) VALUES (?1, ?1, 0)", every)
         base.executemany("INSERT INTO embeddings VALUES (?1, ?1, 1, x'')", every)
         base.executemany(f"INSERT INTO words (rowid, {', '.join(WORDS)}) VALUES (?, ?, ?, ?, ?, ?)", rows)
     base.close()

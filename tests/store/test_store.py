@@ -85,7 +85,7 @@ def test_library_of_the_first_schema_is_upgraded_in_place(file: Path) -> None:
         assert model == StoredModel(1, "m", "abc", 4)
         assert (store.generation(), store.searchable(model).tolist()) == (3, [7])
         np.testing.assert_array_equal(store.vectors(np.array([7]), 4), np.ones((1, 4), np.float32))
-        assert store.pending_regions(model, REGIONS, ["/"]) == [PendingItem(1, b"1", (Found("/a", 10, 5),))]
+        assert store.pending_regions(model, REGIONS, ["/"]) == [PendingItem(1, 1, b"1", (Found("/a", 10, 5),))]
     with sqlite3.connect(file) as now:
         assert now.execute("SELECT version_num FROM alembic_version").fetchall() == [(schema.HEAD,)]
     now.close()
@@ -142,7 +142,7 @@ def test_what_is_stored_comes_back(file: Path) -> None:
         assert store.model() == model == StoredModel(1, "m", "abc", 4)
         (number,) = store.searchable(model).tolist()
         np.testing.assert_array_equal(store.vectors(np.array([number]), 4), np.full((1, 4), 5, np.float32))
-        photo = Photo("/a/b\udcff", 40, 30, "jpeg", 10, 5, PICTURE.exif)
+        photo = Photo("/a/b\udcff", 40, 30, "jpeg", 10, 5, PICTURE.exif, id=1)
         assert store.photos([number, 99]) == {number: [photo]}
         with pytest.raises(KeyError):
             store.vectors(np.array([99]), 4)
@@ -228,12 +228,12 @@ def test_who_lacks_tokens(file: Path) -> None:
             writer.fail(Found("/a/z", 1, 1), "broken")  # a picture that cannot be read now
         lacking = {root: store.pending_regions(model, REGIONS, [root]) for root in ("/a", "/b", "/c")}
         assert lacking == {
-            "/a": [PendingItem(1, b"1", (Found("/a/x", 10, 5),)), PendingItem(3, b"2", (Found("/a/y", 10, 5),))],
-            "/b": [PendingItem(1, b"1", (Found("/b/copy", 10, 5),))],
+            "/a": [PendingItem(1, 1, b"1", (Found("/a/x", 10, 5),)), PendingItem(3, 3, b"2", (Found("/a/y", 10, 5),))],
+            "/b": [PendingItem(1, 1, b"1", (Found("/b/copy", 10, 5),))],
             "/c": [],
         }
         assert store.pending_regions(model, REGIONS, ["/b", "/a"])[0] == PendingItem(
-            1, b"1", (Found("/a/x", 10, 5), Found("/b/copy", 10, 5))
+            1, 1, b"1", (Found("/a/x", 10, 5), Found("/b/copy", 10, 5))
         )
         assert store.pending_regions(model, REGIONS, []) == []
 
@@ -241,7 +241,7 @@ def test_who_lacks_tokens(file: Path) -> None:
 def test_tokens_go_with_their_content_and_model(file: Path) -> None:
     def kept() -> list[tuple[int, int]]:
         with contextlib.closing(sqlite3.connect(file)) as connection:
-            return connection.execute("SELECT content_id, model_id FROM regions ORDER BY 1, 2").fetchall()
+            return connection.execute("SELECT item_id, model_id FROM regions ORDER BY 1, 2").fetchall()
 
     with Store(file) as store:
         model = stored_photo(store, "/a", b"1")

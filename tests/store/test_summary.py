@@ -44,7 +44,9 @@ def test_figures_of_a_library(tmp_path: Path) -> None:
                 writer.fail(Found(path, 1, 1), reason)
         with contextlib.closing(sqlite3.connect(file)) as connection, connection:
             ids = dict(connection.execute("SELECT CAST(path AS TEXT), id FROM photos"))
-            of = dict(connection.execute("SELECT CAST(path AS TEXT), content_id FROM photos"))
+            of = dict(
+                connection.execute("SELECT CAST(path AS TEXT), items.id FROM photos JOIN items USING (content_id)")
+            )
             connection.execute("UPDATE photos SET state = 'missing' WHERE path = CAST('/gone' AS BLOB)")
             for table, paths in (("ocr", ["/a", "/b", "/gone"]), ("captions", ["/c"])):
                 for path in paths:

@@ -44,7 +44,7 @@ class Captions(Enrichment[PendingVector, PendingVector, list[Caption]]):
 
     def save(self, writer: Writer, batch: Sequence[PendingVector], result: list[Caption]) -> int:
         for item, caption in zip(batch, result, strict=True):
-            writer.put_caption(item.content, self._reranker.card.fingerprint, caption.text, caption.confidence)
+            writer.put_caption(item.item, self._reranker.card.fingerprint, caption.text, caption.confidence)
         return len(batch)
 
     def path(self, job: PendingVector) -> str:

@@ -207,7 +207,7 @@ class OcrTexts(Enrichment[PendingItem, tuple[PendingItem, Image.Image | None], l
         saved = 0
         for (item, _), text in zip(batch, result, strict=True):
             if text is not None:
-                writer.put_text(item.content, self._reader.engine, text)
+                writer.put_text(item.item, self._reader.engine, text)
                 saved += 1
         return saved
 

@@ -54,12 +54,12 @@ class RegionTokens(Enrichment[PendingItem, tuple[PendingItem, Read], list[bytes]
         return [] if regions is None else pack(regions)
 
     def save(self, writer: Writer, batch: Sequence[tuple[PendingItem, Read]], result: list[bytes]) -> int:
-        found = [(item.content, read.picture) for item, read in batch if read.picture is not None]
+        found = [(item, read.picture) for item, read in batch if read.picture is not None]
         if not result:
             return 0
-        for (content, picture), tokens in zip(found, result, strict=True):
-            writer.put_regions(content, tokens, self._context.model, self._card)
-            writer.put_metadata(content, picture)
+        for (item, picture), tokens in zip(found, result, strict=True):
+            writer.put_regions(item.item, tokens, self._context.model, self._card)
+            writer.put_metadata(item.content, picture)
         return len(found)
 
     def path(self, job: tuple[PendingItem, Read]) -> str:

@@ -198,7 +198,7 @@ class Tags(Enrichment[PendingVector, PendingVector, list[dict[str, float]]]):
         return self._tagger.tags(self._store.vectors(vectors, self._model.dim))
 
     def save(self, writer: Writer, batch: Sequence[PendingVector], result: list[dict[str, float]]) -> int:
-        tags = {item.content: own for item, own in zip(batch, result, strict=True)}
+        tags = {item.item: own for item, own in zip(batch, result, strict=True)}
         writer.put_tags(self._tagger.fingerprint, tags)
         return len(batch)
 

@@ -93,11 +93,14 @@ class AttributeFilter:
         Ascending.  Without paths it may be anywhere.
         """
         with self._lock, self._reading() as read:
-            numbers = read.vectors(model)
-            meeting = numbers[read.meeting(within, conditions) & (numbers >= 0)]
-        there = np.zeros(int(meeting.max(initial=-1)) + 1, np.bool_)  # quicker than sorting; copies have one vector
-        there[meeting] = True
-        return np.flatnonzero(there).astype(np.int64, copy=False)
+            contents, numbers = read.all_vectors(model)
+            allowed = read.contents_of_files()[read.meeting(within, conditions)]
+        chosen = np.zeros(max(int(contents.max(initial=-1)), int(allowed.max(initial=-1))) + 1, np.bool_)
+        chosen[allowed] = True
+        meeting = numbers[chosen[contents]]
+        found = np.zeros(int(meeting.max(initial=-1)) + 1, np.bool_)  # quicker than sorting
+        found[meeting] = True
+        return np.flatnonzero(found).astype(np.int64, copy=False)
 
     def meeting(self, photos: Ids, within: Sequence[str], conditions: Sequence[Condition]) -> Mask:
         """Which of these photos, by their ids, lie there and meet all conditions; unknown ones do not."""
@@ -135,7 +138,7 @@ class _Reading:
         version = self._connection.exec_driver_sql("PRAGMA data_version").scalar_one()
         if version != self._attributes._version:
             generation = self._connection.exec_driver_sql(
-                "SELECT value FROM facts WHERE name = 'generation'"
+                "SELECT value FROM properties WHERE name = 'generation'"
             ).scalar_one()
             dropped = _CHANGING if generation == self._attributes._generation else list(self._attributes._columns)
             for key in dropped:
@@ -159,19 +162,49 @@ class _Reading:
         return {("file", "id"), ("vectors", model)} <= self._attributes._columns.keys()
 
     def vectors(self, model: int) -> Ids:
-        """Ids of their vectors of this model; -1 where there is none."""
+        """Ids of their vectors of this model, of their first items; -1 where there is none."""
 
         def load() -> Ids:
-            of_model = f"embeddings WHERE model_id = {int(model)} ORDER BY content_id"
-            contents = self._read("content_id", of_model, np.int64)
-            numbers = self._read("id", of_model, np.int64)
-            own = self._of_file("content_id", np.int64)
-            place, there = _places_of(own, contents)
-            found = np.full(len(own), -1, np.int64)
-            found[there] = numbers[place[there]]
+            contents, numbers = self.all_vectors(model)
+            files = self.contents_of_files()
+            place, existing = _places_of(files, contents)
+            found = np.full(len(files), -1, np.int64)
+            found[existing] = numbers[place[existing]]
             return found
 
         return self._kept(("vectors", model), load)
+
+    def all_vectors(self, model: int) -> tuple[Ids, Ids]:
+        """The contents of all vectors of a model, ascending, and the ids of the vectors; both (n,).
+
+        The vectors of one content are in the order of its items.
+        """
+
+        def load() -> NDArray[np.int64]:
+            of_model = f"embeddings WHERE model_id = {int(model)} ORDER BY item_id"  # an index has all of it
+            items = self._read("item_id", of_model, np.int64)
+            numbers = self._read("id", of_model, np.int64)
+            known, contents, parts = self._items()
+            place, existing = _places_of(items, known)
+            place = place[existing]
+            order = np.lexsort((parts[place], contents[place]))
+            return np.stack([contents[place][order], numbers[existing][order]])
+
+        contents, numbers = self._kept(("all vectors", model), load)
+        return contents, numbers
+
+    def contents_of_files(self) -> Ids:
+        """The content of each file."""
+        return self._of_file("content_id", np.int64)
+
+    def _items(self) -> NDArray[np.int64]:
+        """Items, ascending, their contents and their places there, (3, n)."""
+
+        def load() -> NDArray[np.int64]:
+            columns = [self._read(column, "items ORDER BY id", np.int64) for column in ("id", "content_id", "part")]
+            return np.stack(columns)
+
+        return self._kept("items", load)
 
     def _of_file(self, expression: str, dtype: Any) -> NDArray[Any]:
         found = "photos WHERE state = 'ok' AND content_id IS NOT NULL ORDER BY id"
@@ -190,7 +223,7 @@ class _Reading:
 
         def load() -> Ids:
             contents = self._read("id", "contents ORDER BY id", np.int64)
-            return np.searchsorted(contents, self._of_file("content_id", np.int64)).astype(np.int64, copy=False)
+            return np.searchsorted(contents, self.contents_of_files()).astype(np.int64, copy=False)
 
         return self._kept("places", load)
 
@@ -214,13 +247,15 @@ class _Reading:
         having: Mask = np.array(fitting, np.bool_)[codes]
         return having
 
-    def _having(self, chosen: Ids) -> Mask:
-        """Which files have one of these contents."""
-        own = self._of_file("content_id", np.int64)
-        there = np.zeros(max(int(own.max(initial=0)), int(chosen.max(initial=0))) + 1, np.bool_)
-        there[chosen] = True
-        having: Mask = there[own]
-        return having
+    def _having(self, items: Ids) -> Mask:
+        """Which files have one of these items."""
+        known, contents, _ = self._items()
+        place, existing = _places_of(items, known)
+        chosen, files = contents[place[existing]], self.contents_of_files()
+        having = np.zeros(max(int(files.max(initial=0)), int(chosen.max(initial=0))) + 1, np.bool_)
+        having[chosen] = True
+        found: Mask = having[files]
+        return found
 
     def _read(self, expression: str, source: str, dtype: Any) -> NDArray[Any]:
         """A column of numbers, none of them NULL.
@@ -286,7 +321,7 @@ class _Reading:
         if isinstance(fits, Shaped):
             return self._shaped(fits)
         if isinstance(fits, HasText):
-            return self._kept("text", lambda: self._having(self._read("content_id", "ocr WHERE text != ''", np.int64)))
+            return self._kept("text", lambda: self._having(self._read("item_id", "ocr WHERE text != ''", np.int64)))
         if isinstance(fits, HasPlace):
             there: Mask = ~np.isnan(self._place("latitude"))
             return there
@@ -356,7 +391,7 @@ class _Reading:
         mask = np.zeros(len(self.photos), np.bool_)
         for name in [name for name in rows if name.casefold() == wanted]:
             literal = name.replace("'", "''")
-            mask |= self._having(self._read("content_id", f"tags WHERE tag = '{literal}'", np.int64))
+            mask |= self._having(self._read("item_id", f"tags WHERE tag = '{literal}'", np.int64))
         return mask
 
     def _below(self, path: str) -> Mask:

@@ -25,7 +25,7 @@ OnProgress = Callable[[Progress], None] | None
 
 PAGES = 1000  # of 4 kB, copied in one go: some milliseconds, after which Ctrl-C is heard
 _BESIDE = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database
-_OURS = {"alembic_version", "contents", "embeddings", "facts", "models", "photos"}  # tables
+_OURS = {"alembic_version", "contents", "embeddings", "models", "photos"}  # tables of every version
 
 
 def backup(database: Path, file: Path, force: bool = False, progress: OnProgress = None) -> None:
@@ -166,14 +166,17 @@ def _present(database: Path) -> tuple[bool, bool, int]:
 
 
 def _generation(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("SELECT value FROM facts WHERE name = 'generation'").fetchone()[0])
+    """Of a library of this version or an earlier one."""
+    earlier = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'facts'").fetchone()
+    table = "properties" if earlier is None else "facts"
+    return int(connection.execute(f"SELECT value FROM {table} WHERE name = 'generation'").fetchone()[0])
 
 
 def _renew(copy: sqlite3.Connection, before: int) -> None:
     """A new identity, and a generation above its own and the one ``before``."""
     values = {"generation": str(max(_generation(copy), before) + 1), "identity": secrets.token_hex(4)}
     for name, value in values.items():
-        copy.execute("UPDATE facts SET value = ? WHERE name = ?", (value, name))
+        copy.execute("UPDATE properties SET value = ? WHERE name = ?", (value, name))
 
 
 def _replaced(database: Path, draft: Path, sound: bool, used: bool) -> Path | None:

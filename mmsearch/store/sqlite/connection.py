@@ -89,7 +89,7 @@ class Database:
             with explained(file), self._transaction(write=not file.exists()) as connection:
                 current = schema.is_current(connection)
             if not current:
-                with explained(file), self._transaction(write=True) as connection:
+                with explained(file), self._upgrading() as connection:
                     schema.upgrade(connection, str(file.parent))
         except BaseException:
             self.close()
@@ -117,6 +117,19 @@ class Database:
     def _transaction(self, write: bool = False) -> Iterator[Connection]:
         with self._engine.connect().execution_options(write=write) as connection, connection.begin():
             yield connection
+
+    @contextlib.contextmanager
+    def _upgrading(self) -> Iterator[Connection]:
+        """A transaction without foreign keys, on a connection that is not used again."""
+        with self._engine.connect().execution_options(write=True) as connection:
+            own = connection.connection.driver_connection
+            assert isinstance(own, sqlite3.Connection)
+            own.execute("PRAGMA foreign_keys = OFF")  # within a transaction it would do nothing
+            try:
+                with connection.begin():
+                    yield connection
+            finally:
+                connection.invalidate()
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Connection]:

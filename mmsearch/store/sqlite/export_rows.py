@@ -10,7 +10,18 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, Table, bindparam, func, select, text
 from sqlalchemy.dialects.sqlite import insert
 
-from mmsearch.store.sqlite.tables import captions, contents, embeddings, ocr, photos, regions, sidecars, tagged, tags
+from mmsearch.store.sqlite.tables import (
+    captions,
+    contents,
+    embeddings,
+    items,
+    ocr,
+    photos,
+    regions,
+    sidecars,
+    tagged,
+    tags,
+)
 from mmsearch.types import Found
 
 BLOCK = 500  # vectors read together
@@ -33,7 +44,7 @@ class ExportRow:
     longitude: float | None = None
     description: str | None = None
     dhash: bytes | None = None
-    facts: int = 0
+    metadata_version: int = 0
     sidecar: str | None = None  # what the files beside it say, and their stamp
     sidecar_stamp: str | None = None
     caption: str | None = None
@@ -59,7 +70,11 @@ class ExportRows:
 
     def __init__(self, connection: Connection, model: int) -> None:
         self._connection, self._model = connection, model
-        there = select(photos.c.id).where(photos.c.content_id == embeddings.c.content_id, _FOUND)
+        there = (
+            select(photos.c.id)
+            .join(items, items.c.content_id == photos.c.content_id)
+            .where(items.c.id == embeddings.c.item_id, _FOUND)
+        )
         self._found = (embeddings.c.model_id == model) & there.exists()
         of_model = regions.c.model_id == model
         most = (
@@ -80,7 +95,7 @@ class ExportRows:
     def blocks(self) -> Iterator[Block]:
         """All of them, in the order of the ids of the vectors; copies, which share one, in the order of their paths."""
         data = select(regions.c.data).where(
-            regions.c.content_id == embeddings.c.content_id,
+            regions.c.item_id == embeddings.c.item_id,
             regions.c.model_id == self._model,
             regions.c.fingerprint == self.region_card,
             func.length(regions.c.data) == self.region_bytes,
@@ -110,14 +125,15 @@ class ExportRows:
                 ocr.c.text.label("read"),
                 ocr.c.engine,
                 tagged.c.vocabulary,
-                own_tags.where(tags.c.content_id == contents.c.id).scalar_subquery().label("tags"),
+                own_tags.where(tags.c.item_id == items.c.id).scalar_subquery().label("tags"),
             )
-            .join(contents, contents.c.id == embeddings.c.content_id)
+            .join(items, items.c.id == embeddings.c.item_id)
+            .join(contents, contents.c.id == items.c.content_id)
             .join(photos, photos.c.content_id == contents.c.id)
             .outerjoin(sidecars, sidecars.c.photo_id == photos.c.id)
-            .outerjoin(captions, captions.c.content_id == contents.c.id)
-            .outerjoin(ocr, ocr.c.content_id == contents.c.id)
-            .outerjoin(tagged, tagged.c.content_id == contents.c.id)
+            .outerjoin(captions, captions.c.item_id == items.c.id)
+            .outerjoin(ocr, ocr.c.item_id == items.c.id)
+            .outerjoin(tagged, tagged.c.item_id == items.c.id)
             .where(embeddings.c.id.between(first, last), embeddings.c.model_id == self._model, _FOUND)
             .order_by(embeddings.c.id, photos.c.path)
         )
@@ -138,7 +154,7 @@ class ExportRows:
                     longitude=row.longitude,
                     description=row.description,
                     dhash=row.dhash,
-                    facts=row.facts,
+                    metadata_version=row.metadata_version,
                     sidecar=row.sidecar,
                     sidecar_stamp=row.stamp,
                     caption=row.caption,
@@ -154,9 +170,11 @@ class ExportRows:
 
 # Made once, as those of ``store.py``.
 _ADD = {
-    one: insert(one).on_conflict_do_nothing() for one in (contents, embeddings, regions, captions, ocr, tagged, tags)
+    one: insert(one).on_conflict_do_nothing()
+    for one in (contents, items, embeddings, regions, captions, ocr, tagged, tags)
 }
 _SAME = select(contents.c.id).where(contents.c.hash == bindparam("hash"))
+FIRST_ITEM = select(items.c.id).where(items.c.content_id == bindparam("content"), items.c.part == 0)
 _CONTENT = ("hash", "width", "height", "format", "taken_at", "camera", "lens", "latitude", "longitude", "description")
 
 
@@ -171,18 +189,20 @@ def put(
     def add(table: Table, **values: object) -> bool:
         return bool(connection.execute(_ADD[table], values).rowcount)
 
-    known = {name: getattr(new, name) for name in (*_CONTENT, "dhash", "facts")}
+    known = {name: getattr(new, name) for name in (*_CONTENT, "dhash", "metadata_version")}
     add(contents, **known)
     content: int = connection.execute(_SAME, {"hash": new.hash}).scalar_one()
-    add(embeddings, content_id=content, model_id=model, vector=vector)
+    add(items, content_id=content, part=0)
+    item: int = connection.execute(FIRST_ITEM, {"content": content}).scalar_one()
+    add(embeddings, item_id=item, model_id=model, vector=vector)
     if tokens is not None:
-        add(regions, content_id=content, model_id=model, fingerprint=card, data=tokens)
+        add(regions, item_id=item, model_id=model, fingerprint=card, data=tokens)
     if new.caption is not None:
         said = {"reranker": new.caption_model or "", "confidence": new.caption_confidence or 0.0}
-        add(captions, content_id=content, text=new.caption, **said)
+        add(captions, item_id=item, text=new.caption, **said)
     if new.text is not None:
-        add(ocr, content_id=content, engine=new.text_engine or "", text=new.text)
-    if new.tags_vocabulary is not None and add(tagged, content_id=content, vocabulary=new.tags_vocabulary):
+        add(ocr, item_id=item, engine=new.text_engine or "", text=new.text)
+    if new.tags_vocabulary is not None and add(tagged, item_id=item, vocabulary=new.tags_vocabulary):
         for tag, score in new.tags.items():
-            add(tags, content_id=content, tag=tag, vocabulary=new.tags_vocabulary, score=score)
+            add(tags, item_id=item, tag=tag, vocabulary=new.tags_vocabulary, score=score)
     return content

@@ -60,28 +60,37 @@ class WordHit:
 # Keeping in step
 
 
+def _of_items(table: str, value: str, between: str) -> str:
+    """What a table says of the items of a photo's content, joined, in SQL; empty where it says nothing."""
+    return (
+        f"coalesce((SELECT group_concat({value}, {between}) FROM items CROSS JOIN {table} "
+        f"ON {table}.item_id = items.id WHERE items.content_id = photos.content_id), '')"
+    )
+
+
+_COMMA = "', '"
+_COMMA = "', '"
 _SAID = (
     "SELECT photos.id AS photo, name_words(photos.path) AS name, "
     "trim(coalesce(contents.description, '') || char(10) || coalesce(sidecars.text, ''), char(10)) AS description, "
-    "coalesce(captions.text, '') AS caption, coalesce(ocr.text, '') AS ocr, "
-    "coalesce((SELECT group_concat(tag, ', ') FROM tags WHERE tags.content_id = photos.content_id), '') AS tags "
+    f"{_of_items('captions', 'text', 'char(10)')} AS caption, {_of_items('ocr', 'text', 'char(10)')} AS ocr, "
+    f"{_of_items('tags', 'tag', _COMMA)} AS tags "
     "FROM photos LEFT JOIN contents ON contents.id = photos.content_id "
     "LEFT JOIN sidecars ON sidecars.photo_id = photos.id "
-    "LEFT JOIN captions ON captions.content_id = photos.content_id "
-    "LEFT JOIN ocr ON ocr.content_id = photos.content_id "
 )
 _WRITE = f"INSERT OR REPLACE INTO words (rowid, {', '.join(WORDS)}) {_SAID}"
 
 
-def rebuild(connection: Connection, photos: Iterable[int], contents: Iterable[int]) -> None:
-    """Write anew what ``words`` says of these photos, and of all photos that have these contents.
+def rebuild(connection: Connection, photos: Iterable[int], contents: Iterable[int], items: Iterable[int]) -> None:
+    """Write anew what ``words`` says of these photos, and of all photos that have these contents or items.
 
     ``connection`` needs the SQL function name_words: ``path_words``.
     """
     connection.exec_driver_sql(
         _WRITE + "WHERE photos.id IN (SELECT value FROM json_each(?)) "
-        "OR photos.content_id IN (SELECT value FROM json_each(?))",
-        (json.dumps(sorted(photos)), json.dumps(sorted(contents))),
+        "OR photos.content_id IN (SELECT value FROM json_each(?)) "
+        "OR photos.content_id IN (SELECT content_id FROM items WHERE id IN (SELECT value FROM json_each(?)))",
+        (json.dumps(sorted(photos)), json.dumps(sorted(contents)), json.dumps(sorted(items))),
     )
 
 
@@ -161,12 +170,14 @@ def find(
 
 _FILES = (
     "SELECT photos.id, embeddings.id FROM json_each(?) CROSS JOIN embeddings ON embeddings.id = value "
-    "AND embeddings.model_id = ? CROSS JOIN photos ON photos.content_id = embeddings.content_id "
+    "AND embeddings.model_id = ? CROSS JOIN items ON items.id = embeddings.item_id AND items.part = 0 "
+    "CROSS JOIN photos ON photos.content_id = items.content_id "
     "WHERE +photos.state = 'ok' ORDER BY photos.id"  # the plus keeps SQLite from taking the index on states
 )
 _VECTORS = (
     "SELECT photos.id, embeddings.id FROM json_each(?) CROSS JOIN photos ON photos.id = value "
-    "CROSS JOIN embeddings ON embeddings.content_id = photos.content_id AND embeddings.model_id = ? "
+    "CROSS JOIN items ON items.content_id = photos.content_id AND items.part = 0 "
+    "CROSS JOIN embeddings ON embeddings.item_id = items.id AND embeddings.model_id = ? "
     "WHERE photos.state = 'ok'"
 )
 
@@ -198,7 +209,8 @@ def reasons(
     pages = lists.connection.execute(
         "SELECT embeddings.id, photos.id, photos.path FROM json_each(?) "
         "CROSS JOIN embeddings ON embeddings.id = value AND embeddings.model_id = ? "
-        "CROSS JOIN photos ON photos.content_id = embeddings.content_id "
+        "CROSS JOIN items ON items.id = embeddings.item_id "
+        "CROSS JOIN photos ON photos.content_id = items.content_id "
         "WHERE +photos.state = 'ok' ORDER BY photos.path",  # the plus keeps SQLite from taking the index on states
         (json.dumps([int(number) for number in numbers]), model),
     ).fetchall()

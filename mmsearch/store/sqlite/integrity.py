@@ -65,20 +65,35 @@ _LOST_CONTENT = (
     "DELETE FROM contents WHERE {where}",
 )
 _METADATA_AGAIN = (
-    "UPDATE contents SET taken_at = NULL, latitude = NULL, longitude = NULL, dhash = NULL, facts = 0 WHERE {where}",
+    "UPDATE contents SET taken_at = NULL, latitude = NULL, longitude = NULL, dhash = NULL, metadata_version = 0 "
+    "WHERE {where}",
 )
-_ACTIVE = "SELECT content_id FROM embeddings WHERE model_id = (SELECT id FROM models WHERE active)"
+_ACTIVE = (
+    "SELECT items.content_id FROM embeddings JOIN items ON items.id = embeddings.item_id "
+    "WHERE model_id = (SELECT id FROM models WHERE active)"
+)
+
+_COUNTED = ("embeddings", "contents", "items", "photos")  # tables whose ids are never used twice
 
 # In an order in which mending one does not break another that comes before.
 RULES = (
-    _stray("embeddings", "content_id", "contents", "vectors of no picture"),
+    _stray("items", "content_id", "contents", "items of no picture"),
+    _Rule(
+        "wrong item",
+        "items",
+        "part < 0 OR (start_ms IS NULL) <> (end_ms IS NULL) OR start_ms < 0 OR end_ms < start_ms",
+        "items with an impossible place or time",
+        _READ,
+        ("DELETE FROM items WHERE {where}",),
+    ),
+    _stray("embeddings", "item_id", "items", "vectors of no picture"),
     _stray("embeddings", "model_id", "models", "vectors of no model"),
-    _stray("regions", "content_id", "contents", "region tokens of no picture"),
+    _stray("regions", "item_id", "items", "region tokens of no picture"),
     _stray("regions", "model_id", "models", "region tokens of no model"),
-    _stray("captions", "content_id", "contents", "captions of no picture"),
-    _stray("ocr", "content_id", "contents", "texts of no picture"),
-    _stray("tags", "content_id", "contents", "tags of no picture"),
-    _stray("tagged", "content_id", "contents", "marks of tagging of no picture"),
+    _stray("captions", "item_id", "items", "captions of no picture"),
+    _stray("ocr", "item_id", "items", "texts of no picture"),
+    _stray("tags", "item_id", "items", "tags of no picture"),
+    _stray("tagged", "item_id", "items", "marks of tagging of no picture"),
     _stray("sidecars", "photo_id", "photos", "texts of files beside no photo"),
     _Rule(
         "no path",
@@ -144,7 +159,7 @@ RULES = (
         "tags with an impossible score",
         f"{_LEFT}; tagging finds them again",
         (
-            "DELETE FROM tagged WHERE content_id IN (SELECT content_id FROM tags WHERE {where})",
+            "DELETE FROM tagged WHERE item_id IN (SELECT item_id FROM tags WHERE {where})",
             "DELETE FROM tags WHERE {where}",
         ),
     ),
@@ -175,13 +190,13 @@ RULES = (
     _Rule(
         "used ids",
         "sqlite_sequence",
-        "(name = 'embeddings' AND seq < (SELECT max(id) FROM embeddings)) "
-        "OR (name = 'contents' AND seq < (SELECT max(id) FROM contents))",
+        " OR ".join(f"(name = '{table}' AND seq < (SELECT max(id) FROM {table}))" for table in _COUNTED),
         "counters that would hand out ids twice",
         "they are set to the highest id",
-        (
-            "UPDATE sqlite_sequence SET seq = max(seq, (SELECT max(id) FROM embeddings)) WHERE name = 'embeddings'",
-            "UPDATE sqlite_sequence SET seq = max(seq, (SELECT max(id) FROM contents)) WHERE name = 'contents'",
+        tuple(
+            f"UPDATE sqlite_sequence SET seq = max(seq, (SELECT max(id) FROM {table})) WHERE name = '{table}' "
+            f"AND EXISTS (SELECT 1 FROM {table})"
+            for table in _COUNTED
         ),
     ),
 )
@@ -223,14 +238,14 @@ def mend(connection: Connection, card: RegionCard | None) -> None:
     if next(_single(connection), None) is not None:
         _mend_single(connection)
     for number in _dates(connection):
-        run("UPDATE contents SET taken_at = NULL, facts = 0 WHERE id = ?", (number,))
+        run("UPDATE contents SET taken_at = NULL, metadata_version = 0 WHERE id = ?", (number,))
     for number in _vectors(connection):
         run("DELETE FROM embeddings WHERE id = ?", (number,))
     for rule in RULES:
         for statement in rule.mend if _breaking(connection, rule.table, rule.where)[0] else ():
             run(statement.format(where=rule.where))
-    for content, model in _tokens(connection, card) if card is not None else ():
-        run("DELETE FROM regions WHERE content_id = ? AND model_id = ?", (content, model))
+    for item, model in _tokens(connection, card) if card is not None else ():
+        run("DELETE FROM regions WHERE item_id = ? AND model_id = ?", (item, model))
     for path in _outside(connection):
         run("INSERT INTO roots (path) VALUES (?)", (path,))
     if next(_words(connection, deep=True), None) is not None:
@@ -275,7 +290,7 @@ def _single(connection: Connection) -> Iterator[Damage]:
 
 
 def _known(connection: Connection) -> bool:
-    values = {name: value for name, value in connection.exec_driver_sql("SELECT name, value FROM facts")}  # noqa: C416
+    values = {name: value for name, value in connection.exec_driver_sql("SELECT name, value FROM properties")}  # noqa: C416
     return str(values.get("generation", "")).isdigit() and bool(values.get("identity"))
 
 
@@ -283,8 +298,8 @@ def _mend_single(connection: Connection) -> None:
     run = connection.exec_driver_sql
     if not _known(connection):
         # A new identity too: index files of the old one would be taken for those of this generation.
-        run("DELETE FROM facts WHERE name IN ('generation', 'identity')")
-        run("INSERT INTO facts (name, value) VALUES ('generation', '1'), ('identity', ?)", (secrets.token_hex(4),))
+        run("DELETE FROM properties WHERE name IN ('generation', 'identity')")
+        run("INSERT INTO properties (name, value) VALUES ('generation', '1'), ('identity', ?)", (secrets.token_hex(4),))
     models, active = run("SELECT count(*), total(active) FROM models").one()
     if models and active != 1:
         run(
@@ -323,16 +338,16 @@ def _vectors(connection: Connection) -> list[int]:
 
 
 def _tokens(connection: Connection, card: RegionCard) -> list[tuple[int, int]]:
-    """Content and model of region tokens that nobody packed."""
+    """Item and model of region tokens that nobody packed."""
     wrong = []
     rows = connection.exec_driver_sql(
-        "SELECT content_id, model_id, data FROM regions WHERE fingerprint = ?", (card.fingerprint,)
+        "SELECT item_id, model_id, data FROM regions WHERE fingerprint = ?", (card.fingerprint,)
     )
-    for content, model, data in rows:
+    for item, model, data in rows:
         try:
             unpack([data], card.side**2, card.dim)
         except (LibraryError, TypeError, ValueError):
-            wrong.append((content, model))
+            wrong.append((item, model))
     return wrong
 
 

@@ -19,8 +19,17 @@ from mmsearch.store.sqlite.connection import Database, explained
 from mmsearch.store.sqlite.fulltext import WordHit
 from mmsearch.store.sqlite.fulltext_ranking import Lists
 from mmsearch.store.sqlite.known_contents import Contents
-from mmsearch.store.sqlite.pending import with_regions
-from mmsearch.store.sqlite.tables import captions, contents, embeddings, photos, roots, tags
+from mmsearch.store.sqlite.tables import (
+    captions,
+    contents,
+    contents_with,
+    embeddings,
+    items,
+    photos,
+    regions,
+    roots,
+    tags,
+)
 from mmsearch.store.types import Counts, DuplicateCandidate, Known, StoredModel, chunks
 from mmsearch.types import Exif, Found, Ids, Photo, Skipped
 
@@ -35,7 +44,7 @@ class Items(Database):
 
     def known(self, root: str, model: StoredModel) -> dict[str, Known]:
         """What is stored of ``root`` itself and everything below it, by path."""
-        embedded = select(embeddings.c.content_id).where(embeddings.c.model_id == model.id)
+        embedded = contents_with(embeddings).where(embeddings.c.model_id == model.id)
         query = select(
             photos.c.path,
             photos.c.id,
@@ -52,8 +61,9 @@ class Items(Database):
 
     def contents(self, model: StoredModel) -> Contents:
         """Hash -> id of every content that has a vector."""
-        query = select(contents.c.hash, contents.c.id).join(embeddings, embeddings.c.content_id == contents.c.id)
-        query = query.where(embeddings.c.model_id == model.id)
+        query = select(contents.c.hash, contents.c.id).join(items, items.c.content_id == contents.c.id)
+        query = query.join(embeddings, embeddings.c.item_id == items.c.id)
+        query = query.where(embeddings.c.model_id == model.id, items.c.part == 0)
         one = query.where(contents.c.hash == bindparam("hash"))
 
         def stored(content_hash: bytes) -> int | None:
@@ -102,24 +112,26 @@ class Items(Database):
 
     def with_regions(self, model: StoredModel) -> int:
         """How many pictures that can be found have region tokens of this model, of whatever card."""
-        query = select(func.count()).where(photos.c.state == "ok", photos.c.content_id.in_(with_regions(model)))
+        query = select(func.count()).where(
+            photos.c.state == "ok",
+            photos.c.content_id.in_(contents_with(regions).where(regions.c.model_id == model.id)),
+        )
         with self._reading() as connection:
             return int(connection.execute(query).scalar_one())
 
     def with_captions(self) -> int:
         """How many pictures that can be found have a caption, of whatever reranker."""
-        query = select(func.count()).where(
-            photos.c.state == "ok", photos.c.content_id.in_(select(captions.c.content_id))
-        )
+        query = select(func.count()).where(photos.c.state == "ok", photos.c.content_id.in_(contents_with(captions)))
         with self._reading() as connection:
             return int(connection.execute(query).scalar_one())
 
     def tag_counts(self, within: Sequence[str] = ()) -> dict[str, int]:
         """How many files that can be found have each tag, the most frequent first; in or below these paths, if any."""
-        count = func.count(photos.c.id)
+        count = func.count(photos.c.id.distinct())
         query = (
             select(tags.c.tag, count)
-            .join(photos, photos.c.content_id == tags.c.content_id)
+            .join(items, items.c.id == tags.c.item_id)
+            .join(photos, photos.c.content_id == items.c.content_id)
             .where(photos.c.state == "ok")
             .group_by(tags.c.tag)
             .order_by(count.desc(), tags.c.tag)
@@ -141,11 +153,13 @@ class Items(Database):
         """The id of the vector of what this file held when it was last read well; None where nothing is known."""
         query = (
             select(embeddings.c.id)
-            .join(photos, photos.c.content_id == embeddings.c.content_id)
+            .join(items, items.c.id == embeddings.c.item_id)
+            .join(photos, photos.c.content_id == items.c.content_id)
             .where(photos.c.path == os.fsencode(path), embeddings.c.model_id == model.id)
+            .order_by(items.c.part)
         )
         with self._reading() as connection:
-            return connection.execute(query).scalar_one_or_none()
+            return connection.execute(query).scalars().first()
 
     def photos(
         self, ids: Sequence[int], within: Sequence[str] = (), conditions: Sequence[Condition] = ()
@@ -180,8 +194,9 @@ class Items(Database):
         key = keys[order]
         query = (
             select(embeddings.c.id)
-            .join(photos, photos.c.content_id == embeddings.c.content_id)
-            .join(contents, contents.c.id == embeddings.c.content_id)
+            .join(items, items.c.id == embeddings.c.item_id)
+            .join(photos, photos.c.content_id == items.c.content_id)
+            .join(contents, contents.c.id == items.c.content_id)
             .where(photos.c.state == "ok", embeddings.c.model_id == model.id)
             .order_by(key.desc() if descending else key.asc(), photos.c.path)
         )
@@ -209,7 +224,8 @@ class Items(Database):
                 contents.c.dhash,
             )
             .join(contents, contents.c.id == photos.c.content_id)
-            .join(embeddings, embeddings.c.content_id == contents.c.id)
+            .join(items, items.c.content_id == contents.c.id)
+            .join(embeddings, embeddings.c.item_id == items.c.id)
             .where(photos.c.state == "ok", embeddings.c.model_id == model.id)
             .order_by(photos.c.path)
         )
@@ -260,14 +276,15 @@ _PHOTOS = """
 SELECT embeddings.id AS vector, photos.id AS id, photos.path, photos.size, photos.mtime_ns, width, height, format,
     taken_at, camera, lens, latitude, longitude, description, captions.text AS caption, sidecars.text AS sidecar,
     ocr.text AS ocr,
-    (SELECT json_group_array(json_array(-score, tag)) FROM tags WHERE tags.content_id = contents.id HAVING count(*))
+    (SELECT json_group_array(json_array(-score, tag)) FROM tags WHERE tags.item_id = items.id HAVING count(*))
         AS tags
 FROM json_each(?) CROSS JOIN embeddings ON embeddings.id = value
-    CROSS JOIN contents ON contents.id = embeddings.content_id
+    CROSS JOIN items ON items.id = embeddings.item_id
+    CROSS JOIN contents ON contents.id = items.content_id
     CROSS JOIN photos ON photos.content_id = contents.id
-    LEFT JOIN captions ON captions.content_id = contents.id
+    LEFT JOIN captions ON captions.item_id = items.id
     LEFT JOIN sidecars ON sidecars.photo_id = photos.id
-    LEFT JOIN ocr ON ocr.content_id = contents.id
+    LEFT JOIN ocr ON ocr.item_id = items.id
 WHERE +photos.state = 'ok' -- the plus keeps SQLite from reading all photos in this state
 ORDER BY photos.path
 """
@@ -277,6 +294,7 @@ def _photo(row: sqlite3.Row) -> Photo:
     """A row of ``_PHOTOS``."""
     taken_at, tags = row["taken_at"], row["tags"]
     return Photo(
+        id=row["id"],
         path=os.fsdecode(row["path"]),
         width=row["width"],
         height=row["height"],

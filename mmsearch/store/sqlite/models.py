@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import func, select
 
 from mmsearch.store.sqlite.connection import Database, explained
-from mmsearch.store.sqlite.tables import embeddings, models, photos
+from mmsearch.store.sqlite.tables import contents_with, embeddings, models, photos
 from mmsearch.store.types import KeptModel, StoredModel
 
 
@@ -38,7 +38,7 @@ class Models(Database):
 
     def pending_vectors(self, model: StoredModel) -> int:
         """How many pictures that can be found have no vector of this model."""
-        embedded = select(embeddings.c.content_id).where(embeddings.c.model_id == model.id)
+        embedded = contents_with(embeddings).where(embeddings.c.model_id == model.id)
         query = select(func.count()).where(photos.c.state == "ok", photos.c.content_id.not_in(embedded))
         with self._reading() as connection:
             return int(connection.execute(query).scalar_one())

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
-from mmsearch.store.sqlite.tables import captions, contents, ocr, photos, sidecars, tags
+from mmsearch.store.sqlite.tables import captions, contents, contents_with, ocr, photos, sidecars, tags
 
 _FOUND = photos.c.state == "ok"
 _FILES = photos.join(contents, contents.c.id == photos.c.content_id)
@@ -67,9 +67,9 @@ def summary(connection: Connection) -> Summary:
         megapixels=_median(each(contents.c.width * contents.c.height)),
         located=having(photos.c.content_id.in_(select(contents.c.id).where(contents.c.latitude.is_not(None)))),
         described=having(or_(photos.c.content_id.in_(described), photos.c.id.in_(beside))),
-        captions=having(photos.c.content_id.in_(select(captions.c.content_id))),
-        texts=having(photos.c.content_id.in_(select(ocr.c.content_id).where(ocr.c.text != ""))),
-        tagged=having(photos.c.content_id.in_(select(tags.c.content_id))),
+        captions=having(photos.c.content_id.in_(contents_with(captions))),
+        texts=having(photos.c.content_id.in_(contents_with(ocr).where(ocr.c.text != ""))),
+        tagged=having(photos.c.content_id.in_(contents_with(tags))),
         copies=files - distinct,
         reasons=dict(_most(reasons)),
     )

@@ -18,7 +18,7 @@ from mmsearch.store.sqlite.items import Items
 from mmsearch.store.sqlite.models import Models
 from mmsearch.store.sqlite.pending import Pending
 from mmsearch.store.sqlite.statistics import Summary, summary
-from mmsearch.store.sqlite.tables import facts
+from mmsearch.store.sqlite.tables import properties
 from mmsearch.store.sqlite.vectors import VectorRows
 from mmsearch.store.sqlite.writer import Writer
 from mmsearch.store.types import StoredModel
@@ -42,8 +42,8 @@ class Store(Models, Items, VectorRows, Pending):
             writer.write_words()
             if writer.changed:
                 connection.execute(
-                    facts.update()
-                    .where(facts.c.name == "generation")
+                    properties.update()
+                    .where(properties.c.name == "generation")
                     .values(value=text("CAST(CAST(value AS INTEGER) + 1 AS TEXT)"))
                 )
 
@@ -57,7 +57,7 @@ class Store(Models, Items, VectorRows, Pending):
 
     def _property(self, name: str) -> str:
         with explained(self.file), self._values.reading() as (connection, kept):
-            one = "SELECT value FROM facts WHERE name = ?"
+            one = "SELECT value FROM properties WHERE name = ?"
             return kept.of(name, lambda: str(connection.execute(one, (name,)).fetchone()[0]))
 
     def summary(self) -> Summary:

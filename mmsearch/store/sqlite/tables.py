@@ -2,17 +2,18 @@
 
 roots       folders the user asked to index
 models      encoders whose vectors are stored; one is active
-photos      a row per file: where it is, and which content it had when it was last read
+photos      a row per file: where it is, and which content it had when it was last read; an id is never used twice
 contents    a row per different content, however many files have it: what the picture is, what the camera wrote
-embeddings  a vector per content and model; an id is never used twice and its vector never changes,
+items       what is searched: a photo is one item, a video has one for each of its moments
+embeddings  a vector per item and model; an id is never used twice and its vector never changes,
             so that an index is up to date when it holds the same ids
-regions     region tokens per content and model, where they were computed
-captions    what a reranker says of a content, where it was asked
-ocr         the text read inside a content, where it was looked for; empty where there is none
-tags, tagged  words of a vocabulary that fit a content, and which vocabulary it was compared with
+regions     region tokens per item and model, where they were computed
+captions    what a reranker says of an item, where it was asked
+ocr         the text read inside an item, where it was looked for; empty where there is none
+tags, tagged  words of a vocabulary that fit an item, and which vocabulary it was compared with
 sidecars    what files beside a photo say of it, such as ``photo.txt`` and ``photo.xmp``
 words       full-text search (FTS5): a row per photo, rowid its id; ``sqlite/fulltext.py`` keeps it in step
-facts       single values: ``generation`` grows with every change of what can be found, ``identity`` is random
+properties  single values: ``generation`` grows with every change of what can be found, ``identity`` is random
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Select,
     String,
     Table,
     UniqueConstraint,
+    select,
 )
 
 metadata = MetaData()
@@ -65,8 +68,8 @@ contents = Table(
     Column("longitude", Float),
     Column("description", String),  # what was written into the file about the picture: EXIF, IPTC, XMP
     Column("dhash", LargeBinary),  # 8 bytes, near-equal for near-equal pictures; see media/dhash.py
-    Column("facts", Integer, nullable=False, server_default="0"),  # version of the reading of the two above
-    Index("contents_facts", "facts"),
+    Column("metadata_version", Integer, nullable=False, server_default="0"),  # of the reading of the two above
+    Index("contents_metadata_version", "metadata_version"),
     sqlite_autoincrement=True,
 )
 
@@ -82,33 +85,48 @@ photos = Table(
     Column("content_id", Integer, ForeignKey("contents.id")),  # what was last read well; None if it never was
     Index("photos_content", "content_id"),
     Index("photos_state", "state"),
+    sqlite_autoincrement=True,  # ``Photo.id`` is public: never hand one out twice
+)
+
+items = Table(
+    "items",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("content_id", Integer, ForeignKey("contents.id", ondelete="CASCADE"), nullable=False),
+    # Its place among the items of its content, from 0, in the order of time or of pages: so one rule, without NULL,
+    # says what is the same item, and a document needs no column more.
+    Column("part", Integer, nullable=False),
+    Column("start_ms", Integer),  # of a moment of a video; NULL where there is no time
+    Column("end_ms", Integer),
+    UniqueConstraint("content_id", "part"),
+    sqlite_autoincrement=True,
 )
 
 embeddings = Table(
     "embeddings",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("content_id", Integer, ForeignKey("contents.id", ondelete="CASCADE"), nullable=False),
+    Column("item_id", Integer, ForeignKey("items.id", ondelete="CASCADE"), nullable=False),
     Column("model_id", Integer, ForeignKey("models.id", ondelete="CASCADE"), nullable=False),
     Column("vector", LargeBinary, nullable=False),  # dim little-endian float16
-    UniqueConstraint("content_id", "model_id"),
+    UniqueConstraint("item_id", "model_id"),
     sqlite_autoincrement=True,  # never hand out an id twice
 )
 
 regions = Table(
     "regions",
     metadata,
-    Column("content_id", Integer, ForeignKey("contents.id", ondelete="CASCADE"), primary_key=True),
+    Column("item_id", Integer, ForeignKey("items.id", ondelete="CASCADE"), primary_key=True),
     Column("model_id", Integer, ForeignKey("models.id", ondelete="CASCADE"), primary_key=True),
     Column("fingerprint", String, nullable=False),  # of the RegionCard; tokens of another one are stale
     Column("data", LargeBinary, nullable=False),  # as mmsearch.encoders.region_codec packs them
-    Index("regions_current", "model_id", "fingerprint", "content_id"),  # who has them, without reading the data
+    Index("regions_current", "model_id", "fingerprint", "item_id"),  # who has them, without reading the data
 )
 
 captions = Table(
     "captions",
     metadata,
-    Column("content_id", Integer, ForeignKey("contents.id", ondelete="CASCADE"), primary_key=True),
+    Column("item_id", Integer, ForeignKey("items.id", ondelete="CASCADE"), primary_key=True),
     Column("reranker", String, nullable=False),  # its fingerprint; the caption of another one is stale
     Column("text", String, nullable=False),
     Column("confidence", Float, nullable=False),  # in [0, 1]
@@ -117,7 +135,7 @@ captions = Table(
 ocr = Table(
     "ocr",
     metadata,
-    Column("content_id", Integer, ForeignKey("contents.id", ondelete="CASCADE"), primary_key=True),
+    Column("item_id", Integer, ForeignKey("items.id", ondelete="CASCADE"), primary_key=True),
     Column("engine", String, nullable=False),  # its name and version; text of another one is stale
     Column("text", String, nullable=False),
 )
@@ -125,17 +143,17 @@ ocr = Table(
 tags = Table(
     "tags",
     metadata,
-    Column("content_id", Integer, ForeignKey("contents.id", ondelete="CASCADE"), primary_key=True),
+    Column("item_id", Integer, ForeignKey("items.id", ondelete="CASCADE"), primary_key=True),
     Column("tag", String, primary_key=True),
     Column("vocabulary", String, nullable=False),  # fingerprint of vocabulary and model
     Column("score", Float, nullable=False),  # calibrated, in [0, 1]
-    Index("tags_tag", "tag", "content_id"),
+    Index("tags_tag", "tag", "item_id"),
 )
 
 tagged = Table(
     "tagged",
     metadata,
-    Column("content_id", Integer, ForeignKey("contents.id", ondelete="CASCADE"), primary_key=True),
+    Column("item_id", Integer, ForeignKey("items.id", ondelete="CASCADE"), primary_key=True),
     Column("vocabulary", String, nullable=False),
 )
 
@@ -150,9 +168,14 @@ sidecars = Table(
 WORDS = ("name", "description", "caption", "ocr", "tags")  # columns of the FTS5 table ``words``
 words = Table("words", MetaData(), Column("rowid", Integer, primary_key=True), *(Column(n, String) for n in WORDS))
 
-facts = Table(
-    "facts",
+properties = Table(
+    "properties",
     metadata,
     Column("name", String, primary_key=True),
     Column("value", String, nullable=False),
 )
+
+
+def contents_with(table: Table) -> Select[tuple[int]]:
+    """Ids of the contents of which an item has a row in this table."""
+    return select(items.c.content_id).join(table, table.c.item_id == items.c.id)

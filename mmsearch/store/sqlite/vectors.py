@@ -10,7 +10,7 @@ from mmsearch.encoders.protocol import RegionCard
 from mmsearch.encoders.region_codec import size, unpack
 from mmsearch.media.dhash import Hashes, as_numbers
 from mmsearch.store.sqlite.connection import Database
-from mmsearch.store.sqlite.tables import contents, embeddings, regions
+from mmsearch.store.sqlite.tables import contents, embeddings, items, regions
 from mmsearch.store.types import StoredModel, chunks
 from mmsearch.types import Ids, Regions, Vectors
 
@@ -30,7 +30,11 @@ class VectorRows(Database):
 
     def hashes(self, ids: Ids) -> tuple[Hashes, NDArray[np.bool_]]:
         """The difference hashes of the pictures with these vector ids, in their order, and which of them there are."""
-        query = select(embeddings.c.id, contents.c.dhash).join(contents, contents.c.id == embeddings.c.content_id)
+        query = (
+            select(embeddings.c.id, contents.c.dhash)
+            .join(items, items.c.id == embeddings.c.item_id)
+            .join(contents, contents.c.id == items.c.content_id)
+        )
         found: dict[int, bytes | None] = {}
         with self._reading() as connection:
             for chunk in chunks(ids.tolist()):
@@ -46,7 +50,7 @@ class VectorRows(Database):
         """
         # A subquery, not a join: without statistics SQLite would begin a join with all regions of the model.
         data = select(regions.c.data).where(
-            regions.c.content_id == embeddings.c.content_id,
+            regions.c.item_id == embeddings.c.item_id,
             regions.c.model_id == model.id,
             regions.c.fingerprint == card.fingerprint,
         )

@@ -14,11 +14,12 @@ from mmsearch.media import METADATA_VERSION
 from mmsearch.media.dhash import dhash
 from mmsearch.store.paths import at_or_below
 from mmsearch.store.sqlite import fulltext
-from mmsearch.store.sqlite.export_rows import ExportRow, put
+from mmsearch.store.sqlite.export_rows import FIRST_ITEM, ExportRow, put
 from mmsearch.store.sqlite.tables import (
     captions,
     contents,
     embeddings,
+    items,
     models,
     ocr,
     photos,
@@ -41,12 +42,13 @@ def _renewing(table: Table, key: Sequence[str], renewed: Sequence[str]) -> Inser
 
 
 # Made once and given values when they run: making them anew took as long as running them.
-_CONTENT = _renewing(contents, ["hash"], ["description", "dhash", "facts"])
+_CONTENT = _renewing(contents, ["hash"], ["description", "dhash", "metadata_version"])
 _SAME_CONTENT = select(contents.c.id).where(contents.c.hash == bindparam("hash"))
+_ITEM = insert(items).on_conflict_do_nothing()
 _VECTOR = insert(embeddings).on_conflict_do_nothing()
-_REGIONS = _renewing(regions, ["content_id", "model_id"], ["fingerprint", "data"])
-_CAPTION = _renewing(captions, ["content_id"], ["reranker", "text", "confidence"])
-_TEXT = _renewing(ocr, ["content_id"], ["engine", "text"])
+_REGIONS = _renewing(regions, ["item_id", "model_id"], ["fingerprint", "data"])
+_CAPTION = _renewing(captions, ["item_id"], ["reranker", "text", "confidence"])
+_TEXT = _renewing(ocr, ["item_id"], ["engine", "text"])
 _SIDECAR = _renewing(sidecars, ["photo_id"], ["stamp", "text"])
 _PLACED = _renewing(photos, ["path"], ["state", "reason", "content_id", "size", "mtime_ns"])
 _FAILED = _renewing(photos, ["path"], ["state", "reason", "size", "mtime_ns"])
@@ -63,7 +65,7 @@ def _metadata(picture: Decoded) -> dict[str, Any]:
         "longitude": exif.longitude,
         "description": picture.description,
         "dhash": dhash(picture.pixels),
-        "facts": METADATA_VERSION,
+        "metadata_version": METADATA_VERSION,
     }
 
 
@@ -84,6 +86,7 @@ class Writer:
         self._named: list[bytes] = []  # paths of photos whose words may have changed
         self._moved: set[int] = set()  # ids of such photos
         self._described: set[int] = set()  # ids of contents about which something new is known
+        self._described_items: set[int] = set()  # ids of such items
 
     def add_model(self, name: str, fingerprint: str, dim: int, active: bool) -> StoredModel:
         """Make room for a model's vectors; the active one is the model that is searched with."""
@@ -115,17 +118,29 @@ class Writer:
         """Remember a folder or file that was named."""
         self._connection.execute(insert(roots).values(path=os.fsencode(path)).on_conflict_do_nothing())
 
-    def put(self, content_hash: bytes, picture: Decoded, vector: Vectors, model: StoredModel) -> int:
-        """Store a content and its vector, (dim,); returns the content's id.  What is stored already stays.
+    def put(
+        self,
+        content_hash: bytes,
+        picture: Decoded,
+        vector: Vectors,
+        model: StoredModel,
+        tokens: bytes | None = None,
+        card: RegionCard | None = None,
+    ) -> int:
+        """Store a content that is one item, and its vector, (dim,); returns the content's id.  What is stored stays.
 
         But for description and hash: they are renewed when another model encodes the picture, which is what the hash is
-        of.
+        of.  ``tokens`` are packed region tokens of this ``card``; they take the place of what there is.
         """
         shape = {"width": picture.width, "height": picture.height, "format": picture.format}
         self._connection.execute(_CONTENT, {"hash": content_hash, **shape, **_metadata(picture)})
         content: int = self._connection.execute(_SAME_CONTENT, {"hash": content_hash}).scalar_one()
+        self._connection.execute(_ITEM, {"content_id": content, "part": 0})
+        item: int = self._connection.execute(FIRST_ITEM, {"content": content}).scalar_one()
         blob = vector.astype("<f2").tobytes()
-        self._connection.execute(_VECTOR, {"content_id": content, "model_id": model.id, "vector": blob})
+        self._connection.execute(_VECTOR, {"item_id": item, "model_id": model.id, "vector": blob})
+        if tokens is not None and card is not None:
+            self.put_regions(item, tokens, model, card)
         self._described.add(content)
         return content
 
@@ -149,19 +164,19 @@ class Writer:
         self._connection.execute(contents.update().where(contents.c.id == content).values(**_metadata(picture)))
         self._described.add(content)
 
-    def put_regions(self, content: int, data: bytes, model: StoredModel, card: RegionCard) -> None:
-        """Store a content's region tokens, packed, in place of what it has; what can be found stays the same."""
-        values = {"content_id": content, "model_id": model.id, "fingerprint": card.fingerprint, "data": data}
+    def put_regions(self, item: int, data: bytes, model: StoredModel, card: RegionCard) -> None:
+        """Store an item's region tokens, packed, in place of what it has; what can be found stays the same."""
+        values = {"item_id": item, "model_id": model.id, "fingerprint": card.fingerprint, "data": data}
         self._connection.execute(_REGIONS, values)
 
-    def put_caption(self, content: int, reranker: str, text: str, confidence: float) -> None:
-        """Store a content's caption in place of what it has; what can be found stays the same."""
-        values = {"content_id": content, "reranker": reranker, "text": text, "confidence": confidence}
+    def put_caption(self, item: int, reranker: str, text: str, confidence: float) -> None:
+        """Store an item's caption in place of what it has; what can be found stays the same."""
+        values = {"item_id": item, "reranker": reranker, "text": text, "confidence": confidence}
         self._connection.execute(_CAPTION, values)
-        self._described.add(content)
+        self._described_items.add(item)
 
     def put_tags(self, vocabulary: str, found: Mapping[int, Mapping[str, float]]) -> None:
-        """Store the tags of contents, with their scores, in place of what they have; these may be none.
+        """Store the tags of items, with their scores, in place of what they have; these may be none.
 
         ``vocabulary`` is the fingerprint of what they were compared with.  What can be found stays the same.
         """
@@ -169,36 +184,35 @@ class Writer:
             return
         self._forget_tags(found)
         rows = [
-            {"content_id": content, "tag": tag, "vocabulary": vocabulary, "score": score}
-            for content, scores in found.items()
+            {"item_id": item, "tag": tag, "vocabulary": vocabulary, "score": score}
+            for item, scores in found.items()
             for tag, score in scores.items()
         ]
         if rows:
             self._connection.execute(tags.insert(), rows)
-        self._connection.execute(
-            tagged.insert(), [{"content_id": content, "vocabulary": vocabulary} for content in found]
-        )
+        self._connection.execute(tagged.insert(), [{"item_id": item, "vocabulary": vocabulary} for item in found])
 
     def clear_tags(self, within: Sequence[str] = ()) -> int:
-        """Forget the tags of what lies in or below these paths, of all without paths; returns how many contents."""
-        query = select(tagged.c.content_id)
+        """Forget the tags of what lies in or below these paths, of all without paths; returns how many items."""
+        query = select(tagged.c.item_id)
         if within:
-            inside = select(photos.c.content_id).where(or_(*(at_or_below(photos.c.path, path) for path in within)))
-            query = query.where(tagged.c.content_id.in_(inside))
+            inside = select(items.c.id).join(photos, photos.c.content_id == items.c.content_id)
+            inside = inside.where(or_(*(at_or_below(photos.c.path, path) for path in within)))
+            query = query.where(tagged.c.item_id.in_(inside))
         ids = list(self._connection.execute(query).scalars())
         self._forget_tags(ids)
         return len(ids)
 
     def _forget_tags(self, ids: Iterable[int]) -> None:
-        self._described.update(ids)
+        self._described_items.update(ids)
         for chunk in chunks(list(ids)):
-            self._connection.execute(tags.delete().where(tags.c.content_id.in_(chunk)))
-            self._connection.execute(tagged.delete().where(tagged.c.content_id.in_(chunk)))
+            self._connection.execute(tags.delete().where(tags.c.item_id.in_(chunk)))
+            self._connection.execute(tagged.delete().where(tagged.c.item_id.in_(chunk)))
 
-    def put_text(self, content: int, engine: str, text: str) -> None:
-        """Store the text inside a content, empty where there is none, in place of what another engine read."""
-        self._connection.execute(_TEXT, {"content_id": content, "engine": engine, "text": text})
-        self._described.add(content)
+    def put_text(self, item: int, engine: str, text: str) -> None:
+        """Store the text inside an item, empty where there is none, in place of what another engine read."""
+        self._connection.execute(_TEXT, {"item_id": item, "engine": engine, "text": text})
+        self._described_items.add(item)
 
     def put_sidecar(self, photo: int, stamp: str, text: str) -> None:
         """Store what the files beside a photo say, in place of what they said before."""
@@ -256,7 +270,7 @@ class Writer:
         return removed
 
     def sweep(self) -> None:
-        """Drop contents, with their vectors, region tokens and captions, that no file has any more."""
+        """Drop contents, with their items and what belongs to these, that no file has any more."""
         held = select(photos.c.content_id).where(photos.c.content_id.is_not(None))
         self._connection.execute(contents.delete().where(contents.c.id.not_in(held)))
 
@@ -265,8 +279,8 @@ class Writer:
         for start in range(0, len(self._named), CHUNK):
             chosen = select(photos.c.id).where(photos.c.path.in_(self._named[start : start + CHUNK]))
             self._moved.update(self._connection.execute(chosen).scalars())
-        if self._moved or self._described:
-            fulltext.rebuild(self._connection, self._moved, self._described)
+        if self._moved or self._described or self._described_items:
+            fulltext.rebuild(self._connection, self._moved, self._described, self._described_items)
 
     def _update_found(self, photo: int, file: Found, **values: Any) -> None:
         one = photos.c.id == photo
