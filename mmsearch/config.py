@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,20 @@ from mmsearch.errors import ConfigError
 _SWITCH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
+def _library() -> Path:
+    return Path(platformdirs.user_data_dir("mmsearch", appauthor=False)) / "library"
+
+
+def _cache() -> Path:
+    return Path(platformdirs.user_cache_dir("mmsearch", appauthor=False))
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything a person can set once for all commands."""
 
-    library: Path = Path(platformdirs.user_data_dir("mmsearch", appauthor=False)) / "library"  # the default library
-    cache: Path = Path(platformdirs.user_cache_dir("mmsearch", appauthor=False))  # exported models; may be deleted
+    library: Path = field(default_factory=_library)  # the default library
+    cache: Path = field(default_factory=_cache)  # exported models; may be deleted
     model: str = "auto"  # of a new library
     cpu_model: str = "ViT-B-32-256/datacomp_s34b_b86k"  # what "auto" wants on a CPU
     gpu_model: str = "ViT-B-16-SigLIP2/webli"  # what "auto" wants on a GPU

@@ -6,10 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import in_process
 import pytest
 from samples import CLI, SAMPLES
 
@@ -100,16 +101,25 @@ def library(settings: Settings, encoder: OnnxEncoder) -> Iterator[Library]:
 
 @pytest.fixture
 def mmsearch(tmp_path: Path) -> CLI:
-    """Runs the real command line in a process of its own, with a home of its own."""
+    """The command line called in this process, with a home of its own: quick, and enough for what it prints and does.
+
+    What only a process shows needs ``mmsearch_process``: what is imported, encodings, signals, crashes, start-up files.
+    """
 
     def run(*arguments: str | Path, check: int | None = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-        home = tmp_path / "home"
-        home.mkdir(exist_ok=True)
-        ours = ("MMSEARCH_", "XDG_", "HF_", "ORT_")
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+        return checked(in_process.call([*map(str, arguments)], surroundings(tmp_path, environment), tmp_path), check)
+
+    return run
+
+
+@pytest.fixture
+def mmsearch_process(tmp_path: Path) -> CLI:
+    """The command line in a process of its own, with the same home as ``mmsearch``."""
+
+    def run(*arguments: str | Path, check: int | None = 0, **environment: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [sys.executable, "-m", "mmsearch.cli", *map(str, arguments)],
-            env={**kept, "HOME": str(home), "USERPROFILE": str(home), "MMSEARCH_OFFLINE": "1", **environment},
+            env=surroundings(tmp_path, environment),
             cwd=tmp_path,
             capture_output=True,
             text=True,
@@ -118,8 +128,22 @@ def mmsearch(tmp_path: Path) -> CLI:
             check=False,
             timeout=120,
         )
-        assert check is None or done.returncode == check, (done.returncode, done.stdout, done.stderr)
-        assert "Traceback" not in done.stderr, done.stderr
-        return done
+        return checked(done, check)
 
     return run
+
+
+def surroundings(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a command whose home is in ``folder``."""
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    ours = ("MMSEARCH_", "XDG_", "HF_", "ORT_")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+    own = {"HOME": str(home), "USERPROFILE": str(home), "MMSEARCH_OFFLINE": "1"}
+    return {**kept, **own, **{name: str(value) for name, value in environment.items()}}
+
+
+def checked(done: subprocess.CompletedProcess[str], code: int | None) -> subprocess.CompletedProcess[str]:
+    assert code is None or done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done

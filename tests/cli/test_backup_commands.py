@@ -75,11 +75,14 @@ def test_an_export_comes_back(mmsearch: CLI, photos: Path, tmp_path: Path) -> No
     assert mmsearch("import", "files", *new).stderr.startswith("5 known before in ")
 
 
-def test_without_pyarrow_the_table_alone_is_written(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
+def test_without_pyarrow_the_table_alone_is_written(
+    mmsearch: CLI, mmsearch_process: CLI, photos: Path, tmp_path: Path
+) -> None:
+    """In processes: a module is hidden before anything is imported."""
     mmsearch("index", photos)
     (tmp_path / "hidden").mkdir()
     (tmp_path / "hidden" / "pyarrow.py").write_text("raise ImportError\n")
-    done = mmsearch("export", "files", "--json", PYTHONPATH=str(tmp_path / "hidden"))
+    done = mmsearch_process("export", "files", "--json", PYTHONPATH=str(tmp_path / "hidden"))
     assert lines(done.stdout) == [{"folder": "files", "files": 5, "vectors": 5, "parquet": False}]
     assert done.stderr == "photos.parquet was left out: it needs pip install 'mmsearch[export]'\n"
     names = ["model.json", "photos.csv", "regions.npy", "vectors.npy"]
@@ -134,12 +137,13 @@ def test_wrong_input_has_a_message_and_an_exit_code(
     assert done.stdout == ""
 
 
-def test_a_newer_backup_names_the_remedy(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
+def test_a_newer_backup_names_the_remedy(mmsearch: CLI, mmsearch_process: CLI, photos: Path, tmp_path: Path) -> None:
+    """In processes: two of these commands as people start them."""
     mmsearch("index", photos)
-    mmsearch("backup", "saved")
+    mmsearch_process("backup", "saved")
     with closing(sqlite3.connect(tmp_path / "saved")) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '999'")
-    done = mmsearch("restore", "saved", "--force", check=1)
+    done = mmsearch_process("restore", "saved", "--force", check=1)
     assert "was made by a newer version of mmsearch (schema '999'); upgrade with: pip install" in done.stderr
 
 

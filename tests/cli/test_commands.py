@@ -21,12 +21,13 @@ def lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_index_then_query_is_all_it_takes(mmsearch: CLI, photos: Path) -> None:
-    done = mmsearch("index", photos)
+def test_index_then_query_is_all_it_takes(mmsearch_process: CLI, photos: Path) -> None:
+    """In processes: the main job, as people start it."""
+    done = mmsearch_process("index", photos)
     assert done.stdout == ""
     assert "using the embedded model" in done.stderr.splitlines()[0]
     assert done.stderr.splitlines()[1].startswith("5 added in ")
-    done = mmsearch("query", "a man with a camera", "-k", "2")
+    done = mmsearch_process("query", "a man with a camera", "-k", "2")
     assert done.stderr == ""
     title, heads, first, second = done.stdout.splitlines()
     assert title.strip() == "a man with a camera"
@@ -37,9 +38,10 @@ def test_index_then_query_is_all_it_takes(mmsearch: CLI, photos: Path) -> None:
     assert 100 >= int(relevance[:-1]) > int(second.split()[1][:-1])
 
 
-def test_json_keys_are_as_promised(mmsearch: CLI, photos: Path) -> None:
+def test_json_keys_are_as_promised(mmsearch_process: CLI, photos: Path) -> None:
+    """In processes: what scripts run, with one command of each kind."""
     (photos / "bad.jpg").write_bytes(b"no picture")
-    (report,) = lines(mmsearch("index", photos, "--json").stdout)
+    (report,) = lines(mmsearch_process("index", photos, "--json").stdout)
     assert {key: report[key] for key in ["added", "updated", "moved", "unchanged", "removed", "skipped", "model"]} == {
         "added": 5,
         "updated": 0,
@@ -50,18 +52,18 @@ def test_json_keys_are_as_promised(mmsearch: CLI, photos: Path) -> None:
         "model": "embedded",
     }
     assert report["seconds"] > 0
-    hits = lines(mmsearch("query", "a", "motorcycle", "--json", "-k", "3").stdout)
+    hits = lines(mmsearch_process("query", "a", "motorcycle", "--json", "-k", "3").stdout)
     assert [hit["rank"] for hit in hits] == [1, 2, 3]
     assert hits[0]["path"] == str(photos / "trips" / "motorcycle.png")
     assert hits[0]["score"] > hits[1]["score"] > hits[2]["score"]
-    (status,) = lines(mmsearch("status", "--json").stdout)
+    (status,) = lines(mmsearch_process("status", "--json").stdout)
     keys = ["photos", "failed", "missing", "model", "dim", "index", "generation", "bytes", "library"]
     assert {key: status[key] for key in keys[:6]} == {
         "photos": 5, "failed": 1, "missing": 0, "model": "embedded", "dim": 512, "index": 5,
     }  # fmt: skip
     assert set(keys) <= set(status)
-    assert lines(mmsearch("remove", photos / "trips", "--json").stdout) == [{"removed": 2}]
-    names = [model["name"] for model in lines(mmsearch("models", "--json").stdout)]
+    assert lines(mmsearch_process("remove", photos / "trips", "--json").stdout) == [{"removed": 2}]
+    names = [model["name"] for model in lines(mmsearch_process("models", "--json").stdout)]
     assert names[0] == "embedded"
 
 
@@ -74,7 +76,8 @@ def test_status_and_models_for_people(mmsearch: CLI, photos: Path) -> None:
     assert "embedded" in mmsearch("models").stdout
 
 
-def test_paths_are_printed_byte_for_byte(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
+def test_paths_are_printed_byte_for_byte(mmsearch: CLI, mmsearch_process: CLI, photos: Path, tmp_path: Path) -> None:
+    """In processes: the bytes that a pipe gets."""
     try:
         shutil.copy(os.fsencode(photos / "cat.png"), os.fsencode(photos) + b"/caf\xe9.png")
     except OSError:
@@ -84,9 +87,9 @@ def test_paths_are_printed_byte_for_byte(mmsearch: CLI, photos: Path, tmp_path: 
     command = [sys.executable, "-m", "mmsearch.cli", "query", "a cat", "-k", "2", "--paths"]
     out = subprocess.run(command, env=environment, capture_output=True, check=True).stdout
     assert sorted(out.splitlines()) == [os.fsencode(photos) + name for name in (b"/caf\xe9.png", b"/cat.png")]
-    paths = [hit["path"] for hit in lines(mmsearch("query", "a cat", "-k", "2", "--json").stdout)]
+    paths = [hit["path"] for hit in lines(mmsearch_process("query", "a cat", "-k", "2", "--json").stdout)]
     assert sorted(os.fsencode(path) for path in paths) == sorted(out.splitlines())
-    assert "caf\\xe9.png" in mmsearch("query", "a cat", "-k", "2").stdout
+    assert "caf\\xe9.png" in mmsearch_process("query", "a cat", "-k", "2").stdout
 
 
 def test_search_inside_a_folder_and_by_picture(mmsearch: CLI, photos: Path) -> None:
@@ -146,10 +149,11 @@ def test_any_words_can_be_asked(mmsearch: CLI, photos: Path, query: str) -> None
     assert done.stdout.splitlines()[0].strip() == query
 
 
-def test_terminal_without_utf8(mmsearch: CLI, photos: Path) -> None:
+def test_terminal_without_utf8(mmsearch: CLI, mmsearch_process: CLI, photos: Path) -> None:
+    """In processes: Python sets the encoding of its streams when it starts."""
     (photos / "cat.png").rename(photos / "größe.png")
-    mmsearch("index", photos, PYTHONIOENCODING="ascii")
-    assert "gr\\xf6\\xdfe.png" in mmsearch("query", "a cat", PYTHONIOENCODING="ascii").stdout
+    mmsearch_process("index", photos, PYTHONIOENCODING="ascii")
+    assert "gr\\xf6\\xdfe.png" in mmsearch_process("query", "a cat", PYTHONIOENCODING="ascii").stdout
 
 
 def test_remove_says_what_it_did(mmsearch: CLI, photos: Path) -> None:
@@ -164,9 +168,10 @@ def test_remove_says_what_it_did(mmsearch: CLI, photos: Path) -> None:
         assert mmsearch("remove", *arguments, check=1).stdout == ""
 
 
-def test_nothing_is_written_outside_the_places_of_mmsearch(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
-    mmsearch("index", photos)
-    mmsearch("query", "a cat")
+def test_nothing_is_written_outside_the_places_of_mmsearch(mmsearch_process: CLI, photos: Path, tmp_path: Path) -> None:
+    """In processes: dependencies write when they are imported."""
+    mmsearch_process("index", photos)
+    mmsearch_process("query", "a cat")
     written = {file.relative_to(tmp_path / "home") for file in (tmp_path / "home").rglob("*") if file.is_file()}
     assert {file for file in written if "mmsearch" not in file.parts} == set()  # no telemetry of a dependency
 
@@ -203,8 +208,9 @@ def test_database_of_another_program_is_left_alone(mmsearch: CLI, photos: Path, 
     assert "the file is damaged" in mmsearch("index", photos, "--library", "own", check=1).stderr
 
 
-def test_settings_of_the_wrong_kind(mmsearch: CLI, photos: Path) -> None:
-    done = mmsearch("index", photos, check=1, MMSEARCH_BATCH="many")
+def test_settings_of_the_wrong_kind(mmsearch_process: CLI, photos: Path) -> None:
+    """In processes: the exit code, and nothing but one line."""
+    done = mmsearch_process("index", photos, check=1, MMSEARCH_BATCH="many")
     assert done.stderr == "mmsearch: MMSEARCH_BATCH: batch must be a whole number, not 'many'\n"
 
 

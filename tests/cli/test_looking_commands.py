@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,12 @@ def test_damaged_photos_are_named_and_the_others_go_on(looking: Run, direct: Loo
     ]
 
 
-def test_paths_of_captions_are_printed_byte_for_byte(looking: Run, photos: Path) -> None:
+def test_paths_of_captions_are_printed_byte_for_byte(
+    mmsearch_process: CLI, region_model: Path, small_reranker: Path, photos: Path
+) -> None:
+    """In processes: the bytes that arguments and a pipe carry."""
+    settings = {"MMSEARCH_RERANKER": str(small_reranker), "MMSEARCH_MODEL": f"local-dir:{region_model}"}
+    looking = partial(mmsearch_process, **settings)
     try:
         shutil.copy(os.fsencode(photos / "cat.png"), os.fsencode(photos) + b"/caf\xe9.png")
     except OSError:

@@ -65,11 +65,12 @@ def test_old_vectors_that_are_not_complete_are_completed(
     assert vectors(indexed) == {"embedded": 6, other: 6}
 
 
-def test_pruned_space_is_free(mmsearch: CLI, indexed: Path, region_model: Path) -> None:
-    mmsearch("reindex", "--model", f"local-dir:{region_model}", "--library", indexed)
+def test_pruned_space_is_free(mmsearch: CLI, mmsearch_process: CLI, indexed: Path, region_model: Path) -> None:
+    """In processes: one of these commands as people start it."""
+    mmsearch_process("reindex", "--model", f"local-dir:{region_model}", "--library", indexed)
     file = indexed / "library.sqlite"
     before = file.stat().st_size
-    mmsearch("reindex", "--model", "embedded", "--prune", "--library", indexed)
+    mmsearch_process("reindex", "--model", "embedded", "--prune", "--library", indexed)
     assert file.stat().st_size < before
     with sqlite3.connect(file) as connection:
         assert connection.execute("PRAGMA freelist_count").fetchone() == (0,)

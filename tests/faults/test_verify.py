@@ -261,7 +261,8 @@ def test_files_that_changed_or_went_are_no_damage(opened: Library, injured: Path
     assert opened.verify(deep=True) == []
 
 
-def test_the_command_line(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
+def test_the_command_line(mmsearch: CLI, mmsearch_process: CLI, photos: Path, tmp_path: Path) -> None:
+    """In processes: two of these commands as people start them."""
     library = tmp_path / "library"
     mmsearch("index", photos, "--library", library, "--no-regions")
     assert mmsearch("verify", "--library", library).stdout == "all is well: 5 photos\n"
@@ -274,11 +275,11 @@ def test_the_command_line(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
     found = json.loads(mmsearch("verify", "--json", "--library", library, check=1).stdout)
     assert found["ok"] is False
     assert found["damages"][0]["kind"] == "no vector"
-    told = mmsearch("verify", "--library", library, check=1)
+    told = mmsearch_process("verify", "--library", library, check=1)
     assert "photos that cannot be found, because they have no vector" in told.stdout
     assert told.stderr == "mend it with: mmsearch repair\n"
-    assert "mended: 1 photos that cannot be found" in mmsearch("repair", "--library", library).stdout
-    assert mmsearch("repair", "--library", library).stdout == "nothing is wrong\n"
+    assert "mended: 1 photos that cannot be found" in mmsearch_process("repair", "--library", library).stdout
+    assert mmsearch_process("repair", "--library", library).stdout == "nothing is wrong\n"
     assert mmsearch("verify", "--library", library).returncode == 0
     assert "1" in mmsearch("index", "--library", library, "--no-regions").stderr
     assert len(mmsearch("query", "photo", "-k", "9", "--paths", "--library", library).stdout.splitlines()) == 5

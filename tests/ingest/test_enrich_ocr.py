@@ -225,10 +225,13 @@ def test_the_command_line(mmsearch: CLI, folder: Path) -> None:
     assert json.loads(mmsearch("index", folder, "--ocr", "--no-regions", "--json").stdout)["texts"] == 0
 
 
-def test_without_rapidocr_it_says_what_to_install(mmsearch: CLI, folder: Path, tmp_path: Path) -> None:
+def test_without_rapidocr_it_says_what_to_install(
+    mmsearch: CLI, mmsearch_process: CLI, folder: Path, tmp_path: Path
+) -> None:
+    """In processes: a module is hidden before anything is imported."""
     (tmp_path / "hidden").mkdir()
     (tmp_path / "hidden" / "rapidocr.py").write_text("raise ImportError(\"No module named 'rapidocr'\")")
-    failed = mmsearch("index", folder, "--ocr", check=1, PYTHONPATH=str(tmp_path / "hidden"))
+    failed = mmsearch_process("index", folder, "--ocr", check=1, PYTHONPATH=str(tmp_path / "hidden"))
     advice = "reading text in pictures needs RapidOCR (No module named 'rapidocr'); run: pip install 'mmsearch[ocr]'"
     assert f"mmsearch: {advice}" in failed.stderr.splitlines()
     assert json.loads(mmsearch("status", "--json").stdout)["photos"] == 0

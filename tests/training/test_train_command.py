@@ -52,7 +52,8 @@ def _wait_for_epoch(process: subprocess.Popen[str], out: Path, epoch: int) -> No
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
-def test_killed_run_goes_on_to_the_same_weights(pairs_file: Path, mmsearch: CLI) -> None:
+def test_killed_run_goes_on_to_the_same_weights(pairs_file: Path, mmsearch: CLI, mmsearch_process: CLI) -> None:
+    """In processes: a signal ends one, and threads are set for all of it."""
     folder = pairs_file.parent
     write_open_clip(folder / "clip")
     whole = _start(folder, folder / "whole")
@@ -70,7 +71,7 @@ def test_killed_run_goes_on_to_the_same_weights(pairs_file: Path, mmsearch: CLI)
     assert not (folder / "killed" / "MODEL_CARD.md").exists()
     refused = mmsearch("train", "--out", "killed", "--captions", "pairs.tsv", "--images", "images", check=1)
     assert refused.stderr == "mmsearch: killed holds a run already; go on with it: --resume, or choose another folder\n"
-    mmsearch("train", "--out", "killed", "--resume", "--device", "cpu", OMP_NUM_THREADS="1")
+    mmsearch_process("train", "--out", "killed", "--resume", "--device", "cpu", OMP_NUM_THREADS="1")
     for name in ("open_clip_model.safetensors", "recipe.json", "open_clip_config.json"):
         assert (folder / "killed" / name).read_bytes() == (folder / "whole" / name).read_bytes(), name
     assert (folder / "killed" / "training.png").read_bytes()[:4] == b"\x89PNG"
@@ -138,12 +139,13 @@ def test_what_is_wrong_with_the_data_is_said(
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 def test_trained_folder_of_the_embedded_architecture_is_a_model(
-    pairs_file: Path, mmsearch: CLI, settings: Settings
+    pairs_file: Path, mmsearch_process: CLI, settings: Settings
 ) -> None:
+    """In processes: threads and memory are set for all of it."""
     folder = pairs_file.parent
     damaged = folder / "images" / "coins.png"
     damaged.write_bytes(damaged.read_bytes()[:3000])
-    done = mmsearch(
+    done = mmsearch_process(
         "train", "--captions", "pairs.tsv", "--images", "images", "--dev", "0",
         "--out", "out", "--epochs", "2", "--set", "views=2", "--objective", "infonce", "--objective", "hard=0.5",
         "--json", "--device", "cpu", OMP_NUM_THREADS="1",

@@ -69,8 +69,9 @@ def _wait_for_step(process: subprocess.Popen[str], out: Path, step: int) -> None
     raise AssertionError(process.communicate())
 
 
-def test_trained_folder_reranks_a_search(drawn: Path, mmsearch: CLI) -> None:
-    done = mmsearch(
+def test_trained_folder_reranks_a_search(drawn: Path, mmsearch: CLI, mmsearch_process: CLI) -> None:
+    """In processes: threads and memory are set for all of it."""
+    done = mmsearch_process(
         "train-reranker", "--out", "mine", *DATA, "--questions", "asked", "--dev", "0.2", *SMALL, "--steps", "3",
         "--fusion", "tensor", "--json", OMP_NUM_THREADS="1",
     )  # fmt: skip
@@ -116,7 +117,8 @@ def test_trained_folder_reranks_a_search(drawn: Path, mmsearch: CLI) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGINT for one process, and no SIGKILL")
-def test_interrupted_and_killed_run_goes_on_to_the_end(drawn: Path, mmsearch: CLI) -> None:
+def test_interrupted_and_killed_run_goes_on_to_the_end(drawn: Path, mmsearch: CLI, mmsearch_process: CLI) -> None:
+    """In processes: signals end them."""
     long = ("--steps", "12", "--set", "dev_every=2", "--dev", "3.tsv")
     captions = [text for text in (drawn / "pairs.tsv").read_text("utf-8").splitlines() if text.startswith("blue")]
     (drawn / "3.tsv").write_text("\n".join(captions) + "\n", "utf-8")
@@ -155,7 +157,7 @@ def test_interrupted_and_killed_run_goes_on_to_the_end(drawn: Path, mmsearch: CL
     assert again.returncode == -signal.SIGKILL
     assert not (drawn / "out" / "reranker.json").exists()
 
-    done = mmsearch("train-reranker", "--out", "out", "--resume", OMP_NUM_THREADS="1")
+    done = mmsearch_process("train-reranker", "--out", "out", "--resume", OMP_NUM_THREADS="1")
     assert "going on after step" in done.stderr
     output = done.stdout.splitlines()
     assert output[0].startswith("kept step ")
