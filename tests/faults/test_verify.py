@@ -252,7 +252,7 @@ def test_what_cannot_be_mended_is_said(injured: Path, region_encoder: OnnxEncode
     with open_library(injured / "library", settings=settings_in(injured), encoder=region_encoder) as library:
         (damage,) = library.verify()
         assert (damage.kind, damage.mendable) == ("database", False)
-        assert "restore" in damage.remedy
+        assert damage.remedy == "put a backup in its place, or remove the library's folder and index again"
 
 
 def test_files_that_changed_or_went_are_no_damage(opened: Library, injured: Path) -> None:

@@ -17,6 +17,7 @@ from samples import CLI, interruptible
 from small_models import write_open_clip
 from typer.testing import CliRunner
 
+from mmsearch.cli.advice import worded
 from mmsearch.cli.app import app
 from mmsearch.config import Settings
 from mmsearch.encoders import factory
@@ -133,7 +134,7 @@ def test_what_is_wrong_with_the_data_is_said(
         file.write("no tab here\n")
     done = CliRunner().invoke(app, ["train", "--out", "out", *arguments])
     assert isinstance(done.exception, MMSearchError)  # main() makes it one line and exit code 1
-    assert message in str(done.exception)
+    assert message in worded(done.exception)
     assert not Path("out").exists()
 
 

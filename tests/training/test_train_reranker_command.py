@@ -16,6 +16,7 @@ from drawn import draw, write_captions
 from samples import CLI, interruptible, model_without_regions
 from typer.testing import CliRunner
 
+from mmsearch.cli.advice import worded
 from mmsearch.cli.app import app
 from mmsearch.cli.train import line
 from mmsearch.encoders.factory import EMBEDDED
@@ -211,7 +212,7 @@ def test_what_is_wrong_with_the_data_is_said(
             open_file.write(fault)
     done = CliRunner().invoke(app, ["train-reranker", "--out", "out", *arguments])
     assert isinstance(done.exception, MMSearchError)  # main() makes it one line and exit code 1
-    assert message in str(done.exception)
+    assert message in worded(done.exception)
     assert not Path("out").exists()
 
 
