@@ -26,6 +26,7 @@ from typing import Any
 import typer.main
 
 import mmsearch
+from mmsearch import cli
 from mmsearch.cli.app import main
 from mmsearch.encoders.onnx import session
 
@@ -42,7 +43,7 @@ def call(arguments: Sequence[str], environment: Mapping[str, str], folder: Path)
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         with _as_new(environment, folder), _streams(out.fileno(), err.fileno()):
-            sys.argv = ["mmsearch", *arguments]
+            sys.argv = [str(Path(cli.__file__).parent / "__main__.py"), *arguments]  # as ``python -m mmsearch.cli``
             code = _exit_code(main)
         texts = []
         for file in (out, err):
@@ -108,13 +109,16 @@ def _as_new(environment: Mapping[str, str], folder: Path) -> Iterator[None]:
 @contextmanager
 def _surroundings(environment: Mapping[str, str], folder: Path) -> Iterator[None]:
     variables, place, arguments = dict(os.environ), Path.cwd(), sys.argv
+    program = sys.modules["__main__"]
+    package = program.__package__
+    program.__package__ = "mmsearch.cli"  # what usage lines call the program after
     _set_variables(environment)
     os.chdir(folder)
     try:
         yield
     finally:
         os.chdir(place)
-        sys.argv = arguments
+        sys.argv, program.__package__ = arguments, package
         _set_variables(variables)
 
 
