@@ -14,7 +14,7 @@ from mmsearch.cli.options import JsonOption, LibraryOption, opened
 
 if TYPE_CHECKING:
     from mmsearch.library.status import Status
-    from mmsearch.store.sqlite.statistics import Summary
+    from mmsearch.store.types import Summary
 
 _YEARS = 20  # lines of years at most
 _BAR = 30  # characters of the longest bar

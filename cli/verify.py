@@ -13,7 +13,7 @@ from mmsearch.cli.advice import remedy
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
 
 if TYPE_CHECKING:
-    from mmsearch.store.sqlite.integrity import Damage
+    from mmsearch.store.types import Damage
 
 DeepOption = Annotated[
     bool, typer.Option("--deep", help="Compare every vector of the index, and read every picture file.")

@@ -70,8 +70,7 @@ if TYPE_CHECKING:
     from mmsearch.rerank.inspect import Explanation
     from mmsearch.rerank.reranker import Answer
     from mmsearch.store.sqlite.backup import restore
-    from mmsearch.store.sqlite.integrity import Damage
-    from mmsearch.store.types import KeptModel
+    from mmsearch.store.types import Damage, KeptModel
     from mmsearch.types import Exif, Hit, IndexReport, Photo, Progress, Skipped
 
 _HOMES = {
@@ -128,8 +127,7 @@ _HOMES = {
     "mmsearch.rerank.heat": ["WordHeat"],
     "mmsearch.rerank.reranker": ["Answer"],
     "mmsearch.store.sqlite.backup": ["restore"],
-    "mmsearch.store.sqlite.integrity": ["Damage"],
-    "mmsearch.store.types": ["KeptModel"],
+    "mmsearch.store.types": ["Damage", "KeptModel"],
     "mmsearch.ingest.enrich.tags": ["TagReport"],
     "mmsearch.language.vocabulary": ["Vocabulary"],
 }

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from mmsearch.rerank.heat import Heat
     from mmsearch.rerank.inspect import Explanation
     from mmsearch.rerank.reranker import Answer
-    from mmsearch.store.sqlite.integrity import Damage
-    from mmsearch.store.types import KeptModel
+    from mmsearch.store.types import Damage, KeptModel
     from mmsearch.training.contrastive.trainer import Outcome
     from mmsearch.training.reranker.trainer import RerankOutcome
     from mmsearch.types import Hit, IndexReport, Progress, Skipped

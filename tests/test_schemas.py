@@ -23,9 +23,7 @@ from mmsearch.rerank.captions import Caption
 from mmsearch.rerank.heat import WordHeat
 from mmsearch.rerank.inspect import Explanation
 from mmsearch.rerank.reranker import Answer
-from mmsearch.store.sqlite.integrity import Damage
-from mmsearch.store.sqlite.statistics import Summary
-from mmsearch.store.types import KeptModel, StoredModel
+from mmsearch.store.types import Damage, KeptModel, StoredModel, Summary
 from mmsearch.types import Exif, Hit, IndexReport, Photo, Progress, Skipped
 
 PHOTO = Photo("/a.jpg", 300, 200, "jpeg", 7000, 0)

@@ -20,9 +20,8 @@ from mmsearch.ingest.options import IngestContext
 from mmsearch.ingest.prefetch import batches, one_ahead, read_ahead
 from mmsearch.ingest.read import MARK, Read, picture_decoder
 from mmsearch.ingest.scan import Plan, scan
-from mmsearch.store.sqlite.known_contents import Contents
 from mmsearch.store.sqlite.writer import Writer
-from mmsearch.store.types import StoredModel
+from mmsearch.store.types import Contents, StoredModel
 from mmsearch.types import IndexReport, Progress, Regions, Skipped, Vectors
 
 

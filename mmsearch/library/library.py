@@ -40,7 +40,7 @@ if TYPE_CHECKING:  # a search needs none of these, and is to start quickly
     from mmsearch.rerank.captions import Caption
     from mmsearch.rerank.inspect import By, Explanation, Looker
     from mmsearch.rerank.reranker import Answer
-    from mmsearch.store.sqlite.integrity import Damage
+    from mmsearch.store.types import Damage
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from mmsearch.library.live_index import LiveIndex
 from mmsearch.library.models import Models
 from mmsearch.manage import health
 from mmsearch.manage.health import Parts
-from mmsearch.store.sqlite.integrity import Damage
 from mmsearch.store.sqlite.store import Store
+from mmsearch.store.types import Damage
 from mmsearch.types import Progress
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mmsearch.library.live_index import LiveIndex
 from mmsearch.library.models import Models
-from mmsearch.store.sqlite.statistics import Summary
 from mmsearch.store.sqlite.store import Store
+from mmsearch.store.types import Summary
 from mmsearch.types import Skipped
 
 

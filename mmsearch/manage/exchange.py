@@ -19,7 +19,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from mmsearch.store.sqlite.export_rows import ExportRow
+from mmsearch.store.types import ExportRow
 from mmsearch.types import Found
 
 FORMAT = 1  # of the files; a later version of mmsearch reads the earlier ones

@@ -29,9 +29,8 @@ from mmsearch.manage.exchange import (
     path_columns,
 )
 from mmsearch.media.filesystem import atomic_folder
-from mmsearch.store.sqlite.export_rows import Block
 from mmsearch.store.sqlite.store import Store
-from mmsearch.store.types import StoredModel
+from mmsearch.store.types import Block, StoredModel
 from mmsearch.types import Progress
 
 ROW_GROUP = 10_000  # rows of the Parquet file kept in memory: smaller groups make it larger and slower to read

@@ -16,9 +16,8 @@ from mmsearch.indexes.index import StoredIndex
 from mmsearch.indexes.manifest import IndexCache
 from mmsearch.ingest.read import hash_of
 from mmsearch.search import querybank
-from mmsearch.store.sqlite.integrity import EXAMPLES, Damage
 from mmsearch.store.sqlite.store import Store
-from mmsearch.store.types import StoredModel
+from mmsearch.store.types import EXAMPLES, Damage, StoredModel
 from mmsearch.types import Ids, Progress, Vectors
 
 SAMPLE = 1_000  # rows of the index that are compared with the database, where not all are

@@ -34,9 +34,8 @@ from mmsearch.manage.exchange import (
     unguarded,
 )
 from mmsearch.media.discover import walk
-from mmsearch.store.sqlite.export_rows import ExportRow
 from mmsearch.store.sqlite.store import Store
-from mmsearch.store.types import StoredModel
+from mmsearch.store.types import ExportRow, StoredModel
 from mmsearch.types import Found, Preprocess, Progress, Skipped, Vectors
 
 OnProgress = Callable[[Progress], None] | None

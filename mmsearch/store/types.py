@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
 from mmsearch.types import Found
 
 Value = TypeVar("Value")
+EXAMPLES = 5  # shown of each kind of damage
 CHUNK = 500  # values in one IN (...): SQLite's oldest limit is 999 a statement
 
 
@@ -92,6 +93,115 @@ class Counts:
     photos: int
     failed: int
     missing: int
+
+
+@dataclass(frozen=True)
+class WordHit:
+    """A picture that has words of a query."""
+
+    number: int  # id of its vector
+    score: float  # in [0, 1]: the share of the query's words that it has, weighted by how rare they are and where it is
+    evidence: float  # the same as a sum of weights, logarithms of rarity: of a common word it is low even at score 1
+    columns: tuple[str, ...]  # where they were found: of name, description, caption, ocr, tags
+
+
+@dataclass(frozen=True)
+class ExportRow:
+    """A file, and what is known of it and of its content; None and 0 where nothing is."""
+
+    file: Found
+    hash: bytes
+    width: int
+    height: int
+    format: str
+    taken_at: str | None = None  # ISO 8601
+    camera: str | None = None
+    lens: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    description: str | None = None
+    dhash: bytes | None = None
+    metadata_version: int = 0
+    sidecar: str | None = None  # what the files beside it say, and their stamp
+    sidecar_stamp: str | None = None
+    caption: str | None = None
+    caption_model: str | None = None  # fingerprint of the reranker
+    caption_confidence: float | None = None
+    text: str | None = None  # empty where it was looked for
+    text_engine: str | None = None
+    tags: dict[str, float] = field(default_factory=dict)  # tag -> score, the surest first
+    tags_vocabulary: str | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some vectors, what else is known of their contents, and the files that have them."""
+
+    vectors: list[bytes]  # dim little-endian float16
+    regions: list[bytes | None]  # packed; None where there are none
+    files: list[tuple[int, ExportRow]]  # with the place of their vector in this block
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Something that should not be so."""
+
+    kind: str  # a name for it
+    count: int
+    what: str  # what is wrong, in words
+    remedy: str  # what ``repair`` does about it, or what a person can do
+    mendable: bool = True  # by ``repair``
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All but ``reasons`` is about the files that can be found; copies count one by one."""
+
+    formats: dict[str, int]  # format -> files, the most first
+    years: dict[int, int]  # year taken, or last written -> files, ascending
+    dated: int  # files that say when they were taken
+    cameras: dict[str, int]  # the five that took the most -> files
+    bytes: int  # of the files
+    megapixels: float | None  # median; None where there are no pictures
+    located: int  # files that say where they were taken
+    described: int  # files with a description, inside or beside them
+    captions: int
+    texts: int  # files in which text was read
+    tagged: int  # files with at least one tag
+    copies: int  # files beyond the first of each content
+    reasons: dict[str, int]  # why files could not be read -> how many, the most first
+
+
+class Contents(MutableMapping[bytes, int]):
+    """Hash -> id of the contents that have a vector: of what is stored, and of what was set here since.
+
+    They are asked for one by one, because a library may have millions.  Safe to ask from several threads.
+    """
+
+    def __init__(self, stored: Callable[[bytes], int | None], every: Callable[[], dict[bytes, int]]) -> None:
+        self._stored, self._every = stored, every
+        self._new: dict[bytes, int] = {}
+
+    def __getitem__(self, content_hash: bytes) -> int:
+        number = self._new.get(content_hash)
+        if number is None:
+            number = self._stored(content_hash)
+        if number is None:
+            raise KeyError(content_hash)
+        return number
+
+    def __setitem__(self, content_hash: bytes, number: int) -> None:
+        self._new[content_hash] = number
+
+    def __delitem__(self, content_hash: bytes) -> None:
+        raise TypeError("contents are forgotten by the store")
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter({**self._every(), **self._new})
+
+    def __len__(self) -> int:
+        return len({**self._every(), **self._new})
 
 
 def chunks(values: Sequence[Value]) -> Iterator[Sequence[Value]]:

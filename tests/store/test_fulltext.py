@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 from sqlalchemy import text as sql
 
 from mmsearch.store.sqlite import fulltext_ranking, snapshot_cache
-from mmsearch.store.sqlite.fulltext import WordHit
 from mmsearch.store.sqlite.fulltext_ranking import LONG, Form, RowSet, best, sums
 from mmsearch.store.sqlite.store import Store
 from mmsearch.store.sqlite.tables import WORDS
-from mmsearch.store.types import StoredModel
+from mmsearch.store.types import StoredModel, WordHit
 from mmsearch.types import Decoded, Exif, Found
 
 PIXELS = np.zeros((9, 9, 3), np.uint8)

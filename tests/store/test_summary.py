@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmsearch.store.sqlite.statistics import Summary
 from mmsearch.store.sqlite.store import Store
+from mmsearch.store.types import Summary
 from mmsearch.types import Decoded, Exif, Found
 
 CANON = Exif(datetime(2019, 12, 31, 23, 59), "Canon EOS 5D", latitude=48.1, longitude=11.5)

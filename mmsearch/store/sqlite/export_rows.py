@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, Table, bindparam, func, select, text
 from sqlalchemy.dialects.sqlite import insert
@@ -22,47 +21,11 @@ from mmsearch.store.sqlite.tables import (
     tagged,
     tags,
 )
+from mmsearch.store.types import Block, ExportRow
 from mmsearch.types import Found
 
 BLOCK = 500  # vectors read together
 _FOUND = text("+photos.state = 'ok'")  # the plus keeps SQLite from reading all photos in this state each time
-
-
-@dataclass(frozen=True)
-class ExportRow:
-    """A file, and what is known of it and of its content; None and 0 where nothing is."""
-
-    file: Found
-    hash: bytes
-    width: int
-    height: int
-    format: str
-    taken_at: str | None = None  # ISO 8601
-    camera: str | None = None
-    lens: str | None = None
-    latitude: float | None = None
-    longitude: float | None = None
-    description: str | None = None
-    dhash: bytes | None = None
-    metadata_version: int = 0
-    sidecar: str | None = None  # what the files beside it say, and their stamp
-    sidecar_stamp: str | None = None
-    caption: str | None = None
-    caption_model: str | None = None  # fingerprint of the reranker
-    caption_confidence: float | None = None
-    text: str | None = None  # empty where it was looked for
-    text_engine: str | None = None
-    tags: dict[str, float] = field(default_factory=dict)  # tag -> score, the surest first
-    tags_vocabulary: str | None = None
-
-
-@dataclass(frozen=True)
-class Block:
-    """Some vectors, what else is known of their contents, and the files that have them."""
-
-    vectors: list[bytes]  # dim little-endian float16
-    regions: list[bytes | None]  # packed; None where there are none
-    files: list[tuple[int, ExportRow]]  # with the place of their vector in this block
 
 
 class ExportRows:

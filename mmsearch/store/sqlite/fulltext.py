@@ -17,7 +17,6 @@ import re
 import sqlite3
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +27,7 @@ from mmsearch.store.sqlite.fulltext_ranking import Form, Having, Lists, Rows, be
 from mmsearch.store.sqlite.names import name_parts, name_words, taken_apart
 from mmsearch.store.sqlite.stop_words import STOP_WORDS
 from mmsearch.store.sqlite.tables import WORDS
+from mmsearch.store.types import WordHit
 from mmsearch.types import Ids
 
 BEGINS = 0.8  # what a word counts for that only begins as the query's does
@@ -45,16 +45,6 @@ _TOKEN = re.compile(r"[^\W_]+")  # letters and digits, as FTS5's unicode61 has t
 _UNSPACED = "\u2e80"  # from here on lie the scripts that put no spaces between words, in which a token is a sentence
 _POSSESSIVE = re.compile(r"['’]s\b", re.IGNORECASE)
 _MARKED = re.compile("\1(.*?)\2", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class WordHit:
-    """A picture that has words of a query."""
-
-    number: int  # id of its vector
-    score: float  # in [0, 1]: the share of the query's words that it has, weighted by how rare they are and where it is
-    evidence: float  # the same as a sum of weights, logarithms of rarity: of a common word it is low even at score 1
-    columns: tuple[str, ...]  # where they were found, of ``tables.WORDS``
 
 
 # Keeping in step

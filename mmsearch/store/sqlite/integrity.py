@@ -20,8 +20,8 @@ from mmsearch.encoders.protocol import RegionCard
 from mmsearch.encoders.region_codec import unpack
 from mmsearch.errors import LibraryError
 from mmsearch.store.sqlite import fulltext
+from mmsearch.store.types import EXAMPLES, Damage
 
-EXAMPLES = 5  # shown of each kind
 AT_ONCE = 2_000  # vectors looked at together
 OFF = 0.01  # that the length of a vector may differ from 1: rounding to float16 stays far below
 
@@ -29,18 +29,6 @@ OFF = 0.01  # that the length of a vector may differ from 1: rounding to float16
 _AGAIN = "UPDATE photos SET state = 'failed', reason = 'the library lost what it knew of it', mtime_ns = -1"
 _READ = "the files are read again by the next index run"
 _LEFT = "they are taken out"
-
-
-@dataclass(frozen=True)
-class Damage:
-    """Something that should not be so."""
-
-    kind: str  # a name for it
-    count: int
-    what: str  # what is wrong, in words
-    remedy: str  # what ``repair`` does about it, or what a person can do
-    mendable: bool = True  # by ``repair``
-    examples: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

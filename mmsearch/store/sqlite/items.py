@@ -16,9 +16,7 @@ from mmsearch.query.model import Condition, Order
 from mmsearch.store.paths import at_or_below
 from mmsearch.store.sqlite import fulltext
 from mmsearch.store.sqlite.connection import Database, explained
-from mmsearch.store.sqlite.fulltext import WordHit
 from mmsearch.store.sqlite.fulltext_ranking import Lists
-from mmsearch.store.sqlite.known_contents import Contents
 from mmsearch.store.sqlite.tables import (
     captions,
     contents,
@@ -30,7 +28,7 @@ from mmsearch.store.sqlite.tables import (
     roots,
     tags,
 )
-from mmsearch.store.types import Counts, DuplicateCandidate, Known, StoredModel, chunks
+from mmsearch.store.types import Contents, Counts, DuplicateCandidate, Known, StoredModel, WordHit, chunks
 from mmsearch.types import Exif, Found, Ids, Photo, Skipped
 
 

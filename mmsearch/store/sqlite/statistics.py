@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from mmsearch.store.sqlite.tables import captions, contents, contents_with, ocr, photos, sidecars, tags
+from mmsearch.store.types import Summary
 
 _FOUND = photos.c.state == "ok"
 _FILES = photos.join(contents, contents.c.id == photos.c.content_id)
 # The year in which a file was last written, in local time, as ``Photo.date`` has it.
 _WRITTEN = func.strftime("%Y", photos.c.mtime_ns // 1_000_000_000, "unixepoch", "localtime")
-
-
-@dataclass(frozen=True)
-class Summary:
-    """All but ``reasons`` is about the files that can be found; copies count one by one."""
-
-    formats: dict[str, int]  # format -> files, the most first
-    years: dict[int, int]  # year taken, or last written -> files, ascending
-    dated: int  # files that say when they were taken
-    cameras: dict[str, int]  # the five that took the most -> files
-    bytes: int  # of the files
-    megapixels: float | None  # median; None where there are no pictures
-    located: int  # files that say where they were taken
-    described: int  # files with a description, inside or beside them
-    captions: int
-    texts: int  # files in which text was read
-    tagged: int  # files with at least one tag
-    copies: int  # files beyond the first of each content
-    reasons: dict[str, int]  # why files could not be read -> how many, the most first
 
 
 def summary(connection: Connection) -> Summary:

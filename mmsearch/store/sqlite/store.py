@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
@@ -17,14 +16,11 @@ from mmsearch.store.sqlite.export_rows import ExportRows
 from mmsearch.store.sqlite.items import Items
 from mmsearch.store.sqlite.models import Models
 from mmsearch.store.sqlite.pending import Pending
-from mmsearch.store.sqlite.statistics import Summary, summary
+from mmsearch.store.sqlite.statistics import summary
 from mmsearch.store.sqlite.tables import properties
 from mmsearch.store.sqlite.vectors import VectorRows
 from mmsearch.store.sqlite.writer import Writer
-from mmsearch.store.types import StoredModel
-
-if TYPE_CHECKING:  # only ``verify`` and ``repair`` need it
-    from mmsearch.store.sqlite.integrity import Damage
+from mmsearch.store.types import Damage, StoredModel, Summary
 
 
 class Store(Models, Items, VectorRows, Pending):

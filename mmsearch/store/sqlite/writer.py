@@ -14,7 +14,7 @@ from mmsearch.media import METADATA_VERSION
 from mmsearch.media.dhash import dhash
 from mmsearch.store.paths import at_or_below
 from mmsearch.store.sqlite import fulltext
-from mmsearch.store.sqlite.export_rows import FIRST_ITEM, ExportRow, put
+from mmsearch.store.sqlite.export_rows import FIRST_ITEM, put
 from mmsearch.store.sqlite.tables import (
     captions,
     contents,
@@ -29,7 +29,7 @@ from mmsearch.store.sqlite.tables import (
     tagged,
     tags,
 )
-from mmsearch.store.types import CHUNK, StoredModel, chunks
+from mmsearch.store.types import CHUNK, ExportRow, StoredModel, chunks
 from mmsearch.types import Decoded, Found, Vectors
 
 
