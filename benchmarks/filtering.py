@@ -42,7 +42,7 @@ from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
 from mmsearch.query.files import parse_conditions
 from mmsearch.store.sqlite import fulltext, tables
-from mmsearch.store.sqlite.store import Store
+from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.store.sqlite.writer import Writer
 from mmsearch.store.types import StoredModel
 from mmsearch.types import Decoded, Exif, Found, Pixels, Regions, Vectors
@@ -102,7 +102,7 @@ def make(file: Path, card: ModelCard, photos: int, like: Path | None = None) -> 
     Vectors are random, around centres, and each word is in many photos.  With ``like``, a library of photos, vectors
     are mixtures of its own (``vectors.py``), and names and captions such as people have them (``written.py``).
     """
-    with Store(file) as store, store.writing() as writer:
+    with SqliteStore(file) as store, store.writing() as writer:
         writer.add_model(card.name, card.fingerprint, card.dim, active=True)
     engine = create_engine(f"sqlite:///{file}")
 
@@ -202,7 +202,7 @@ def asked(number: int) -> str:
 
 def measured(library: Library, rounds: int, state: str) -> dict[str, object]:
     """One of the states, in rounds."""
-    other, model = Store(library.folder / "library.sqlite"), library.store.model()
+    other, model = SqliteStore(library.folder / "library.sqlite"), library.store.model()
     assert model is not None
     taken: dict[str, list[float]] = {name: [] for name in ("all", *FILTERS)}
     names = list(taken)
@@ -242,7 +242,7 @@ def ids(library: Library, rounds: int = 5) -> dict[str, float]:
     assert model is not None
     engine = create_engine(f"sqlite:///{library.folder / 'library.sqlite'}")
     found: dict[str, list[float]] = {"kept": [], "read": [], "sql": []}
-    with engine.connect() as connection, Store(library.folder / "library.sqlite") as other:
+    with engine.connect() as connection, SqliteStore(library.folder / "library.sqlite") as other:
         for turn in range(rounds):
             with other.writing() as writer:
                 add(writer, model, str(turn))  # so that columns have to be read

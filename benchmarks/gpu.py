@@ -49,10 +49,10 @@ from mmsearch.errors import ModelError
 from mmsearch.indexes.autotune import tune
 from mmsearch.indexes.exact import nearest
 from mmsearch.indexes.gpu import OnGpus, problem
-from mmsearch.indexes.index import Likely, StoredIndex
+from mmsearch.indexes.index import StoredIndex, TunedAnn
 from mmsearch.indexes.maintenance import build
 from mmsearch.indexes.policy import Choice, choose
-from mmsearch.indexes.protocol import Approximate
+from mmsearch.indexes.protocol import AnnIndex
 from mmsearch.indexes.vector_file import Rows
 from mmsearch.ingest.prefetch import one_ahead
 from mmsearch.library.opening import open_library
@@ -188,7 +188,7 @@ def index(device: str, count: int) -> dict[str, Any]:
         rows = rows.plus(np.arange(len(rows), len(rows) + len(block)), block)
     queries = vectors.queries(None, QUERIES)
     tuned, asked = queries[: QUERIES // 2], queries[QUERIES // 2 :]
-    truth = nearest(rows, asked, K).places
+    truth = nearest(rows, asked, K).positions
     exact = StoredIndex(rows)
     found, times = timed(lambda query: exact.search(query[None], K).ids[0], asked)
     figures: dict[str, Any] = {"rows": count, "dim": rows.dim, "on the CPU": {"recall": recall(found, truth), **times}}
@@ -198,14 +198,14 @@ def index(device: str, count: int) -> dict[str, Any]:
     lists = choose(count, rows.dim).lists or 64
     for name, number in {"all compared": 0, "in lists": lists}.items():
         before, begun = free(), time.perf_counter()
-        there: Approximate
+        there: AnnIndex
         if reason is None:
             there = OnGpus(rows, number, torch.cuda.device_count())
         else:
             there = build(rows, Choice("ivf-sq8", number or 1, 0))  # so that what follows is run
         took, taken = time.perf_counter() - begun, before - free()
-        likely = Likely(there, tuple(tune(there, rows, tuned, 0.95, (K,))), count)
-        own = StoredIndex(rows, likely=likely)
+        ann = TunedAnn(there, tuple(tune(there, rows, tuned, 0.95, (K,))), count)
+        own = StoredIndex(rows, ann=ann)
         found, times = timed(lambda query: own.search(query[None], K).ids[0], asked)  # noqa: B023
         figures[f"{there.kind}, {name}"] = {
             "recall": recall(found, truth), **times, "build_s": round(took, 2), "bytes": taken, "lists": number,

@@ -31,11 +31,11 @@ from benchmarks import vectors
 from benchmarks.common import report
 from mmsearch.indexes.autotune import tune
 from mmsearch.indexes.exact import nearest
-from mmsearch.indexes.index import Likely, StoredIndex
+from mmsearch.indexes.index import StoredIndex, TunedAnn
 from mmsearch.indexes.maintenance import build
 from mmsearch.indexes.manifest import IndexCache
 from mmsearch.indexes.policy import Choice, choose
-from mmsearch.indexes.vector_file import Places, Rows, widened
+from mmsearch.indexes.vector_file import Positions, Rows, widened
 from mmsearch.types import Vectors
 
 faiss: Any = _stubbed
@@ -73,10 +73,10 @@ def made(folder: Path, kind: str, recall: float) -> dict[str, Any]:
     rows = index.rows
     lists = choose(len(rows), rows.dim).lists
     begun = time.perf_counter()
-    likely = build(rows, Choice(kind, lists, 0))  # type: ignore[arg-type]
+    ann = build(rows, Choice(kind, lists, 0))  # type: ignore[arg-type]
     took = time.perf_counter() - begun
     begun = time.perf_counter()
-    settings = tuple(tune(likely, rows, queries, recall))
+    settings = tuple(tune(ann, rows, queries, recall))
     tuning = time.perf_counter() - begun
     shutil.rmtree(folder / kind, ignore_errors=True)
     (folder / kind).mkdir()
@@ -85,22 +85,22 @@ def made(folder: Path, kind: str, recall: float) -> dict[str, Any]:
         (folder / kind / file.name).hardlink_to(file)
     rows = Rows.mapped(folder / kind / str(rows.file and rows.file.name), rows.dim, len(rows))
     IndexCache(folder / kind, "benchmark", "0", rows.dim).save(
-        StoredIndex(rows, likely=Likely(likely, settings, len(rows))), 1
+        StoredIndex(rows, ann=TunedAnn(ann, settings, len(rows))), 1
     )
     (file,) = (folder / kind).glob("likely-*")
     return {
         "build_s": round(took, 1),
         "tuning_s": round(tuning, 1),
         "lists": lists,
-        "effort": settings[0].effort,
-        "depth": settings[0].depth,
+        "effort": settings[0].nprobe,
+        "depth": settings[0].rerank_depth,
         "recall_held_out": settings[0].recall,
         "bytes_per_vector": round(file.stat().st_size / len(rows), 1),
         "build_peak_mib": _peak(),
     }
 
 
-def asked(folder: Path, kind: str, truth: Places) -> dict[str, Any]:
+def asked(folder: Path, kind: str, truth: Positions) -> dict[str, Any]:
     """Latency and recall of one kind."""
     before = _memory()
     begun = time.perf_counter()
@@ -128,11 +128,11 @@ def timed(search: Callable[[Vectors], Any], queries: Vectors) -> tuple[list[Any]
     return found, {"ms": round(float(np.median(times)), 2), "ms_90": round(float(np.percentile(times, 90)), 2)}
 
 
-def recall(found: Sequence[Places], truth: Places) -> float:
+def recall(found: Sequence[Positions], truth: Positions) -> float:
     return round(float(np.mean([np.isin(row, own).mean() for row, own in zip(truth, found, strict=True)])), 4)
 
 
-def plain(folder: Path, way: str, truth: Places) -> dict[str, Any]:
+def plain(folder: Path, way: str, truth: Positions) -> dict[str, Any]:
     """One of the plain ways."""
     rows, queries = opened(folder, "exact").rows, np.load(folder / "queries.npy")[TUNED:]
     before, begun = _memory(), time.perf_counter()
@@ -145,7 +145,7 @@ def plain(folder: Path, way: str, truth: Places) -> dict[str, Any]:
                     connection.executemany("INSERT INTO rows VALUES (?, ?)", pairs)
             connection.commit()
 
-            def read(query: Vectors) -> Places:
+            def read(query: Vectors) -> Positions:
                 blobs = [blob for (blob,) in connection.execute("SELECT vector FROM rows ORDER BY id")]
                 return _top(np.frombuffer(b"".join(blobs), "<f2").reshape(-1, rows.dim).astype(np.float32) @ query)
 
@@ -153,7 +153,7 @@ def plain(folder: Path, way: str, truth: Places) -> dict[str, Any]:
             return {"recall": recall(found, truth[:3]), **figures}
     wide = np.concatenate([widened(halves) for _, halves in rows.blocks()])
     if way == "numpy":
-        search: Callable[[Vectors], Places] = lambda query: _top(wide @ query)  # noqa: E731
+        search: Callable[[Vectors], Positions] = lambda query: _top(wide @ query)  # noqa: E731
     elif way == "flat":
         flat = faiss.IndexFlatIP(rows.dim)
         flat.add(wide)
@@ -173,7 +173,7 @@ def plain(folder: Path, way: str, truth: Places) -> dict[str, Any]:
     return {"recall": recall(found, truth), **figures, "build_s": round(built, 1), "own_mib": own}
 
 
-def _top(scores: Vectors) -> Places:
+def _top(scores: Vectors) -> Positions:
     best = np.argpartition(-scores, K)[:K]
     return best[np.argsort(-scores[best])]
 
@@ -194,9 +194,9 @@ def alone(work: Callable[..., Any], *given: Any) -> Any:
         return pool.apply(work, given)
 
 
-def truth_of(folder: Path) -> Places:
+def truth_of(folder: Path) -> Positions:
     """The nearest rows of the queries that are asked, by looking at all."""
-    return nearest(opened(folder, "exact").rows, np.load(folder / "queries.npy")[TUNED:], K).places
+    return nearest(opened(folder, "exact").rows, np.load(folder / "queries.npy")[TUNED:], K).positions
 
 
 def main() -> None:

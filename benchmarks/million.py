@@ -44,6 +44,7 @@ from mmsearch.library.library import Library
 from mmsearch.library.models import TUNING_STRIDE
 from mmsearch.library.opening import open_library
 from mmsearch.search import retrieval
+from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.types import Vectors
 
 K = 10
@@ -180,7 +181,8 @@ def main() -> None:
         figures["open_and_first_search_s"] = round(seconds(lambda: library.search("a photo", rerank=False)), 2)
         figures["index"] = library.status().index_kind
         figures |= {"texts": len(texts), **searched(library, texts)}
-        figures["lists_mib"] = round(library.store.kept_bytes / 2**20, 1)
+        assert isinstance(library.store, SqliteStore)
+        figures["lists_mib"] = round(library.store.cached_bytes / 2**20, 1)
     with open_library(given.library, settings=settings) as library:
         stored = library.store.model()
         assert stored is not None
@@ -188,7 +190,9 @@ def main() -> None:
         asked = [
             retrieval.asked(retrieval.Part(v, beta=retrieval.beta(t))) for v, t in zip(vectors, texts, strict=True)
         ]
-        took, recall = compared(library.vectors.refresh(stored), np.stack(asked))
+        index = library.vectors.refresh(stored)
+        assert isinstance(index, StoredIndex)
+        took, recall = compared(index, np.stack(asked))
     figures |= {"numpy_ms": round(took, 2), "recall": round(recall, 4)}
     figures["speed"] = round(took / float(str(figures["search_ms"])), 1)
     report("million", figures)

@@ -26,7 +26,7 @@ from matplotlib.font_manager import findSystemFonts
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from benchmarks.common import report
-from mmsearch.store.sqlite.store import Store
+from mmsearch.store.sqlite.store import SqliteStore
 
 PILLOW = "Aileron"  # the font inside Pillow
 
@@ -236,7 +236,7 @@ def main() -> None:
         for folder in (more, given.photos):
             if folder is not None and folder.exists():
                 indexed(folder, f"{place}/library")
-        with Store(Path(place) / "library" / "library.sqlite") as store:
+        with SqliteStore(Path(place) / "library" / "library.sqlite") as store:
             model = store.model()
             assert model is not None
             found = store.photos(store.searchable(model).tolist())

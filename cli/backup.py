@@ -49,8 +49,7 @@ def restore(
 
     The next query makes the index anew. FILE stays as it is.
     """
-    from mmsearch import config
-    from mmsearch.store.sqlite.backup import restore
+    from mmsearch import config, restore
 
     folder = config.load().library if library is None else Path(os.path.expanduser(library)).absolute()
     file = Path(os.path.expanduser(file))

@@ -26,9 +26,10 @@ def looker(library: Path | None, device: str | None) -> Iterator[Looker]:
     from mmsearch.encoders import factory
     from mmsearch.rerank.inspect import Looker
     from mmsearch.rerank.resolve import for_encoder
+    from mmsearch.store.open import has_store
 
     settings = config.load()
-    if library is not None or (settings.library / "library.sqlite").exists():
+    if library is not None or has_store(settings.library):
         with opened(library, device=device, auto="cpu") as found:
             yield found.looker()
         return

@@ -51,9 +51,9 @@ def command(
 
 def _used(folder: Path) -> StoredModel | None:
     """The model of the library in this folder, if there is one."""
-    if not (folder / "library.sqlite").exists():
-        return None
-    from mmsearch.store.sqlite.store import Store
+    from mmsearch.store.open import has_store, open_store
 
-    with Store(folder / "library.sqlite") as store:
+    if not has_store(folder):
+        return None
+    with open_store(folder) as store:
         return store.model()

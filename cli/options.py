@@ -80,6 +80,7 @@ def opened(library: Path | None, must_exist: bool = True, auto: str = "auto", **
     from mmsearch.encoders.onnx import session as onnx_session
     from mmsearch.errors import NoModelError
     from mmsearch.library.opening import open_library
+    from mmsearch.store.open import has_store
 
     if auto == "cpu":
         onnx_session.hurry()
@@ -92,6 +93,6 @@ def opened(library: Path | None, must_exist: bool = True, auto: str = "auto", **
     if settings.precision not in ("float32", "int8"):
         raise typer.BadParameter(f"must be float32 or int8, not {settings.precision!r}", param_hint="--precision")
     folder = settings.library if library is None else Path(os.path.expanduser(library)).absolute()
-    if must_exist and not (folder / "library.sqlite").exists():
+    if must_exist and not has_store(folder):
         raise NoModelError(f"there is no library in {folder} yet")
     return open_library(folder, settings=settings)

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 from mmsearch.errors import LibraryError
 from mmsearch.indexes import ann_files
-from mmsearch.indexes.index import Likely
+from mmsearch.indexes.index import TunedAnn
 from mmsearch.indexes.maintenance import best
 from mmsearch.indexes.policy import Choice
 from mmsearch.indexes.vector_file import Rows
@@ -49,17 +49,17 @@ class Apart:
         queries: Vectors,
         recall: float,
         progress: Callable[[int], None] | None = None,
-    ) -> Likely:
+    ) -> TunedAnn:
         """As ``best``; in this process where the rows are not all on the disk, or the system starts no other one.
 
         Raises RuntimeError where that breaks off, LibraryError.
         """
-        process = self._started() if rows.kept == len(rows) else None
+        process = self._started() if rows.on_disk == len(rows) else None
         if process is None:
             return best(rows, fitting, queries, recall, progress)
         job = (rows.file, rows.dim, len(rows), fitting, queries, recall, self._folder, self._gently)
-        facts = self._facts(process, job, progress)
-        return ann_files.read(facts, self._folder, rows.dim)
+        entry = self._entry(process, job, progress)
+        return ann_files.read(entry, self._folder, rows.dim)
 
     def stop(self) -> None:
         """End what is being built now, and build nothing more.  From any thread."""
@@ -69,7 +69,7 @@ class Apart:
                 self._process.kill()
 
     @staticmethod
-    def _facts(
+    def _entry(
         process: subprocess.Popen[bytes], job: tuple[Any, ...], progress: Callable[[int], None] | None
     ) -> dict[str, Any]:
         assert process.stdin is not None
@@ -128,8 +128,8 @@ def serve() -> None:
     if gently and hasattr(os, "nice"):
         os.nice(NICE)
     try:
-        likely = best(Rows.mapped(file, dim, count), fitting, queries, recall, send)
-        send(ann_files.facts(ann_files.write(likely, folder)))
+        ann = best(Rows.mapped(file, dim, count), fitting, queries, recall, send)
+        send(ann_files.entry(ann_files.write(ann, folder)))
     except MemoryError:
         send("not enough memory")
     except (RuntimeError, OSError, LibraryError) as error:

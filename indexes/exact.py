@@ -13,7 +13,7 @@ import faiss as _stubbed
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.indexes.vector_file import BLOCK, Halves, Places, Rows, widened
+from mmsearch.indexes.vector_file import BLOCK, Halves, Positions, Rows, widened
 from mmsearch.types import Vectors
 
 faiss: Any = _stubbed
@@ -31,24 +31,24 @@ def _threads() -> ThreadPoolExecutor:
 
 
 class Best(NamedTuple):
-    """The nearest rows to each of n queries, best first; short ones end in place -1."""
+    """The nearest rows to each of n queries, best first; short ones end in position -1."""
 
-    places: Places  # (n, k)
+    positions: Positions  # (n, k)
     scores: NDArray[np.float32]  # (n, k), inner product
 
 
-def nearest(rows: Rows, queries: Vectors, k: int, places: Places | None = None, first: int = 0) -> Best:
+def nearest(rows: Rows, queries: Vectors, k: int, positions: Positions | None = None, first: int = 0) -> Best:
     """The ``k`` nearest rows to each of the (n, dim) float32 queries.
 
-    Of those at ``places``, ascending, where given; else of all from place ``first`` on.
+    Of those at ``positions``, ascending, where given; else of all from position ``first`` on.
     """
     queries = np.ascontiguousarray(queries, np.float32)
     wide = rows.wide() if len(rows) and not first else None
     if wide is not None:
-        return _by_wide(wide, queries, k, places)
+        return _by_wide(wide, queries, k, positions)
     if len(queries) > FEW:
-        return _by_product(rows, queries, k, places, first)
-    runs = list(_runs(rows, places, first, ALONE))
+        return _by_product(rows, queries, k, positions, first)
+    runs = list(_runs(rows, positions, first, ALONE))
     found = _none(len(queries), k)
     for row, query in enumerate(queries):
         if len(runs) > 1:
@@ -57,11 +57,11 @@ def nearest(rows: Rows, queries: Vectors, k: int, places: Places | None = None, 
             shares = [_scanned(rows, query, k, run) for run in runs]
         if shares:
             own, scores = (np.concatenate(parts) for parts in zip(*shares, strict=True))
-            found.places[row], found.scores[row] = _best(own, scores, k)
+            found.positions[row], found.scores[row] = _best(own, scores, k)
     return found
 
 
-def _by_wide(wide: Vectors, queries: Vectors, k: int, places: Places | None) -> Best:
+def _by_wide(wide: Vectors, queries: Vectors, k: int, positions: Positions | None) -> Best:
     found = _none(len(queries), k)
     if len(queries) > FEW:
         scores = queries @ wide.T  # (q, d) x (d, n) -> (q, n)
@@ -70,14 +70,14 @@ def _by_wide(wide: Vectors, queries: Vectors, k: int, places: Places | None) -> 
         for own, query in zip(scores, queries, strict=True):
             arrays = (own, query, wide)
             faiss.fvec_inner_products_ny(*(faiss.swig_ptr(array) for array in arrays), wide.shape[1], len(wide))
-    if places is not None:
-        scores = scores[:, places]
+    if positions is not None:
+        scores = scores[:, positions]
     for row, own in enumerate(scores):
         most = min(k, len(own))
         if most:
-            likely = np.flatnonzero(own >= np.partition(own, -most)[-most])  # with all that equal the last one
-            ids = likely if places is None else places[likely]
-            found.places[row], found.scores[row] = _best(ids, own[likely], k)
+            near = np.flatnonzero(own >= np.partition(own, -most)[-most])  # with all that equal the last one
+            ids = near if positions is None else positions[near]
+            found.positions[row], found.scores[row] = _best(ids, own[near], k)
     return found
 
 
@@ -85,28 +85,28 @@ def _none(queries: int, k: int) -> Best:
     return Best(np.full((queries, k), -1, np.int64), np.full((queries, k), -np.inf, np.float32))
 
 
-def _runs(rows: Rows, places: Places | None, first: int, size: int) -> Iterator[tuple[Places, Halves | None]]:
-    """Runs of at most ``size`` places, with their rows where these lie in one piece."""
-    if places is None:
+def _runs(rows: Rows, positions: Positions | None, first: int, size: int) -> Iterator[tuple[Positions, Halves | None]]:
+    """Runs of at most ``size`` positions, with their rows where these lie in one piece."""
+    if positions is None:
         for start, halves in rows.blocks(first, size=size):
             yield np.arange(start, start + len(halves)), halves
     else:
-        for start in range(0, len(places), size):
-            yield places[start : start + size], None
+        for start in range(0, len(positions), size):
+            yield positions[start : start + size], None
 
 
 def _scanned(
-    rows: Rows, query: Vectors, k: int, run: tuple[Places, Halves | None]
-) -> tuple[Places, NDArray[np.float32]]:
+    rows: Rows, query: Vectors, k: int, run: tuple[Positions, Halves | None]
+) -> tuple[Positions, NDArray[np.float32]]:
     """The best of a run, in no order; fewer than ``k`` where it is shorter."""
     scanner = _scanner(rows.dim)
     scanner.set_query(faiss.swig_ptr(query))
     scanner.set_list(0, 0.0)
     scores = np.full(k, -np.inf, np.float32)
     found = np.full(k, -1, np.int64)
-    places, halves = run
-    for start in range(0, len(places), BLOCK):
-        some = places[start : start + BLOCK]
+    positions, halves = run
+    for start in range(0, len(positions), BLOCK):
+        some = positions[start : start + BLOCK]
         own = rows.take(some) if halves is None else halves[start : start + BLOCK]
         pointers = [faiss.swig_ptr(array) for array in (own.view(np.uint8).reshape(-1), some, scores, found)]
         scanner.scan_codes(len(some), *pointers, k)
@@ -124,9 +124,9 @@ def _scanner(dim: int) -> Any:
     return known[dim][0]
 
 
-def _by_product(rows: Rows, queries: Vectors, k: int, places: Places | None, first: int) -> Best:
+def _by_product(rows: Rows, queries: Vectors, k: int, positions: Positions | None, first: int) -> Best:
     best = _none(len(queries), 0)
-    for run, halves in _runs(rows, places, first, BLOCK):
+    for run, halves in _runs(rows, positions, first, BLOCK):
         own = rows.take(run) if halves is None else halves
         scores = queries @ widened(own).T  # (q, d) x (d, b) -> (q, b)
         if len(run) > k:
@@ -134,22 +134,22 @@ def _by_product(rows: Rows, queries: Vectors, k: int, places: Places | None, fir
             ranked, scores = run[top], np.take_along_axis(scores, top, axis=1)
         else:
             ranked = np.broadcast_to(run, scores.shape)
-        all_places = np.concatenate([best.places, ranked], axis=1)
+        all_positions = np.concatenate([best.positions, ranked], axis=1)
         all_scores = np.concatenate([best.scores, scores], axis=1)
         order = np.argsort(-all_scores, axis=1, kind="stable")[:, :k]
-        best = Best(np.take_along_axis(all_places, order, axis=1), np.take_along_axis(all_scores, order, axis=1))
-    short = _none(len(queries), k - best.places.shape[1])
-    return Best(np.concatenate([best.places, short.places], 1), np.concatenate([best.scores, short.scores], 1))
+        best = Best(np.take_along_axis(all_positions, order, axis=1), np.take_along_axis(all_scores, order, axis=1))
+    short = _none(len(queries), k - best.positions.shape[1])
+    return Best(np.concatenate([best.positions, short.positions], 1), np.concatenate([best.scores, short.scores], 1))
 
 
-def _best(places: Places, scores: NDArray[np.float32], k: int) -> tuple[Places, NDArray[np.float32]]:
-    """The ``k`` best of these, (k,): of equal ones the first rows; filled up with place -1."""
-    order = np.lexsort((places, -scores))[:k]
+def _best(positions: Positions, scores: NDArray[np.float32], k: int) -> tuple[Positions, NDArray[np.float32]]:
+    """The ``k`` best of these, (k,): of equal ones the first rows; filled up with position -1."""
+    order = np.lexsort((positions, -scores))[:k]
     short = _none(1, k - len(order))
-    return np.concatenate([places[order], short.places[0]]), np.concatenate([scores[order], short.scores[0]])
+    return np.concatenate([positions[order], short.positions[0]]), np.concatenate([scores[order], short.scores[0]])
 
 
-def rescored(rows: Rows, query: Vectors, places: Places, k: int) -> tuple[Places, NDArray[np.float32]]:
-    """The ``k`` best of these rows by their exact scores; -1 in ``places`` stands for none."""
-    places = np.sort(places[places >= 0])
-    return _best(places, widened(rows.take(places)) @ query, k)
+def rescored(rows: Rows, query: Vectors, positions: Positions, k: int) -> tuple[Positions, NDArray[np.float32]]:
+    """The ``k`` best of these rows by their exact scores; -1 in ``positions`` stands for none."""
+    positions = np.sort(positions[positions >= 0])
+    return _best(positions, widened(rows.take(positions)) @ query, k)

@@ -1,4 +1,4 @@
-"""What the approximate kinds of index that FAISS has share: rows in, likely places out."""
+"""What the approximate kinds of index that FAISS has share: rows in, positions of candidates out."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from mmsearch.errors import DimensionError, LibraryError
 from mmsearch.indexes.faiss_files import one_thread, read, write
-from mmsearch.indexes.protocol import Approximate
-from mmsearch.indexes.vector_file import Places, Rows, widened
+from mmsearch.indexes.protocol import AnnIndex
+from mmsearch.indexes.vector_file import Positions, Rows, widened
 from mmsearch.types import Vectors
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ faiss: Any = _stubbed
 AT_ONCE = 16_384  # rows added at a time
 
 
-class FaissApproximate(Approximate):
-    """An ``Approximate`` over a FAISS index whose ids are places."""
+class FaissAnnIndex(AnnIndex):
+    """An ``AnnIndex`` over a FAISS index whose ids are positions."""
 
     engine: ClassVar[str]  # name of its class in FAISS
 
@@ -46,16 +46,16 @@ class FaissApproximate(Approximate):
     def __len__(self) -> int:
         return int(self._faiss.ntotal)
 
-    def likely(self, query: Vectors, count: int, effort: int, among: NDArray[np.bool_] | None = None) -> Places:
+    def candidates(self, query: Vectors, count: int, nprobe: int, among: NDArray[np.bool_] | None = None) -> Positions:
         chosen = None if among is None else faiss.IDSelectorBitmap(np.packbits(among[: len(self)], bitorder="little"))
         with one_thread():
-            parameters = self._parameters(effort, chosen)
+            parameters = self._parameters(nprobe, chosen)
             _, found = self._faiss.search(query[None], min(count, len(self)), params=parameters)
-        places: Places = found[0]
-        return places[places >= 0]
+        positions: Positions = found[0]
+        return positions[positions >= 0]
 
     @abstractmethod
-    def _parameters(self, effort: int, chosen: Any) -> Any:
+    def _parameters(self, nprobe: int, chosen: Any) -> Any:
         """FAISS's search parameters."""
 
     def extended(self, rows: Rows) -> Self:

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from mmsearch.indexes.autotune import Setting
 from mmsearch.indexes.faiss_ann import AT_ONCE
-from mmsearch.indexes.index import Likely, StoredIndex
+from mmsearch.indexes.index import StoredIndex, TunedAnn
 from mmsearch.indexes.ivf import PER_LIST
-from mmsearch.indexes.protocol import Approximate
-from mmsearch.indexes.vector_file import Places, Rows, widened
+from mmsearch.indexes.protocol import AnnIndex
+from mmsearch.indexes.vector_file import Positions, Rows, widened
 from mmsearch.types import Vectors
 
 if TYPE_CHECKING:
@@ -64,12 +64,12 @@ class _Slice:
     """Some of the rows on one GPU."""
 
     index: Any
-    first: int  # place of its first row
+    first: int  # position of its first row
     resources: Any  # must live as long as the index
 
 
-class OnGpus(Approximate):
-    """An ``Approximate`` that covers all rows; exact where there are no lists.  One search at a time."""
+class OnGpus(AnnIndex):
+    """An ``AnnIndex`` that covers all rows; exact where there are no lists.  One search at a time."""
 
     kind: ClassVar[str] = "gpu"
 
@@ -105,20 +105,20 @@ class OnGpus(Approximate):
     def __len__(self) -> int:
         return self._count
 
-    def efforts(self) -> list[int]:
+    def nprobes(self) -> list[int]:
         return [2**step for step in range(3, self._lists.bit_length() + 1)] or [1]
 
-    def likely(self, query: Vectors, count: int, effort: int, among: NDArray[np.bool_] | None = None) -> Places:
+    def candidates(self, query: Vectors, count: int, nprobe: int, among: NDArray[np.bool_] | None = None) -> Positions:
         most = min(count if among is None else MOST, MOST)  # a GPU knows no filters: the best are sorted out afterwards
-        scores, places = [np.zeros(0, np.float32)], [np.zeros(0, np.int64)]
+        scores, positions = [np.zeros(0, np.float32)], [np.zeros(0, np.int64)]
         with self._lock:
             for part in self._slices:
-                probed = faiss.SearchParametersIVF(nprobe=min(effort, self._lists, MOST)) if self._lists else None
+                probed = faiss.SearchParametersIVF(nprobe=min(nprobe, self._lists, MOST)) if self._lists else None
                 near, found = part.index.search(query[None], min(most, part.index.ntotal), params=probed)
                 scores.append(near[0][found[0] >= 0])
-                places.append(found[0][found[0] >= 0] + part.first)
-        ranked = np.concatenate(places)[np.argsort(-np.concatenate(scores), kind="stable")]
-        kept: Places = ranked if among is None else ranked[among[ranked]]
+                positions.append(found[0][found[0] >= 0] + part.first)
+        ranked = np.concatenate(positions)[np.argsort(-np.concatenate(scores), kind="stable")]
+        kept: Positions = ranked if among is None else ranked[among[ranked]]
         return kept[:count]
 
     def extended(self, rows: Rows) -> Self:
@@ -141,7 +141,7 @@ def on_gpus(index: StoredIndex, memory: int | None = None) -> StoredIndex:
         try:
             there = OnGpus(index.rows, devices=faiss.get_num_gpus())
             settings = tuple(Setting(k, 1, k, 1.0) for k in (10, 100, 1000))
-            return StoredIndex(index.rows, index.dead, Likely(there, settings, len(index.rows)))
+            return StoredIndex(index.rows, index.deleted, TunedAnn(there, settings, len(index.rows)))
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
     log.warning("searching on the CPU: %s", reason)

@@ -9,8 +9,8 @@ import faiss as _stubbed
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.indexes.faiss_ann import FaissApproximate
-from mmsearch.indexes.vector_file import Places, Rows
+from mmsearch.indexes.faiss_ann import FaissAnnIndex
+from mmsearch.indexes.vector_file import Positions, Rows
 from mmsearch.types import Vectors
 
 if TYPE_CHECKING:
@@ -23,8 +23,11 @@ CARE = 80  # rows kept in sight while a new one is linked
 LEARNED_FROM = 100_000  # rows that the range of each dimension is learned from
 
 
-class HNSW(FaissApproximate):
-    """dim + 8 * LINKS bytes a row, and a little; the effort is how many rows are kept in sight: no more come back."""
+class HNSW(FaissAnnIndex):
+    """dim + 8 * LINKS bytes a row, and a little.
+
+    Its nprobe is what others call ef_search, how many rows are kept in sight: no more come back.
+    """
 
     kind, engine = "hnsw", "IndexHNSWSQ"
 
@@ -37,11 +40,11 @@ class HNSW(FaissApproximate):
         made._add(rows, progress)
         return made
 
-    def likely(self, query: Vectors, count: int, effort: int, among: NDArray[np.bool_] | None = None) -> Places:
-        return super().likely(query, min(count, effort), effort, among)
+    def candidates(self, query: Vectors, count: int, nprobe: int, among: NDArray[np.bool_] | None = None) -> Positions:
+        return super().candidates(query, min(count, nprobe), nprobe, among)
 
-    def efforts(self) -> list[int]:
+    def nprobes(self) -> list[int]:
         return [16 * 2**step for step in range(9)]
 
-    def _parameters(self, effort: int, chosen: Any) -> Any:
-        return faiss.SearchParametersHNSW(efSearch=effort, sel=chosen)
+    def _parameters(self, nprobe: int, chosen: Any) -> Any:
+        return faiss.SearchParametersHNSW(efSearch=nprobe, sel=chosen)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import faiss as _stubbed
 
-from mmsearch.indexes.faiss_ann import FaissApproximate
+from mmsearch.indexes.faiss_ann import FaissAnnIndex
 from mmsearch.indexes.vector_file import Rows
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ ITERATIONS = 8  # of k-means: more change little
 LEAST = 8  # lists visited at least
 
 
-class _IVF(FaissApproximate):
-    """Lists of codes; the effort is how many lists are visited."""
+class _IVF(FaissAnnIndex):
+    """Lists of codes; nprobe is how many of them are visited."""
 
     @classmethod
     def build(cls, rows: Rows, lists: int, progress: Callable[[int], None] | None = None) -> Self:
@@ -46,14 +46,14 @@ class _IVF(FaissApproximate):
     def _empty(cls, quantizer: Any, dim: int, lists: int) -> Any:
         raise NotImplementedError
 
-    def efforts(self) -> list[int]:
+    def nprobes(self) -> list[int]:
         lists = int(faiss.extract_index_ivf(self._faiss).nlist)
         steps = [LEAST * 2**double * half // 2 for double in range(32) for half in (2, 3)]  # 8, 12, 16, 24, 32 …
         return [*(step for step in steps if step < lists), lists]
 
-    def _parameters(self, effort: int, chosen: Any) -> Any:
+    def _parameters(self, nprobe: int, chosen: Any) -> Any:
         lists = int(faiss.extract_index_ivf(self._faiss).nlist)
-        return faiss.IVFSearchParameters(nprobe=min(effort, lists), sel=chosen)
+        return faiss.IVFSearchParameters(nprobe=min(nprobe, lists), sel=chosen)
 
 
 class RaBitQ(_IVF):
@@ -69,7 +69,7 @@ class RaBitQ(_IVF):
 class RaBitQ4(_IVF):
     """dim / 2 + 28 bytes a row.
 
-    The first of its likely rows are nearly those that the rows themselves say: a tenth of the rows that ``RaBitQ``
+    The first of its candidates are nearly those that the rows themselves say: a tenth of the rows that ``RaBitQ``
     needs has to be looked at.  For that they are turned at random first: as they lie it would be a third.
     """
 
@@ -87,8 +87,8 @@ class RaBitQ4(_IVF):
             part.this.disown()  # the index frees them
         return index
 
-    def _parameters(self, effort: int, chosen: Any) -> Any:
-        return faiss.SearchParametersPreTransform(index_params=super()._parameters(effort, chosen))
+    def _parameters(self, nprobe: int, chosen: Any) -> Any:
+        return faiss.SearchParametersPreTransform(index_params=super()._parameters(nprobe, chosen))
 
 
 class SQ8(_IVF):

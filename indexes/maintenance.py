@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mmsearch.indexes.autotune import tune
-from mmsearch.indexes.faiss_ann import FaissApproximate
+from mmsearch.indexes.faiss_ann import FaissAnnIndex
 from mmsearch.indexes.hnsw import HNSW
-from mmsearch.indexes.index import Likely, StoredIndex
+from mmsearch.indexes.index import StoredIndex, TunedAnn
 from mmsearch.indexes.ivf import SQ8, RaBitQ, RaBitQ4
 from mmsearch.indexes.policy import Choice, choices
 from mmsearch.indexes.vector_file import Rows
@@ -26,27 +26,27 @@ SHORT = 0.03  # recall that may be lacking before another kind is tried
 TAIL = 0.005  # … and their share of those that it does
 
 
-Build = Callable[[Rows, list[Choice], Vectors, float, "Callable[[int], None] | None"], Likely]
+Build = Callable[[Rows, list[Choice], Vectors, float, "Callable[[int], None] | None"], TunedAnn]
 
 
 def best(
     rows: Rows, fitting: list[Choice], queries: Vectors, recall: float, progress: Callable[[int], None] | None
-) -> Likely:
+) -> TunedAnn:
     """The first kind that finds about as much as it should; else the one that finds most.
 
     ``progress`` is told how many rows are in.
     """
-    tried: list[Likely] = []
+    tried: list[TunedAnn] = []
     for choice in fitting:
         built = build(rows, choice, progress)
-        tried.append(Likely(built, tuple(tune(built, rows, queries, recall)), len(rows), recall))
+        tried.append(TunedAnn(built, tuple(tune(built, rows, queries, recall)), len(rows), recall))
         if tried[-1].setting(10).recall >= recall - SHORT:
             return tried[-1]
         log.info("%s finds %.1f %% of the nearest", choice.kind, 100 * tried[-1].setting(10).recall)
-    return max(tried, key=lambda likely: likely.setting(10).recall)
+    return max(tried, key=lambda ann: ann.setting(10).recall)
 
 
-def kept_up(
+def maintained(
     index: StoredIndex,
     queries: Callable[[], Vectors],
     recall: float,
@@ -61,20 +61,20 @@ def kept_up(
     ``progress`` is told how many rows of how many are in a new one.  ``builder`` makes that; ``hold`` takes rows out of
     memory.
     """
-    if len(index.dead) > GONE * len(index.rows):
+    if len(index.deleted) > GONE * len(index.rows):
         index = index.compact()
         if hold is not None:
             index = StoredIndex(hold(index.rows))
     rows = index.rows
     fitting = choices(len(rows), rows.dim, memory, recall)
-    likely = index.likely
+    ann = index.ann
     if fitting[0].kind == "exact":
-        return index if likely is None else _with(index, None)
-    if likely is None or likely.asked != recall or len(rows) > GROWN * likely.built:
+        return index if ann is None else _with(index, None)
+    if ann is None or ann.asked != recall or len(rows) > GROWN * ann.built:
         told = None if progress is None else functools.partial(_told, progress, len(rows))
         return _with(index, builder(rows, fitting, queries(), recall, told))
-    if len(rows) - len(likely.index) > max(LEAST_TAIL, TAIL * len(likely.index)):
-        return _with(index, replace(likely, index=likely.index.extended(rows), file=None, hash=None))
+    if len(rows) - len(ann.index) > max(LEAST_TAIL, TAIL * len(ann.index)):
+        return _with(index, replace(ann, index=ann.index.extended(rows), file=None, hash=None))
     return index
 
 
@@ -82,11 +82,11 @@ def _told(progress: Callable[[int, int], None], total: int, done: int) -> None:
     progress(done, total)
 
 
-def _with(index: StoredIndex, likely: Likely | None) -> StoredIndex:
-    return StoredIndex(index.rows, index.dead, likely)
+def _with(index: StoredIndex, ann: TunedAnn | None) -> StoredIndex:
+    return StoredIndex(index.rows, index.deleted, ann)
 
 
-def build(rows: Rows, choice: Choice, progress: Callable[[int], None] | None = None) -> FaissApproximate:
+def build(rows: Rows, choice: Choice, progress: Callable[[int], None] | None = None) -> FaissAnnIndex:
     """The approximate index that was chosen; ``progress`` is told how many rows are in."""
     if choice.kind == "hnsw":
         return HNSW.build(rows, progress=progress)

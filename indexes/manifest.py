@@ -20,7 +20,7 @@ import numpy as np
 from mmsearch.errors import DimensionError, LibraryError
 from mmsearch.indexes import ann_files
 from mmsearch.indexes.faiss_files import hashed, written
-from mmsearch.indexes.index import Likely, StoredIndex
+from mmsearch.indexes.index import StoredIndex, TunedAnn
 from mmsearch.indexes.vector_file import BLOCK, IDS, ROWS, Rows
 from mmsearch.types import Ids, Vectors
 
@@ -73,8 +73,8 @@ class IndexCache:
 
     def unlike(self, index: StoredIndex) -> bool:
         """Whether the file of its approximate index has changed since it was written."""
-        likely = index.likely
-        return likely is not None and likely.hash is not None and likely.hash != hashed(self.folder / str(likely.file))
+        ann = index.ann
+        return ann is not None and ann.hash is not None and ann.hash != hashed(self.folder / str(ann.file))
 
     def clear(self) -> None:
         """Remove all index files."""
@@ -84,19 +84,19 @@ class IndexCache:
 
     def _read(self, file: Path, strict: bool = False) -> StoredIndex:
         try:
-            facts = json.loads(file.read_text("utf-8"))
-            if facts["dim"] != self._dim:
-                raise DimensionError(facts["dim"], self._dim)
-            rows = Rows.mapped(self.folder / facts["rows"], self._dim, facts["count"])
-            dead = np.array(facts["dead"], np.int64)
-            likely = None if facts["likely"] is None else self._read_likely(facts["likely"], strict)
+            entry = json.loads(file.read_text("utf-8"))
+            if entry["dim"] != self._dim:
+                raise DimensionError(entry["dim"], self._dim)
+            rows = Rows.mapped(self.folder / entry["rows"], self._dim, entry["count"])
+            deleted = np.array(entry["dead"], np.int64)
+            ann = None if entry["likely"] is None else self._read_ann(entry["likely"], strict)
         except (ValueError, TypeError, LookupError) as error:
             raise LibraryError(f"the index {file} is damaged") from error
-        return StoredIndex(rows, dead, likely)
+        return StoredIndex(rows, deleted, ann)
 
-    def _read_likely(self, facts: dict[str, Any], strict: bool) -> Likely | None:
+    def _read_ann(self, entry: dict[str, Any], strict: bool) -> TunedAnn | None:
         try:
-            return ann_files.read(facts, self.folder, self._dim)
+            return ann_files.read(entry, self.folder, self._dim)
         except (LibraryError, DimensionError) as error:
             if strict:
                 raise
@@ -109,7 +109,7 @@ class IndexCache:
             return rows
         self.folder.mkdir(exist_ok=True)
         file = self.folder / f"rows-{secrets.token_hex(8)}"
-        return rows.written(rows.file if rows.file and self._may_grow(rows.file, rows.kept) else file)
+        return rows.written(rows.file if rows.file and self._may_grow(rows.file, rows.on_disk) else file)
 
     def _may_grow(self, rows: Path, kept: int) -> bool:
         """Whether the file is there, and no index refers to more than ``kept`` rows: another process may add some."""
@@ -117,8 +117,8 @@ class IndexCache:
             return False
         for file in self.folder.glob("*.json"):
             with contextlib.suppress(OSError, ValueError, TypeError, LookupError):
-                facts = json.loads(file.read_text("utf-8"))
-                if facts["rows"] == rows.name and facts["count"] > kept:
+                entry = json.loads(file.read_text("utf-8"))
+                if entry["rows"] == rows.name and entry["count"] > kept:
                     return False
         return True
 
@@ -126,19 +126,19 @@ class IndexCache:
         """Write the index, then drop older ones; returns it as it is on disk.  Raises LibraryError."""
         self.folder.mkdir(exist_ok=True)
         rows = self.hold(index.rows)
-        likely = None if index.likely is None else ann_files.write(index.likely, self.folder)
-        facts: dict[str, Any] = {
+        ann = None if index.ann is None else ann_files.write(index.ann, self.folder)
+        entry: dict[str, Any] = {
             "dim": self._dim,
             "rows": rows.file.name if rows.file else "",
             "count": len(rows),
-            "dead": index.dead.tolist(),
-            "likely": None if likely is None else ann_files.facts(likely),
+            "dead": index.deleted.tolist(),
+            "likely": None if ann is None else ann_files.entry(ann),
         }
         file = self.folder / f"{self._prefix}{generation}.json"
         with written(file) as draft:
-            draft.write_text(json.dumps(facts), "utf-8")
+            draft.write_text(json.dumps(entry), "utf-8")
         self._tidy(generation)
-        return StoredIndex(rows, index.dead, likely)
+        return StoredIndex(rows, index.deleted, ann)
 
     def _tidy(self, generation: int) -> None:
         """Drop other indexes and what only they need; what another process may be writing stays for a while.
@@ -164,9 +164,9 @@ class IndexCache:
 def _parts(file: Path) -> set[str]:
     """The names of the files that an index is made of; none where that cannot be read."""
     try:
-        facts = json.loads(file.read_text("utf-8"))
-        likely = [facts["likely"]["file"]] if facts["likely"] else []
-        return {facts["rows"] + ROWS, facts["rows"] + IDS, *likely}
+        entry = json.loads(file.read_text("utf-8"))
+        ann = [entry["likely"]["file"]] if entry["likely"] else []
+        return {entry["rows"] + ROWS, entry["rows"] + IDS, *ann}
     except (OSError, ValueError, TypeError, LookupError):
         return set()
 
@@ -201,6 +201,6 @@ def caught_up(
     for start in range(0, len(lacking), BLOCK):
         ids = lacking[start : start + BLOCK]
         changed = changed.changed(ids, fetch(ids), nothing)
-        if hold is not None and len(changed.rows) - changed.rows.kept > HELD:
-            changed = StoredIndex(hold(changed.rows), changed.dead, changed.likely)
+        if hold is not None and len(changed.rows) - changed.rows.on_disk > HELD:
+            changed = StoredIndex(hold(changed.rows), changed.deleted, changed.ann)
     return changed

@@ -58,7 +58,7 @@ def estimated(kind: Kind, count: int, dim: int, lists: int) -> int:
     a_row = {
         "exact": 0,
         "gpu": 2 * dim,
-        "ivf-rabitq": math.ceil(dim / 8) + 17,  # a bit a dimension, factors, the place
+        "ivf-rabitq": math.ceil(dim / 8) + 17,  # a bit a dimension, factors, the position
         "ivf-rabitq4": math.ceil(dim / 2) + 28,
         "ivf-sq8": dim + 8,
         "hnsw": dim + 8 * LINKS + 20,

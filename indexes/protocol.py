@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.indexes.vector_file import Places, Rows
+from mmsearch.indexes.vector_file import Positions, Rows
 from mmsearch.types import Ids, Vectors
 
 if TYPE_CHECKING:
@@ -27,6 +27,16 @@ class VectorIndex(Protocol):
 
     @property
     def dim(self) -> int: ...
+
+    @property
+    def kind(self) -> str:
+        """The name of its way to search, such as "exact" or "hnsw"."""
+        ...
+
+    @property
+    def recall(self) -> float:
+        """The share of the 10 nearest that it is known to find, in [0, 1]."""
+        ...
 
     def __len__(self) -> int: ...
 
@@ -54,22 +64,23 @@ class VectorIndex(Protocol):
         ...
 
 
-class Approximate(Protocol):
-    """A kind of index that finds rows that are likely among the nearest, by a copy of them that takes less room.
+class AnnIndex(Protocol):
+    """Approximate nearest neighbours: finds candidates for the nearest rows, by a copy of them that takes less room.
 
-    It covers the first ``len`` rows.  How near they really are is for whoever holds the rows to say.
+    It covers the first ``len`` rows.  How near they really are is for whoever holds the rows to say.  How far it looks
+    is called nprobe whatever the kind: the lists that an IVF visits, the ef_search of a graph.
     """
 
     kind: ClassVar[str]
 
     def __len__(self) -> int: ...
 
-    def efforts(self) -> list[int]:
-        """Degrees of effort that may be asked for, ascending: each about twice as slow as the one before."""
+    def nprobes(self) -> list[int]:
+        """The nprobes that may be asked for, ascending: each about twice as slow as the one before."""
         ...
 
-    def likely(self, query: Vectors, count: int, effort: int, among: NDArray[np.bool_] | None = None) -> Places:
-        """The likeliest ``count`` places for a query (dim,), best first; fewer where not so many were found.
+    def candidates(self, query: Vectors, count: int, nprobe: int, among: NDArray[np.bool_] | None = None) -> Positions:
+        """The positions of the ``count`` best candidates for a query (dim,), best first; fewer where fewer were found.
 
         ``among`` says of each covered row whether it may come back.
         """

@@ -26,7 +26,7 @@ from mmsearch.types import Ids, Vectors
 faiss: Any = _stubbed  # its type stubs show the C++ signatures, not those of its Python wrappers
 
 Halves = NDArray[np.float16]  # (n, dim)
-Places = NDArray[np.int64]  # where rows stand: the first is 0
+Positions = NDArray[np.int64]  # where rows stand: the first is 0
 ROWS, IDS = ".f16", ".ids"  # endings of the two files
 BLOCK = 8192  # rows looked at or written at a time
 WIDEST = 48 * 2**20  # bytes of float32 rows that are kept in memory: 24,000 rows of 513 dimensions
@@ -44,7 +44,7 @@ class Rows:
         self.ids: Ids = np.zeros(0, np.int64) if ids is None else ids
         self._parts = parts
         self._starts = np.cumsum([0, *(len(part) for part in parts)])
-        self._order: Places | None = None  # by id, where the ids do not ascend
+        self._order: Positions | None = None  # by id, where the ids do not ascend
         self._scattered: _Scattered | None = None  # the first part once more, for single rows
         self._asked = False  # for ``wide``
 
@@ -65,7 +65,7 @@ class Rows:
         return made
 
     @property
-    def kept(self) -> int:
+    def on_disk(self) -> int:
         """How many of the rows are in ``file``."""
         return 0 if self.file is None else len(self._parts[0])
 
@@ -89,34 +89,34 @@ class Rows:
         """Whether these are the other rows and perhaps more: an id has one vector only."""
         return len(self) >= len(other) and np.array_equal(self.ids[: len(other)], other.ids)
 
-    def find(self, ids: Ids) -> tuple[Places, NDArray[np.bool_]]:
-        """The places of ids, and which of them are there at all; the others have place 0."""
+    def find(self, ids: Ids) -> tuple[Positions, NDArray[np.bool_]]:
+        """The positions of ids, and which of them are there at all; the others have position 0."""
         if not len(self.ids):
             return np.zeros(len(ids), np.int64), np.zeros(len(ids), np.bool_)
         if self._order is None and not self.ascending:
             self._order = np.argsort(self.ids)
         found = np.searchsorted(self.ids, ids, sorter=self._order)
         found = np.minimum(found, len(self.ids) - 1)
-        places = found if self._order is None else self._order[found]
-        there: NDArray[np.bool_] = self.ids[places] == ids
-        return np.where(there, places, 0).astype(np.int64, copy=False), there
+        positions = found if self._order is None else self._order[found]
+        there: NDArray[np.bool_] = self.ids[positions] == ids
+        return np.where(there, positions, 0).astype(np.int64, copy=False), there
 
     @functools.cached_property
     def ascending(self) -> bool:
         """Whether the ids ascend, as they do unless old ones were put back."""
         return bool(np.all(self.ids[1:] > self.ids[:-1]))
 
-    def take(self, places: Places) -> Halves:
-        """The rows at these places, (n, dim) float16, in their order."""
+    def take(self, positions: Positions) -> Halves:
+        """The rows at these positions, (n, dim) float16, in their order."""
         parts = list(self._parts)
-        if self._scattered is not None and len(places) <= FEW:
-            parts[0] = self._scattered.announced(places[places < len(parts[0])])
+        if self._scattered is not None and len(positions) <= FEW:
+            parts[0] = self._scattered.announced(positions[positions < len(parts[0])])
         if len(parts) == 1:
-            return np.asarray(parts[0][places])
-        taken = np.empty((len(places), self.dim), np.float16)
+            return np.asarray(parts[0][positions])
+        taken = np.empty((len(positions), self.dim), np.float16)
         for part, start in zip(parts, self._starts, strict=False):
-            inside = (places >= start) & (places < start + len(part))
-            taken[inside] = part[places[inside] - start]
+            inside = (positions >= start) & (positions < start + len(part))
+            taken[inside] = part[positions[inside] - start]
         return taken
 
     def wide(self) -> Vectors | None:
@@ -133,24 +133,24 @@ class Rows:
     def _wide(self) -> Vectors:
         return np.concatenate([widened(halves) for _, halves in self.blocks()])
 
-    def pieces(self, places: Places) -> Iterator[Halves]:
-        """The rows at these places, in their order, a block at a time."""
-        for start in range(0, len(places), BLOCK):
-            yield self.take(places[start : start + BLOCK])
+    def pieces(self, positions: Positions) -> Iterator[Halves]:
+        """The rows at these positions, in their order, a block at a time."""
+        for start in range(0, len(positions), BLOCK):
+            yield self.take(positions[start : start + BLOCK])
 
     def blocks(self, first: int = 0, after: int | None = None, size: int = BLOCK) -> Iterator[tuple[int, Halves]]:
-        """All rows from place ``first`` to before ``after``: runs of at most ``size``, and where they begin."""
+        """All rows from position ``first`` to before ``after``: runs of at most ``size``, and where they begin."""
         after = len(self) if after is None else after
         for part, start in zip(self._parts, self._starts.tolist(), strict=False):
-            for place in range(max(first, start), min(after, start + len(part)), size):
-                yield place, part[place - start : min(place + size, after, start + len(part)) - start]
+            for position in range(max(first, start), min(after, start + len(part)), size):
+                yield position, part[position - start : min(position + size, after, start + len(part)) - start]
 
     def written(self, file: Path) -> Rows:
         """These rows mapped from ``file``.f16 and .ids, to which those that are not there yet are added.
 
         On the disk when this returns.  Raises LibraryError where they cannot be written.
         """
-        kept = self.kept if file == self.file else 0
+        kept = self.on_disk if file == self.file else 0
         for ending, width in ((ROWS, 2 * self.dim), (IDS, 8)):
             whole = _with(file, ending)
             try:
@@ -188,10 +188,10 @@ class _Scattered:
         if self._advises:
             self._map.madvise(mmap.MADV_RANDOM)
 
-    def announced(self, places: Places) -> Halves:
-        """All rows; those at ``places`` are on their way into memory."""
+    def announced(self, positions: Positions) -> Halves:
+        """All rows; those at ``positions`` are on their way into memory."""
         if self._advises:
-            for start in (places * self._width).tolist():
+            for start in (positions * self._width).tolist():
                 first = start // mmap.PAGESIZE * mmap.PAGESIZE
                 self._map.madvise(mmap.MADV_WILLNEED, first, start + self._width - first)
         return self._rows

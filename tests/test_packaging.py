@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,7 @@ def _place(module: str) -> int:
 
 
 def _imports(file: Path) -> set[str]:
+    """All that a file imports, of this package or others, at whatever moment."""
     found = set()
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
         if isinstance(node, ast.Import):
@@ -73,8 +75,12 @@ def _imports(file: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: relative import"
             found |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def _own_imports(file: Path) -> set[str]:
     modules = _sources()
-    return {name for name in found if name in modules and name != "mmsearch"}
+    return {name for name in _imports(file) if name in modules and name != "mmsearch"}
 
 
 def test_every_package_folder_is_listed() -> None:
@@ -92,10 +98,32 @@ def test_rooms_import_only_from_those_above_them() -> None:
         f"{module} imports {name}"
         for module, file in _sources().items()
         if module != "mmsearch"  # it hands out names of all the others, each when it is first used
-        for name in _imports(file)
+        for name in _own_imports(file)
         if _place(name) > _place(module)
     }
     assert wrong == set()
+
+
+ENGINES = ("sqlalchemy", "sqlite3", "alembic", "mmsearch.store.sqlite")  # behind the protocols of ``store/``
+KNOWS_ONE = {"mmsearch": "its ``restore`` puts back a file of SQLite"}  # module outside of ``store/`` -> why
+SQL = re.compile(r"\b(SELECT .+ FROM|INSERT (OR \w+ )?INTO|DELETE FROM|UPDATE \w+ SET|PRAGMA \w+)\b", re.DOTALL)
+
+
+def test_only_the_store_knows_its_engine() -> None:
+    """Everyone else types against ``store/protocol.py``; filters travel as conditions or ids, never as SQL."""
+    wrong = set()
+    for module, file in _sources().items():
+        if not module.startswith("mmsearch.store"):
+            known = {name for name in _imports(file) if name.startswith(ENGINES)}
+            wrong |= {(module, name) for name in known} | {(module, text) for text in _texts(file) if SQL.search(text)}
+    assert {one for one in wrong if one[0] not in KNOWS_ONE} == set()
+    assert {module for module, _ in wrong} == set(KNOWS_ONE)
+
+
+def _texts(file: Path) -> list[str]:
+    """The strings of a file."""
+    nodes = ast.walk(ast.parse(file.read_text("utf-8")))
+    return [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
 
 
 def test_import_order_knows_every_module() -> None:

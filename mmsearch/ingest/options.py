@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mmsearch.encoders.protocol import Encoder
-from mmsearch.store.sqlite.store import Store
+from mmsearch.store.protocol import Store
 from mmsearch.store.types import StoredModel
 from mmsearch.types import Progress
 

@@ -20,8 +20,8 @@ from mmsearch.ingest.options import IngestContext
 from mmsearch.ingest.prefetch import batches, one_ahead, read_ahead
 from mmsearch.ingest.read import MARK, Read, picture_decoder
 from mmsearch.ingest.scan import Plan, scan
-from mmsearch.store.sqlite.writer import Writer
 from mmsearch.store.types import Contents, StoredModel
+from mmsearch.store.writing import StoreWriter
 from mmsearch.types import IndexReport, Progress, Regions, Skipped, Vectors
 
 
@@ -47,7 +47,7 @@ class _Run:
         self._ledger = _Ledger(store.contents(context.model), self._plan)
         self._store_roots()
         # 2) read, decode and encode ahead, 3) store a batch at a time
-        with picture_decoder(options, store.file.parent / MARK, encoder.device) as decoder:
+        with picture_decoder(options, store.folder / MARK, encoder.device) as decoder:
             reads = read_ahead(self._plan.read, self._ledger.contents, encoder.card.preprocess, options, decoder)
             for batch, encoded in one_ahead(batches(reads, options.batch), self._encode_batch, self._threads):
                 self._store_batch(batch, encoded)
@@ -121,7 +121,7 @@ class _Ledger:
 
     def record(
         self,
-        writer: Writer,
+        writer: StoreWriter,
         item: Read,
         vector: Vectors | None,
         model: StoredModel,

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from mmsearch.errors import SourceError
 from mmsearch.media.discover import walk
-from mmsearch.store.sqlite.store import Store
-from mmsearch.store.types import Known, StoredModel
+from mmsearch.store.protocol import Store
+from mmsearch.store.types import StoredFile, StoredModel
 from mmsearch.types import Found, Note, Skipped
 
 
@@ -23,7 +23,7 @@ class Plan:
     unchanged: int = 0
     skipped: list[Skipped] = field(default_factory=list)  # unreadable folders; files that failed and have not changed
     notes: list[str] = field(default_factory=list)
-    known: dict[str, Known] = field(default_factory=dict)  # by path
+    known: dict[str, StoredFile] = field(default_factory=dict)  # by path
 
 
 def check(paths: Sequence[str]) -> None:
@@ -44,7 +44,7 @@ def scan(store: Store, model: StoredModel, roots: Sequence[str], exclude: Sequen
     plan, files = Plan(), dict[str, Found]()
     walked = _with_nested(roots, store.roots())
     for root in walked:
-        known = store.known(root, model)
+        known = store.files(root, model)
         inner = {other for other in walked if other != root and _at_or_below(other, {root})}  # they speak for theirs
         present = {p: row for p, row in known.items() if row.state != "missing" and not _at_or_below(p, inner)}
         files |= _scan_root(plan, root, exclude, known, present)
@@ -54,7 +54,7 @@ def scan(store: Store, model: StoredModel, roots: Sequence[str], exclude: Sequen
 
 
 def _scan_root(
-    plan: Plan, root: str, exclude: Sequence[str], known: dict[str, Known], present: dict[str, Known]
+    plan: Plan, root: str, exclude: Sequence[str], known: dict[str, StoredFile], present: dict[str, StoredFile]
 ) -> dict[str, Found]:
     """The files of one root, by path; what of it is gone, unreadable or not there goes into the plan.
 
@@ -85,7 +85,7 @@ def _scan_root(
     return found
 
 
-def _compare(plan: Plan, file: Found, row: Known | None) -> None:
+def _compare(plan: Plan, file: Found, row: StoredFile | None) -> None:
     """Put a file that is there where it belongs in the plan."""
     if row is None or (row.size, row.mtime_ns) != (file.size, file.mtime_ns):
         plan.read.append(file)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from mmsearch.errors import SourceError
 from mmsearch.query.files import parse, parse_conditions
 from mmsearch.query.model import Condition, Query
 from mmsearch.store.paths import spellings
-from mmsearch.store.sqlite.store import Store
 from mmsearch.store.types import StoredModel
 from mmsearch.types import PathLike, Paths, path_list
+
+if TYPE_CHECKING:
+    from mmsearch.store.protocol import Store
 
 
 def absolute(path: PathLike) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mmsearch.library.live_index import LiveIndex
 from mmsearch.store.paths import spellings
-from mmsearch.store.sqlite.store import Store
+from mmsearch.store.protocol import Store, VectorSearch
 from mmsearch.types import PathLike
 
 
-def forget(store: Store, vectors: LiveIndex, paths: Sequence[PathLike]) -> int:
+def forget(store: Store, vectors: VectorSearch, paths: Sequence[PathLike]) -> int:
     """Forget files, or everything below folders, in store and index; returns how many.  The writer's lock is held."""
     model = store.model()
     if model is not None:

@@ -12,11 +12,10 @@ from mmsearch.ingest import pipeline
 from mmsearch.ingest.enrich import registry
 from mmsearch.ingest.enrich.runner import enrich
 from mmsearch.ingest.options import IngestContext, Options
-from mmsearch.library.live_index import LiveIndex
 from mmsearch.library.models import Models
 from mmsearch.manage import import_vectors
 from mmsearch.manage.import_vectors import ImportFolder, ImportReport
-from mmsearch.store.sqlite.store import Store
+from mmsearch.store.protocol import Store, VectorSearch
 from mmsearch.types import IndexReport, Progress
 
 log = logging.getLogger(__name__)
@@ -27,7 +26,7 @@ class Ingest:
     """The parts of a library that is brought up to date."""
 
     store: Store
-    vectors: LiveIndex
+    vectors: VectorSearch
     models: Models
     settings: Settings
     progress: Callable[[Progress], None] | None = None

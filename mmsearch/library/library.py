@@ -6,9 +6,8 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,7 +15,6 @@ from mmsearch import config
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import SourceError, TransferError
 from mmsearch.library.arguments import absolute, known, known_or_existing, parsed
-from mmsearch.library.live_index import LiveIndex, Snapshot
 from mmsearch.library.models import Models
 from mmsearch.library.status import Status, status
 from mmsearch.query.model import Condition, Query
@@ -24,7 +22,6 @@ from mmsearch.rerank.reranker import Reranker
 from mmsearch.search.calibration import Calibration
 from mmsearch.search.pipeline import Engine, Options, search
 from mmsearch.store.paths import spellings
-from mmsearch.store.sqlite.store import Store
 from mmsearch.store.types import KeptModel, StoredModel
 from mmsearch.types import Hit, IndexReport, Note, PathLike, Paths, Progress, Regions, Skipped, Vectors, path_list
 
@@ -40,17 +37,12 @@ if TYPE_CHECKING:  # a search needs none of these, and is to start quickly
     from mmsearch.rerank.captions import Caption
     from mmsearch.rerank.inspect import By, Explanation, Looker
     from mmsearch.rerank.reranker import Answer
+    from mmsearch.store.protocol import Lock, Store, VectorSearch, VectorSnapshot
     from mmsearch.store.types import Damage
 
 log = logging.getLogger(__name__)
 
 _TRIES = 3  # of a search while others write
-
-
-class Lock(Protocol):
-    """Makes the lock of those who write; with ``wait``, it waits for another process in place of LibraryBusyError."""
-
-    def __call__(self, wait: bool = False) -> AbstractContextManager[None]: ...
 
 
 class Library:
@@ -60,12 +52,14 @@ class Library:
     and reranks (``models``), the ``lock`` of those who write, and the ``settings``.
     """
 
-    def __init__(self, store: Store, vectors: LiveIndex, models: Models, lock: Lock, settings: config.Settings) -> None:
+    def __init__(
+        self, store: Store, vectors: VectorSearch, models: Models, lock: Lock, settings: config.Settings
+    ) -> None:
         self.store, self.vectors, self.models, self.lock, self.settings = store, vectors, models, lock, settings
 
     @property
     def folder(self) -> Path:
-        return self.store.file.parent
+        return self.store.folder
 
     def close(self) -> None:
         self.store.close()
@@ -167,7 +161,7 @@ class Library:
             log.warning("%s", Note("nothing was reranked: no region tokens are stored", "no-region-tokens"))
         return hits
 
-    def _engine(self, snapshot: Snapshot, rerank: bool | None) -> Engine:
+    def _engine(self, snapshot: VectorSnapshot, rerank: bool | None) -> Engine:
         models, model = self.models, snapshot.model
         encoder = models.encoder(model)
         return Engine(
@@ -406,9 +400,9 @@ class Library:
 
         An existing file is replaced only with ``force``.  Raises TransferError.
         """
-        from mmsearch.store.sqlite.backup import backup
-
-        backup(self.store.file, Path(file), force, progress)
+        if not self.store.capabilities.backup_file:
+            raise TransferError("this library cannot be copied to one file", code="no-backup-file")
+        self.store.backup(Path(file), force, progress)
 
     def export(self, folder: PathLike, *, progress: Callable[[Progress], None] | None = None) -> ExportReport:
         """Write vectors, paths and all that is known of the pictures into a new folder, for any program to read.

@@ -15,19 +15,19 @@ import numpy as np
 
 from mmsearch.errors import LibraryError
 from mmsearch.indexes.index import StoredIndex
-from mmsearch.indexes.maintenance import kept_up
+from mmsearch.indexes.maintenance import maintained
 from mmsearch.indexes.manifest import IndexCache, caught_up
 from mmsearch.indexes.memory import half_of_memory
 from mmsearch.indexes.policy import choose
 from mmsearch.library.models import Models
 from mmsearch.search import querybank
 from mmsearch.search.hubness import handicap
-from mmsearch.store.sqlite.store import Store
-from mmsearch.store.types import StoredModel
+from mmsearch.store.types import Damage, StoredModel
 from mmsearch.types import Ids, Progress, Vectors
 
 if TYPE_CHECKING:  # a search does without it
     from mmsearch.indexes.build_process import Apart
+    from mmsearch.store.protocol import Store
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ class LiveIndex:
             return self._models.typical_queries(model)
 
         try:
-            better = kept_up(index, queries, self._recall, half_of_memory(), report, builder, manifest.hold)
+            better = maintained(index, queries, self._recall, half_of_memory(), report, builder, manifest.hold)
         except (RuntimeError, MemoryError, LibraryError, OSError) as error:  # of FAISS, or of a full disk
             if not builder.stopped:
                 log.warning("the index stays as it was: %s", str(error).partition("\n")[0] or "not enough memory")
@@ -169,7 +169,7 @@ class LiveIndex:
             if now.index is not index:
                 if better.rows is not index.rows or not now.index.rows.begins_as(index.rows):
                     return
-                better = StoredIndex(now.index.rows, now.index.dead, better.likely)  # it has grown meanwhile
+                better = StoredIndex(now.index.rows, now.index.deleted, better.ann)  # it has grown meanwhile
             index = self._written(manifest, better, now.generation)
             self._publish(Snapshot(index, now.generation, now.model, now.identity))
 
@@ -206,6 +206,14 @@ class LiveIndex:
 
         with Beside(work, builder.stop, len(self.refresh(model)), report_waiting) as beside:
             yield report_stored
+
+    def damages(self, model: StoredModel, deep: bool = False) -> Iterator[Damage]:
+        from mmsearch.manage.health import index_damages
+
+        return index_damages(self._store, model, self.manifest(model), self.rows(model), deep)
+
+    def discard(self, model: StoredModel) -> None:
+        self.manifest(model).clear()
 
     def reset(self) -> None:
         """Nothing is remembered: the next one is read from disk, or made anew."""

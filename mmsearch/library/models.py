@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
@@ -20,9 +20,11 @@ from mmsearch.rerank.reranker import Reranker
 from mmsearch.rerank.resolve import find, for_encoder
 from mmsearch.search import querybank, retrieval
 from mmsearch.search.reranking import LEFT_OUT, SecondStage
-from mmsearch.store.sqlite.store import Store
 from mmsearch.store.types import StoredModel
 from mmsearch.types import Note, Vectors
+
+if TYPE_CHECKING:
+    from mmsearch.store.protocol import Store
 
 log = logging.getLogger(__name__)
 

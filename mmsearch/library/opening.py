@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from mmsearch import config
@@ -14,8 +13,7 @@ from mmsearch.errors import LibraryError
 from mmsearch.library.library import Library
 from mmsearch.library.live_index import LiveIndex
 from mmsearch.library.models import Models
-from mmsearch.store.sqlite.store import Store
-from mmsearch.store.writer_lock import WriterLock
+from mmsearch.store.open import open_store
 from mmsearch.types import PathLike
 
 
@@ -49,7 +47,7 @@ def open_library(
         raise LibraryError(
             f"the library folder {path} cannot be made: {error.strerror}", code="library-not-made"
         ) from error
-    store = Store(path / "library.sqlite")
+    store = open_store(path)
     models = Models(store, path, settings, encoder)
     vectors = LiveIndex(store, path / "index", models, settings.recall, settings.device)
-    return Library(store, vectors, models, partial(WriterLock, path), settings)
+    return Library(store, vectors, models, store.lock, settings)

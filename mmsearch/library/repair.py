@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmsearch.errors import ModelError
-from mmsearch.library.live_index import LiveIndex
 from mmsearch.library.models import Models
 from mmsearch.manage import health
 from mmsearch.manage.health import Parts
-from mmsearch.store.sqlite.store import Store
+from mmsearch.store.protocol import Store, VectorSearch
 from mmsearch.store.types import Damage
 from mmsearch.types import Progress
 
@@ -35,7 +34,7 @@ class Checkup:
 
     folder: Path
     store: Store
-    vectors: LiveIndex
+    vectors: VectorSearch
     models: Models
 
     def verify(self, deep: bool, progress: Callable[[Progress], None] | None) -> list[Damage]:
@@ -65,7 +64,7 @@ class Checkup:
             for file in self.folder.glob("background-*.npy"):
                 file.unlink()
         if "index" in kinds:
-            self.vectors.manifest(self.models.active()).clear()
+            self.vectors.discard(self.models.active())
         elif "changed files" in kinds:
             with self.store.writing() as writer:
                 writer.read_again(path for one in found for path in one.examples)
@@ -82,4 +81,4 @@ class Checkup:
                 card = self.models.encoder(model).card.regions
             except ModelError as error:
                 log.info("region tokens are not looked at: %s", error)
-        return Parts(self.store, self.folder, model, self.vectors.manifest, self.vectors.rows, card)
+        return Parts(self.store, self.folder, model, self.vectors, card)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmsearch.library.live_index import LiveIndex
 from mmsearch.library.models import Models
-from mmsearch.store.sqlite.store import Store
 from mmsearch.store.types import Summary
 from mmsearch.types import Skipped
+
+if TYPE_CHECKING:
+    from mmsearch.store.protocol import Store, VectorSearch
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Status:
     summary: Summary
 
 
-def status(folder: Path, store: Store, vectors: LiveIndex, models: Models) -> Status:
+def status(folder: Path, store: Store, vectors: VectorSearch, models: Models) -> Status:
     """The figures of the library in ``folder``; its index is caught up first."""
     counts, model, summary = store.counts(), store.model(), store.summary()
     index = None if model is None else vectors.refresh(model)

@@ -23,7 +23,7 @@ from mmsearch.errors import ImageError, LibraryError
 from mmsearch.media.dhash import as_numbers
 from mmsearch.media.pixel_match import Sketch, alike, sketch
 from mmsearch.search.diversity import BURST, SPAN
-from mmsearch.store.sqlite.store import Store
+from mmsearch.store.protocol import Store
 from mmsearch.store.types import DuplicateCandidate, StoredModel
 from mmsearch.types import Found, Ids, Note, Photo, Progress, Skipped, Vectors
 

@@ -29,7 +29,7 @@ from mmsearch.manage.exchange import (
     path_columns,
 )
 from mmsearch.media.filesystem import atomic_folder
-from mmsearch.store.sqlite.store import Store
+from mmsearch.store.protocol import Store
 from mmsearch.store.types import Block, StoredModel
 from mmsearch.types import Progress
 

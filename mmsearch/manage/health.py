@@ -16,7 +16,7 @@ from mmsearch.indexes.index import StoredIndex
 from mmsearch.indexes.manifest import IndexCache
 from mmsearch.ingest.read import hash_of
 from mmsearch.search import querybank
-from mmsearch.store.sqlite.store import Store
+from mmsearch.store.protocol import Store, VectorSearch
 from mmsearch.store.types import EXAMPLES, Damage, StoredModel
 from mmsearch.types import Ids, Progress, Vectors
 
@@ -35,8 +35,7 @@ class Parts:
     store: Store
     folder: Path
     model: StoredModel | None  # None before the first ``index``
-    cache: Callable[[StoredModel], IndexCache]
-    rows: Callable[[StoredModel], Callable[[Ids], Vectors]]  # what the index should hold for ids
+    vectors: VectorSearch
     card: RegionCard | None
 
 
@@ -46,9 +45,10 @@ def look(parts: Parts, deep: bool = False, progress: Callable[[Progress], None] 
     Where the database is not, the rest, which is compared with it, is not looked at.  With ``deep``, every row of the
     index and the content of every file are read.  ``progress`` is called for each file.
     """
-    found = [*parts.store.damages(parts.card, deep), *_beside(parts)]
+    rules = parts.store.capabilities.integrity_rules
+    found = [*(parts.store.damages(parts.card, deep) if rules else ()), *_beside(parts)]
     if not found and parts.model is not None:
-        found += _index(parts.store, parts.model, parts.cache(parts.model), parts.rows(parts.model), deep)
+        found += parts.vectors.damages(parts.model, deep)
     if not found and deep:
         found += _files(parts.store, progress)
     return found
@@ -67,9 +67,10 @@ def _beside(parts: Parts) -> Iterator[Damage]:
             yield Damage("background", 1, f"{file.name} is damaged", "it is made anew")
 
 
-def _index(
+def index_damages(
     store: Store, model: StoredModel, cache: IndexCache, rows: Callable[[Ids], Vectors], deep: bool
 ) -> Iterator[Damage]:
+    """What of the index of a model on disk is not as the store has it; ``rows`` says what it should hold for ids."""
     generation = store.generation()
     try:
         newest = cache.newest()
@@ -113,12 +114,14 @@ def _unlike(index: StoredIndex, rows: Callable[[Ids], Vectors], ids: Ids) -> int
 
 
 def _finds_little(index: StoredIndex) -> bool:
-    if index.likely is None:
+    if index.ann is None:
         return False
-    places = np.linspace(0, index.covered - 1, min(ASKED, index.covered)).astype(np.int64)
-    setting = index.likely.setting(10)
-    queries = index.rows.take(places).astype(np.float32)
-    hits = [place in index.likely.index.likely(q, setting.depth, setting.effort) for q, place in zip(queries, places)]  # noqa: B905
+    positions = np.linspace(0, index.covered - 1, min(ASKED, index.covered)).astype(np.int64)
+    setting = index.ann.setting(10)
+    hits = [
+        position in index.ann.index.candidates(query, setting.rerank_depth, setting.nprobe)
+        for position, query in zip(positions, index.rows.take(positions).astype(np.float32), strict=True)
+    ]
     return bool(np.mean(hits) < FOUND)
 
 

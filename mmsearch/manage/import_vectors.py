@@ -34,7 +34,7 @@ from mmsearch.manage.exchange import (
     unguarded,
 )
 from mmsearch.media.discover import walk
-from mmsearch.store.sqlite.store import Store
+from mmsearch.store.protocol import Store
 from mmsearch.store.types import ExportRow, StoredModel
 from mmsearch.types import Found, Preprocess, Progress, Skipped, Vectors
 

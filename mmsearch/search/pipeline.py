@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,9 +19,11 @@ from mmsearch.search import diversity, retrieval
 from mmsearch.search.calibration import Calibration, background
 from mmsearch.search.querybank import NEAREST
 from mmsearch.search.reranking import Scored, SecondStage
-from mmsearch.store.sqlite.store import Store
 from mmsearch.store.types import StoredModel
 from mmsearch.types import Hit, Ids, Photo, Vectors
+
+if TYPE_CHECKING:
+    from mmsearch.store.protocol import Store
 
 # Score that words found in what people wrote add, on the scale of cosines: ``docs/search.md`` has the measurement.
 ALL_WORDS = 1.0  # all words of the query are there, and they are rare: such a picture comes first
@@ -70,6 +72,7 @@ def search(engine: Engine, query: Query, options: Options) -> list[Hit]:
         raise QueryError(f"k must be at least 1, not {options.k}")
     if options.min_relevance is not None and not 0 <= options.min_relevance <= 1:
         raise QueryError(f"the least relevance must be between 0 and 1, not {options.min_relevance}")
+    engine.store.capabilities.check(query)
     said = [term.text for term in query.terms if isinstance(term, Words) and not term.exclude and not term.exact]
     query = _with_examples(_about_things(query), options)
     allowed = _allowed(engine, query, options.within)

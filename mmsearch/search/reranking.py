@@ -15,11 +15,11 @@ from mmsearch.errors import ModelError
 from mmsearch.language import questions
 from mmsearch.query.model import Query, Words
 from mmsearch.rerank.fusion_rules import combine
-from mmsearch.store.sqlite.store import Store
 from mmsearch.store.types import StoredModel
 
 if TYPE_CHECKING:
     from mmsearch.rerank.reranker import Answer, Reranker
+    from mmsearch.store.protocol import Store
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""What the store says of files, contents and models; frozen values."""
+"""What travels between a store and the rooms, whichever driver it has; frozen values but for ``Contents``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
+from mmsearch.errors import QueryError
+from mmsearch.query.model import AnyOf, OneFits, Query, Words
 from mmsearch.types import Found
 
 Value = TypeVar("Value")
@@ -15,7 +17,7 @@ CHUNK = 500  # values in one IN (...): SQLite's oldest limit is 999 a statement
 
 
 @dataclass(frozen=True)
-class Known:
+class StoredFile:
     """What the store remembers of a file."""
 
     id: int
@@ -152,6 +154,37 @@ class Damage:
     remedy: str  # what ``repair`` does about it, or what a person can do
     mendable: bool = True  # by ``repair``
     examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a driver can do beyond storing and finding; whoever needs it asks first."""
+
+    full_text: bool  # finds words that are written about photos
+    backup_file: bool  # copies all but the index to one file
+    integrity_rules: bool  # has rules of its own that ``verify`` checks and ``repair`` mends
+    filters: frozenset[type[OneFits]]  # what it can ask of files; ``AnyOf`` of these comes with them
+
+    def check(self, query: Query) -> None:
+        """Raises QueryError for what the driver cannot answer."""
+        for condition in query.conditions:
+            for one in condition.fits.fits if isinstance(condition.fits, AnyOf) else (condition.fits,):
+                if type(one) not in self.filters:
+                    raise QueryError(f"this library cannot be asked for {type(one).__name__.lower()}", code="no-filter")
+        if not self.full_text and any(isinstance(t, Words) and (t.exact or t.exclude) for t in query.terms):
+            raise QueryError("this library cannot look up words: leave out exact and excluded ones", code="no-words")
+
+
+TOKENS = "tokens"  # packed region tokens (``encoders/region_codec.py``)
+
+
+@dataclass(frozen=True)
+class BlobKind:
+    """What blobs are: a name, the model that they are of, and what made them."""
+
+    name: str
+    model: str  # its fingerprint
+    version: str  # fingerprint of what made them, such as a region card
 
 
 @dataclass(frozen=True)

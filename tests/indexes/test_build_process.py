@@ -72,18 +72,18 @@ def until(true: Callable[[], bool], seconds: float = 60) -> None:
 
 def test_it_is_what_would_be_built_here(tmp_path: Path, rows: Rows, pictures: Vectors, asked: Vectors) -> None:
     told: list[int] = []
-    likely = Apart(tmp_path)(rows, LISTS, asked, 0.9, told.append)
+    ann = Apart(tmp_path)(rows, LISTS, asked, 0.9, told.append)
     here = best(rows, LISTS, asked, 0.9, None)
-    assert (likely.index.kind, len(likely.index), likely.built, likely.asked) == ("ivf-rabitq", COUNT, COUNT, 0.9)
+    assert (ann.index.kind, len(ann.index), ann.built, ann.asked) == ("ivf-rabitq", COUNT, COUNT, 0.9)
     assert told == sorted(told)
     assert told[-1] == COUNT
-    assert likely.file is not None
-    assert ann_files.facts(likely)["hash"] == hashed(tmp_path / likely.file)
-    found = StoredIndex(rows, likely=likely).search(asked, 10).ids.tolist()
+    assert ann.file is not None
+    assert ann_files.entry(ann)["hash"] == hashed(tmp_path / ann.file)
+    found = StoredIndex(rows, ann=ann).search(asked, 10).ids.tolist()
     truth = brute_force(dict(enumerate(pictures)), asked, 10)
     assert shared(found, truth) > 0.85
     for query in asked[:10]:
-        assert likely.index.likely(query, 50, 32).tolist() == here.index.likely(query, 50, 32).tolist()
+        assert ann.index.candidates(query, 50, 32).tolist() == here.index.candidates(query, 50, 32).tolist()
     assert builders() == set()
 
 
@@ -170,13 +170,13 @@ def test_where_no_process_can_be_started_it_is_built_here(
     tmp_path: Path, rows: Rows, asked: Vectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no python"))
-    likely = Apart(tmp_path)(rows, LISTS, asked, 0.9)
-    assert (len(likely.index), likely.file) == (COUNT, None)
+    ann = Apart(tmp_path)(rows, LISTS, asked, 0.9)
+    assert (len(ann.index), ann.file) == (COUNT, None)
 
 
 def test_rows_that_are_not_on_disk_are_built_from_here(
     tmp_path: Path, rows: Rows, pictures: Vectors, asked: Vectors
 ) -> None:
     more = rows.plus(np.array([COUNT]), pictures[:1])
-    likely = Apart(tmp_path)(more, LISTS, asked, 0.9)
-    assert (len(likely.index), likely.file) == (COUNT + 1, None)
+    ann = Apart(tmp_path)(more, LISTS, asked, 0.9)
+    assert (len(ann.index), ann.file) == (COUNT + 1, None)

@@ -1,4 +1,4 @@
-"""The GPU kind where no GPU is: its parts put together, with CPU indexes of FAISS in their place; and falling back."""
+"""The GPU kind where no GPU is, see ``cpu_in_place_of_gpus.py``; and falling back."""
 
 from __future__ import annotations
 
@@ -8,35 +8,19 @@ from typing import Any
 import faiss as _stubbed
 import numpy as np
 import pytest
+from cpu_in_place_of_gpus import OnCPU
 from small_vectors import DIM, brute_force, clustered, shared, texts
 
-from mmsearch.indexes import gpu
 from mmsearch.indexes.autotune import Setting
-from mmsearch.indexes.gpu import OnGpus, on_gpus, problem
-from mmsearch.indexes.index import Likely, StoredIndex
-from mmsearch.indexes.vector_file import Rows, widened
+from mmsearch.indexes.gpu import on_gpus, problem
+from mmsearch.indexes.index import StoredIndex, TunedAnn
+from mmsearch.indexes.vector_file import Rows
 from mmsearch.types import Vectors
 
 faiss: Any = _stubbed
 
 COUNT = 24_000
 NO_GPU = faiss.get_num_gpus() == 0
-
-
-class OnCPU(OnGpus):
-    """The same over indexes of FAISS that need no GPU."""
-
-    def _slice(self, rows: Rows, device: int, first: int, after: int) -> gpu._Slice:
-        wide = widened(rows.take(np.arange(first, after)))
-        quantizer = faiss.IndexFlatIP(rows.dim)
-        index = quantizer
-        if self._lists:
-            half = faiss.ScalarQuantizer.QT_fp16
-            metric = faiss.METRIC_INNER_PRODUCT
-            index = faiss.IndexIVFScalarQuantizer(quantizer, rows.dim, self._lists, half, metric, False)
-            index.train(wide)
-        index.add(wide)
-        return gpu._Slice(index, first, quantizer)
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +35,15 @@ def test_parts_on_several_devices_are_one_index(
 ) -> None:
     rows = Rows(DIM).plus(10 + np.arange(COUNT), pictures)
     there = OnCPU(rows, lists, devices)
-    index = StoredIndex(rows, likely=Likely(there, (Setting(10, there.efforts()[-1], 10, 1.0),), COUNT))
+    index = StoredIndex(rows, ann=TunedAnn(there, (Setting(10, there.nprobes()[-1], 10, 1.0),), COUNT))
     allowed = None if share == 1 else 10 + np.arange(0, COUNT, share)
     monkeypatch.setattr("mmsearch.indexes.index.FEW", 100)
     queries = texts(np.random.default_rng(3), pictures, 20)
     best = index.search(queries, 10, allowed)
     known = dict(zip((10 + np.arange(COUNT)).tolist(), pictures, strict=True))
     assert shared(best.ids.tolist(), brute_force(known, queries, 10, allowed)) > (0.99 if lists == 0 else 0.9)
-    places = best.ids - 10
-    np.testing.assert_allclose(best.scores, np.einsum("qd,qkd->qk", queries, pictures[places]), atol=1e-6)
+    positions = best.ids - 10
+    np.testing.assert_allclose(best.scores, np.einsum("qd,qkd->qk", queries, pictures[positions]), atol=1e-6)
 
 
 @pytest.mark.skipif(not NO_GPU, reason="there is a GPU")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from pathlib import Path
@@ -14,7 +15,7 @@ from mmsearch.errors import DimensionError, LibraryError
 from mmsearch.indexes import autotune, maintenance, policy
 from mmsearch.indexes import manifest as cache_module
 from mmsearch.indexes.index import StoredIndex
-from mmsearch.indexes.maintenance import kept_up
+from mmsearch.indexes.maintenance import maintained
 from mmsearch.indexes.manifest import IndexCache, caught_up
 from mmsearch.indexes.vector_file import Rows
 from mmsearch.types import Ids, Vectors
@@ -65,7 +66,7 @@ def test_many_new_rows_are_written_before_memory_is_full(
     monkeypatch.setattr(cache_module, "HELD", 25)
     vectors = unit(rng, 100)
     index = caught_up(StoredIndex(Rows(DIM)), np.arange(100), lambda ids: vectors[ids], cache.hold)
-    assert index.rows.kept == 90
+    assert index.rows.on_disk == 90
     cache.save(index, 4)
     np.testing.assert_array_equal(cache.load(4)[0].vectors(np.arange(100)), vectors)
 
@@ -173,7 +174,7 @@ def test_index_is_built_extended_built_anew_and_tidied(
     told: list[tuple[int, int]] = []
 
     def kept(index: StoredIndex) -> StoredIndex:
-        return kept_up(index, lambda: asked, 0.9, progress=lambda done, total: told.append((done, total)))
+        return maintained(index, lambda: asked, 0.9, progress=lambda done, total: told.append((done, total)))
 
     index = cache.save(StoredIndex(Rows(DIM).plus(np.arange(2_999), pictures[:2_999])), 1)
     assert kept(index) is index
@@ -186,23 +187,23 @@ def test_index_is_built_extended_built_anew_and_tidied(
     assert cache.load(3)[0].covered == 3_000
     index = cache.save(kept(index.changed(np.arange(3_100, 3_101), pictures[3_100:3_101], NOTHING)), 4)
     assert (index.covered, told[-1]) == (3_101, (3_000, 3_000))
-    assert index.likely is not None
-    assert index.likely.built == 3_000
+    assert index.ann is not None
+    assert index.ann.built == 3_000
     assert not first & {file.name for file in (tmp_path / "index").glob("likely-*")}
 
     index = cache.save(kept(index.changed(np.arange(3_101, 9_000), pictures[3_101:], NOTHING)), 5)
-    assert index.likely is not None
-    assert (index.covered, index.likely.built) == (9_000, 9_000)
+    assert index.ann is not None
+    assert (index.covered, index.ann.built) == (9_000, 9_000)
     loaded = cache.load(5)[0]
-    assert (loaded.kind, loaded.likely and loaded.likely.settings) == ("ivf-rabitq", index.likely.settings)
+    assert (loaded.kind, loaded.ann and loaded.ann.settings) == ("ivf-rabitq", index.ann.settings)
     for query in asked[:5]:
         assert loaded.search(query[None], 5).ids.tolist() == index.search(query[None], 5).ids.tolist()
 
     index = cache.save(kept(index.changed(NOTHING, NO_ROWS, np.arange(0, 9_000, 2))), 6)
-    assert (len(index), len(index.rows), len(index.dead)) == (4_500, 4_500, 0)
+    assert (len(index), len(index.rows), len(index.deleted)) == (4_500, 4_500, 0)
     assert index.ids().tolist() == list(range(1, 9_000, 2))
     np.testing.assert_array_equal(index.vectors(index.ids()), pictures[1::2])
-    assert kept_up(index, lambda: asked, 1.0).kind == "exact"
+    assert maintained(index, lambda: asked, 1.0).kind == "exact"
 
 
 @pytest.mark.usefixtures("small")
@@ -213,11 +214,11 @@ def test_where_one_bit_finds_too_little_more_are_taken(
     scattered = unit(rng, 3_000, 64)  # all are about as near, so one bit a dimension tells little
     asked = unit(rng, 60, 64)
     index = StoredIndex(Rows(64).plus(np.arange(3_000), scattered))
-    kept = kept_up(index, lambda: asked, 0.99)
+    kept = maintained(index, lambda: asked, 0.99)
     assert (kept.kind, kept.recall > 0.96) == ("ivf-rabitq4", True)
-    assert kept_up(kept, lambda: asked, 0.99) is kept
-    assert kept_up(kept, lambda: asked, 0.999).kind == "ivf-sq8"
-    assert kept_up(kept, lambda: asked, 0.2).kind == "ivf-rabitq"  # another recall is asked for
+    assert maintained(kept, lambda: asked, 0.99) is kept
+    assert maintained(kept, lambda: asked, 0.999).kind == "ivf-sq8"
+    assert maintained(kept, lambda: asked, 0.2).kind == "ivf-rabitq"  # another recall is asked for
 
 
 @pytest.mark.usefixtures("small")
@@ -226,7 +227,7 @@ def test_without_its_approximate_part_an_index_compares_all(
 ) -> None:
     pictures = clustered(rng, 3_000)
     asked = texts(rng, pictures, 40)
-    index = cache.save(kept_up(StoredIndex(Rows(DIM).plus(np.arange(3_000), pictures)), lambda: asked, 0.9), 1)
+    index = cache.save(maintained(StoredIndex(Rows(DIM).plus(np.arange(3_000), pictures)), lambda: asked, 0.9), 1)
     assert index.kind == "ivf-rabitq"
     (file,) = (tmp_path / "index").glob("likely-*")
     file.write_bytes(b"damaged")
@@ -234,4 +235,18 @@ def test_without_its_approximate_part_an_index_compares_all(
         loaded, generation = cache.load(1)
     assert (loaded.kind, len(loaded), generation) == ("exact", 3_000, 1)
     assert "until the next index run all pictures are compared" in caplog.text
-    assert kept_up(loaded, lambda: asked, 0.9).kind == "ivf-rabitq"
+    assert maintained(loaded, lambda: asked, 0.9).kind == "ivf-rabitq"
+
+
+@pytest.mark.usefixtures("small")
+def test_manifest_has_the_keys_that_other_versions_read(
+    rng: np.random.Generator, cache: IndexCache, tmp_path: Path
+) -> None:
+    pictures = clustered(rng, 3_000)
+    asked = texts(rng, pictures, 40)
+    index = maintained(StoredIndex(Rows(DIM).plus(np.arange(3_000), pictures)), lambda: asked, 0.9)
+    cache.save(index.changed(NOTHING, NO_ROWS, np.array([7])), 1)
+    manifest = json.loads((tmp_path / "index" / "index-lib-abc-1.json").read_text("utf-8"))
+    assert (manifest.keys(), manifest["dead"]) == ({"dim", "rows", "count", "dead", "likely"}, [7])
+    assert manifest["likely"].keys() == {"kind", "file", "hash", "built", "asked", "settings"}
+    assert [setting.keys() for setting in manifest["likely"]["settings"]] == [{"k", "effort", "depth", "recall"}] * 2

@@ -25,16 +25,16 @@ def test_taken_rows_are_the_rows(
     stored = Rows(24).plus(np.arange(200), vectors[:200]).written(tmp_path / "rows")
     assert (stored._scattered is not None) == (limit == 0)
     longer = stored.plus(np.arange(200, 300), vectors[200:])
-    for places in (
+    for positions in (
         np.array([5]),
         np.array([0, 199, 3]),
         np.array([298, 7, 201]),
         np.arange(300),
         np.zeros(0, np.int64),
     ):
-        np.testing.assert_array_equal(longer.take(places), vectors[places].astype(np.float16))
+        np.testing.assert_array_equal(longer.take(positions), vectors[positions].astype(np.float16))
         np.testing.assert_array_equal(
-            stored.take(places[places < 200]), vectors[places[places < 200]].astype(np.float16)
+            stored.take(positions[positions < 200]), vectors[positions[positions < 200]].astype(np.float16)
         )
 
 

@@ -11,15 +11,14 @@ from hypothesis import strategies as st
 from small_vectors import DIM, brute_force, clustered, shared, texts, unit
 
 from mmsearch.errors import DimensionError
-from mmsearch.indexes import index as stored_index
 from mmsearch.indexes import vector_file as rows_on_disk
 from mmsearch.indexes.ann_files import KINDS
 from mmsearch.indexes.autotune import tune
 from mmsearch.indexes.hnsw import HNSW
-from mmsearch.indexes.index import Likely, StoredIndex
+from mmsearch.indexes.index import StoredIndex, TunedAnn
 from mmsearch.indexes.ivf import SQ8, RaBitQ, RaBitQ4
 from mmsearch.indexes.policy import choose, estimated
-from mmsearch.indexes.protocol import Approximate
+from mmsearch.indexes.protocol import AnnIndex
 from mmsearch.indexes.vector_file import Rows
 from mmsearch.types import Ids, Vectors
 
@@ -29,7 +28,7 @@ NOTHING = np.zeros(0, np.int64)
 NO_ROWS = np.zeros((0, DIM), np.float32)
 
 
-def built(kind: str, rows: Rows) -> Approximate:
+def built(kind: str, rows: Rows) -> AnnIndex:
     if kind == "hnsw":
         return HNSW.build(rows)
     return {"ivf-rabitq": RaBitQ, "ivf-rabitq4": RaBitQ4, "ivf-sq8": SQ8}[kind].build(rows, 128)
@@ -55,7 +54,7 @@ def approximate(request: pytest.FixtureRequest, pictures: Vectors) -> StoredInde
     rows = Rows(DIM).plus(10 + 2 * np.arange(COUNT), pictures)
     index = built(request.param, rows)
     queries = texts(np.random.default_rng(2), pictures, 100)
-    return StoredIndex(rows, likely=Likely(index, tuple(tune(index, rows, queries, RECALL)), COUNT))
+    return StoredIndex(rows, ann=TunedAnn(index, tuple(tune(index, rows, queries, RECALL)), COUNT))
 
 
 def test_kinds_are_those_that_are_chosen_and_loaded(approximate: StoredIndex) -> None:
@@ -70,71 +69,31 @@ def test_texts_that_were_not_tuned_with_find_enough(approximate: StoredIndex, pi
     assert shared(found(approximate, queries, k), brute_force(known, queries, k)) > RECALL - 0.03
 
 
-def test_scores_are_exact(approximate: StoredIndex, pictures: Vectors, rng: np.random.Generator) -> None:
-    queries = texts(rng, pictures, 5)
-    best = approximate.search(queries, 10)
-    places = (best.ids - 10) // 2
-    right = np.einsum("qd,qkd->qk", queries, pictures[places])
-    np.testing.assert_allclose(best.scores, right, atol=1e-6)
-    assert (np.diff(best.scores, axis=1) <= 0).all()
-
-
 def test_setting_says_the_recall_of_queries_that_were_not_tuned_with(approximate: StoredIndex) -> None:
-    assert approximate.likely is not None
-    assert [setting.k for setting in approximate.likely.settings] == [10, 100]
-    for setting in approximate.likely.settings:
+    assert approximate.ann is not None
+    assert [setting.k for setting in approximate.ann.settings] == [10, 100]
+    for setting in approximate.ann.settings:
         assert RECALL - 0.05 < setting.recall <= 1
-        assert setting.effort in approximate.likely.index.efforts()
-
-
-@pytest.mark.parametrize("share", [2, 10, 400, 24_000])
-def test_filters_leave_k_of_the_right_ones(
-    approximate: StoredIndex, pictures: Vectors, rng: np.random.Generator, share: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stored_index, "FEW", 1000)
-    known = dict(zip((10 + 2 * np.arange(COUNT)).tolist(), pictures, strict=True))
-    allowed = 10 + 2 * np.arange(0, COUNT, share)
-    queries = texts(rng, pictures, 30)
-    own, right = found(approximate, queries, 10, allowed), brute_force(known, queries, 10, allowed)
-    assert [len(row) for row in own] == [min(10, len(allowed))] * 30
-    assert all(set(row) <= set(allowed.tolist()) for row in own)
-    assert own == right if len(allowed) <= 1000 else shared(own, right) > RECALL - 0.03
-
-
-def test_rows_added_later_are_found_and_removed_ones_are_not(
-    approximate: StoredIndex, pictures: Vectors, rng: np.random.Generator
-) -> None:
-    queries = texts(rng, pictures, 20)
-    new = queries[:5].astype(np.float16).astype(np.float32)
-    gone = approximate.search(queries[5:], 3).ids.ravel()
-    index = approximate.changed(np.arange(5) * 2 + 11, new, gone)
-    assert found(index, queries[:5], 1) == [[11], [13], [15], [17], [19]]
-    assert not set(gone.tolist()) & {number for row in found(index, queries, 50) for number in row}
-    assert len(index) == len(index.ids()) == COUNT + 5 - len(set(gone.tolist()))
-    assert not index.holds(gone).any()
-    back = index.changed(gone[:1], np.zeros((1, DIM), np.float32), NOTHING)  # the vector of an id never changes
-    np.testing.assert_array_equal(back.vectors(gone[:1]), approximate.vectors(gone[:1]))
-    assert back.holds(gone).tolist() == (gone == gone[0]).tolist()
-    assert approximate.holds(gone).all()  # whoever still searches the old one is not disturbed
+        assert setting.nprobe in approximate.ann.index.nprobes()
 
 
 def test_extended_index_covers_the_new_rows(approximate: StoredIndex, rng: np.random.Generator) -> None:
-    assert approximate.likely is not None
+    assert approximate.ann is not None
     new = unit(rng, 40)
     rows = approximate.rows.plus(np.arange(40) * 2 + 1, new)
-    longer = approximate.likely.index.extended(rows)
+    longer = approximate.ann.index.extended(rows)
     assert (len(longer), approximate.covered) == (COUNT + 40, COUNT)
-    effort = longer.efforts()[-1]
-    assert all(COUNT + row in longer.likely(query, 20, effort).tolist() for row, query in enumerate(new))
+    nprobe = longer.nprobes()[-1]
+    assert all(COUNT + row in longer.candidates(query, 20, nprobe).tolist() for row, query in enumerate(new))
 
 
 def test_saved_index_answers_as_before(approximate: StoredIndex, pictures: Vectors, tmp_path: Path) -> None:
-    assert approximate.likely is not None
-    index = approximate.likely.index
+    assert approximate.ann is not None
+    index = approximate.ann.index
     index.save(tmp_path / "likely.faiss")
     loaded = KINDS[index.kind].load(tmp_path / "likely.faiss", DIM)
     for query in pictures[:20]:
-        assert loaded.likely(query, 15, 64).tolist() == index.likely(query, 15, 64).tolist()
+        assert loaded.candidates(query, 15, 64).tolist() == index.candidates(query, 15, 64).tolist()
     with pytest.raises(DimensionError, match="24 dimensions, the index has 8"):
         KINDS[index.kind].load(tmp_path / "likely.faiss", 8)
 
@@ -176,36 +135,6 @@ def test_any_allowed_set_gives_k_results_whenever_k_exist(data: st.DataObject) -
     assert found(changed, queries, k, allowed) == brute_force(known, queries, k, left)
 
 
-def test_short_results_end_in_minus_one(rng: np.random.Generator) -> None:
-    index = StoredIndex(Rows(DIM))
-    assert index.search(unit(rng, 1), 2).ids.tolist() == [[-1, -1]]
-    index = index.changed(np.array([7]), unit(rng, 1), NOTHING)
-    assert index.search(unit(rng, 1), 3).ids.tolist() == [[7, -1, -1]]
-    assert index.search(unit(rng, 6), 3).ids.tolist() == [[7, -1, -1]] * 6
-    assert index.search(unit(rng, 1), 3, NOTHING).ids.tolist() == [[-1, -1, -1]]
-
-
-def test_another_width_is_refused(rng: np.random.Generator) -> None:
-    index = StoredIndex(Rows(DIM))
-    with pytest.raises(DimensionError, match="vectors have 3 dimensions, the index has 24"):
-        index.search(np.ones((1, 3), np.float32), 1)
-    with pytest.raises(DimensionError):
-        index.changed(np.array([1]), np.ones((1, 3), np.float32), NOTHING)
-
-
-def test_unknown_ids_have_no_vectors(rng: np.random.Generator) -> None:
-    index = StoredIndex(Rows(DIM).plus(np.array([1, 2]), unit(rng, 2)))
-    with pytest.raises(KeyError):
-        index.vectors(np.array([1, 3]))
-    assert index.holds(np.array([0, 1, 2, 3])).tolist() == [False, True, True, False]
-
-
-def test_sample_is_spread_over_the_index(rng: np.random.Generator) -> None:
-    index = StoredIndex(Rows(DIM).plus(np.arange(101), unit(rng, 101)))
-    assert index.sample(5).tolist() == [0, 25, 50, 75, 100]
-    assert index.sample(200).tolist() == list(range(101))
-
-
 def test_choice_follows_count_recall_and_memory() -> None:
     assert choose(20_000, 513).kind == "exact"
     million = choose(1_000_000, 513)
@@ -222,8 +151,8 @@ def test_choice_follows_count_recall_and_memory() -> None:
 
 
 def test_estimated_bytes_are_those_of_the_file(approximate: StoredIndex, tmp_path: Path) -> None:
-    assert approximate.likely is not None
-    approximate.likely.index.save(tmp_path / "file")
+    assert approximate.ann is not None
+    approximate.ann.index.save(tmp_path / "file")
     size = (tmp_path / "file").stat().st_size
     assert size == pytest.approx(estimated(approximate.kind, COUNT, DIM, 128), rel=0.25)  # type: ignore[arg-type]
 
@@ -245,7 +174,7 @@ def test_few_rows_that_are_asked_again_give_the_same(rng: np.random.Generator) -
                 truth = brute_force(alive, asked, k, some)
                 assert index.rows.wide() is not None
                 assert [[number for number in row if number >= 0] for row in again.ids.tolist()] == truth
-                first = StoredIndex(Rows(DIM).plus(index.rows.ids, pictures), index.dead).search(asked, k, some)
+                first = StoredIndex(Rows(DIM).plus(index.rows.ids, pictures), index.deleted).search(asked, k, some)
                 np.testing.assert_array_equal(first.ids, again.ids)
                 np.testing.assert_allclose(first.scores, again.scores, atol=1e-6)
 

@@ -16,8 +16,8 @@ from mmsearch.ingest.enrich.registry import Registration, always, asked, chosen
 from mmsearch.ingest.enrich.runner import enrich
 from mmsearch.ingest.options import IngestContext, Options
 from mmsearch.library.library import Library
-from mmsearch.store.sqlite.writer import Writer
 from mmsearch.store.types import PendingVector
+from mmsearch.store.writing import StoreWriter
 from mmsearch.types import IndexReport, Progress
 
 
@@ -49,7 +49,7 @@ class Colours(Enrichment[PendingVector, tuple[PendingVector, str], list[str]]):
         self.computing.add(threading.current_thread().name)
         return [colour for _, colour in batch]
 
-    def save(self, writer: Writer, batch: Sequence[tuple[PendingVector, str]], result: list[str]) -> int:
+    def save(self, writer: StoreWriter, batch: Sequence[tuple[PendingVector, str]], result: list[str]) -> int:
         writer.put_tags(self.fingerprint, {item.item: {tag: 1.0} for (item, _), tag in zip(batch, result, strict=True)})
         return len(batch)
 
@@ -111,7 +111,7 @@ def test_ctrl_c_keeps_what_is_stored_and_the_next_run_goes_on(library: Library, 
 
 def test_a_batch_that_cannot_be_stored_leaves_nothing_of_itself(library: Library, context: IngestContext) -> None:
     class Failing(Colours):
-        def save(self, writer: Writer, batch: Sequence[tuple[PendingVector, str]], result: list[str]) -> int:
+        def save(self, writer: StoreWriter, batch: Sequence[tuple[PendingVector, str]], result: list[str]) -> int:
             saved = super().save(writer, batch, result)
             if len(self.batches) > 1 and batch[0][0].item > 2:
                 raise OSError("no room")

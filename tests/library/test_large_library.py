@@ -17,7 +17,7 @@ from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
 from mmsearch.search import querybank, retrieval
 from mmsearch.search.hubness import handicap
-from mmsearch.store.sqlite.store import Store
+from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.store.sqlite.tables import contents, embeddings, items, photos
 from mmsearch.types import Progress, Vectors
 
@@ -41,7 +41,7 @@ def large(tmp_path: Path, encoder: OnnxEncoder, vectors: Vectors) -> Iterator[Li
     folder = tmp_path / "large"
     folder.mkdir()
     card = encoder.card
-    with Store(folder / "library.sqlite") as store:
+    with SqliteStore(folder / "library.sqlite") as store:
         with store.writing() as writer:
             writer.add_model(card.name, card.fingerprint, card.dim, active=True)
         rows = range(1, COUNT + 1)

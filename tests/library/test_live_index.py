@@ -20,7 +20,7 @@ from mmsearch.encoders.protocol import Encoder
 from mmsearch.library.library import Library
 from mmsearch.library.live_index import LiveIndex
 from mmsearch.library.models import Models, Once
-from mmsearch.store.sqlite.store import Store
+from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.store.types import StoredModel
 from mmsearch.store.writer_lock import WriterLock
 from mmsearch.types import Ids
@@ -49,7 +49,7 @@ class Gate:
             assert self._open.wait(SOON)
 
 
-class GatedStore(Store):
+class GatedStore(SqliteStore):
     """A real store that holds whoever asks what the index should hold, which only catching up does here."""
 
     def __init__(self, file: Path) -> None:
@@ -64,7 +64,7 @@ class GatedStore(Store):
 class GatedModels(Models):
     """Real models whose loading can be held."""
 
-    def __init__(self, store: Store, folder: Path, settings: Settings, given: Encoder) -> None:
+    def __init__(self, store: SqliteStore, folder: Path, settings: Settings, given: Encoder) -> None:
         self.gate = Gate()
         super().__init__(store, folder, settings, given)
 

@@ -24,7 +24,7 @@ from mmsearch.library.library import Library
 from mmsearch.manage.duplicates import Group, Level, Proposals, find
 from mmsearch.media.dhash import dhash
 from mmsearch.media.pixel_match import alike, sketch
-from mmsearch.store.sqlite.store import Store
+from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.types import Decoded, Exif, Found, Ids, Progress
 
 TAKEN, TAKEN_FRACTION = 0x9003, 0x9291  # EXIF: when the shutter opened, and the fraction of that second
@@ -253,7 +253,7 @@ def test_pictures_without_a_hash_are_found_by_their_vectors(library: Library, co
     expected = _rows(library.duplicates(), copies)
     for names in (["cat_small.jpg"], ["cat.jpg", "backup/IMG_1.jpg"], ["cat_small.jpg", "cat.jpg", "backup/IMG_1.jpg"]):
         paths = [os.fsencode(copies / name) for name in names]
-        with sqlite3.connect(library.store.file) as connection:
+        with sqlite3.connect(library.folder / "library.sqlite") as connection:
             for path in paths:
                 connection.execute(
                     "UPDATE contents SET dhash = NULL WHERE id = (SELECT content_id FROM photos WHERE path = ?)", [path]
@@ -298,12 +298,12 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, list[Made]]]:
+def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SqliteStore, list[Made]]]:
     """600 pictures of 150 scenes, with vectors that are made up, some without a hash."""
     rng = np.random.default_rng(0)
     scenes = rng.standard_normal((150, 16))
     folder, made = tmp_path_factory.mktemp("many"), []
-    with Store(folder / "library.sqlite") as store:
+    with SqliteStore(folder / "library.sqlite") as store:
         with store.writing() as writer:
             model = writer.add_model("m", "abc", 16, active=True)
             for number in range(600):
@@ -374,7 +374,7 @@ def _by_loops(made: list[Made], bursts: bool) -> dict[str, list[tuple[Level, str
 
 
 @pytest.mark.parametrize("level", ["near", "burst"])
-def test_groups_agree_with_loops(many: tuple[Store, list[Made]], level: Level) -> None:
+def test_groups_agree_with_loops(many: tuple[SqliteStore, list[Made]], level: Level) -> None:
     store, made = many
     model = store.model()
     assert model is not None
@@ -415,7 +415,7 @@ def test_proposals_are_all_pairs_that_rules_allow(hashed: float) -> None:
 def test_times_of_copying_make_no_burst(tmp_path: Path, count: int, found: bool) -> None:
     """More than 300 files of a folder within ten seconds: nobody took these one by one."""
     vector = np.array([1, 0, 0, 0], np.float32)
-    with Store(tmp_path / "library.sqlite") as store:
+    with SqliteStore(tmp_path / "library.sqlite") as store:
         with store.writing() as writer:
             model = writer.add_model("m", "abc", 4, active=True)
             for number in range(count):

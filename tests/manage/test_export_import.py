@@ -53,7 +53,7 @@ def rich(library: Library, photos: Path) -> Path:
         writer.put_text(contents[1], "an engine 1.0", "-1 read\there")
         writer.put_text(contents[2], "an engine 1.0", "")
         writer.put_tags("a vocabulary", {contents[0]: {"cat": 0.9, "=animal": 0.95}, contents[3]: {}})
-    with closing(sqlite3.connect(library.store.file)) as connection, connection:
+    with closing(sqlite3.connect(library.folder / "library.sqlite")) as connection, connection:
         values = ("2024-05-06T07:08:09", "A camera", "'quoted", -33.8688197, 151.2092955, contents[4])
         connection.execute(
             "UPDATE contents SET taken_at = ?, camera = ?, lens = ?, latitude = ?, longitude = ? WHERE id = ?", values
@@ -88,7 +88,7 @@ def everything(library: Library) -> dict[str, list[Any]]:
         "sidecars": "SELECT path, stamp, text FROM sidecars JOIN photos ON photos.id = photo_id",
         "words": "SELECT path, name, description, caption, ocr, tags FROM words JOIN photos ON photos.id = words.rowid",
     }
-    with closing(sqlite3.connect(library.store.file)) as connection:
+    with closing(sqlite3.connect(library.folder / "library.sqlite")) as connection:
         return {name: sorted(connection.execute(query).fetchall(), key=repr) for name, query in queries.items()}
 
 
@@ -133,7 +133,7 @@ def test_an_export_can_be_read_without_mmsearch(library: Library, rich: Path, tm
     assert (vectors.shape, vectors.dtype) == ((10, 512), np.float16)
     rows = table(tmp_path / "export")
     assert list(rows[0]) == list(COLUMNS)
-    with closing(sqlite3.connect(library.store.file)) as connection:
+    with closing(sqlite3.connect(library.folder / "library.sqlite")) as connection:
         query = "SELECT path, vector FROM photos JOIN items USING (content_id) JOIN embeddings ON item_id = items.id"
         stored = dict(connection.execute(query).fetchall())
     found = {
@@ -222,11 +222,11 @@ def test_an_interrupted_export_leaves_nothing(library: Library, photos: Path, tm
 def test_a_second_import_changes_nothing(library: Library, other: Library, rich: Path, tmp_path: Path) -> None:
     library.export(tmp_path / "export")
     other.import_from(tmp_path / "export")
-    with closing(sqlite3.connect(other.store.file)) as connection:
+    with closing(sqlite3.connect(other.folder / "library.sqlite")) as connection:
         before = list(connection.iterdump())
     done = other.import_from(tmp_path / "export")
     assert (done.added, done.known) == (0, 11)
-    with closing(sqlite3.connect(other.store.file)) as connection:
+    with closing(sqlite3.connect(other.folder / "library.sqlite")) as connection:
         assert list(connection.iterdump()) == before
 
 
@@ -377,7 +377,7 @@ def test_vectors_of_another_program_are_searched_as_own_ones(
         # Each library has ids of its own.
         assert [replace(hit.photo, id=0) for hit in hits] == [replace(hit.photo, id=0) for hit in wanted]
         np.testing.assert_allclose([hit.score for hit in hits], [hit.score for hit in wanted], atol=2e-3)
-    with closing(sqlite3.connect(other.store.file)) as connection:
+    with closing(sqlite3.connect(other.folder / "library.sqlite")) as connection:
         blobs = [blob for (blob,) in connection.execute("SELECT vector FROM embeddings")]
     lengths = [float(np.linalg.norm(np.frombuffer(blob, "<f2").astype(np.float64))) for blob in blobs]
     np.testing.assert_allclose(lengths, 1, atol=1e-3)

@@ -16,7 +16,7 @@ from mmsearch.indexes.vector_file import Rows
 from mmsearch.query.files import parse
 from mmsearch.search.pipeline import SOME_WORDS, Engine, Options, search
 from mmsearch.search.retrieval import BETA
-from mmsearch.store.sqlite.store import Store
+from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.types import Decoded, Exif, Found, Vectors
 
 COUNT = 7000
@@ -51,7 +51,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory, encoder: OnnxEncoder) -> Ite
     backgrounds = rng.uniform(0, 0.3, COUNT).astype(np.float32)
     paths = [f"/{'three' if number in (5, 2500, 6999) else 'many'}/{number}.jpg" for number in range(COUNT)]
     pixels = np.zeros((8, 8, 3), np.uint8)
-    with Store(tmp_path_factory.mktemp("filtered") / "library.sqlite") as store:
+    with SqliteStore(tmp_path_factory.mktemp("filtered") / "library.sqlite") as store:
         with store.writing() as writer:
             model = writer.add_model("m", encoder.card.fingerprint, dim, active=True)
             for number, path in enumerate(paths):
@@ -117,7 +117,7 @@ def test_a_word_counts_for_each_of_many_photos_that_have_it(tmp_path: Path, enco
     vectors = rng.standard_normal((2 * kites + 100, dim)).astype(np.float32)
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16).astype(np.float32)
     pixels = np.zeros((8, 8, 3), np.uint8)
-    with Store(tmp_path / "library.sqlite") as store:
+    with SqliteStore(tmp_path / "library.sqlite") as store:
         with store.writing() as writer:
             model = writer.add_model("m", encoder.card.fingerprint, dim, active=True)
             for number, vector in enumerate(vectors):

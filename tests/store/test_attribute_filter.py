@@ -1,4 +1,4 @@
-"""Conditions of a query on a real store, against plain Python."""
+"""Conditions of a query on every driver of ``conftest.py``, against plain Python."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -34,7 +34,7 @@ from mmsearch.query.model import (
     Tagged,
     Within,
 )
-from mmsearch.store.sqlite.store import Store
+from mmsearch.store.protocol import Store
 from mmsearch.store.types import StoredModel
 from mmsearch.types import Decoded, Exif, Found
 
@@ -60,8 +60,8 @@ class File:
 class Shelf:
     """A store, and what is in it."""
 
-    def __init__(self, file: Path) -> None:
-        self.store = Store(file)
+    def __init__(self, store: Store) -> None:
+        self.store = store
         with self.store.writing() as writer:
             self.model = writer.add_model("m", "abc", 4, active=True)
         self.files: list[File] = []
@@ -111,10 +111,8 @@ class Shelf:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[Shelf]:
-    shelf = Shelf(tmp_path / "library.sqlite")
-    yield shelf
-    shelf.store.close()
+def shelf(store: Store) -> Shelf:
+    return Shelf(store)
 
 
 def utc(hours: float) -> timezone:
@@ -295,16 +293,18 @@ def test_places_near_the_date_line_the_poles_and_the_other_side(shelf: Shelf) ->
     assert shelf.fitting(Near(0.0, 0.0, 1e300)) == known
 
 
-def test_changes_are_seen_at_once_and_files_that_cannot_be_found_are_not(shelf: Shelf, tmp_path: Path) -> None:
+def test_changes_are_seen_at_once_and_files_that_cannot_be_found_are_not(
+    shelf: Shelf, open_store: Callable[[], Store]
+) -> None:
     shelf.put("/a", 1, tags=("dog",))
     shelf.put("/b", 2, mtime=datetime(2024, 1, 1))
     dog, new = Condition(Tagged("dog")), Condition(Date(datetime(2024, 1, 1), None))
     assert (shelf.found(dog), shelf.found(new)) == (["/a"], ["/b"])
-    with Store(tmp_path / "library.sqlite") as other, other.writing() as writer:  # as another process would
+    with open_store() as other, other.writing() as writer:  # as another process would
         writer.put_tags("v", {2: {"dog": 0.5}})
     assert shelf.found(dog) == ["/a", "/b"]
     with shelf.store.writing() as writer:
-        photo = shelf.store.known("/b", shelf.model)["/b"].id
+        photo = shelf.store.files("/b", shelf.model)["/b"].id
         writer.touch(photo, Found("/b", 1000, 0))
     assert (shelf.found(dog), shelf.found(new)) == (["/a", "/b"], [])
     with shelf.store.writing() as writer:
@@ -323,7 +323,7 @@ def test_what_changes_while_the_same_files_can_be_found_is_seen_at_once(shelf: S
 
     assert found() == [[], ["/b/y"], [], ["/a/x"]]
     generation = shelf.store.generation()
-    (number,) = {known.id for known in shelf.store.known("/a/x", shelf.model).values()}
+    (number,) = {known.id for known in shelf.store.files("/a/x", shelf.model).values()}
     later = round(datetime(2022, 1, 1).timestamp()) * 10**9
     with shelf.store.writing() as writer:
         writer.put_text(1, "engine", "STOP")
@@ -397,9 +397,9 @@ TAGS = ["dog", "Cat", "beach"]
 DAY = datetime(2024, 6, 1, 12)
 
 
-def random_shelf(file: Path, seed: int, count: int) -> Shelf:
+def random_shelf(store: Store, seed: int, count: int) -> Shelf:
     rng = np.random.default_rng(seed)
-    shelf = Shelf(file)
+    shelf = Shelf(store)
 
     def maybe(value: object, share: float = 0.7) -> object:
         return value if rng.random() < share else None
@@ -524,9 +524,8 @@ _conditions = st.lists(
 
 
 @pytest.fixture(scope="module")
-def random_shelves(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Shelf]]:
-    folder = tmp_path_factory.mktemp("shelves")
-    shelves = [random_shelf(folder / f"{seed}.sqlite", seed, 60) for seed in range(3)]
+def random_shelves(driver: Callable[[Path], Store], tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Shelf]]:
+    shelves = [random_shelf(driver(tmp_path_factory.mktemp("shelf")), seed, 60) for seed in range(3)]
     yield shelves
     for shelf in shelves:
         shelf.store.close()

@@ -69,7 +69,7 @@ def test_a_backup_is_one_plain_file_with_all_rows(library: Library, photos: Path
     assert steps[-1].done == steps[-1].total > 0
     assert [file.name for file in saved.parent.iterdir() if "saved" in file.name] == ["saved"]
     dumps = []
-    for file in (saved, library.store.file):
+    for file in (saved, library.folder / "library.sqlite"):
         with closing(sqlite3.connect(file)) as connection:
             dumps.append(list(connection.iterdump()))
     assert dumps[0] == dumps[1]
@@ -84,7 +84,7 @@ def test_an_existing_file_is_replaced_only_with_force(library: Library, photos: 
         library.backup(saved)
     assert saved.read_text() == "precious"
     library.backup(saved, force=True)
-    assert stored(saved).keys() == stored(library.store.file).keys()
+    assert stored(saved).keys() == stored(library.folder / "library.sqlite").keys()
 
 
 def test_a_library_is_no_place_for_its_backup(library: Library, photos: Path, tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_damaged_library_does_not_replace_a_backup(library: Library, photos: P
     library.backup(saved)
     good = saved.read_bytes()
     library.close()
-    spoil(library.store.file)
+    spoil(library.folder / "library.sqlite")
     with pytest.raises(TransferError, match=r"library.sqlite (is damaged|cannot be copied)"):
         library.backup(saved, force=True)
     assert saved.read_bytes() == good
@@ -215,11 +215,11 @@ def aged(library: Library, photos: Path, saved: Path) -> dict[str, Vectors]:
 def test_older_backup_over_newer_library_gives_the_older_answers(
     library: Library, encoder: OnnxEncoder, settings: Settings, aged: dict[str, Vectors], saved: Path
 ) -> None:
-    newer = stored(library.store.file)
+    newer = stored(library.folder / "library.sqlite")
     before = answers(library)
     kept = restore(saved, library.folder, force=True)
     assert kept == library.folder / "library.sqlite.before-restore"
-    assert stored(library.store.file).keys() == aged.keys()
+    assert stored(library.folder / "library.sqlite").keys() == aged.keys()
     assert stored(kept).keys() == newer.keys()
     # Both for who opens it now, and for who had it open all the while.
     with open_library(settings.library, settings=settings, encoder=encoder) as opened:
@@ -227,7 +227,7 @@ def test_older_backup_over_newer_library_gives_the_older_answers(
             for text in ("a cat", "a rocket"):
                 assert_same(answers(one, text), brute_force(aged, encoder, text))
     assert answers(library) != before
-    with closing(sqlite3.connect(saved)) as old, closing(sqlite3.connect(library.store.file)) as new:
+    with closing(sqlite3.connect(saved)) as old, closing(sqlite3.connect(library.folder / "library.sqlite")) as new:
         query = "SELECT value FROM properties WHERE name = 'identity'"
         assert old.execute(query).fetchone() != new.execute(query).fetchone()
 
@@ -242,7 +242,7 @@ def test_ids_that_are_given_out_again_after_a_restore_mean_the_new_pictures(
         shutil.copy(SAMPLES / name, photos / name)
     report = library.index(photos)
     assert report.added == 3
-    now = stored(library.store.file)
+    now = stored(library.folder / "library.sqlite")
     with open_library(settings.library, settings=settings, encoder=encoder) as opened:
         for text in ("a horse", "the moon", "a cat"):
             for one in (opened, library):
@@ -250,7 +250,7 @@ def test_ids_that_are_given_out_again_after_a_restore_mean_the_new_pictures(
 
 
 def test_restore_keeps_every_older_state_beside(library: Library, aged: dict[str, Vectors], saved: Path) -> None:
-    newer = stored(library.store.file)
+    newer = stored(library.folder / "library.sqlite")
     assert restore(saved, library.folder, force=True) == library.folder / "library.sqlite.before-restore"
     assert restore(saved, library.folder, force=True) == library.folder / "library.sqlite.before-restore-2"
     assert stored(library.folder / "library.sqlite.before-restore").keys() == newer.keys()
@@ -280,10 +280,10 @@ def test_an_empty_library_needs_no_force(
 
 
 def test_who_reads_during_a_restore_sees_one_state(library: Library, aged: dict[str, Vectors], saved: Path) -> None:
-    newer = stored(library.store.file)
+    newer = stored(library.folder / "library.sqlite")
     assert newer.keys() != aged.keys()
     query = "SELECT path FROM photos WHERE state = 'ok'"
-    with closing(sqlite3.connect(library.store.file, isolation_level=None)) as reader:
+    with closing(sqlite3.connect(library.folder / "library.sqlite", isolation_level=None)) as reader:
         reader.execute("BEGIN")
         before = reader.execute(query).fetchall()
         restore(saved, library.folder, force=True)
@@ -324,8 +324,8 @@ def test_a_damaged_library_is_set_aside(
     library: Library, encoder: OnnxEncoder, settings: Settings, aged: dict[str, Vectors], saved: Path
 ) -> None:
     library.close()
-    spoil(library.store.file)
-    spoilt = library.store.file.read_bytes()
+    spoil(library.folder / "library.sqlite")
+    spoilt = (library.folder / "library.sqlite").read_bytes()
     with pytest.raises(TransferError, match="is damaged; restore into another one"):
         restore(saved, library.folder)
     kept = restore(saved, library.folder, force=True)

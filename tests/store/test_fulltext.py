@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text as sql
 
+from mmsearch.store.protocol import Store
 from mmsearch.store.sqlite import fulltext_ranking, snapshot_cache
 from mmsearch.store.sqlite.fulltext_ranking import LONG, Form, RowSet, best, sums
-from mmsearch.store.sqlite.store import Store
+from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.store.sqlite.tables import WORDS
 from mmsearch.store.types import StoredModel, WordHit
 from mmsearch.types import Decoded, Exif, Found
@@ -25,8 +26,9 @@ PIXELS = np.zeros((9, 9, 3), np.uint8)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(tmp_path / "library.sqlite") as opened:
+def file_store(tmp_path: Path) -> Iterator[SqliteStore]:
+    """For what is looked up in the file itself."""
+    with SqliteStore(tmp_path / "file.sqlite") as opened:
         yield opened
 
 
@@ -134,7 +136,7 @@ def test_limit(store: Store, trip: dict[str, int]) -> None:
 
 
 def test_pictures_that_cannot_be_found_are_not_found_by_words(store: Store, trip: dict[str, int]) -> None:
-    known = store.known("/p", model_of(store))
+    known = store.files("/p", model_of(store))
     with store.writing() as writer:
         writer.miss([known["/p/BeachTrip2024/dog.jpg"].id])
     assert found(store, "dog") == [trip["IMG_2042.jpg"]]
@@ -188,15 +190,15 @@ def test_reasons_are_short(store: Store) -> None:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with Store(tmp_path_factory.mktemp("store") / "library.sqlite") as opened:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
+    with SqliteStore(tmp_path_factory.mktemp("store") / "library.sqlite") as opened:
         for name in ("IMG_2041.jpg", "a dog.jpg", "naïve Straße.png", "東京タワー.jpg"):
             add(opened, f"/p/x/{name}")
         yield opened
 
 
 @given(st.text(max_size=60), st.booleans())
-def test_no_text_is_an_error(shared: Store, text: str, exact: bool) -> None:
+def test_no_text_is_an_error(shared: SqliteStore, text: str, exact: bool) -> None:
     hits = shared.find_words(text, model_of(shared), exact=exact)
     assert all(0 < hit.score <= 1 for hit in hits)
     assert set(shared.reasons(text, [1, 2, 3, 4], model_of(shared), exact)) >= {hit.number for hit in hits}
@@ -206,16 +208,16 @@ def test_no_text_is_an_error(shared: Store, text: str, exact: bool) -> None:
     "text",
     ['"', "dog OR", "NOT", "name:dog", "dog*", "(", "\0dog", "\udcff dog", "-dog", "^", "{a b} : c", "' OR 1=1 --"],
 )
-def test_syntax_of_the_database_is_none_here(shared: Store, text: str) -> None:
+def test_syntax_of_the_database_is_none_here(shared: SqliteStore, text: str) -> None:
     assert found(shared, text) == ([2] if "dog" in text else [])
 
 
-def test_a_query_longer_than_any_is_cut(shared: Store) -> None:
+def test_a_query_longer_than_any_is_cut(shared: SqliteStore) -> None:
     assert found(shared, " ".join(f"word{n}" for n in range(10_000)) + " dog") == []
     assert found(shared, "x" * 100_000) == []
 
 
-def test_scripts_without_spaces_are_found_by_their_beginning(shared: Store) -> None:
+def test_scripts_without_spaces_are_found_by_their_beginning(shared: SqliteStore) -> None:
     assert found(shared, "東京") == found(shared, "東京タワー") == [4]
 
 
@@ -261,46 +263,46 @@ def stored(file: Path) -> list[tuple[object, ...]]:
     return [(*row[:5], ", ".join(sorted(row[5].split(", ")))) for row in rows]
 
 
-def assert_in_step(store: Store) -> None:
+def assert_in_step(store: SqliteStore) -> None:
     assert stored(store.file) == expected(store.file)
 
 
-def test_words_follow_every_change(store: Store) -> None:
-    a, b = add(store, "/p/a.jpg", b"1", "first"), add(store, "/p/b.jpg", b"2")
-    add(store, "/p/copy of a.jpg", b"1")
-    assert_in_step(store)
-    assert len(stored(store.file)) == 3
-    ids = {path: row.id for path, row in store.known("/p", model_of(store)).items()}
-    with store.writing() as writer:
+def test_words_follow_every_change(file_store: SqliteStore) -> None:
+    a, b = add(file_store, "/p/a.jpg", b"1", "first"), add(file_store, "/p/b.jpg", b"2")
+    add(file_store, "/p/copy of a.jpg", b"1")
+    assert_in_step(file_store)
+    assert len(stored(file_store.file)) == 3
+    ids = {path: row.id for path, row in file_store.files("/p", model_of(file_store)).items()}
+    with file_store.writing() as writer:
         writer.put_caption(a, "r", "a caption", 0.5)
         writer.put_text(a, "engine", "read text")
         writer.put_tags("v", {a: {"dog": 0.9, "beach": 0.8}, b: {}})
         writer.put_sidecar(ids["/p/copy of a.jpg"], "stamp", "beside")
-    assert_in_step(store)
-    with store.writing() as writer:
+    assert_in_step(file_store)
+    with file_store.writing() as writer:
         writer.move(ids["/p/b.jpg"], Found("/p/c/moved.jpg", 10, 5))
         writer.place(Found("/p/a.jpg", 11, 6), b)  # another content
-    assert_in_step(store)
-    with store.writing() as writer:
+    assert_in_step(file_store)
+    with file_store.writing() as writer:
         writer.move(ids["/p/copy of a.jpg"], Found("/p/a.jpg", 10, 7))  # what was there gives way
         writer.drop_sidecar(ids["/p/copy of a.jpg"])
         writer.fail(Found("/p/c/moved.jpg", 1, 1), "damaged")
         writer.fail(Found("/p/new.jpg", 1, 1), "damaged")  # never read: it has no words
         writer.put_metadata(a, Decoded(PIXELS, 1, 1, "png", Exif(), "another description"))
         writer.put_tags("w", {a: {"cat": 0.9}})
-    assert [row for row in expected(store.file) if row[1] != "new p"] == stored(store.file)
-    with store.writing() as writer:
+    assert [row for row in expected(file_store.file) if row[1] != "new p"] == stored(file_store.file)
+    with file_store.writing() as writer:
         writer.remove("/p")
         writer.sweep()
-    assert stored(store.file) == expected(store.file) == []
+    assert stored(file_store.file) == expected(file_store.file) == []
 
 
-def test_words_of_a_transaction_that_fails_are_undone(store: Store) -> None:
-    number = add(store, "/p/a.jpg")
-    before = stored(store.file)
+def test_words_of_a_transaction_that_fails_are_undone(file_store: SqliteStore) -> None:
+    number = add(file_store, "/p/a.jpg")
+    before = stored(file_store.file)
 
     def fails() -> None:
-        with store.writing() as writer:
+        with file_store.writing() as writer:
             writer.put_caption(number, "r", "never", 0.5)
             writer.place(Found("/p/never.jpg", 1, 1), number)
             writer.write_words()
@@ -308,8 +310,8 @@ def test_words_of_a_transaction_that_fails_are_undone(store: Store) -> None:
 
     with pytest.raises(ZeroDivisionError):
         fails()
-    assert stored(store.file) == before
-    assert_in_step(store)
+    assert stored(file_store.file) == before
+    assert_in_step(file_store)
 
 
 def test_library_from_before_gets_words_of_names_and_captions(tmp_path: Path) -> None:
@@ -337,7 +339,7 @@ def test_library_from_before_gets_words_of_names_and_captions(tmp_path: Path) ->
         ):
             connection.execute(sql(statement))
     engine.dispose()
-    with Store(file) as store:
+    with SqliteStore(file) as store:
         assert_in_step(store)
         assert found(store, "beach") == found(store, "kite") == [7]
 
@@ -346,7 +348,7 @@ def test_library_from_before_gets_words_of_names_and_captions(tmp_path: Path) ->
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, list[dict[str, set[str]]]]]:
+def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SqliteStore, list[dict[str, set[str]]]]]:
     """25,000 photos with made-up words, common and rare, and what each has where."""
     vocabulary = np.array([f"w{chr(97 + n // 26)}{chr(97 + n % 26)}x" for n in range(300)])
     chances = 1 / np.arange(1, 301) ** 0.9
@@ -361,7 +363,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, list
         own |= {"ocr": words[9:10] if number % 5 == 0 else [], "tags": words[10:]}
         has.append({column: set(found) for column, found in own.items()})
         rows.append((number, *(" ".join(own[column]) for column in WORDS)))
-    Store(file).close()
+    SqliteStore(file).close()
     with sqlite3.connect(file) as base:
         base.execute("INSERT INTO models VALUES (1, 'm', 'abc', 4, 1)")
         every = [(number,) for number in range(1, photos + 1)]
@@ -372,7 +374,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, list
         base.executemany("INSERT INTO embeddings VALUES (?1, ?1, 1, x'')", every)
         base.executemany(f"INSERT INTO words (rowid, {', '.join(WORDS)}) VALUES (?, ?, ?, ?, ?, ?)", rows)
     base.close()
-    with Store(file) as store:
+    with SqliteStore(file) as store:
         yield store, has
 
 
@@ -397,7 +399,9 @@ def scores(has: list[dict[str, set[str]]], words: list[str]) -> dict[int, float]
 
 # "wacx" to "wajx" are in thousands of photos, "wgax" in some dozens, "waax" in more than half of them.
 @pytest.mark.parametrize("query", ["waax wgax", "wgax whbx", "wdex wgax wfax", "waax wdbx whax"])
-def test_scores_among_many_photos_are_as_defined(many: tuple[Store, list[dict[str, set[str]]]], query: str) -> None:
+def test_scores_among_many_photos_are_as_defined(
+    many: tuple[SqliteStore, list[dict[str, set[str]]]], query: str
+) -> None:
     store, has = many
     oracle = scores(has, query.split())
     hits = store.find_words(query, model_of(store), limit=100_000)
@@ -408,7 +412,7 @@ def test_scores_among_many_photos_are_as_defined(many: tuple[Store, list[dict[st
 
 
 @pytest.mark.parametrize("query", ["wabx wgax", "wacx wabx wgax", "wgbx waex wabx"])
-def test_rare_words_lead_among_common_ones(many: tuple[Store, list[dict[str, set[str]]]], query: str) -> None:
+def test_rare_words_lead_among_common_ones(many: tuple[SqliteStore, list[dict[str, set[str]]]], query: str) -> None:
     """Lists of common words are cut, but no score is wrong, and none of those with a rare word is lost."""
     store, has = many
     oracle = scores(has, query.split())
@@ -418,7 +422,7 @@ def test_rare_words_lead_among_common_ones(many: tuple[Store, list[dict[str, set
     assert [hit.score for hit in hits[:20]] == pytest.approx(sorted(oracle.values(), reverse=True)[:20], abs=0.02)
 
 
-def test_small_and_large_parts_of_many_photos(many: tuple[Store, list[dict[str, set[str]]]]) -> None:
+def test_small_and_large_parts_of_many_photos(many: tuple[SqliteStore, list[dict[str, set[str]]]]) -> None:
     store, has = many
     model = model_of(store)
     oracle = scores(has, ["wacx", "wgax"])
@@ -432,11 +436,11 @@ def test_small_and_large_parts_of_many_photos(many: tuple[Store, list[dict[str, 
 @pytest.mark.parametrize("share", [None, 2500, 20_000])
 @pytest.mark.parametrize(("query", "exact"), [("wacx wgax", False), ("wgax", True)])
 def test_columns_that_a_filter_has_read_change_nothing(
-    many: tuple[Store, list[dict[str, set[str]]]], query: str, exact: bool, share: int | None
+    many: tuple[SqliteStore, list[dict[str, set[str]]]], query: str, exact: bool, share: int | None
 ) -> None:
     numbers = np.arange(1, len(many[1]) + 1, dtype=np.int64)
     allowed = None if share is None else np.sort(np.random.default_rng(2).choice(numbers, share, replace=False))
-    with Store(many[0].file) as store:
+    with SqliteStore(many[0].file) as store:
         model = model_of(store)
         for limit in (7, 100_000):
             before = store.find_words(query, model, allowed, limit, exact)
@@ -523,11 +527,11 @@ def test_the_best_photos_are_those_of_all_sums(
 # Kept between searches
 
 
-def test_what_is_kept_follows_every_change(store: Store, trip: dict[str, int]) -> None:
+def test_what_is_kept_follows_every_change(store: Store, open_store: Callable[[], Store], trip: dict[str, int]) -> None:
     """Also those of another connection, and those that leave the generation as it is."""
     assert found(store, "kite") == []
     generation = store.generation()
-    with Store(store.file) as other, other.writing() as writer:
+    with open_store() as other, other.writing() as writer:
         writer.put_tags("v", {trip["dog.jpg"]: {"kite": 0.9}})
     assert store.generation() == generation
     assert found(store, "kite") == [trip["dog.jpg"]]
@@ -537,12 +541,12 @@ def test_what_is_kept_follows_every_change(store: Store, trip: dict[str, int]) -
     assert found(store, "kite") == [new, trip["dog.jpg"]]
 
 
-def test_no_more_is_kept_than_there_is_room_for(many: tuple[Store, list[dict[str, set[str]]]]) -> None:
+def test_no_more_is_kept_than_there_is_room_for(many: tuple[SqliteStore, list[dict[str, set[str]]]]) -> None:
     store, _ = many
     asked = ["wacx wgax", "wadx wfax", "waex whbx"]
     model = model_of(store)
     before = [store.find_words(query, model) for query in asked]
-    with mock.patch.object(snapshot_cache, "MOST", 10_000), Store(store.file) as other:
+    with mock.patch.object(snapshot_cache, "MOST", 10_000), SqliteStore(store.file) as other:
         assert [other.find_words(query, model) for query in asked * 2] == before * 2
-        assert 0 < other.kept_bytes <= 10_000
+        assert 0 < other.cached_bytes <= 10_000
         assert len(other._lists._snapshot._values) < 20

@@ -18,7 +18,7 @@ from sqlalchemy import create_engine
 from mmsearch.encoders.protocol import RegionCard
 from mmsearch.encoders.region_codec import pack
 from mmsearch.store.sqlite import schema
-from mmsearch.store.sqlite.store import Store
+from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.types import Found
 
 CARD = RegionCard(2, 3, "projection")
@@ -76,7 +76,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_every_row_stays_and_each_content_gets_an_item(file: Path) -> None:
     wanted = rows(file)
-    with Store(file) as store:
+    with SqliteStore(file) as store:
         model = store.model()
         assert model is not None
         assert store.generation() == 41
@@ -109,7 +109,7 @@ def test_every_row_stays_and_each_content_gets_an_item(file: Path) -> None:
 
 
 def test_foreign_keys_hold_afterwards(file: Path) -> None:
-    with Store(file) as store:
+    with SqliteStore(file) as store:
         with store.writing() as writer:
             writer.remove("/p/1.png")
             writer.sweep()
@@ -128,7 +128,7 @@ def test_vectors_and_tokens_are_not_written_anew(file: Path) -> None:
         size = base.execute("PRAGMA page_size").fetchone()[0]
         roots = dict(base.execute(places))
     old = file.read_bytes()
-    Store(file).close()
+    SqliteStore(file).close()
     new = file.read_bytes()
     with closing(sqlite3.connect(file)) as now:
         assert (
@@ -152,8 +152,8 @@ def connect(*args, **options):
     connection.set_trace_callback(stop)
     return connection
 sqlite3.connect = connect
-from mmsearch.store.sqlite.store import Store
-Store(Path(sys.argv[1]))
+from mmsearch.store.sqlite.store import SqliteStore
+SqliteStore(Path(sys.argv[1]))
 """
 
 
@@ -169,13 +169,13 @@ def test_a_process_that_is_killed_leaves_the_library_as_it_was(file: Path, state
     with closing(sqlite3.connect(file)) as left:
         assert left.execute("SELECT version_num FROM alembic_version").fetchone() == ("004",)
     assert rows(file) == wanted
-    with Store(file) as store:
+    with SqliteStore(file) as store:
         assert store.counts().photos == PHOTOS
     assert rows(file) == wanted
 
 
 def test_ids_of_photos_stay_and_are_never_given_twice(file: Path) -> None:
-    with Store(file) as store:
+    with SqliteStore(file) as store:
         model = store.model()
         assert model is not None
 

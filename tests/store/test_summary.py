@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmsearch.store.sqlite.store import Store
+from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.store.types import Summary
 from mmsearch.types import Decoded, Exif, Found
 
@@ -33,7 +33,7 @@ def test_figures_of_a_library(tmp_path: Path) -> None:
         "/copy of b": (b"2", Decoded(np.zeros((1, 1, 3), np.uint8), 100, 100, "png", Exif()), 20, 2023),
     }
     file = tmp_path / "library.sqlite"
-    with Store(file) as store:
+    with SqliteStore(file) as store:
         assert store.summary() == Summary({}, {}, 0, {}, 0, None, 0, 0, 0, 0, 0, 0, {})
         with store.writing() as writer:
             model = writer.add_model("m", "abc", 4, active=True)
@@ -78,7 +78,7 @@ def test_figures_of_a_library(tmp_path: Path) -> None:
 def test_many_kinds_are_counted_as_plain_loops_count_them(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     made = []
-    with Store(tmp_path / "library.sqlite") as store:
+    with SqliteStore(tmp_path / "library.sqlite") as store:
         with store.writing() as writer:
             model = writer.add_model("m", "abc", 4, active=True)
             for number in range(300):

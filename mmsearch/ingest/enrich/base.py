@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import ClassVar, Generic, TypeVar, cast
 
-from mmsearch.store.sqlite.writer import Writer
+from mmsearch.store.writing import StoreWriter
 
 Item = TypeVar("Item")  # what lacks it, as the store says
 Job = TypeVar("Job")  # the item, with what was read of it
@@ -43,7 +43,7 @@ class Enrichment(ABC, Generic[Item, Job, Result]):
         """What is to be stored of a batch; in a thread of its own where ``threads`` is not 0."""
 
     @abstractmethod
-    def save(self, writer: Writer, batch: Sequence[Job], result: Result) -> int:
+    def save(self, writer: StoreWriter, batch: Sequence[Job], result: Result) -> int:
         """Store it, within one transaction; returns how many pictures it was stored of."""
 
     @abstractmethod

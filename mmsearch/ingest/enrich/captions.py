@@ -12,8 +12,8 @@ from mmsearch.ingest.options import IngestContext
 from mmsearch.rerank.captions import Caption
 from mmsearch.rerank.reranker import Reranker
 from mmsearch.rerank.resolve import for_encoder
-from mmsearch.store.sqlite.writer import Writer
 from mmsearch.store.types import PendingVector
+from mmsearch.store.writing import StoreWriter
 
 
 class Captions(Enrichment[PendingVector, PendingVector, list[Caption]]):
@@ -42,7 +42,7 @@ class Captions(Enrichment[PendingVector, PendingVector, list[Caption]]):
         tokens, _ = self._context.store.regions(vectors, self._context.model, self._card)
         return [captions[0] for captions in self._reranker.caption(tokens)]
 
-    def save(self, writer: Writer, batch: Sequence[PendingVector], result: list[Caption]) -> int:
+    def save(self, writer: StoreWriter, batch: Sequence[PendingVector], result: list[Caption]) -> int:
         for item, caption in zip(batch, result, strict=True):
             writer.put_caption(item.item, self._reranker.card.fingerprint, caption.text, caption.confidence)
         return len(batch)

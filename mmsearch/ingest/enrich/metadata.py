@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from mmsearch.ingest.enrich.base import Enrichment
 from mmsearch.ingest.options import IngestContext
 from mmsearch.ingest.read import Read, read_again
-from mmsearch.store.sqlite.writer import Writer
 from mmsearch.store.types import PendingItem
+from mmsearch.store.writing import StoreWriter
 
 
 class Metadata(Enrichment[PendingItem, tuple[PendingItem, Read], None]):
@@ -41,7 +41,7 @@ class Metadata(Enrichment[PendingItem, tuple[PendingItem, Read], None]):
     def compute(self, batch: Sequence[tuple[PendingItem, Read]]) -> None:
         """Reading has made all of it."""
 
-    def save(self, writer: Writer, batch: Sequence[tuple[PendingItem, Read]], result: None) -> int:
+    def save(self, writer: StoreWriter, batch: Sequence[tuple[PendingItem, Read]], result: None) -> int:
         saved = 0
         for item, read in batch:
             if read.picture is not None:

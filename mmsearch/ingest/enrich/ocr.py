@@ -26,8 +26,8 @@ from mmsearch.ingest.options import IngestContext
 from mmsearch.ingest.read import IN_MEMORY, hash_of
 from mmsearch.media.decode import upright
 from mmsearch.media.embedded_text import printable
-from mmsearch.store.sqlite.writer import Writer
 from mmsearch.store.types import PendingItem
+from mmsearch.store.writing import StoreWriter
 
 log = logging.getLogger(__name__)
 
@@ -202,7 +202,7 @@ class OcrTexts(Enrichment[PendingItem, tuple[PendingItem, Image.Image | None], l
         return [None if image is None else _text(self._reader, item, image) for item, image in batch]
 
     def save(
-        self, writer: Writer, batch: Sequence[tuple[PendingItem, Image.Image | None]], result: list[str | None]
+        self, writer: StoreWriter, batch: Sequence[tuple[PendingItem, Image.Image | None]], result: list[str | None]
     ) -> int:
         saved = 0
         for (item, _), text in zip(batch, result, strict=True):

@@ -15,8 +15,8 @@ from mmsearch.encoders.region_codec import pack
 from mmsearch.ingest.enrich.base import Enrichment
 from mmsearch.ingest.options import IngestContext
 from mmsearch.ingest.read import Read, read_again
-from mmsearch.store.sqlite.writer import Writer
 from mmsearch.store.types import PendingItem
+from mmsearch.store.writing import StoreWriter
 
 
 class RegionTokens(Enrichment[PendingItem, tuple[PendingItem, Read], list[bytes]]):
@@ -53,7 +53,7 @@ class RegionTokens(Enrichment[PendingItem, tuple[PendingItem, Read], list[bytes]
         regions = self._context.encoder.encode_pictures(np.stack(pixels))[1] if pixels else None
         return [] if regions is None else pack(regions)
 
-    def save(self, writer: Writer, batch: Sequence[tuple[PendingItem, Read]], result: list[bytes]) -> int:
+    def save(self, writer: StoreWriter, batch: Sequence[tuple[PendingItem, Read]], result: list[bytes]) -> int:
         found = [(item, read.picture) for item, read in batch if read.picture is not None]
         if not result:
             return 0

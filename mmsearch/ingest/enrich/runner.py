@@ -11,7 +11,7 @@ from typing import Generic
 from mmsearch.ingest.enrich.base import Enrichment, Item, Job, Result
 from mmsearch.ingest.options import Options
 from mmsearch.ingest.prefetch import ahead, batches, one_ahead
-from mmsearch.store.sqlite.store import Store
+from mmsearch.store.protocol import Store
 from mmsearch.types import IndexReport, Progress
 
 

@@ -21,8 +21,8 @@ from mmsearch.ingest.enrich.base import Enrichment
 from mmsearch.ingest.options import IngestContext
 from mmsearch.media.embedded_text import LONGEST, joined
 from mmsearch.media.xmp import LONGEST_XMP, read_xmp
-from mmsearch.store.sqlite.writer import Writer
 from mmsearch.store.types import SidecarState
+from mmsearch.store.writing import StoreWriter
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class Sidecars(Enrichment[_Changed, _Changed, list[str | None]]):
     def compute(self, batch: Sequence[_Changed]) -> list[str | None]:
         return [_text_or_warning(changed.files) for changed in batch]
 
-    def save(self, writer: Writer, batch: Sequence[_Changed], result: list[str | None]) -> int:
+    def save(self, writer: StoreWriter, batch: Sequence[_Changed], result: list[str | None]) -> int:
         saved = 0
         for changed, text in zip(batch, result, strict=True):
             if changed.stamp is None:

@@ -32,9 +32,9 @@ from mmsearch.ingest.enrich.base import Enrichment
 from mmsearch.language.prompts import scenes
 from mmsearch.language.vocabulary import Vocabulary, builtin, comparable
 from mmsearch.media.filesystem import atomic_file
-from mmsearch.store.sqlite.store import Store
-from mmsearch.store.sqlite.writer import Writer
+from mmsearch.store.protocol import Store
 from mmsearch.store.types import PendingVector, StoredModel
+from mmsearch.store.writing import StoreWriter
 from mmsearch.types import Vectors
 
 log = logging.getLogger(__name__)
@@ -197,7 +197,7 @@ class Tags(Enrichment[PendingVector, PendingVector, list[dict[str, float]]]):
         vectors = np.array([item.vector for item in batch], np.int64)
         return self._tagger.tags(self._store.vectors(vectors, self._model.dim))
 
-    def save(self, writer: Writer, batch: Sequence[PendingVector], result: list[dict[str, float]]) -> int:
+    def save(self, writer: StoreWriter, batch: Sequence[PendingVector], result: list[dict[str, float]]) -> int:
         tags = {item.item: own for item, own in zip(batch, result, strict=True)}
         writer.put_tags(self._tagger.fingerprint, tags)
         return len(batch)

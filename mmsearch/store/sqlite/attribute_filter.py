@@ -172,7 +172,7 @@ class _Reading:
             found[existing] = numbers[place[existing]]
             return found
 
-        return self._kept(("vectors", model), load)
+        return self._cached(("vectors", model), load)
 
     def all_vectors(self, model: int) -> tuple[Ids, Ids]:
         """The contents of all vectors of a model, ascending, and the ids of the vectors; both (n,).
@@ -190,7 +190,7 @@ class _Reading:
             order = np.lexsort((parts[place], contents[place]))
             return np.stack([contents[place][order], numbers[existing][order]])
 
-        contents, numbers = self._kept(("all vectors", model), load)
+        contents, numbers = self._cached(("all vectors", model), load)
         return contents, numbers
 
     def contents_of_files(self) -> Ids:
@@ -204,11 +204,11 @@ class _Reading:
             columns = [self._read(column, "items ORDER BY id", np.int64) for column in ("id", "content_id", "part")]
             return np.stack(columns)
 
-        return self._kept("items", load)
+        return self._cached("items", load)
 
     def _of_file(self, expression: str, dtype: Any) -> NDArray[Any]:
         found = "photos WHERE state = 'ok' AND content_id IS NOT NULL ORDER BY id"
-        return self._kept(("file", expression), lambda: self._read(expression, found, dtype))
+        return self._cached(("file", expression), lambda: self._read(expression, found, dtype))
 
     def _of_content(self, expression: str, dtype: Any) -> NDArray[Any]:
         """A number of the contents, never NULL, for each file."""
@@ -216,7 +216,7 @@ class _Reading:
         def load() -> NDArray[Any]:
             return self._read(expression, "contents ORDER BY id", dtype)[self._places()]
 
-        return self._kept(("content", expression), load)
+        return self._cached(("content", expression), load)
 
     def _places(self) -> Ids:
         """Where each file's content stands among the contents in the order of their ids."""
@@ -225,7 +225,7 @@ class _Reading:
             contents = self._read("id", "contents ORDER BY id", np.int64)
             return np.searchsorted(contents, self.contents_of_files()).astype(np.int64, copy=False)
 
-        return self._kept("places", load)
+        return self._cached("places", load)
 
     def _named(self, column: str, fits: Callable[[str], bool]) -> Mask:
         """Which contents have a text in this column that fits; an empty one, for unknown, is not asked."""
@@ -242,7 +242,7 @@ class _Reading:
             every = np.fromiter(map(codes.__getitem__, texts), np.int32, len(texts))
             return every[self._places()]
 
-        codes = self._kept(("codes", column), load)
+        codes = self._cached(("codes", column), load)
         fitting = [bool(name) and fits(name) for name in self._attributes._columns[names_of]]
         having: Mask = np.array(fitting, np.bool_)[codes]
         return having
@@ -267,7 +267,7 @@ class _Reading:
         ).scalar_one()
         return np.fromstring(joined, dtype, sep=",") if joined is not None else np.zeros(0, dtype)
 
-    def _kept(self, key: object, load: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+    def _cached(self, key: object, load: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         columns = self._attributes._columns
         if key not in columns:
             columns[key] = load()
@@ -321,7 +321,7 @@ class _Reading:
         if isinstance(fits, Shaped):
             return self._shaped(fits)
         if isinstance(fits, HasText):
-            return self._kept("text", lambda: self._having(self._read("item_id", "ocr WHERE text != ''", np.int64)))
+            return self._cached("text", lambda: self._having(self._read("item_id", "ocr WHERE text != ''", np.int64)))
         if isinstance(fits, HasPlace):
             there: Mask = ~np.isnan(self._place("latitude"))
             return there
@@ -403,8 +403,8 @@ class _Reading:
             place[order] = np.arange(len(order))
             return place
 
-        places = self._kept("path order", load)
-        own = self._kept("place of path", lambda: places[self.photos])
+        places = self._cached("path order", load)
+        own = self._cached("place of path", lambda: places[self.photos])
         first, after = (self._first_path(bound, places) for bound in inside(path))
         mask: Mask = (own >= first) & (own < after)
         exact = self._connection.exec_driver_sql("SELECT id FROM photos WHERE path = ?", (os.fsencode(path),)).scalar()

@@ -17,7 +17,7 @@ from pathlib import Path
 from mmsearch.errors import LibraryError, NewerLibraryError, TransferError
 from mmsearch.media.filesystem import fsync
 from mmsearch.store.sqlite.schema import HEAD
-from mmsearch.store.sqlite.store import Store
+from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.store.writer_lock import WriterLock
 from mmsearch.types import Progress
 
@@ -81,7 +81,7 @@ def restore(file: Path, folder: Path, force: bool = False, progress: OnProgress 
                 )
             with closing(_opened(file)) as source, closing(sqlite3.connect(draft)) as copy:
                 _copy(source, copy, progress, file)
-            Store(draft).close()  # brings a backup of an older version up to date
+            SqliteStore(draft).close()  # brings a backup of an older version up to date
             with closing(sqlite3.connect(draft)) as copy, copy:
                 _renew(copy, generation)
             return _replaced(database, draft, sound, used)

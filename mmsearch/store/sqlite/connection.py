@@ -104,8 +104,8 @@ class Database:
         self.close()
 
     @property
-    def kept_bytes(self) -> int:
-        """What the lists of words that are kept take."""
+    def cached_bytes(self) -> int:
+        """The bytes that cached lists of words take."""
         return self._lists.nbytes
 
     def vacuum(self) -> None:

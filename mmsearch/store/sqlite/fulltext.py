@@ -249,7 +249,7 @@ def _phrase(tokens: Sequence[str]) -> str:
 
 def _meant(text: str, exact: bool, lists: Lists) -> tuple[list[Form], NDArray[np.float64]]:
     """How the units of a query may be written, and the weight of each unit; a search asks several times."""
-    return lists.kept.of(
+    return lists.cached.of(
         ("meant", text, exact), lambda: (_exact if exact else _forms)(text, lists), lambda _: len(text)
     )
 

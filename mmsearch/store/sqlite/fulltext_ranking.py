@@ -102,9 +102,9 @@ def _places(among: Rows, rows: Rows) -> tuple[Mask, NDArray[np.intp]]:
 class Lists:
     """The lists of FTS5 in one state of a database: which photos have what."""
 
-    def __init__(self, connection: sqlite3.Connection, kept: Snapshot) -> None:
-        self.connection, self.kept = connection, kept
-        self.photos = kept.of("photos", lambda: self._number("SELECT coalesce(max(id), 0) FROM photos"))
+    def __init__(self, connection: sqlite3.Connection, cached: Snapshot) -> None:
+        self.connection, self.cached = connection, cached
+        self.photos = cached.of("photos", lambda: self._number("SELECT coalesce(max(id), 0) FROM photos"))
 
     def of(self, forms: Sequence[Form]) -> Having:
         """All photos that have them."""
@@ -112,7 +112,7 @@ class Lists:
         return {(number, column): rows for number, lists in each for column, rows in lists.items()}
 
     def _of(self, expression: str) -> dict[str, RowSet]:
-        return self.kept.of(("rows", expression), lambda: self._read(expression), _size)
+        return self.cached.of(("rows", expression), lambda: self._read(expression), _size)
 
     @contextmanager
     def copied(self, rows: Sequence[int]) -> Iterator[sqlite3.Connection]:
@@ -121,7 +121,7 @@ class Lists:
         For a few photos it is far quicker to ask this one than that of all: to look for a word in one column of one row
         FTS5 goes through the rows that follow, and for the beginning of a word it lists all that begin so.
         """
-        copy = self.kept.of("copy", self._empty)
+        copy = self.cached.of("copy", self._empty)
         columns = ", ".join(WORDS)
         chosen = f"SELECT rowid, {columns} FROM words WHERE rowid IN (SELECT value FROM json_each(?))"
         copy.execute("BEGIN")
@@ -155,7 +155,7 @@ class Lists:
 
     def _frequency(self, expression: str) -> int:
         """How many photos have it: counted up to ``LONG``, above estimated to a few percent."""
-        return self.kept.of(("count", expression), lambda: self._counted(expression))
+        return self.cached.of(("count", expression), lambda: self._counted(expression))
 
     def _counted(self, expression: str) -> int:
         capped = f"SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT {LONG + 1})"

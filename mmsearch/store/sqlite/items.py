@@ -28,7 +28,7 @@ from mmsearch.store.sqlite.tables import (
     roots,
     tags,
 )
-from mmsearch.store.types import Contents, Counts, DuplicateCandidate, Known, StoredModel, WordHit, chunks
+from mmsearch.store.types import Contents, Counts, DuplicateCandidate, StoredFile, StoredModel, WordHit, chunks
 from mmsearch.types import Exif, Found, Ids, Photo, Skipped
 
 
@@ -36,12 +36,10 @@ class Items(Database):
     """Files, their contents, and the items that are searched."""
 
     def roots(self) -> list[str]:
-        """The folders and files that were indexed, sorted."""
         with self._reading() as connection:
             return sorted(os.fsdecode(path) for path in connection.execute(select(roots.c.path)).scalars())
 
-    def known(self, root: str, model: StoredModel) -> dict[str, Known]:
-        """What is stored of ``root`` itself and everything below it, by path."""
+    def files(self, root: str, model: StoredModel) -> dict[str, StoredFile]:
         embedded = contents_with(embeddings).where(embeddings.c.model_id == model.id)
         query = select(
             photos.c.path,
@@ -55,10 +53,9 @@ class Items(Database):
         ).where(at_or_below(photos.c.path, root))
         with self._reading() as connection:
             rows = connection.execute(query).all()
-        return {os.fsdecode(path): Known(*others) for path, *others in rows}
+        return {os.fsdecode(path): StoredFile(*others) for path, *others in rows}
 
     def contents(self, model: StoredModel) -> Contents:
-        """Hash -> id of every content that has a vector."""
         query = select(contents.c.hash, contents.c.id).join(items, items.c.content_id == contents.c.id)
         query = query.join(embeddings, embeddings.c.item_id == items.c.id)
         query = query.where(embeddings.c.model_id == model.id, items.c.part == 0)
@@ -76,7 +73,6 @@ class Items(Database):
         return Contents(stored, every)
 
     def existing_paths(self, paths: Sequence[str]) -> set[str]:
-        """Which of these files are known, whatever their state."""
         found: set[str] = set()
         with self._reading() as connection:
             for chunk in chunks([os.fsencode(path) for path in paths]):
@@ -85,7 +81,6 @@ class Items(Database):
         return found
 
     def hashed(self) -> list[tuple[Found, bytes]]:
-        """The files that can be found, as they were read, with the hashes of their contents, in the order of paths."""
         query = (
             select(photos.c.path, photos.c.size, photos.c.mtime_ns, contents.c.hash)
             .join(contents, contents.c.id == photos.c.content_id)
@@ -97,7 +92,6 @@ class Items(Database):
         return [(Found(os.fsdecode(path), size, time), content_hash) for path, size, time, content_hash in rows]
 
     def failures(self) -> list[Skipped]:
-        """Files that could not be read, with their reasons, by path."""
         query = select(photos.c.path, photos.c.reason).where(photos.c.state == "failed").order_by(photos.c.path)
         with self._reading() as connection:
             return [Skipped(os.fsdecode(path), reason) for path, reason in connection.execute(query)]
@@ -109,7 +103,6 @@ class Items(Database):
         return Counts(by_state.get("ok", 0), by_state.get("failed", 0), by_state.get("missing", 0))
 
     def with_regions(self, model: StoredModel) -> int:
-        """How many pictures that can be found have region tokens of this model, of whatever card."""
         query = select(func.count()).where(
             photos.c.state == "ok",
             photos.c.content_id.in_(contents_with(regions).where(regions.c.model_id == model.id)),
@@ -118,13 +111,11 @@ class Items(Database):
             return int(connection.execute(query).scalar_one())
 
     def with_captions(self) -> int:
-        """How many pictures that can be found have a caption, of whatever reranker."""
         query = select(func.count()).where(photos.c.state == "ok", photos.c.content_id.in_(contents_with(captions)))
         with self._reading() as connection:
             return int(connection.execute(query).scalar_one())
 
     def tag_counts(self, within: Sequence[str] = ()) -> dict[str, int]:
-        """How many files that can be found have each tag, the most frequent first; in or below these paths, if any."""
         count = func.count(photos.c.id.distinct())
         query = (
             select(tags.c.tag, count)
@@ -140,15 +131,10 @@ class Items(Database):
             return {tag: int(files) for tag, files in connection.execute(query)}
 
     def searchable(self, model: StoredModel, within: Sequence[str] = (), conditions: Sequence[Condition] = ()) -> Ids:
-        """Ids of all vectors that may be found, ascending.
-
-        ``within`` keeps those in or below these paths, ``conditions`` those that have a file that meets all of them.
-        """
         with explained(self.file):
             return self._attributes.vectors(model.id, within, conditions)
 
     def vector_of(self, path: str, model: StoredModel) -> int | None:
-        """The id of the vector of what this file held when it was last read well; None where nothing is known."""
         query = (
             select(embeddings.c.id)
             .join(items, items.c.id == embeddings.c.item_id)
@@ -162,10 +148,6 @@ class Items(Database):
     def photos(
         self, ids: Sequence[int], within: Sequence[str] = (), conditions: Sequence[Condition] = ()
     ) -> dict[int, list[Photo]]:
-        """The files that have these vectors, by vector id, in the order of their paths; an id may have none.
-
-        ``within`` keeps those in or below these paths, ``conditions`` those that meet all of them.
-        """
         # Not on a connection that is kept: threads would wait for each other, long where one wants very many.
         with explained(self.file), contextlib.closing(self._engine.raw_connection()) as held:
             cursor = held.cursor()
@@ -182,10 +164,6 @@ class Items(Database):
         return found
 
     def listed(self, model: StoredModel, ids: Ids | None, order: Order, descending: bool, count: int) -> list[int]:
-        """The first ``count`` of these vectors, all where None, by date, name or size of their files.
-
-        A picture of several files stands where the first of them does.
-        """
         by_camera = func.substr(contents.c.taken_at, 1, 19)
         by_file = func.strftime("%Y-%m-%dT%H:%M:%S", photos.c.mtime_ns / 1_000_000_000, "unixepoch", "localtime")
         keys = {"date": func.coalesce(by_camera, by_file), "size": photos.c.size, "name": func.path_name(photos.c.path)}
@@ -210,7 +188,6 @@ class Items(Database):
         return list(found)
 
     def duplicate_candidates(self, model: StoredModel, within: Sequence[str] = ()) -> list[DuplicateCandidate]:
-        """All files that can be found, in the order of their paths; ``within`` keeps those in or below these paths."""
         query = (
             select(
                 embeddings.c.id,
@@ -244,29 +221,17 @@ class Items(Database):
     def find_words(
         self, text: str, model: StoredModel, allowed: Ids | None = None, limit: int = 1000, exact: bool = False
     ) -> list[WordHit]:
-        """Pictures with words of ``text`` in name, description, caption, read text or tags, best first.
-
-        At most ``limit``, of those with ids in ``allowed`` where given.  Whatever the text is, it is no syntax: letters
-        and digits are looked for, the rest separates.  Words such as "the" are left out where there are others, and so
-        are words that most photos have.  With ``exact`` all of them must be there in this order.  Forms of a word (dog,
-        dogs) are the same, and so are letters with and without accents.
-        """
-
         def numbers(rows: Ids) -> Ids | None:
             return self._attributes.numbers(model.id, rows)
 
-        with explained(self.file), self._lists.reading() as (connection, kept):
-            return fulltext.find(Lists(connection, kept), text, model.id, allowed, limit, exact, numbers)
+        with explained(self.file), self._lists.reading() as (connection, cached):
+            return fulltext.find(Lists(connection, cached), text, model.id, allowed, limit, exact, numbers)
 
     def reasons(
         self, text: str, ids: Sequence[int], model: StoredModel, exact: bool = False
     ) -> dict[int, tuple[str, ...]]:
-        """Where the pictures with these vector ids have words of ``text``, such as "name: IMG_2041", by vector id.
-
-        Pictures that have none are left out.  Meant for a page of hits: it takes about 0.1 ms a picture.
-        """
-        with explained(self.file), self._lists.reading() as (connection, kept):
-            return fulltext.reasons(Lists(connection, kept), text, ids, model.id, exact)
+        with explained(self.file), self._lists.reading() as (connection, cached):
+            return fulltext.reasons(Lists(connection, cached), text, ids, model.id, exact)
 
 
 # Not through SQLAlchemy, which takes several times as long as the query.

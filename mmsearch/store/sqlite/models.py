@@ -13,14 +13,12 @@ class Models(Database):
     """Which models there are, which of them is searched with, and for how many pictures its vectors are missing."""
 
     def model(self) -> StoredModel | None:
-        """The active model, or None before the first ``index``."""
-        with explained(self.file), self._values.reading() as (connection, kept):
+        with explained(self.file), self._values.reading() as (connection, cached):
             active = "SELECT id, name, fingerprint, dim FROM models WHERE active"
-            row = kept.of(active, lambda: connection.execute(active).fetchone())
+            row = cached.of(active, lambda: connection.execute(active).fetchone())
         return StoredModel(*row) if row else None
 
     def kept_models(self) -> list[KeptModel]:
-        """The models that there are vectors of, the active one first."""
         count = func.count(embeddings.c.id).label("vectors")
         query = (
             select(models.c.id, models.c.name, models.c.fingerprint, models.c.dim, models.c.active, count)
@@ -37,7 +35,6 @@ class Models(Database):
         return kept
 
     def pending_vectors(self, model: StoredModel) -> int:
-        """How many pictures that can be found have no vector of this model."""
         embedded = contents_with(embeddings).where(embeddings.c.model_id == model.id)
         query = select(func.count()).where(photos.c.state == "ok", photos.c.content_id.not_in(embedded))
         with self._reading() as connection:

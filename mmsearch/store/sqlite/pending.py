@@ -26,38 +26,22 @@ class Pending(Database):
     """What an enrichment has still to look at; each method names one."""
 
     def pending_regions(self, model: StoredModel, card: RegionCard, roots: Sequence[str]) -> list[PendingItem]:
-        """Items in or below ``roots`` that can be found, but without tokens of this card.
-
-        In the order of their first paths.
-        """
         if not roots:
             return []
         return self._pending(model, items.c.id.not_in(with_regions(model, card)), roots)
 
     def pending_metadata(self, model: StoredModel, roots: Sequence[str]) -> list[PendingItem]:
-        """The first items of contents in or below ``roots`` that can be found, but were not read by this version.
-
-        In the order of their first paths.
-        """
         if not roots:
             return []
         return self._pending(model, (contents.c.metadata_version < METADATA_VERSION) & (items.c.part == 0), roots)
 
     def pending_text(self, engine: str, roots: Sequence[str]) -> list[PendingItem]:
-        """Items in or below ``roots`` that can be found, but were not looked at for text by this engine.
-
-        In the order of their first paths.
-        """
         looked = select(ocr.c.item_id).where(ocr.c.engine == engine)
         return self._pending(None, items.c.id.not_in(looked), roots) if roots else []
 
     def pending_captions(
         self, model: StoredModel, card: RegionCard, reranker: str, roots: Sequence[str]
     ) -> list[PendingVector]:
-        """Items in or below ``roots`` that can be found and have tokens of this card, but no caption.
-
-        A caption of another reranker than that of this fingerprint is none.  In the order of their ids.
-        """
         if not roots:
             return []
         captioned = select(captions.c.item_id).where(captions.c.reranker == reranker)
@@ -80,10 +64,6 @@ class Pending(Database):
         return [PendingVector(row.item, row.vector, os.fsdecode(row.path)) for row in rows]
 
     def pending_tags(self, model: StoredModel, vocabulary: str, within: Sequence[str] = ()) -> list[PendingVector]:
-        """Items that can be found and were not compared with this vocabulary, by its fingerprint.
-
-        ``within`` keeps those that have a file in or below these paths.  In the order of their ids.
-        """
         query = (
             select(items.c.id.label("item"), embeddings.c.id.label("vector"), func.min(photos.c.path).label("path"))
             .join(embeddings, embeddings.c.item_id == items.c.id)
@@ -103,7 +83,6 @@ class Pending(Database):
         return [PendingVector(row.item, row.vector, os.fsdecode(row.path)) for row in rows]
 
     def sidecar_states(self, roots: Sequence[str]) -> Iterator[SidecarState]:
-        """The photos in or below ``roots`` that can be found, in the order of their paths."""
         query = (
             select(photos.c.id, photos.c.path, sidecars.c.stamp)
             .outerjoin(sidecars, sidecars.c.photo_id == photos.c.id)

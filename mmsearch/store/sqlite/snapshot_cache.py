@@ -1,4 +1,4 @@
-"""What is kept in memory of a database, as long as nobody writes to it."""
+"""What is cached of a database, as long as nobody writes to it."""
 
 from __future__ import annotations
 

@@ -1,16 +1,24 @@
-"""The truth of a library: one SQLite file with every photo and every vector.
+"""The embedded driver: one SQLite file with every photo, vector and region token of a library.
 
-Reading is safe from several threads.  All changes go through ``Store.writing``: one transaction, all or nothing.
+It is all three of ``store/protocol.py``, where each method is described.  Reading is safe from several threads.  All
+changes go through ``SqliteStore.writing``: one transaction, all or nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
 
-from sqlalchemy import text
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, text
 
 from mmsearch.encoders.protocol import RegionCard
+from mmsearch.query.model import OneFits
+from mmsearch.store.region_tokens import region_tokens
+from mmsearch.store.sqlite.blobs import TableBlobs
 from mmsearch.store.sqlite.connection import explained
 from mmsearch.store.sqlite.export_rows import ExportRows
 from mmsearch.store.sqlite.items import Items
@@ -20,18 +28,45 @@ from mmsearch.store.sqlite.statistics import summary
 from mmsearch.store.sqlite.tables import properties
 from mmsearch.store.sqlite.vectors import VectorRows
 from mmsearch.store.sqlite.writer import Writer
-from mmsearch.store.types import Damage, StoredModel, Summary
+from mmsearch.store.types import Capabilities, Damage, StoredModel, Summary
+from mmsearch.store.writer_lock import WriterLock
+from mmsearch.types import Ids, Progress, Regions
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
-class Store(Models, Items, VectorRows, Pending):
+class SqliteStore(Models, Items, VectorRows, Pending):
     """All of it together, opened on a file: models, items, vectors, what is pending, and changes."""
 
-    def __enter__(self) -> Store:
+    capabilities = Capabilities(
+        full_text=True, backup_file=True, integrity_rules=True, filters=frozenset(get_args(OneFits))
+    )
+
+    def __enter__(self) -> Self:
         return self
+
+    @property
+    def folder(self) -> Path:
+        return self.file.parent
+
+    @property
+    def blobs(self) -> TableBlobs:
+        return TableBlobs(self._blob_transaction)
+
+    @contextlib.contextmanager
+    def _blob_transaction(self, write: bool) -> Iterator[Connection]:
+        with explained(self.file), self._transaction(write) as connection:
+            yield connection
+
+    def regions(self, ids: Ids, model: StoredModel, card: RegionCard) -> tuple[Regions, NDArray[np.bool_]]:
+        return region_tokens(self.blobs, ids, model, card)
+
+    def lock(self, wait: bool = False) -> WriterLock:
+        return WriterLock(self.folder, wait)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Writer]:
-        """One transaction: everything done through the yielded ``Writer`` is stored together, or not at all."""
         with explained(self.file), self._transaction(write=True) as connection:
             writer = Writer(connection)
             yield writer
@@ -44,37 +79,36 @@ class Store(Models, Items, VectorRows, Pending):
                 )
 
     def generation(self) -> int:
-        """Grows with every change of what can be found."""
         return int(self._property("generation"))
 
     def identity(self) -> str:
-        """Random letters that tell this database from every other."""
         return self._property("identity")
 
     def _property(self, name: str) -> str:
-        with explained(self.file), self._values.reading() as (connection, kept):
+        with explained(self.file), self._values.reading() as (connection, cached):
             one = "SELECT value FROM properties WHERE name = ?"
-            return kept.of(name, lambda: str(connection.execute(one, (name,)).fetchone()[0]))
+            return cached.of(name, lambda: str(connection.execute(one, (name,)).fetchone()[0]))
 
     def summary(self) -> Summary:
-        """The library in figures."""
         with self._reading() as connection:
             return summary(connection)
 
     @contextlib.contextmanager
     def export_rows(self, model: StoredModel) -> Iterator[ExportRows]:
-        """All that is known of the files that can be found, as it is at this moment, whatever is written meanwhile."""
         with self._reading() as connection:
             yield ExportRows(connection, model.id)
 
     def damages(self, card: RegionCard | None, deep: bool = False) -> list[Damage]:
-        """What does not hold in the database; ``deep`` reads all of it.  ``card`` is that of the region tokens."""
         from mmsearch.store.sqlite import integrity
 
         with self._reading() as connection:
             return list(integrity.found(connection, card, deep))
 
     def mend(self, card: RegionCard | None) -> None:
-        """Mend what ``damages`` finds, where that can be done."""
         with self.writing() as writer:
             writer.mend(card)
+
+    def backup(self, file: Path, force: bool = False, progress: Callable[[Progress], None] | None = None) -> None:
+        from mmsearch.store.sqlite.backup import backup
+
+        backup(self.file, file, force, progress)

@@ -1,9 +1,10 @@
-"""Changes of a library's database: the ``Writer`` that ``Store.writing`` gives."""
+"""Changes of a library's database: the ``StoreWriter`` of ``store/writing.py``, where each method is described."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, or_, select
@@ -13,7 +14,9 @@ from mmsearch.encoders.protocol import RegionCard
 from mmsearch.media import METADATA_VERSION
 from mmsearch.media.dhash import dhash
 from mmsearch.store.paths import at_or_below
+from mmsearch.store.region_tokens import tokens_of
 from mmsearch.store.sqlite import fulltext
+from mmsearch.store.sqlite.blobs import TableBlobs
 from mmsearch.store.sqlite.export_rows import FIRST_ITEM, put
 from mmsearch.store.sqlite.tables import (
     captions,
@@ -23,7 +26,6 @@ from mmsearch.store.sqlite.tables import (
     models,
     ocr,
     photos,
-    regions,
     roots,
     sidecars,
     tagged,
@@ -46,7 +48,9 @@ _CONTENT = _renewing(contents, ["hash"], ["description", "dhash", "metadata_vers
 _SAME_CONTENT = select(contents.c.id).where(contents.c.hash == bindparam("hash"))
 _ITEM = insert(items).on_conflict_do_nothing()
 _VECTOR = insert(embeddings).on_conflict_do_nothing()
-_REGIONS = _renewing(regions, ["item_id", "model_id"], ["fingerprint", "data"])
+_SAME_VECTOR = select(embeddings.c.id).where(
+    embeddings.c.item_id == bindparam("item"), embeddings.c.model_id == bindparam("model")
+)
 _CAPTION = _renewing(captions, ["item_id"], ["reranker", "text", "confidence"])
 _TEXT = _renewing(ocr, ["item_id"], ["engine", "text"])
 _SIDECAR = _renewing(sidecars, ["photo_id"], ["stamp", "text"])
@@ -82,6 +86,7 @@ class Writer:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._blobs = TableBlobs(lambda _: nullcontext(connection))
         self.changed = False
         self._named: list[bytes] = []  # paths of photos whose words may have changed
         self._moved: set[int] = set()  # ids of such photos
@@ -89,33 +94,29 @@ class Writer:
         self._described_items: set[int] = set()  # ids of such items
 
     def add_model(self, name: str, fingerprint: str, dim: int, active: bool) -> StoredModel:
-        """Make room for a model's vectors; the active one is the model that is searched with."""
         statement = insert(models).values(name=name, fingerprint=fingerprint, dim=dim, active=active)
         self._connection.execute(statement.on_conflict_do_nothing())
         same = select(models.c.id).where(models.c.fingerprint == fingerprint)
         return StoredModel(self._connection.execute(same).scalar_one(), name, fingerprint, dim)
 
     def activate(self, model: StoredModel) -> None:
-        """Search with this model from now on; the vectors of others stay."""
         self._connection.execute(models.update().values(active=models.c.id == model.id))
         self.changed = True
 
     def prune(self) -> int:
-        """Drop the models that are not searched with, and their vectors; returns how many vectors."""
         others = select(models.c.id).where(models.c.active.is_(False))
         gone: int = self._connection.execute(embeddings.delete().where(embeddings.c.model_id.in_(others))).rowcount
         self._connection.execute(models.delete().where(models.c.active.is_(False)))
         return gone
 
     def mend(self, card: RegionCard | None) -> None:
-        """See ``Store.mend``."""
+        """Mend what ``integrity.found`` finds."""
         from mmsearch.store.sqlite import integrity
 
         integrity.mend(self._connection, card)
         self.changed = True
 
     def add_root(self, path: str) -> None:
-        """Remember a folder or file that was named."""
         self._connection.execute(insert(roots).values(path=os.fsencode(path)).on_conflict_do_nothing())
 
     def put(
@@ -127,30 +128,22 @@ class Writer:
         tokens: bytes | None = None,
         card: RegionCard | None = None,
     ) -> int:
-        """Store a content that is one item, and its vector, (dim,); returns the content's id.  What is stored stays.
-
-        But for description and hash: they are renewed when another model encodes the picture, which is what the hash is
-        of.  ``tokens`` are packed region tokens of this ``card``; they take the place of what there is.
-        """
         shape = {"width": picture.width, "height": picture.height, "format": picture.format}
         self._connection.execute(_CONTENT, {"hash": content_hash, **shape, **_metadata(picture)})
         content: int = self._connection.execute(_SAME_CONTENT, {"hash": content_hash}).scalar_one()
         self._connection.execute(_ITEM, {"content_id": content, "part": 0})
         item: int = self._connection.execute(FIRST_ITEM, {"content": content}).scalar_one()
         blob = vector.astype("<f2").tobytes()
-        self._connection.execute(_VECTOR, {"item_id": item, "model_id": model.id, "vector": blob})
+        added = self._connection.execute(_VECTOR, {"item_id": item, "model_id": model.id, "vector": blob})
         if tokens is not None and card is not None:
-            self.put_regions(item, tokens, model, card)
+            number = added.lastrowid if added.rowcount else self._vector(item, model)
+            self._blobs.put(tokens_of(model, card), {number: tokens})
         self._described.add(content)
         return content
 
     def put_export_row(
         self, row: ExportRow, vector: Vectors, tokens: bytes | None, card: str | None, model: StoredModel
     ) -> None:
-        """Store a file with all that an export says of it; what is stored of its content already stays.
-
-        ``vector`` is (dim,), ``tokens`` are packed region tokens of the card of this fingerprint.
-        """
         content = put(self._connection, row, vector.astype("<f2").tobytes(), tokens, card, model.id)
         self._described.add(content)
         self.place(row.file, content)
@@ -160,26 +153,23 @@ class Writer:
             self.put_sidecar(photo, row.sidecar_stamp, row.sidecar or "")
 
     def put_metadata(self, content: int, picture: Decoded) -> None:
-        """Store what a content that was read again says of itself, and its hash."""
         self._connection.execute(contents.update().where(contents.c.id == content).values(**_metadata(picture)))
         self._described.add(content)
 
     def put_regions(self, item: int, data: bytes, model: StoredModel, card: RegionCard) -> None:
-        """Store an item's region tokens, packed, in place of what it has; what can be found stays the same."""
-        values = {"item_id": item, "model_id": model.id, "fingerprint": card.fingerprint, "data": data}
-        self._connection.execute(_REGIONS, values)
+        self._blobs.put(tokens_of(model, card), {self._vector(item, model): data})
+
+    def _vector(self, item: int, model: StoredModel) -> int:
+        """The id of the vector of an item."""
+        number: int = self._connection.execute(_SAME_VECTOR, {"item": item, "model": model.id}).scalar_one()
+        return number
 
     def put_caption(self, item: int, reranker: str, text: str, confidence: float) -> None:
-        """Store an item's caption in place of what it has; what can be found stays the same."""
         values = {"item_id": item, "reranker": reranker, "text": text, "confidence": confidence}
         self._connection.execute(_CAPTION, values)
         self._described_items.add(item)
 
     def put_tags(self, vocabulary: str, found: Mapping[int, Mapping[str, float]]) -> None:
-        """Store the tags of items, with their scores, in place of what they have; these may be none.
-
-        ``vocabulary`` is the fingerprint of what they were compared with.  What can be found stays the same.
-        """
         if not found:
             return
         self._forget_tags(found)
@@ -193,7 +183,6 @@ class Writer:
         self._connection.execute(tagged.insert(), [{"item_id": item, "vocabulary": vocabulary} for item in found])
 
     def clear_tags(self, within: Sequence[str] = ()) -> int:
-        """Forget the tags of what lies in or below these paths, of all without paths; returns how many items."""
         query = select(tagged.c.item_id)
         if within:
             inside = select(items.c.id).join(photos, photos.c.content_id == items.c.content_id)
@@ -210,28 +199,23 @@ class Writer:
             self._connection.execute(tagged.delete().where(tagged.c.item_id.in_(chunk)))
 
     def put_text(self, item: int, engine: str, text: str) -> None:
-        """Store the text inside an item, empty where there is none, in place of what another engine read."""
         self._connection.execute(_TEXT, {"item_id": item, "engine": engine, "text": text})
         self._described_items.add(item)
 
     def put_sidecar(self, photo: int, stamp: str, text: str) -> None:
-        """Store what the files beside a photo say, in place of what they said before."""
         self._connection.execute(_SIDECAR, {"photo_id": photo, "stamp": stamp, "text": text})
         self._moved.add(photo)
 
     def drop_sidecar(self, photo: int) -> None:
-        """Nothing lies beside the photo any more."""
         self._connection.execute(sidecars.delete().where(sidecars.c.photo_id == photo))
         self._moved.add(photo)
 
     def place(self, file: Found, content: int) -> None:
-        """The file has this content."""
         self._connection.execute(_PLACED, {**_seen(file), "state": "ok", "reason": None, "content_id": content})
         self._named.append(os.fsencode(file.path))
         self.changed = True
 
     def move(self, photo: int, file: Found) -> None:
-        """The stored photo is now at another path; what was stored of that path gives way."""
         path = os.fsencode(file.path)
         given_way = photos.delete().where(photos.c.path == path, photos.c.id != photo)
         self.changed = self._connection.execute(given_way).rowcount > 0 or self.changed
@@ -239,38 +223,29 @@ class Writer:
         self._moved.add(photo)
 
     def touch(self, photo: int, file: Found) -> None:
-        """The file has a new time, or is back, with the content that is stored."""
         self._update_found(photo, file)
 
     def fail(self, file: Found, reason: str, retry: bool = False) -> None:
-        """The file could not be read: not searched until it changes, or until the next run with ``retry``.
-
-        The content it had stays, so that it is found again without encoding if it comes back.
-        """
         seen = Found(file.path, file.size, -1) if retry else file
         self._connection.execute(_FAILED, {**_seen(seen), "state": "failed", "reason": reason})
         self.changed = True
 
     def read_again(self, paths: Iterable[str]) -> None:
-        """The next run reads these files, whatever their times."""
         for chunk in chunks([os.fsencode(path) for path in paths]):
             self._connection.execute(photos.update().where(photos.c.path.in_(chunk)).values(mtime_ns=-1))
 
     def miss(self, ids: Iterable[int]) -> None:
-        """These files are gone: kept, not searched."""
         for chunk in chunks(list(ids)):
             self._connection.execute(photos.update().where(photos.c.id.in_(chunk)).values(state="missing"))
             self.changed = True
 
     def remove(self, path: str) -> int:
-        """Forget a file or everything below a folder; returns how many files were forgotten."""
         removed: int = self._connection.execute(photos.delete().where(at_or_below(photos.c.path, path))).rowcount
         self._connection.execute(roots.delete().where(at_or_below(roots.c.path, path)))
         self.changed = self.changed or removed > 0
         return removed
 
     def sweep(self) -> None:
-        """Drop contents, with their items and what belongs to these, that no file has any more."""
         held = select(photos.c.content_id).where(photos.c.content_id.is_not(None))
         self._connection.execute(contents.delete().where(contents.c.id.not_in(held)))
 

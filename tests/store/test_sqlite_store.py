@@ -1,11 +1,9 @@
-"""The SQLite file: migrations, transactions, what is kept and what is swept."""
+"""The SQLite file: migrations, locks, what is kept and what is swept; see ``test_store_contract.py`` too."""
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +19,10 @@ from mmsearch.encoders.protocol import RegionCard
 from mmsearch.encoders.region_codec import pack, unpack
 from mmsearch.errors import LibraryError
 from mmsearch.store.sqlite import schema
-from mmsearch.store.sqlite.store import Store
+from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.store.sqlite.tables import metadata
-from mmsearch.store.types import Counts, DuplicateCandidate, PendingItem, PendingVector, StoredModel
-from mmsearch.types import Decoded, Exif, Found, Photo
+from mmsearch.store.types import Counts, PendingItem, PendingVector, StoredModel
+from mmsearch.types import Decoded, Exif, Found
 
 REGIONS = RegionCard(2, 3, "projection")
 PICTURE = Decoded(np.zeros((1, 1, 3), np.uint8), 40, 30, "jpeg", Exif(camera="Canon EOS 5D", latitude=-33.9))
@@ -35,7 +33,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "library.sqlite"
 
 
-def stored_photo(store: Store, path: str, content: bytes) -> StoredModel:
+def stored_photo(store: SqliteStore, path: str, content: bytes) -> StoredModel:
     with store.writing() as writer:
         model = store.model() or writer.add_model("m", "abc", 4, active=True)
         vector = np.full(4, len(path), np.float32)
@@ -49,7 +47,7 @@ def test_newest_migration_is_the_head(file: Path) -> None:
 
 
 def test_migrations_make_the_tables_that_the_code_uses(file: Path) -> None:
-    Store(file).close()
+    SqliteStore(file).close()
     engine = create_engine(f"sqlite:///{file}")
     with engine.connect() as connection:
         options = {"include_name": lambda name, kind, _: kind != "table" or name.split("_")[0] != "words"}  # of FTS5
@@ -80,7 +78,7 @@ def test_library_of_the_first_schema_is_upgraded_in_place(file: Path) -> None:
     tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'regions'"
     assert old.execute(tables).fetchall() == []
     old.close()
-    with Store(file) as store:
+    with SqliteStore(file) as store:
         model = store.model()
         assert model == StoredModel(1, "m", "abc", 4)
         assert (store.generation(), store.searchable(model).tolist()) == (3, [7])
@@ -111,7 +109,7 @@ def test_library_of_the_second_schema_keeps_its_tokens(file: Path) -> None:
     assert old.execute("SELECT name FROM sqlite_master WHERE name = 'captions'").fetchall() == []
     old.commit()
     old.close()
-    with Store(file) as store:
+    with SqliteStore(file) as store:
         model = store.model()
         assert model is not None
         np.testing.assert_array_equal(store.regions(np.array([7]), model, REGIONS)[0], tokens(1))
@@ -120,44 +118,9 @@ def test_library_of_the_second_schema_keeps_its_tokens(file: Path) -> None:
 
 
 def test_settings_of_the_file(file: Path) -> None:
-    with Store(file) as store, store._engine.connect() as connection:
+    with SqliteStore(file) as store, store._engine.connect() as connection:
         values = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "foreign_keys")]
     assert values == ["wal", 1]
-
-
-def test_a_failed_transaction_leaves_nothing(file: Path) -> None:
-    with Store(file) as store:
-        model = stored_photo(store, "/a", b"1")
-        with contextlib.suppress(ZeroDivisionError), store.writing() as writer:
-            writer.place(Found("/b", 1, 1), writer.put(b"2", PICTURE, np.zeros(4, np.float32), model))
-            raise ZeroDivisionError
-        assert (store.counts(), store.generation()) == (Counts(1, 0, 0), 1)
-        assert list(store.contents(model)) == [b"1"]
-
-
-def test_what_is_stored_comes_back(file: Path) -> None:
-    with Store(file) as store:
-        model = stored_photo(store, "/a/b\udcff", b"1")
-    with Store(file) as store:
-        assert store.model() == model == StoredModel(1, "m", "abc", 4)
-        (number,) = store.searchable(model).tolist()
-        np.testing.assert_array_equal(store.vectors(np.array([number]), 4), np.full((1, 4), 5, np.float32))
-        photo = Photo("/a/b\udcff", 40, 30, "jpeg", 10, 5, PICTURE.exif, id=1)
-        assert store.photos([number, 99]) == {number: [photo]}
-        with pytest.raises(KeyError):
-            store.vectors(np.array([99]), 4)
-
-
-def test_more_ids_than_one_statement_takes(file: Path) -> None:
-    with Store(file) as store:
-        with store.writing() as writer:
-            model = writer.add_model("m", "abc", 4, active=True)
-            for number in range(1200):
-                content = writer.put(b"%d" % number, PICTURE, np.full(4, number, np.float32), model)
-                writer.place(Found(f"/{number}", 1, 1), content)
-        ids = store.searchable(model)
-        assert store.vectors(ids[::-1], 4)[:, 0].tolist() == list(range(1199, -1, -1))
-        assert len(store.photos(ids.tolist())) == 1200
 
 
 def tokens(*seeds: int) -> np.ndarray:
@@ -166,33 +129,13 @@ def tokens(*seeds: int) -> np.ndarray:
     return unpack(pack(drawn.astype(np.float32)), 4, 3)
 
 
-def test_region_tokens_come_back_in_order(file: Path) -> None:
-    with Store(file) as store:
-        with store.writing() as writer:
-            model = writer.add_model("m", "abc", 4, active=True)
-            for number in range(1200):
-                content = writer.put(b"%d" % number, PICTURE, np.zeros(4, np.float32), model)
-                writer.place(Found(f"/{number}", 1, 1), content)
-                if number % 3:
-                    writer.put_regions(content, pack(tokens(number))[0], model, REGIONS)
-        ids = np.random.default_rng(0).permutation(store.searchable(model))
-        found, there = store.regions(ids, model, REGIONS)
-        numbers = ids - 1  # ids are handed out from 1 on
-        np.testing.assert_array_equal(there, numbers % 3 > 0)
-        np.testing.assert_array_equal(found, tokens(*numbers.tolist()) * there[:, None, None])
-        assert store.with_regions(model) == 800
-        lacking = store.pending_regions(model, REGIONS, ["/"])
-        assert sorted(int(item.hash) for item in lacking) == list(range(0, 1200, 3))
-        empty, none = store.regions(ids[:0], model, REGIONS)
-        assert (empty.shape, none.shape) == ((0, 4, 3), (0,))
-
-
 def test_tokens_of_another_projection_or_model_are_not_used(file: Path) -> None:
-    with Store(file) as store:
+    with SqliteStore(file) as store:
         model = stored_photo(store, "/a", b"1")
         generation = store.generation()
         with store.writing() as writer:
             other = writer.add_model("other", "def", 4, active=False)
+            writer.put(b"1", PICTURE, np.zeros(4, np.float32), other)
             writer.put_regions(1, pack(tokens(1))[0], model, REGIONS)
             writer.put_regions(1, pack(tokens(2))[0], other, REGIONS)
         ids, newer = store.searchable(model), RegionCard(2, 3, "another projection")
@@ -212,7 +155,7 @@ def test_tokens_of_another_projection_or_model_are_not_used(file: Path) -> None:
 
 
 def test_damaged_tokens_are_said(file: Path) -> None:
-    with Store(file) as store:
+    with SqliteStore(file) as store:
         model = stored_photo(store, "/a", b"1")
         with store.writing() as writer:
             writer.put_regions(1, b"short", model, REGIONS)
@@ -221,7 +164,7 @@ def test_damaged_tokens_are_said(file: Path) -> None:
 
 
 def test_who_lacks_tokens(file: Path) -> None:
-    with Store(file) as store:
+    with SqliteStore(file) as store:
         for path, content in (("/b/copy", b"1"), ("/a/x", b"1"), ("/a/y", b"2"), ("/ab", b"3"), ("/a/z", b"4")):
             model = stored_photo(store, path, content)
         with store.writing() as writer:
@@ -243,13 +186,15 @@ def test_tokens_go_with_their_content_and_model(file: Path) -> None:
         with contextlib.closing(sqlite3.connect(file)) as connection:
             return connection.execute("SELECT item_id, model_id FROM regions ORDER BY 1, 2").fetchall()
 
-    with Store(file) as store:
+    with SqliteStore(file) as store:
         model = stored_photo(store, "/a", b"1")
         stored_photo(store, "/b", b"2")
         with store.writing() as writer:
             other = writer.add_model("other", "def", 4, active=False)
-            for content, own in ((1, model), (1, other), (2, model), (2, other)):
-                writer.put_regions(content, pack(tokens(1))[0], own, REGIONS)
+            for content in (b"1", b"2"):
+                writer.put(content, PICTURE, np.zeros(4, np.float32), other)
+            for number, own in ((1, model), (1, other), (2, model), (2, other)):
+                writer.put_regions(number, pack(tokens(1))[0], own, REGIONS)
         assert kept() == [(1, 1), (1, 2), (2, 1), (2, 2)]
         with store.writing() as writer:
             writer.remove("/a")
@@ -263,7 +208,7 @@ def test_tokens_go_with_their_content_and_model(file: Path) -> None:
 
 def test_captions_of_contents(file: Path) -> None:
     """One a content, shown with each of its files, made anew by another reranker; they change no index."""
-    with Store(file) as store:
+    with SqliteStore(file) as store:
         for path, content in (("/a/x", b"1"), ("/a/y", b"2"), ("/ab", b"3"), ("/a/z", b"4"), ("/b/copy", b"1")):
             model = stored_photo(store, path, content)
         with store.writing() as writer:
@@ -299,51 +244,8 @@ def test_captions_of_contents(file: Path) -> None:
         assert connection.execute("SELECT * FROM captions").fetchall() == []
 
 
-def test_the_vector_of_a_file_is_known_when_the_file_is_not_there(file: Path) -> None:
-    with Store(file) as store:
-        model = stored_photo(store, "/a", b"1")
-        stored_photo(store, "/b", b"2")
-        with store.writing() as writer:
-            writer.miss([1])
-            writer.fail(Found("/b", 1, 1), "broken")
-            writer.fail(Found("/c", 1, 1), "broken from the start")
-            other = writer.add_model("other", "def", 4, active=False)
-        assert [store.vector_of(path, model) for path in ("/a", "/b", "/c", "/d")] == [1, 2, None, None]
-        assert store.vector_of("/a", other) is None
-
-
-def test_ids_are_never_used_twice(file: Path) -> None:
-    with Store(file) as store:
-        model = stored_photo(store, "/a", b"1")
-        first = store.searchable(model).tolist()
-        with store.writing() as writer:
-            writer.remove("/a")
-            writer.sweep()
-        stored_photo(store, "/a", b"1")
-        assert store.searchable(model).tolist() == [first[0] + 1]
-
-
-def test_contents_without_a_file_are_swept(file: Path) -> None:
-    with Store(file) as store:
-        model = stored_photo(store, "/a", b"1")
-        stored_photo(store, "/a", b"2")
-        assert sorted(store.contents(model)) == [b"1", b"2"]
-        with store.writing() as writer:
-            writer.fail(Found("/a", 0, 0), "broken")
-            writer.sweep()
-        assert sorted(store.contents(model)) == [b"2"]  # what a broken file was is remembered
-
-
-def test_every_named_folder_is_remembered_once(file: Path) -> None:
-    with Store(file) as store:
-        for path in ("/a/b", "/a", "/a/b"):
-            with store.writing() as writer:
-                writer.add_root(path)
-        assert store.roots() == ["/a", "/a/b"]
-
-
 def test_a_file_that_is_locked_is_said(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Store(file) as store:
+    with SqliteStore(file) as store:
         with store._engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA busy_timeout = 1")
             connection.commit()
@@ -355,35 +257,11 @@ def test_a_file_that_is_locked_is_said(file: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_read_only_library_can_be_read(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Store(file) as store:
+    with SqliteStore(file) as store:
         stored_photo(store, "/a", b"1")
     file.chmod(0o444)
     monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write whatever the mode says
-    with Store(file) as store:
+    with SqliteStore(file) as store:
         assert store.counts() == Counts(1, 0, 0)
         with pytest.raises(LibraryError, match="may not be written"), store.writing() as writer:
             writer.add_root("/b")
-
-
-def test_a_picture_has_the_hash_of_what_was_encoded_last(file: Path) -> None:
-    rising = np.repeat(np.arange(0, 90, 10, dtype=np.uint8)[None, :, None], 3, axis=2)  # every bit is set
-    with Store(file) as store:
-        with store.writing() as writer:
-            model = writer.add_model("m", "abc", 4, active=True)
-            for content, pixels in ((b"1", rising), (b"2", rising[:, ::-1])):
-                vector = np.zeros(4, np.float32)
-                picture = Decoded(np.ascontiguousarray(pixels), 40, 30, "jpeg", Exif(taken_at=datetime(2024, 5, 1)))
-                writer.place(Found("/" + content.decode(), 10, 5), writer.put(content, picture, vector, model))
-        ids = store.searchable(model)
-        hashes, there = store.hashes(np.array([ids[1], 99, ids[0]], np.int64))
-        assert (hashes.tolist(), there.tolist()) == ([0, 0, 2**64 - 1], [True, False, True])
-        first = DuplicateCandidate(int(ids[0]), Found("/1", 10, 5), 1200, datetime(2024, 5, 1), b"\xff" * 8)
-        second = replace(first, vector=int(ids[1]), file=Found("/2", 10, 5), dhash=bytes(8))
-        assert store.duplicate_candidates(model) == [first, second]
-        assert store.duplicate_candidates(model, ["/1"]) == [first]
-        with store.writing() as writer:
-            other = writer.add_model("n", "def", 4, active=False)
-            writer.put(b"1", replace(PICTURE, pixels=np.zeros((9, 9, 3), np.uint8)), np.zeros(4, np.float32), other)
-        assert store.duplicate_candidates(model, ["/1"]) == [
-            replace(first, dhash=bytes(8))
-        ]  # nothing else of the content changed

@@ -1,0 +1,214 @@
+"""What every ``VectorIndex`` does alike, whatever finds the rows, against NumPy brute force.
+
+The next kind adds itself to ``MAKERS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from cpu_in_place_of_gpus import OnCPU
+from small_vectors import DIM, brute_force, clustered, shared, texts, unit
+
+from mmsearch.errors import DimensionError
+from mmsearch.indexes import index as stored_index
+from mmsearch.indexes.autotune import tune
+from mmsearch.indexes.hnsw import HNSW
+from mmsearch.indexes.index import StoredIndex, TunedAnn
+from mmsearch.indexes.ivf import SQ8, RaBitQ, RaBitQ4
+from mmsearch.indexes.protocol import AnnIndex, VectorIndex
+from mmsearch.indexes.vector_file import Rows, widened
+from mmsearch.types import Ids, Vectors
+
+COUNT, FEW = 6_000, 500  # rows, and how many are looked at one by one
+LISTS = 32
+RECALL = 0.9  # asked of the approximate kinds
+FIRST = 2**60  # ids are int64: the smallest one, above all that a float64 tells apart
+IDS = FIRST + 3 * np.arange(COUNT)
+NOTHING, NO_ROWS = np.zeros(0, np.int64), np.zeros((0, DIM), np.float32)
+
+
+def approximate(make: Callable[[Rows], AnnIndex]) -> Callable[[Rows], StoredIndex]:
+    def made(rows: Rows) -> StoredIndex:
+        ann, queries = make(rows), texts(np.random.default_rng(2), widened(rows.take(np.arange(len(rows)))), 100)
+        return StoredIndex(rows, ann=TunedAnn(ann, tuple(tune(ann, rows, queries, RECALL)), len(rows)))
+
+    return made
+
+
+# Kind -> what makes an index of that kind of ids and rows.
+MAKERS: dict[str, Callable[[Rows], StoredIndex]] = {
+    "exact": StoredIndex,
+    "ivf-sq8": approximate(lambda rows: SQ8.build(rows, LISTS)),
+    "ivf-rabitq": approximate(lambda rows: RaBitQ.build(rows, LISTS)),
+    "ivf-rabitq4": approximate(lambda rows: RaBitQ4.build(rows, LISTS)),
+    "hnsw": approximate(HNSW.build),
+    "gpu": approximate(lambda rows: OnCPU(rows, 0, 2)),
+    "gpu in lists": approximate(lambda rows: OnCPU(rows, LISTS, 2)),
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stored_index, "FEW", FEW)
+        yield
+
+
+@pytest.fixture(scope="module")
+def pictures() -> Vectors:
+    return clustered(np.random.default_rng(1), COUNT)
+
+
+@pytest.fixture(scope="module", params=MAKERS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def index(kind: str, pictures: Vectors) -> StoredIndex:
+    return MAKERS[kind](Rows(DIM).plus(IDS, pictures))
+
+
+@pytest.fixture(scope="module")
+def held(pictures: Vectors) -> dict[int, Vectors]:
+    """What the index holds, for brute force."""
+    return dict(zip(IDS.tolist(), pictures, strict=True))
+
+
+@pytest.fixture
+def queries(pictures: Vectors) -> Vectors:
+    """Texts that no index was tuned with."""
+    return texts(np.random.default_rng(2), pictures, 140)[100:]
+
+
+def found(index: VectorIndex, queries: Vectors, k: int, allowed: Ids | None = None) -> list[list[int]]:
+    return [[number for number in row if number >= 0] for row in index.search(queries, k, allowed).ids.tolist()]
+
+
+def test_it_says_what_it_holds(index: VectorIndex, pictures: Vectors) -> None:
+    assert (index.dim, len(index)) == (DIM, COUNT)
+    assert index.ids().dtype == np.int64
+    np.testing.assert_array_equal(index.ids(), IDS)
+    asked = np.array([FIRST + 1, FIRST, 0, FIRST + 3 * (COUNT - 1), FIRST + 3 * COUNT, 2**62], np.int64)
+    assert index.holds(asked).tolist() == [False, True, False, True, False, False]
+    assert index.holds(NOTHING).tolist() == []
+    chosen = np.random.default_rng(0).permutation(COUNT)
+    rows = index.vectors(IDS[chosen])
+    assert rows.dtype == np.float32
+    np.testing.assert_array_equal(rows, pictures[chosen])
+    with pytest.raises(KeyError):
+        index.vectors(np.array([FIRST, FIRST + 1]))
+
+
+def test_a_sample_is_spread_over_it(index: VectorIndex) -> None:
+    np.testing.assert_array_equal(index.sample(5), IDS[np.linspace(0, COUNT - 1, 5).astype(int)])
+    np.testing.assert_array_equal(index.sample(COUNT + 1), IDS)
+
+
+@pytest.mark.parametrize("k", [1, 10, 60, 200])
+def test_the_nearest_are_found(
+    index: VectorIndex, kind: str, held: dict[int, Vectors], queries: Vectors, k: int
+) -> None:
+    own, right = found(index, queries, k), brute_force(held, queries, k)
+    assert own == right if kind == "exact" else shared(own, right) > RECALL - 0.03
+
+
+def test_scores_are_inner_products_best_first(index: VectorIndex, held: dict[int, Vectors], queries: Vectors) -> None:
+    best = index.search(queries, 10)
+    assert best.ids.dtype == np.int64
+    assert best.scores.dtype == np.float32
+    assert best.ids.shape == best.scores.shape == (len(queries), 10)
+    rows = np.stack([[held[number] for number in row] for row in best.ids.tolist()])
+    np.testing.assert_allclose(best.scores, np.einsum("qd,qkd->qk", queries, rows), atol=1e-6)
+    assert (np.diff(best.scores, axis=1) <= 0).all()
+
+
+@pytest.mark.parametrize("share", [2, 10, 60, 600, COUNT])
+def test_only_allowed_ones_are_found_and_k_of_them_whenever_there_are(
+    index: VectorIndex, kind: str, held: dict[int, Vectors], queries: Vectors, share: int
+) -> None:
+    allowed = IDS[::share]
+    own, right = found(index, queries, 10, allowed), brute_force(held, queries, 10, allowed)
+    assert [len(row) for row in own] == [min(10, len(allowed))] * len(queries)
+    assert all(set(row) <= set(allowed.tolist()) for row in own)
+    assert own == right if kind == "exact" or len(allowed) <= FEW else shared(own, right) > RECALL - 0.03
+
+
+def test_allowed_ids_may_stand_in_any_order_twice_and_be_unknown(
+    index: VectorIndex, held: dict[int, Vectors], queries: Vectors
+) -> None:
+    allowed = np.array([IDS[9], 5, IDS[3], IDS[9], FIRST + 1, 2**62, IDS[4]], np.int64)
+    assert found(index, queries, 5, allowed) == brute_force(held, queries, 5, allowed)
+
+
+def test_short_results_end_in_minus_one(index: VectorIndex, queries: Vectors) -> None:
+    best = index.search(queries[:2], 3, IDS[:1])
+    assert best.ids.tolist() == [[FIRST, -1, -1]] * 2
+    assert np.isneginf(best.scores[:, 1:]).all()
+    assert index.search(queries[:1], 2, NOTHING).ids.tolist() == [[-1, -1]]
+    assert index.search(queries[:0], 2).ids.shape == (0, 2)
+
+
+def test_more_may_be_asked_for_than_there_are(index: VectorIndex, held: dict[int, Vectors], queries: Vectors) -> None:
+    best = index.search(queries[:1], COUNT + 2)
+    assert sorted(best.ids[0, :COUNT].tolist()) == IDS.tolist()
+    assert best.ids[0, COUNT:].tolist() == [-1, -1]
+
+
+def test_what_is_added_is_found_and_what_is_gone_is_not(
+    index: StoredIndex, kind: str, held: dict[int, Vectors], queries: Vectors
+) -> None:
+    new = queries[:5].astype(np.float16).astype(np.float32)
+    ids = np.array([FIRST + 4, 7, FIRST + 1, 2**62, 8], np.int64)  # between the others, below and above
+    gone = np.unique(index.search(queries[5:], 3).ids)
+    changed = index.changed(ids, new, gone)
+    now = {number: row for number, row in held.items() if number not in set(gone.tolist())}
+    now |= dict(zip(ids.tolist(), new, strict=True))
+    assert found(changed, new, 1) == [[number] for number in ids.tolist()]
+    assert changed.ids().tolist() == sorted(now)
+    assert len(changed) == len(now)
+    assert not changed.holds(gone).any()
+    with pytest.raises(KeyError):
+        changed.vectors(gone[:1])
+    for allowed in (None, np.concatenate([gone, ids, IDS[::2]])):
+        own, right = found(changed, queries, 10, allowed), brute_force(now, queries, 10, allowed)
+        assert not set(gone.tolist()) & {number for row in own for number in row}
+        assert own == right if kind == "exact" else shared(own, right) > RECALL - 0.03
+    assert index.holds(gone).all()  # whoever still searches the old one is not disturbed
+    assert not index.holds(ids).any()
+
+
+def test_what_was_gone_comes_back_with_the_vector_that_it_had(index: StoredIndex, held: dict[int, Vectors]) -> None:
+    gone = IDS[[3, 5, 8]]
+    back = index.changed(NOTHING, NO_ROWS, gone).changed(gone[:2], np.zeros((2, DIM), np.float32), NOTHING)
+    assert back.holds(gone).tolist() == [True, True, False]
+    np.testing.assert_array_equal(back.vectors(gone[:2]), np.stack([held[number] for number in gone[:2].tolist()]))
+    assert found(back, held[int(gone[0])][None], 1) == [[int(gone[0])]]
+
+
+def test_all_may_go(index: StoredIndex, queries: Vectors) -> None:
+    empty = index.changed(NOTHING, NO_ROWS, IDS)
+    assert (len(empty), empty.ids().tolist(), empty.sample(3).tolist()) == (0, [], [])
+    assert empty.search(queries[:1], 2).ids.tolist() == [[-1, -1]]
+    assert empty.search(queries[:1], 2, IDS[:9]).ids.tolist() == [[-1, -1]]
+    assert empty.vectors(NOTHING).shape == (0, DIM)
+
+
+def test_another_width_is_refused(index: StoredIndex, queries: Vectors) -> None:
+    with pytest.raises(DimensionError, match=f"vectors have 3 dimensions, the index has {DIM}"):
+        index.search(np.ones((1, 3), np.float32), 1)
+    with pytest.raises(DimensionError):
+        index.changed(np.array([1]), np.ones((1, DIM + 1), np.float32), NOTHING)
+
+
+def test_nothing_is_written_into_what_is_given(index: StoredIndex) -> None:
+    rng = np.random.default_rng(0)
+    queries, allowed, rows = unit(rng, 3), IDS[::-7].copy(), unit(rng, 1)
+    given = [queries.copy(), allowed.copy(), rows.copy()]
+    index.search(queries, 5, allowed)
+    index.changed(np.array([1]), rows, allowed)
+    for before, after in zip(given, (queries, allowed, rows), strict=True):
+        np.testing.assert_array_equal(before, after)

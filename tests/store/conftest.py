@@ -1,0 +1,34 @@
+"""The stores that the contract tests run on: the next driver adds itself to ``DRIVERS``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from mmsearch.store.open import open_store as open_embedded
+from mmsearch.store.protocol import Store
+
+# Name -> what opens the library of that driver that belongs to a folder, made when it is opened first.
+DRIVERS: dict[str, Callable[[Path], Store]] = {"sqlite": open_embedded}
+
+
+@pytest.fixture(scope="session", params=DRIVERS)
+def driver(request: pytest.FixtureRequest) -> Callable[[Path], Store]:
+    """Each driver in turn."""
+    return DRIVERS[request.param]
+
+
+@pytest.fixture
+def open_store(driver: Callable[[Path], Store], tmp_path: Path) -> Callable[[], Store]:
+    """Opens one and the same library, as often as it is called."""
+    return partial(driver, tmp_path)
+
+
+@pytest.fixture
+def store(open_store: Callable[[], Store]) -> Iterator[Store]:
+    """An empty library."""
+    with open_store() as opened:
+        yield opened
