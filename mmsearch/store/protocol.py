@@ -10,7 +10,7 @@ Nobody writes to the last two but a ``StoreWriter`` (``writing.py``), which is g
 that they belong to.  So a driver of one file commits all together; one of several engines stores the blobs first, then
 rows and vectors, the latter for its outbox, in one transaction, and hands them on when that is done.
 
-Whoever implements one of these runs ``tests/store/test_store_contract.py`` or ``test_blob_store_contract.py``.
+Whoever implements one of these adds a line to the suites of what all do alike, ``tests/store/test_*_contract.py``.
 """
 
 from __future__ import annotations
