@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmsearch.cli import formatting
-from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, TrustPickleOption, opened
+from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, TrustPickleOption, opened, settings_with
 
 if TYPE_CHECKING:
     from mmsearch.encoders.protocol import Encoder
@@ -92,7 +92,7 @@ def command(
     with formatting.jsonl_file(dump) if dump is not None else nullcontext() as write:
         try:
             for one in models:
-                encoder = _encoder(library, one, device)
+                encoder = _encoder(library, one, device, trust_pickle)
                 second = _reranker(encoder) if rerank else None
                 with formatting.progress_bar(f"Encoding, {encoder.card.name}" if several else "Encoding") as progress:
                     figures = evaluate(
@@ -133,21 +133,15 @@ def _reranker(encoder: Encoder) -> Reranker:
     return for_encoder(encoder, config.load().reranker)
 
 
-def _encoder(library: Path | None, model: str | None, device: str | None) -> Encoder:
-    from mmsearch import config
+def _encoder(library: Path | None, model: str | None, device: str | None, trust_pickle: bool) -> Encoder:
     from mmsearch.encoders import factory
 
+    changes = {"device": device, "trust_pickle": trust_pickle or None}
     if library is not None and model is None:
-        with opened(library, device=device) as found:
+        with opened(library, **changes) as found:
             return found.encoder()
-    settings = config.load()
-    choice = factory.choose(
-        model or settings.model,
-        device or settings.device,
-        settings.cache,
-        (settings.cpu_model, settings.gpu_model),
-        precision=settings.precision,
-    )
+    settings = settings_with(**changes)
+    choice = factory.choose(model or settings.model, factory.LoadOptions.of(settings))
     if choice.note:
         formatting.say(choice.note)
     return choice.encoder

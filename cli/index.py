@@ -50,6 +50,7 @@ def command(
         "precision": precision,
         "max_megapixels": max_megapixels,
         "regions": regions,
+        "trust_pickle": trust_pickle or None,
     }
     if isolate is not None:
         changes["isolate"] = "always" if isolate else "never"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmsearch.cli import formatting
-from mmsearch.cli.options import opened
+from mmsearch.cli.options import opened, settings_with
 
 if TYPE_CHECKING:
     from mmsearch.rerank.inspect import Looker
@@ -22,26 +22,17 @@ PhotoArgument = Annotated[str, typer.Argument(metavar="PHOTO", help="A picture f
 @contextmanager
 def looker(library: Path | None, device: str | None) -> Iterator[Looker]:
     """That of the library; where there is none and none was named, that of the model that a new one would get."""
-    from mmsearch import config
     from mmsearch.encoders import factory
     from mmsearch.rerank.inspect import Looker
     from mmsearch.rerank.resolve import for_encoder
     from mmsearch.store.open import has_store
 
-    settings = config.load()
+    settings = settings_with("cpu", device=device)
     if library is not None or has_store(settings.library):
         with opened(library, device=device, auto="cpu") as found:
             yield found.looker()
         return
-    wanted = device or settings.device
-    if wanted not in ("auto", "cpu", "cuda"):
-        raise typer.BadParameter(f"must be auto, cpu or cuda, not {wanted!r}", param_hint="--device")
-    choice = factory.choose(
-        settings.model,
-        "cpu" if wanted == "auto" else wanted,
-        settings.cache,
-        (settings.cpu_model, settings.gpu_model),
-    )
+    choice = factory.choose(settings.model, factory.LoadOptions.of(settings))
     if choice.note:
         formatting.say(choice.note)
     yield Looker(choice.encoder, for_encoder(choice.encoder, settings.reranker), settings.max_megapixels)

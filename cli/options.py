@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from mmsearch.config import Settings
     from mmsearch.library.library import Library
 
 LibraryOption = Annotated[
@@ -53,37 +54,22 @@ ModelOption = Annotated[
 ]
 
 
-def _trust(wanted: bool) -> None:
-    if wanted:
-        from mmsearch.encoders.hub import pickles
-
-        pickles.trust()
-
-
 TrustPickleOption = Annotated[
     bool,
-    typer.Option(
-        "--trust-pickle", callback=_trust, help="Read weights that are pickles. Only where you trust who made them."
-    ),
+    typer.Option("--trust-pickle", help="Read weights that are pickles. Only where you trust who made them."),
 ]
 
 
-def opened(library: Path | None, must_exist: bool = True, auto: str = "auto", **changes: Any) -> Library:
-    """The library of this command, with settings changed where an option was given.
+def settings_with(auto: str = "auto", **changes: Any) -> Settings:
+    """The settings of this person, changed where an option was given.
 
     ``auto`` is what the device "auto" means to the command: a single query is quicker on the CPU, where no torch has to
-    be imported.  For such a command models are loaded quickly, too.
+    be imported.
     """
     from dataclasses import replace
 
     from mmsearch import config
-    from mmsearch.encoders.onnx import session as onnx_session
-    from mmsearch.errors import NoModelError
-    from mmsearch.library.opening import open_library
-    from mmsearch.store.open import has_store
 
-    if auto == "cpu":
-        onnx_session.hurry()
     settings = config.load()
     settings = replace(settings, **{name: value for name, value in changes.items() if value is not None})
     if settings.device == "auto":
@@ -92,7 +78,20 @@ def opened(library: Path | None, must_exist: bool = True, auto: str = "auto", **
         raise typer.BadParameter(f"must be auto, cpu or cuda, not {settings.device!r}", param_hint="--device")
     if settings.precision not in ("float32", "int8"):
         raise typer.BadParameter(f"must be float32 or int8, not {settings.precision!r}", param_hint="--precision")
+    return settings
+
+
+def opened(library: Path | None, must_exist: bool = True, auto: str = "auto", **changes: Any) -> Library:
+    """The library of this command, with ``settings_with`` these changes.
+
+    Where ``auto`` is "cpu", a command asks once: models are loaded quickly, too.
+    """
+    from mmsearch.errors import NoModelError
+    from mmsearch.library.opening import open_library
+    from mmsearch.store.open import has_store
+
+    settings = settings_with(auto, **changes)
     folder = settings.library if library is None else Path(os.path.expanduser(library)).absolute()
     if must_exist and not has_store(folder):
         raise NoModelError(f"there is no library in {folder} yet")
-    return open_library(folder, settings=settings)
+    return open_library(folder, settings=settings, quick=auto == "cpu")

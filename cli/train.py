@@ -12,9 +12,10 @@ import typer
 
 from mmsearch import schemas
 from mmsearch.cli import formatting
-from mmsearch.cli.options import DeviceOption, JsonOption, TrustPickleOption
+from mmsearch.cli.options import DeviceOption, JsonOption, TrustPickleOption, settings_with
 
 if TYPE_CHECKING:
+    from mmsearch.config import Settings
     from mmsearch.training.common.pairs import Pairs
     from mmsearch.training.common.progress import TrainProgress
     from mmsearch.training.contrastive.recipe import Recipe
@@ -101,14 +102,15 @@ def command(
     changes = {name: value for name, value in direct.items() if value is not None}
     given = [captions, images, base, dev, objective, more, *changes.values()]
     check_given(resume, given, captions, images)
+    settings = settings_with(device=device, trust_pickle=trust_pickle or None)
     with interruptible("train", out):
         if resume:
-            outcome = _resume(out, device, keep_cache)
+            outcome = _resume(out, settings, keep_cache)
         else:
             assert captions is not None
             assert images is not None
             wanted = {**changes, **_objectives(objective), **_fields(more)}
-            outcome = _start(out, captions, images, base or "embedded", dev or "0.1", wanted, device, keep_cache)
+            outcome = _start(out, captions, images, base or "embedded", dev or "0.1", wanted, settings, keep_cache)
     if outcome is not None:
         _show(outcome, json)
 
@@ -138,7 +140,7 @@ def interruptible(name: str, out: Path) -> Iterator[None]:
 
 
 def _start(
-    out: Path, captions: Path, images: Path, base: str, dev: str, changes: dict[str, Any], device: str | None,
+    out: Path, captions: Path, images: Path, base: str, dev: str, changes: dict[str, Any], settings: Settings,
     keep_cache: bool,
 ) -> Outcome | None:  # fmt: skip
     from dataclasses import replace
@@ -161,10 +163,10 @@ def _start(
         "captions": str(captions.absolute()), "images": str(images.absolute()), "base": base,
         "dev": str(Path(dev).absolute()) if part is None else part,
     }  # fmt: skip
-    return _train(out, origin, recipe, device, keep_cache, resume=False)
+    return _train(out, origin, recipe, settings, keep_cache, resume=False)
 
 
-def _resume(out: Path, device: str | None, keep_cache: bool) -> Outcome | None:
+def _resume(out: Path, settings: Settings, keep_cache: bool) -> Outcome | None:
     from mmsearch.errors import TrainingError
     from mmsearch.training.common.checkpoint import Run
     from mmsearch.training.contrastive.recipe import Recipe
@@ -172,13 +174,12 @@ def _resume(out: Path, device: str | None, keep_cache: bool) -> Outcome | None:
     facts = Run(out).facts()
     if "recipe" not in facts:
         raise TrainingError(f"the run in {out} trains a reranker: go on with it by mmsearch train-reranker --resume")
-    return _train(out, facts["origin"], Recipe(**facts["recipe"]), device, keep_cache, resume=True)
+    return _train(out, facts["origin"], Recipe(**facts["recipe"]), settings, keep_cache, resume=True)
 
 
 def _train(
-    out: Path, origin: dict[str, Any], recipe: Recipe, device: str | None, keep_cache: bool, resume: bool
+    out: Path, origin: dict[str, Any], recipe: Recipe, settings: Settings, keep_cache: bool, resume: bool
 ) -> Outcome | None:
-    from mmsearch import config
     from mmsearch.encoders.device import choose_device
     from mmsearch.training.common import distributed, memory
     from mmsearch.training.common.session import RunOptions
@@ -186,10 +187,10 @@ def _train(
     from mmsearch.training.contrastive.trainer import train
 
     memory.keep_freed()
-    where = choose_device(device or config.load().device)
+    where = choose_device(settings.device)
     with distributed.joined(where) as world:
         train_pairs, dev_pairs = pairs_of(origin, recipe.seed)
-        trainee = bases.load(origin["base"], recipe)
+        trainee = bases.load(origin["base"], recipe, settings.trust_pickle)
         if world.first:
             formatting.say(
                 f"training {origin['base']} on {formatting.plural(len(train_pairs), 'photo')} with "

@@ -10,7 +10,7 @@ import typer
 
 from mmsearch import schemas
 from mmsearch.cli import formatting, train
-from mmsearch.cli.options import DeviceOption, JsonOption
+from mmsearch.cli.options import DeviceOption, JsonOption, settings_with
 
 if TYPE_CHECKING:
     from mmsearch.training.reranker.recipe import RerankRecipe
@@ -105,7 +105,6 @@ def _resume(out: Path, device: str | None, keep_cache: bool) -> tuple[RerankOutc
 def _run(
     out: Path, origin: dict[str, Any], recipe: RerankRecipe, device: str | None, keep_cache: bool, resume: bool
 ) -> tuple[RerankOutcome, dict[str, Any]]:
-    from mmsearch import config
     from mmsearch.encoders import factory
     from mmsearch.encoders.device import choose_device
     from mmsearch.rerank.resolve import SHIPPED
@@ -117,9 +116,11 @@ def _run(
     from mmsearch.training.reranker.questions import read_daquar
 
     memory.keep_freed()
-    settings = config.load()
-    where = choose_device(device or settings.device)
-    choice = factory.choose(origin["model"], where, settings.cache, (settings.cpu_model, settings.gpu_model))
+    settings = settings_with(device=device)
+    where = choose_device(settings.device)
+    choice = factory.choose(
+        origin["model"], factory.LoadOptions.of(replace(settings, device=where, precision="float32"))
+    )
     learned, judged = train.pairs_of(origin, recipe.seed)
     folder = Path(origin["questions"])
     written = WrittenQuestions(folder / "images", read_daquar(folder)) if origin["questions"] else None

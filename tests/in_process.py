@@ -5,11 +5,9 @@ from __future__ import annotations
 import atexit
 import functools
 import gc
-import importlib
 import io
 import logging
 import os
-import re
 import signal
 import sys
 import tempfile
@@ -25,7 +23,6 @@ from typing import Any
 
 import typer.main
 
-import mmsearch
 from mmsearch import cli
 from mmsearch.cli.app import main
 from mmsearch.encoders.onnx import session
@@ -183,8 +180,6 @@ def _signals() -> Iterator[None]:
 @contextmanager
 def _modules() -> Iterator[None]:
     """Caches of what files hold are empty, and what a command assigns in a module is taken back."""
-    for name in _with_switches():
-        importlib.import_module(name)
     kept = [(module, dict(vars(module))) for module in _loaded()]
     _forget()
     try:
@@ -199,19 +194,6 @@ def _modules() -> Iterator[None]:
 
 def _loaded() -> list[types.ModuleType]:
     return [module for name, module in list(sys.modules.items()) if name.split(".")[0] == "mmsearch"]
-
-
-def _with_switches() -> list[str]:
-    """Modules with a ``global`` statement: they are looked at before a command can assign what they hold."""
-    if not _SWITCHES:
-        root = Path(mmsearch.__file__).parent
-        for file in root.rglob("*.py"):
-            if re.search(r"^\s+global \w", file.read_text("utf-8"), re.MULTILINE):
-                _SWITCHES.append(".".join(("mmsearch", *file.relative_to(root).with_suffix("").parts)))
-    return _SWITCHES
-
-
-_SWITCHES: list[str] = []
 
 
 def _forget() -> None:

@@ -53,6 +53,16 @@ def test_functions_have_few_parameters() -> None:
     assert many == set(MORE)
 
 
+def test_no_function_switches_its_process() -> None:
+    """What changes how a part works is handed to that part: two libraries in one process may differ."""
+    assert not [
+        f"{_name(file)}:{node.lineno}"
+        for file in _sources()
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Global)
+    ]
+
+
 def test_the_package_has_few_rooms_and_little_outside_of_them() -> None:
     outside = {file.name for file in (ROOT / "mmsearch").glob("*.py")}
     assert outside == {"__init__.py", "config.py", "errors.py", "schemas.py", "types.py"}

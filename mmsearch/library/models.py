@@ -69,9 +69,13 @@ class Models:
     ``given`` is used in place of the model that the settings name: the seam for tests and for models of one's own.
     """
 
-    def __init__(self, store: Store, folder: Path, settings: Settings, given: Encoder | None = None) -> None:
+    def __init__(
+        self, store: Store, folder: Path, settings: Settings, given: Encoder | None = None,
+        quick: bool = False,
+    ) -> None:  # fmt: skip
         self.given = given
         self._store, self._folder, self._settings = store, folder, settings
+        self._options = factory.LoadOptions.of(settings, quick)
         self._encoders = Once[Encoder]()  # by fingerprint
         self._rerankers = Once[Reranker]()  # by the identity of their encoder
         self._querybanks = Once[Vectors]()  # by fingerprint
@@ -92,24 +96,19 @@ class Models:
         return self._encoders.get(model.fingerprint, lambda: self._loaded(model))
 
     def _loaded(self, stored: StoredModel) -> Encoder:
-        settings = self._settings
-        encoder = self.given or factory.for_card(stored.name, stored.fingerprint, settings.device, settings.cache)
+        encoder = self.given or factory.for_card(stored.name, stored.fingerprint, self._options)
         if encoder.card.fingerprint != stored.fingerprint:
             raise ModelMismatchError(encoder.card.name, stored.name)
-        return factory.measuring(encoder, settings.cache)
+        return factory.remembering(encoder, self._options)
 
     def named(self, name: str | None) -> Encoder:
         """The encoder of this name, or the one that the settings name.  Raises ModelError."""
         if self.given is not None:
             return self.given
-        settings = self._settings
-        choice = factory.choose(
-            name or settings.model, settings.device, settings.cache, (settings.cpu_model, settings.gpu_model),
-            precision=settings.precision,
-        )  # fmt: skip
+        choice = factory.choose(name or self._settings.model, self._options)
         if choice.note:
             log.info("%s", choice.note)
-        return factory.measuring(choice.encoder, settings.cache)
+        return factory.remembering(choice.encoder, self._options)
 
     def bind(self, name: str | None, everything: bool) -> tuple[StoredModel, Encoder]:
         """The library's model; the first time, the chosen one; another one only where all is read with it."""
@@ -126,9 +125,8 @@ class Models:
 
     def _with_regions(self, encoder: Encoder) -> Encoder:
         """An export from before there were region tokens, made anew where they are wanted."""
-        settings = self._settings
-        if settings.regions and self.given is None:
-            encoder = factory.measuring(factory.renewed(encoder, settings.cache), settings.cache)
+        if self._settings.regions and self.given is None:
+            encoder = factory.remembering(factory.exported_anew(encoder, self._options), self._options)
             self._encoders.put(encoder.card.fingerprint, encoder)
         return encoder
 
@@ -190,7 +188,8 @@ class Models:
         Raises ModelError where there is none, NoModelError.
         """
         encoder = encoder or self.encoder()
-        return self._rerankers.get(id(encoder), lambda: for_encoder(encoder, self._settings.reranker))
+        wanted, quick = self._settings.reranker, self._options.quick
+        return self._rerankers.get(id(encoder), lambda: for_encoder(encoder, wanted, quick))
 
     def second_stage(self, encoder: Encoder, wanted: bool) -> SecondStage | None:
         """What a search reranks with: where it is ``wanted``, or where it was measured to help.
@@ -239,7 +238,7 @@ class Models:
 
     def precision_of(self, stored: StoredModel) -> str | None:
         """The precision of a model, such as ``float32`` or ``int8``; None where nothing on this machine tells."""
-        return factory.precision_of(stored.fingerprint, self._settings.cache)
+        return factory.precision_of(stored.fingerprint, self._options)
 
     def forget_querybanks(self) -> None:
         """They are read, or made, anew."""

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmsearch import config
-from mmsearch.encoders.hub import pickles
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import LibraryError
 from mmsearch.library.library import Library
@@ -24,11 +23,14 @@ def open_library(
     device: str | None = None,
     settings: config.Settings | None = None,
     encoder: Encoder | None = None,
+    quick: bool = False,
 ) -> Library:
     """Open the library in ``folder``, made if absent; without one, the user's own library.
 
     ``model`` (of a library that is new) and ``device`` take the place of the settings'; ``encoder`` that of the model:
-    the way for a model of one's own.  Raises LibraryError, NewerLibraryError, ConfigError.
+    the way for a model of one's own.  ``quick`` is for a program that asks a question or two and ends: models are
+    loaded in a third of the time, and are loaded again where more is asked.  Raises LibraryError, NewerLibraryError,
+    ConfigError.
 
         with mmsearch.open_library("./photos.mmsearch") as library:
             library.index("./photos")
@@ -38,8 +40,6 @@ def open_library(
         settings = replace(settings, model=model)
     if device is not None:
         settings = replace(settings, device=device)
-    if settings.trust_pickle:
-        pickles.trust()
     path = settings.library if folder is None else Path(os.path.expanduser(folder)).absolute()
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -48,6 +48,6 @@ def open_library(
             f"the library folder {path} cannot be made: {error.strerror}", code="library-not-made"
         ) from error
     store = open_store(path)
-    models = Models(store, path, settings, encoder)
+    models = Models(store, path, settings, encoder, quick)
     vectors = LiveIndex(store, path / "index", models, settings.recall, settings.device)
     return Library(store, vectors, models, store.lock, settings)

@@ -52,8 +52,10 @@ class Answer:
 class Reranker:
     """Match, answers and captions of photos.  Graphs are loaded when first used; safe to call from several threads."""
 
-    def __init__(self, folder: Path, encoder: Encoder | None = None, threads: int = 0) -> None:
+    def __init__(self, folder: Path, encoder: Encoder | None = None, threads: int = 0, quick: bool = False) -> None:
         """``encoder`` is only needed to look at picture files; ``threads`` limits those of one run, 0 takes all cores.
+
+        ``quick`` is for a program that asks a few texts: graphs are loaded in a third of the time, and run more slowly.
 
         Raises ModelError when the folder is incomplete, or the encoder gives other region tokens.
         """
@@ -65,10 +67,10 @@ class Reranker:
                 "train one for it",
                 code="no-reranker",
             )
-        self.words = WordEncoder(EMBEDDED, folder / "words.onnx", threads)
-        self._match = onnx_session.Graph([folder / "match.onnx"], 1)
+        self.words = WordEncoder(EMBEDDED, folder / "words.onnx", threads, quick)
+        self._match = onnx_session.Graph([folder / "match.onnx"], 1, quick)
         self._cores = onnx_session.cores(threads)
-        self._caption = onnx_session.Graph([folder / "caption.onnx"], threads)
+        self._caption = onnx_session.Graph([folder / "caption.onnx"], threads, quick)
 
     def look(self, text: str, tokens: Regions) -> Look:
         """``text`` before n photos; ``tokens`` (n, r, dim) float32."""

@@ -45,11 +45,11 @@ def _read(folder: Path, advice: str) -> RerankCard:
         raise ModelError(f"{error}; {advice}") from error
 
 
-def for_encoder(encoder: Encoder, wanted: str = "auto") -> Reranker:
-    """The reranker for an encoder.  Raises ModelError where there is none."""
+def for_encoder(encoder: Encoder, wanted: str = "auto", quick: bool = False) -> Reranker:
+    """The reranker for an encoder; ``quick`` is as ``Reranker`` takes it.  Raises ModelError where there is none."""
     folder = find(encoder.card, wanted)
     if folder is None:
         if wanted == "none":
             raise ModelError("the setting reranker is none")
         raise ModelError(f"{encoder.card.name} has no reranker; train one for it", code="no-reranker")
-    return Reranker(folder, encoder)
+    return Reranker(folder, encoder, quick=quick)

@@ -25,11 +25,14 @@ AT_ONCE = 64  # texts in one run
 class WordEncoder:
     """Texts to word states.  Loaded when it is first used; safe to call from several threads."""
 
-    def __init__(self, tower: Path, upper: Path, threads: int = 0) -> None:
-        """``tower`` is the embedded model's folder, ``upper`` the file with the upper layers."""
+    def __init__(self, tower: Path, upper: Path, threads: int = 0, quick: bool = False) -> None:
+        """``tower`` is the embedded model's folder, ``upper`` the file with the upper layers.
+
+        ``quick`` is for a program that asks a few texts.
+        """
         self.tower, self.upper, self.threads = tower, upper, threads
         self._lock = threading.Lock()
-        self._graph = onnx_session.Graph([tower / "text.onnx", upper], threads)
+        self._graph = onnx_session.Graph([tower / "text.onnx", upper], threads, quick)
         self._tokens: TextEncoder | None = None
 
     def _texts(self) -> TextEncoder:

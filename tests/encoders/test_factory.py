@@ -17,12 +17,10 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from mmsearch.encoders.agreement import agreement
-from mmsearch.encoders.factory import EMBEDDED, choose, exports, for_card
+from mmsearch.encoders.factory import EMBEDDED, LoadOptions, choose, exports, for_card
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder
 from mmsearch.errors import ModelError
-
-DEFAULTS = ("ViT-B-32-256/datacomp_s34b_b86k", "ViT-B-16-SigLIP2/webli")
 
 
 def put_export(encoder: OnnxEncoder, cache: Path, name: str | None = None) -> Path:
@@ -33,10 +31,10 @@ def put_export(encoder: OnnxEncoder, cache: Path, name: str | None = None) -> Pa
 
 
 def test_embedded_model_by_name(tmp_path: Path, clip_export: OnnxEncoder) -> None:
-    choice = choose("embedded", "cpu", tmp_path, DEFAULTS)
+    choice = choose("embedded", LoadOptions("cpu", tmp_path))
     assert isinstance(choice.encoder, OnnxEncoder)
     assert (choice.encoder.folder, choice.note) == (EMBEDDED, "using the embedded model")
-    other = choose("auto", "cpu", tmp_path, ("embedded", "embedded"), clip_export.folder)
+    other = choose("auto", LoadOptions("cpu", tmp_path, ("embedded", "embedded"), embedded=clip_export.folder))
     assert other.encoder.card == clip_export.card
 
 
@@ -44,19 +42,19 @@ def test_auto_without_a_hub_is_the_embedded_model(
     tmp_path: Path, clip_export: OnnxEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     absent = "ViT-B-32-256/datacomp_s34b_b86k is not on this machine"
-    choice = choose("auto", "cpu", tmp_path, DEFAULTS, clip_export.folder)
+    choice = choose("auto", LoadOptions("cpu", tmp_path, embedded=clip_export.folder))
     assert choice.encoder.card == clip_export.card
     assert choice.note == f"using the embedded model: {absent} and MMSEARCH_OFFLINE forbids to download it"
     monkeypatch.delenv("MMSEARCH_OFFLINE")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    choice = choose("auto", "cpu", tmp_path, DEFAULTS, clip_export.folder)
+    choice = choose("auto", LoadOptions("cpu", tmp_path, embedded=clip_export.folder))
     assert choice.note == f"using the embedded model: no model hub can be reached and {absent}"
-    choice = choose("auto", "cpu", tmp_path, (f"local-dir:{tmp_path}", ""), clip_export.folder)
+    choice = choose("auto", LoadOptions("cpu", tmp_path, (f"local-dir:{tmp_path}", ""), embedded=clip_export.folder))
     assert choice.note == f"using the embedded model: local-dir:{tmp_path} is not on this machine"
 
 
 def test_auto_does_not_try_a_hub_that_refuses(fake_hub: Any, tmp_path: Path, clip_export: OnnxEncoder) -> None:
-    choice = choose("auto", "cpu", tmp_path, ("hf-hub:org/name", ""), clip_export.folder)
+    choice = choose("auto", LoadOptions("cpu", tmp_path, ("hf-hub:org/name", ""), embedded=clip_export.folder))
     assert choice.note == (
         f"using the embedded model: {fake_hub.url} answers with HTTP 404 and hf-hub:org/name is not on this machine"
     )
@@ -67,11 +65,11 @@ def test_without_a_hub_nothing_heavy_is_imported(tmp_path: Path, clip_export: On
     code = f"""
 import sys
 from pathlib import Path
-from mmsearch.encoders.factory import choose, for_card
+from mmsearch.encoders.factory import LoadOptions, choose, for_card
 cache, embedded = Path({str(tmp_path)!r}), Path({str(clip_export.folder)!r})
-choose("auto", "auto", cache, {DEFAULTS!r}, embedded).encoder.encode_texts(["a cat"])
-choose("auto", "auto", cache, ("ViT-B-16/openai", ""), embedded).encoder.encode_texts(["a cat"])
-for_card("ViT-B-16/openai", {clip_export.card.fingerprint!r}, "cpu", cache).encode_texts(["a cat"])
+choose("auto", LoadOptions("auto", cache, embedded=embedded)).encoder.encode_texts(["a cat"])
+choose("auto", LoadOptions("auto", cache, ("ViT-B-16/openai", ""), embedded=embedded)).encoder.encode_texts(["a cat"])
+for_card("ViT-B-16/openai", {clip_export.card.fingerprint!r}, LoadOptions("cpu", cache)).encode_texts(["a cat"])
 assert not {{"torch", "open_clip", "huggingface_hub", "transformers"}} & set(sys.modules)
 """
     environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9"}
@@ -82,8 +80,12 @@ assert not {{"torch", "open_clip", "huggingface_hub", "transformers"}} & set(sys
 
 def test_exported_model_is_used_by_name(tmp_path: Path, clip_export: OnnxEncoder) -> None:
     folder = put_export(clip_export, tmp_path, "ViT-B-16/openai")
-    for spec, defaults in [("ViT-B-16", DEFAULTS), ("ViT-B-16/openai", DEFAULTS), ("auto", ("ViT-B-16", ""))]:
-        choice = choose(spec, "cpu", tmp_path, defaults)
+    for spec, defaults in [
+        ("ViT-B-16", LoadOptions.defaults),
+        ("ViT-B-16/openai", LoadOptions.defaults),
+        ("auto", ("ViT-B-16", "")),
+    ]:
+        choice = choose(spec, LoadOptions("cpu", tmp_path, defaults))
         assert isinstance(choice.encoder, OnnxEncoder)
         assert choice.encoder.folder == folder
     assert choice.note == "using ViT-B-16/openai, the first choice on a CPU"
@@ -104,28 +106,28 @@ def test_folder_is_exported_once_and_its_weights_are_read_each_time(
 ) -> None:
     folder = shutil.copytree(clip_folder, tmp_path / "model")
     name, fingerprint, cache = f"local-dir:{folder}", clip.card.fingerprint, tmp_path / "cache"
-    first = for_card(name, fingerprint, "cpu", cache)
+    first = for_card(name, fingerprint, LoadOptions("cpu", cache))
     assert isinstance(first, OnnxEncoder)
     assert first.folder == cache / "models" / fingerprint
     assert agreement(first, clip) > 0.999
     written = (first.folder / "image.onnx").stat().st_mtime_ns
-    choice = choose(name, "cpu", cache, DEFAULTS)
+    choice = choose(name, LoadOptions("cpu", cache))
     assert isinstance(choice.encoder, OnnxEncoder)
     assert (choice.encoder.folder, choice.note) == (first.folder, f"using {name}")
     assert (first.folder / "image.onnx").stat().st_mtime_ns == written
 
     weights = load_file(folder / "open_clip_model.safetensors")
     save_file({**weights, "ln_final.bias": weights["ln_final.bias"] + 1}, folder / "open_clip_model.safetensors")
-    library = for_card(name, fingerprint, "cpu", cache)  # its export is still there
+    library = for_card(name, fingerprint, LoadOptions("cpu", cache))  # its export is still there
     np.testing.assert_array_equal(library.encode_texts(["a cat"]), first.encode_texts(["a cat"]))
     shutil.rmtree(cache)
     with pytest.raises(ModelError, match=r"its weights or settings have changed \("):
-        for_card(name, fingerprint, "cpu", cache)
+        for_card(name, fingerprint, LoadOptions("cpu", cache))
 
 
 def test_model_that_cannot_be_written_runs_in_torch(clip_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "models").write_text("a file where the folder should be", "utf-8")
-    choice = choose(f"local-dir:{clip_folder}", "cpu", tmp_path, DEFAULTS)
+    choice = choose(f"local-dir:{clip_folder}", LoadOptions("cpu", tmp_path))
     assert isinstance(choice.encoder, OpenClipEncoder)
     assert choice.note.startswith(f"using local-dir:{clip_folder} in torch: ")
 
@@ -134,18 +136,18 @@ def test_library_of_the_embedded_model(tmp_path: Path, clip_export: OnnxEncoder)
     card = replace(clip_export.card, name="embedded")
     shipped = shutil.copytree(clip_export.folder, tmp_path / "shipped")
     (shipped / "model.json").write_text(card.to_json(), "utf-8")
-    encoder = for_card("embedded", card.fingerprint, "cpu", tmp_path / "cache", shipped)
+    encoder = for_card("embedded", card.fingerprint, LoadOptions("cpu", tmp_path / "cache", embedded=shipped))
     assert encoder.card == card
     with pytest.raises(ModelError, match=r"another version of the embedded model \(0123; this one is"):
-        for_card("embedded", "0123", "cpu", tmp_path / "cache", shipped)
+        for_card("embedded", "0123", LoadOptions("cpu", tmp_path / "cache", embedded=shipped))
 
 
 @pytest.mark.parametrize("spec", ["ViT-B-33", "local-dir:/nowhere", "ViT-B-32/openai"])
 def test_model_asked_for_by_name_is_not_replaced(spec: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError):
-        choose(spec, "cpu", tmp_path, DEFAULTS)
+        choose(spec, LoadOptions("cpu", tmp_path))
     with pytest.raises(ModelError):
-        for_card(spec, "0123", "cpu", tmp_path)
+        for_card(spec, "0123", LoadOptions("cpu", tmp_path))
 
 
 DOWNLOAD = """
@@ -160,7 +162,7 @@ for name in names:
         print(json.dumps(OpenClipEncoder.load(name).card.fingerprint))
     except ModelError as error:
         print(json.dumps(str(error)))
-print(json.dumps(factory.choose("auto", "cpu", cache, ("hf-hub:org/broken", ""), embedded).note))
+print(json.dumps(factory.choose("auto", LoadOptions("cpu", cache, ("hf-hub:org/broken", ""), embedded=embedded)).note))
 """
 
 
@@ -200,5 +202,5 @@ def test_models_are_downloaded_from_the_hub(
 def test_downloaded_weights_are_enough_for_auto(downloaded: Callable[..., Path], tmp_path: Path) -> None:
     downloaded("org/name", "open_clip_config.json", b"{}")
     downloaded("org/name", "open_clip_model.safetensors")
-    choice = choose("auto", "cpu", tmp_path, ("hf-hub:org/name", ""))
+    choice = choose("auto", LoadOptions("cpu", tmp_path, ("hf-hub:org/name", "")))
     assert choice.note.startswith("using the embedded model: hf-hub:org/name cannot be loaded: ")  # it was tried

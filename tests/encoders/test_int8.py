@@ -18,14 +18,13 @@ from safetensors.torch import load_file, save_file
 
 from mmsearch.encoders.agreement import agreement, pictures
 from mmsearch.encoders.export import int8
-from mmsearch.encoders.factory import choose, for_card
+from mmsearch.encoders.factory import LoadOptions, choose, for_card
 from mmsearch.encoders.onnx import session as onnx_session
 from mmsearch.encoders.onnx.encoder import FILES, OnnxEncoder
 from mmsearch.encoders.onnx.session import EXACT, clips_products
 from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder
 from mmsearch.errors import ModelError
 
-DEFAULTS = ("ViT-B-32-256/datacomp_s34b_b86k", "ViT-B-16-SigLIP2/webli")
 Rows = NDArray[np.float32]
 
 
@@ -119,64 +118,69 @@ def hostile_folder(clip_folder: Path, tmp_path: Path) -> Path:
 
 def test_model_that_int8_changes_is_refused(hostile_folder: Path, clip: OpenClipEncoder, tmp_path: Path) -> None:
     cache, name = tmp_path / "cache", f"local-dir:{hostile_folder}"
-    plain = choose(name, "cpu", cache, DEFAULTS)
+    plain = choose(name, LoadOptions("cpu", cache))
     noise = pictures(clip.card.preprocess.size)
     np.testing.assert_allclose(plain.encoder.encode_images(noise), clip.encode_images(noise), atol=1e-3)
     with pytest.raises(
         ModelError, match=rf"int8 changes the vectors of {name} too much \(cosine 0\.\d+, wanted 0.99\)"
     ):
-        choose(name, "cpu", cache, DEFAULTS, precision="int8")
+        choose(name, LoadOptions("cpu", cache, precision="int8"))
     assert [file.name for file in (cache / "models").iterdir()] == [plain.encoder.card.fingerprint]
-    choice = choose("auto", "cpu", cache, (name, ""), precision="int8")  # not asked for by name
+    choice = choose("auto", LoadOptions("cpu", cache, (name, ""), precision="int8"))  # not asked for by name
     assert choice.encoder.card == plain.encoder.card
     assert choice.note.startswith(f"using {name} in float32: int8 changes the vectors of")
 
 
 def test_int8_is_found_again_by_its_fingerprint(clip_folder: Path, clip: OpenClipEncoder, tmp_path: Path) -> None:
     cache, name = tmp_path / "cache", f"local-dir:{clip_folder}"
-    choice = choose(name, "cpu", cache, DEFAULTS, precision="int8")
+    choice = choose(name, LoadOptions("cpu", cache, precision="int8"))
     assert isinstance(choice.encoder, OnnxEncoder)
     assert (choice.note, choice.encoder.card) == (f"using {name} in int8", replace(clip.card, precision="int8"))
     fingerprint, vectors = choice.encoder.card.fingerprint, choice.encoder.encode_texts(["a cat"])
     assert {file.name for file in (cache / "models").iterdir()} == {clip.card.fingerprint, fingerprint}
-    assert choose(name, "cpu", cache, DEFAULTS).encoder.card == clip.card
+    assert choose(name, LoadOptions("cpu", cache)).encoder.card == clip.card
 
     script = (
-        "import sys; from pathlib import Path; from mmsearch.encoders.factory import for_card;"
-        f"for_card({name!r}, {fingerprint!r}, 'cpu', Path({str(cache)!r})).encode_texts(['a cat']);"
+        "import sys; from pathlib import Path; from mmsearch.encoders.factory import LoadOptions, for_card;"
+        f"for_card({name!r}, {fingerprint!r}, LoadOptions('cpu', Path({str(cache)!r}))).encode_texts(['a cat']);"
         "print([name for name in ('onnx', 'open_clip', 'torch') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "[]\n"
 
     written = (choice.encoder.folder / "text.onnx").stat().st_mtime_ns
-    again = choose(name, "cpu", cache, DEFAULTS, precision="int8").encoder, for_card(name, fingerprint, "cpu", cache)
+    again = (
+        choose(name, LoadOptions("cpu", cache, precision="int8")).encoder,
+        for_card(name, fingerprint, LoadOptions("cpu", cache)),
+    )
     for encoder in again:
         assert isinstance(encoder, OnnxEncoder)
         assert (encoder.folder / "text.onnx").stat().st_mtime_ns == written
     shutil.rmtree(cache)
-    np.testing.assert_array_equal(for_card(name, fingerprint, "cpu", cache).encode_texts(["a cat"]), vectors)
+    np.testing.assert_array_equal(
+        for_card(name, fingerprint, LoadOptions("cpu", cache)).encode_texts(["a cat"]), vectors
+    )
 
 
 def test_int8_alone_serves_where_the_weights_are_gone(clip_export: OnnxEncoder, tmp_path: Path) -> None:
     named = replace(clip_export.card, name="ViT-B-16/openai")
     plain = shutil.copytree(clip_export.folder, tmp_path / "models" / named.fingerprint)
     (plain / "model.json").write_text(named.to_json(), "utf-8")
-    first = choose("ViT-B-16", "cpu", tmp_path, DEFAULTS, precision="int8")  # made from the export, without torch
+    first = choose("ViT-B-16", LoadOptions("cpu", tmp_path, precision="int8"))  # made from the export, without torch
     shutil.rmtree(plain)
-    for spec, defaults in (("ViT-B-16", DEFAULTS), ("auto", ("ViT-B-16", ""))):
-        choice = choose(spec, "cpu", tmp_path, defaults, precision="int8")
+    for spec, defaults in (("ViT-B-16", LoadOptions.defaults), ("auto", ("ViT-B-16", ""))):
+        choice = choose(spec, LoadOptions("cpu", tmp_path, defaults, precision="int8"))
         assert choice.encoder.card == first.encoder.card == replace(named, precision="int8")
-    assert choose("auto", "cpu", tmp_path, ("ViT-B-16", "")).note.startswith("using the embedded model: ")
+    assert choose("auto", LoadOptions("cpu", tmp_path, ("ViT-B-16", ""))).note.startswith("using the embedded model: ")
 
 
 def test_embedded_model_has_no_int8(tmp_path: Path, region_model: Path) -> None:
     said = "; not in int8, which is for open_clip models on a CPU"
-    choice = choose("embedded", "cpu", tmp_path, DEFAULTS, precision="int8")
+    choice = choose("embedded", LoadOptions("cpu", tmp_path, precision="int8"))
     assert (choice.encoder.card.name, choice.note) == ("embedded", f"using the embedded model{said}")
     trained = f"local-dir:{region_model}"
-    choice = choose(trained, "cpu", tmp_path, DEFAULTS, precision="int8")
+    choice = choose(trained, LoadOptions("cpu", tmp_path, precision="int8"))
     assert (choice.encoder.card.name, choice.note) == (trained, f"using {trained}{said}")
-    choice = choose("auto", "cpu", tmp_path, DEFAULTS, precision="int8")
+    choice = choose("auto", LoadOptions("cpu", tmp_path, precision="int8"))
     assert choice.encoder.card.name == "embedded"
     assert choice.note.endswith(said)
 
@@ -184,4 +188,4 @@ def test_embedded_model_has_no_int8(tmp_path: Path, region_model: Path) -> None:
 def test_cache_that_cannot_be_written(clip_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "models").write_text("a file where the folder should be", "utf-8")
     with pytest.raises(ModelError, match=r"there is no int8 of local-dir:.* without its export"):
-        choose(f"local-dir:{clip_folder}", "cpu", tmp_path, DEFAULTS, precision="int8")
+        choose(f"local-dir:{clip_folder}", LoadOptions("cpu", tmp_path, precision="int8"))

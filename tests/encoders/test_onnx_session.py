@@ -1,4 +1,4 @@
-"""Graphs on the CPU: in a hurry loaded quickly for a few rows, then to last, with the same numbers."""
+"""Graphs on the CPU: where they are quick, loaded quickly for a few rows, then to last, with the same numbers."""
 
 from __future__ import annotations
 
@@ -20,10 +20,8 @@ REALLY_CLIPS = onnx_session.clips_products()
 IDS = np.array([[101, 1037, 3899, 102]])  # [CLS] a dog [SEP]
 
 
-def test_in_a_hurry_a_graph_is_loaded_twice_and_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx_session, "_few", 0)  # and put back
-    onnx_session.hurry()
-    graph = Graph([EMBEDDED / "text.onnx"])
+def test_a_quick_graph_is_loaded_twice_and_says_the_same() -> None:
+    graph = Graph([EMBEDDED / "text.onnx"], quick=True)
     quick = graph.session()
     assert all(graph.session() is quick for _ in range(FEW - 1))
     lasting = graph.session()
@@ -34,15 +32,14 @@ def test_in_a_hurry_a_graph_is_loaded_twice_and_says_the_same(monkeypatch: pytes
         np.testing.assert_allclose(session.run(["vectors"], {"ids": IDS})[0], wanted, atol=1e-6)
 
 
-def test_a_graph_for_many_rows_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx_session, "_few", FEW)
-    graph = Graph([EMBEDDED / "text.onnx"])
+def test_a_quick_graph_for_many_rows_is_loaded_once() -> None:
+    graph = Graph([EMBEDDED / "text.onnx"], quick=True)
     lasting = graph.session(FEW + 1)
     assert graph.session() is lasting
     assert graph.session(100) is lasting
 
 
-def test_without_a_hurry_a_graph_is_loaded_once() -> None:
+def test_any_other_graph_is_loaded_once() -> None:
     graph = Graph([EMBEDDED / "text.onnx"])
     lasting = graph.session(0)
     assert all(graph.session(rows) is lasting for rows in (1, FEW, 100))

@@ -157,24 +157,28 @@ def test_export_from_before_is_made_anew(clip: OpenClipEncoder, clip_folder: Pat
     folder = shutil.copytree(clip_folder, tmp_path / "model")
     card = replace(clip.card, name=f"local-dir:{folder}")
     old = export(OpenClipEncoder(clip.images.model, clip.tokenizer, card), tmp_path / "models" / card.fingerprint)
-    assert factory.renewed(old, tmp_path) is old  # of this version: a model without tokens
+    assert (
+        factory.exported_anew(old, factory.LoadOptions(cache=tmp_path)) is old
+    )  # of this version: a model without tokens
     facts = json.loads((old.folder / "model.json").read_text("utf-8"))
     assert facts.pop("regions") is None
     (old.folder / "model.json").write_text(json.dumps(facts), "utf-8")
-    dated = factory.for_card(card.name, card.fingerprint, "cpu", tmp_path)
+    dated = factory.for_card(card.name, card.fingerprint, factory.LoadOptions("cpu", tmp_path))
     assert dated.card.regions is None
-    assert factory.renewed(dated, tmp_path / "another") is dated  # a folder of somebody's own
+    assert (
+        factory.exported_anew(dated, factory.LoadOptions(cache=tmp_path / "another")) is dated
+    )  # a folder of somebody's own
     weights = folder / "open_clip_model.safetensors"
     weights.rename(tmp_path / "weights")
-    assert factory.renewed(dated, tmp_path) is dated
+    assert factory.exported_anew(dated, factory.LoadOptions(cache=tmp_path)) is dated
     (tmp_path / "weights").rename(weights)
 
-    new = factory.renewed(dated, tmp_path)
+    new = factory.exported_anew(dated, factory.LoadOptions(cache=tmp_path))
     assert new.card == replace(card, regions=clip.card.regions)
     assert agreement(new, clip) > 0.999
-    again = factory.for_card(card.name, card.fingerprint, "cpu", tmp_path)
+    again = factory.for_card(card.name, card.fingerprint, factory.LoadOptions("cpu", tmp_path))
     assert again.card == new.card
-    assert factory.renewed(again, tmp_path) is again
+    assert factory.exported_anew(again, factory.LoadOptions(cache=tmp_path)) is again
     assert [path.name for path in (tmp_path / "models").iterdir()] == [card.fingerprint]
 
 

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from samples import CLI
 
-from mmsearch.encoders.hub import access, pickles, registry
+from mmsearch.config import Settings
+from mmsearch.encoders.hub import access, registry
 from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder, load_model
 from mmsearch.errors import ModelError, PickledWeightsError
+from mmsearch.library.opening import open_library
 
 SAFE, PICKLED = "open_clip_model.safetensors", "open_clip_pytorch_model.bin"
 
@@ -30,11 +33,6 @@ class _Trap:
 
     def __reduce__(self) -> tuple[object, ...]:
         return Path.touch, (Path("executed"),)
-
-
-@pytest.fixture
-def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MMSEARCH_TRUST_PICKLE", "1")
 
 
 @pytest.fixture
@@ -71,27 +69,24 @@ def test_a_pickle_is_refused_unopened(trap: Path, name: str) -> None:
     assert not Path("executed").exists()
 
 
-@pytest.mark.usefixtures("trusting")
 def test_a_trusted_pickle_runs_no_program_either(trap: Path) -> None:
     with pytest.raises(ModelError, match="cannot be loaded"):
-        OpenClipEncoder.load(f"local-dir:{trap}")
+        OpenClipEncoder.load(f"local-dir:{trap}", trust_pickle=True)
     assert not Path("executed").exists()
 
 
-@pytest.mark.usefixtures("trusting")
 def test_a_trusted_pickle_of_tensors_is_read(pickled: Path, clip: OpenClipEncoder) -> None:
-    assert OpenClipEncoder.load(f"local-dir:{pickled}").card.fingerprint == clip.card.fingerprint
+    assert OpenClipEncoder.load(f"local-dir:{pickled}", trust_pickle=True).card.fingerprint == clip.card.fingerprint
 
 
 @pytest.mark.parametrize("name", [SAFE, "model.safetensors", "zebra.safetensors"])
 def test_safetensors_are_taken_where_there_is_a_pickle_too(
-    trap: Path, name: str, clip: OpenClipEncoder, clip_folder: Path, monkeypatch: pytest.MonkeyPatch
+    trap: Path, name: str, clip: OpenClipEncoder, clip_folder: Path
 ) -> None:
     """open_clip itself takes its own name for a pickle before other names for safetensors."""
     shutil.copy(clip_folder / SAFE, trap / name)
-    for trusted in ("0", "1"):
-        monkeypatch.setenv("MMSEARCH_TRUST_PICKLE", trusted)
-        assert OpenClipEncoder.load(f"local-dir:{trap}").card.fingerprint == clip.card.fingerprint
+    for trusted in (False, True):
+        assert OpenClipEncoder.load(f"local-dir:{trap}", trust_pickle=trusted).card.fingerprint == clip.card.fingerprint
     assert not Path("executed").exists()
 
 
@@ -128,20 +123,18 @@ def test_an_option_and_a_setting_trust(mmsearch: CLI, pickled: Path, tmp_path: P
     assert "no pictures found" in mmsearch(*command, "-l", "own", MMSEARCH_TRUST_PICKLE="yes").stderr
     for other in ("eval", "train"):
         assert "--trust-pickle" in mmsearch(other, "--help").stdout
-    assert not pickles.trusted()
 
 
-def test_the_settings_of_a_library_may_trust(tmp_path: Path) -> None:
-    """In a process of its own, which trusts from then on."""
-    code = (
-        "import sys\n"
-        "from mmsearch.config import Settings; from mmsearch.library.opening import open_library\n"
-        "from mmsearch.encoders.hub import pickles\n"
-        "open_library(sys.argv[1], settings=Settings()).close(); print(pickles.trusted())\n"
-        "open_library(sys.argv[1], settings=Settings(trust_pickle=True)).close(); print(pickles.trusted())\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "True"]
+def test_a_library_trusts_by_its_own_settings_alone(pickled: Path, tmp_path: Path) -> None:
+    settings = Settings(model=f"local-dir:{pickled}", cache=tmp_path / "cache")
+    (tmp_path / "none").mkdir()
+    for number, trusted in enumerate((False, True, False)):
+        with open_library(tmp_path / str(number), settings=replace(settings, trust_pickle=trusted)) as library:
+            if trusted:
+                assert library.index(tmp_path / "none").added == 0
+            else:
+                with pytest.raises(PickledWeightsError):
+                    library.index(tmp_path / "none")
 
 
 LOAD = """

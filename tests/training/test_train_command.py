@@ -27,7 +27,6 @@ from mmsearch.encoders.torch.embedded_encoder import TorchEmbeddedEncoder
 from mmsearch.errors import MMSearchError, ModelError
 from mmsearch.library.opening import open_library
 
-DEFAULTS = ("embedded", "embedded")
 DATA = ("--captions", "pairs.tsv", "--images", "images")
 MANY = ("--epochs", "12", "--batch", "2", "--dev", "0.25", "--lr", "1e-3", "--set", "patience=0")
 
@@ -156,7 +155,7 @@ def test_trained_folder_of_the_embedded_architecture_is_a_model(
     assert "1 of 8 photos could not be read; training goes on" in done.stderr
 
     out = folder / "out"
-    choice = factory.choose(f"local-dir:{out}", "cpu", folder / "cache", DEFAULTS)
+    choice = factory.choose(f"local-dir:{out}", factory.LoadOptions("cpu", folder / "cache"))
     assert choice.note == f"using local-dir:{out}"
     assert isinstance(choice.encoder, OnnxEncoder)
     card = choice.encoder.card
@@ -164,15 +163,15 @@ def test_trained_folder_of_the_embedded_architecture_is_a_model(
     assert card.regions is not None  # and torch gives the same, below
     assert (card.regions.side, card.regions.dim) == (7, 64)
     assert agreement(choice.encoder, TorchEmbeddedEncoder(out, "cpu")) > 0.999
-    again = factory.for_card(card.name, card.fingerprint, "cpu", folder / "cache")
+    again = factory.for_card(card.name, card.fingerprint, factory.LoadOptions("cpu", folder / "cache"))
     assert again.card == card
     with pytest.raises(ModelError, match=r"its weights or settings have changed \(0123 then"):
-        factory.for_card(card.name, "0123", "cpu", folder / "cache")
+        factory.for_card(card.name, "0123", factory.LoadOptions("cpu", folder / "cache"))
     moved = shutil.move(out, folder / "moved")
-    assert factory.choose(f"local-dir:{moved}", "cpu", folder / "cache", DEFAULTS).encoder.card.name == (
+    assert factory.choose(f"local-dir:{moved}", factory.LoadOptions("cpu", folder / "cache")).encoder.card.name == (
         f"local-dir:{moved}"
     )
-    found = factory.choose("auto", "cpu", folder / "cache", (f"local-dir:{moved}", ""))
+    found = factory.choose("auto", factory.LoadOptions("cpu", folder / "cache", (f"local-dir:{moved}", "")))
     assert found.note == f"using local-dir:{moved}, the first choice on a CPU"
 
     with open_library(folder / "library", settings=settings) as library:

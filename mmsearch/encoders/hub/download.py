@@ -25,10 +25,11 @@ from mmsearch.errors import ModelError
 _SHA256 = re.compile(r"[0-9a-f]{64}")  # an ETag that is one: of large files; small ones have git's
 
 
-def fetch(name: str, repo: str, files: Sequence[str]) -> None:
+def fetch(name: str, repo: str, files: Sequence[str], trust_pickle: bool = False) -> None:
     """Bring the first of ``files`` that the repository ``org/name`` has into the cache, for the model ``name``.
 
-    Raises PickledWeightsError before a pickle is downloaded that nobody trusts, ModelError where nothing usable came.
+    Raises PickledWeightsError before a pickle is downloaded, unless they are trusted, and ModelError where nothing
+    usable came.
     """
     place = f"{name} could not be downloaded from {access.endpoint()}"
     try:
@@ -37,7 +38,7 @@ def fetch(name: str, repo: str, files: Sequence[str]) -> None:
                 facts = get_hf_file_metadata(hf_hub_url(repo, file, endpoint=access.endpoint()))
             except EntryNotFoundError:
                 continue
-            pickles.check(name, file)
+            pickles.check(name, file, trust_pickle)
             _store(name, repo, file, facts)
             return
     except (ModelError, KeyboardInterrupt):

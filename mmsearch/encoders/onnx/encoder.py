@@ -48,8 +48,8 @@ class OnnxEncoder:
     device = "cpu"
     batch = 0
 
-    def __init__(self, folder: Path, threads: int = 0) -> None:
-        """``threads`` limits the threads at work; 0 takes all cores.
+    def __init__(self, folder: Path, threads: int = 0, quick: bool = False) -> None:
+        """``threads`` limits the threads at work; 0 takes all cores.  ``quick`` is for a program that asks a few texts.
 
         Raises ModelError when a file is missing or unreadable.
         """
@@ -67,7 +67,7 @@ class OnnxEncoder:
         self._lock = threading.Lock()
         self._paces: dict[str, Pace] = {}
         self._sessions: dict[str, tuple[Any, bool]] = {}  # and whether its runs take one thread each
-        self._text = onnx_session.Graph([folder / "text.onnx"], threads)
+        self._text = onnx_session.Graph([folder / "text.onnx"], threads, quick)
         self._tokens: TextEncoder | None = None
 
     def _session(self, tower: str, together: int = 1) -> Any:

@@ -24,7 +24,6 @@ EXACT = "session.x64quantprecision"  # int8 products by way of uint8: takes 1.7 
 INTEGER_PRODUCTS = (b"MatMulInteger", b"QLinearMatMul", b"QGemm", b"DynamicQuantize", b"ConvInteger", b"QLinearConv")
 _GRAPH, _FUNCTIONS, _NODE = 7, 25, 1  # numbers of fields in onnx.proto: of a model twice, of its graph
 FEW = 8  # rows; the time that a quick load saves is lost again on about so many
-_few = 0  # rows for which graphs are loaded quickly, in this process
 
 
 def runtime() -> Any:
@@ -170,20 +169,14 @@ def side_by_side(
     return [np.concatenate(joined) for joined in zip(*parts, strict=True)]
 
 
-def hurry() -> None:
-    """From now on graphs of this process are loaded quickly for the first few rows: for a command that asks once."""
-    global _few
-    _few = FEW
-
-
 class Graph:
-    """A graph that is loaded when it is used; after ``hurry`` quickly for the first few rows, and then to last.
+    """A graph that is loaded when it is used; where it is ``quick``, quickly for the first few rows, and then to last.
 
     Both give the same numbers up to rounding.  Safe to use from several threads.
     """
 
-    def __init__(self, files: Sequence[Path], threads: int = 0) -> None:
-        self._files, self._threads = files, threads
+    def __init__(self, files: Sequence[Path], threads: int = 0, quick: bool = False) -> None:
+        self._files, self._threads, self._few = files, threads, FEW if quick else 0
         self._lock = threading.Lock()
         self._rows = 0  # that it was used for
         self._session: Any = None
@@ -192,6 +185,6 @@ class Graph:
         """An ``InferenceSession`` for a run on so many rows.  Raises ModelError."""
         with self._lock:
             before, self._rows = self._rows, self._rows + max(rows, 1)
-            if self._session is None or before <= _few < self._rows:
-                self._session = load(self._files, self._threads, quick=self._rows <= _few)
+            if self._session is None or before <= self._few < self._rows:
+                self._session = load(self._files, self._threads, quick=self._rows <= self._few)
             return self._session

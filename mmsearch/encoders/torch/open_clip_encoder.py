@@ -121,15 +121,22 @@ class OpenClipEncoder:
         self._both = Batches(self.images.both, self._device, self._setup)
 
     @classmethod
-    def load(cls, name: str, device: str = "cpu", precision: Literal["fp32", "fp16"] | None = None) -> OpenClipEncoder:
+    def load(
+        cls,
+        name: str,
+        device: str = "cpu",
+        precision: Literal["fp32", "fp16"] | None = None,
+        trust_pickle: bool = False,
+    ) -> OpenClipEncoder:
         """The model of that name, downloaded when it is not on this machine.
 
         ``name`` is as ``registry.find`` takes it.  ``precision`` is that of the arithmetic, by default fp16 on CUDA and
-        fp32 on a CPU; fp16 is tried on a few inputs first, and not used when it changes their vectors.  Raises
-        ModelError when there is no such model, or when it cannot be downloaded, read, or used for searching.
+        fp32 on a CPU; fp16 is tried on a few inputs first, and not used when it changes their vectors.  With
+        ``trust_pickle`` weights that are pickles are read, too.  Raises ModelError when there is no such model, or when
+        it cannot be downloaded, read, or used for searching.
         """
         source = registry.find(name)
-        model, tokenizer = load_model(source)
+        model, tokenizer = load_model(source, trust_pickle)
         converted, rules = convert(tokenizer)
         with torch.inference_mode():
             dim = int(model.encode_text(torch.zeros((1, rules.context), dtype=torch.int64)).shape[-1])
@@ -216,10 +223,10 @@ def preprocess_of(model: Any, name: str) -> Preprocess:
     return Preprocess(int(height), mean, std, interpolation, resize_mode, fill)  # type: ignore[arg-type]
 
 
-def load_model(source: Source) -> tuple[Any, Any]:
+def load_model(source: Source, trust_pickle: bool = False) -> tuple[Any, Any]:
     """open_clip's model and tokenizer: from this machine without asking the hub, else from the hub if it answers.
 
-    Raises PickledWeightsError, before they are opened, where the weights are a pickle that nobody trusts.
+    Raises PickledWeightsError, before they are opened, where the weights are a pickle, unless those are trusted.
     """
     text_cfg = registry.description(source).get("text_cfg", {})
     borrowed = text_cfg.get("hf_tokenizer_name") or text_cfg.get("hf_model_name")
@@ -227,10 +234,10 @@ def load_model(source: Source) -> tuple[Any, Any]:
         raise ModelError(f"{source.name} needs the package transformers: pip install transformers")
     failure: ModelError | None = None
     if source.folder is not None:
-        return _open(source, offline=_complete(source))
+        return _open(source, trust_pickle, offline=_complete(source))
     if registry.weights(source) is not None:
         try:
-            return _open(source, offline=True)  # of a pickle that is refused, the hub may have a safe twin
+            return _open(source, trust_pickle, offline=True)  # of a refused pickle the hub may have a safe twin
         except ModelError as error:  # its tokenizer may be missing
             failure = error
     variable = access.forbidden()
@@ -243,11 +250,11 @@ def load_model(source: Source) -> tuple[Any, Any]:
     if source.repo:
         logger.info("downloading %s from %s", source.name, access.endpoint())
         with _loading, _quiet(False, []):
-            download.fetch(source.name, source.repo, registry.hub_files(source))
+            download.fetch(source.name, source.repo, registry.hub_files(source), trust_pickle)
     elif source.pretrained is not None:
-        pickles.check(source.name, source.pretrained.url)
+        pickles.check(source.name, source.pretrained.url, trust_pickle)
         logger.info("downloading %s from %s", source.name, source.pretrained.url)
-    return _open(source, offline=False)
+    return _open(source, trust_pickle, offline=False)
 
 
 def _complete(source: Source) -> bool:
@@ -263,11 +270,11 @@ def _complete(source: Source) -> bool:
     )
 
 
-def _open(source: Source, offline: bool) -> tuple[Any, Any]:
+def _open(source: Source, trust_pickle: bool, offline: bool) -> tuple[Any, Any]:
     """open_clip's model with its weights, and its tokenizer.  Raises ModelError with the reason in one sentence."""
     entry, file = source.pretrained, registry.weights(source)
     if file is not None:
-        pickles.check(source.name, str(file))
+        pickles.check(source.name, str(file), trust_pickle)
     said: list[str] = []
     try:
         with _loading, _quiet(offline, said):
@@ -281,7 +288,7 @@ def _open(source: Source, offline: bool) -> tuple[Any, Any]:
             file = registry.weights(source)
             if file is None:
                 raise FileNotFoundError("there are no weights")
-            pickles.check(source.name, str(file))
+            pickles.check(source.name, str(file), trust_pickle)
             open_clip.load_checkpoint(model, str(file), weights_only=True)
             tokenizer = _tokenizer(source, offline)
     except ModelError:

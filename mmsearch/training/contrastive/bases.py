@@ -23,8 +23,10 @@ def default_recipe(base: str) -> Recipe:
     return replace(OPEN_CLIP, infonce=0.0, sigmoid=1.0) if "init_logit_bias" in described else OPEN_CLIP
 
 
-def load(base: str, recipe: Recipe) -> Trainee:
-    """The model with the recipe's layers ready to be trained.  Raises ModelError, and ConfigError for its layers."""
+def load(base: str, recipe: Recipe, trust_pickle: bool = False) -> Trainee:
+    """The model with the recipe's layers ready to be trained; with ``trust_pickle`` its weights may be a pickle.
+
+    Raises ModelError, and ConfigError for its layers."""
     if _ours(base):
         from mmsearch.training.contrastive.embedded_trainee import EmbeddedTrainee
 
@@ -33,7 +35,7 @@ def load(base: str, recipe: Recipe) -> Trainee:
         return EmbeddedTrainee.load(folder, recipe.image_layers, recipe.text_layers, base)
     from mmsearch.training.contrastive.open_clip_trainee import OpenClipTrainee
 
-    return OpenClipTrainee.load(base, recipe.image_layers, recipe.text_layers)
+    return OpenClipTrainee.load(base, recipe.image_layers, recipe.text_layers, trust_pickle)
 
 
 def _ours(base: str) -> bool:

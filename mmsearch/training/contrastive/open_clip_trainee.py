@@ -176,10 +176,14 @@ class OpenClipTrainee(nn.Module):
         self.eval()
 
     @classmethod
-    def load(cls, name: str, image_layers: int = ALL, text_layers: int = ALL) -> OpenClipTrainee:
-        """The model of that name, as ``registry.find`` takes it.  Raises ModelError and ConfigError."""
+    def load(
+        cls, name: str, image_layers: int = ALL, text_layers: int = ALL, trust_pickle: bool = False
+    ) -> OpenClipTrainee:
+        """The model of that name, as ``registry.find`` takes it.
+
+        With ``trust_pickle`` weights that are pickles are read, too.  Raises ModelError and ConfigError."""
         source = registry.find(name)
-        model, tokenizer = open_clip_encoder.load_model(source)
+        model, tokenizer = open_clip_encoder.load_model(source, trust_pickle)
         return cls(model, tokenizer, source, image_layers, text_layers)
 
     @property
