@@ -62,7 +62,7 @@ def command(
                 report = found.index(
                     paths or [],
                     model=model,
-                    exclude=exclude or [],
+                    exclude=exclude or None,
                     captions=captions,
                     ocr=ocr,
                     wait=wait,

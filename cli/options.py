@@ -18,7 +18,12 @@ LibraryOption = Annotated[
 ]
 # What ``index`` and ``watch`` take.
 ExcludeOption = Annotated[
-    list[str] | None, typer.Option("--exclude", metavar="GLOB", help="Leave out names or paths. May be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--exclude",
+        metavar="GLOB",
+        help="Leave out names or paths, in later runs too. May be repeated; '' leaves out nothing any more.",
+    ),
 ]
 MaxMegapixelsOption = Annotated[
     float | None, typer.Option("--max-megapixels", min=0.01, help="Skip larger pictures. Default: 200.")

@@ -49,7 +49,9 @@ def command(
     for name, value in rows.items():
         print(f"{name:9} {value}")
     for number, root in enumerate(status.roots):
-        print(f"{'' if number else 'folders':9} {formatting.shown(root, relative=False)}")
+        globs = [formatting.shown(glob, relative=False) for glob in status.exclude.get(root, ())]
+        without = f" without {', '.join(globs)}" if globs else ""
+        print(f"{'' if number else 'folders':9} {formatting.shown(root, relative=False)}{without}")
     for name, lines in _picture(told, status.photos).items():
         for number, line in enumerate(lines):
             print(f"{'' if number else name:9} {line}")

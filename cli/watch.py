@@ -57,9 +57,9 @@ def command(
 
             def index(roots: Sequence[str]) -> IndexReport:
                 with formatting.progress_bar("Indexing") as progress:
-                    return found.index(roots, exclude=exclude or [], captions=captions, ocr=ocr, progress=progress)
+                    return found.index(roots, exclude=exclude or None, captions=captions, ocr=ocr, progress=progress)
 
-            events = watch(found, paths or [], index=index, exclude=exclude or [], pace=Pace(poll=poll))
+            events = watch(found, paths or [], index=index, exclude=exclude or None, pace=Pace(poll=poll))
             try:
                 with closing(events):
                     for event in events:

@@ -256,6 +256,7 @@ def status(status: Status) -> Json:
         "bytes": status.bytes,
         "library": status.library,
         "roots": list(status.roots),
+        "exclude": {root: list(globs) for root, globs in status.exclude.items()},
         "failures": skipped(status.failures),
         "formats": dict(summary.formats),
         "years": {str(year): number for year, number in summary.years.items()},

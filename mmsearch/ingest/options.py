@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Options:
     """How to index."""
 
-    exclude: Sequence[str] = ()  # globs of names and paths to leave out
+    exclude: Sequence[str] | None = None  # globs of names and paths to leave out of the roots; None: as before
     max_megapixels: float = 200.0
     batch: int = 32
     decoders: int = 0  # reading threads; 0 is one a core
@@ -37,7 +37,7 @@ class Options:
         cls,
         settings: Settings,
         *,
-        exclude: Sequence[str] = (),
+        exclude: Sequence[str] | None = None,
         max_megapixels: float | None = None,
         asked: Set[str] = frozenset(),
     ) -> Self:

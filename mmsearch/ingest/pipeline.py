@@ -61,7 +61,7 @@ class _Run:
     def _store_roots(self) -> None:
         with self._context.store.writing() as writer:
             for root in self._context.roots:
-                writer.add_root(root)
+                writer.add_root(root, self._context.options.exclude)
             for photo, file in self._plan.restore:
                 writer.touch(photo, file)
 

@@ -35,19 +35,21 @@ def check(paths: Sequence[str]) -> None:
             raise SourceError(f"{path}: no permission to read it")
 
 
-def scan(store: Store, model: StoredModel, roots: Sequence[str], exclude: Sequence[str]) -> Plan:
+def scan(store: Store, model: StoredModel, roots: Sequence[str], exclude: Sequence[str] | None = None) -> Plan:
     """Compare the folders with the store by path, size and time; nothing is opened.
 
-    Known files that ``exclude`` leaves out now are gone: kept in the library as missing, and back without work once
-    they are not left out any more.
+    ``exclude`` takes the place of what the store remembers of these roots.  Known files that are left out now are gone:
+    kept in the library as missing, and back without work once they are not left out any more.
     """
-    plan, files = Plan(), dict[str, Found]()
+    plan, files, remembered = Plan(), dict[str, Found](), store.exclusions()
     walked = _with_nested(roots, store.roots())
     for root in walked:
         known = store.files(root, model)
         inner = {other for other in walked if other != root and _at_or_below(other, {root})}  # they speak for theirs
         present = {p: row for p, row in known.items() if row.state != "missing" and not _at_or_below(p, inner)}
-        files |= _scan_root(plan, root, exclude, known, present)
+        globs = exclude if exclude is not None and root in roots else remembered.get(root, ())
+        found = _scan_root(plan, root, globs, known, present)
+        files |= {path: file for path, file in found.items() if not _at_or_below(path, inner)}
     for path, file in files.items():
         _compare(plan, file, plan.known.get(path))
     return plan

@@ -25,6 +25,13 @@ def absolute(path: PathLike) -> str:
     return os.path.realpath(os.path.expanduser(path))
 
 
+def globs(exclude: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """What to leave out, one or several; empty ones leave out nothing.  None says nothing about it."""
+    if exclude is None:
+        return None
+    return tuple(dict.fromkeys(glob for glob in ([exclude] if isinstance(exclude, str) else exclude) if glob))
+
+
 def parsed(query: Paths | Query, where: str | Sequence[Condition] = ()) -> Query:
     """What was asked; ``where`` adds conditions, in the query language or as values.  Raises QueryError."""
     if not isinstance(query, Query):

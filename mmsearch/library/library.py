@@ -14,7 +14,7 @@ import numpy as np
 from mmsearch import config
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import SourceError, TransferError
-from mmsearch.library.arguments import absolute, known, known_or_existing, parsed
+from mmsearch.library.arguments import absolute, globs, known, known_or_existing, parsed
 from mmsearch.library.models import Models
 from mmsearch.library.status import Status, status
 from mmsearch.query.model import Condition, Query
@@ -75,7 +75,7 @@ class Library:
         paths: Paths = (),
         *,
         model: str | None = None,
-        exclude: Sequence[str] = (),
+        exclude: str | Sequence[str] | None = None,
         max_megapixels: float | None = None,
         captions: bool = False,
         ocr: bool = False,
@@ -92,9 +92,9 @@ class Library:
         Files beside photos, such as ``photo.txt`` and ``photo.xmp``, are read where they are new or have changed.  With
         ``ocr``, text inside pictures is read where that was not done yet.
         With ``wait``, another process that writes to the library is waited for, in place of LibraryBusyError.
-        ``exclude`` are globs of names or paths to leave out.  ``progress`` is called after each file read, in this
-        thread.  Files that cannot be read are in the report's ``skipped``.  Ctrl-C keeps what is stored by then.
-        Raises SourceError, ModelError, ModelMismatchError, LibraryBusyError, LibraryError.
+        ``exclude`` are globs of names or paths to leave out, in later runs too; ``()`` leaves out nothing any more.
+        ``progress`` is called after each file read, in this thread.  Files that cannot be read are in the report's
+        ``skipped``.  Ctrl-C keeps what is stored.  Raises SourceError, ModelError, ModelMismatchError, LibraryError.
         """
         from mmsearch.ingest.options import Options as IngestOptions
         from mmsearch.ingest.scan import check
@@ -108,7 +108,7 @@ class Library:
                 raise SourceError("the library knows no folder yet", code="nothing-to-index")
         asked = frozenset(name for name, wanted in {"captions": captions, "texts": ocr}.items() if wanted)
         options = IngestOptions.from_settings(
-            self.settings, exclude=exclude, max_megapixels=max_megapixels, asked=asked
+            self.settings, exclude=globs(exclude), max_megapixels=max_megapixels, asked=asked
         )
         with self.lock(wait):
             return self._ingest(progress).index(roots, options, model, everything)

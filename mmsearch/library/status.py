@@ -35,6 +35,7 @@ class Status:
     generation: int
     bytes: int  # of the whole folder
     roots: tuple[str, ...]
+    exclude: dict[str, tuple[str, ...]]  # by root, what index runs leave out of it
     failures: tuple[Skipped, ...]
     summary: Summary
 
@@ -60,6 +61,7 @@ def status(folder: Path, store: Store, vectors: VectorSearch, models: Models) ->
         generation=store.generation(),
         bytes=_bytes(folder),
         roots=tuple(store.roots()),
+        exclude=store.exclusions(),
         failures=tuple(store.failures()),
         summary=summary,
     )

@@ -80,6 +80,10 @@ class FileRows(Protocol):
         """The folders and files that were indexed, sorted."""
         ...
 
+    def exclusions(self) -> dict[str, tuple[str, ...]]:
+        """By root, the globs of what index runs leave out of it, as they were given; roots without any are not in it."""
+        ...
+
     def files(self, root: str, model: StoredModel) -> dict[str, StoredFile]:
         """What is stored of ``root`` itself and everything below it, by path."""
         ...

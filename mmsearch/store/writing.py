@@ -29,8 +29,8 @@ class ModelWriter(Protocol):
 class FileWriter(Protocol):
     """Where contents lie."""
 
-    def add_root(self, path: str) -> None:
-        """Remember a folder or file that was named."""
+    def add_root(self, path: str, exclude: Sequence[str] | None = None) -> None:
+        """Remember a folder or file that was named, and globs of what is left out of it; None keeps those it has."""
         ...
 
     def place(self, file: Found, content: int) -> None:

@@ -24,6 +24,7 @@ from mmsearch.errors import (
     WatchError,
 )
 from mmsearch.ingest.scan import check
+from mmsearch.library.arguments import globs
 from mmsearch.library.library import Library
 from mmsearch.media.filesystem import on_network
 from mmsearch.store.paths import spellings
@@ -101,15 +102,16 @@ def watch(
     paths: Sequence[PathLike] = (),
     *,
     index: Index | None = None,
-    exclude: Sequence[str] = (),
+    exclude: str | Sequence[str] | None = None,
     pace: Pace | None = None,
 ) -> Generator[Event, None, None]:
     """What happens while the library is kept up to date with ``paths``, or with all that it knows.  Never ends itself.
 
-    ``index`` takes roots and is ``library.index`` by default: one's own has further options.  ``exclude`` should be
-    those of ``index``.  A folder that the library knows need not be there yet.  Raises SourceError for one that it does
-    not know, WatchError without the package ``watchfiles`` where ``pace.poll`` is None, and what the first run raises,
-    except where that may go away: another process that writes, a full disk.  Later errors are in ``Failed``.
+    ``index`` takes roots and is ``library.index`` by default: one's own has further options.  ``exclude`` is as
+    ``library.index`` takes it, and should be that of ``index``.  A folder that the library knows need not be there yet.
+    Raises SourceError for one that it does not know, WatchError without the package ``watchfiles`` where ``pace.poll``
+    is None, and what the first run raises, except where that may go away: another process that writes, a full disk.
+    Later errors are in ``Failed``.
     """
     pace = pace or Pace()
     roots = _roots(library, paths)
@@ -117,7 +119,9 @@ def watch(
         raise WatchError(
             "watching needs the package watchfiles; run: pip install 'mmsearch[watch]'", code="no-watchfiles"
         )
-    yield from _Watch(library, roots, index or (lambda some: library.index(some, exclude=exclude)), exclude, pace).run()
+    yield from _Watch(
+        library, roots, index or (lambda some: library.index(some, exclude=exclude)), globs(exclude), pace
+    ).run()
 
 
 def _roots(library: Library, paths: Sequence[PathLike]) -> list[str]:
@@ -139,7 +143,7 @@ class _Watch:
     """The state of one ``watch``."""
 
     def __init__(
-        self, library: Library, roots: Sequence[str], index: Index, exclude: Sequence[str], pace: Pace
+        self, library: Library, roots: Sequence[str], index: Index, exclude: Sequence[str] | None, pace: Pace
     ) -> None:
         self._library, self._roots, self._index, self._exclude, self._pace = library, roots, index, exclude, pace
         self._news: queue.SimpleQueue[Change] = queue.SimpleQueue()
@@ -172,7 +176,8 @@ class _Watch:
 
     def _begin(self, root: str, lost: str = "") -> Iterator[Event]:
         """Start to watch, by events where they come."""
-        pace, sight = self._pace, Sight(root, str(self._library.folder.resolve()), self._knows, self._exclude)
+        excluded = self._library.store.exclusions().get(root, ()) if self._exclude is None else self._exclude
+        pace, sight = self._pace, Sight(root, str(self._library.folder.resolve()), self._knows, excluded)
         why = lost or ("it is on a network drive" if on_network(Path(sight.base)) else "")
         if pace.poll is None and not why:
             source: Source = Events(sight, self._news)

@@ -316,3 +316,16 @@ def test_eval_prints_the_promised_figures(mmsearch: CLI, photos: Path, tmp_path:
     (figures,) = lines(mmsearch(*arguments, "--only", "some.txt", "--json").stdout)
     assert (figures["queries"], figures["photos"]) == (2, 1)
     assert "text to image  R@1 100.00" in mmsearch(*arguments).stdout
+
+
+def test_what_is_left_out_is_remembered_and_shown(mmsearch: CLI, photos: Path) -> None:
+    def done(*arguments: object) -> tuple[int, int]:
+        (report,) = lines(mmsearch("index", *arguments, "--json").stdout)
+        return report["added"], report["unchanged"]
+
+    assert done(photos, "--exclude", "trips", "--exclude", "cam*") == (2, 0)
+    assert done() == (0, 2)
+    assert f"folders   {photos} without trips, cam*\n" in mmsearch("status").stdout
+    assert lines(mmsearch("status", "--json").stdout)[0]["exclude"] == {str(photos): ["trips", "cam*"]}
+    assert done(photos, "--exclude", "") == (3, 2)
+    assert f"folders   {photos}\n" in mmsearch("status").stdout

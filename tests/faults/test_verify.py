@@ -129,6 +129,7 @@ DAMAGES: dict[str, tuple[str, Injure]] = {
     "impossible place": ("wrong facts", sql("UPDATE contents SET latitude = 200, longitude = 3 WHERE id = 2")),
     "impossible date": ("wrong date", sql("UPDATE contents SET taken_at = '2024-13-45' WHERE id = 2")),
     "no path": ("no path", sql("UPDATE photos SET path = x'' WHERE id = 5")),
+    "pattern of nothing": ("stray exclusions", sql("INSERT INTO exclusions VALUES (99, 0, x'2a')")),
     "no root": ("no root", sql("DELETE FROM roots")),
     "no identity": ("no identity", sql("DELETE FROM properties WHERE name = 'identity'")),
     "odd generation": ("no identity", sql("UPDATE properties SET value = 'many' WHERE name = 'generation'")),

@@ -449,8 +449,27 @@ def test_folder_of_odd_bytes_holds_a_library(photos: Path, settings: Settings, e
     assert sorted(file.suffix for file in (folder / "index").iterdir()) == [".f16", ".ids", ".json"]
 
 
-def test_excluded_files_are_left_out(library: Library, photos: Path) -> None:
-    assert counts(library.index(photos, exclude=["trips", "cam*"])) == {"added": 2, "encoded": 2}
+def test_excluded_files_are_left_out_until_something_else_is_said(library: Library, photos: Path) -> None:
+    assert counts(library.index(photos)) == {"added": 5, "encoded": 5}
+    assert counts(library.index(photos, exclude=["trips", "cam*"])) == {"unchanged": 2, "removed": 3}
+    with open_library(library.folder, settings=library.settings, encoder=library.encoder()) as again:
+        for paths in (photos, ()):
+            assert counts(again.index(paths)) == {"unchanged": 2}
+        assert again.status().exclude == {str(photos): ("trips", "cam*")}
+        assert len(again.search("a photo", 10)) == 2
+    assert counts(library.index(exclude="cam*")) == {"unchanged": 2, "restored": 2}  # nothing is encoded anew
+    assert counts(library.index(photos, exclude=())) == {"unchanged": 4, "restored": 1}
+    assert library.status().exclude == {}
+
+
+def test_a_folder_inside_keeps_to_what_was_said_of_it(library: Library, photos: Path) -> None:
+    trips = photos / "trips"
+    library.index(trips, exclude="*.png")
+    assert counts(library.index(photos, exclude=["*.jpg", ""])) == {"added": 3, "unchanged": 1, "encoded": 3}
+    assert counts(library.index()) == {"unchanged": 4}
+    library.remove(trips)
+    assert library.status().exclude == {str(photos): ("*.jpg",)}
+    assert counts(library.index()) == {"added": 1, "unchanged": 3, "encoded": 1}
 
 
 def test_pixel_limit(library: Library, photos: Path) -> None:

@@ -82,6 +82,23 @@ def test_what_is_stored_comes_back(open_store: Opener) -> None:
             store.vectors(np.array([number, number + 99]), DIM)
 
 
+def test_what_is_left_out_belongs_to_its_folder(store: Store) -> None:
+    odd = os.fsdecode(b"\xe9*")
+    with store.writing() as writer:
+        writer.add_root("/a", ["z", odd, "b"])
+        writer.add_root("/b", ["*.gif"])
+        writer.add_root("/c")
+    assert store.exclusions() == {"/a": ("z", odd, "b"), "/b": ("*.gif",)}
+    with store.writing() as writer:
+        writer.add_root("/a")
+        writer.add_root("/b", [])
+        writer.add_root("/c", ["d"])
+    assert store.exclusions() == {"/a": ("z", odd, "b"), "/c": ("d",)}
+    with store.writing() as writer:
+        writer.remove("/a")
+    assert store.exclusions() == {"/c": ("d",)}
+
+
 def test_a_failed_transaction_leaves_nothing(store: Store) -> None:
     model = add(store, "/a", b"1")
     before = store.generation()

@@ -176,6 +176,17 @@ def test_what_is_left_out_starts_no_run(library: Library, photos: Path, pace: Pa
         assert counts(step(events)) == {"added": 1, "unchanged": 3, "encoded": 1}
 
 
+def test_what_is_left_out_is_remembered(library: Library, photos: Path, pace: Pace) -> None:
+    library.index(photos, exclude="trips")
+    with closing(watch(library, pace=pace)) as events:
+        assert counts(step(events)) == {"unchanged": 3}
+        step(events)
+        shutil.copy(SAMPLES / "coffee.png", photos / "trips")
+        time.sleep(3)
+        shutil.copy(SAMPLES / "coffee.png", photos)
+        assert counts(step(events)) == {"added": 1, "unchanged": 3, "encoded": 1}
+
+
 def test_a_busy_library_is_waited_for(library: Library, photos: Path) -> None:
     with closing(watch(library, [photos], pace=PACE)) as events:
         with library.lock():

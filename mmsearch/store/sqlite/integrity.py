@@ -99,6 +99,7 @@ RULES = (
         _LEFT,
         ("DELETE FROM roots WHERE {where}",),
     ),
+    _stray("exclusions", "root_id", "roots", "patterns of no folder"),
     _Rule(
         "wrong hash",
         "contents",

@@ -22,6 +22,7 @@ from mmsearch.store.sqlite.tables import (
     contents,
     contents_with,
     embeddings,
+    exclusions,
     items,
     photos,
     regions,
@@ -38,6 +39,19 @@ class Items(Database):
     def roots(self) -> list[str]:
         with self._reading() as connection:
             return sorted(os.fsdecode(path) for path in connection.execute(select(roots.c.path)).scalars())
+
+    def exclusions(self) -> dict[str, tuple[str, ...]]:
+        query = (
+            select(roots.c.path, exclusions.c.glob)
+            .join(exclusions, exclusions.c.root_id == roots.c.id)
+            .order_by(roots.c.path, exclusions.c.place)
+        )
+        found: dict[str, tuple[str, ...]] = {}
+        with self._reading() as connection:
+            for path, glob in connection.execute(query):
+                root = os.fsdecode(path)
+                found[root] = (*found.get(root, ()), os.fsdecode(glob))
+        return found
 
     def files(self, root: str, model: StoredModel) -> dict[str, StoredFile]:
         embedded = contents_with(embeddings).where(embeddings.c.model_id == model.id)

@@ -1,6 +1,7 @@
 """The tables of a library, as SQLAlchemy Core sees them; ``migrations/`` creates and changes them.
 
 roots       folders the user asked to index
+exclusions  a row per pattern of names and paths that index runs leave out of a root
 models      encoders whose vectors are stored; one is active
 photos      a row per file: where it is, and which content it had when it was last read; an id is never used twice
 contents    a row per different content, however many files have it: what the picture is, what the camera wrote
@@ -41,6 +42,14 @@ roots = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("path", LargeBinary, nullable=False, unique=True),  # os.fsencode: file names need not be UTF-8
+)
+
+exclusions = Table(
+    "exclusions",
+    metadata,
+    Column("root_id", Integer, ForeignKey("roots.id", ondelete="CASCADE"), primary_key=True),
+    Column("place", Integer, primary_key=True),  # in the order in which they were given
+    Column("glob", LargeBinary, nullable=False),  # os.fsencode
 )
 
 models = Table(

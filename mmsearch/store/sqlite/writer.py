@@ -22,6 +22,7 @@ from mmsearch.store.sqlite.tables import (
     captions,
     contents,
     embeddings,
+    exclusions,
     items,
     models,
     ocr,
@@ -116,8 +117,15 @@ class Writer:
         integrity.mend(self._connection, card)
         self.changed = True
 
-    def add_root(self, path: str) -> None:
-        self._connection.execute(insert(roots).values(path=os.fsencode(path)).on_conflict_do_nothing())
+    def add_root(self, path: str, exclude: Sequence[str] | None = None) -> None:
+        name = os.fsencode(path)
+        self._connection.execute(insert(roots).values(path=name).on_conflict_do_nothing())
+        if exclude is None:
+            return
+        root = self._connection.execute(select(roots.c.id).where(roots.c.path == name)).scalar_one()
+        self._connection.execute(exclusions.delete().where(exclusions.c.root_id == root))
+        for place, glob in enumerate(exclude):
+            self._connection.execute(insert(exclusions).values(root_id=root, place=place, glob=os.fsencode(glob)))
 
     def put(
         self,
