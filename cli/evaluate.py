@@ -136,7 +136,7 @@ def _reranker(encoder: Encoder) -> Reranker:
 def _encoder(library: Path | None, model: str | None, device: str | None, trust_pickle: bool) -> Encoder:
     from mmsearch.encoders import factory
 
-    changes = {"device": device, "trust_pickle": trust_pickle or None}
+    changes: dict[str, Any] = {"device": device, "trust_pickle": trust_pickle or None}
     if library is not None and model is None:
         with opened(library, **changes) as found:
             return found.encoder()

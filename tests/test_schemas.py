@@ -36,8 +36,8 @@ SKIPPED = Skipped("/broken.png", "it is damaged")
 DAMAGE = Damage("index", 2, "rows of the index differ", "it is built again", True, tuple("abcdefg"))
 SUMMARY = Summary({"jpeg": 2}, {2019: 2}, 1, {"FUJIFILM X100V": 1}, 9000, 12.5, 1, 0, 0, 0, 1, 0, {"damaged": 1})
 STATUS = Status(
-    "/library", 2, 2, 0, 1, 0, "embedded", 256, "abc", "float32", 2, "exact", 1.0, 7, 90000, ("/photos",), (SKIPPED,),
-    SUMMARY,
+    "/library", 2, 2, 0, 1, 0, "embedded", 256, "abc", "float32", 2, "exact", 1.0, 7, 90000, ("/photos",),
+    {"/photos": ("trips",)}, (SKIPPED,), SUMMARY,
 )  # fmt: skip
 HEAT = np.array([[0.0, 0.25], [0.123456, 1.0]], np.float32)
 JSON_HEAT = [[0.0, 0.25], [0.1235, 1.0]]
@@ -132,6 +132,7 @@ def test_a_status() -> None:
         "bytes": 90000,
         "library": "/library",
         "roots": ["/photos"],
+        "exclude": {"/photos": ["trips"]},
         "failures": [{"path": "/broken.png", "reason": "it is damaged"}],
         "formats": {"jpeg": 2},
         "years": {"2019": 2},

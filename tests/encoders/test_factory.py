@@ -159,10 +159,11 @@ from mmsearch.errors import ModelError
 cache, embedded, names = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
 for name in names:
     try:
-        print(json.dumps(OpenClipEncoder.load(name).card.fingerprint))
+        print(json.dumps(OpenClipEncoder.load(name, trust_pickle=True).card.fingerprint))
     except ModelError as error:
         print(json.dumps(str(error)))
-print(json.dumps(factory.choose("auto", LoadOptions("cpu", cache, ("hf-hub:org/broken", ""), embedded=embedded)).note))
+options = factory.LoadOptions("cpu", cache, ("hf-hub:org/broken", ""), trust_pickle=True, embedded=embedded)
+print(json.dumps(factory.choose("auto", options).note))
 """
 
 
@@ -183,7 +184,7 @@ def test_models_are_downloaded_from_the_hub(
     config.write_text(config.read_text("utf-8").replace("taken/from-the-folder", "org/siglip"), "utf-8")
     (hub_root / "org/broken/open_clip_model.safetensors").rename(hub_root / "org/broken/open_clip_pytorch_model.bin")
     fake_hub.denied = ("open_clip_pytorch_model.bin",)
-    environment = {**os.environ, "HF_HOME": str(tmp_path / "huggingface"), "MMSEARCH_TRUST_PICKLE": "1"}
+    environment = {**os.environ, "HF_HOME": str(tmp_path / "huggingface")}
     names = [f"hf-hub:org/{name}" for name in ("clip", "clip", "siglip", "siglip", "broken", "missing")]
     command = [sys.executable, "-c", DOWNLOAD, str(tmp_path), str(clip_export.folder), *names]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)

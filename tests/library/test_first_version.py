@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -18,6 +21,7 @@ from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.encoders.protocol import ModelCard
 from mmsearch.library.opening import open_library
+from mmsearch.store.sqlite.store import Store
 from mmsearch.types import Vectors
 
 WRITTEN = Path(__file__).parent.parent / "fixtures" / "first_version"
@@ -92,3 +96,53 @@ def test_it_goes_on_with_the_model_of_this_version(library_of_then: Path, mmsear
     best = mmsearch("query", "a cat", "-k", "2", "--paths", *at).stdout.splitlines()
     assert sorted(Path(path).name for path in best) == ["cat again.jpg", "cat.jpg"]
     assert mmsearch("verify", "--deep", *at).stdout == "all is well: 4 photos\n"
+
+
+UPGRADE = """
+import os, signal, sys
+from pathlib import Path
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from mmsearch.store.sqlite.store import Store
+
+statements = []
+
+@event.listens_for(Engine, "after_cursor_execute")
+def executed(*given):
+    statements.append(given[2])
+    if len(statements) == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Store(Path(sys.argv[1])).close()
+print(len(statements))
+"""
+
+
+def test_an_upgrade_that_is_killed_leaves_the_library_as_it_was(tmp_path: Path) -> None:
+    """After any of its statements; the next one to open it upgrades it whole."""
+
+    def upgrade(name: str, last: int) -> subprocess.CompletedProcess[str]:
+        file = shutil.copytree(WRITTEN, tmp_path / name) / "library.sqlite"
+        return subprocess.run(
+            [sys.executable, "-c", UPGRADE, str(file), str(last)], capture_output=True, text=True, check=False
+        )
+
+    def dump(name: str) -> tuple[str, list[str]]:
+        with sqlite3.connect(tmp_path / name / "library.sqlite") as connection:
+            ((version,),) = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+            tables = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY sql").fetchall()
+            rows = [connection.execute(f"SELECT * FROM {name}").fetchall() for name in ("photos", "embeddings")]
+        connection.close()
+        return version, [str(tables), str(rows)]
+
+    whole = upgrade("whole", 0)
+    count = int(whole.stdout)
+    assert count > 50, whole.stderr
+    shutil.copytree(WRITTEN, tmp_path / "before")
+    for last in range(count // 6, count, count // 6):
+        name = f"killed after {last}"
+        assert upgrade(name, last).returncode == -signal.SIGKILL
+        killed = dump(name)
+        assert killed in (dump("before"), dump("whole"))  # one transaction
+        Store(tmp_path / name / "library.sqlite").close()
+        assert dump(name) == dump("whole")
