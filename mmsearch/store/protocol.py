@@ -81,7 +81,7 @@ class FileRows(Protocol):
         ...
 
     def exclusions(self) -> dict[str, tuple[str, ...]]:
-        """By root, the globs of what index runs leave out of it, as they were given; roots without any are not in it."""
+        """By root, the globs of what index runs leave out of it; roots without any are not in it."""
         ...
 
     def files(self, root: str, model: StoredModel) -> dict[str, StoredFile]:

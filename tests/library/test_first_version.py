@@ -21,7 +21,7 @@ from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.encoders.protocol import ModelCard
 from mmsearch.library.opening import open_library
-from mmsearch.store.sqlite.store import Store
+from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.types import Vectors
 
 WRITTEN = Path(__file__).parent.parent / "fixtures" / "first_version"
@@ -103,7 +103,7 @@ import os, signal, sys
 from pathlib import Path
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
-from mmsearch.store.sqlite.store import Store
+from mmsearch.store.sqlite.store import SqliteStore
 
 statements = []
 
@@ -113,7 +113,7 @@ def executed(*given):
     if len(statements) == int(sys.argv[2]):
         os.kill(os.getpid(), signal.SIGKILL)
 
-Store(Path(sys.argv[1])).close()
+SqliteStore(Path(sys.argv[1])).close()
 print(len(statements))
 """
 
@@ -144,5 +144,5 @@ def test_an_upgrade_that_is_killed_leaves_the_library_as_it_was(tmp_path: Path) 
         assert upgrade(name, last).returncode == -signal.SIGKILL
         killed = dump(name)
         assert killed in (dump("before"), dump("whole"))  # one transaction
-        Store(tmp_path / name / "library.sqlite").close()
+        SqliteStore(tmp_path / name / "library.sqlite").close()
         assert dump(name) == dump("whole")
