@@ -113,8 +113,8 @@ class StoredIndex:
         self._check(vectors)
         back, there = self.rows.find(ids)
         rows = self.rows.plus(ids[~there], vectors[~there]) if not there.all() else self.rows
-        leaving, known = self.rows.find(gone)
-        deleted = np.setdiff1d(np.union1d(self.deleted, leaving[known]), back[there])
+        leaving, held = self.rows.find(gone)
+        deleted = np.setdiff1d(np.union1d(self.deleted, leaving[held]), back[there])
         return StoredIndex(rows, deleted, self.ann)
 
     def compact(self) -> StoredIndex:

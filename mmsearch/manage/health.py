@@ -127,10 +127,10 @@ def _finds_little(index: StoredIndex) -> bool:
 
 def _files(store: Store, progress: Callable[[Progress], None] | None) -> Iterator[Damage]:
     """Files whose time and size are those that are stored, and whose content is not."""
-    known = store.hashed()
+    files = store.hashed()
     other: list[str] = []
     unread: list[str] = []
-    for number, (file, content_hash) in enumerate(known, 1):
+    for number, (file, content_hash) in enumerate(files, 1):
         try:
             seen = os.stat(file.path)
             if (seen.st_size, seen.st_mtime_ns) == (file.size, file.mtime_ns):
@@ -142,7 +142,7 @@ def _files(store: Store, progress: Callable[[Progress], None] | None) -> Iterato
         except OSError:
             unread.append(file.path)
         if progress is not None:
-            progress(Progress(number, len(known), file.path))
+            progress(Progress(number, len(files), file.path))
     if other:
         yield Damage(
             "changed files", len(other), "files that changed and kept their time and size",

@@ -141,7 +141,7 @@ class Block:
 
     vectors: list[bytes]  # dim little-endian float16
     regions: list[bytes | None]  # packed; None where there are none
-    files: list[tuple[int, ExportRow]]  # with the place of their vector in this block
+    files: list[tuple[int, ExportRow]]  # with the position of their vector in this block
 
 
 @dataclass(frozen=True)

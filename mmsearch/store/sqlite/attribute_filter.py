@@ -62,7 +62,7 @@ _TAKEN = (
 )
 _EPOCH = datetime(1970, 1, 1)
 # Columns of what may change while what can be found stays the same (``Writer.touch``, ``move``, ``put_text``).
-_CHANGING = (("file", "size"), ("file", "mtime_ns"), "path order", "place of path", "text")
+_CHANGING = (("file", "size"), ("file", "mtime_ns"), "path order", "positions of files", "text")
 
 
 class AttributeFilter:
@@ -106,8 +106,8 @@ class AttributeFilter:
         """Which of these photos, by their ids, lie there and meet all conditions; unknown ones do not."""
         with self._lock, self._reading() as read:
             known, mask = read.photos, read.meeting(within, conditions)
-        place, existing = _places_of(photos, known)
-        existing[existing] = mask[place[existing]]
+        positions, existing = _positions_of(photos, known)
+        existing[existing] = mask[positions[existing]]
         return existing
 
     def numbers(self, model: int, photos: Ids) -> Ids | None:
@@ -116,9 +116,9 @@ class AttributeFilter:
             if not read.keeps_vectors(model):
                 return None
             known, numbers = read.photos, read.vectors(model)
-        place, existing = _places_of(photos, known)
+        positions, existing = _positions_of(photos, known)
         found = np.full(len(photos), -1, np.int64)
-        found[existing] = numbers[place[existing]]
+        found[existing] = numbers[positions[existing]]
         return found
 
     def _reading(self) -> _Reading:
@@ -167,9 +167,9 @@ class _Reading:
         def load() -> Ids:
             contents, numbers = self.all_vectors(model)
             files = self.contents_of_files()
-            place, existing = _places_of(files, contents)
+            positions, existing = _positions_of(files, contents)
             found = np.full(len(files), -1, np.int64)
-            found[existing] = numbers[place[existing]]
+            found[existing] = numbers[positions[existing]]
             return found
 
         return self._cached(("vectors", model), load)
@@ -185,10 +185,10 @@ class _Reading:
             items = self._read("item_id", of_model, np.int64)
             numbers = self._read("id", of_model, np.int64)
             known, contents, parts = self._items()
-            place, existing = _places_of(items, known)
-            place = place[existing]
-            order = np.lexsort((parts[place], contents[place]))
-            return np.stack([contents[place][order], numbers[existing][order]])
+            positions, existing = _positions_of(items, known)
+            positions = positions[existing]
+            order = np.lexsort((parts[positions], contents[positions]))
+            return np.stack([contents[positions][order], numbers[existing][order]])
 
         contents, numbers = self._cached(("all vectors", model), load)
         return contents, numbers
@@ -198,7 +198,7 @@ class _Reading:
         return self._of_file("content_id", np.int64)
 
     def _items(self) -> NDArray[np.int64]:
-        """Items, ascending, their contents and their places there, (3, n)."""
+        """Items, ascending, their contents and which part of these they are, (3, n)."""
 
         def load() -> NDArray[np.int64]:
             columns = [self._read(column, "items ORDER BY id", np.int64) for column in ("id", "content_id", "part")]
@@ -214,18 +214,18 @@ class _Reading:
         """A number of the contents, never NULL, for each file."""
 
         def load() -> NDArray[Any]:
-            return self._read(expression, "contents ORDER BY id", dtype)[self._places()]
+            return self._read(expression, "contents ORDER BY id", dtype)[self._positions()]
 
         return self._cached(("content", expression), load)
 
-    def _places(self) -> Ids:
+    def _positions(self) -> Ids:
         """Where each file's content stands among the contents in the order of their ids."""
 
         def load() -> Ids:
             contents = self._read("id", "contents ORDER BY id", np.int64)
             return np.searchsorted(contents, self.contents_of_files()).astype(np.int64, copy=False)
 
-        return self._cached("places", load)
+        return self._cached("positions", load)
 
     def _named(self, column: str, fits: Callable[[str], bool]) -> Mask:
         """Which contents have a text in this column that fits; an empty one, for unknown, is not asked."""
@@ -240,7 +240,7 @@ class _Reading:
             codes = {text: code for code, text in enumerate(dict.fromkeys(texts))}
             self._attributes._columns[names_of] = np.array(list(codes), object)
             every = np.fromiter(map(codes.__getitem__, texts), np.int32, len(texts))
-            return every[self._places()]
+            return every[self._positions()]
 
         codes = self._cached(("codes", column), load)
         fitting = [bool(name) and fits(name) for name in self._attributes._columns[names_of]]
@@ -250,8 +250,8 @@ class _Reading:
     def _having(self, items: Ids) -> Mask:
         """Which files have one of these items."""
         known, contents, _ = self._items()
-        place, existing = _places_of(items, known)
-        chosen, files = contents[place[existing]], self.contents_of_files()
+        positions, existing = _positions_of(items, known)
+        chosen, files = contents[positions[existing]], self.contents_of_files()
         having = np.zeros(max(int(files.max(initial=0)), int(chosen.max(initial=0))) + 1, np.bool_)
         having[chosen] = True
         found: Mask = having[files]
@@ -395,40 +395,40 @@ class _Reading:
         return mask
 
     def _below(self, path: str) -> Mask:
-        """At this path or below it: files are in the order of their paths there, so two places bound a folder."""
+        """At this path or below it: files are in the order of their paths there, so two positions bound a folder."""
 
         def load() -> Ids:
             order = self._read("id", "photos ORDER BY path", np.int64)
-            place = np.zeros(int(order.max(initial=0)) + 1, np.int64)
-            place[order] = np.arange(len(order))
-            return place
+            positions = np.zeros(int(order.max(initial=0)) + 1, np.int64)
+            positions[order] = np.arange(len(order))
+            return positions
 
-        places = self._cached("path order", load)
-        own = self._cached("place of path", lambda: places[self.photos])
-        first, after = (self._first_path(bound, places) for bound in inside(path))
+        positions = self._cached("path order", load)
+        own = self._cached("positions of files", lambda: positions[self.photos])
+        first, after = (self._first_path(bound, positions) for bound in inside(path))
         mask: Mask = (own >= first) & (own < after)
         exact = self._connection.exec_driver_sql("SELECT id FROM photos WHERE path = ?", (os.fsencode(path),)).scalar()
         if exact is not None:
             mask |= self.photos == exact
         return mask
 
-    def _first_path(self, bound: bytes, places: Ids) -> int:
-        """The place of the first path that is not before this one."""
+    def _first_path(self, bound: bytes, positions: Ids) -> int:
+        """The position of the first path that is not before this one."""
         found = self._connection.exec_driver_sql(
             "SELECT id FROM photos WHERE path >= ? ORDER BY path LIMIT 1", (bound,)
         ).scalar()
-        return len(places) if found is None else int(places[found])
+        return len(positions) if found is None else int(positions[found])
 
 
 _MICROSECOND = datetime.resolution
 
 
-def _places_of(wanted: Ids, known: Ids) -> tuple[NDArray[np.intp], Mask]:
+def _positions_of(wanted: Ids, known: Ids) -> tuple[NDArray[np.intp], Mask]:
     """Where these stand among the known ones, which ascend, and which of them are there at all."""
-    place = np.searchsorted(known, wanted)
-    existing: Mask = place < len(known)
-    existing[existing] = known[place[existing]] == wanted[existing]
-    return place, existing
+    positions = np.searchsorted(known, wanted)
+    existing: Mask = positions < len(known)
+    existing[existing] = known[positions[existing]] == wanted[existing]
+    return positions, existing
 
 
 def _nanoseconds(local: datetime) -> int:

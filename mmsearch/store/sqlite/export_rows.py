@@ -68,10 +68,10 @@ class ExportRows:
         last = -1
         while rows := self._connection.execute(query.where(embeddings.c.id > last)).all():
             first, last = rows[0][0], rows[-1][0]
-            places = {number: place for place, (number, *_) in enumerate(rows)}
-            yield Block([row[1] for row in rows], [row[2] for row in rows], list(self._files(first, last, places)))
+            positions = {number: position for position, (number, *_) in enumerate(rows)}
+            yield Block([row[1] for row in rows], [row[2] for row in rows], list(self._files(first, last, positions)))
 
-    def _files(self, first: int, last: int, places: dict[int, int]) -> Iterator[tuple[int, ExportRow]]:
+    def _files(self, first: int, last: int, positions: dict[int, int]) -> Iterator[tuple[int, ExportRow]]:
         own_tags = select(func.json_group_array(func.json_array(tags.c.tag, tags.c.score)))
         query = (
             select(
@@ -103,7 +103,7 @@ class ExportRows:
         for row in self._connection.execute(query):
             surest = sorted(json.loads(row.tags), key=lambda pair: (-pair[1], pair[0]))
             yield (
-                places[row.vector],
+                positions[row.vector],
                 ExportRow(
                     file=Found(os.fsdecode(row.path), row.size, row.mtime_ns),
                     hash=row.hash,

@@ -142,8 +142,8 @@ def find(
         pairs = np.array(lists.connection.execute(_FILES, (json.dumps(allowed.tolist()), model)).fetchall(), np.int64)
         pairs = pairs.reshape(-1, 2)
         return _hits(pairs[:, 0].astype(np.int32), pairs[:, 1], forms, having, weights, limit)
-    likely = 1.0 if allowed is None else min(1.0, len(allowed) / max(lists.photos, 1))
-    count = math.ceil(MORE * limit / likely)
+    share = 1.0 if allowed is None else min(1.0, len(allowed) / max(lists.photos, 1))
+    count = math.ceil(MORE * limit / share)
     while True:
         rows = best(forms, having, weights, count)
         own = numbers(rows.astype(np.int64)) if allowed is not None or len(rows) > SMALL else None
@@ -176,7 +176,7 @@ def _hits(
     rows: Rows, numbers: Ids, forms: Sequence[Form], having: Having, weights: NDArray[np.float64], limit: int
 ) -> list[WordHit]:
     """The best of these photos, which ascend, with the ids of their vectors; those that have nothing are left out."""
-    reached, places = sums(rows, forms, having, weights)
+    reached, having_columns = sums(rows, forms, having, weights)
     total = float(weights.sum())
     hits: dict[int, WordHit] = {}
     for at in np.lexsort((rows, -np.round(reached, 9))).tolist():
@@ -184,7 +184,7 @@ def _hits(
         if evidence <= 0 or len(hits) == limit:
             break
         if number not in hits:  # of the files of a content the best one comes first
-            columns = tuple(column for bit, column in enumerate(WORDS) if places[at] >> bit & 1)
+            columns = tuple(column for bit, column in enumerate(WORDS) if having_columns[at] >> bit & 1)
             hits[number] = WordHit(number, round(min(evidence / total, 1.0), 6), round(evidence, 6), columns)
     return list(hits.values())
 

@@ -69,34 +69,34 @@ class RowSet:
             found: Mask = (self._bits.take(rows >> 3) >> (rows & 7) & 1).astype(np.bool_)
         elif len(self._rows) < len(rows):
             found = np.zeros(len(rows), np.bool_)
-            found[_places(rows, self._rows)[1]] = True
+            found[_positions(rows, self._rows)[1]] = True
         else:
-            found = _places(self._rows, rows)[0]
+            found = _positions(self._rows, rows)[0]
         return found
 
-    def after(self, place: int, count: int) -> tuple[Rows, int]:
-        """About the next ``count`` rows, none at the end, and the place to go on from; the first place is 0."""
+    def after(self, position: int, count: int) -> tuple[Rows, int]:
+        """About the next ``count`` rows, none at the end, and the position to go on from; the first position is 0."""
         if not len(self._bits):
-            return self._rows[place : place + count], place + count
+            return self._rows[position : position + count], position + count
         step = max(1, count * len(self._bits) // self._count)
-        while place < len(self._bits):
-            some = np.flatnonzero(np.unpackbits(self._bits[place : place + step], bitorder="little"))
+        while position < len(self._bits):
+            some = np.flatnonzero(np.unpackbits(self._bits[position : position + step], bitorder="little"))
             if len(some):
-                return (some + 8 * place).astype(np.int32), place + step
-            place += step
-        return self._rows, place
+                return (some + 8 * position).astype(np.int32), position + step
+            position += step
+        return self._rows, position
 
 
 Having = Mapping[tuple[int, str], RowSet]  # (number of a form, column) -> the photos that have it there
 
 
-def _places(among: Rows, rows: Rows) -> tuple[Mask, NDArray[np.intp]]:
+def _positions(among: Rows, rows: Rows) -> tuple[Mask, NDArray[np.intp]]:
     """Which of these rows are among others, which ascend, and where those that are stand there."""
     if not len(among):
         return np.zeros(len(rows), np.bool_), np.zeros(0, np.intp)
-    places = np.minimum(among.searchsorted(rows), len(among) - 1)
-    there: Mask = among[places] == rows
-    return there, places[there]
+    positions = np.minimum(among.searchsorted(rows), len(among) - 1)
+    there: Mask = among[positions] == rows
+    return there, positions[there]
 
 
 class Lists:
@@ -199,7 +199,7 @@ def sums(
 
     ``rows`` ascend; ``weights`` are those of the units.
     """
-    total, places = np.zeros(len(rows)), np.zeros(len(rows), np.int64)
+    total, columns = np.zeros(len(rows)), np.zeros(len(rows), np.int64)
     best, added = np.zeros((len(weights), len(rows))), np.zeros((len(weights), len(rows)))
     for number, form in enumerate(forms):
         share = np.zeros(len(rows))
@@ -208,14 +208,14 @@ def sums(
                 [there] = lists[number, column].has(rows).nonzero()
                 if len(there):
                     share[there] = np.maximum(share[there], form.share * WEIGHTS[column])
-                    places[there] |= 1 << bit
+                    columns[there] |= 1 << bit
         if form.adds:
             added[form.unit] += share
         else:
             np.maximum(best[form.unit], share, out=best[form.unit])
     for weight, one, several in zip(weights, best, added, strict=True):
         total += weight * np.maximum(one, several)
-    return total, places
+    return total, columns
 
 
 def best(forms: Sequence[Form], lists: Having, weights: NDArray[np.float64], count: int) -> Rows:
@@ -237,17 +237,17 @@ def best(forms: Sequence[Form], lists: Having, weights: NDArray[np.float64], cou
         most = sum(unit.most for unit in units)
         if len(found) == count and most < least - _EQUAL:
             break
-        place, size = 0, max(_CHUNK, count)
+        position, size = 0, max(_CHUNK, count)
         while len(found) < count or most >= least - _EQUAL:
-            rows, place = lists[key].after(place, size)
+            rows, position = lists[key].after(position, size)
             if not len(rows) or (len(found) == count and most <= least + _EQUAL and rows[0] > last):
                 break
             rows, own = _reaching(rows, units, lists, most, least if len(found) == count else -math.inf)
-            new = ~_places(np.sort(found), rows)[0]  # what is in the lists before this one was looked at with them
+            new = ~_positions(np.sort(found), rows)[0]  # what is in the lists before this one was looked at with them
             found, reached = np.concatenate([found, rows[new]]), np.concatenate([reached, own[new]])
             if len(found) >= count:
-                kept = np.lexsort((found, -reached))[:count]
-                found, reached = found[kept], reached[kept]
+                chosen = np.lexsort((found, -reached))[:count]
+                found, reached = found[chosen], reached[chosen]
                 least, last = float(reached[-1]), int(found[-1])
             size *= 2
     found.sort()

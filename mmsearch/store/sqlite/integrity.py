@@ -266,7 +266,7 @@ def _file(connection: Connection, deep: bool) -> Iterator[Damage]:
 
 def _single(connection: Connection) -> Iterator[Damage]:
     """What there is one of: the generation, the identity, the active model."""
-    if not _known(connection):
+    if not _has_properties(connection):
         yield Damage("no identity", 1, "the library does not know its generation or identity", "it gets new ones")
     models, active = connection.exec_driver_sql("SELECT count(*), total(active) FROM models").one()
     if models and active != 1:
@@ -278,14 +278,14 @@ def _single(connection: Connection) -> Iterator[Damage]:
         )
 
 
-def _known(connection: Connection) -> bool:
+def _has_properties(connection: Connection) -> bool:
     values = {name: value for name, value in connection.exec_driver_sql("SELECT name, value FROM properties")}  # noqa: C416
     return str(values.get("generation", "")).isdigit() and bool(values.get("identity"))
 
 
 def _mend_single(connection: Connection) -> None:
     run = connection.exec_driver_sql
-    if not _known(connection):
+    if not _has_properties(connection):
         # A new identity too: index files of the old one would be taken for those of this generation.
         run("DELETE FROM properties WHERE name IN ('generation', 'identity')")
         run("INSERT INTO properties (name, value) VALUES ('generation', '1'), ('identity', ?)", (secrets.token_hex(4),))
@@ -345,15 +345,15 @@ def _outside(connection: Connection) -> list[bytes]:
     roots = {os.fsdecode(path) for path in connection.exec_driver_sql("SELECT path FROM roots").scalars()}
     below: dict[str, bool] = {}  # folders
 
-    def known(folder: str) -> bool:
+    def has_root(folder: str) -> bool:
         if folder not in below:
             parent = os.path.dirname(folder)
-            below[folder] = folder in roots or (parent != folder and known(parent))
+            below[folder] = folder in roots or (parent != folder and has_root(parent))
         return below[folder]
 
     rows = connection.exec_driver_sql("SELECT path FROM photos WHERE typeof(path) = 'blob' ORDER BY path").scalars()
     paths = ((path, os.fsdecode(path)) for path in rows)
-    return [path for path, name in paths if name not in roots and not known(os.path.dirname(name))]
+    return [path for path, name in paths if name not in roots and not has_root(os.path.dirname(name))]
 
 
 def _words(connection: Connection, deep: bool) -> Iterator[Damage]:
