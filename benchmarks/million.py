@@ -188,7 +188,8 @@ def main() -> None:
         assert stored is not None
         vectors = [library.encoder().encode_texts([text])[0] for text in texts]
         asked = [
-            retrieval.asked(retrieval.Part(v, beta=retrieval.beta(t))) for v, t in zip(vectors, texts, strict=True)
+            retrieval.augmented(retrieval.QueryVector(v, beta=retrieval.beta(t)))
+            for v, t in zip(vectors, texts, strict=True)
         ]
         index = library.vectors.refresh(stored)
         assert isinstance(index, StoredIndex)

@@ -9,7 +9,7 @@ folder: "bare", named IMG_0001.jpg and so on, and "told", which has the first ca
 correction), of words alone, of both by reciprocal ranks (Cormack et al. 2009, constant 60), of both by a sum with
 several weights, and of the search that ships, with and without the second look; and file names as queries.
 
-"background": captions over "bare" by cosines, with background correction, and reranked.
+"background": captions over "bare" by cosines, with hubness correction, and reranked.
 
 "and": two things for each pair of things that at least five photos name together.  Right are photos whose captions name
 both.  "not": a thing without another one that between a quarter and three quarters of its photos have, five at least
@@ -41,7 +41,7 @@ from mmsearch import Library, Query, Words, open_library
 from mmsearch.config import Settings
 from mmsearch.language.nouns import phrases, tokenize
 from mmsearch.search import querybank, retrieval
-from mmsearch.search.hubness import handicap
+from mmsearch.search.hubness import hubness_penalty
 from mmsearch.training.common.pairs import Pairs
 from mmsearch.training.shipped.calibrate import NO_THINGS, measured
 from mmsearch.training.shipped.embedded import read_split
@@ -112,11 +112,11 @@ def by_words(library: Library, photos: Pairs, captions: int) -> dict[str, Any]:
     numbers = np.array([int(Path(paths[number][0].path).stem[4:]) for number in everything.tolist()])
     place = {number: row for row, number in enumerate(everything.tolist())}
     encoder = library.encoder()
-    grounds = handicap(vectors, querybank.vectors(encoder), 1.0, querybank.NEAREST)
+    grounds = hubness_penalty(vectors, querybank.vectors(encoder), 1.0, querybank.NEAREST)
     arms: dict[str, list[Ranking]] = {name: [] for name in ("vectors", "words", "reciprocal ranks")}
     arms |= {f"vectors + {weight:g} share": [] for weight in SUMS}
     for _, text in asked:
-        asked_for = retrieval.plain(text)
+        asked_for = retrieval.without_end_mark(text)
         cosines = vectors @ encoder.encode_texts([asked_for])[0] - retrieval.beta(asked_for) * grounds
         hits = library.store.find_words(text, stored)
         arms["vectors"].append(numbers[np.argsort(-cosines, kind="stable")].tolist())
@@ -154,7 +154,7 @@ def background(library: Library, photos: Pairs, captions: int) -> dict[str, Any]
     asked = asked[:: max(1, len(asked) // captions)]
     ways: dict[str, Callable[[str], Ranking]] = {
         "cosines": lambda text: searched(library, plain(text), 10, False),
-        "with background correction": lambda text: searched(library, text, 10, False),
+        "with hubness correction": lambda text: searched(library, text, 10, False),
         "reranked": lambda text: searched(library, text, 10, True),
     }
     right = [photo for photo, _ in asked]

@@ -16,7 +16,7 @@ import numpy as np
 from mmsearch.encoders import factory
 from mmsearch.language.prompts import scenes
 from mmsearch.search import querybank, retrieval
-from mmsearch.search.hubness import handicap
+from mmsearch.search.hubness import hubness_penalty
 from mmsearch.types import Vectors
 
 AT_ONCE = 20_000  # rows made at a time
@@ -49,7 +49,7 @@ def pictures(library: Path | None, count: int, seed: int = 0) -> Iterator[Vector
         share = rng.uniform(0, 0.5, (size, 1)).astype(np.float32)
         normal = rng.standard_normal((size, base.shape[1]), np.float32)
         rows = unit((1 - share) * one + share * other + normal @ noise.T)
-        yield np.column_stack([rows, handicap(rows, texts_of, 1.0, querybank.NEAREST)])
+        yield np.column_stack([rows, hubness_penalty(rows, texts_of, 1.0, querybank.NEAREST)])
 
 
 def queries(library: Path | None, count: int, seed: int = 1) -> Vectors:
@@ -61,8 +61,10 @@ def queries(library: Path | None, count: int, seed: int = 1) -> Vectors:
     else:
         encoder = factory.embedded()
         vectors = np.concatenate([encoder.encode_texts(texts[start : start + 32]) for start in range(0, count, 32)])
-    parts = [retrieval.Part(vector, beta=retrieval.beta(text)) for vector, text in zip(vectors, texts, strict=True)]
-    return np.stack([retrieval.asked(part) for part in parts])
+    parts = [
+        retrieval.QueryVector(vector, beta=retrieval.beta(text)) for vector, text in zip(vectors, texts, strict=True)
+    ]
+    return np.stack([retrieval.augmented(part) for part in parts])
 
 
 def drawn(rng: np.random.Generator, count: int, aside: int) -> Vectors:

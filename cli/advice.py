@@ -35,6 +35,7 @@ ADVICE = {
     "not-switched": "; run the same command again when they are, or forget them with: mmsearch remove PATH",
     "nothing-to-draw-over": "; --json gives the numbers",
     "nothing-to-index": ": name one, mmsearch index FOLDER",
+    "nothing-relevant": "; --min-relevance 0 shows the nearest ones",
     "nothing-to-watch": ": name one, mmsearch watch FOLDER",
     "pickled-weights": ", or add --trust-pickle",
     "relevance-unknown": "; leave out --min-relevance",
@@ -55,11 +56,14 @@ _PHRASES = {
 
 
 def worded(said: object) -> str:
-    """A sentence of the library, with what to type where that is known: an error, a ``Note``, or any text."""
+    """A sentence of the library, with what to type where that is known: an error, a ``Note``, or any text.
+
+    Of a note about an ``error`` (its code) that is what helps against the error, if nothing is known for the note.
+    """
     code: str = getattr(said, "code", "")
     fields: dict[str, Any] = getattr(said, "fields", {})
     text = typed(str(said))
-    advice = ADVICE.get(code, "").format_map(fields)
+    advice = (ADVICE.get(code) or ADVICE.get(fields.get("error", ""), "")).format_map(fields)
     return text + (advice.removeprefix(";") if text.endswith("?") else advice)
 
 

@@ -80,11 +80,11 @@ def command(
     if not math.isfinite(beta):
         raise typer.BadParameter(f"must be a number from 0, not {beta}", param_hint="--beta")
 
-    from mmsearch.evaluation.evaluate import evaluate, read_captions, read_classes, read_texts
+    from mmsearch.evaluation.evaluate import Measures, evaluate, read_captions, read_classes, read_texts
 
     found = read_captions(captions, only) if captions is not None else None
     classes = read_classes(zero_shot) if zero_shot is not None else None
-    bank = read_texts(background) if background is not None else None
+    querybank = read_texts(background) if background is not None else None
     models: list[str | None] = [*dict.fromkeys(model or [])] or [None]
     _check(models)
     results: list[dict[str, Any]] = []
@@ -93,12 +93,10 @@ def command(
         try:
             for one in models:
                 encoder = _encoder(library, one, device, trust_pickle)
-                second = _reranker(encoder) if rerank else None
+                reranker = _reranker(encoder) if rerank else None
+                measures = Measures(classes, querybank, beta, reranker, candidates or 100, write)
                 with formatting.progress_bar(f"Encoding, {encoder.card.name}" if several else "Encoding") as progress:
-                    figures = evaluate(
-                        encoder, found, images, progress=progress, classes=classes, bank=bank, beta=beta, dump=write,
-                        reranker=second, candidates=candidates or 100,
-                    )  # fmt: skip
+                    figures = evaluate(encoder, found, images, measures, progress=progress)
                 results.append(figures)
                 if json:
                     formatting.json_line(figures)

@@ -18,6 +18,9 @@ def command(
     ] = None,
     library: LibraryOption = None,
     k: Annotated[int, typer.Option("-k", min=1, metavar="N", help="How many pictures.")] = 10,
+    offset: Annotated[
+        int, typer.Option("--offset", min=0, metavar="N", help="Leave out the best N: the next page of hits.")
+    ] = 0,
     within: Annotated[
         list[str] | None,
         typer.Option("--in", metavar="PATH", help="Only in this folder. May be repeated."),
@@ -113,6 +116,7 @@ def command(
         hits = found.search(
             wanted,
             k,
+            offset=offset,
             within=within or [],
             rerank=rerank,
             min_relevance=min_relevance,
@@ -120,11 +124,15 @@ def command(
             like=like or [],
             unlike=unlike or [],
         )
-        least = found.settings.min_relevance if min_relevance is None else min_relevance
         limit = found.settings.max_megapixels
-    nothing = "no pictures found" + (" there; `mmsearch status` shows the known folders" if within else "")
-    if least:
-        nothing += f" with a relevance of {least:.0%} or more; --min-relevance 0 shows the nearest ones"
+    nothing = f"no {'more ' if offset else ''}pictures found"
+    if within:
+        nothing += " there; `mmsearch status` shows the known folders"
+    for note in hits.notes:
+        if note.code == "nothing-relevant":
+            nothing = note  # said in its place
+        else:
+            formatting.say(note)
     title = query_options.title(wanted)
     for word, files in (("like", like), ("unlike", unlike)):
         if files:

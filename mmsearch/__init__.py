@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from mmsearch.rerank.reranker import Answer
     from mmsearch.store.sqlite.backup import restore
     from mmsearch.store.types import Damage, KeptModel
-    from mmsearch.types import Exif, Hit, IndexReport, Photo, Progress, Skipped
+    from mmsearch.types import Exif, Hit, IndexReport, Note, Photo, Progress, SearchResult, Skipped
 
 _HOMES = {
     "mmsearch.config": ["Settings"],
@@ -122,7 +122,7 @@ _HOMES = {
     ],
     "mmsearch.query.files": ["parse", "parse_conditions"],
     "mmsearch.query.writer": ["written"],
-    "mmsearch.types": ["Exif", "Hit", "IndexReport", "Photo", "Progress", "Skipped"],
+    "mmsearch.types": ["Exif", "Hit", "IndexReport", "Note", "Photo", "Progress", "SearchResult", "Skipped"],
     "mmsearch.rerank.captions": ["Caption"],
     "mmsearch.rerank.heat": ["WordHeat"],
     "mmsearch.rerank.reranker": ["Answer"],
@@ -171,12 +171,14 @@ __all__ = [
     "Near",
     "NewerLibraryError",
     "NoModelError",
+    "Note",
     "Photo",
     "Progress",
     "Query",
     "QueryError",
     "QuerySyntaxError",
     "Repaired",
+    "SearchResult",
     "Settings",
     "Shaped",
     "Skipped",

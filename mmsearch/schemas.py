@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mmsearch.encoders.catalogue import ModelInfo
+    from mmsearch.errors import MMSearchError
     from mmsearch.ingest.enrich.tags import TagReport
     from mmsearch.library.repair import Repaired
     from mmsearch.library.status import Status
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from mmsearch.store.types import Damage, KeptModel
     from mmsearch.training.contrastive.trainer import Outcome
     from mmsearch.training.reranker.trainer import RerankOutcome
-    from mmsearch.types import Hit, IndexReport, Progress, Skipped
+    from mmsearch.types import Hit, IndexReport, Note, Progress, SearchResult, Skipped
 
 Json = dict[str, Any]
 
@@ -68,6 +69,19 @@ def hit(hit: Hit) -> Json:
         "longitude": photo.exif.longitude,
         "caption": photo.caption,
         **_known(words),
+    }
+
+
+def search_result(result: SearchResult) -> Json:
+    """A page of hits, what to say of the search, where the next page begins, and the state of the library.
+
+    See ``SearchResult``: where the next page begins is None where there is none.
+    """
+    return {
+        "hits": [hit(one) for one in result],
+        "notes": [note(one) for one in result.notes],
+        "next_offset": result.next_offset,
+        "generation": result.generation,
     }
 
 
@@ -323,3 +337,16 @@ def kept_model(kept: KeptModel, precision: str | None) -> Json:
         "vectors": kept.vectors,
         "lacking": kept.lacking,
     }
+
+
+# What is said
+
+
+def note(note: Note) -> Json:
+    """Something that a person should know."""
+    return {"code": note.code, "message": str(note), "fields": dict(note.fields)}
+
+
+def error(error: MMSearchError) -> Json:
+    """An error; programs tell them apart by the code, which never changes."""
+    return {"code": error.code, "message": str(error), "fields": dict(error.fields)}

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,6 +143,48 @@ class Hit:
     @property
     def path(self) -> str:
         return self.photo.path
+
+
+@dataclass(frozen=True, eq=False)
+class SearchResult(Sequence[Hit]):
+    """A page of hits, best first: a sequence that equals any list of the same hits, and becomes a list with ``+``.
+
+    A cursor for the next page is ``next_offset`` with the query, and ``generation``: a page that has the same one was
+    cut from the same pictures, one that has another (or None) was not, so hits may be lacking or come twice between
+    them.
+    """
+
+    hits: tuple[Hit, ...] = ()
+    notes: tuple[Note, ...] = ()  # what a person should know, such as that nothing was reranked
+    next_offset: int | None = None  # where the next page begins, which may be empty; None where there are no more hits
+    # Of the library: it grows whenever pictures come or go, as in ``status``.  None where some did during the search.
+    generation: int | None = None
+
+    @overload
+    def __getitem__(self, key: int) -> Hit: ...
+
+    @overload
+    def __getitem__(self, key: slice) -> list[Hit]: ...
+
+    def __getitem__(self, key: int | slice) -> Hit | list[Hit]:
+        return list(self.hits[key]) if isinstance(key, slice) else self.hits[key]
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the hits are the same; notes and offsets do not count."""
+        if not isinstance(other, (SearchResult, list, tuple)):
+            return NotImplemented
+        return list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as of a list
+
+    def __add__(self, other: Sequence[Hit]) -> list[Hit]:
+        return [*self, *other]
+
+    def __radd__(self, other: Sequence[Hit]) -> list[Hit]:
+        return [*other, *self]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import pytest
 
 from mmsearch import schemas
 from mmsearch.encoders.catalogue import ModelInfo
+from mmsearch.errors import LibraryBusyError, ModelMismatchError
 from mmsearch.ingest.enrich.tags import TagReport
 from mmsearch.library.repair import Repaired
 from mmsearch.library.status import Status
@@ -24,7 +25,7 @@ from mmsearch.rerank.heat import WordHeat
 from mmsearch.rerank.inspect import Explanation
 from mmsearch.rerank.reranker import Answer
 from mmsearch.store.types import Damage, KeptModel, StoredModel, Summary
-from mmsearch.types import Exif, Hit, IndexReport, Photo, Progress, Skipped
+from mmsearch.types import Exif, Hit, IndexReport, Note, Photo, Progress, SearchResult, Skipped
 
 PHOTO = Photo("/a.jpg", 300, 200, "jpeg", 7000, 0)
 TAKEN = datetime(2019, 7, 14, 18, 3, 22)
@@ -82,6 +83,32 @@ def test_a_hit() -> None:
         "tags": ["dog", "sky"],
     }
     assert list(schemas.hit(hit))[:3] == ["rank", "path", "score"]  # a person who reads a line finds them first
+
+
+def test_a_page_of_hits() -> None:
+    one = Hit(11, 0.5, PHOTO)
+    note = Note("nothing was reranked", "no-region-tokens")
+    assert schemas.search_result(SearchResult((one,), (note,), 11, 7)) == {
+        "hits": [schemas.hit(one)],
+        "notes": [{"code": "no-region-tokens", "message": "nothing was reranked", "fields": {}}],
+        "next_offset": 11,
+        "generation": 7,
+    }
+    empty: dict[str, Any] = {"hits": [], "notes": [], "next_offset": None, "generation": None}
+    assert schemas.search_result(SearchResult()) == empty
+
+
+def test_an_error() -> None:
+    assert schemas.error(ModelMismatchError("a", "b")) == {
+        "code": "model-mismatch",
+        "message": "this library was made with the model 'b', not 'a': vectors of two models cannot be compared",
+        "fields": {"got": "a", "wanted": "b"},
+    }
+    assert schemas.error(LibraryBusyError("another one writes")) == {
+        "code": "library-busy",
+        "message": "another one writes",
+        "fields": {},
+    }
 
 
 def test_an_index_report() -> None:

@@ -16,8 +16,6 @@ ROOMS = 14  # packages in ``mmsearch/``
 LONGER: dict[str, str] = {}  # file -> why it is longer
 MORE = {  # function -> why it takes more
     "mmsearch/library/library.py:search": "each says by its name what people may ask for",
-    "mmsearch/evaluation/evaluate.py:evaluate": "each adds a figure to the report, and may be left out",
-    "mmsearch/evaluation/reranking_gain.py:figures": "takes what the first stage has computed",
 }
 
 

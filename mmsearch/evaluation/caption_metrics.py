@@ -61,8 +61,8 @@ def bleu(candidates: Sequence[str], references: Sequence[Sequence[str]], n: int 
     _check(candidates, references)
     right, made = [0] * n, [0] * n
     length = nearest = 0
-    for candidate, own in zip(candidates, references, strict=True):
-        words, others = tokens(candidate), [tokens(text) for text in own]
+    for candidate, texts in zip(candidates, references, strict=True):
+        words, others = tokens(candidate), [tokens(text) for text in texts]
         length += len(words)
         nearest += min((abs(len(other) - len(words)), len(other)) for other in others)[1]
         for size in range(1, n + 1):
@@ -100,24 +100,24 @@ def cider_d(candidates: Sequence[str], references: Sequence[Sequence[str]], n: i
 
 def _consensus(candidates: Sequence[str], references: Sequence[Sequence[str]], n: int, sigma: float | None) -> float:
     _check(candidates, references)
-    cut = [[tokens(text) for text in own] for own in references]
+    cut = [[tokens(text) for text in texts] for texts in references]
     total = 0.0
     for size in range(1, n + 1):
         photos: Counter[Gram] = Counter()  # photos with a reference that has the n-gram
-        counted = [[_grams(words, size) for words in own] for own in cut]
+        counted = [[_grams(words, size) for words in texts] for texts in cut]
         for grams in counted:
             photos.update(set().union(*grams))
         rarity = {gram: math.log(len(cut) / count) for gram, count in photos.items()}
         unseen = math.log(len(cut))
-        for candidate, own, grams in zip(candidates, cut, counted, strict=True):
+        for candidate, texts, grams in zip(candidates, cut, counted, strict=True):
             words = tokens(candidate)
             ours = {gram: count * rarity.get(gram, unseen) for gram, count in _grams(words, size).items()}
             found = 0.0
-            for other, counts in zip(own, grams, strict=True):
+            for other, counts in zip(texts, grams, strict=True):
                 theirs = {gram: count * rarity[gram] for gram, count in counts.items()}
                 factor = 1.0 if sigma is None else math.exp(-((len(words) - len(other)) ** 2) / (2 * sigma**2))
                 found += factor * _similarity(ours, theirs, clipped=sigma is not None)
-            total += found / len(own)
+            total += found / len(texts)
     return total / (n * len(candidates))
 
 
@@ -140,6 +140,6 @@ def _check(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> No
         raise ValueError(f"{len(candidates)} candidates, but references for {len(references)}")
     if not candidates:
         raise ValueError("no captions to judge")
-    for row, own in enumerate(references):
-        if not own:
+    for row, texts in enumerate(references):
+        if not texts:
             raise ValueError(f"candidate {row} has no references")

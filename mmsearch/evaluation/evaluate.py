@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,12 @@ from mmsearch.encoders.protocol import Encoder
 from mmsearch.encoders.region_codec import pack, unpack
 from mmsearch.errors import SourceError
 from mmsearch.evaluation import metrics, reranking_gain, zero_shot
+from mmsearch.evaluation.reranking_gain import CaptionedPhotos
 from mmsearch.evaluation.zero_shot import Class
 from mmsearch.ingest.options import Options
 from mmsearch.ingest.prefetch import read_ahead
 from mmsearch.media.discover import walk
-from mmsearch.search.hubness import BETA, NEAREST, handicap
+from mmsearch.search.hubness import BETA, NEAREST, hubness_penalty
 from mmsearch.types import Found, Ids, Progress, Regions, Skipped, Vectors
 
 if TYPE_CHECKING:
@@ -89,58 +91,68 @@ def _lines(file: Path) -> list[str]:
         raise SourceError(f"{file} cannot be read: {error.strerror}") from error
 
 
+@dataclass(frozen=True)
+class Measures:
+    """What is measured beside caption retrieval by cosines."""
+
+    classes: Sequence[Class] | None = None  # zero-shot classification among these
+    querybank: Sequence[str] | None = None  # caption retrieval with hubness correction by these texts too …
+    beta: float = BETA  # … so much of the hubness taken off
+    reranker: Reranker | None = None  # caption retrieval with reranking too …
+    rerank_depth: int = 100  # … of so many photos for each caption
+    dump: Dump | None = None  # gets each query with its right answers, their rank and the best answers
+
+
 def evaluate(
     encoder: Encoder,
     captions: dict[str, list[str]] | None,
     images: Path,
+    measures: Measures | None = None,
     options: Options | None = None,
     progress: Callable[[Progress], None] | None = None,
-    *,
-    classes: Sequence[Class] | None = None,
-    bank: Sequence[str] | None = None,
-    beta: float = BETA,
-    dump: Dump | None = None,
-    reranker: Reranker | None = None,
-    candidates: int = 100,
 ) -> dict[str, Any]:
     """Figures of ``encoder`` as percentages; the primary one is text_to_image R@1.  Photos are encoded once.
+
+    ``options`` say how photos are read; ``progress`` is called after each of them, and each reranked caption.
 
     With ``captions`` there are ``text_to_image`` and ``image_to_text`` (R@1, R@5, R@10, MRR), their 95 % ``intervals``
     (``metrics.intervals``), ``queries`` and ``photos``.  A text query has one right photo, its own; a photo has as many
     right texts as it has captions and its best-placed one counts.
 
-    With ``bank`` too, ``corrected`` has the same figures after background correction (``search/hubness.py``), and
-    ``background`` says with what: texts of the bank that are captions are left out of it, because the answers would be
-    in the correction.  Photos are corrected, captions are not, so ``image_to_text`` stays what it was.
+    With a querybank too, ``corrected`` has the same figures after hubness correction (``search/hubness.py``), and
+    ``background`` says with what: texts of the querybank that are captions are left out of it, because the answers
+    would be in the correction.  Photos are corrected, captions are not, so ``image_to_text`` stays what it was.
 
-    With ``classes``, ``zero_shot`` has what ``zero_shot.figures`` returns, for the photos below ``images`` that have a
+    With classes, ``zero_shot`` has what ``zero_shot.figures`` returns, for the photos below ``images`` that have a
     class (``zero_shot.label``), and their number is ``photos`` where there are no captions.
 
-    With ``reranker``, ``reranked`` has the text-to-image figures after the best ``candidates`` were reranked, and what
-    was gained over the same first stage, with background correction where there is a bank (``reranking_gain.figures``).
+    With a reranker, ``reranked`` has the text-to-image figures after the best photos were reranked, and what was gained
+    over the same first stage, with hubness correction where there is a querybank (``reranking_gain.figures``).
 
-    Photos that are missing, cannot be read or have no class are left out and listed in ``skipped``.  ``dump`` gets
-    each query with its right answers, their rank and the best answers.  Raises SourceError when no photo is left.
+    Photos that are missing, cannot be read or have no class are left out and listed in ``skipped``.  Raises SourceError
+    when no photo is left.
     """
+    measures = measures or Measures()
+    classes = measures.classes
     files: dict[str, Found] = {}
     skipped: list[Skipped] = []
     names: dict[str, tuple[str, list[str]]] = {}  # path -> name in the file of captions, and captions
-    for name, own in (captions or {}).items():
+    for name, texts in (captions or {}).items():
         found = next(walk(str(images / name)), None)
         if isinstance(found, Found):
             files[found.path] = found
-            names.setdefault(found.path, (name, []))[1].extend(own)
+            names.setdefault(found.path, (name, []))[1].extend(texts)
         else:
             skipped.append(found or Skipped(str(images / name), "no picture file"))
-    places: dict[str, int] = {}  # path -> class
+    class_of: dict[str, int] = {}  # path -> place in ``classes``
     if classes is not None:
         labelled, unlabelled = zero_shot.label(classes, images)
-        for found, place in labelled:
+        for found, number in labelled:
             path = str(Path(found.path))  # without the "./" that captioned photos do not have
             files.setdefault(path, found)
-            places[path] = place
+            class_of[path] = number
         skipped += unlabelled
-    regions: dict[str, Regions] | None = {} if reranker is not None and captions is not None else None
+    regions: dict[str, Regions] | None = {} if measures.reranker is not None and captions is not None else None
     vectors, unreadable = _encode(encoder, files, options or Options(), progress, regions)
     skipped += unreadable
     figures: dict[str, Any] = {}
@@ -150,19 +162,18 @@ def evaluate(
             raise SourceError(f"none of the {len(captions)} captioned photos could be read in {images}")
         rows = np.stack([vectors[path] for path in photos])
         tokens = np.stack([regions[path] for path in photos]) if regions is not None else None
-        second = (reranker, tokens, candidates, progress) if reranker is not None and tokens is not None else None
-        figures |= _retrieval(encoder, rows, [names[path] for path in photos], bank, beta, dump, second)
+        figures |= _retrieval(encoder, rows, tokens, [names[path] for path in photos], measures, progress)
     if classes is not None:
-        photos = [path for path in places if path in vectors]
+        photos = [path for path in class_of if path in vectors]
         if not photos:
-            raise SourceError(f"none of the {len(places)} photos with a class could be read in {images}")
+            raise SourceError(f"none of the {len(class_of)} photos with a class could be read in {images}")
         rows = np.stack([vectors[path] for path in photos])
-        right = np.array([places[path] for path in photos])
+        right = np.array([class_of[path] for path in photos])
         scores = rows @ zero_shot.class_vectors(encoder, classes).T  # (p, d) x (d, c) -> (p, c)
         figures["zero_shot"] = {**zero_shot.figures(scores, right, classes), "without_class": len(unlabelled)}
         figures.setdefault("photos", len(photos))
-        if dump is not None:
-            _dump_classes(photos, scores, right, classes, encoder.card.name, dump)
+        if measures.dump is not None:
+            _dump_classes(photos, scores, right, classes, encoder.card.name, measures.dump)
     return {
         **figures,
         "skipped": [{"path": item.path, "reason": item.reason} for item in skipped],
@@ -216,49 +227,53 @@ def _encode(
 def _retrieval(
     encoder: Encoder,
     images: Vectors,
+    tokens: Regions | None,
     photos: Sequence[tuple[str, list[str]]],
-    bank: Sequence[str] | None,
-    beta: float,
-    dump: Dump | None,
-    second: tuple[Reranker, Regions, int, Callable[[Progress], None] | None] | None = None,
+    measures: Measures,
+    progress: Callable[[Progress], None] | None,
 ) -> dict[str, Any]:
-    """Figures of caption retrieval, for the vectors of photos, their names and captions."""
-    captions = [caption for _, own in photos for caption in own]
-    owner = np.repeat(np.arange(len(photos)), [len(own) for _, own in photos])
+    """Figures of caption retrieval, for n photos: their vectors (n, dim), region tokens, names and captions."""
+    captions = [caption for _, its in photos for caption in its]
+    owner = np.repeat(np.arange(len(photos)), [len(its) for _, its in photos])
     texts = _encode_texts(encoder, captions)
-    found = {"": metrics.ranks(images, texts, owner)}
-    facts: dict[str, Any] = {}
-    own_handicap: NDArray[np.float32] | None = None
-    if bank is not None:
-        own_texts = set(captions)
-        others = [text for text in bank if text not in own_texts]
-        if not others:
+    ranks = {"": metrics.ranks(images, texts, owner)}
+    correction: dict[str, Any] = {}
+    penalty: NDArray[np.float32] | None = None
+    if measures.querybank is not None:
+        among = set(captions)
+        querybank = [text for text in measures.querybank if text not in among]
+        if not querybank:
             raise SourceError("the background has no text that is not a caption of these photos")
-        own_handicap = handicap(images, _encode_texts(encoder, others), beta)
-        found["corrected"] = metrics.ranks(images, texts, owner, own_handicap)
-        left_out = len(bank) - len(others)
-        facts = {"texts": len(others), "left_out": left_out, "nearest": min(NEAREST, len(others)), "beta": beta}
-    clusters = {"text_to_image": owner, "image_to_text": np.arange(len(photos))}
-    shown = {
-        which: {
-            **{direction: metrics.summarize(own) for direction, own in ranks.items()},
-            "intervals": {direction: metrics.intervals(own, clusters[direction]) for direction, own in ranks.items()},
+        penalty = hubness_penalty(images, _encode_texts(encoder, querybank), measures.beta)
+        ranks["corrected"] = metrics.ranks(images, texts, owner, penalty)
+        correction = {
+            "texts": len(querybank),
+            "left_out": len(measures.querybank) - len(querybank),
+            "nearest": min(NEAREST, len(querybank)),
+            "beta": measures.beta,
         }
-        for which, ranks in found.items()
-    }
-    if dump is not None:
-        for line in _dumped(images, texts, owner, photos, captions, found):
-            dump({"model": encoder.card.name, **line})
-    figures: dict[str, Any] = {**shown[""], "queries": len(captions), "photos": len(photos)}
-    if bank is not None:
-        figures |= {"corrected": shown["corrected"], "background": facts}
-    if second is not None:
-        reranker, tokens, candidates, progress = second
-        scores = texts @ images.T - (0 if own_handicap is None else own_handicap)
+    if measures.dump is not None:
+        for line in _dumped(images, texts, owner, photos, captions, ranks):
+            measures.dump({"model": encoder.card.name, **line})
+    figures = {**_summary(ranks[""], owner, len(photos)), "queries": len(captions), "photos": len(photos)}
+    if penalty is not None:
+        figures |= {"corrected": _summary(ranks["corrected"], owner, len(photos)), "background": correction}
+    if measures.reranker is not None and tokens is not None:
+        scores = texts @ images.T - (0 if penalty is None else penalty)  # (q, d) x (d, n) -> (q, n)
+        captioned = CaptionedPhotos(captions, owner, images, tokens)
         figures["reranked"] = reranking_gain.figures(
-            reranker, encoder, captions, owner, scores, tokens, images, candidates, progress
+            measures.reranker, encoder, captioned, scores, measures.rerank_depth, progress
         )
     return figures
+
+
+def _summary(ranks: dict[str, Ids], owner: Ids, photos: int) -> dict[str, Any]:
+    """The figures of each direction, and their intervals; ``ranks`` are those of ``metrics.ranks``."""
+    clusters = {"text_to_image": owner, "image_to_text": np.arange(photos)}
+    return {
+        **{direction: metrics.summarize(found) for direction, found in ranks.items()},
+        "intervals": {direction: metrics.intervals(found, clusters[direction]) for direction, found in ranks.items()},
+    }
 
 
 def _encode_texts(encoder: Encoder, texts: Sequence[str]) -> Vectors:
@@ -271,22 +286,22 @@ def _dumped(
     owner: Ids,
     photos: Sequence[tuple[str, list[str]]],
     captions: Sequence[str],
-    found: dict[str, dict[str, Ids]],
+    ranks: dict[str, dict[str, Ids]],
 ) -> Iterator[dict[str, Any]]:
     names = [name for name, _ in photos]
     queries = {
-        "text_to_image": (captions, [[names[own]] for own in owner], metrics.best(texts, images, DUMPED), names),
-        "image_to_text": (names, [own for _, own in photos], metrics.best(images, texts, DUMPED), captions),
+        "text_to_image": (captions, [[names[photo]] for photo in owner], metrics.best(texts, images, DUMPED), names),
+        "image_to_text": (names, [its for _, its in photos], metrics.best(images, texts, DUMPED), captions),
     }
     for direction, (asked, right, (rows, scores), answers) in queries.items():
-        for place, query in enumerate(asked):
+        for row, query in enumerate(asked):
             yield {
                 "direction": direction,
                 "query": query,
-                "right": right[place],
-                "rank": int(found[""][direction][place]),
-                **({"corrected_rank": int(found["corrected"][direction][place])} if "corrected" in found else {}),
-                "found": _found(rows[place], scores[place], answers),
+                "right": right[row],
+                "rank": int(ranks[""][direction][row]),
+                **({"corrected_rank": int(ranks["corrected"][direction][row])} if "corrected" in ranks else {}),
+                "found": _found(rows[row], scores[row], answers),
             }
 
 
@@ -300,8 +315,9 @@ def _dump_classes(
 ) -> None:
     names = [one.name for one in classes]
     order = np.argsort(-scores, axis=1, kind="stable")[:, :DUMPED]
-    for photo, rank, own, rows, row in zip(photos, zero_shot.ranks(scores, right), right, order, scores, strict=True):
-        line = {"direction": "zero_shot", "query": photo, "right": [names[own]], "rank": int(rank)}
+    ranks = zero_shot.ranks(scores, right)
+    for photo, rank, number, rows, row in zip(photos, ranks, right, order, scores, strict=True):
+        line = {"direction": "zero_shot", "query": photo, "right": [names[number]], "rank": int(rank)}
         dump({"model": model, **line, "found": _found(rows, row[rows], names)})
 
 

@@ -28,24 +28,24 @@ def ranks(
     images: NDArray[np.float32],
     texts: NDArray[np.float32],
     owner: NDArray[np.int64],
-    handicap: NDArray[np.float32] | None = None,
+    hubness_penalty: NDArray[np.float32] | None = None,
 ) -> dict[str, NDArray[np.int64]]:
     """The rank of each query's right answer, in both directions of caption retrieval.
 
     ``images`` (photos, dim) and ``texts`` (captions, dim) have unit rows; caption t describes photo ``owner[t]``.
-    ``handicap`` (photos,) is taken off every similarity of a photo.  Returns ``text_to_image`` (captions,): one right
-    photo per caption; and ``image_to_text``, one rank per photo that has captions, in the order of the photos: any of
-    its captions counts, the best one ranks, and it is compared with the captions of other photos only.  A handicap
-    is the same for all captions of a photo, so it leaves ``image_to_text`` as it is.  A tie counts against the right
-    answer, so equal vectors cannot look perfect.
+    ``hubness_penalty`` (photos,) is taken off every similarity of a photo.  Returns ``text_to_image`` (captions,): one
+    right photo per caption; and ``image_to_text``, one rank per photo that has captions, in the order of the photos:
+    any of its captions counts, the best one ranks, and it is compared with the captions of other photos only.  A
+    penalty is the same for all captions of a photo, so it leaves ``image_to_text`` as it is.  A tie counts against the
+    right answer, so equal vectors cannot look perfect.
     """
     to_image = np.empty(len(texts), np.int64)
     for start in range(0, len(texts), BLOCK):
         scores = texts[start : start + BLOCK] @ images.T  # (t, d) x (d, p) -> (t, p)
-        if handicap is not None:
-            scores -= handicap
-        own = owner[start : start + BLOCK]
-        right = scores[np.arange(len(own)), own]
+        if hubness_penalty is not None:
+            scores -= hubness_penalty
+        photos = owner[start : start + BLOCK]
+        right = scores[np.arange(len(photos)), photos]
         to_image[start : start + BLOCK] = (scores >= right[:, None]).sum(axis=1)
     to_text = np.empty(len(images), np.int64)
     for start in range(0, len(images), BLOCK):
@@ -76,10 +76,10 @@ def bootstrap(
     cluster ``cluster[q]``.  (Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13.)  Where all
     values are equal, the interval has no width, however few they are.
     """
-    _, place = np.unique(cluster, return_inverse=True)
-    count = int(place.max()) + 1
+    _, row = np.unique(cluster, return_inverse=True)
+    count = int(row.max()) + 1
     totals = np.zeros((count, values.shape[1] + 1))  # of each cluster: the sum of each figure, and its queries
-    np.add.at(totals, place, np.column_stack([values, np.ones(len(values))]))
+    np.add.at(totals, row, np.column_stack([values, np.ones(len(values))]))
     rng = np.random.default_rng(seed)
     means = np.empty((resamples, values.shape[1]))
     block = max(1, 2**22 // count)  # resamples at once, in tens of MB

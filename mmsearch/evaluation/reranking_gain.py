@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,35 +22,42 @@ if TYPE_CHECKING:
 CUTOFFS = (1, 5, 10)
 
 
+@dataclass(frozen=True)
+class CaptionedPhotos:
+    """p photos and their q captions."""
+
+    captions: Sequence[str]
+    owner: Ids  # (q,): the photo of each caption
+    vectors: Vectors  # (p, dim)
+    tokens: Regions  # (p, r, token dim)
+
+
 def figures(
     reranker: Reranker,
     encoder: Encoder,
-    captions: Sequence[str],
-    owner: Ids,
+    photos: CaptionedPhotos,
     scores: NDArray[np.float32],
-    tokens: Regions,
-    vectors: Vectors,
-    candidates: int = 100,
+    rerank_depth: int = 100,
     progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
     """Text to image before and after reranking.
 
-    ``owner`` (q,) is the photo of each caption, ``scores`` (q, photos) are the first stage's, ``tokens`` (photos, r,
-    dim) and ``vectors`` (photos, d) the photos'.  Only what the first stage returned is reranked, its best
-    ``candidates``; a right photo that is not among them keeps its rank.  The gain's interval is that of the difference
-    of each caption before and after (paired bootstrap, clustered by photo).
+    ``scores`` (q, p) are the first stage's.  Only what it returned is reranked, its best ``rerank_depth``; a right
+    photo that is not among them keeps its rank.  The gain's interval is that of the difference of each caption before
+    and after (paired bootstrap, clustered by photo).
     """
-    count = min(candidates, scores.shape[1])
+    captions, owner = photos.captions, photos.owner
+    count = min(rerank_depth, scores.shape[1])
     before = np.empty(len(captions), np.int64)
     after = np.empty(len(captions), np.int64)
     seconds = 0.0
     for query, caption in enumerate(captions):
-        own = scores[query]
-        before[query] = int((own >= own[owner[query]]).sum())  # a tie counts against the right one
-        chosen = np.argsort(-own, kind="stable")[:count]
+        row = scores[query]
+        before[query] = int((row >= row[owner[query]]).sum())  # a tie counts against the right one
+        chosen = np.argsort(-row, kind="stable")[:count]
         begun = time.perf_counter()
-        match = reranker.look(caption, tokens[chosen]).match
-        final = combine(own[chosen], match, reranker.card.rule, reranker.card.weight)
+        match = reranker.look(caption, photos.tokens[chosen]).match
+        final = combine(row[chosen], match, reranker.card.rule, reranker.card.weight)
         seconds += time.perf_counter() - begun
         right = np.flatnonzero(chosen == owner[query])
         after[query] = int((final >= final[right[0]]).sum()) if len(right) else before[query]
@@ -64,7 +72,7 @@ def figures(
         "gain": {
             f"R@{k}": {"points": m, "interval": [a, b]} for k, m, a, b in zip(CUTOFFS, mean, low, high, strict=True)
         },
-        "changed": changed(reranker, encoder, captions, owner, tokens, vectors),
+        "changed": changed(reranker, encoder, photos),
         "candidates": count,
         "milliseconds": round(1000 * seconds / max(len(captions), 1), 1),
         "reranker": reranker.card.name,
@@ -73,29 +81,22 @@ def figures(
     }
 
 
-def changed(
-    reranker: Reranker,
-    encoder: Encoder,
-    captions: Sequence[str],
-    owner: Ids,
-    tokens: Regions,
-    vectors: Vectors,
-) -> dict[str, dict[str, float]]:
-    """How often the true caption is ahead of the same one with nouns swapped, an attribute or a number changed
-    (``hard_negatives.build``, seed 0), in percent, by kind.
+def changed(reranker: Reranker, encoder: Encoder, photos: CaptionedPhotos) -> dict[str, dict[str, float]]:
+    """How often the true caption is ahead of a false one, in percent, by kind.
 
+    False ones are the same with nouns swapped, an attribute or a number changed (``hard_negatives.build``, seed 0).
     ``blind`` is the reranker before the mean of all photos: what can be told from the texts alone.
     """
-    false = hard_negatives.build(captions, 0)
+    false = hard_negatives.build(photos.captions, 0)
     if not false:
         return {}
-    mean = tokens.mean(axis=0, keepdims=True)
+    mean = photos.tokens.mean(axis=0, keepdims=True)
     right: dict[str, list[tuple[bool, ...]]] = {"all": []}
     for row, variant in false:
-        photo = owner[row]
-        pair = [captions[row], variant.text]
-        cosines = encoder.encode_texts(pair) @ vectors[photo]
-        both = np.concatenate([tokens[photo][None], mean])  # the photo, and nothing in particular
+        photo = photos.owner[row]
+        pair = [photos.captions[row], variant.text]
+        cosines = encoder.encode_texts(pair) @ photos.vectors[photo]
+        both = np.concatenate([photos.tokens[photo][None], mean])  # the photo, and nothing in particular
         seen, blind = np.stack([reranker.look(text, both).match for text in pair], axis=1)  # (2,) each
         one = tuple(bool(a > b) for a, b in (cosines, seen, blind))
         for kind in ("all", variant.kind):

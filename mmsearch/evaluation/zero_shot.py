@@ -43,7 +43,7 @@ class Class:
 
 
 def label(classes: Sequence[Class], images: Path) -> tuple[list[tuple[Found, int]], list[Skipped]]:
-    """The photos below a folder, each with the place of its class in ``classes``; and those that have none.
+    """The photos below a folder, each with the number of its class in ``classes``; and those that have none.
 
     The nearest folder around a photo, below ``images``, whose name is a key decides.  A photo directly in ``images``
     belongs to the longest key that its file name starts with, where ``_``, ``-``, ``.`` or a digit follows.
@@ -51,8 +51,8 @@ def label(classes: Sequence[Class], images: Path) -> tuple[list[tuple[Found, int
     """
     if not images.is_dir():
         raise SourceError(f"{images}: no such folder")
-    places = {_normal(key): place for place, one in enumerate(classes) for key in one.keys}
-    longest = sorted(places, key=len, reverse=True)
+    number_of = {_normal(key): number for number, one in enumerate(classes) for key in one.keys}
+    longest = sorted(number_of, key=len, reverse=True)
     labelled: list[tuple[Found, int]] = []
     skipped: list[Skipped] = []
     for item in walk(str(images)):
@@ -61,9 +61,9 @@ def label(classes: Sequence[Class], images: Path) -> tuple[list[tuple[Found, int
             continue
         *folders, name = map(_normal, Path(os.path.relpath(item.path, images)).parts)
         keys = reversed(folders) if folders else (key for key in longest if _starts(name, key))
-        key = next((key for key in keys if key in places), None)
+        key = next((key for key in keys if key in number_of), None)
         if key is not None:
-            labelled.append((item, places[key]))
+            labelled.append((item, number_of[key]))
         else:
             skipped.append(Skipped(item.path, f"no class is named like its {'folder' if folders else 'file'}"))
     if not labelled:
@@ -100,20 +100,20 @@ def figures(scores: NDArray[np.float32], right: NDArray[np.int64], classes: Sequ
     classes that have photos, each counting the same), ``per_class``, and in ``confusions`` the classes that were most
     often taken for another.  A tie counts against the right class.
     """
-    places = ranks(scores, right)
-    hits = np.column_stack([places <= k for k in CUTOFFS]).astype(np.float64)
+    found = ranks(scores, right)
+    hits = np.column_stack([found <= k for k in CUTOFFS]).astype(np.float64)
     bounds = np.round(100 * bootstrap(hits, np.arange(len(right))), 2).T.tolist()
     names = [f"top-{k}" for k in CUTOFFS]
     shares = 100 * hits.mean(axis=0)
     per_class = [
-        {"class": one.name, "photos": int(own.sum()), "top-1": round(100 * float(hits[own, 0].mean()), 2)}
-        for place, one in enumerate(classes)
-        if (own := right == place).any()
+        {"class": one.name, "photos": int(its.sum()), "top-1": round(100 * float(hits[its, 0].mean()), 2)}
+        for number, one in enumerate(classes)
+        if (its := right == number).any()
     ]
     present = np.unique(right)
     return {
         **{name: round(float(share), 2) for name, share in zip(names, shares, strict=True)},
-        "mean_per_class": round(100 * float(np.mean([hits[right == place, 0].mean() for place in present])), 2),
+        "mean_per_class": round(100 * float(np.mean([hits[right == number, 0].mean() for number in present])), 2),
         "intervals": dict(zip(names, bounds, strict=True)),
         "photos": len(right),
         "classes": len(classes),
@@ -124,8 +124,8 @@ def figures(scores: NDArray[np.float32], right: NDArray[np.int64], classes: Sequ
 
 def ranks(scores: NDArray[np.float32], right: NDArray[np.int64]) -> NDArray[np.int64]:
     """The rank (1 = first) of each photo's own class: (photos,)."""
-    own = scores[np.arange(len(right)), right]
-    found: NDArray[np.int64] = (scores >= own[:, None]).sum(axis=1)
+    of_right = scores[np.arange(len(right)), right]
+    found: NDArray[np.int64] = (scores >= of_right[:, None]).sum(axis=1)
     return found
 
 
@@ -133,7 +133,7 @@ def _confusions(
     scores: NDArray[np.float32], right: NDArray[np.int64], classes: Sequence[Class]
 ) -> Iterator[dict[str, Any]]:
     """The most mistaken pairs first; of equal ones in the order of the classes."""
-    pairs = Counter((int(own), int(first)) for own, first in zip(right, scores.argmax(axis=1), strict=True))
-    wrong = sorted((-photos, own, first) for (own, first), photos in pairs.items() if own != first)
-    for photos, own, first in wrong[:CONFUSIONS]:
-        yield {"class": classes[own].name, "taken_for": classes[first].name, "photos": -photos}
+    pairs = Counter((int(true), int(first)) for true, first in zip(right, scores.argmax(axis=1), strict=True))
+    wrong = sorted((-photos, true, first) for (true, first), photos in pairs.items() if true != first)
+    for photos, true, first in wrong[:CONFUSIONS]:
+        yield {"class": classes[true].name, "taken_for": classes[first].name, "photos": -photos}

@@ -126,11 +126,11 @@ def build(captions: Sequence[str], seed: int = 0) -> list[tuple[int, Variant]]:
     found = []
     for row, caption in enumerate(captions):
         rng = random.Random(f"{seed} {row} {caption}")
-        own = [variant for variant in variants(caption, rng) if variant.kind in EVALUATED]
-        if own:
-            kind = min({variant.kind for variant in own}, key=lambda kind: (used[kind], EVALUATED.index(kind)))
+        possible = [variant for variant in variants(caption, rng) if variant.kind in EVALUATED]
+        if possible:
+            kind = min({variant.kind for variant in possible}, key=lambda kind: (used[kind], EVALUATED.index(kind)))
             used[kind] += 1
-            choice = [variant for variant in own if variant.kind == kind]
+            choice = [variant for variant in possible if variant.kind == kind]
             found.append((row, choice[0] if kind == "swap" else rng.choice(choice)))
     return found
 
@@ -141,13 +141,13 @@ def variants(caption: str, rng: random.Random) -> list[Variant]:
     What something becomes is drawn from ``rng``.  Spaces and marks stay as they are; "a" and "an" follow the new word.
     """
     tokens = tokenize(caption)
-    own = phrases(tokens)
+    named = phrases(tokens)
     made: list[Variant] = []
     for kind, edits in itertools.chain(
-        (("swap", edits) for edits in _swaps(tokens, own)),
-        (("attribute", edits) for edits in _attributes(tokens, own, rng)),
-        (("number", edits) for edits in _numbers(tokens, own, rng)),
-        (("noun", edits) for edits in _others(tokens, own, rng)),
+        (("swap", edits) for edits in _swaps(tokens, named)),
+        (("attribute", edits) for edits in _attributes(tokens, named, rng)),
+        (("number", edits) for edits in _numbers(tokens, named, rng)),
+        (("noun", edits) for edits in _others(tokens, named, rng)),
     ):
         variant = Variant(_edited(caption, tokens, edits), kind)
         if variant not in made:
@@ -163,16 +163,16 @@ def same_person(one: Noun, other: Noun) -> bool:
     )  # fmt: skip
 
 
-def _swaps(tokens: Sequence[Token], own: Sequence[Phrase]) -> Iterator[Edits]:
+def _swaps(tokens: Sequence[Token], named: Sequence[Phrase]) -> Iterator[Edits]:
     living: list[Edits] = []
     others: list[Edits] = []
-    for first, second in itertools.combinations(own, 2):
-        if _swappable(tokens, own, first, second):
+    for first, second in itertools.combinations(named, 2):
+        if _swappable(tokens, named, first, second):
             a, b = _bare(tokens, first), _bare(tokens, second)
             both = first.noun.kind in LIVING and second.noun.kind in LIVING
             (living if both else others).append({a: _text(tokens, b), b: _text(tokens, a)})
     yield from living
-    yield from _exchanged_colours(tokens, own)
+    yield from _exchanged_colours(tokens, named)
     yield from others
 
 
@@ -188,7 +188,7 @@ def _text(tokens: Sequence[Token], span: tuple[int, int]) -> str:
     return " ".join(token.word for token in tokens[span[0] : span[1] + 1])
 
 
-def _swappable(tokens: Sequence[Token], own: Sequence[Phrase], first: Phrase, second: Phrase) -> bool:
+def _swappable(tokens: Sequence[Token], named: Sequence[Phrase], first: Phrase, second: Phrase) -> bool:
     one, other = first.noun, second.noun
     if first.several != second.several or related(one, other) or bool(one.plural) != bool(other.plural):
         return False
@@ -196,49 +196,49 @@ def _swappable(tokens: Sequence[Token], own: Sequence[Phrase], first: Phrase, se
         return False
     if one.kind == other.kind == "person" and same_person(one, other):
         return False
-    words = [tokens[phrase.head].word for phrase in own]
-    if words.count(words[own.index(first)]) > 1 or words.count(words[own.index(second)]) > 1:
+    words = [tokens[phrase.head].word for phrase in named]
+    if words.count(words[named.index(first)]) > 1 or words.count(words[named.index(second)]) > 1:
         return False
     between = [token.word for token in tokens[first.head + 1 : second.start]]
     if not between or any(BOTH_WAYS_VERBS.fullmatch(word) for word in between):
         return False
-    inside = {at for phrase in own for at in range(phrase.start, phrase.head + 1)}
+    inside = {at for phrase in named for at in range(phrase.start, phrase.head + 1)}
     outside = [tokens[at].word for at in range(first.head + 1, second.start) if at not in inside]
     if all(word in BOTH_WAYS or not word[0].isalnum() for word in outside):
         return False
-    if own.index(second) > own.index(first) + 1:
+    if named.index(second) > named.index(first) + 1:
         return True
     if between[-1] in BOTH_WAYS or tuple(between[-2:]) in BOTH_WAYS_TWO:
         return False
     return between[-1] != "of" or between[-2:] in (["front", "of"], ["out", "of"])  # "a bowl of fruit" is one thing
 
 
-def _exchanged_colours(tokens: Sequence[Token], own: Sequence[Phrase]) -> Iterator[Edits]:
+def _exchanged_colours(tokens: Sequence[Token], named: Sequence[Phrase]) -> Iterator[Edits]:
     coloured = []
-    for phrase in own:
-        places = [at for at in range(phrase.start, phrase.head) if tokens[at].word in COLOURS]
-        if len(places) == 1 and not find(tokens[phrase.head - 1].word):
-            coloured.append((phrase, places[0]))
+    for phrase in named:
+        colours_at = [at for at in range(phrase.start, phrase.head) if tokens[at].word in COLOURS]
+        if len(colours_at) == 1 and not find(tokens[phrase.head - 1].word):
+            coloured.append((phrase, colours_at[0]))
     for (first, one), (second, other) in itertools.combinations(coloured, 2):
         a, b = tokens[one].word, tokens[other].word
         if first.noun != second.noun and not related(first.noun, second.noun) and not _alike(a, b):
             yield {(one, one): b, (other, other): a}
 
 
-def _attributes(tokens: Sequence[Token], own: Sequence[Phrase], rng: random.Random) -> Iterator[Edits]:
-    there = {token.word for token in tokens}
-    for phrase in own:
+def _attributes(tokens: Sequence[Token], named: Sequence[Phrase], rng: random.Random) -> Iterator[Edits]:
+    existing = {token.word for token in tokens}
+    for phrase in named:
         for at in range(phrase.start, phrase.head):
-            choice = _other_attributes(tokens, at, phrase, there)
+            choice = _other_attributes(tokens, at, phrase, existing)
             if choice:
                 yield {(at, at): rng.choice(choice)}
-    inside = {at for phrase in own for at in range(phrase.start, phrase.head + 1)}
+    inside = {at for phrase in named for at in range(phrase.start, phrase.head + 1)}
     for at, token in enumerate(tokens):  # "a man in white"
         if token.word in DYES and at and tokens[at - 1].word == "in" and at not in inside:
-            yield {(at, at): rng.choice([dye for dye in DYES if dye not in there and not _alike(dye, token.word)])}
+            yield {(at, at): rng.choice([dye for dye in DYES if dye not in existing and not _alike(dye, token.word)])}
 
 
-def _other_attributes(tokens: Sequence[Token], at: int, phrase: Phrase, there: set[str]) -> list[str]:
+def _other_attributes(tokens: Sequence[Token], at: int, phrase: Phrase, existing: set[str]) -> list[str]:
     """What the word at ``at`` of a phrase may become, without what the caption has anywhere."""
     word, kind, last = tokens[at].word, phrase.noun.kind, at == phrase.head - 1
     if word in COLOURS:
@@ -246,41 +246,43 @@ def _other_attributes(tokens: Sequence[Token], at: int, phrase: Phrase, there: s
         if kind == "person" or golden or (not last and find(tokens[at + 1].word)) or tokens[at + 1].word in DESCRIBED:
             return []
         choice: Sequence[str] = FURS if kind in LIVING or phrase.noun.word in ("fur", "hair") else DYES
-        return [dye for dye in choice if dye not in there and not _alike(dye, word)]
+        return [dye for dye in choice if dye not in existing and not _alike(dye, word)]
     if kind == "person":
         if word in AGES and phrase.noun.word in ("man", "woman", "person", "people", "lady", "guy", "gentleman"):
             return [AGES[word]]
         return [STATES[word]] if word in ("bald", "smiling", "crying", "male", "female", "bearded") else []
     if word in SIZES and (word not in ("short", "long") or kind in ("clothing", "body", "object")):
-        return [SIZES[word]] if SIZES[word] not in there else []
+        return [SIZES[word]] if SIZES[word] not in existing else []
     if word in MATERIALS and last:
-        return [other for other in MATERIALS if other not in there and {word, other} != {"brick", "stone"}]
+        return [other for other in MATERIALS if other not in existing and {word, other} != {"brick", "stone"}]
     if word in GROUNDS and kind in ("land", "place", "way"):
-        return [other for other in GROUNDS if other not in there and {word, other} & {"snowy"}]
+        return [other for other in GROUNDS if other not in existing and {word, other} & {"snowy"}]
     states = ("bald", "smiling", "male", "female", "bearded", "open")
-    return [STATES[word]] if word in STATES and word not in states and STATES[word] not in there else []
+    return [STATES[word]] if word in STATES and word not in states and STATES[word] not in existing else []
 
 
 def _alike(one: str, other: str) -> bool:
     return one == other or any({one, other} <= row for row in ALIKE)
 
 
-def _numbers(tokens: Sequence[Token], own: Sequence[Phrase], rng: random.Random) -> Iterator[Edits]:
-    there = {token.word for token in tokens}
+def _numbers(tokens: Sequence[Token], named: Sequence[Phrase], rng: random.Random) -> Iterator[Edits]:
+    existing = {token.word for token in tokens}
     names = {number: word for word, number in NUMBERS.items()}
-    for phrase in own:
+    for phrase in named:
         for at in range(phrase.start, phrase.head):
             word = tokens[at].word
             number = NUMBERS.get(word, int(word) if word.isdecimal() else 0)
             if phrase.several and FEWEST <= number <= MOST and tokens[at + 1].word not in ("tone", "story", "piece"):
-                choice = [other for other in range(FEWEST, MOST + 1) if other != number and names[other] not in there]
+                choice = [
+                    other for other in range(FEWEST, MOST + 1) if other != number and names[other] not in existing
+                ]
                 other = rng.choice(choice)
                 yield {(at, at): str(other) if word.isdecimal() else names[other]}
 
 
-def _others(tokens: Sequence[Token], own: Sequence[Phrase], rng: random.Random) -> Iterator[Edits]:
-    mentioned = [phrase.noun for phrase in own]
-    for phrase in own:
+def _others(tokens: Sequence[Token], named: Sequence[Phrase], rng: random.Random) -> Iterator[Edits]:
+    mentioned = [phrase.noun for phrase in named]
+    for phrase in named:
         word, noun = tokens[phrase.head].word, phrase.noun
         if "-" in word or (find(tokens[phrase.head - 1].word) and phrase.start < phrase.head):
             continue

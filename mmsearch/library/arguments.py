@@ -32,6 +32,11 @@ def globs(exclude: str | Sequence[str] | None) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(glob for glob in ([exclude] if isinstance(exclude, str) else exclude) if glob))
 
 
+def real_paths(paths: Sequence[PathLike]) -> list[str]:
+    """Example pictures: links followed, ``~`` expanded."""
+    return [os.path.realpath(os.path.expanduser(path)) for path in paths]
+
+
 def parsed(query: Paths | Query, where: str | Sequence[Condition] = ()) -> Query:
     """What was asked; ``where`` adds conditions, in the query language or as values.  Raises QueryError."""
     if not isinstance(query, Query):

@@ -57,23 +57,23 @@ class Ingest:
             report = enrich(enrichment, self.store, options, report, self.progress)
         return report
 
-    def take(self, given: ImportFolder, model: str | None) -> ImportReport:
+    def take(self, source: ImportFolder, model: str | None) -> ImportReport:
         """Vectors, and what is known of their pictures, from files: of an export, or made by the ``model`` so named."""
         vectors, models = self.vectors, self.models
-        encoder = models.named(model) if given.made is None else None
-        made = given.made if encoder is None else encoder.card
+        encoder = models.named(model) if source.made is None else None
+        made = source.made if encoder is None else encoder.card
         assert made is not None  # an encoder makes up for it
-        dim = given.vectors.shape[1]
+        dim = source.vectors.shape[1]
         if made.dim != dim:
-            raise TransferError(f"{given.folder} has vectors of {dim} dimensions, {made.name} makes {made.dim}")
+            raise TransferError(f"{source.folder} has vectors of {dim} dimensions, {made.name} makes {made.dim}")
         stored = models.room_for(made.name, made.fingerprint, made.dim)
         vectors.refresh(stored)
         try:
             if encoder is None:
-                report = import_vectors.take_export(self.store, stored, given, self.progress)
+                report = import_vectors.take_export(self.store, stored, source, self.progress)
             else:
                 options, preprocess = Options.from_settings(self.settings), encoder.card.preprocess
-                report = import_vectors.take_vectors(self.store, stored, preprocess, given, options, self.progress)
+                report = import_vectors.take_vectors(self.store, stored, preprocess, source, options, self.progress)
         finally:
             vectors.refresh(stored, save=True)
         try:

@@ -14,16 +14,26 @@ import numpy as np
 from mmsearch import config
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import SourceError, TransferError
-from mmsearch.library.arguments import absolute, globs, known, known_or_existing, parsed
+from mmsearch.library.arguments import absolute, globs, known, known_or_existing, parsed, real_paths
 from mmsearch.library.models import Models
+from mmsearch.library.searching import Searcher
 from mmsearch.library.status import Status, status
 from mmsearch.query.model import Condition, Query
 from mmsearch.rerank.reranker import Reranker
-from mmsearch.search.calibration import Calibration
-from mmsearch.search.pipeline import Engine, Options, search
+from mmsearch.search.options import Options
 from mmsearch.store.paths import spellings
 from mmsearch.store.types import KeptModel, StoredModel
-from mmsearch.types import Hit, IndexReport, Note, PathLike, Paths, Progress, Regions, Skipped, Vectors, path_list
+from mmsearch.types import (
+    IndexReport,
+    PathLike,
+    Paths,
+    Progress,
+    Regions,
+    SearchResult,
+    Skipped,
+    Vectors,
+    path_list,
+)
 
 if TYPE_CHECKING:  # a search needs none of these, and is to start quickly
     from mmsearch.ingest.enrich.tags import TagReport
@@ -37,12 +47,10 @@ if TYPE_CHECKING:  # a search needs none of these, and is to start quickly
     from mmsearch.rerank.captions import Caption
     from mmsearch.rerank.inspect import By, Explanation, Looker
     from mmsearch.rerank.reranker import Answer
-    from mmsearch.store.protocol import Lock, Store, VectorSearch, VectorSnapshot
+    from mmsearch.store.protocol import Lock, Store, VectorSearch
     from mmsearch.store.types import Damage
 
 log = logging.getLogger(__name__)
-
-_TRIES = 3  # of a search while others write
 
 
 class Library:
@@ -123,6 +131,7 @@ class Library:
         query: Paths | Query,
         k: int = 10,
         *,
+        offset: int = 0,
         within: Paths = (),
         where: str | Sequence[Condition] = (),
         rerank: bool | None = None,
@@ -130,9 +139,11 @@ class Library:
         diverse: bool = False,
         like: Sequence[PathLike] = (),
         unlike: Sequence[PathLike] = (),
-    ) -> list[Hit]:
+    ) -> SearchResult:
         """The ``k`` best pictures for a query: what a person types, a picture file (a ``Path``), or several of both.
 
+        ``offset`` leaves out the best ones: that of the next page is ``result.next_offset``.  What a person should know
+        is in ``result.notes``.
         ``within`` keeps those in or below these paths, ``where`` those that meet conditions, in the query language
         ("date:2024 type:jpeg") or as values.  With ``rerank`` the best ``settings.rerank_candidates`` are looked at
         again, if the query has words, and questions are answered; None does so where the model has a reranker that was
@@ -142,38 +153,12 @@ class Library:
         NoModelError, ModelError.
         """
         wanted = parsed(query, where)
-        folders = path_list(within)
         options = Options(
-            k,
-            [way for folder in folders for way in spellings(folder)],
-            min_relevance,
-            self.settings.min_relevance,
-            diverse,
-            [os.path.realpath(os.path.expanduser(path)) for path in like],
-            [os.path.realpath(os.path.expanduser(path)) for path in unlike],
-        )
-        for _ in range(_TRIES):
-            snapshot, generation = self.vectors.snapshot(), self.store.generation()
-            hits = search(self._engine(snapshot, rerank), wanted, options)
-            if len(hits) >= k or generation == self.store.generation():
-                break  # else pictures may be lacking that were taken out between two looks at the database
-        if rerank and hits and wanted.has_words and all(hit.first_stage is None for hit in hits):
-            log.warning("%s", Note("nothing was reranked: no region tokens are stored", "no-region-tokens"))
-        return hits
-
-    def _engine(self, snapshot: VectorSnapshot, rerank: bool | None) -> Engine:
-        models, model = self.models, snapshot.model
-        encoder = models.encoder(model)
-        return Engine(
-            self.store,
-            model,
-            self.vectors.searched(snapshot),
-            encoder,
-            models.querybank(model),
-            Calibration.of(encoder),
-            None if rerank is False else models.second_stage(encoder, wanted=rerank is True),
-            self.settings.max_megapixels,
-        )
+            k, offset, [way for folder in path_list(within) for way in spellings(folder)],
+            min_relevance, self.settings.min_relevance, diverse, real_paths(like), real_paths(unlike),
+        )  # fmt: skip
+        searcher = Searcher(self.store, self.vectors, self.models, self.settings.max_megapixels)
+        return searcher.search(wanted, options, rerank)
 
     def encoder(self, stored: StoredModel | None = None) -> Encoder:
         """The encoder of this library's model, loaded once.  Raises NoModelError, ModelError, ModelMismatchError."""
@@ -200,8 +185,8 @@ class Library:
             vector = next((n for way in spellings(path) if (n := self.store.vector_of(way, stored)) is not None), None)
             if vector is None or card is None:
                 return None
-            found, there = self.store.regions(np.array([vector], np.int64), stored, card)
-            return found if there[0] else None
+            found, has_tokens = self.store.regions(np.array([vector], np.int64), stored, card)
+            return found if has_tokens[0] else None
 
         return Looker(encoder, reranker, self.settings.max_megapixels, tokens)
 
@@ -244,16 +229,16 @@ class Library:
         if threshold is None:
             threshold = tags.THRESHOLD
         stored = self.models.active()
-        places = known(self.store, stored, paths)
+        spelled = known(self.store, stored, paths)
 
         def encode(texts: Sequence[str]) -> Vectors:
             return self.models.encoder(stored).encode_texts(texts)  # loaded only where texts are new
 
         with self.lock():
             tagger = tags.Tagger(vocabulary, stored.fingerprint, encode, self.settings.cache, threshold)
-            work = tags.Tags(self.store, stored, tagger, places)
+            work = tags.Tags(self.store, stored, tagger, spelled)
             done = enrich(work, self.store, IngestOptions(), IndexReport(), progress).enriched[work.name]
-        return tags.TagReport(done, self.store.tag_counts(places), round(time.perf_counter() - begun, 3))
+        return tags.TagReport(done, self.store.tag_counts(spelled), round(time.perf_counter() - begun, 3))
 
     def tags(self, within: Paths = ()) -> dict[str, int]:
         """How many files have each tag, the most frequent first; ``within`` keeps those in or below these paths.
@@ -268,9 +253,9 @@ class Library:
         Copies of one picture count once, and lose their tags together.  Raises SourceError where no picture is,
         NoModelError, LibraryBusyError, LibraryError.
         """
-        places = known(self.store, self.models.active(), within)
+        spelled = known(self.store, self.models.active(), within)
         with self.lock(), self.store.writing() as writer:
-            return writer.clear_tags(places)
+            return writer.clear_tags(spelled)
 
     def remove(self, paths: Paths) -> int:
         """Forget files, or everything below folders; the files themselves stay.  Returns how many were forgotten."""
@@ -301,10 +286,10 @@ class Library:
         from mmsearch.manage import duplicates
 
         stored = self.models.active()
-        places = known_or_existing(self.store, stored, within)
+        spelled = known_or_existing(self.store, stored, within)
         settings = self.settings
         groups, left = duplicates.find(
-            self.store, stored, level, places, threshold, settings.max_megapixels, settings.decoders, progress
+            self.store, stored, level, spelled, threshold, settings.max_megapixels, settings.decoders, progress
         )
         for line in duplicates.left_alone(left):
             log.warning("%s", line)
@@ -429,15 +414,15 @@ class Library:
         """
         from mmsearch.manage import import_vectors
 
-        given = import_vectors.look(Path(folder))
-        if (given.made is None) != (model is not None and model != "auto"):
-            if given.made is None:
+        source = import_vectors.look(Path(folder))
+        if (source.made is None) != (model is not None and model != "auto"):
+            if source.made is None:
                 raise TransferError(f"{folder} has no model.json: say which model made its vectors", code="no-model")
             raise TransferError(
-                f"{folder} says itself which model made its vectors ({given.made.name})", code="model-is-known"
+                f"{folder} says itself which model made its vectors ({source.made.name})", code="model-is-known"
             )
         with self.lock():
-            return self._ingest(progress).take(given, model)
+            return self._ingest(progress).take(source, model)
 
     def status(self) -> Status:
         """What the library holds."""

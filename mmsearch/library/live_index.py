@@ -21,7 +21,7 @@ from mmsearch.indexes.memory import half_of_memory
 from mmsearch.indexes.policy import choose
 from mmsearch.library.models import Models
 from mmsearch.search import querybank
-from mmsearch.search.hubness import handicap
+from mmsearch.search.hubness import hubness_penalty
 from mmsearch.store.types import Damage, StoredModel
 from mmsearch.types import Ids, Progress, Vectors
 
@@ -36,10 +36,10 @@ log = logging.getLogger(__name__)
 class Snapshot:
     """An index as searches see it, and what it was made from.  It never changes."""
 
-    index: StoredIndex  # rows are vectors with their hubness behind them: 0 where there is no query bank
+    index: StoredIndex  # rows are vectors with their hubness behind them: 0 where there is no querybank
     generation: int  # of the database
     model: StoredModel
-    identity: str  # of the database, the model and the query bank
+    identity: str  # of the database, the model and the querybank
 
 
 class LiveIndex:
@@ -230,7 +230,7 @@ class LiveIndex:
 
         def fetch(ids: Ids) -> Vectors:
             vectors = self._store.vectors(ids, model.dim)
-            hubness = np.zeros(len(ids)) if bank is None else handicap(vectors, bank, 1.0, querybank.NEAREST)
+            hubness = np.zeros(len(ids)) if bank is None else hubness_penalty(vectors, bank, 1.0, querybank.NEAREST)
             return np.column_stack([vectors, hubness]).astype(np.float32)
 
         return fetch

@@ -19,7 +19,7 @@ from mmsearch.language.prompts import scenes
 from mmsearch.rerank.reranker import Reranker
 from mmsearch.rerank.resolve import find, for_encoder
 from mmsearch.search import querybank, retrieval
-from mmsearch.search.reranking import LEFT_OUT, SecondStage
+from mmsearch.search.reranking import Notes, RerankStage, left_out
 from mmsearch.store.types import StoredModel
 from mmsearch.types import Note, Vectors
 
@@ -66,14 +66,14 @@ class Once(Generic[Value]):
 class Models:
     """What a library encodes and reranks with.  Safe to use from several threads.
 
-    ``given`` is used in place of the model that the settings name: the seam for tests and for models of one's own.
+    ``override`` is used in place of the model that the settings name: the seam for tests and for models of one's own.
     """
 
     def __init__(
-        self, store: Store, folder: Path, settings: Settings, given: Encoder | None = None,
+        self, store: Store, folder: Path, settings: Settings, override: Encoder | None = None,
         quick: bool = False,
     ) -> None:  # fmt: skip
-        self.given = given
+        self.override = override
         self._store, self._folder, self._settings = store, folder, settings
         self._options = factory.LoadOptions.of(settings, quick)
         self._encoders = Once[Encoder]()  # by fingerprint
@@ -96,15 +96,15 @@ class Models:
         return self._encoders.get(model.fingerprint, lambda: self._loaded(model))
 
     def _loaded(self, stored: StoredModel) -> Encoder:
-        encoder = self.given or factory.for_card(stored.name, stored.fingerprint, self._options)
+        encoder = self.override or factory.for_card(stored.name, stored.fingerprint, self._options)
         if encoder.card.fingerprint != stored.fingerprint:
             raise ModelMismatchError(encoder.card.name, stored.name)
         return factory.remembering(encoder, self._options)
 
     def named(self, name: str | None) -> Encoder:
         """The encoder of this name, or the one that the settings name.  Raises ModelError."""
-        if self.given is not None:
-            return self.given
+        if self.override is not None:
+            return self.override
         choice = factory.choose(name or self._settings.model, self._options)
         if choice.note:
             log.info("%s", choice.note)
@@ -121,11 +121,11 @@ class Models:
 
     def _is_called(self, stored: StoredModel, name: str) -> bool:
         """Whether the library's model has this name.  Raises ModelError when none has."""
-        return self.given is None and factory.full_name(name, self._settings.cache) == stored.name
+        return self.override is None and factory.full_name(name, self._settings.cache) == stored.name
 
     def _with_regions(self, encoder: Encoder) -> Encoder:
         """An export from before there were region tokens, made anew where they are wanted."""
-        if self._settings.regions and self.given is None:
+        if self._settings.regions and self.override is None:
             encoder = factory.remembering(factory.exported_anew(encoder, self._options), self._options)
             self._encoders.put(encoder.card.fingerprint, encoder)
         return encoder
@@ -168,11 +168,11 @@ class Models:
 
         Raises ModelError.
         """
-        kept = self._store.kept_models()
-        fitting = [one for one in kept if name in (one.model.name, one.model.fingerprint)]
+        models = self._store.kept_models()
+        fitting = [one for one in models if name in (one.model.name, one.model.fingerprint)]
         chosen = min(fitting, key=lambda one: one.active, default=None)
         if chosen is None:
-            names = ", ".join(one.model.name for one in kept) or "none"
+            names = ", ".join(one.model.name for one in models) or "none"
             raise ModelError(f"the library has no vectors of {name!r}, only of: {names}", code="no-vectors", name=name)
         if chosen.lacking:
             raise ModelError(
@@ -191,34 +191,33 @@ class Models:
         wanted, quick = self._settings.reranker, self._options.quick
         return self._rerankers.get(id(encoder), lambda: for_encoder(encoder, wanted, quick))
 
-    def second_stage(self, encoder: Encoder, wanted: bool) -> SecondStage | None:
-        """What a search reranks with: where it is ``wanted``, or where it was measured to help.
+    def rerank_stage(self, encoder: Encoder, required: bool) -> tuple[RerankStage | None, Notes]:
+        """What a search reranks with, where it is ``required`` or was measured to help, and what to say of it.
 
-        Raises ModelError, where it is wanted, when there is no reranker, or one that does not fit.  Where it is not
-        wanted, the latter is a warning: a wrong setting must not stop a search.
+        Raises ModelError, where it is required, when there is no reranker, or one that does not fit.  Where it is not,
+        the latter is a note: a wrong setting must not stop a search.
         """
         try:
-            if not wanted and find(encoder.card, self._settings.reranker) is None:
-                return None
+            if not required and find(encoder.card, self._settings.reranker) is None:
+                return None, ()
             reranker = self.reranker(encoder)
         except ModelError as error:
-            if wanted:
+            if required:
                 raise
-            log.warning(LEFT_OUT, error)
-            return None
-        if not (wanted or reranker.card.helps):
-            return None
-        return SecondStage(reranker, self._settings.rerank_candidates, wanted)
+            return None, (left_out(error),)
+        if not (required or reranker.card.helps):
+            return None, ()
+        return RerankStage(reranker, self._settings.rerank_candidates, required), ()
 
     def querybank(self, stored: StoredModel) -> Vectors | None:
-        """The query bank of a model, (m, dim), kept in the library's folder: it is needed without the encoder too.
+        """The querybank of a model, (m, dim), kept in the library's folder: it is needed without the encoder too.
 
         None where it was never made and the encoder cannot be loaded.
         """
         try:
             return self._querybanks.get(stored.fingerprint, lambda: self._made_querybank(stored))
         except ModelError as error:
-            log.info("searching without background correction: %s", error)
+            log.info("searching without hubness correction: %s", error)
             return None
 
     def _made_querybank(self, stored: StoredModel) -> Vectors:
@@ -233,7 +232,7 @@ class Models:
             return made
 
     def querybank_version(self, stored: StoredModel) -> str:
-        """Names the query bank of a model, in the names of files that depend on it; "plain" where there is none."""
+        """Names the querybank of a model, in the names of files that depend on it; "plain" where there is none."""
         return "plain" if self.querybank(stored) is None else querybank.version(self._folder, stored.fingerprint)
 
     def precision_of(self, stored: StoredModel) -> str | None:
@@ -250,4 +249,6 @@ class Models:
         starts = range(0, len(texts), querybank.AT_ONCE)
         vectors = np.concatenate([encoder.encode_texts(texts[start : start + querybank.AT_ONCE]) for start in starts])
         pairs = zip(vectors, texts, strict=True)
-        return np.stack([retrieval.asked(retrieval.Part(vector, beta=retrieval.beta(text))) for vector, text in pairs])
+        return np.stack(
+            [retrieval.augmented(retrieval.QueryVector(vector, beta=retrieval.beta(text))) for vector, text in pairs]
+        )

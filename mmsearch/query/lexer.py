@@ -23,9 +23,9 @@ class Piece(NamedTuple):
         text = self.text[start:end]
         return Piece(text.strip(), self.at + start + len(text) - len(text.lstrip()))
 
-    def after(self, place: int) -> Piece:
+    def after(self, position: int) -> Piece:
         """What follows, as it is."""
-        return Piece(self.text[place:], self.at + place)
+        return Piece(self.text[position:], self.at + position)
 
     def split(self, separator: str) -> list[Piece]:
         parts, start = [], 0
@@ -34,9 +34,9 @@ class Piece(NamedTuple):
             start += len(text) + len(separator)
         return parts
 
-    def wrong(self, message: str, place: int = 0) -> QuerySyntaxError:
-        """An error that points at this piece, or at a place in it."""
-        return QuerySyntaxError(message, self.at + place)
+    def wrong(self, message: str, position: int = 0) -> QuerySyntaxError:
+        """An error that points at this piece, or at a position in it."""
+        return QuerySyntaxError(message, self.at + position)
 
 
 class Pointing:
@@ -70,11 +70,11 @@ def _columns(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
-def next_word(text: str, place: int) -> int:
+def next_word(text: str, position: int) -> int:
     """Where it goes on after spaces."""
-    while place < len(text) and text[place].isspace():
-        place += 1
-    return place
+    while position < len(text) and text[position].isspace():
+        position += 1
+    return position
 
 
 def first_word(text: str) -> str:

@@ -163,9 +163,9 @@ class _Reader:
 
     def _line(self, text: Piece, spaced: bool) -> None:
         """Items with spaces between them."""
-        place = 0
-        while (start := next_word(text.text, place)) < len(text.text):
-            place = start + self._item(text.after(start), spaced)
+        position = 0
+        while (start := next_word(text.text, position)) < len(text.text):
+            position = start + self._item(text.after(start), spaced)
 
     def _one_value(self, text: str) -> bool:
         """Whether a word with spaces is one value whose quotes the shell has taken, as in -"red car"."""
@@ -188,16 +188,16 @@ class _Reader:
             self.plus = text.at
             if not rest or rest[0].isspace():
                 return 1
-        place = len(text.text) - len(rest)
+        position = len(text.text) - len(rest)
         weight, found = 1.0, _WEIGHT.match(rest)
         if found:
             weight = float(found[1])
             if not 0 < weight < float("inf"):
                 raise text.wrong(
-                    f"a weight must be above 0, not {found[1]}; to leave out what matches a term, write -term", place
+                    f"a weight must be above 0, not {found[1]}; to leave out what matches a term, write -term", position
                 )
-            place += found.end()
-        body = text.after(place)
+            position += found.end()
+        body = text.after(position)
         name = _field_name(body)
         self.plus = None
         if name is not None:
@@ -207,7 +207,7 @@ class _Reader:
             if found and name not in ("words", "like"):
                 raise text.wrong(f"{name}: is a condition, which is met or not: it has no weight")
             taken = self._field(name, body.after(value), sign, weight, whole)
-            return place + value + taken
+            return position + value + taken
         excluded = sign == "-"
         if is_quoted(body.text):
             inside, end = quoted(body)
@@ -215,13 +215,13 @@ class _Reader:
             if after is None:
                 raise body.wrong("a space is wanted after the closing quote", end)
             self._term(Words(inside.text, weight, excluded))
-            return place + after.end()
+            return position + after.end()
         word = body.part(0) if whole else Piece(first_word(body.text), body.at)
         if _is_path(word.text) and (not spaced or _is_path_in_phrase(word.text)):
             if spaced and self.examples.exists(body.text):
                 word = body.part(0)  # a path with spaces in it
             self._term(Example(self._resolved(word), weight, excluded))
-            return place + len(word.text)
+            return position + len(word.text)
         if excluded:
             self._term(Words(word.text, weight, exclude=True))
         else:
@@ -231,7 +231,7 @@ class _Reader:
                 self._close_phrase()
                 self.phrase = _Phrase(weight, text.at)
             self.phrase.words.append(word.text)
-        return place + len(word.text)
+        return position + len(word.text)
 
     def _field(self, name: str, text: Piece, sign: str, weight: float, whole: bool) -> int:
         """The value of a field, which ``text`` begins with; returns how many characters it takes."""
@@ -307,41 +307,41 @@ def _field_name(text: Piece) -> str | None:
     if not _FIELD.match(text.text):
         return None
     elsewhere = ELSEWHERE.get(name)
-    meaning = f"did you mean {elsewhere}? " if elsewhere else meant(name, FIELDS, ":", cutoff=0.8)
-    if not meaning:
+    suggestion = f"did you mean {elsewhere}? " if elsewhere else meant(name, FIELDS, ":", cutoff=0.8)
+    if not suggestion:
         return None
     word = first_word(text.text)
-    raise text.wrong(f'{match[1]}: is no field; {meaning}To look for the words themselves, write "{word}"')
+    raise text.wrong(f'{match[1]}: is no field; {suggestion}To look for the words themselves, write "{word}"')
 
 
 def _values(text: Piece, whole: bool, lists: bool, name: str) -> tuple[list[Piece], int]:
     """The values that a text begins with, with commas between them, and how many characters they take."""
     pieces: list[Piece] = []
-    place = 0
+    position = 0
     while True:
         if whole or (pieces and name == "near"):
-            place = next_word(text.text, place)
-        if is_quoted(text.text[place:]):
-            inside, end = quoted(text.after(place))
-            end += place
+            position = next_word(text.text, position)
+        if is_quoted(text.text[position:]):
+            inside, end = quoted(text.after(position))
+            end += position
             pieces += inside.split(",") if name == "near" else [inside]
         else:
-            end = place
+            end = position
             while end < len(text.text) and not (lists and text.text[end] == ","):
                 if not whole and text.text[end].isspace():
                     break
                 end += 1
-            piece = Piece(text.text[place:end], text.at + place).part(0)
+            piece = Piece(text.text[position:end], text.at + position).part(0)
             if not piece.text:
                 hint = ", right after the comma; put values with spaces in quotes" if pieces else ""
-                raise text.wrong(f"{name}: wants a value here{hint}", place)
+                raise text.wrong(f"{name}: wants a value here{hint}", position)
             pieces.append(piece)
         after = next_word(text.text, end) if whole else end
         if after == len(text.text) or (not whole and text.text[after].isspace()):
             return pieces, after
         if not lists or text.text[after] != ",":
             raise text.wrong(f"a space{' or a comma' if lists else ''} is wanted after the closing quote", after)
-        place = after + 1
+        position = after + 1
 
 
 def _check_end(name: str, value: str, word: Piece) -> None:

@@ -18,7 +18,7 @@ def written(query: Query) -> str:
     ``arithmetic`` is an option of the command line and not part of the text.  Raises QueryError for what the language
     cannot say: one condition about several fields.
     """
-    parts = [_term_text(term, first=not place) for place, term in enumerate(query.terms)]
+    parts = [_term_text(term, first=not number) for number, term in enumerate(query.terms)]
     parts += [_condition_text(condition) for condition in query.conditions]
     usual = usual_order(query.terms)
     if (query.order, query.descending) != (usual, descends(usual)) or not parts:

@@ -61,10 +61,10 @@ class FeedForward(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention (Vaswani et al. 2017): each of ``asking`` (n, s, d) reads from ``told`` (n, u, d).
+    """Multi-head attention (Vaswani et al. 2017): each of ``asking`` (n, s, d) reads from ``context`` (n, u, d).
 
-    ``bias`` (n, u, 1) is added to what is told, see ``padding_bias``.  Gives what was read (n, s, d) and the weights
-    (n, s, u), mean of the heads.  Keys have no bias: it would shift all scores of a row alike.
+    ``bias`` (n, u, 1) is added to the scores of the context, see ``padding_bias``.  Gives what was read (n, s, d) and
+    the weights (n, s, u), mean of the heads.  Keys have no bias: it would shift all scores of a row alike.
     """
 
     def __init__(self, config: AttentionConfig) -> None:
@@ -75,8 +75,8 @@ class Attention(nn.Module):
         self.value = RowLinear(config.width, config.width)
         self.out = RowLinear(config.width, config.width)
 
-    def forward(self, asking: Tensor, told: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        query, key, value = (split(x, self.heads) for x in (self.query(asking), self.key(told), self.value(told)))
+    def forward(self, asking: Tensor, context: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        query, key, value = (split(x, self.heads) for x in (self.query(asking), self.key(context), self.value(context)))
         scores = affinity(query, key)  # (n, h, s, u)
         if bias is not None:
             scores = scores + bias.unsqueeze(1).transpose(2, 3)  # (n, 1, 1, u)
@@ -150,7 +150,7 @@ class Bidirectional(nn.Module):
 class Stream(nn.Module):
     """One side of co-attention: it attends to the other side, then to itself, then a feed-forward layer.
 
-    ``own`` and ``other`` are the states of both sides before the block, normed.  Gives the states (n, s, d) and the
+    ``this`` and ``other`` are the states of both sides before the block, normed.  Gives the states (n, s, d) and the
     weights of the attention to the other side (n, s, u).
     """
 
@@ -162,9 +162,9 @@ class Stream(nn.Module):
         self.feed_forward = FeedForward(config)
 
     def forward(
-        self, states: Tensor, own: Tensor, bias: Tensor | None, other: Tensor, other_bias: Tensor | None
+        self, states: Tensor, this: Tensor, bias: Tensor | None, other: Tensor, other_bias: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        seen, weights = self.cross(own, other, other_bias)
+        seen, weights = self.cross(this, other, other_bias)
         states = states + self.drop(seen)
         normed = self.norm(states)
         states = states + self.drop(self.within(normed, normed, bias)[0])

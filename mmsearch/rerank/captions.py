@@ -33,7 +33,7 @@ class Beam:
     log_probability: float
 
     @property
-    def merit(self) -> float:
+    def score(self) -> float:
         """The log-probability divided by a power of the number of words (Wu et al. 2016, section 7)."""
         return float(self.log_probability / max(len(self.words) - 1, 1) ** PENALTY)
 
@@ -67,14 +67,14 @@ def search(step: Step, beams: int = 3, alternatives: int = 1, longest: int = LON
         following.sort(key=lambda beam: -beam.log_probability)
         done += [beam for beam in following[: 2 * width] if beam.words[-1] == END]
         open_beams = [beam for beam in following if beam.words[-1] != END][:width]
-        best = sorted(done, key=lambda beam: -beam.merit)[:alternatives]
-        if len(best) == alternatives and open_beams and best[-1].merit > _hope(open_beams[0], longest):
+        best = sorted(done, key=lambda beam: -beam.score)[:alternatives]
+        if len(best) == alternatives and open_beams and best[-1].score > _hope(open_beams[0], longest):
             break
-    return sorted(done, key=lambda beam: -beam.merit)[:alternatives]
+    return sorted(done, key=lambda beam: -beam.score)[:alternatives]
 
 
 def _hope(beam: Beam, longest: int) -> float:
-    """The best merit that an open sentence could still get: all words to come are sure."""
+    """The best score that an open sentence could still get: all words to come are sure."""
     return float(beam.log_probability / max(longest - 1, 1) ** PENALTY)
 
 
@@ -83,7 +83,7 @@ def _said(words: tuple[int, ...]) -> set[int]:
     if len(words) < GRAM:
         return set()
     ending = words[-(GRAM - 1) :]
-    grams = (words[place : place + GRAM] for place in range(len(words) - GRAM + 1))
+    grams = (words[start : start + GRAM] for start in range(len(words) - GRAM + 1))
     return {gram[-1] for gram in grams if gram[:-1] == ending}
 
 

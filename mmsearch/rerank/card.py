@@ -1,4 +1,4 @@
-"""The facts of a reranker: ``reranker.json`` in its folder."""
+"""What is known of a reranker: ``reranker.json`` in its folder."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ class RerankCard:
     recipe: dict[str, Any] = field(default_factory=dict)  # how it was trained, and the figures on dev
 
     @classmethod
-    def of(cls, folder: Path, **facts: Any) -> RerankCard:
+    def of(cls, folder: Path, **values: Any) -> RerankCard:
         """The card of the graphs in ``folder``."""
         digest = hashlib.sha256()
         for name in GRAPHS:
             digest.update((folder / name).read_bytes())
-        return replace(cls(**facts), weights=digest.hexdigest())
+        return replace(cls(**values), weights=digest.hexdigest())
 
     @property
     def fingerprint(self) -> str:
         """16 hex digits over the weights and what words they stand for."""
-        facts = json.dumps([self.weights, self.regions, self.answers, self.caption_words])
-        return hashlib.sha256(facts.encode()).hexdigest()[:16]
+        identity = json.dumps([self.weights, self.regions, self.answers, self.caption_words])
+        return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1) + "\n"
@@ -64,13 +64,13 @@ class RerankCard:
         if missing:
             raise ModelError(f"{folder} is no reranker's folder: {', '.join(missing)} missing")
         try:
-            facts: dict[str, Any] = json.loads((folder / "reranker.json").read_text("utf-8"))
+            values: dict[str, Any] = json.loads((folder / "reranker.json").read_text("utf-8"))
             for name in ("answers", "caption_words"):
-                facts[name] = tuple(facts[name])
-            of_head, of_match, constant = map(float, facts.get("yes", cls.yes))
-            facts["yes"] = of_head, of_match, constant
-            if facts["rule"] not in RULES:
-                raise ValueError(f"there is no rule {facts['rule']!r}")
-            return cls(**facts)
+                values[name] = tuple(values[name])
+            of_head, of_match, constant = map(float, values.get("yes", cls.yes))
+            values["yes"] = of_head, of_match, constant
+            if values["rule"] not in RULES:
+                raise ValueError(f"there is no rule {values['rule']!r}")
+            return cls(**values)
         except (OSError, ValueError, TypeError, LookupError) as error:
             raise ModelError(f"{folder / 'reranker.json'} is no description of a reranker: {error}") from error

@@ -63,8 +63,8 @@ class CaptionDecoder(nn.Module):
         nn.init.normal_(self.positions, std=0.02)
 
     def forward(self, words: Tensor, regions: Tensor) -> Tensor:
-        places = torch.arange(words.shape[1], device=words.device)
-        hidden = torch.where(places[None, :] > places[:, None], -1e4, 0.0)  # (t, t): what comes later
+        positions = torch.arange(words.shape[1], device=words.device)
+        hidden = torch.where(positions[None, :] > positions[:, None], -1e4, 0.0)  # (t, t): what comes later
         states = self.drop(self.words(words) + self.positions[: words.shape[1]])
         regions = self.region_norm(regions)
         for block in self.blocks:

@@ -66,10 +66,10 @@ def match_heat(
     side = round(tokens.shape[1] ** 0.5)
     photos = _partly_hidden(tokens)
     words = [word for word, _ in _joined(pieces)]
-    asked = [at for at, word in enumerate(words) if _says_something(word)] or list(range(len(words)))
-    worth = [_worth(match(" ".join(words[max(at - 1, 0) : at + 2]), photos)).reshape(side, side) for at in asked]
+    content = [at for at, word in enumerate(words) if _says_something(word)] or list(range(len(words)))
+    worth = [_worth(match(" ".join(words[max(at - 1, 0) : at + 2]), photos)).reshape(side, side) for at in content]
     top = NOISE * max((float(one.max()) for one in worth), default=0.0)
-    heats = [WordHeat(words[at], _scaled(one, top)) for at, one in zip(asked, worth, strict=True)]
+    heats = [WordHeat(words[at], _scaled(one, top)) for at, one in zip(content, worth, strict=True)]
     return heats, _scaled(_worth(match(text, photos)).reshape(side, side))
 
 
@@ -124,23 +124,23 @@ def _says_something(word: str) -> bool:
 
 
 def _joined(words: Sequence[str]) -> list[tuple[str, list[int]]]:
-    """Whole words, each with the places of its pieces."""
+    """Whole words, each with the positions of its pieces."""
     found: list[tuple[str, list[int]]] = []
     glue = False  # whether the next piece belongs to the last word
-    for place, piece in enumerate(words):
+    for at, piece in enumerate(words):
         if piece in ("[CLS]", "[SEP]", "[PAD]"):
             glue = False
         elif found and piece.startswith("##") and len(piece) > 2:
-            found[-1] = (found[-1][0] + piece[2:], [*found[-1][1], place])
+            found[-1] = (found[-1][0] + piece[2:], [*found[-1][1], at])
         elif found and piece in ("'", "’"):
-            glue = found[-1][1][-1] == place - 1
+            glue = found[-1][1][-1] == at - 1
         elif not any(char.isalnum() for char in piece):
             glue = False
         elif glue:
-            found[-1] = (f"{found[-1][0]}'{piece}", [*found[-1][1], place])
+            found[-1] = (f"{found[-1][0]}'{piece}", [*found[-1][1], at])
             glue = False
         else:
-            found.append((piece, [place]))
+            found.append((piece, [at]))
     return found
 
 

@@ -66,8 +66,8 @@ class Looker:
         look = self.reranker.look(text, tokens)
         if by == "match":
 
-            def match(own: str, photos: Regions) -> NDArray[np.float32]:
-                return self.reranker.look(own, photos).match
+            def match(part: str, photos: Regions) -> NDArray[np.float32]:
+                return self.reranker.look(part, photos).match
 
             words, whole = heat.match_heat(match, text, look.words, tokens)
         else:

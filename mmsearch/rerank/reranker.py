@@ -92,10 +92,10 @@ class Reranker:
 
     def answer(self, question: str, tokens: Regions, k: int = 3) -> list[list[Answer]]:
         """The ``k`` likeliest answers of each photo that the question can have, best first."""
-        look, asked = self.look(question, tokens), questions.parse(question)
-        if asked is None:
+        look, parsed = self.look(question, tokens), questions.parse(question)
+        if parsed is None:
             return [self.best_answers(row, k) for row in look.answers]
-        return [self.best_answers(row, k) for row in self.shares(asked, look, self.look(asked.thing, tokens).match)]
+        return [self.best_answers(row, k) for row in self.shares(parsed, look, self.look(parsed.thing, tokens).match)]
 
     def shares(self, question: Question, look: Look, match: NDArray[np.float32]) -> NDArray[np.float32]:
         """The probability of each answer, (n, answers); 0 of those that the question cannot have.
@@ -132,7 +132,7 @@ class Reranker:
         """The ``k`` likeliest of one photo's answers (answers,), best first; after the first, none of probability 0."""
         possible = max(int((probabilities > 0).sum()), 1)
         order = np.argsort(-probabilities, kind="stable")[: min(k, possible)]
-        return [Answer(self.card.answers[place], round(float(probabilities[place]), 4)) for place in order]
+        return [Answer(self.card.answers[number], round(float(probabilities[number]), 4)) for number in order]
 
     def caption(self, tokens: Regions, beams: int = 3, alternatives: int = 1) -> list[list[Caption]]:
         """What each of n photos shows: ``alternatives`` captions of each, best first."""
@@ -161,8 +161,8 @@ class Reranker:
         rows: dict[str, list[int]] = {}
         for row, (text, _) in enumerate(pairs):
             rows.setdefault(text, []).append(row)
-        for text, own in rows.items():
-            scores[own] = self.look(text, tokens[own]).match
+        for text, its in rows.items():
+            scores[its] = self.look(text, tokens[its]).match
         return scores
 
     def rank(
@@ -170,16 +170,16 @@ class Reranker:
     ) -> list[dict[str, Any]]:
         """Pictures by how well they match, best first, as ``CrossEncoder.rank`` of sentence-transformers gives them.
 
-        Dicts with ``corpus_id``, the place in ``documents``, ``score``, and ``document`` with ``return_documents``.
+        Dicts with ``corpus_id``, the number in ``documents``, ``score``, and ``document`` with ``return_documents``.
 
         Raises as ``predict`` does.
         """
         scores = self.predict([(query, document) for document in documents])
         found: list[dict[str, Any]] = []
-        for place in np.argsort(-scores, kind="stable")[: len(scores) if top_k is None else top_k]:
-            entry: dict[str, Any] = {"corpus_id": int(place), "score": float(scores[place])}
+        for row in np.argsort(-scores, kind="stable")[: len(scores) if top_k is None else top_k]:
+            entry: dict[str, Any] = {"corpus_id": int(row), "score": float(scores[row])}
             if return_documents:
-                entry["document"] = documents[place]
+                entry["document"] = documents[row]
             found.append(entry)
         return found
 

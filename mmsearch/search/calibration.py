@@ -4,7 +4,7 @@ A cosine has no zero: what is a good score differs from query to query.  The log
 a library that shows what they say, against the same texts over the library without any picture of the things that they
 name (``mmsearch/training/shipped/calibrate.py``), both equally often.  Beside the score it looks at how near the query
 is to texts that nobody asked for: a text that is near to many is near to many pictures too; and at the share of the
-background that was taken off, which tells short texts from long ones.
+hubness that was taken off, which tells short texts from long ones.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ Shares = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Logistic:
-    """1 / (1 + exp(-(score * a + background * b + beta * c + d)))"""
+    """1 / (1 + exp(-(a * score + b * query's hubness + c * beta + d))): the fields are a, b, c and d."""
 
     score: float
-    background: float
+    background: float  # of the query's hubness: the name is that of the JSON file, of older models too
     beta: float
     offset: float
 
-    def __call__(self, scores: Shares, background: float | Shares, beta: float | Shares) -> Shares:
-        """Relevance of pictures (n,) in [0, 1] from their scores (n,), the query's background and ``meaning.beta``.
+    def __call__(self, scores: Shares, hubness: float | Shares, beta: float | Shares) -> Shares:
+        """Relevance of pictures (n,) in [0, 1] from their scores (n,), the query's hubness and ``retrieval.beta``.
 
         The last two may be of another query each, (n,).
         """
-        logits = self.score * np.asarray(scores) + self.background * background + self.beta * beta + self.offset
+        logits = self.score * np.asarray(scores) + self.background * hubness + self.beta * beta + self.offset
         shares: Shares = 1 / (1 + np.exp(-np.clip(logits, -60, 60)))
         return shares
 
@@ -68,14 +68,14 @@ class Calibration:
         """That of a model folder; None where it has none.  Raises ModelError for a damaged one."""
         file = folder / FILE
         try:
-            facts = json.loads(file.read_text("utf-8"))
-            reranked = facts["reranked"]
-            mean, spread = facts["typical"]
+            values = json.loads(file.read_text("utf-8"))
+            reranked = values["reranked"]
+            mean, spread = values["typical"]
             return cls(
-                Logistic(**facts["first"]),
+                Logistic(**values["first"]),
                 (float(mean), float(spread)),
                 Logistic(**reranked) if reranked else None,
-                facts["reranker"],
+                values["reranker"],
             )
         except FileNotFoundError:
             return None
@@ -83,8 +83,8 @@ class Calibration:
             raise ModelError(f"{file} cannot be read: {error}; install mmsearch again") from error
 
 
-def background(query: Vectors, bank: Vectors, nearest: int) -> float:
-    """How near a query (dim,) is to its ``nearest`` texts of the bank (m, dim): their mean cosine."""
-    scores = bank @ query
+def query_hubness(query: Vectors, querybank: Vectors, nearest: int) -> float:
+    """How near a query (dim,) is to its ``nearest`` texts of the querybank (m, dim): their mean cosine."""
+    scores = querybank @ query
     count = min(nearest, len(scores))
     return float(np.partition(scores, -count)[-count:].mean())

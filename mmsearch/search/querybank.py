@@ -1,8 +1,9 @@
-"""A fixed bank of texts that nobody asked for: how near a picture is to them is its background (``search/hubness.py``).
+"""A fixed set of texts that nobody asked for: how near a picture is to them is its hubness (``search/hubness.py``).
 
-A model folder may bring the bank's vectors as ``background.npy``, float16 (m, dim): those of the embedded model are 512
-centroids of the captions it was trained with (``mmsearch/training/shipped/calibrate.py``).  For other models some of
-the plain sentences of ``language/prompts.py`` are encoded once.  Which gains what is measured in ``docs/search.md``.
+A model folder may bring the vectors of the querybank as ``background.npy``, float16 (m, dim): those of the embedded
+model are 512 centroids of the captions it was trained with (``mmsearch/training/shipped/calibrate.py``).  For other
+models some of the plain sentences of ``language/prompts.py`` are encoded once.  Which gains what is measured in
+``docs/search.md``.
 """
 
 from __future__ import annotations
@@ -20,20 +21,20 @@ from mmsearch.language.prompts import scenes
 from mmsearch.media.filesystem import atomic_file
 from mmsearch.types import Vectors
 
-VERSION = "1"  # part of an index's name: another one whenever a bank changes; a test knows the files of each version
-FILE = "background.npy"  # in a model folder
-NEAREST = 10  # texts of the bank that make a picture's background
-EVERY = 3  # every 3rd sentence of ``language/prompts.py`` is in the bank of other models: all gain no more
+VERSION = "1"  # part of an index's name: another one for each change of a querybank; a test knows the files of each
+FILE = "background.npy"  # in a model folder; the name is from before hubness was called so
+NEAREST = 10  # texts of the querybank that make a picture's hubness
+EVERY = 3  # every 3rd sentence of ``language/prompts.py`` is in the querybank of other models: all gain no more
 AT_ONCE = 64  # texts encoded together
 
 
 def texts() -> list[str]:
-    """The sentences whose vectors are the bank of a model that brings none."""
+    """The sentences whose vectors are the querybank of a model that brings none."""
     return list(scenes()[::EVERY])
 
 
 def vectors(encoder: Encoder) -> Vectors:
-    """The bank in the space of an encoder, (m, dim) float32, unit rows.  Encoding it takes seconds."""
+    """The querybank in the space of an encoder, (m, dim) float32, unit rows.  Encoding it takes seconds."""
     if encoder.folder is not None and (encoder.folder / FILE).is_file():
         return load(encoder.folder / FILE)
     wanted = texts()
@@ -43,34 +44,35 @@ def vectors(encoder: Encoder) -> Vectors:
 
 @functools.cache  # each search asks
 def version(folder: Path, fingerprint: str) -> str:
-    """Names the bank of the model with this fingerprint in the library ``folder``, in the names of its files.
+    """Names the querybank of the model with this fingerprint in the library ``folder``, in the names of its files.
 
-    Until 2026-11 a GPU that indexed first left the sentences as the bank of the embedded model, which brings its own,
-    and an index with their background: such a bank is not taken any more, and the index is built again under this name.
+    Until 2026-11 a GPU that indexed first left the sentences as the querybank of the embedded model, which brings its
+    own, and an index with hubness by them: such a querybank is not taken any more, and the index is built again under
+    this name.
     """
     file = folder / bank_file(fingerprint, VERSION)
     if not file.is_file():
         return VERSION
     with contextlib.suppress(ModelError, OSError, ValueError, EOFError):
-        kept, brought = (len(np.load(bank, mmap_mode="r")) for bank in (file, EMBEDDED / FILE))
-        if fingerprint == embedded().card.fingerprint and kept != brought:
+        stored, brought = (len(np.load(rows, mmap_mode="r")) for rows in (file, EMBEDDED / FILE))
+        if fingerprint == embedded().card.fingerprint and stored != brought:
             return f"{VERSION}b"
     return VERSION
 
 
 def bank_file(fingerprint: str, version: str) -> str:
-    """The name of a bank that a library keeps: it is needed without the encoder too."""
+    """The name of a querybank that a library keeps: it is needed without the encoder too."""
     return f"background-{fingerprint}-{version}.npy"
 
 
 def load(file: Path) -> Vectors:
-    """A stored bank, rows scaled to length 1."""
+    """A stored querybank, rows scaled to length 1."""
     rows = np.load(file).astype(np.float32)
     found: Vectors = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     return found
 
 
 def save(file: Path, rows: Vectors) -> None:
-    """Write a bank for ``load``, whole or not at all."""
+    """Write a querybank for ``load``, whole or not at all."""
     with atomic_file(file) as draft, draft.open("wb") as opened:
         np.save(opened, rows.astype(np.float16))

@@ -1,8 +1,7 @@
-"""A second look at the best pictures of a search: the reranker's match, and answers to questions."""
+"""Reranking: the best candidates by what the reranker finds in their region tokens, and answers to questions."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -13,116 +12,110 @@ from numpy.typing import NDArray
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import ModelError
 from mmsearch.language import questions
-from mmsearch.query.model import Query, Words
 from mmsearch.rerank.fusion_rules import combine
+from mmsearch.search.scored import Scored
 from mmsearch.store.types import StoredModel
+from mmsearch.types import Note, Regions
 
 if TYPE_CHECKING:
     from mmsearch.rerank.reranker import Answer, Reranker
     from mmsearch.store.protocol import Store
 
-log = logging.getLogger(__name__)
-
-LEFT_OUT = "the best pictures were not looked at again: %s"
 ANSWER_WEIGHT = 5.0  # of the log-odds of yes against no beside the match, a logit too: python -m benchmarks.questions
 
+Notes = tuple[Note, ...]
 
-@dataclass(frozen=True)
-class Scored:
-    """A found vector."""
 
-    number: int  # its id
-    score: float  # what it is ranked by
-    cosine: float = 0.0  # with the query
-    reranked: bool = False
-    answer: str | None = None
-    confidence: float | None = None
-    by_words: float = 0.0  # share of the words of the query that are written about it, where these decide
-    boost: float = 0.0  # what words add to its score
-    relevance: float | None = None  # in [0, 1]; None where nobody knows
+def left_out(error: ModelError) -> Note:
+    """That a search went on without reranking, and why: ``error`` is the code of what was in the way."""
+    text = f"the best pictures were not looked at again: {error}"
+    return Note(text, "not-reranked", **{**error.fields, "reason": str(error), "error": error.code})
 
 
 @dataclass(frozen=True)
-class SecondStage:
-    """A reranker, and how many pictures it looks at."""
+class RerankStage:
+    """A reranker, and how it is used."""
 
     reranker: Reranker
-    candidates: int = 100
-    wanted: bool = True  # somebody asked for it; else a search goes on without it where it does not work
-
-    def first_query(self, query: Query) -> Query:
-        """What the first stage is to look for: where a term is a question, the thing that it asks about."""
-        terms = [
-            Words(question.thing) if isinstance(term, Words) and (question := questions.parse(term.text)) else term
-            for term in query.terms
-        ]
-        return Query(tuple(terms))
+    rerank_depth: int = 100  # of the best candidates are reranked
+    required: bool = True  # somebody asked for it; else a search goes on without it where it does not work
 
     def rank(
-        self, texts: Sequence[str], scored: Sequence[Scored], store: Store, model: StoredModel, encoder: Encoder
-    ) -> list[Scored]:
-        """``scored``, best first, in their new order; beyond ``candidates`` it stays as it was.
+        self, texts: Sequence[str], candidates: Sequence[Scored], store: Store, model: StoredModel, encoder: Encoder
+    ) -> tuple[list[Scored], Notes]:
+        """``candidates``, best first, in their new order, and what a person should know.
 
-        Photos are judged by the mean match of all texts.  Of a question the match is that of the thing it asks about;
-        where it can be answered by yes or no, the log-odds of yes are added, weighed, before the rule of the reranker's
-        card makes one score of both stages', and photos that are answered yes come before the others.  Photos without
-        region tokens get the mean match of the others, so that they move neither up nor down by themselves; where none
-        has any, all stay as they were.
+        Photos are judged by the mean match of all ``texts``.  Of a question the match is that of the thing it asks
+        about; where it can be answered by yes or no, the log-odds of yes are added, weighed, before the rule of the
+        reranker's card makes one score of both stages', and photos that are answered yes come before the others.
+        Photos without region tokens get the mean match of the others, so that they move neither up nor down by
+        themselves; where none has any, all stay as they were.
 
-        Raises ModelError when the reranker's files turn out to be damaged; where it is not ``wanted``, all stay as they
-        were and the log has a warning.
+        Raises ModelError when the reranker's files turn out to be damaged; where it is not ``required``, all stay as
+        they were and a note says so.
         """
+        if not candidates or encoder.card.regions is None:
+            return list(candidates), ()
+        ids = np.array([one.id for one in candidates], np.int64)
+        tokens, has_tokens = store.regions(ids, model, encoder.card.regions)
+        if not has_tokens.any():
+            note = Note("nothing was reranked: no region tokens are stored", "no-region-tokens")
+            return list(candidates), (note,) if self.required else ()
         try:
-            return self._rank(texts, scored, store, model, encoder)
+            matches, answers = self._match(texts, tokens[has_tokens])
         except ModelError as error:
-            if self.wanted:
+            if self.required:
                 raise
-            log.warning(LEFT_OUT, error)
-            return list(scored)
+            return list(candidates), (left_out(error),)
+        return self._fused(candidates, has_tokens, matches, answers), ()
 
-    def _rank(
-        self, texts: Sequence[str], scored: Sequence[Scored], store: Store, model: StoredModel, encoder: Encoder
-    ) -> list[Scored]:
-        card = encoder.card.regions
-        best, rest = list(scored[: self.candidates]), list(scored[self.candidates :])
-        if card is None or not best:
-            return list(scored)
-        tokens, there = store.regions(np.array([one.number for one in best], np.int64), model, card)
-        if not there.any():
-            return list(scored)
-        seen = tokens[there]
+    def _match(self, texts: Sequence[str], tokens: Regions) -> tuple[NDArray[np.float32], list[Answer]]:
+        """Mean match of the texts with n photos (n,), and the photos' answers to the first question, if any."""
         matches = []
-        answers: list[Answer] = []  # to the first question, of each photo that is seen
+        answers: list[Answer] = []
         for text in texts:
             question = questions.parse(text)
-            match = self.reranker.look(question.thing if question else text, seen).match
+            match = self.reranker.look(question.thing if question else text, tokens).match
             if question is not None:
-                look = self.reranker.look(question.text, seen)
+                look = self.reranker.look(question.text, tokens)
                 shares = self.reranker.shares(question, look, match)
                 answers = answers or [self.reranker.best_answers(row, 1)[0] for row in shares]
                 if question.kind == "yes/no":
                     match = match + ANSWER_WEIGHT * self.reranker.odds(look)
             matches.append(match)
-        mean = np.mean(matches, axis=0)  # (seen,)
-        whole = np.full(len(best), mean.mean(), np.float32)
-        whole[there] = mean
+        return np.mean(matches, axis=0), answers
+
+    def _fused(
+        self,
+        best: Sequence[Scored],
+        has_tokens: NDArray[np.bool_],
+        matches: NDArray[np.float32],
+        answers: Sequence[Answer],
+    ) -> list[Scored]:
+        """The best n candidates by both stages, in their new order.
+
+        ``has_tokens`` (n,) says which of them ``matches`` and ``answers``, if any, are of.
+        """
+        match = np.full(len(best), matches.mean(), np.float32)
+        match[has_tokens] = matches
         first = np.array([one.score for one in best], np.float32)
-        final = combine(first, whole, self.reranker.card.rule, self.reranker.card.weight)
-        said = dict(zip(np.flatnonzero(there).tolist(), answers, strict=False))  # place -> answer
-        yes = np.array([place in said and said[place].text == "yes" for place in range(len(best))])
-        final = _ahead(final, yes)
-        found = [
-            replace(
-                one, score=float(final[place]), reranked=True,
-                answer=said[place].text if place in said else None,
-                confidence=said[place].confidence if place in said else None,
+        fused = combine(first, match, self.reranker.card.rule, self.reranker.card.weight)
+        answer_of = dict(zip(np.flatnonzero(has_tokens).tolist(), answers, strict=False))  # row -> answer
+        yes = np.array([row in answer_of and answer_of[row].text == "yes" for row in range(len(best))])
+        fused = _ahead(fused, yes)
+        reranked = []
+        for row in np.lexsort((-fused, ~yes)).tolist():  # stable
+            answer = answer_of.get(row)
+            reranked.append(
+                replace(
+                    best[row],
+                    score=float(fused[row]),
+                    reranked=True,
+                    answer=answer.text if answer else None,
+                    confidence=answer.confidence if answer else None,
+                )
             )
-            for place, one in enumerate(best)
-        ]  # fmt: skip
-        order = np.lexsort((-final, ~yes))  # stable
-        lowest, last = float(final.min()), best[-1].score
-        following = [replace(one, score=lowest - (last - one.score)) for one in rest]  # below all others, as it was
-        return [*(found[place] for place in order), *following]
+        return reranked
 
 
 def _ahead(scores: NDArray[np.float32], yes: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from mmsearch.cli import formatting
 from mmsearch.cli.advice import ADVICE, remedy, typed, worded
 from mmsearch.cli.app import _Lines
 from mmsearch.errors import LibraryBusyError, ModelError, ModelMismatchError, NoModelError, PickledWeightsError
+from mmsearch.search.reranking import left_out
 from mmsearch.types import Note
 
 ROOT = Path(__file__).parent.parent.parent
@@ -70,3 +71,13 @@ def test_notes_and_errors_get_advice_wherever_they_are_shown(capsys: pytest.Capt
     record = logging.LogRecord("mmsearch", logging.WARNING, "", 1, "%s", (note,), None)
     _Lines().emit(record)
     assert capsys.readouterr().err.splitlines() == [f"{note}; add them with: mmsearch index"] * 2
+
+
+def test_a_note_about_an_error_gets_the_advice_of_the_error() -> None:
+    note = left_out(ModelError("m has no reranker; train one for it", code="no-reranker"))
+    assert (note.code, note.fields["error"]) == ("not-reranked", "no-reranker")
+    assert worded(note) == (
+        "the best pictures were not looked at again: m has no reranker; train one for it with `mmsearch train-reranker`"
+    )
+    other = left_out(ModelError("match.onnx cannot be loaded"))
+    assert worded(other) == "the best pictures were not looked at again: match.onnx cannot be loaded"

@@ -75,6 +75,22 @@ def test_hits_are_written_copied_and_opened_in_one_go(
     assert (tmp_path / "opened").read_text().splitlines() == opened
 
 
+def test_pages(mmsearch: CLI, photos: Path) -> None:
+    mmsearch("index", photos)
+    whole = mmsearch("query", "a cat", "--json").stdout.splitlines()
+    assert len(whole) == 5
+    pages = [mmsearch("query", "a cat", "--json", "-k", "2", "--offset", str(offset)).stdout for offset in (0, 2, 4)]
+    assert "".join(pages).splitlines() == whole
+    assert (
+        mmsearch("query", "type:png", "--paths", "-k2", "--offset=1").stdout.splitlines()
+        == (mmsearch("query", "type:png", "--paths").stdout.splitlines()[1:3])
+    )
+    beyond = mmsearch("query", "a cat", "--offset", "5")
+    assert (beyond.stdout, beyond.stderr) == ("", "no more pictures found\n")
+    for wrong in (("--offset", "-1"), ("--offset", "two"), ("-k", "0"), ("-k", "-3")):
+        assert wrong[0] in mmsearch("query", "a cat", *wrong, check=2).stderr
+
+
 def test_where_nothing_is_found_nothing_is_copied_or_opened(
     mmsearch: CLI, mmsearch_process: CLI, photos: Path, tmp_path: Path
 ) -> None:

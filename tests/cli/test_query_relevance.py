@@ -29,6 +29,12 @@ def test_relevance(mmsearch: CLI, photos: Path) -> None:
     assert by_setting == kept
     wrong = mmsearch("query", "a motorcycle", "--min-relevance", "2", check=2)
     assert "--min-relevance" in wrong.stderr
+    more = mmsearch("query", "a motorcycle", "--min-relevance", least, "--offset", "1").stderr
+    assert more.startswith("no more pictures found with a relevance of ")
+    assert more.endswith(" or more; --min-relevance 0 shows the nearest ones\n")
+    ignored = mmsearch("query", photos / "cat.png", "--paths", MMSEARCH_MIN_RELEVANCE="0.5")
+    assert len(ignored.stdout.splitlines()) == 4
+    assert ignored.stderr == "the relevance of these pictures is not known: none was left out for it\n"
     unknown = mmsearch("query", photos / "cat.png", "--min-relevance", "0.5", check=1)
     assert "only where it is known" in unknown.stderr
 

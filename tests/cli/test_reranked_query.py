@@ -1,4 +1,4 @@
-"""``mmsearch query`` with a second stage: a small random reranker on the real command line."""
+"""``mmsearch query`` with reranking: a small random reranker on the real command line."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from mmsearch.library.opening import open_library
 from mmsearch.rerank.resolve import SHIPPED
 from mmsearch.types import Hit
 
-SECOND = ("first_stage", "answer", "answer_confidence")
+RERANKED = ("first_stage", "answer", "answer_confidence")
 
 
 @pytest.fixture
@@ -29,32 +30,32 @@ def library(mmsearch: CLI, photos: Path, region_model: Path) -> Path:
     return photos.parent / "library"
 
 
-def found(library: Path, reranker: Path, encoder: OnnxEncoder, query: str, rerank: bool | None = None) -> list[Hit]:
+def found(library: Path, reranker: Path, encoder: OnnxEncoder, query: str, rerank: bool | None = None) -> Sequence[Hit]:
     """What the library itself finds."""
     with open_library(library, settings=Settings(device="cpu", reranker=str(reranker)), encoder=encoder) as opened:
         return opened.search(query, rerank=rerank)
 
 
-def second(hits: list[Hit]) -> list[dict[str, Any]]:
+def reranked(hits: Sequence[Hit]) -> list[dict[str, Any]]:
     rows = [(hit.path, hit.score, hit.first_stage, hit.answer, hit.answer_confidence) for hit in hits]
-    named = [dict(zip(("path", "score", *SECOND), row, strict=True)) for row in rows]
+    named = [dict(zip(("path", "score", *RERANKED), row, strict=True)) for row in rows]
     return [{name: value for name, value in row.items() if value is not None} for row in named]
 
 
-def test_json_has_what_the_second_stage_found(
+def test_json_has_what_reranking_found(
     mmsearch: CLI, library: Path, small_reranker: Path, region_encoder: OnnxEncoder
 ) -> None:
     def run(*arguments: str) -> list[dict[str, Any]]:
         out = mmsearch("query", "--json", "--library", library, *arguments, MMSEARCH_RERANKER=str(small_reranker))
         rows = [json.loads(line) for line in out.stdout.splitlines()]
-        return [{name: row[name] for name in ("path", "score", *SECOND) if name in row} for row in rows]
+        return [{name: row[name] for name in ("path", "score", *RERANKED) if name in row} for row in rows]
 
     question, text = "is there a cat?", "a cat on grass"
-    asked = second(found(library, small_reranker, region_encoder, question))
-    assert [set(row) for row in asked] == [{"path", "score", *SECOND}] * 5
+    asked = reranked(found(library, small_reranker, region_encoder, question))
+    assert [set(row) for row in asked] == [{"path", "score", *RERANKED}] * 5
     assert run(question) == asked
-    assert run(text, "--rerank") == second(found(library, small_reranker, region_encoder, text))
-    assert run(question, "--no-rerank") == second(found(library, small_reranker, region_encoder, question, False))
+    assert run(text, "--rerank") == reranked(found(library, small_reranker, region_encoder, text))
+    assert run(question, "--no-rerank") == reranked(found(library, small_reranker, region_encoder, question, False))
 
 
 def test_the_table_has_answers_where_a_question_was_asked(

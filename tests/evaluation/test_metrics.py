@@ -49,7 +49,7 @@ def test_ranks_equal_a_full_sort() -> None:
     assert retrieval(images, texts, owner) == wanted
 
 
-def test_handicap_worked_by_hand() -> None:
+def test_hubness_penalty_worked_by_hand() -> None:
     images = np.array([[1, 0], [0, 1]], np.float32)
     texts = np.array([[0.6, 0.8], [0.28, 0.96]], np.float32)  # both nearer to photo 1; caption 0 is of photo 0
     owner = np.array([0, 1])
@@ -63,14 +63,14 @@ def test_handicap_worked_by_hand() -> None:
     }  # fmt: skip
 
 
-def test_ranks_with_a_handicap_equal_a_plain_loop() -> None:
+def test_ranks_with_a_penalty_equal_a_plain_loop() -> None:
     rng = np.random.default_rng(1)
     images, texts = (rng.standard_normal((n, 8)).astype(np.float32) for n in (20, 50))
     owner = rng.integers(0, 18, 50)  # photos 18 and 19 have no caption
-    handicap = rng.standard_normal(20).astype(np.float32)
-    found = ranks(images, texts, owner, handicap)
+    hubness_penalty = rng.standard_normal(20).astype(np.float32)
+    found = ranks(images, texts, owner, hubness_penalty)
     for text, own in enumerate(owner):
-        scores = [float(texts[text] @ images[photo]) - float(handicap[photo]) for photo in range(20)]
+        scores = [float(texts[text] @ images[photo]) - float(hubness_penalty[photo]) for photo in range(20)]
         assert found["text_to_image"][text] == sum(score >= scores[own] - 1e-5 for score in scores)
     assert len(found["image_to_text"]) == len(set(owner.tolist()))
     np.testing.assert_array_equal(found["image_to_text"], ranks(images, texts, owner)["image_to_text"])

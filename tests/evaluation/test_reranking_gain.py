@@ -11,6 +11,7 @@ from drawn import captions, draw
 
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.evaluation import reranking_gain
+from mmsearch.evaluation.reranking_gain import CaptionedPhotos
 from mmsearch.language import hard_negatives
 from mmsearch.media.decode import decode
 from mmsearch.rerank.reranker import Reranker
@@ -26,6 +27,10 @@ class Photos(NamedTuple):
     texts: list[str]
     owner: np.ndarray
     scores: np.ndarray  # of a first stage that knows little
+
+    @property
+    def captioned(self) -> CaptionedPhotos:
+        return CaptionedPhotos(self.texts, self.owner, self.vectors, self.tokens)
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +68,7 @@ def test_figures_are_those_of_plain_loops(
     candidates: int, reranker: Reranker, drawn: Photos, encoder: OnnxEncoder
 ) -> None:
     seen: list[Progress] = []
-    found = reranking_gain.figures(
-        reranker, encoder, drawn.texts, drawn.owner, drawn.scores, drawn.tokens, drawn.vectors, candidates, seen.append
-    )
+    found = reranking_gain.figures(reranker, encoder, drawn.captioned, drawn.scores, candidates, seen.append)
     assert seen == [Progress(row + 1, 13, text, "reranking") for row, text in enumerate(drawn.texts)]
     before, after, outside = [], [], []
     for row, (text, own) in enumerate(zip(drawn.texts, drawn.owner.tolist(), strict=True)):
@@ -103,7 +106,7 @@ def test_figures_are_those_of_plain_loops(
 
 
 def test_true_captions_before_false_ones(reranker: Reranker, drawn: Photos, encoder: OnnxEncoder) -> None:
-    found = reranking_gain.changed(reranker, encoder, drawn.texts, drawn.owner, drawn.tokens, drawn.vectors)
+    found = reranking_gain.changed(reranker, encoder, drawn.captioned)
     mean = drawn.tokens.mean(axis=0, keepdims=True)
     wins: dict[str, list[list[bool]]] = {}
     for row, variant in hard_negatives.build(drawn.texts, 0):
@@ -134,16 +137,14 @@ def test_true_captions_before_false_ones(reranker: Reranker, drawn: Photos, enco
 
 
 def test_captions_without_false_versions(reranker: Reranker, drawn: Photos, encoder: OnnxEncoder) -> None:
-    words = ["nothing", "hello"]
-    assert reranking_gain.changed(reranker, encoder, words, np.array([0, 1]), drawn.tokens, drawn.vectors) == {}
+    photos = replace(drawn.captioned, captions=["nothing", "hello"], owner=np.array([0, 1]))
+    assert reranking_gain.changed(reranker, encoder, photos) == {}
 
 
 def test_rule_of_the_reranker_is_used(reranker: Reranker, drawn: Photos, encoder: OnnxEncoder) -> None:
     other = Reranker(SHIPPED)
     other.card = replace(other.card, rule="match")
-    found = reranking_gain.figures(
-        other, encoder, drawn.texts, drawn.owner, drawn.scores, drawn.tokens, drawn.vectors, candidates=7
-    )
+    found = reranking_gain.figures(other, encoder, drawn.captioned, drawn.scores, rerank_depth=7)
     ranks = []
     for text, own in zip(drawn.texts, drawn.owner.tolist(), strict=True):
         ranks.append(place(other.look(text, drawn.tokens).match.tolist(), own))

@@ -16,7 +16,7 @@ from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
 from mmsearch.search import querybank, retrieval
-from mmsearch.search.hubness import handicap
+from mmsearch.search.hubness import hubness_penalty
 from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.store.sqlite.tables import contents, embeddings, items, photos
 from mmsearch.types import Progress, Vectors
@@ -75,16 +75,22 @@ def test_an_index_run_builds_what_searches_then_use(
     assert status.recall is not None
     assert status.recall > 0.9
 
-    rows = np.column_stack([vectors, handicap(vectors, querybank.vectors(encoder), 1.0, querybank.NEAREST)])
+    rows = np.column_stack([vectors, hubness_penalty(vectors, querybank.vectors(encoder), 1.0, querybank.NEAREST)])
     rows = rows.astype("<f2").astype(np.float32)
     texts = ("a dog runs on the beach", "two children in a swimming pool", "a man climbs a rock", "a red car")
     shares = []
     for text in texts:
-        asked = retrieval.asked(retrieval.Part(encoder.encode_texts([text])[0], beta=retrieval.beta(text)))
+        asked = retrieval.augmented(retrieval.QueryVector(encoder.encode_texts([text])[0], beta=retrieval.beta(text)))
         best = {f"/x/{place + 1}.png" for place in np.argsort(-(rows @ asked))[:10].tolist()}
         hits = [hit.path for hit in large.search(text, 10)]
         shares.append(len(best & set(hits)) / 10)
     assert np.mean(shares) > 0.85
+
+    for text in (*texts, "dog date:>1970 -cat"):
+        whole = large.search(text, 230)
+        pages = [large.search(text, k, offset=o) for o, k in ((0, 10), (10, 10), (20, 70), (90, 30), (120, 110))]
+        assert [hit for page in pages for hit in page] == whole
+        assert [page.next_offset for page in pages] == [10, 20, 90, 120, 230]
 
     described = [json.loads(file.read_text()) for file in (large.folder / "index").glob("*.json")]
     assert [(one["count"], one["likely"]["kind"]) for one in described] == [(COUNT + 5, "ivf-rabitq")]

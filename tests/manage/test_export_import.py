@@ -117,7 +117,7 @@ def test_an_imported_library_gives_the_same_hits_and_has_nothing_to_read(
     other.import_from(tmp_path / "export")
     own = replace(library.settings, reranker="auto")
     for one in (library, other):
-        one.models = Models(one.store, one.folder, own, one.models.given)
+        one.models = Models(one.store, one.folder, own, one.models.override)
     for query in ("a cat", "Ätna", "tag:cat", "miaow", "cup of coffee", "a man with a camera", "date:2024"):
         hits = library.search(query, 20)
         assert hits

@@ -36,7 +36,7 @@ def logs(step: Step, sentence: Sentence) -> list[float]:
     return found
 
 
-def merit(step: Step, sentence: Sentence) -> float:
+def score(step: Step, sentence: Sentence) -> float:
     return float(sum(logs(step, sentence)) / (len(sentence) - 1) ** PENALTY)
 
 
@@ -55,12 +55,12 @@ def test_a_beam_as_wide_as_everything_finds_the_best_sentences(seed: int) -> Non
     step, longest = table(seed), 5
     everything = all_sentences(longest)
     assert len(everything) == 1 + 3 + 9 + 27
-    best = sorted(everything, key=lambda sentence: -merit(step, sentence))
+    best = sorted(everything, key=lambda sentence: -score(step, sentence))
     found = search(step, beams=200, alternatives=5, longest=longest)
     assert [beam.words for beam in found] == best[:5]
     for beam in found:
         assert beam.log_probability == pytest.approx(sum(logs(step, beam.words)), abs=1e-6)
-        assert beam.merit == pytest.approx(merit(step, beam.words), abs=1e-6)
+        assert beam.score == pytest.approx(score(step, beam.words), abs=1e-6)
         assert search(step, beams=200, longest=longest)[0] == found[0]
     assert [beam.words for beam in search(step, beams=200, alternatives=99, longest=longest)] == best
 
@@ -95,7 +95,7 @@ def test_what_a_narrow_beam_finds(seed: int, width: int) -> None:
         found = search(steps, beams=width, alternatives=3, longest=longest)
         assert len(found) == 3
         assert len({beam.words for beam in found}) == 3
-        assert [beam.merit for beam in found] == sorted((beam.merit for beam in found), reverse=True)
+        assert [beam.score for beam in found] == sorted((beam.score for beam in found), reverse=True)
         for beam in found:
             assert (beam.words[0], beam.words[-1]) == (START, END)
             assert set(beam.words[1:-1]) <= set(SAYABLE)

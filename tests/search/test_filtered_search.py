@@ -14,8 +14,11 @@ from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.indexes.index import StoredIndex
 from mmsearch.indexes.vector_file import Rows
 from mmsearch.query.files import parse
-from mmsearch.search.pipeline import SOME_WORDS, Engine, Options, search
+from mmsearch.search.engine import Engine
+from mmsearch.search.options import Options
+from mmsearch.search.pipeline import search
 from mmsearch.search.retrieval import BETA
+from mmsearch.search.text_boost import SOME_WORDS
 from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.types import Decoded, Exif, Found, Vectors
 
@@ -31,13 +34,13 @@ class Shelf:
     engine: Engine
     paths: list[str]
     vectors: Vectors  # (n, dim), as they are stored
-    backgrounds: Vectors  # (n,)
+    hubness: Vectors  # (n,)
 
     def best(self, numbers: range | list[int], beta: float, k: int) -> list[tuple[str, float]]:
         """By brute force."""
         query = self.engine.encoder.encode_texts([" ".join(ASKED)])[0]
         rows = np.array(numbers)
-        scores = self.vectors[rows] @ query - beta * self.backgrounds[rows]
+        scores = self.vectors[rows] @ query - beta * self.hubness[rows]
         order = np.argsort(-scores)[:k]
         return [(self.paths[rows[place]], float(scores[place])) for place in order]
 
@@ -48,7 +51,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory, encoder: OnnxEncoder) -> Ite
     dim = encoder.card.dim
     vectors = rng.standard_normal((COUNT, dim)).astype(np.float32)
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16).astype(np.float32)
-    backgrounds = rng.uniform(0, 0.3, COUNT).astype(np.float32)
+    hubness = rng.uniform(0, 0.3, COUNT).astype(np.float32)
     paths = [f"/{'three' if number in (5, 2500, 6999) else 'many'}/{number}.jpg" for number in range(COUNT)]
     pixels = np.zeros((8, 8, 3), np.uint8)
     with SqliteStore(tmp_path_factory.mktemp("filtered") / "library.sqlite") as store:
@@ -62,8 +65,8 @@ def shelf(tmp_path_factory: pytest.TempPathFactory, encoder: OnnxEncoder) -> Ite
         ids = store.searchable(model)
         photos = store.photos(ids.tolist())
         rows = [int(Path(photos[number][0].path).stem) for number in ids.tolist()]
-        index = StoredIndex(Rows(dim + 1).plus(ids, np.column_stack([vectors, backgrounds])[rows]))
-        yield Shelf(Engine(store, model, index, encoder), paths, vectors, backgrounds)
+        index = StoredIndex(Rows(dim + 1).plus(ids, np.column_stack([vectors, hubness])[rows]))
+        yield Shelf(Engine(store, model, index, encoder), paths, vectors, hubness)
 
 
 LEAVES = {

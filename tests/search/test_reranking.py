@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -80,7 +79,7 @@ class Parts:
         rows = self.reranker.look(question, self.tokens).answers.tolist()
         return [dict(zip(self.reranker.card.answers, row, strict=True)) for row in rows]
 
-    def assert_hits(self, hits: list[Hit], final: NDArray[Any], text: str) -> None:
+    def assert_hits(self, hits: Sequence[Hit], final: NDArray[Any], text: str) -> None:
         """That hits are ranked by ``final``, and tell the cosines of ``text``."""
         order = np.argsort(-final)
         assert [hit.path for hit in hits] == [self.paths[place] for place in order]
@@ -98,7 +97,7 @@ def parts(library: Library, region_encoder: OnnxEncoder, reranker: Reranker) -> 
 def changed(library: Library, **settings: Any) -> None:
     """From now on the library has these settings."""
     library.settings = replace(library.settings, **settings)
-    library.models = Models(library.store, library.folder, library.settings, library.models.given)
+    library.models = Models(library.store, library.folder, library.settings, library.models.override)
 
 
 def with_card(folder: Path, place: Path, **facts: object) -> str:
@@ -286,17 +285,22 @@ def test_photos_without_tokens_are_judged_as_the_average_one(parts: Parts, photo
     assert len(answers) == 5
 
 
-def test_without_any_tokens_the_first_stage_stays_and_it_is_said(
-    parts: Parts, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_query_without_words_is_not_reranked_and_it_is_said(parts: Parts, photos: Path) -> None:
+    unasked, asked = (parts.library.search(photos / "cat.png", rerank=rerank) for rerank in (None, True))
+    assert (unasked, unasked.notes) == (asked, ())
+    assert [(note.code, note) for note in asked.notes] == [
+        ("nothing-to-rerank", "nothing was reranked: the query has no words")
+    ]
+
+
+def test_without_any_tokens_the_first_stage_stays_and_it_is_said(parts: Parts) -> None:
     library = parts.library
     forget_tokens(library)
     plain = library.search("a cat", rerank=False)
-    with caplog.at_level(logging.INFO, "mmsearch"):
-        assert library.search("a cat") == plain
-        assert caplog.messages == []
-        assert library.search("a cat", rerank=True) == plain
-    assert caplog.messages == ["nothing was reranked: no region tokens are stored"]
+    unasked, asked = library.search("a cat"), library.search("a cat", rerank=True)
+    assert (unasked, asked) == (plain, plain)
+    assert (unasked.notes, asked.notes) == ((), ("nothing was reranked: no region tokens are stored",))
+    assert asked.notes[0].code == "no-region-tokens"
     library.index()
     assert None not in {hit.first_stage for hit in library.search("a cat")}
 

@@ -41,7 +41,7 @@ def library(settings: Settings, encoder: OnnxEncoder, tmp_path: Path) -> Library
 
 
 class Oracle:
-    """Vectors and backgrounds of a library's photos, in the order of ``names``."""
+    """Vectors and hubness of a library's photos, in the order of ``names``."""
 
     def __init__(self, library: Library, encoder: OnnxEncoder) -> None:
         stored = library.store.model()
@@ -53,7 +53,7 @@ class Oracle:
         self.vectors = library.store.vectors(ids[order], stored.dim).astype(np.float64)
         rows = np.load(EMBEDDED / "background.npy").astype(np.float64)
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-        self.background = np.array([np.sort(rows @ vector)[-10:].mean() for vector in self.vectors])
+        self.hubness = np.array([np.sort(rows @ vector)[-10:].mean() for vector in self.vectors])
         self.bank, self.encoder = rows, encoder
 
     def cosines(self, text: str) -> Scores:
@@ -61,8 +61,8 @@ class Oracle:
         return found
 
     def first(self, text: str) -> Scores:
-        """Cosines less a tenth of the background for each word after the first, up to a half."""
-        return self.cosines(text) - min(0.1 * (len(text.split()) - 1), 0.5) * self.background
+        """Cosines less a tenth of the hubness for each word after the first, up to a half."""
+        return self.cosines(text) - min(0.1 * (len(text.split()) - 1), 0.5) * self.hubness
 
     def standard(self, scores: Scores, typical: tuple[float, float] | None) -> tuple[float, float]:
         """Mean and spread of scores; with those of 50 typical ones beside them."""
@@ -90,10 +90,10 @@ def oracle(library: Library, encoder: OnnxEncoder) -> Oracle:
 @pytest.mark.parametrize(
     "text", ["animal", "two animals", "a red motorcycle", "a man who holds a big old camera on a tripod"]
 )
-def test_the_longer_a_text_the_more_background_is_taken_off(library: Library, oracle: Oracle, text: str) -> None:
+def test_the_longer_a_text_the_more_hubness_is_taken_off(library: Library, oracle: Oracle, text: str) -> None:
     hits = library.search(text)
     oracle.assert_hits(hits, oracle.first(text))
-    assert oracle.background.std() > 0.01  # so that another share would be seen
+    assert oracle.hubness.std() > 0.01  # so that another share would be seen
 
 
 def test_the_encoder_is_asked_for_several_texts_together(library: Library, oracle: Oracle) -> None:
@@ -107,7 +107,7 @@ def test_weights_move_the_text_towards_the_heavier_term(library: Library, oracle
     hits = library.search(Query((Words("a cat", 4), Words("green grass"))))
     encode = oracle.encoder.encode_texts
     mixed = encode(["a cat and green grass"])[0] + encode(["a cat"])[0] + 0.25 * encode(["green grass"])[0]
-    oracle.assert_hits(hits, oracle.vectors @ (mixed / np.linalg.norm(mixed)) - 0.4 * oracle.background)
+    oracle.assert_hits(hits, oracle.vectors @ (mixed / np.linalg.norm(mixed)) - 0.4 * oracle.hubness)
 
 
 def test_arithmetic_adds_and_subtracts_vectors(library: Library, oracle: Oracle) -> None:
@@ -249,13 +249,13 @@ def test_conditions_alone_list_the_newest_first(library: Library, tmp_path: Path
     assert [Path(hit.path).name for hit in library.search(Query(), where="type:jpeg width:<9")] == []
 
 
-def test_the_background_is_in_the_index_on_disk(library: Library, encoder: OnnxEncoder) -> None:
+def test_the_hubness_is_in_the_index_on_disk(library: Library, encoder: OnnxEncoder) -> None:
     wanted = library.search("a cat on a sofa")
     with open_library(library.folder, settings=library.settings, encoder=encoder) as again:
         assert again.search("a cat on a sofa") == wanted
 
 
-def test_a_model_without_a_background_of_its_own(
+def test_a_model_without_a_querybank_of_its_own(
     settings: Settings, region_encoder: OnnxEncoder, tmp_path: Path
 ) -> None:
     folder = tmp_path / "model"
@@ -271,13 +271,13 @@ def test_a_model_without_a_background_of_its_own(
         assert stored is not None
         vector = library.store.vectors(library.store.searchable(stored), stored.dim)[0]
     texts = encoder.encode_texts(querybank.texts()) @ vector
-    background = np.sort(texts)[-10:].mean()
+    hubness = np.sort(texts)[-10:].mean()
     cosine = float(encoder.encode_texts(["an orange cat that looks at you"])[0] @ vector)
-    assert hit.score == pytest.approx(cosine - 0.5 * background, abs=2e-3)
+    assert hit.score == pytest.approx(cosine - 0.5 * hubness, abs=2e-3)
 
 
 def test_an_index_knows_its_bank() -> None:
-    """Rows of an index hold backgrounds: another bank must have another version, or old rows would stay."""
+    """Rows of an index hold hubness: another bank must have another version, or old rows would stay."""
     texts = hashlib.sha256("\n".join(querybank.texts()).encode()).hexdigest()[:16]
     file = hashlib.sha256((EMBEDDED / querybank.FILE).read_bytes()).hexdigest()[:16]
     known = {"1": ("3a2e5819956ae5b1", "b83c64da6a89a88e")}

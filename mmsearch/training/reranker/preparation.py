@@ -227,7 +227,7 @@ def _dev(
     texts = [text for own in dev.texts for text in own]
     owner = np.repeat(np.arange(len(dev)), [len(own) for own in dev.texts])
     gallery, vectors = photos.vectors(), _vectors(encoder, texts)
-    scores = vectors @ gallery.T - hubness.handicap(gallery, bank)
+    scores = vectors @ gallery.T - hubness.hubness_penalty(gallery, bank)
     count = min(ALL, len(gallery))
     candidates = np.argsort(-scores, axis=1, kind="stable")[:, :count]
     false = hard_negatives.build(texts, 0)

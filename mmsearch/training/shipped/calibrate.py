@@ -30,8 +30,8 @@ from mmsearch.rerank.fusion_rules import combine
 from mmsearch.rerank.reranker import Reranker
 from mmsearch.rerank.resolve import for_encoder
 from mmsearch.search import querybank
-from mmsearch.search.calibration import FILE, Calibration, Logistic, Shares, background
-from mmsearch.search.hubness import handicap
+from mmsearch.search.calibration import FILE, Calibration, Logistic, Shares, query_hubness
+from mmsearch.search.hubness import hubness_penalty
 from mmsearch.search.retrieval import beta
 from mmsearch.training.common.pairs import Pairs, Pictures
 from mmsearch.training.shipped.embedded import read_split
@@ -149,7 +149,7 @@ def measured(encoder: OnnxEncoder, reranker: Reranker, photos: Pairs, every: int
     """
     vectors, tokens = pictures(encoder, photos)
     rows = querybank.vectors(encoder)
-    grounds = handicap(vectors, rows, 1.0, querybank.NEAREST)
+    grounds = hubness_penalty(vectors, rows, 1.0, querybank.NEAREST)
     found: dict[str, list[object]] = {}
     jobs = asked(photos, every)
     for done, job in enumerate(jobs):
@@ -157,7 +157,7 @@ def measured(encoder: OnnxEncoder, reranker: Reranker, photos: Pairs, every: int
         share = beta(job.text)
         scores = (vectors @ query - share * grounds).astype(np.float32)
         values = {"photo": job.photo, "short": job.short, "beta": share}
-        values["ground"] = background(query, rows, querybank.NEAREST)
+        values["ground"] = query_hubness(query, rows, querybank.NEAREST)
         for name, value in values.items():
             found.setdefault(name, []).append(value)
         others = np.delete(np.arange(len(photos)), job.photo)

@@ -1,0 +1,62 @@
+"""A search in a library: what it works on is put together, and looked at anew where others write meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mmsearch.library.models import Models
+from mmsearch.query.model import Query
+from mmsearch.search.calibration import Calibration
+from mmsearch.search.engine import Engine
+from mmsearch.search.options import Options
+from mmsearch.search.pipeline import search
+from mmsearch.types import Note, SearchResult
+
+if TYPE_CHECKING:
+    from mmsearch.store.protocol import Store, VectorSearch, VectorSnapshot
+
+TRIES = 3  # of a search while others write
+
+
+@dataclass(frozen=True)
+class Searcher:
+    """Searches the pictures of a library as they are now."""
+
+    store: Store
+    vectors: VectorSearch
+    models: Models
+    max_megapixels: float  # of example pictures
+
+    def search(self, query: Query, options: Options, rerank: bool | None = None) -> SearchResult:
+        """The page of hits that is asked for; see ``Library.search``.
+
+        Raises QueryError, NoModelError, ModelError, ModelMismatchError.
+        """
+        for _ in range(TRIES):
+            snapshot, before = self.vectors.snapshot(), self.store.generation()
+            engine, notes = self._engine(snapshot, rerank)
+            result = search(engine, query, options)
+            now = self.store.generation()
+            if len(result) >= options.k or before == now:
+                break  # else pictures may be lacking that were taken out between two looks at the database
+        generation = now if snapshot.generation == now else None
+        return replace(result, notes=(*notes, *result.notes), generation=generation)
+
+    def _engine(self, snapshot: VectorSnapshot, rerank: bool | None) -> tuple[Engine, Sequence[Note]]:
+        """What a search works on, and what to say of it."""
+        models, model = self.models, snapshot.model
+        encoder = models.encoder(model)
+        stage, notes = (None, ()) if rerank is False else models.rerank_stage(encoder, required=rerank is True)
+        engine = Engine(
+            store=self.store,
+            model=model,
+            index=self.vectors.searched(snapshot),
+            encoder=encoder,
+            querybank=models.querybank(model),
+            calibration=Calibration.of(encoder),
+            reranking=stage,
+            max_megapixels=self.max_megapixels,
+        )
+        return engine, notes

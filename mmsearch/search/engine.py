@@ -1,0 +1,30 @@
+"""What a search works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mmsearch.encoders.protocol import Encoder
+from mmsearch.indexes.protocol import VectorIndex
+from mmsearch.search.calibration import Calibration
+from mmsearch.search.reranking import RerankStage
+from mmsearch.store.types import StoredModel
+from mmsearch.types import Vectors
+
+if TYPE_CHECKING:
+    from mmsearch.store.protocol import Store
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The parts of a library that searches use; none of them is changed by a search."""
+
+    store: Store
+    model: StoredModel
+    index: VectorIndex  # rows are vectors and their hubness
+    encoder: Encoder
+    querybank: Vectors | None = None  # what hubness is taken from; (m, dim)
+    calibration: Calibration | None = None
+    reranking: RerankStage | None = None
+    max_megapixels: float = 200.0  # of example pictures

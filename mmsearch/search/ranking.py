@@ -1,0 +1,185 @@
+"""Retrieve, rerank, judge: the order of a query's pictures, computed no further than a page needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsearch.errors import QueryError
+from mmsearch.query.model import Example, Query
+from mmsearch.search import retrieval
+from mmsearch.search.calibration import Logistic, query_hubness
+from mmsearch.search.engine import Engine
+from mmsearch.search.options import Options
+from mmsearch.search.querybank import NEAREST
+from mmsearch.search.retrieval import ParsedQuery
+from mmsearch.search.scored import Block, Scored
+from mmsearch.search.text_boost import TextBoost, text_boosts
+from mmsearch.types import Ids, Note
+
+DEPTH = 10  # candidates that are retrieved first, however few hits are asked for …
+GROWTH = 10  # … and how many times as many when these are used up
+FEW = 20_000  # of so few pictures 100 are as quick to find as 10: all of them are compared
+
+
+@dataclass
+class Ranking:
+    """The candidates of a query, best first, to be gone through once.
+
+    They are retrieved in blocks: the best 10, then those among the best 100 that were not among these, then those among
+    1,000 and so on.  Where few pictures are searched the first block has 100; as many as are reranked; and 100 where
+    near-duplicates are to be folded.  No block depends on the page that is asked for: so pages are cut from one order,
+    also where a deeper search finds other pictures, as with an approximate index, with words that very many pictures
+    have, and with excluded terms.
+    """
+
+    engine: Engine
+    query: Query
+    parsed: ParsedQuery
+    texts: Sequence[str]  # the query's words as they were asked: for the reranker, questions are still questions
+    options: Options
+    allowed: Ids | None = None  # ids that meet the conditions; None for all
+    notes: list[Note] = field(default_factory=list)  # what a person should know, as far as the candidates were computed
+    left_out: bool = False  # a candidate, because it is not relevant enough
+
+    def __iter__(self) -> Iterator[Block[Scored]]:
+        """Scores never rise.  Ends where all that follows is not relevant enough.  Raises QueryError, ModelError."""
+        lowest, drop = np.inf, 0.0
+        logistic: Logistic | None = None
+        for number, block in enumerate(self._retrieved()):
+            if number == 0:
+                candidates, drop = self._reranked(block.items)
+                logistic = self._logistic(candidates)
+                self._check_relevance(logistic)
+            else:
+                candidates = [replace(one, score=one.score - drop) for one in block.items]
+            if not candidates:
+                yield block
+                continue
+            end = candidates[-1].score
+            if logistic is not None:
+                candidates = self._relevant(candidates, logistic)
+            shown = []
+            for one in candidates:
+                lowest = min(lowest, one.score)
+                shown.append(replace(one, score=lowest) if one.score > lowest else one)
+            # What follows scores no more, before words are counted too.
+            last = logistic is not None and self._relevance([end], logistic)[0] < self.options.least_relevance
+            yield Block(shown, last or block.last)
+            if last:
+                return
+
+    def _retrieved(self) -> Iterator[Block[Scored]]:
+        """The blocks, each with its best candidate first; the last one may be empty."""
+        stage, index = self.engine.reranking, self.engine.index
+        searched = len(index) if self.allowed is None else len(self.allowed)
+        depth = 100 if self.options.diverse or searched <= FEW else DEPTH
+        depth = max(depth, stage.rerank_depth if stage else 0)
+        examples = sum(isinstance(term, Example) for term in self.query.terms)  # these are no hits
+        seen: set[int] = set()
+        while True:
+            count = depth + examples
+            found = self._retrieve(count)
+            new = [one for one in found if one.id not in seen]
+            if len(found) < count:
+                yield Block(new, last=True)
+                return
+            block = new[: count - len(seen)]
+            seen.update(one.id for one in block)
+            yield Block(block, last=False)
+            depth *= GROWTH
+
+    def _retrieve(self, depth: int) -> list[Scored]:
+        """The ``depth`` best pictures by their vectors, and as many by words that are written about them.
+
+        Fewer than ``depth`` only where there are no more.
+        """
+        engine, parsed = self.engine, self.parsed
+        text = "" if self.query.arithmetic else parsed.text
+        words = engine.store.find_words(text, engine.model, self.allowed, depth) if text else []
+        having = np.array([hit.number for hit in words], np.int64)
+        known = engine.index.holds(having)  # another process may just have stored them
+        found = retrieval.candidates(parsed, engine.index, depth, self.allowed, having[known])
+        boosts = text_boosts(engine.store.find_words(text, engine.model, found.ids, len(found.ids)) if words else [])
+        scored = []
+        rows = zip(found.ids.tolist(), found.scores.tolist(), found.cosines.tolist(), strict=True)
+        for vector_id, score, cosine in rows:
+            boost = boosts.get(vector_id, TextBoost(0.0, 0.0))
+            cosine = round(min(max(cosine, -1.0), 1.0), 4)  # rounding takes it out of the range
+            scored.append(Scored(vector_id, score + boost.added, cosine, boost.added, boost.word_share))
+        return sorted(scored, key=lambda one: (-one.score, one.id))
+
+    def _reranked(self, block: Sequence[Scored]) -> tuple[Sequence[Scored], float]:
+        """The first block in its new order, and by how much the scores of all that follow are lowered.
+
+        So they stay below those that were reranked.
+        """
+        stage = self.engine.reranking
+        if stage is None or not block:
+            return block, 0.0
+        if not self.parsed.text:
+            if stage.required:
+                self.notes.append(Note("nothing was reranked: the query has no words", "nothing-to-rerank"))
+            return block, 0.0
+        engine = self.engine
+        best, rest = block[: stage.rerank_depth], block[stage.rerank_depth :]
+        reranked, notes = stage.rank(self.texts, best, engine.store, engine.model, engine.encoder)
+        self.notes += notes
+        if not any(one.reranked for one in reranked):
+            return block, 0.0
+        drop = best[-1].score - min(one.score for one in reranked)
+        return [*reranked, *(replace(one, score=one.score - drop) for one in rest)], drop
+
+    def _logistic(self, block: Sequence[Scored]) -> Logistic | None:
+        """What makes a score a relevance: for a text that is no question, with a model that has a calibration."""
+        engine, parsed = self.engine, self.parsed
+        if engine.calibration is None or engine.querybank is None:
+            return None
+        if not parsed.text or len(parsed.wanted) > 1 or self.query.arithmetic:
+            return None
+        if any(one.answer in ("yes", "no") for one in block):  # then scores are of another kind
+            return None
+        if not any(one.reranked for one in block):
+            return engine.calibration.first
+        stage = engine.reranking
+        fits = stage is not None and stage.reranker.card.fingerprint == engine.calibration.reranker
+        return engine.calibration.reranked if fits else None
+
+    def _check_relevance(self, logistic: Logistic | None) -> None:
+        """Where it is unknown nobody can ask for it: an error where one does, a note where the settings do."""
+        if logistic is not None:
+            return
+        if self.options.min_relevance:
+            raise QueryError(
+                "the least relevance can be asked for only where it is known: for words that are no question, with a "
+                "model that was calibrated, such as the embedded one, and its own reranker",
+                code="relevance-unknown",
+            )
+        if self.options.usual_relevance and self.options.min_relevance is None:
+            self.notes.append(
+                Note(
+                    "the relevance of these pictures is not known: none was left out for it",
+                    "relevance-not-applied",
+                    min_relevance=self.options.usual_relevance,
+                )
+            )
+
+    def _relevant(self, block: Sequence[Scored], logistic: Logistic) -> list[Scored]:
+        """Those of the candidates that are relevant enough, with their relevance."""
+        relevance = self._relevance([one.score - one.boost for one in block], logistic)
+        relevance = np.maximum(relevance, [one.word_share for one in block])
+        judged = [replace(one, relevance=round(float(share), 4)) for one, share in zip(block, relevance, strict=True)]
+        least = self.options.least_relevance
+        relevant = [one for one in judged if one.relevance is not None and one.relevance >= least]
+        self.left_out = self.left_out or len(relevant) < len(judged)
+        return relevant
+
+    def _relevance(self, scores: Sequence[float], logistic: Logistic) -> NDArray[np.float64]:
+        """That of n scores without what words add, in [0, 1]; (n,)."""
+        assert self.engine.querybank is not None
+        wanted = self.parsed.wanted[0]
+        hubness = query_hubness(wanted.vector, self.engine.querybank, NEAREST)
+        return logistic(np.array(scores, np.float64), hubness, wanted.beta)
