@@ -137,6 +137,16 @@ def test_only_allowed_ones_are_found_and_k_of_them_whenever_there_are(
     assert own == right if kind == "exact" or len(allowed) <= FEW else shared(own, right) > RECALL - 0.03
 
 
+def test_ten_come_back_where_all_allowed_ones_are_far_from_the_query(
+    index: VectorIndex, pictures: Vectors, queries: Vectors
+) -> None:
+    for query in queries[:5]:
+        allowed = np.sort(IDS[np.argsort(pictures @ query)[: FEW + 100]])
+        (own,) = found(index, query[None], 10, allowed)
+        assert len(set(own)) == 10
+        assert set(own) <= set(allowed.tolist())
+
+
 def test_allowed_ids_may_stand_in_any_order_twice_and_be_unknown(
     index: VectorIndex, held: dict[int, Vectors], queries: Vectors
 ) -> None:

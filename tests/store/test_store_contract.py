@@ -135,6 +135,32 @@ def test_many_vectors_and_region_tokens_come_back_in_the_order_of_ids(store: Sto
     assert (empty.shape, none.shape) == ((0, 4, 3), (0,))
 
 
+def test_the_generation_grows_with_what_can_be_found(store: Store) -> None:
+    model = add(store, "/a", b"1")
+    add(store, "/b", b"2")
+    a, b = (store.vector_of(path, model) for path in ("/a", "/b"))
+    own = store.files("/a", model)["/a"].id
+    changes: list[tuple[Callable[[StoreWriter], object], set[int | None]]] = [
+        (lambda writer: writer.miss([own]), {b}),
+        (lambda writer: writer.touch(own, Found("/a", 10, 6)), {a, b}),
+        (lambda writer: writer.fail(Found("/a", 10, 7), "broken"), {b}),
+        (lambda writer: writer.move(own, Found("/c", 10, 7)), {a, b}),
+        (lambda writer: writer.move(own, Found("/b", 10, 7)), {a}),
+        (lambda writer: writer.remove("/b"), set()),
+    ]
+    for change, held in changes:
+        before = store.generation()
+        with store.writing() as writer:
+            change(writer)
+        assert store.generation() > before
+        assert set(store.searchable(model).tolist()) == held
+    before = store.generation()
+    with store.writing() as writer:
+        writer.sweep()
+        writer.add_root("/")
+    assert store.generation() == before
+
+
 def test_the_vector_of_a_file_is_known_when_the_file_is_not_there(store: Store) -> None:
     model = add(store, "/a", b"1")
     add(store, "/b", b"2")
@@ -236,7 +262,7 @@ class Walk:
         self.store, self.rng = store, np.random.default_rng(seed)
         self.rows: dict[str, Row] = {}
         self.contents: dict[bytes, Content] = {}
-        self.roots: set[str] = set()
+        self.roots: dict[str, tuple[str, ...]] = {}  # with what is left out of them
         self.vectors_given: set[int] = set()  # ids of vectors that were seen at any time
         self.photos_given: set[int] = set()
         self._hashes = (b"%03d" % number for number in itertools.count())
@@ -260,6 +286,7 @@ class Walk:
         states = [row.state for row in self.rows.values()]
         assert store.counts() == Counts(*(states.count(one) for one in ("ok", "failed", "missing")))
         assert store.roots() == sorted(self.roots)
+        assert store.exclusions() == {root: globs for root, globs in self.roots.items() if globs}
         failed = {path: row for path, row in sorted(self.rows.items(), key=_bytes) if row.state == "failed"}
         assert store.failures() == [Skipped(path, row.reason or "") for path, row in failed.items()]
         assert store.existing_paths([*self.rows, "/none"]) == set(self.rows)
@@ -437,7 +464,8 @@ class Walk:
             path, folder = "/ab", True
         gone = [one for one in self.rows if one == path or one.startswith(path + "/")]
         assert writer.remove(path) == len(gone)
-        self.roots -= {path} if folder else set()
+        if folder:
+            self.roots.pop(path, None)
         self.rows = {one: row for one, row in self.rows.items() if one not in gone}
         writer.sweep()
         held = {row.content for row in self.rows.values()}
@@ -472,8 +500,11 @@ class Walk:
         return self.contents[content_of(self.store.vectors(np.array([number]), DIM)[0])]
 
     def _root(self, writer: StoreWriter) -> None:
-        writer.add_root("/ab")
-        self.roots.add("/ab")
+        root = str(self.rng.choice(["/ab", "/a"]))
+        given: list[tuple[str, ...] | None] = [None, (), ("*.tmp", "b\udcff")]
+        exclude = given[int(self.rng.integers(3))]
+        writer.add_root(root, exclude)
+        self.roots[root] = self.roots.get(root, ()) if exclude is None else exclude
 
     def learn(self) -> None:
         """The ids of photos that are new; those that were there keep theirs."""
