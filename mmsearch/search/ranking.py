@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmsearch.errors import QueryError
 from mmsearch.query.model import Example, Query
@@ -55,19 +54,17 @@ class Ranking:
                 logistic = self._logistic(candidates)
                 self._check_relevance(logistic)
             else:
-                candidates = [replace(one, score=one.score - drop) for one in block.items]
+                candidates = [one._replace(score=one.score - drop) for one in block.items]
             if not candidates:
                 yield block
                 continue
-            end = candidates[-1].score
+            last = False
             if logistic is not None:
-                candidates = self._relevant(candidates, logistic)
+                candidates, last = self._relevant(candidates, logistic)
             shown = []
             for one in candidates:
                 lowest = min(lowest, one.score)
-                shown.append(replace(one, score=lowest) if one.score > lowest else one)
-            # What follows scores no more, before words are counted too.
-            last = logistic is not None and self._relevance([end], logistic)[0] < self.options.least_relevance
+                shown.append(one._replace(score=lowest) if one.score > lowest else one)
             yield Block(shown, last or block.last)
             if last:
                 return
@@ -131,7 +128,7 @@ class Ranking:
         if not any(one.reranked for one in reranked):
             return block, 0.0
         drop = best[-1].score - min(one.score for one in reranked)
-        return [*reranked, *(replace(one, score=one.score - drop) for one in rest)], drop
+        return [*reranked, *(one._replace(score=one.score - drop) for one in rest)], drop
 
     def _logistic(self, block: Sequence[Scored]) -> Logistic | None:
         """What makes a score a relevance: for a text that is no question, with a model that has a calibration."""
@@ -167,19 +164,16 @@ class Ranking:
                 )
             )
 
-    def _relevant(self, block: Sequence[Scored], logistic: Logistic) -> list[Scored]:
-        """Those of the candidates that are relevant enough, with their relevance."""
-        relevance = self._relevance([one.score - one.boost for one in block], logistic)
-        relevance = np.maximum(relevance, [one.word_share for one in block])
-        judged = [replace(one, relevance=round(float(share), 4)) for one, share in zip(block, relevance, strict=True)]
-        least = self.options.least_relevance
-        relevant = [one for one in judged if one.relevance is not None and one.relevance >= least]
-        self.left_out = self.left_out or len(relevant) < len(judged)
-        return relevant
+    def _relevant(self, block: Sequence[Scored], logistic: Logistic) -> tuple[list[Scored], bool]:
+        """Those of the candidates that are relevant enough, with their relevance; and whether no others can be.
 
-    def _relevance(self, scores: Sequence[float], logistic: Logistic) -> NDArray[np.float64]:
-        """That of n scores without what words add, in [0, 1]; (n,)."""
+        What follows scores no more than the last one, also before words are counted too.
+        """
         assert self.engine.querybank is not None
-        wanted = self.parsed.wanted[0]
-        hubness = query_hubness(wanted.vector, self.engine.querybank, NEAREST)
-        return logistic(np.array(scores, np.float64), hubness, wanted.beta)
+        wanted, least = self.parsed.wanted[0], self.options.least_relevance
+        scores = np.array([*(one.score - one.boost for one in block), block[-1].score], np.float64)
+        shares = logistic(scores, query_hubness(wanted.vector, self.engine.querybank, NEAREST), wanted.beta).tolist()
+        relevance = [round(max(share, one.word_share), 4) for share, one in zip(shares, block, strict=False)]
+        relevant = [one._replace(relevance=r) for one, r in zip(block, relevance, strict=True) if r >= least]
+        self.left_out = self.left_out or len(relevant) < len(block)
+        return relevant, shares[-1] < least

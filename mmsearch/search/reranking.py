@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -107,8 +107,7 @@ class RerankStage:
         for row in np.lexsort((-fused, ~yes)).tolist():  # stable
             answer = answer_of.get(row)
             reranked.append(
-                replace(
-                    best[row],
+                best[row]._replace(
                     score=float(fused[row]),
                     reranked=True,
                     answer=answer.text if answer else None,

@@ -86,7 +86,7 @@ def test_an_index_run_builds_what_searches_then_use(
         shares.append(len(best & set(hits)) / 10)
     assert np.mean(shares) > 0.85
 
-    for text in (*texts, "dog date:>1970 -cat"):
+    for text in (*texts, "dog date:1970 -cat"):
         whole = large.search(text, 230)
         pages = [large.search(text, k, offset=o) for o, k in ((0, 10), (10, 10), (20, 70), (90, 30), (120, 110))]
         assert [hit for page in pages for hit in page] == whole

@@ -71,7 +71,7 @@ class Shuffling(RerankStage):
         self, texts: Sequence[str], candidates: Sequence[Scored], store: Store, model: StoredModel, encoder: Encoder
     ) -> tuple[list[Scored], Notes]:
         shuffled = sorted(candidates, key=lambda one: one.id * 7919 % 1000)
-        return [replace(one, score=3.0 - 0.01 * row, reranked=True) for row, one in enumerate(shuffled)], ()
+        return [one._replace(score=3.0 - 0.01 * row, reranked=True) for row, one in enumerate(shuffled)], ()
 
 
 @pytest.fixture(scope="module")
