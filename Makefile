@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test bench reference check lint types clean
+.PHONY: demo test bench reference model-table check lint types clean
 
 # The environment, made again when the dependencies change.  torch and torchvision are a tested pair.
 $(STAMP): pyproject.toml
@@ -36,6 +36,9 @@ bench: $(STAMP)  # figures of speed into docs/performance.md; PHOTOS is a folder
 
 reference: $(STAMP)  # docs/reference.md, from what the commands say with --help
 	$(BIN)/python docs/make_reference.py
+
+model-table: $(STAMP)  # open_clip's table of pretrained weights, for another version of open_clip
+	$(BIN)/python -m mmsearch.encoders.hub.open_clip_table
 
 lint: $(STAMP) types
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,13 +11,14 @@ from pathlib import Path
 import pytest
 from open_clip.pretrained import _PRETRAINED
 
-from mmsearch.encoders.hub import registry
+from mmsearch.encoders.hub import open_clip_table, registry
 from mmsearch.encoders.hub.registry import Source
 from mmsearch.errors import ModelError
 
 Put = Callable[..., Path]
 
 
+@pytest.mark.skipif(not open_clip_table.is_current(), reason="the table is of another open_clip: make model-table")
 def test_table_is_open_clips() -> None:
     wanted = [
         (model, tag, facts.get("hf_hub", ""), facts.get("url", ""), bool(facts.get("quick_gelu")))
@@ -28,6 +30,21 @@ def test_table_is_open_clips() -> None:
         for entry in registry.entries()
     ]
     assert found == wanted
+    assert open_clip_table.FILE.read_text("utf-8") == open_clip_table.generated(), "run: make model-table"
+
+
+def test_a_model_that_only_the_installed_open_clip_knows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    older = json.loads(open_clip_table.FILE.read_text("utf-8"))
+    del older["models"]["ViT-B-32"]
+    monkeypatch.setattr(open_clip_table, "FILE", tmp_path / "older.json")
+    open_clip_table.FILE.write_text(json.dumps(older), "utf-8")
+    monkeypatch.setattr(registry, "table", lambda: registry._table(open_clip_table.stored()))
+    with pytest.raises(ModelError, match="there is no model 'ViT-B-32/openai'"):
+        registry.find("ViT-B-32/openai")
+    open_clip_table.FILE.write_text(json.dumps({**older, "version": "3.2.0"}), "utf-8")
+    assert registry.find("ViT-B-32/openai").name == "ViT-B-32/openai"
+    with pytest.raises(ModelError, match="there is no model 'qqqqq'"):
+        registry.find("qqqqq")
 
 
 def test_name_with_tag() -> None:

@@ -1,12 +1,11 @@
 """Names of open_clip models to what they stand for, and where their weights are; imports neither open_clip nor torch.
 
-open_clip's table of pretrained weights is a Python literal in its source, its architectures are JSON files.  Both are
-read as text, because importing open_clip takes 4 s.
+Importing open_clip takes 4 s.  So its table of pretrained weights is kept beside this file (``open_clip_table.py``),
+and the JSON files of its architectures are read where they are installed.
 """
 
 from __future__ import annotations
 
-import ast
 import difflib
 import importlib.util
 import json
@@ -18,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mmsearch.encoders.hub import access
+from mmsearch.encoders.hub import access, open_clip_table
 from mmsearch.errors import ModelError
 
 LOCAL, HUB = "local-dir:", "hf-hub:"  # open_clip's prefixes
@@ -87,6 +86,9 @@ class Source:
         return self.model[len(HUB) :] if self.model.startswith(HUB) else ""
 
 
+Table = dict[str, dict[str, Pretrained]]  # architecture -> tag -> entry
+
+
 def find(name: str, exported: Collection[str] = ()) -> Source:
     """The source of ``NAME``, ``NAME/TAG``, ``local-dir:FOLDER`` or ``hf-hub:ORG/REPOSITORY``.
 
@@ -99,17 +101,12 @@ def find(name: str, exported: Collection[str] = ()) -> Source:
         return Source(f"{LOCAL}{folder}", f"{LOCAL}{folder}")
     if name.startswith(HUB):
         return Source(name, name)
-    known = table()
-    model, _, tag = name.rpartition("/")
-    tag = tag.lower().replace("-", "_")  # as open_clip does
-    if tag in known.get(model, {}):
-        return known[model][tag].source
-    model = name.replace("/", "-")  # OpenAI wrote ViT-B/32
-    if model in known:
-        choices = _by_preference(list(known[model].values()))
-        here = (choice for choice in choices if choice.name in exported or _pretrained_file(choice) is not None)
-        return next(here, choices[0]).source
-    raise ModelError(_unknown(name, known), code="unknown-model")
+    found = _in_table(name, table(), exported)
+    if found is None and not open_clip_table.is_current():  # another version of open_clip may know it
+        found = _in_table(name, _table(open_clip_table.installed()), exported)
+    if found is None:
+        raise ModelError(_unknown(name, table()), code="unknown-model")
+    return found
 
 
 def weights(source: Source) -> Path | None:
@@ -163,27 +160,36 @@ def entries() -> list[Pretrained]:
 
 
 @cache
-def table() -> dict[str, dict[str, Pretrained]]:
+def table() -> Table:
     """open_clip's table of pretrained weights: architecture -> tag -> entry."""
-    try:
-        raw = _read_table((_package() / "pretrained.py").read_text("utf-8"))
-    except (OSError, SyntaxError, LookupError, AttributeError):
-        raw = {}
-    if not raw:  # written another way in this version of open_clip
-        from open_clip.pretrained import _PRETRAINED
+    return _table(open_clip_table.stored())
 
-        raw = _PRETRAINED
-    found: dict[str, dict[str, Pretrained]] = {}
+
+def _table(raw: open_clip_table.Table) -> Table:
+    found: Table = {}
     for model, tags in raw.items():
         for tag, facts in tags.items():
-            repo, _, file = str(facts.get("hf_hub") or "").rpartition("/")
-            quick_gelu = bool(facts.get("quick_gelu", False))
-            entry = Pretrained(model, tag, repo, file, str(facts.get("url") or ""), quick_gelu)
+            repo, _, file = facts.get("hf_hub", "").rpartition("/")
+            entry = Pretrained(model, tag, repo, file, facts.get("url", ""), facts.get("quick_gelu", False))
             found.setdefault(model, {})[tag] = entry
     return found
 
 
-def _unknown(name: str, known: dict[str, dict[str, Pretrained]]) -> str:
+def _in_table(name: str, known: Table, exported: Collection[str]) -> Source | None:
+    """The source of ``NAME/TAG`` or a bare ``NAME``; None when the table has no such entry."""
+    model, _, tag = name.rpartition("/")
+    tag = tag.lower().replace("-", "_")  # as open_clip does
+    if tag in known.get(model, {}):
+        return known[model][tag].source
+    model = name.replace("/", "-")  # OpenAI wrote ViT-B/32
+    if model not in known:
+        return None
+    choices = _by_preference(list(known[model].values()))
+    here = (choice for choice in choices if choice.name in exported or _pretrained_file(choice) is not None)
+    return next(here, choices[0]).source
+
+
+def _unknown(name: str, known: Table) -> str:
     """The sentence for a name that open_clip does not have."""
     model, _, tag = name.rpartition("/")
     if model in known:
@@ -219,29 +225,3 @@ def _package() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise ModelError("open_clip is not installed; install it with: pip install open_clip_torch")
     return Path(os.fspath(spec.submodule_search_locations[0]))
-
-
-def _read_table(source: str) -> dict[str, dict[str, Any]]:
-    """``_PRETRAINED`` of open_clip/pretrained.py, from its text: nested dict() calls and dict displays."""
-    names: dict[str, Any] = {}
-
-    def value(node: ast.expr) -> Any:
-        if isinstance(node, ast.Constant):
-            return node.value
-        if isinstance(node, ast.Name):
-            return names.get(node.id)
-        if isinstance(node, ast.Dict):
-            return {value(key): value(item) for key, item in zip(node.keys, node.values, strict=True) if key}
-        if isinstance(node, ast.Call):  # dict(tag=_pcfg(hf_hub=...)), where _pcfg adds defaults for mean and std
-            return {keyword.arg: value(keyword.value) for keyword in node.keywords}
-        return None
-
-    for statement in ast.parse(source).body:
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            names[statement.targets[0].id] = value(statement.value)
-    table: dict[str, dict[str, Any]] = names["_PRETRAINED"]
-    for model, tags in list(table.items()):  # as the loop below the table in open_clip
-        quick = {tag: facts for tag, facts in tags.items() if facts.get("quick_gelu")}
-        if quick:
-            table[f"{model}-quickgelu"] = quick
-    return table
