@@ -8,11 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import in_process
 import pytest
 from samples import CLI, SAMPLES
+from shared import made_once
 
 from mmsearch.config import Settings
 from mmsearch.encoders import factory
@@ -44,9 +46,11 @@ def tag_cache(tmp_path_factory: pytest.TempPathFactory, encoder: OnnxEncoder) ->
     """A cache folder with the texts that tags are judged by, encoded with the embedded model."""
     from mmsearch.ingest.enrich.tags import cached, common_texts
 
-    folder = tmp_path_factory.mktemp("tag_cache")
-    cached(common_texts(), encoder.card.fingerprint, encoder.encode_texts, folder)
-    return folder
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        cached(common_texts(), encoder.card.fingerprint, encoder.encode_texts, folder)
+
+    return made_once(tmp_path_factory, "tag_cache", make)
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +58,7 @@ def region_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model that gives region tokens."""
     from small_reranker import write_model
 
-    return write_model(tmp_path_factory.mktemp("region_model") / "model")
+    return made_once(tmp_path_factory, "region_model", write_model)
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +71,7 @@ def small_reranker(tmp_path_factory: pytest.TempPathFactory, region_encoder: Onn
     """The folder of a small random reranker for ``region_encoder``."""
     from small_reranker import write_reranker
 
-    return write_reranker(tmp_path_factory.mktemp("small_reranker") / "reranker", region_encoder.card)
+    return made_once(tmp_path_factory, "small_reranker", partial(write_reranker, card=region_encoder.card))
 
 
 @pytest.fixture

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from torch import Tensor
 
 from mmsearch.encoders.torch.embedded_towers import EmbeddedConfig, ImageTower, TextTower, fold_batch_norms
 from mmsearch.training.contrastive.embedded_trainee import EmbeddedTrainee
@@ -75,14 +79,18 @@ SIGLIP: dict[str, Any] = {  # a vision transformer of timm, and a text tower tha
 }
 
 
-def write_open_clip(folder: Path, config: dict[str, Any] | None = None, seed: int = 0) -> Path:
+PICTURES = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bicubic", "resize_mode": "shortest"}
+
+
+def write_open_clip(
+    folder: Path, config: dict[str, Any] | None = None, seed: int = 0, pictures: dict[str, Any] | None = None
+) -> Path:
     """An open_clip model with random weights, as open_clip itself saves one."""
     import open_clip
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bicubic", "resize_mode": "shortest"}
-    described = {"model_cfg": config or CLIP, "preprocess_cfg": pictures}
+    described = {"model_cfg": config or CLIP, "preprocess_cfg": pictures or PICTURES}
     (folder / "open_clip_config.json").write_text(json.dumps(described), "utf-8")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -95,10 +103,28 @@ def write_open_clip(folder: Path, config: dict[str, Any] | None = None, seed: in
 
 
 class KeptTrainee(EmbeddedTrainee):
-    """Keeps its weights as they are; writing the graphs takes 10 s, which ``test_train_command.py`` does once."""
+    """Keeps its weights as they are; writing the graphs takes 10 s, which ``test_train_command.py`` does once.
+
+    The graph of its frozen stages is made once for the same weights: that takes seconds too.
+    """
+
+    def image_prefix(self, pixels: Tensor) -> Tensor:
+        if self._runner is not None or self._whole_image:
+            return super().image_prefix(pixels)
+        frozen = [weight for weight in self.images.backbone.parameters() if not weight.requires_grad]
+        weights = b"".join(weight.numpy().tobytes() for weight in (*frozen, *self.images.backbone.buffers()))
+        key = self._stage, hashlib.sha256(weights).digest()
+        self._runner = _RUNNERS.get(key)
+        prefix = super().image_prefix(pixels)
+        if self._runner is not None:
+            _RUNNERS[key] = self._runner
+        return prefix
 
     def save(self, folder: Path, facts: dict[str, Any], name: str | None = None) -> None:
         torch.save({name: p.detach() for name, p in self.named_parameters()}, folder / "weights.pt")
+
+
+_RUNNERS: dict[tuple[int, bytes], Callable[[NDArray[Any]], NDArray[Any]]] = {}
 
 
 def small_trainee(

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import open_clip
 import pytest
-import torch
 from PIL import Image
-from safetensors.torch import save_file
+from shared import made_once
+from small_models import write_open_clip
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
@@ -63,20 +62,6 @@ SIGLIP = {
 SIGLIP_PICTURES = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bicubic", "resize_mode": "squash"}
 
 
-def write_model(folder: Path, config: dict[str, Any], pictures: dict[str, Any], seed: int = 0) -> Path:
-    """An open_clip model with random weights, as open_clip itself saves one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    described = {"model_cfg": config, "preprocess_cfg": pictures}
-    (folder / "open_clip_config.json").write_text(json.dumps(described), "utf-8")
-    torch.manual_seed(seed)
-    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight += 0.05 * torch.randn_like(weight)  # a fresh model has zeros where errors would not show
-    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
-    return folder
-
-
 def write_tokenizer(folder: Path) -> None:
     """A small SentencePiece-like tokenizer that ends and pads with ``</s>``, as SigLIP's does."""
     tokenizer = Tokenizer(models.Unigram())
@@ -93,14 +78,17 @@ def write_tokenizer(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("models") / "clip", CLIP, CLIP_PICTURES)
+    return made_once(tmp_path_factory, "clip", partial(write_open_clip, config=CLIP, pictures=CLIP_PICTURES))
 
 
 @pytest.fixture(scope="session")
 def siglip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "siglip"
-    write_tokenizer(folder)
-    return write_model(folder, SIGLIP, SIGLIP_PICTURES)
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        write_tokenizer(folder)
+        write_open_clip(folder, SIGLIP, pictures=SIGLIP_PICTURES)
+
+    return made_once(tmp_path_factory, "siglip", make)
 
 
 @pytest.fixture(scope="session")
@@ -113,14 +101,21 @@ def siglip(siglip_folder: Path) -> OpenClipEncoder:
     return OpenClipEncoder.load(f"local-dir:{siglip_folder}")
 
 
+def exported(encoder: OpenClipEncoder, factory: pytest.TempPathFactory) -> OnnxEncoder:
+    """The graphs of a model; they are made once."""
+    key = encoder.card.fingerprint
+    exports = made_once(factory, f"exports-{key}", lambda folder: export(encoder, folder / key))
+    return OnnxEncoder(exports / key)
+
+
 @pytest.fixture(scope="session")
 def clip_export(clip: OpenClipEncoder, tmp_path_factory: pytest.TempPathFactory) -> OnnxEncoder:
-    return export(clip, tmp_path_factory.mktemp("exports") / clip.card.fingerprint)
+    return exported(clip, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def siglip_export(siglip: OpenClipEncoder, tmp_path_factory: pytest.TempPathFactory) -> OnnxEncoder:
-    return export(siglip, tmp_path_factory.mktemp("exports") / siglip.card.fingerprint)
+    return exported(siglip, tmp_path_factory)
 
 
 @pytest.fixture(params=["clip", "siglip"])
@@ -161,7 +156,7 @@ class Hub(ThreadingHTTPServer):
     """Serves ``root/org/name/file`` as the Hugging Face hub does; files named in ``denied`` get HTTP 403.
 
     Files with an entry in ``stated`` are large ones, whose SHA-256 is said to be that.  ``cut`` ends all answers after
-    so many bytes.
+    so many bytes.  The first ``busy`` requests for a file's content get HTTP 429.
     """
 
     def __init__(self, root: Path, denied: tuple[str, ...] = ()) -> None:
@@ -171,6 +166,7 @@ class Hub(ThreadingHTTPServer):
         self.ranges: list[str] = []  # that were asked for
         self.stated: dict[str, str] = {}  # file name -> SHA-256
         self.cut: int | None = None
+        self.busy = 0
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -197,6 +193,9 @@ class _Answer(BaseHTTPRequestHandler):
             self._send(404, b"", {"X-Error-Code": "EntryNotFound"})
         elif name in self.server.denied and self.command == "GET":
             self._send(403, b"")
+        elif self.server.busy and self.command == "GET":
+            self.server.busy -= 1
+            self._send(429, b"", {"Retry-After": "1"})
         else:
             content = file.read_bytes()
             headers = {"ETag": f'"{hashlib.sha1(content).hexdigest()}"', "X-Repo-Commit": "1" * 40}

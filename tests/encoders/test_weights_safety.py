@@ -14,13 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub.constants
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from samples import CLI
 
 from mmsearch.config import Settings
-from mmsearch.encoders.hub import access, registry
+from mmsearch.encoders.hub import access, download, registry
 from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder, load_model
 from mmsearch.errors import ModelError, PickledWeightsError
 from mmsearch.library.opening import open_library
@@ -137,29 +138,48 @@ def test_a_library_trusts_by_its_own_settings_alone(pickled: Path, tmp_path: Pat
                     library.index(tmp_path / "none")
 
 
+@pytest.fixture
+def load(
+    fake_hub: Any,
+    hub_root: Path,
+    clip_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Callable[[], str]:
+    """Loads ``hf-hub:org/name`` into an empty cache, says nothing on stderr; returns fingerprint or error."""
+    shutil.copytree(clip_folder, hub_root / "org" / "name")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "huggingface"))
+    constants = huggingface_hub.constants  # read from the environment when it is imported
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "huggingface" / "hub"))
+    template = fake_hub.url + constants.HUGGINGFACE_CO_URL_TEMPLATE.removeprefix(constants.ENDPOINT)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "ENDPOINT", fake_hub.url)
+
+    def run() -> str:
+        try:
+            return OpenClipEncoder.load("hf-hub:org/name").card.fingerprint
+        except ModelError as error:
+            return str(error)
+        finally:
+            assert capfd.readouterr() == ("", "")
+
+    return run
+
+
 LOAD = """
 import sys
 from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder
-from mmsearch.errors import ModelError
-try:
-    print(OpenClipEncoder.load("hf-hub:org/name").card.fingerprint)
-except ModelError as error:
-    print(error)
+print(OpenClipEncoder.load("hf-hub:org/name").card.fingerprint)
 """
 
 
-@pytest.fixture
-def load(fake_hub: Any, hub_root: Path, clip_folder: Path, tmp_path: Path) -> Callable[[], str]:
-    """Loads ``hf-hub:org/name`` in a process of its own, which says nothing on stderr; returns fingerprint or error."""
-    shutil.copytree(clip_folder, hub_root / "org" / "name")
-
-    def run() -> str:
-        environment = {**os.environ, "HF_HOME": str(tmp_path / "huggingface")}
-        done = subprocess.run([sys.executable, "-c", LOAD], env=environment, capture_output=True, text=True)
-        assert (done.returncode, done.stderr) == (0, "")
-        return done.stdout.strip()
-
-    return run
+def test_a_process_of_its_own_loads_the_same_quietly(
+    load: Callable[[], str], clip: OpenClipEncoder, tmp_path: Path
+) -> None:
+    environment = {**os.environ, "HF_HOME": str(tmp_path / "huggingface")}
+    done = subprocess.run([sys.executable, "-c", LOAD], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr, done.stdout.strip()) == (0, "", clip.card.fingerprint)
 
 
 def blobs(tmp_path: Path) -> dict[str, int]:
@@ -191,6 +211,24 @@ def test_a_broken_connection_is_taken_up_where_it_broke(
     fake_hub.cut = 11_000_000
     assert load() == clip.card.fingerprint
     assert fake_hub.ranges == [f"bytes={10 * 2**20}-"]  # what came is written in blocks of that size
+
+
+def test_a_hub_that_is_busy_is_asked_again(
+    hub_root: Path, fake_hub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "huggingface"))
+    (hub_root / "org" / "name").mkdir(parents=True)
+    (hub_root / "org" / "name" / SAFE).write_bytes(b"weights")
+    fake_hub.busy = 2
+    download.fetch("hf-hub:org/name", "org/name", [SAFE])
+    file = access.cached("org/name", SAFE)
+    assert file is not None
+    assert file.read_bytes() == b"weights"
+    fake_hub.busy = 100
+    monkeypatch.setattr(download, "FAILURES", 1)
+    (hub_root / "org" / "name" / "other.safetensors").write_bytes(b"others")
+    with pytest.raises(ModelError, match=r"could not be downloaded from .*429"):
+        download.fetch("hf-hub:org/name", "org/name", ["other.safetensors"])
 
 
 def test_a_download_that_is_denied_is_said(load: Callable[[], str], fake_hub: Any) -> None:

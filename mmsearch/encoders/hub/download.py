@@ -1,8 +1,8 @@
 """Weights from the hub into Hugging Face's cache: a download that was cut goes on, and a damaged one is not used.
 
-``huggingface_hub`` starts anew in every process (its temporary files have random names), and does not compare what came
-with the hash that the hub states.  Its requests are used, with their tokens, redirects, retries and progress bar; that
-shows on a terminal only.
+``hf_hub_download`` starts anew in every process (its temporary files have random names), and does not compare what came
+with the hash that the hub states.  ``HfFileSystem`` cannot begin in the middle of a file that it streams.  So the bytes
+are taken from the requests of ``huggingface_hub``, with their tokens, redirects and waiting where the hub is busy.
 """
 
 from __future__ import annotations
@@ -10,18 +10,31 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from filelock import FileLock
-from huggingface_hub import get_hf_file_metadata, hf_hub_url
+from huggingface_hub import (
+    HfFileMetadata,
+    constants,
+    get_hf_file_metadata,
+    get_session,
+    get_token,
+    hf_hub_url,
+    hf_raise_for_status,
+)
 from huggingface_hub.errors import EntryNotFoundError
-from huggingface_hub.file_download import HfFileMetadata, http_get
-from huggingface_hub.utils._headers import build_hf_headers
+from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
 
 from mmsearch.encoders.hub import access, pickles
 from mmsearch.errors import ModelError
 
+BLOCK = 2**20  # bytes that are written at once
+FAILURES = 5  # in a row, with nothing that came between them, after which a download is given up
+LONGEST = 60.0  # seconds that are waited at once for a hub that is busy
+_BUSY = (408, 429)  # its answers then
 _SHA256 = re.compile(r"[0-9a-f]{64}")  # an ETag that is one: of large files; small ones have git's
 
 
@@ -70,11 +83,7 @@ def _load(name: str, facts: HfFileMetadata, blob: Path) -> None:
     part = blob.with_name(f"{blob.name}.part")  # kept when it is cut
     part.touch()
     with part.open("r+b") as file:
-        have = file.seek(0, os.SEEK_END)
-        if facts.size is not None and have > facts.size:
-            have = file.truncate(file.seek(0))
-        headers = build_hf_headers() if facts.location.startswith(access.endpoint()) else {}  # no token for others
-        http_get(facts.location, file, resume_size=have, headers=headers, expected_size=facts.size)
+        _receive(facts, file)
     if _SHA256.fullmatch(blob.name):
         with part.open("rb") as file:
             digest = hashlib.sha256()
@@ -87,6 +96,62 @@ def _load(name: str, facts: HfFileMetadata, blob: Path) -> None:
                 f"the hub states {blob.name}; they were deleted, run the same command again to download them anew"
             )
     part.replace(blob)
+
+
+def _receive(facts: HfFileMetadata, file: BinaryIO) -> None:
+    """Append what is missing of the file on the hub; a progress bar shows on a terminal.
+
+    A connection that breaks is taken up where it broke, a hub that is busy is asked again.  Raises OSError when the
+    file does not come in the size that is stated, and what the HTTP library raises.
+    """
+    have = file.seek(0, os.SEEK_END)
+    if facts.size is not None and have > facts.size:
+        have = file.truncate(file.seek(0))
+    failures, wait = 0, 0.0
+    with tqdm(total=facts.size, initial=have, unit="B", unit_scale=True, disable=None) as bar:
+        while have != facts.size:
+            try:
+                wait = _append(facts, file, bar, last=failures == FAILURES)
+            except OSError:  # of the disk, and what the hub answers
+                raise
+            except Exception:  # of the connection; the HTTP library is another one from version to version
+                if failures == FAILURES:
+                    raise
+                wait = 1.0
+            if not wait:
+                break
+            failures = 0 if file.tell() > have else failures + 1
+            have = file.tell()
+            time.sleep(wait)
+    if facts.size is not None and file.tell() != facts.size:
+        raise OSError(f"{file.tell():,} bytes came of {facts.size:,}")
+
+
+def _append(facts: HfFileMetadata, file: BinaryIO, bar: Any, last: bool) -> float:
+    """One request for what is missing of the file on the hub, written as it comes.
+
+    Returns for how many seconds the hub asks to wait, 0 when the answer was whole.  The ``last`` time its answer that
+    it is busy is an error, as others are.
+    """
+    have = file.tell()
+    headers = {"User-Agent": "mmsearch"}
+    if facts.location.startswith(access.endpoint()) and not constants.HF_HUB_DISABLE_IMPLICIT_TOKEN:
+        headers |= {"Authorization": f"Bearer {token}"} if (token := get_token()) else {}  # no token for others
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
+    with get_session().stream("GET", facts.location, headers=headers, timeout=timeout) as answer:
+        if answer.status_code in _BUSY and not last:
+            stated = answer.headers.get("Retry-After", "")
+            return min(max(float(stated), 1.0), LONGEST) if stated.isdecimal() else 1.0
+        hf_raise_for_status(answer)
+        if have and answer.status_code == 200:  # it sends the whole, whatever was asked for
+            file.truncate(file.seek(0))
+            bar.reset()
+        for block in answer.iter_bytes(BLOCK):
+            file.write(block)
+            bar.update(len(block))
+    return 0.0
 
 
 def _point(pointer: Path, blob: Path) -> None:
