@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from small_models import small_trainee
+from small_models import KeptTrainee, small_trainee
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -21,7 +21,7 @@ TEXTS = ["a cat", "a woman in space", "a red motorcycle", "old coins"] * 3
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("layers", [(0, 1), (2, 2), (-1, -1)])
 def test_parts_give_loss_and_gradients_of_the_whole_batch(layers: tuple[int, int], dropout: float) -> None:
-    trainee = small_trainee(*layers)
+    trainee = small_trainee(*layers, kind=KeptTrainee)
     trainee.train()
     for module in trainee.modules():
         if isinstance(module, torch.nn.Dropout):

@@ -7,7 +7,8 @@ Names of the stored tensors are those of the torch state dict, so that torch can
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +77,11 @@ def traced(
 ) -> onnx.ModelProto:
     """``module`` as a graph.  ``examples`` has its inputs by name and in order, ``dynamic`` the sizes of each that may
     differ from the example's."""
-    program = torch.onnx.export(
-        module, tuple(examples.values()), input_names=list(examples), output_names=outputs,
-        dynamic_shapes=tuple(dynamic[name] for name in examples), dynamo=True, optimize=False, verbose=False,
-    )  # fmt: skip
+    with out_of_place(module):
+        program = torch.onnx.export(
+            module, tuple(examples.values()), input_names=list(examples), output_names=outputs,
+            dynamic_shapes=tuple(dynamic[name] for name in examples), dynamo=True, optimize=False, verbose=False,
+        )  # fmt: skip
     assert program is not None
     # Scalars are folded, which lets ONNX Runtime merge convolution and clip; weights keep their names and shapes.
     fold_constants(program.model, should_fold=lambda node: False if node.op_type == "Transpose" else None)
@@ -88,6 +90,19 @@ def traced(
     for node in proto.graph.node:
         del node.metadata_props[:]  # where in the Python sources it came from: 10 times the size of the graph
     return proto
+
+
+@contextmanager
+def out_of_place(module: nn.Module) -> Iterator[None]:
+    """Activations do not overwrite what they are given, which takes half of an export to be undone again."""
+    changed = [one for one in module.modules() if getattr(one, "inplace", False) is True]
+    for one in changed:
+        vars(one)["inplace"] = False
+    try:
+        yield
+    finally:
+        for one in changed:
+            vars(one)["inplace"] = True
 
 
 def shrink(model: onnx.ModelProto, to_int8: bool) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mmsearch.encoders.agreement import ENOUGH, agreement
 from mmsearch.encoders.export.atomic_folder import ONE_FILE, published
+from mmsearch.encoders.export.graphs import out_of_place
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.encoders.torch.open_clip_encoder import ImageTower, OpenClipEncoder
 from mmsearch.errors import ModelError
@@ -60,7 +61,7 @@ class _Both(nn.Module):
 
 
 def _graph(tower: nn.Module, name: str, example: Tensor, file: Path, one_file: float) -> None:
-    with warnings.catch_warnings(), torch.inference_mode():
+    with warnings.catch_warnings(), torch.inference_mode(), out_of_place(tower):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             tower,
