@@ -126,7 +126,12 @@ class Photo:
 
 @dataclass(frozen=True)
 class Hit:
-    """A found picture."""
+    """A found picture.
+
+    >>> hit = library.search("a man with a camera")[0]
+    >>> hit.rank, os.path.basename(hit.path), hit.photo.width, hit.photo.format, hit.reasons
+    (1, 'cameraman.png', 512, 'png', ('name: cameraman',))
+    """
 
     rank: int  # 1 is the best
     # What hits are ranked by; higher is better, within one query: the cosine similarity less the photo's hubness, up to

@@ -60,6 +60,23 @@ def test_python_of_the_readme_runs(photos: Path, monkeypatch: pytest.MonkeyPatch
     assert lines[1].endswith("cameraman.png")
 
 
+def test_python_of_the_page_about_python_runs(photos: Path, tag_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its blocks one after the other; what a block prints stands in the grey one after it."""
+    monkeypatch.chdir(photos.parent)
+    monkeypatch.setenv("MMSEARCH_CACHE", str(tag_cache))
+    page = (ROOT / "docs" / "python.md").read_text("utf-8")
+    blocks = re.findall(r"```python\n(.*?)```(?:\n\n```\n(.*?)```)?", page, re.DOTALL)
+    assert len(blocks) == page.count("```python")
+    names: dict[str, object] = {}
+    said = []
+    for code, _ in blocks:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(code, "docs/python.md", "exec"), names)
+        said.append(printed.getvalue())
+    assert said == [output for _, output in blocks]
+
+
 def anchors(file: Path) -> set[str]:
     """What links can name in a file: its headings, as web pages write them."""
     headings = re.findall(r"^#+ (.*)$", file.read_text("utf-8"), re.MULTILINE)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from mmsearch import config
 from mmsearch.encoders.protocol import Encoder
@@ -23,17 +20,7 @@ from mmsearch.rerank.reranker import Reranker
 from mmsearch.search.options import Options
 from mmsearch.store.paths import spellings
 from mmsearch.store.types import KeptModel, StoredModel
-from mmsearch.types import (
-    IndexReport,
-    PathLike,
-    Paths,
-    Progress,
-    Regions,
-    SearchResult,
-    Skipped,
-    Vectors,
-    path_list,
-)
+from mmsearch.types import IndexReport, PathLike, Paths, Progress, SearchResult, Skipped, path_list
 
 if TYPE_CHECKING:  # a search needs none of these, and is to start quickly
     from mmsearch.ingest.enrich.tags import TagReport
@@ -103,6 +90,10 @@ class Library:
         ``exclude`` are globs of names or paths to leave out, in later runs too; ``()`` leaves out nothing any more.
         ``progress`` is called after each file read, in this thread.  Files that cannot be read are in the report's
         ``skipped``.  Ctrl-C keeps what is stored.  Raises SourceError, ModelError, ModelMismatchError, LibraryError.
+
+        >>> report = library.index("photos")
+        >>> report.added, report.unchanged, report.skipped
+        (0, 5, ())
         """
         from mmsearch.ingest.options import Options as IngestOptions
         from mmsearch.ingest.scan import check
@@ -151,6 +142,11 @@ class Library:
         is known.  ``diverse`` folds near-duplicates and bursts into one hit and prefers hits that differ.  ``like`` and
         ``unlike`` are pictures of which more or less is wanted, files of the library or others.  Raises QueryError,
         NoModelError, ModelError.
+
+        >>> [os.path.basename(hit.path) for hit in library.search("a man with a camera", k=1)]
+        ['cameraman.png']
+        >>> [os.path.basename(hit.path) for hit in library.search("a motorcycle", where="type:png width:>500", k=1)]
+        ['motorcycle.png']
         """
         wanted = parsed(query, where)
         options = Options(
@@ -174,32 +170,32 @@ class Library:
         Of a photo of the library whose file is gone, the stored region tokens are looked at.  Raises NoModelError,
         ModelError, ModelMismatchError.
         """
-        from mmsearch.rerank.inspect import Looker
+        from mmsearch.library.looking import looker
 
-        stored = self.models.active()
-        reranker = self.models.reranker()
-        encoder = self.models.encoder(stored)
-        card = encoder.card.regions
-
-        def tokens(path: str) -> Regions | None:
-            vector = next((n for way in spellings(path) if (n := self.store.vector_of(way, stored)) is not None), None)
-            if vector is None or card is None:
-                return None
-            found, has_tokens = self.store.regions(np.array([vector], np.int64), stored, card)
-            return found if has_tokens[0] else None
-
-        return Looker(encoder, reranker, self.settings.max_megapixels, tokens)
+        return looker(self.store, self.models, self.settings.max_megapixels)
 
     def caption(self, path: PathLike, alternatives: int = 0) -> list[Caption]:
-        """What a photo shows: the best caption, then ``alternatives``.  Raises ImageError, and as ``looker`` does."""
+        """What a photo shows: the best caption, then ``alternatives``.  Raises ImageError, and as ``looker`` does.
+
+        >>> library.caption("photos/trips/motorcycle.png")[0].text
+        'a man in a red shirt is riding a motorcycle'
+        """
         return self.looker().caption(os.fspath(path), alternatives)
 
     def ask(self, path: PathLike, question: str, k: int = 3) -> list[Answer]:
-        """The ``k`` likeliest answers to a question about a photo.  Raises QueryError too."""
+        """The ``k`` likeliest answers to a question about a photo, best first.  Raises as ``caption``, and QueryError.
+
+        >>> library.ask("photos/cat.png", "Is there a cat?")[0].text
+        'yes'
+        """
         return self.looker().ask(os.fspath(path), question, k)
 
     def explain(self, path: PathLike, text: str, by: By = "match") -> Explanation:
-        """How well a text fits a photo, and where its words are found.  Raises QueryError too."""
+        """How well a text fits a photo, and where its words are found.  Raises as ``caption``, and QueryError.
+
+        >>> [word.word for word in library.explain("photos/cat.png", "a cat").words]
+        ['cat']
+        """
         return self.looker().explain(os.fspath(path), text, by)
 
     def tag(
@@ -217,28 +213,19 @@ class Library:
         judged, no picture is opened.  Those that were compared with this vocabulary before are left alone; Ctrl-C keeps
         what is stored by then.  Raises VocabularyError, SourceError, NoModelError, ModelError, LibraryBusyError,
         LibraryError.
-        """
-        from mmsearch.ingest.enrich import tags
-        from mmsearch.ingest.enrich.runner import enrich
-        from mmsearch.ingest.options import Options as IngestOptions
-        from mmsearch.language.vocabulary import Vocabulary, builtin, read
 
-        begun = time.perf_counter()
-        if not isinstance(vocabulary, Vocabulary):
-            vocabulary = builtin() if vocabulary is None else read(Path(os.path.expanduser(vocabulary)))
-        if threshold is None:
-            threshold = tags.THRESHOLD
+        >>> library.tag().tagged
+        5
+        >>> "motorcycle" in library.tags(within="photos/trips")
+        True
+        """
+        from mmsearch.library.tagging import chosen, tag
+
+        words = chosen(vocabulary)
         stored = self.models.active()
         spelled = known(self.store, stored, paths)
-
-        def encode(texts: Sequence[str]) -> Vectors:
-            return self.models.encoder(stored).encode_texts(texts)  # loaded only where texts are new
-
         with self.lock():
-            tagger = tags.Tagger(vocabulary, stored.fingerprint, encode, self.settings.cache, threshold)
-            work = tags.Tags(self.store, stored, tagger, spelled)
-            done = enrich(work, self.store, IngestOptions(), IndexReport(), progress).enriched[work.name]
-        return tags.TagReport(done, self.store.tag_counts(spelled), round(time.perf_counter() - begun, 3))
+            return tag(self.store, self.models, stored, spelled, words, threshold, self.settings.cache, progress)
 
     def tags(self, within: Paths = ()) -> dict[str, int]:
         """How many files have each tag, the most frequent first; ``within`` keeps those in or below these paths.
@@ -282,6 +269,9 @@ class Library:
         pictures and bursts, in place of what was measured to serve.  The files must be there: pictures that are near by
         vector and hash are compared by their pixels.  Those that are gone, have changed since they were indexed or
         cannot be read are left alone, and logged.  Raises NoModelError, SourceError.
+
+        >>> library.duplicates("exact")
+        []
         """
         from mmsearch.manage import duplicates
 
@@ -314,18 +304,8 @@ class Library:
         move_aside.check(groups, target, self.store.roots())
         if dry:
             return list(move_aside.planned(groups, target))
-        total = sum(len(group.others) for group in groups)
-        done: list[Moved | Skipped] = []
         with self.lock():
-            try:
-                for one in move_aside.move(groups, target, self.settings.max_megapixels):
-                    done.append(one)
-                    if progress is not None:
-                        path = one.source if isinstance(one, move_aside.Moved) else one.path
-                        progress(Progress(len(done), total, path))
-            finally:  # after Ctrl-C too: the library forgets what was moved by then
-                self._forget([one.source for one in done if isinstance(one, move_aside.Moved)])
-        return done
+            return move_aside.move_all(groups, target, self._forget, self.settings.max_megapixels, progress)
 
     def kept_models(self) -> list[KeptModel]:
         """The models that this library has vectors of, the one that is searched with first."""
@@ -384,6 +364,9 @@ class Library:
         """Copy all but the index to one file, while others may search and index.  ``mmsearch.restore`` puts it back.
 
         An existing file is replaced only with ``force``.  Raises TransferError.
+
+        >>> library.backup("saved.mmsearch")
+        >>> mmsearch.restore(Path("saved.mmsearch"), Path("restored"))
         """
         if not self.store.capabilities.backup_file:
             raise TransferError("this library cannot be copied to one file", code="no-backup-file")
@@ -393,6 +376,11 @@ class Library:
         """Write vectors, paths and all that is known of the pictures into a new folder, for any program to read.
 
         ``manage/exchange.py`` says which files and columns there are.  Raises TransferError, NoModelError.
+
+        >>> library.export("exported").files
+        5
+        >>> sorted(os.listdir("exported"))
+        ['model.json', 'photos.csv', 'photos.parquet', 'regions.npy', 'vectors.npy']
         """
         from mmsearch.manage import export
 
@@ -415,15 +403,15 @@ class Library:
         from mmsearch.manage import import_vectors
 
         source = import_vectors.look(Path(folder))
-        if (source.made is None) != (model is not None and model != "auto"):
-            if source.made is None:
-                raise TransferError(f"{folder} has no model.json: say which model made its vectors", code="no-model")
-            raise TransferError(
-                f"{folder} says itself which model made its vectors ({source.made.name})", code="model-is-known"
-            )
+        import_vectors.check_model(source, folder, model)
         with self.lock():
             return self._ingest(progress).take(source, model)
 
     def status(self) -> Status:
-        """What the library holds."""
+        """What the library holds.
+
+        >>> status = library.status()
+        >>> status.photos, status.model, status.summary.formats
+        (5, 'embedded', {'png': 4, 'jpeg': 1})
+        """
         return status(self.folder, self.store, self.vectors, self.models)

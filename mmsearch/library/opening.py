@@ -32,8 +32,9 @@ def open_library(
     loaded in a third of the time, and are loaded again where more is asked.  Raises LibraryError, NewerLibraryError,
     ConfigError.
 
-        with mmsearch.open_library("./photos.mmsearch") as library:
-            library.index("./photos")
+    >>> with mmsearch.open_library("photos.mmsearch", model="embedded") as library:
+    ...     print(library.index("photos").added, "added")
+    5 added
     """
     settings = config.load() if settings is None else settings
     if model is not None:

@@ -36,7 +36,7 @@ from mmsearch.manage.exchange import (
 from mmsearch.media.discover import walk
 from mmsearch.store.protocol import Store
 from mmsearch.store.types import ExportRow, StoredModel
-from mmsearch.types import Found, Preprocess, Progress, Skipped, Vectors
+from mmsearch.types import Found, PathLike, Preprocess, Progress, Skipped, Vectors
 
 OnProgress = Callable[[Progress], None] | None
 
@@ -76,6 +76,20 @@ class ImportFolder:
     regions: NDArray[np.uint8] | None  # (n, bytes), mapped too
     made: Made | None  # by which model; None for vectors of another program
     files: int
+
+
+def check_model(given: ImportFolder, folder: PathLike, model: str | None) -> None:
+    """Whether ``model`` is named where the folder does not say which model made its vectors, and only there.
+
+    Raises TransferError.
+    """
+    named = model is not None and model != "auto"
+    if given.made is None and not named:
+        raise TransferError(f"{folder} has no model.json: say which model made its vectors", code="no-model")
+    if given.made is not None and named:
+        raise TransferError(
+            f"{folder} says itself which model made its vectors ({given.made.name})", code="model-is-known"
+        )
 
 
 def look(folder: Path) -> ImportFolder:

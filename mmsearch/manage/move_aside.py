@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from pathlib import Path
 from mmsearch.errors import ImageError, SourceError
 from mmsearch.manage.duplicates import Group, Level, trouble
 from mmsearch.media.pixel_match import sketch
-from mmsearch.types import Photo, Skipped
+from mmsearch.types import Photo, Progress, Skipped
 
 LOG = "moved.tsv"  # a line a file: where it was, a tab, where it is
 BLOCK = 2**20  # bytes compared at a time
@@ -83,6 +83,27 @@ def move(groups: Sequence[Group], folder: str, max_megapixels: float = 200.0) ->
                     yield Moved(photo.path, _move(photo.path, folder, log.fileno()))
                 except OSError as error:
                     yield Skipped(photo.path, f"cannot be moved: {error.strerror or error}")
+
+
+def move_all(
+    groups: Sequence[Group],
+    folder: str,
+    forget: Callable[[list[str]], object],
+    max_megapixels: float,
+    progress: Callable[[Progress], None] | None = None,
+) -> list[Moved | Skipped]:
+    """``move`` to its end; ``forget`` gets the old paths of the files that were moved, after Ctrl-C too."""
+    total = sum(len(group.others) for group in groups)
+    done: list[Moved | Skipped] = []
+    try:
+        for one in move(groups, folder, max_megapixels):
+            done.append(one)
+            if progress is not None:
+                path = one.source if isinstance(one, Moved) else one.path
+                progress(Progress(len(done), total, path))
+    finally:
+        forget([one.source for one in done if isinstance(one, Moved)])
+    return done
 
 
 def _kept_trouble(group: Group, max_megapixels: float) -> str | None:

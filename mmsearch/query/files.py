@@ -39,6 +39,12 @@ def parse(words: Sequence[str], options: Sequence[tuple[str, str]] = (), today: 
 
     Raises QueryError where a path leads nowhere, QuerySyntaxError where nothing is left, and with the column where the
     text is wrong.
+
+    >>> query = mmsearch.parse(["a dog on a beach", "-people", "width:>800"])
+    >>> [(term.text, term.exclude) for term in query.terms]
+    [('a dog on a beach', False), ('people', True)]
+    >>> query.conditions[0].fits
+    Compare(fact='width', operator='>', value=800.0)
     """
     return parser.parse(words, PictureFiles(), options, today)
 
