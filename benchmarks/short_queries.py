@@ -9,18 +9,15 @@ ten photos stay the same as for the plain word.
 
 from __future__ import annotations
 
-import argparse
 import re
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.captioned import options, photo_vectors
 from benchmarks.common import report
-from mmsearch.encoders import factory
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.evaluation.evaluate import read_captions
-from mmsearch.media.decode import decode
 
 # A word and its plural.
 WORDS = {
@@ -45,19 +42,10 @@ def average_precision(scores: NDArray[np.float32], right: NDArray[np.bool_]) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--captions", type=Path, required=True)
-    parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--only", type=Path)
-    parser.add_argument("--model", type=Path, default=factory.EMBEDDED)
-    given = parser.parse_args()
+    given = options(__doc__).parse_args()
     encoder = OnnxEncoder(given.model)
     captions = read_captions(given.captions, given.only)
-    rows = []
-    for name in captions:
-        with (given.images / name).open("rb") as file:
-            rows.append(encoder.encode_images(decode(file, name, encoder.card.preprocess).pixels[None]))
-    photos = np.concatenate(rows)
+    photos = photo_vectors([given.images / name for name in captions], encoder)
     said = [[set(re.findall("[a-z]+", text.lower())) for text in texts] for texts in captions.values()]
     right = {
         word: np.array([sum(bool({word, plural} & words) for words in texts) >= 3 for texts in said])

@@ -15,25 +15,23 @@ five tags with the highest cosine.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.captioned import options, photo_vectors
 from benchmarks.common import report
 from benchmarks.short_queries import average_precision
-from mmsearch.encoders import factory
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.evaluation.evaluate import read_captions
 from mmsearch.ingest.enrich import tags
 from mmsearch.ingest.enrich.tags import Tagger
 from mmsearch.language.nouns import find, phrases, tokenize, word_set
 from mmsearch.language.vocabulary import Vocabulary, builtin
-from mmsearch.media.decode import decode
 from mmsearch.types import Vectors
 
 Right = NDArray[np.int64]  # (photos, tags): how many captions of a photo speak of a tag
@@ -229,16 +227,6 @@ def confused(given: Judged, right: Right, names: Sequence[str]) -> list[str]:
     return [f"{names[tag]} {wrong[tag]}/{good[tag]}" for tag in np.argsort(-wrong, kind="stable")[:60] if wrong[tag]]
 
 
-def photo_vectors(files: Iterable[Path], encoder: OnnxEncoder) -> Vectors:
-    """A row a photo."""
-    rows = []
-    for path in files:
-        with path.open("rb") as file:
-            picture = decode(file, path.name, encoder.card.preprocess)
-        rows.append(encoder.encode_images(picture.pixels[None]))
-    return np.concatenate(rows)
-
-
 def measure(vectors: Vectors, captions: Sequence[Sequence[str]], tagger: Tagger, confusions: bool) -> dict[str, Any]:
     """All figures."""
     vocabulary = tagger.vocabulary
@@ -296,11 +284,7 @@ def text_means(tagger: Tagger) -> Vectors:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--captions", type=Path, required=True)
-    parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--only", type=Path)
-    parser.add_argument("--model", type=Path, default=factory.EMBEDDED)
+    parser = options(__doc__)
     parser.add_argument("--vectors", type=Path, help="keep the photos' vectors in this file")
     parser.add_argument("--confusions", action="store_true", help="list the tags that were most often wrong")
     given = parser.parse_args()

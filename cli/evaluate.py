@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmsearch.cli import formatting
-from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, TrustPickleOption, opened, settings_with
+from mmsearch.cli.options import (
+    CaptionsFileOption,
+    DeviceOption,
+    JsonOption,
+    LibraryOption,
+    TrustPickleOption,
+    opened,
+    settings_with,
+)
 
 if TYPE_CHECKING:
     from mmsearch.encoders.protocol import Encoder
@@ -19,9 +27,7 @@ if TYPE_CHECKING:
 
 def command(
     images: Annotated[Path, typer.Option("--images", metavar="DIR", help="The folder with the photos.")],
-    captions: Annotated[
-        Path | None, typer.Option("--captions", metavar="FILE.tsv", help="Lines of 'file name<TAB>caption', UTF-8.")
-    ] = None,
+    captions: CaptionsFileOption = None,
     zero_shot: Annotated[
         Path | None,
         typer.Option(

@@ -37,6 +37,20 @@ OcrOption = Annotated[
     bool, typer.Option("--ocr", help="Read the text inside each picture not looked at yet. Needs mmsearch[ocr].")
 ]
 
+# What ``train`` and ``train-reranker`` take; ``eval`` the first.
+CaptionsFileOption = Annotated[
+    Path | None, typer.Option("--captions", metavar="FILE.tsv", help="Lines of 'file name<TAB>caption', UTF-8.")
+]
+ImagesOption = Annotated[Path | None, typer.Option("--images", metavar="DIR", help="The folder with the photos.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Of all chance; the same gives the same model.")]
+RecipeOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any other field of the recipe, see docs. May be repeated."),
+]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Go on with the run in --out, with all that it was started with.")
+]
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 DeviceOption = Annotated[
     str | None, typer.Option("--device", metavar="auto|cpu|cuda", help="Where the encoder runs. Default: auto.")

@@ -12,7 +12,17 @@ import typer
 
 from mmsearch import schemas
 from mmsearch.cli import formatting
-from mmsearch.cli.options import DeviceOption, JsonOption, TrustPickleOption, settings_with
+from mmsearch.cli.options import (
+    CaptionsFileOption,
+    DeviceOption,
+    ImagesOption,
+    JsonOption,
+    RecipeOption,
+    ResumeOption,
+    SeedOption,
+    TrustPickleOption,
+    settings_with,
+)
 
 if TYPE_CHECKING:
     from mmsearch.config import Settings
@@ -26,10 +36,8 @@ OBJECTIVES = ("infonce", "sigmoid", "hard", "masked_words", "text_text")
 
 def command(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The new folder for the model.")],
-    captions: Annotated[
-        Path | None, typer.Option("--captions", metavar="FILE.tsv", help="Lines of 'file name<TAB>caption', UTF-8.")
-    ] = None,
-    images: Annotated[Path | None, typer.Option("--images", metavar="DIR", help="The folder with the photos.")] = None,
+    captions: CaptionsFileOption = None,
+    images: ImagesOption = None,
     base: Annotated[
         str | None,
         typer.Option(
@@ -73,14 +81,9 @@ def command(
         ),
     ] = None,
     precision: Annotated[str | None, typer.Option("--precision", hidden=True)] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of all chance; the same gives the same model.")] = None,
-    more: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any other field of the recipe, see docs. May be repeated."),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --out, with all that it was started with.")
-    ] = False,
+    seed: SeedOption = None,
+    more: RecipeOption = None,
+    resume: ResumeOption = False,
     keep_cache: Annotated[
         bool, typer.Option("--keep-cache", help="Keep the features of the frozen layers in DIR/cache.")
     ] = False,

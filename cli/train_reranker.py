@@ -10,7 +10,16 @@ import typer
 
 from mmsearch import schemas
 from mmsearch.cli import formatting, train
-from mmsearch.cli.options import DeviceOption, JsonOption, settings_with
+from mmsearch.cli.options import (
+    CaptionsFileOption,
+    DeviceOption,
+    ImagesOption,
+    JsonOption,
+    RecipeOption,
+    ResumeOption,
+    SeedOption,
+    settings_with,
+)
 
 if TYPE_CHECKING:
     from mmsearch.training.reranker.recipe import RerankRecipe
@@ -19,10 +28,8 @@ if TYPE_CHECKING:
 
 def command(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The new folder for the reranker.")],
-    captions: Annotated[
-        Path | None, typer.Option("--captions", metavar="FILE.tsv", help="Lines of 'file name<TAB>caption', UTF-8.")
-    ] = None,
-    images: Annotated[Path | None, typer.Option("--images", metavar="DIR", help="The folder with the photos.")] = None,
+    captions: CaptionsFileOption = None,
+    images: ImagesOption = None,
     questions: Annotated[
         Path | None,
         typer.Option("--questions", metavar="DIR", help="A folder with qa.tsv (file, question, answer) and images/."),
@@ -39,14 +46,9 @@ def command(
     ] = None,
     fusion: Annotated[str | None, typer.Option("--fusion", metavar="concatenation|transform|gated|tensor")] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Steps of training.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of all chance; the same gives the same model.")] = None,
-    more: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any other field of the recipe, see docs. May be repeated."),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --out, with all that it was started with.")
-    ] = False,
+    seed: SeedOption = None,
+    more: RecipeOption = None,
+    resume: ResumeOption = False,
     keep_cache: Annotated[bool, typer.Option("--keep-cache", help="Keep the photos' tokens in DIR/cache.")] = False,
     device: DeviceOption = None,
     json: JsonOption = False,

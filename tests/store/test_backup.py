@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from older_schema import write_schema
 from samples import SAMPLES
 
 from mmsearch.config import Settings
@@ -338,21 +339,7 @@ def test_a_damaged_library_is_set_aside(
 def test_a_backup_of_an_older_version_is_brought_up_to_date(
     settings: Settings, encoder: OnnxEncoder, tmp_path: Path
 ) -> None:
-    from alembic import command
-    from alembic.config import Config
-    from sqlalchemy import create_engine
-
-    import mmsearch.store.sqlite
-
-    old = tmp_path / "old"
-    engine = create_engine(f"sqlite:///{old}")
-    config = Config()
-    config.set_main_option("script_location", str(Path(str(mmsearch.store.sqlite.__file__)).parent / "migrations"))
-    config.set_main_option("path_separator", "os")
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "002")
-    engine.dispose()
+    old = write_schema(tmp_path / "old", "002")
     restore(old, settings.library)
     with closing(sqlite3.connect(settings.library / "library.sqlite")) as restored:
         assert restored.execute("SELECT version_num FROM alembic_version").fetchone() == (HEAD,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from unittest import mock
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import text as sql
+from older_schema import write_schema
 
 from mmsearch.store.protocol import Store
 from mmsearch.store.sqlite import fulltext_ranking, snapshot_cache
@@ -316,29 +317,15 @@ def test_words_of_a_transaction_that_fails_are_undone(file_store: SqliteStore) -
 
 def test_library_from_before_gets_words_of_names_and_captions(tmp_path: Path) -> None:
     """Made by the third schema's own migrations, with photos in it."""
-    from alembic import command
-    from alembic.config import Config
-    from sqlalchemy import create_engine
-
-    from mmsearch.store.sqlite import schema
-
-    file = tmp_path / "library.sqlite"
-    config = Config()
-    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
-    config.set_main_option("path_separator", "os")
-    engine = create_engine(f"sqlite:///{file}")
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "003")
-        for statement in (
-            "INSERT INTO models VALUES (1, 'm', 'abc', 4, 1)",
-            "INSERT INTO contents (id, hash, width, height, format) VALUES (1, x'31', 40, 30, 'jpeg')",
-            "INSERT INTO photos VALUES (1, CAST('/p/BeachTrip/IMG_1.jpg' AS BLOB), 'ok', NULL, 10, 5, 1)",
-            "INSERT INTO embeddings VALUES (7, 1, 1, x'003c003c003c003c')",
-            "INSERT INTO captions VALUES (1, 'r', 'a red kite', 0.5)",
-        ):
-            connection.execute(sql(statement))
-    engine.dispose()
+    file = write_schema(tmp_path / "library.sqlite", "003")
+    with closing(sqlite3.connect(file)) as old:
+        old.executescript(
+            "INSERT INTO models VALUES (1, 'm', 'abc', 4, 1);"
+            "INSERT INTO contents (id, hash, width, height, format) VALUES (1, x'31', 40, 30, 'jpeg');"
+            "INSERT INTO photos VALUES (1, CAST('/p/BeachTrip/IMG_1.jpg' AS BLOB), 'ok', NULL, 10, 5, 1);"
+            "INSERT INTO embeddings VALUES (7, 1, 1, x'003c003c003c003c');"
+            "INSERT INTO captions VALUES (1, 'r', 'a red kite', 0.5);"
+        )
     with SqliteStore(file) as store:
         assert_in_step(store)
         assert found(store, "beach") == found(store, "kite") == [7]

@@ -11,13 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import create_engine
+from older_schema import write_schema
 
 from mmsearch.encoders.protocol import RegionCard
 from mmsearch.encoders.region_codec import pack
-from mmsearch.store.sqlite import schema
 from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.types import Found
 
@@ -28,14 +25,7 @@ PHOTOS = 300
 
 def before(file: Path, photos: int = PHOTOS, vector: bytes = bytes(1024)) -> None:
     """A library of the fourth schema: 1 photo in 10 is a copy, ids have gaps, and one vector is of nothing."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
-    config.set_main_option("path_separator", "os")
-    engine = create_engine(f"sqlite:///{file}")
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "004")
-    engine.dispose()
+    write_schema(file, "004")
     tokens = pack(np.ones((1, 4, 3), np.float32))[0]
     every = [(2 * number, number) for number in range(1, photos + 1)]
     with closing(sqlite3.connect(file)) as base, base:

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from older_schema import write_schema
 from sqlalchemy import create_engine
 
 from mmsearch.encoders.protocol import RegionCard
@@ -59,14 +58,7 @@ def test_library_of_the_first_schema_is_upgraded_in_place(file: Path) -> None:
     """Made by that version's own migration, with a photo in it."""
     first = Path(schema.__file__).parent / "migrations" / "versions" / "m001_create_tables.py"
     assert "regions" not in first.read_text("utf-8")
-    config = Config()
-    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
-    config.set_main_option("path_separator", "os")
-    engine = create_engine(f"sqlite:///{file}")
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "001")
-    engine.dispose()
+    write_schema(file, "001")
     old = sqlite3.connect(file)
     old.executescript(
         "INSERT INTO models VALUES (1, 'm', 'abc', 4, 1);"
@@ -90,14 +82,7 @@ def test_library_of_the_first_schema_is_upgraded_in_place(file: Path) -> None:
 
 
 def test_library_of_the_second_schema_keeps_its_tokens(file: Path) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
-    config.set_main_option("path_separator", "os")
-    engine = create_engine(f"sqlite:///{file}")
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "002")
-    engine.dispose()
+    write_schema(file, "002")
     old = sqlite3.connect(file)
     old.executescript(
         "INSERT INTO models VALUES (1, 'm', 'abc', 4, 1);"
