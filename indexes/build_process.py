@@ -33,7 +33,7 @@ _START = "import sys; sys.path[:] = sys.argv[1:]; from mmsearch.indexes.build_pr
 
 
 class Apart:
-    """``upkeep.best`` in a process of its own, whose result is a file in ``folder``."""
+    """``maintenance.best`` in a process of its own, whose result is a file in ``folder``."""
 
     def __init__(self, folder: Path, gently: bool = False) -> None:
         """With ``gently`` the process leaves the processors to others that want them."""
