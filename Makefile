@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test bench reference model-table check lint types clean
+.PHONY: demo test quick-test bench reference model-table check lint types clean
 
 # The environment, made again when the dependencies change.  torch and torchvision are a tested pair.
 $(STAMP): pyproject.toml
@@ -24,7 +24,10 @@ demo: $(STAMP)
 	$(BIN)/mmsearch query -k 3 photos/motorcycle_left.png
 
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile  # a process a core, each on one thread
+	$(BIN)/python tests/steps.py
+
+quick-test: $(STAMP)  # without those marked slow: soak and kill runs, training to the end
+	$(BIN)/python tests/steps.py quick
 
 types:  # the installed layout, as links, for mypy and pyright
 	rm -rf build/types && mkdir -p build/types/mmsearch

@@ -226,6 +226,7 @@ def test_folders_without_permission(mmsearch: CLI, photos: Path, tmp_path: Path)
         (photos / "trips").chmod(0o755)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_ctrl_c_keeps_what_is_stored(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
     for number in range(300):

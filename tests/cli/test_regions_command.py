@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from samples import CLI, SAMPLES, model_without_regions
 
 from mmsearch.encoders.export import region_graph
@@ -55,6 +56,7 @@ def _filled(file: Path) -> int:
         connection.close()
 
 
+@pytest.mark.slow
 def test_killed_back_fill_goes_on(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
     for number in range(200):
         content = (SAMPLES / "rocket.jpg").read_bytes() + bytes(number + 1)  # each different, all the same picture

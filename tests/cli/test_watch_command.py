@@ -107,6 +107,7 @@ def test_signals_end_it(start: Callable[..., Running], photos: Path, number: int
     assert watching.out.empty()
 
 
+@pytest.mark.slow
 def test_a_signal_in_a_run_loses_nothing(start: Callable[..., Running], mmsearch: CLI, photos: Path) -> None:
     for number in range(300):
         (photos / f"{number}.jpg").write_bytes((SAMPLES / "rocket.jpg").read_bytes() + bytes(number + 1))

@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 from hostile import Corpus, make
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the peak of memory is told by POSIX systems only")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="the peak of memory is told by POSIX systems only"),
+]
 
 # The peak of a child counts from its fork, so it is started by a small process.
 LAUNCHER = """

@@ -21,6 +21,8 @@ from mmsearch.errors import LibraryBusyError
 from mmsearch.library.opening import open_library
 from mmsearch.store.writer_lock import WriterLock
 
+pytestmark = pytest.mark.slow
+
 KILLED = Path(__file__).parent.parent / "killed.py"
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from checked import check, encodes
 from drawn_photos import Folder
 from together import together
@@ -15,6 +16,8 @@ from together import together
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.library.opening import open_library
+
+pytestmark = pytest.mark.slow
 
 
 def started(place: Path, *options: str) -> subprocess.Popen[str]:

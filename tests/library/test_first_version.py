@@ -118,6 +118,7 @@ print(len(statements))
 """
 
 
+@pytest.mark.slow
 def test_an_upgrade_that_is_killed_leaves_the_library_as_it_was(tmp_path: Path) -> None:
     """After any of its statements; the next one to open it upgrades it whole."""
 

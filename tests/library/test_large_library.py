@@ -21,6 +21,8 @@ from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.store.sqlite.tables import contents, embeddings, items, photos
 from mmsearch.types import Progress, Vectors
 
+pytestmark = pytest.mark.slow
+
 COUNT = 21_000
 
 

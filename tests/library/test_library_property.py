@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -21,6 +22,8 @@ from mmsearch.library.opening import open_library
 from mmsearch.media.decode import decode
 from mmsearch.query.model import Query, Words
 from mmsearch.types import Pixels, Preprocess, Regions, Vectors
+
+pytestmark = pytest.mark.slow
 
 NAMES = ["a.png", "b.png", "c.png", "s/a.png", "s/b.png", "t/u/a.png"]
 CONTENTS = range(4)

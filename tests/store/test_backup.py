@@ -155,6 +155,7 @@ def spoil(file: Path) -> None:
             opened.write(b"\xff" * 64)
 
 
+@pytest.mark.slow
 def test_a_backup_while_another_process_indexes_is_one_state(
     settings: Settings, encoder: OnnxEncoder, tmp_path: Path
 ) -> None:

@@ -8,8 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from one_process import main
+
+pytestmark = pytest.mark.slow
 
 
 def _processes(folder: Path, size: int) -> None:

@@ -30,6 +30,7 @@ CAPTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 def test_a_few_photos_are_learned_by_heart(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()

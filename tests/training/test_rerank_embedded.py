@@ -86,6 +86,7 @@ def command(tmp_path: Path) -> list[str]:
     return [*(f"--{option}={tmp_path / name}" for option, name in places.items()), *SMALL]
 
 
+@pytest.mark.slow
 def test_stopped_while_files_are_copied_it_copies_them_again(command: list[str], tmp_path: Path) -> None:
     out, work = tmp_path / "out", tmp_path / "work"
     (work / "run" / "cache").mkdir(parents=True)  # killed before the run said what it is

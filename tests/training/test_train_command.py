@@ -51,6 +51,7 @@ def _wait_for_epoch(process: subprocess.Popen[str], out: Path, epoch: int) -> No
     raise AssertionError(process.communicate())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
 def test_killed_run_goes_on_to_the_same_weights(pairs_file: Path, mmsearch: CLI, mmsearch_process: CLI) -> None:
     """In processes: a signal ends one, and threads are set for all of it."""
@@ -137,6 +138,7 @@ def test_what_is_wrong_with_the_data_is_said(
     assert not Path("out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 def test_trained_folder_of_the_embedded_architecture_is_a_model(
     pairs_file: Path, mmsearch_process: CLI, settings: Settings

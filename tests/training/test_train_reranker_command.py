@@ -117,6 +117,7 @@ def test_trained_folder_reranks_a_search(drawn: Path, mmsearch: CLI, mmsearch_pr
     assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGINT for one process, and no SIGKILL")
 def test_interrupted_and_killed_run_goes_on_to_the_end(drawn: Path, mmsearch: CLI, mmsearch_process: CLI) -> None:
     """In processes: signals end them."""

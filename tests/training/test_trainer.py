@@ -90,6 +90,7 @@ def test_a_few_photos_are_learned_by_heart(pairs: Pairs, tmp_path: Path) -> None
     assert sorted(file.name for file in (tmp_path / "out" / "run").iterdir()) == ["run.json"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", [QUICK, EVERYTHING, replace(QUICK, image_layers=-1, text_layers=-1, mined=1.0)])
 def test_run_that_was_cut_off_ends_with_the_same_bits(pairs: Pairs, tmp_path: Path, recipe: Recipe) -> None:
     whole = run(pairs, tmp_path / "whole", recipe)
