@@ -1,4 +1,4 @@
-"""The models of one library: which one it is bound to, and what is loaded of them, path_list once."""
+"""The models of one library: which one it is bound to, and what is loaded of them, each once."""
 
 from __future__ import annotations
 
