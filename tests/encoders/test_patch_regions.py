@@ -15,6 +15,7 @@ import open_clip
 import pytest
 import torch
 from PIL import Image
+from shared import made_once
 from torch.nn import functional as F
 
 from mmsearch.config import Settings
@@ -22,6 +23,7 @@ from mmsearch.encoders import factory
 from mmsearch.encoders.agreement import agreement
 from mmsearch.encoders.export.open_clip import export
 from mmsearch.encoders.onnx.encoder import REGIONS, OnnxEncoder
+from mmsearch.encoders.protocol import ModelCard
 from mmsearch.encoders.torch import patch_regions
 from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder
 from mmsearch.encoders.torch.patch_regions import Grid, PatchRegions
@@ -153,10 +155,26 @@ def test_towers_without_a_grid_say_why(tower: torch.nn.Module, reason: str, capl
     assert patch_regions.find(_Other(1, 8), Preprocess(8), "odd") == Grid(3, 8, 8)
 
 
-def test_export_from_before_is_made_anew(clip: OpenClipEncoder, clip_folder: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def without_tokens(clip: OpenClipEncoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The graphs of the small CLIP without region tokens."""
+    plain = OpenClipEncoder(clip.images.model, clip.tokenizer, clip.card)
+    return made_once(tmp_path_factory, "clip_without_tokens", lambda folder: export(plain, folder))
+
+
+def of_another_name(exported: Path, card: ModelCard, folder: Path) -> OnnxEncoder:
+    """A copy of an export, as if the same weights had been exported under the name of ``card``."""
+    shutil.copytree(exported, folder)
+    (folder / "model.json").write_text(replace(card, regions=None).to_json(), "utf-8")
+    return OnnxEncoder(folder)
+
+
+def test_export_from_before_is_made_anew(
+    clip: OpenClipEncoder, clip_folder: Path, without_tokens: Path, tmp_path: Path
+) -> None:
     folder = shutil.copytree(clip_folder, tmp_path / "model")
     card = replace(clip.card, name=f"local-dir:{folder}")
-    old = export(OpenClipEncoder(clip.images.model, clip.tokenizer, card), tmp_path / "models" / card.fingerprint)
+    old = of_another_name(without_tokens, card, tmp_path / "models" / card.fingerprint)
     assert (
         factory.exported_anew(old, factory.LoadOptions(cache=tmp_path)) is old
     )  # of this version: a model without tokens
@@ -183,11 +201,11 @@ def test_export_from_before_is_made_anew(clip: OpenClipEncoder, clip_folder: Pat
 
 
 def test_library_of_an_exported_model_from_before_gets_tokens(
-    clip: OpenClipEncoder, clip_folder: Path, photos: Path, settings: Settings
+    clip: OpenClipEncoder, clip_folder: Path, without_tokens: Path, photos: Path, settings: Settings
 ) -> None:
     folder = shutil.copytree(clip_folder, photos.parent / "model")
     card = replace(clip.card, name=f"local-dir:{folder}")
-    old = export(OpenClipEncoder(clip.images.model, clip.tokenizer, card), settings.cache / "models" / card.fingerprint)
+    old = of_another_name(without_tokens, card, settings.cache / "models" / card.fingerprint)
     facts = json.loads((old.folder / "model.json").read_text("utf-8"))
     facts.pop("regions")
     (old.folder / "model.json").write_text(json.dumps(facts), "utf-8")
