@@ -2,7 +2,7 @@
 
 POINT is one of ``POINTS``, or "never"; COUNT says at which of its passes.  It is the real command line, and the signal
 is SIGKILL, so nothing can be tidied up.  But for one thing: an approximate index is built from ``FEW`` photos on, in
-this process, so that this is done, and killed, too.
+this process, so that this is done, and killed, too; it is tuned with few texts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import faiss as _stubbed
 
 faiss: Any = _stubbed
 
-FEW = 100
+FEW = 40
 POINTS = (
     "before a commit",  # of SQLite
     "after a commit",
@@ -48,6 +48,7 @@ def main() -> None:
 
     from mmsearch.indexes import build_process, maintenance, policy, vector_file
     from mmsearch.indexes import index as stored_index
+    from mmsearch.library import models
 
     def around(owner: Any, name: str, before: str | None, after: str | None) -> None:
         whole: Callable[..., Any] = getattr(owner, name)
@@ -90,6 +91,8 @@ def main() -> None:
     faiss.PyCallbackIOWriter = half_writer
     for module in (stored_index, policy):
         vars(module)["FEW"] = FEW
+
+    vars(models)["TUNING_STRIDE"] *= 10
 
     def here(_: object, *given: Any) -> Any:
         return maintenance.best(*given)

@@ -31,11 +31,11 @@ def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``photos``, and a ``library`` of them as they were before they changed."""
     place = tmp_path_factory.mktemp("indexed")
     folder = Folder(place / "photos")
-    folder.grow(110)  # so many that an approximate index is built
+    folder.grow(44)  # so many that an approximate index is built
     code, said = run("never", 0, index(place, place / "library"))
     assert code == 0, said
     folder.change(200)
-    folder.grow(120)  # so many that it is built anew
+    folder.grow(50)  # so many that it is built anew
     return place
 
 
@@ -66,7 +66,7 @@ def test_a_kill_loses_nothing(
     with open_library(settings.library, settings=settings, encoder=encoder) as library:
         assert check(library) == ([], [])
     stored = encodes(settings.library)
-    assert before == 110 <= stored
+    assert before == 44 <= stored
     code, told = run("never", 0, index(indexed, settings.library))
     assert code == 0, told
     # An id is handed out for each new vector, so none of these pictures had one before.
