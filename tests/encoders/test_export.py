@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mmsearch.encoders.agreement import agreement
+from mmsearch.encoders.export.graphs import out_of_place
 from mmsearch.encoders.export.open_clip import export
 from mmsearch.encoders.onnx.encoder import FILES, OnnxEncoder
 from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder, TextTower
@@ -85,3 +86,15 @@ def test_model_that_cannot_be_exported_is_refused(clip: OpenClipEncoder, tmp_pat
     with pytest.raises(ModelError, match="cannot be exported to ONNX: "):
         export(stuck, tmp_path / "stuck")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_activations_overwrite_their_input_again_after_an_export() -> None:
+    module = torch.nn.Sequential(torch.nn.ReLU6(inplace=True), torch.nn.ReLU6(inplace=False))
+
+    def ways() -> list[object]:
+        return [one.inplace for one in module]
+
+    with pytest.raises(ZeroDivisionError), out_of_place(module):
+        assert ways() == [False, False]
+        raise ZeroDivisionError
+    assert ways() == [True, False]
