@@ -135,7 +135,7 @@ def _append(facts: HfFileMetadata, file: BinaryIO, bar: Any, last: bool) -> floa
     """
     have = file.tell()
     headers = {"User-Agent": "mmsearch"}
-    if facts.location.startswith(access.endpoint()) and not constants.HF_HUB_DISABLE_IMPLICIT_TOKEN:
+    if facts.location.startswith(f"{access.endpoint()}/") and not constants.HF_HUB_DISABLE_IMPLICIT_TOKEN:
         headers |= {"Authorization": f"Bearer {token}"} if (token := get_token()) else {}  # no token for others
     if have:
         headers["Range"] = f"bytes={have}-"
