@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,18 @@ log = logging.getLogger(__name__)
 
 HELD = 32 * BLOCK  # new rows kept in memory, at most
 ABANDONED = 3600  # seconds after which a file that nothing refers to belongs to a process that was killed
+
+_ROWS, _ANN = re.compile(r"rows-[0-9a-f]{16}"), re.compile(r"likely-[0-9a-f]{16}\.faiss")
+# What is made here, in any version; all else in the folder is somebody's own, and stays.
+_OWN = re.compile(
+    rf"index-[0-9a-f]{{8}}-[0-9a-f]{{16}}(-[0-9a-z]+)?-[0-9]+\.json|{_ROWS.pattern}(\.f16|\.ids)|{_ANN.pattern}"
+    r"|exact-[0-9a-f]{8}-[0-9a-f]{16}-[0-9]+\.faiss|\.[0-9a-f]{12}\.partial"
+)
+
+
+def is_own(name: str) -> bool:
+    """Whether a file of this name in the folder of an index is one that was made here."""
+    return _OWN.fullmatch(name) is not None
 
 
 class IndexCache:
@@ -46,7 +59,7 @@ class IndexCache:
         One of a generation above ``newest``, the database's own, is of a database that was put back to an earlier
         state: its ids may since mean other vectors.
         """
-        files = {self._generation(file): file for file in self.folder.glob(f"{self._prefix}*.json")}
+        files = {} if self.folder.is_symlink() else self._manifests()
         for generation in sorted(files, reverse=True):
             try:
                 if than < generation <= newest:
@@ -62,7 +75,8 @@ class IndexCache:
 
         Unlike ``load``, raises LibraryError or DimensionError where anything is wrong with its files.
         """
-        files = {self._generation(file): file for file in self.folder.glob(f"{self._prefix}*.json")}
+        self._check()
+        files = self._manifests()
         if not files:
             return None
         generation = max(files)
@@ -77,16 +91,37 @@ class IndexCache:
         return ann is not None and ann.hash is not None and ann.hash != hashed(self.folder / str(ann.file))
 
     def clear(self) -> None:
-        """Remove all index files."""
-        for file in self.folder.glob("*"):
+        """Remove all index files, and nothing else.  Raises LibraryError where the folder is a link."""
+        self._check()
+        for file in self._own_files():
             with contextlib.suppress(OSError):
                 file.unlink()
+
+    def _check(self) -> None:
+        """Nothing is written, read or deleted through a link: raises LibraryError for a folder that is one."""
+        if self.folder.is_symlink():
+            raise LibraryError(
+                f"{self.folder} is a link; files are made and deleted there, so it must be the library's own folder",
+                code="index-is-a-link",
+            )
+
+    def _own_files(self) -> Iterator[Path]:
+        """The files that this or an earlier version made for an index of this library, or of another model."""
+        for file in sorted(self.folder.glob("*")) + sorted(self.folder.glob(".*.partial")):
+            if is_own(file.name) or (file.name.startswith(self._prefix) and file.suffix == ".json"):
+                yield file
+
+    def _manifests(self) -> dict[int, Path]:
+        """By generation, the JSON files that say what the indexes of this library and model are made of."""
+        return {self._generation(file): file for file in self.folder.glob(f"{self._prefix}*.json")}
 
     def _read(self, file: Path, strict: bool = False) -> StoredIndex:
         try:
             entry = json.loads(file.read_text("utf-8"))
             if entry["dim"] != self._dim:
                 raise DimensionError(entry["dim"], self._dim)
+            if entry["count"] and not _ROWS.fullmatch(entry["rows"]):
+                raise ValueError("rows of another folder")
             rows = Rows.mapped(self.folder / entry["rows"], self._dim, entry["count"])
             deleted = np.array(entry["dead"], np.int64)
             ann = None if entry["likely"] is None else self._read_ann(entry["likely"], strict)
@@ -96,6 +131,8 @@ class IndexCache:
 
     def _read_ann(self, entry: dict[str, Any], strict: bool) -> TunedAnn | None:
         try:
+            if not _ANN.fullmatch(entry["file"]):
+                raise LibraryError(f"the index {self.folder} names a file that is not its own: {entry['file']!r}")
             return ann_files.read(entry, self.folder, self._dim)
         except (LibraryError, DimensionError) as error:
             if strict:
@@ -107,13 +144,17 @@ class IndexCache:
         """Rows written to a file and mapped from there; no index refers to it before ``save``.  Raises LibraryError."""
         if not len(rows):
             return rows
+        self._check()
         self.folder.mkdir(exist_ok=True)
         file = self.folder / f"rows-{secrets.token_hex(8)}"
         return rows.written(rows.file if rows.file and self._may_grow(rows.file, rows.on_disk) else file)
 
     def _may_grow(self, rows: Path, kept: int) -> bool:
         """Whether the file is there, and no index refers to more than ``kept`` rows: another process may add some."""
-        if not (rows.with_name(rows.name + ROWS).exists() and rows.with_name(rows.name + IDS).exists()):
+        if not all(
+            whole.is_file() and not whole.is_symlink()
+            for whole in (rows.with_name(rows.name + ROWS), rows.with_name(rows.name + IDS))
+        ):
             return False
         for file in self.folder.glob("*.json"):
             with contextlib.suppress(OSError, ValueError, TypeError, LookupError):
@@ -124,6 +165,7 @@ class IndexCache:
 
     def save(self, index: StoredIndex, generation: int) -> StoredIndex:
         """Write the index, then drop older ones; returns it as it is on disk.  Raises LibraryError."""
+        self._check()
         self.folder.mkdir(exist_ok=True)
         rows = self.hold(index.rows)
         ann = None if index.ann is None else ann_files.write(index.ann, self.folder)
@@ -147,10 +189,12 @@ class IndexCache:
         """
         kept: set[str] = set()
         dropped: set[str] = set()
-        for file in self.folder.glob("*.json"):
-            ours = file.name == f"{self._prefix}{generation}.json"
-            (kept if ours else dropped).update({file.name, *_parts(file)})
-        for file in self.folder.iterdir():
+        files = list(self._own_files())
+        for file in files:
+            if file.suffix == ".json":
+                current = file.name == f"{self._prefix}{generation}.json"
+                (kept if current else dropped).update({file.name, *_parts(file)})
+        for file in files:
             if file.name not in kept and (file.name in dropped or _age(file) > ABANDONED or _by_older_version(file)):
                 with contextlib.suppress(OSError):
                     file.unlink()
@@ -158,7 +202,7 @@ class IndexCache:
     @staticmethod
     def _generation(file: Path) -> int:
         number = file.stem.rpartition("-")[2]
-        return int(number) if number.isdigit() else -1
+        return int(number) if number.isascii() and number.isdigit() else -1
 
 
 def _parts(file: Path) -> set[str]:

@@ -148,13 +148,14 @@ class Rows:
     def written(self, file: Path) -> Rows:
         """These rows mapped from ``file``.f16 and .ids, to which those that are not there yet are added.
 
-        On the disk when this returns.  Raises LibraryError where they cannot be written.
+        On the disk when this returns.  A file that is new takes the place of none, and none is written through a link.
+        Raises LibraryError where they cannot be written.
         """
         kept = self.on_disk if file == self.file else 0
         for ending, width in ((ROWS, 2 * self.dim), (IDS, 8)):
             whole = _with(file, ending)
             try:
-                with whole.open("r+b" if kept else "wb") as opened:
+                with _opened(whole, new=not kept) as opened:
                     opened.truncate(kept * width)  # what a killed process left behind
                     opened.seek(kept * width)
                     self._write(opened, ending, kept)
@@ -197,8 +198,16 @@ class _Scattered:
         return self._rows
 
 
+def _opened(file: Path, new: bool) -> BinaryIO:
+    """To be written; a file of our own, and no link.  Raises OSError."""
+    flags = os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+    return os.fdopen(os.open(file, flags | (os.O_CREAT | os.O_EXCL if new else 0), 0o666), "r+b")
+
+
 def _mapped(file: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Raises LibraryError where the file is shorter than that."""
+    """Raises LibraryError where the file is shorter than that, or a link."""
+    if file.is_symlink():
+        raise LibraryError(f"the index {file} is a link, and no file of its own")
     if file.stat().st_size < np.prod(shape) * np.dtype(dtype).itemsize:
         raise LibraryError(f"the index {file} is damaged: it is shorter than it was")
     return np.memmap(file, dtype, "r", shape=shape)

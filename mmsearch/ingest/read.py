@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +24,7 @@ from mmsearch.types import Decoded, Found, Preprocess
 
 log = logging.getLogger(__name__)
 IN_MEMORY = 64 * 2**20  # bytes; larger files are hashed and decoded from disk, in two passes
-MARK = "decoding"  # a file in the library's folder while pictures are decoded
+MARK = ".mmsearch-decoding"  # a file in the library's folder while pictures are decoded
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,9 @@ def picture_decoder(options: Options, mark: Path, device: str) -> Iterator[Decod
 
     ``mark`` is a file that is there while pictures are decoded, and stays where that does not come to its end.
     """
-    died = mark.exists()
-    mark.touch()
+    died = os.path.lexists(mark)
+    with contextlib.suppress(FileExistsError):
+        mark.touch(exist_ok=False)  # follows no link
     if options.isolate == "always" or (options.isolate == "auto" and died):
         if died:
             log.info("the last run broke off: pictures are decoded in processes of their own this time")

@@ -12,7 +12,7 @@ from mmsearch.errors import LibraryError
 from mmsearch.library.library import Library
 from mmsearch.library.live_index import LiveIndex
 from mmsearch.library.models import Models
-from mmsearch.store.open import open_store
+from mmsearch.store.open import check_new, open_store
 from mmsearch.types import PathLike
 
 
@@ -42,6 +42,7 @@ def open_library(
     if device is not None:
         settings = replace(settings, device=device)
     path = settings.library if folder is None else Path(os.path.expanduser(folder)).absolute()
+    check_new(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -11,6 +11,7 @@ from mmsearch.errors import ModelError
 from mmsearch.library.models import Models
 from mmsearch.manage import health
 from mmsearch.manage.health import Parts
+from mmsearch.search import querybank
 from mmsearch.store.protocol import Store, VectorSearch
 from mmsearch.store.types import Damage
 from mmsearch.types import Progress
@@ -61,7 +62,7 @@ class Checkup:
     def _mend(self, found: Sequence[Damage]) -> None:
         kinds = {one.kind for one in found}
         if "background" in kinds:
-            for file in self.folder.glob("background-*.npy"):
+            for file in querybank.bank_files(self.folder):
                 file.unlink()
         if "index" in kinds:
             self.vectors.discard(self.models.active())

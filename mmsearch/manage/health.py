@@ -56,7 +56,7 @@ def look(parts: Parts, deep: bool = False, progress: Callable[[Progress], None] 
 
 def _beside(parts: Parts) -> Iterator[Damage]:
     """The vectors of the bank."""
-    for file in parts.folder.glob("background-*.npy"):
+    for file in querybank.bank_files(parts.folder):
         right = False
         with contextlib.suppress(OSError, ValueError, EOFError):
             rows = querybank.load(file)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from mmsearch.media.filesystem import atomic_file
 from mmsearch.types import Vectors
 
 VERSION = "1"  # part of an index's name: another one for each change of a querybank; a test knows the files of each
+_BANK = re.compile(r"background-[0-9a-f]{16}-[0-9]+b?\.npy")
 FILE = "background.npy"  # in a model folder; the name is from before hubness was called so
 NEAREST = 10  # texts of the querybank that make a picture's hubness
 EVERY = 3  # every 3rd sentence of ``language/prompts.py`` is in the querybank of other models: all gain no more
@@ -63,6 +65,11 @@ def version(folder: Path, fingerprint: str) -> str:
 def bank_file(fingerprint: str, version: str) -> str:
     """The name of a querybank that a library keeps: it is needed without the encoder too."""
     return f"background-{fingerprint}-{version}.npy"
+
+
+def bank_files(folder: Path) -> list[Path]:
+    """The querybanks that a library keeps in its folder, by their names."""
+    return [file for file in sorted(folder.glob("background-*.npy")) if _BANK.fullmatch(file.name)]
 
 
 def load(file: Path) -> Vectors:

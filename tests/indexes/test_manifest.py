@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -150,12 +151,75 @@ def test_files_of_an_older_version_and_of_killed_processes_go(
     rng: np.random.Generator, cache: IndexCache, tmp_path: Path
 ) -> None:
     (tmp_path / "index").mkdir()
-    old, killed, busy = (tmp_path / "index" / name for name in ("exact-lib-abc-3.faiss", "rows-1.f16", "rows-2.f16"))
+    names = ("exact-b429ff10-bb6dddd678b09dc7-3.faiss", f"rows-{'1' * 16}.f16", f"rows-{'2' * 16}.f16")
+    old, killed, busy = (tmp_path / "index" / name for name in names)
     for file in (old, killed, busy):
         file.write_bytes(b"x")
     os.utime(killed, (1, 1))
     cache.save(StoredIndex(Rows(DIM).plus(np.array([1]), unit(rng, 1))), 4)
     assert [file.exists() for file in (old, killed, busy)] == [False, False, True]
+
+
+def test_files_of_somebody_else_stay(rng: np.random.Generator, cache: IndexCache, tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    folder.mkdir()
+    names = [
+        "cat.jpg", ".hidden", "index.json", "index-my-holiday-2019.json", "index-0a1b2c3d-2019.json", "rows-1.f16",
+        "rows-0123456789abcdef.jpg", "likely.faiss", "exact-words.txt", "notes.partial",
+    ]  # fmt: skip
+    theirs = [folder / name for name in names]
+    for file in theirs:
+        file.write_text('{"rows": "x", "likely": null}')
+        os.utime(file, (1, 1))
+    (folder / "below").mkdir()
+    for generation in (1, 2):
+        cache.save(StoredIndex(Rows(DIM).plus(np.array([generation]), unit(rng, 1))), generation)
+    assert cache.load(2)[1] == 2
+    cache.clear()
+    assert sorted(folder.iterdir()) == sorted([*theirs, folder / "below"])
+
+
+def test_nothing_happens_through_a_link(rng: np.random.Generator, cache: IndexCache, tmp_path: Path) -> None:
+    index = StoredIndex(Rows(DIM).plus(np.array([1]), unit(rng, 1)))
+    cache.save(index, 1)
+    elsewhere = (tmp_path / "index").rename(tmp_path / "elsewhere")
+    (tmp_path / "index").symlink_to(elsewhere)
+    before = sorted(elsewhere.iterdir())
+    for work in (cache.clear, cache.newest, lambda: cache.save(index, 2), lambda: cache.hold(index.rows)):
+        with pytest.raises(LibraryError, match="is a link"):
+            work()
+    assert cache.load(2)[1] == -1
+    assert sorted(elsewhere.iterdir()) == before
+
+
+def test_a_row_file_that_became_a_link_is_neither_read_nor_written(
+    rng: np.random.Generator, cache: IndexCache, tmp_path: Path
+) -> None:
+    index = cache.save(StoredIndex(Rows(DIM).plus(np.array([1]), unit(rng, 1))), 1)
+    (rows,) = (tmp_path / "index").glob("*.f16")
+    theirs = rows.rename(tmp_path / "theirs")
+    rows.symlink_to(theirs)
+    content = theirs.read_bytes()
+    cache.save(index.changed(np.array([2]), unit(rng, 1), NOTHING), 2)
+    assert theirs.read_bytes() == content
+    assert cache.load(2)[0].ids().tolist() == [1, 2]
+    (rows,) = (file for file in (tmp_path / "index").glob("*.f16") if not file.is_symlink())
+    shutil.copy(rows, tmp_path / "theirs")
+    rows.unlink()
+    rows.symlink_to(theirs)
+    assert cache.load(2)[1] == -1
+
+
+@pytest.mark.parametrize("name", ["../rows-0123456789abcdef", "/tmp/rows-0123456789abcdef", "cat", ""])
+def test_rows_of_another_folder_are_not_read(
+    rng: np.random.Generator, cache: IndexCache, tmp_path: Path, name: str
+) -> None:
+    cache.save(StoredIndex(Rows(DIM).plus(np.array([1]), unit(rng, 1))), 1)
+    (file,) = (tmp_path / "index").glob("*.json")
+    file.write_text(json.dumps({**json.loads(file.read_text()), "rows": name}))
+    assert cache.load(1)[1] == -1
+    with pytest.raises(LibraryError, match="is damaged"):
+        cache.newest()
 
 
 @pytest.fixture

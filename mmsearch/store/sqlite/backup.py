@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mmsearch.errors import LibraryError, NewerLibraryError, TransferError
 from mmsearch.media.filesystem import fsync
+from mmsearch.store.open import check_new
 from mmsearch.store.sqlite.schema import HEAD
 from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.store.writer_lock import WriterLock
@@ -67,6 +68,7 @@ def restore(file: Path, folder: Path, force: bool = False, progress: OnProgress 
     Raises TransferError, NewerLibraryError, LibraryBusyError, LibraryError.
     """
     check(file)
+    check_new(folder)
     database = folder / "library.sqlite"
     try:
         folder.mkdir(parents=True, exist_ok=True)
