@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from mmsearch.errors import SourceError
 from mmsearch.media.discover import walk
+from mmsearch.media.exclusions import Exclusions
 from mmsearch.store.protocol import Store
 from mmsearch.store.types import StoredFile, StoredModel
 from mmsearch.types import Found, Note, Skipped
@@ -39,24 +40,33 @@ def scan(store: Store, model: StoredModel, roots: Sequence[str], exclude: Sequen
     """Compare the folders with the store by path, size and time; nothing is opened.
 
     ``exclude`` takes the place of what the store remembers of these roots.  Known files that are left out now are gone:
-    kept in the library as missing, and back without work once they are not left out any more.
+    kept in the library as missing, and back without work once they are not left out any more.  Raises SourceError for
+    a pattern that makes no sense.
     """
     plan, files, remembered = Plan(), dict[str, Found](), store.exclusions()
+    unused = set(exclude or ())
     walked = _with_nested(roots, store.roots())
     for root in walked:
         known = store.files(root, model)
         inner = {other for other in walked if other != root and _at_or_below(other, {root})}  # they speak for theirs
         present = {p: row for p, row in known.items() if row.state != "missing" and not _at_or_below(p, inner)}
-        globs = exclude if exclude is not None and root in roots else remembered.get(root, ())
-        found = _scan_root(plan, root, globs, known, present)
+        given = exclude is not None and root in roots
+        exclusions = Exclusions(exclude if exclude is not None and given else remembered.get(root, ()), root)
+        found = _scan_root(plan, root, exclusions, known, present)
         files |= {path: file for path, file in found.items() if not _at_or_below(path, inner)}
+        unused = unused & exclusions.unused() if given else unused
+    plan.notes += [
+        Note(f"{glob} leaves out nothing: no file or folder is called so", "excludes-nothing", pattern=glob)
+        for glob in exclude or ()
+        if glob in unused
+    ]
     for path, file in files.items():
         _compare(plan, file, plan.known.get(path))
     return plan
 
 
 def _scan_root(
-    plan: Plan, root: str, exclude: Sequence[str], known: dict[str, StoredFile], present: dict[str, StoredFile]
+    plan: Plan, root: str, exclude: Exclusions, known: dict[str, StoredFile], present: dict[str, StoredFile]
 ) -> dict[str, Found]:
     """The files of one root, by path; what of it is gone, unreadable or not there goes into the plan.
 
@@ -126,7 +136,7 @@ def _at_or_below(path: str, places: set[str]) -> bool:
     return True
 
 
-def _look(root: str, exclude: Sequence[str]) -> tuple[dict[str, Found], list[Skipped]]:
+def _look(root: str, exclude: Exclusions) -> tuple[dict[str, Found], list[Skipped]]:
     files: dict[str, Found] = {}
     skipped: list[Skipped] = []
     for item in walk(root, exclude):

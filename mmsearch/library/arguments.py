@@ -25,11 +25,23 @@ def absolute(path: PathLike) -> str:
     return os.path.realpath(os.path.expanduser(path))
 
 
-def globs(exclude: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    """What to leave out, one or several; empty ones leave out nothing.  None says nothing about it."""
+def globs(exclude: str | Sequence[str] | None, roots: Sequence[str]) -> tuple[str, ...] | None:
+    """What to leave out of these roots, one pattern or several; empty ones leave out nothing.  None says nothing of it.
+
+    One that names what is there, seen from the current folder (as a shell completes it), is that path.
+    """
     if exclude is None:
         return None
-    return tuple(dict.fromkeys(glob for glob in ([exclude] if isinstance(exclude, str) else exclude) if glob))
+    given = [exclude] if isinstance(exclude, str) else exclude
+    return tuple(dict.fromkeys(_from_here(glob, roots) for glob in given if glob))
+
+
+def _from_here(glob: str, roots: Sequence[str]) -> str:
+    path = os.path.realpath(glob)
+    if os.sep not in glob.strip(os.sep) or not os.path.lexists(path):
+        return glob
+    meant = any(os.path.lexists(os.path.join(root, glob)) for root in roots)
+    return glob if meant or not any(path.startswith(f"{root}{os.sep}") for root in roots) else path
 
 
 def real_paths(paths: Sequence[PathLike]) -> list[str]:

@@ -107,7 +107,7 @@ class Library:
                 raise SourceError("the library knows no folder yet", code="nothing-to-index")
         asked = frozenset(name for name, wanted in {"captions": captions, "texts": ocr}.items() if wanted)
         options = IngestOptions.from_settings(
-            self.settings, exclude=globs(exclude), max_megapixels=max_megapixels, asked=asked
+            self.settings, exclude=globs(exclude, roots), max_megapixels=max_megapixels, asked=asked
         )
         with self.lock(wait):
             return self._ingest(progress).index(roots, options, model, everything)

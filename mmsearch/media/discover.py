@@ -8,8 +8,8 @@ import importlib.util
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from fnmatch import fnmatch
 
+from mmsearch.media.exclusions import Exclusions
 from mmsearch.types import Found, Skipped
 
 # What Pillow reads and people keep photos in.  Documents (EPS, PDF, PSD), data (FITS) and camera raw files are out.
@@ -45,15 +45,14 @@ def picture_suffixes() -> frozenset[str]:
     return SUFFIXES | HEIF_SUFFIXES if importlib.util.find_spec("pillow_heif") else SUFFIXES
 
 
-def walk(root: str, exclude: Sequence[str] = ()) -> Iterator[Found | Skipped]:
+def walk(root: str, exclude: Sequence[str] | Exclusions = ()) -> Iterator[Found | Skipped]:
     """The pictures at and below ``root``, an absolute path of a folder or of a single file.
 
     Files come before folders, each sorted by name; hidden ones (".name"), ``JUNK`` and names without a picture's suffix
     are passed over.  ``root`` itself is taken whatever it is called.  Symbolic links are followed: linked folders come
     after all real ones, and each folder is read once, so loops end and a photo keeps its real path.
 
-    ``exclude`` holds globs, compared with the name and with the path relative to ``root`` (``/`` between its parts;
-    ``*`` matches ``/`` too).  An excluded folder is not entered.
+    ``exclude`` is what is left out, as ``Exclusions`` takes it.  An excluded folder is not entered.
 
     What cannot be read is yielded as ``Skipped`` and the walk goes on.  Where that is a folder or a broken link, nobody
     knows which files are below it.
@@ -66,13 +65,14 @@ def walk(root: str, exclude: Sequence[str] = ()) -> Iterator[Found | Skipped]:
     if stat.S_ISREG(status.st_mode):
         yield Found(root, status.st_size, _time(status))
     elif stat.S_ISDIR(status.st_mode):
-        yield from _walk_folder(root, exclude)
+        excluded = exclude if isinstance(exclude, Exclusions) else Exclusions(exclude, root)
+        yield from _walk_folder(root, excluded)
     else:
         yield Skipped(root, "neither a file nor a folder")
 
 
-def _walk_folder(root: str, exclude: Sequence[str]) -> Iterator[Found | Skipped]:
-    suffixes, excluded = picture_suffixes(), Globs(exclude)
+def _walk_folder(root: str, excluded: Exclusions) -> Iterator[Found | Skipped]:
+    suffixes = picture_suffixes()
     unreadable = HEIF_SUFFIXES - suffixes
     visited: set[object] = set()
     folders = [(root, "")]  # a stack of (path, path relative to root with "/" at its end)
@@ -92,11 +92,11 @@ def _walk_folder(root: str, exclude: Sequence[str]) -> Iterator[Found | Skipped]
             continue
         for entry in entries:
             name, relative = entry.name, prefix + entry.name
-            if name.startswith(".") or excluded.match(name, relative):
+            if name.startswith(".") or excluded.match(relative):
                 continue
             try:
                 if entry.is_dir():
-                    if name.lower() in JUNK or excluded.match_contents(relative):
+                    if name.lower() in JUNK or excluded.match(relative, True) or excluded.match_contents(relative):
                         continue
                     (linked if entry.is_symlink() else deeper).append((entry.path, relative + "/"))
                 elif entry.is_file():
@@ -112,27 +112,6 @@ def _walk_folder(root: str, exclude: Sequence[str]) -> Iterator[Found | Skipped]
                 broken = entry.is_symlink() and not isinstance(error, PermissionError)  # a link to itself raises ELOOP
                 yield Skipped(entry.path, "broken link" if broken else _reason(error))
         folders.extend(reversed(deeper))
-
-
-class Globs:
-    """The ``exclude`` patterns, spelled as ``fnmatch`` needs them."""
-
-    def __init__(self, patterns: Sequence[str]) -> None:
-        self._patterns: list[str] = []
-        for pattern in patterns:
-            # "raw/" is the folder raw.  "./raw" is raw.  "**/raw" should match at the top too, which fnmatch denies.
-            plain = pattern.replace(os.sep, "/").removeprefix("./").removeprefix("**/").rstrip("/")
-            self._patterns += [plain, "**/" + plain] if pattern.startswith("**/") else [plain]
-        # "raw/*" and "raw/**" leave nothing of the folder raw.
-        self._contents = [p.rstrip("*")[:-1] for p in self._patterns if p.endswith(("/*", "/**"))]
-
-    def match(self, name: str, relative: str) -> bool:
-        """Whether a pattern matches a file or folder by its name or its path relative to the root."""
-        return any(fnmatch(name, pattern) or fnmatch(relative, pattern) for pattern in self._patterns)
-
-    def match_contents(self, relative: str) -> bool:
-        """Whether a pattern matches all that can be in a folder."""
-        return any(fnmatch(relative, pattern) for pattern in self._contents)
 
 
 def _time(status: os.stat_result) -> int:

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mmsearch.errors import WatchError
-from mmsearch.media.discover import HEIF_SUFFIXES, JUNK, SUFFIXES, Globs
+from mmsearch.media.discover import HEIF_SUFFIXES, JUNK, SUFFIXES
+from mmsearch.media.exclusions import Exclusions
 
 SIDECARS = frozenset((".txt", ".xmp", ".json"))  # what ``enrich/sidecars.py`` reads beside a photo
 LOOK = 1.0  # seconds between two looks whether a folder is still the one that is watched
@@ -48,9 +49,9 @@ class Sight:
 
     def __init__(self, root: str, library: str, knows: Callable[[str], bool], exclude: Sequence[str] = ()) -> None:
         self.root, self._library, self._knows = root, library, knows
-        self._excluded = Globs(exclude)
         self.single = os.path.isfile(root)
         self.base = os.path.dirname(root) if self.single else root  # the folder to be watched
+        self._excluded = Exclusions(() if self.single else exclude, root)
 
     def matters(self, kind: int, path: str) -> bool:
         """Whether a change of ``path`` does; ``kind`` is watchfiles' number of it."""
@@ -78,7 +79,7 @@ class Sight:
         if name.startswith(".") or name.lower() in JUNK or path == self._library:
             return False
         relative = os.path.relpath(path, self.base).replace(os.sep, "/")
-        return not self._excluded.match(name, relative)
+        return not (self._excluded.match(relative) or self._excluded.match(relative, folder=True))
 
     def _seen(self, path: str) -> bool:
         """Whether no part of the path below the root is passed over."""

@@ -120,7 +120,7 @@ def watch(
             "watching needs the package watchfiles; run: pip install 'mmsearch[watch]'", code="no-watchfiles"
         )
     yield from _Watch(
-        library, roots, index or (lambda some: library.index(some, exclude=exclude)), globs(exclude), pace
+        library, roots, index or (lambda some: library.index(some, exclude=exclude)), globs(exclude, roots), pace
     ).run()
 
 

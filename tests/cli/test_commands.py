@@ -329,4 +329,11 @@ def test_what_is_left_out_is_remembered_and_shown(mmsearch: CLI, photos: Path) -
     assert f"folders   {photos} without trips, cam*\n" in mmsearch("status").stdout
     assert lines(mmsearch("status", "--json").stdout)[0]["exclude"] == {str(photos): ["trips", "cam*"]}
     assert done(photos, "--exclude", "") == (3, 2)
+    assert done("photos", "--exclude", "photos/trips/") == (0, 3)  # as a shell completes it, seen from here
+    assert f"without {photos / 'trips'}\n" in mmsearch("status").stdout
+    said = mmsearch("index", "photos", "--exclude", "*.png", "--exclude", "*.heic").stderr
+    assert "*.heic leaves out nothing: no file or folder is called so" in said
+    assert "*.png leaves out" not in said
+    assert "nothing would be left" in mmsearch("index", "photos", "--exclude", photos, check=1).stderr
+    assert done("photos", "--exclude", "") == (0, 1)
     assert f"folders   {photos}\n" in mmsearch("status").stdout
