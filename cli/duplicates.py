@@ -36,13 +36,23 @@ def command(
         str | None, typer.Option("--move-to", metavar="DIR", help="Show what would be moved into this folder.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Move it.")] = False,
+    undo: Annotated[
+        str | None, typer.Option("--undo", metavar="DIR", help="Put all back that was moved into this folder.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """List files that show the same picture: the one to keep first, then the others.
 
-    Kept is the one with most pixels, of equals the largest, then the oldest. Nothing is ever deleted. --move-to DIR
-    shows where the others would be moved, and with --yes moves them; DIR/moved.tsv then says where they were.
+    Kept is the one with most pixels; of equals the one with most of words, tags, date and place, then the largest, then
+    the oldest. Nothing is ever deleted. --move-to DIR
+    shows where the others would be moved, and with --yes moves them, each with the files that belong to it: sidecars,
+    the clip of a live photo, the raw file. DIR/moved.tsv says where they were, and --undo DIR puts them back.
     """
+    if undo is not None:
+        if paths or move_to is not None or yes:
+            raise typer.BadParameter("--undo DIR takes no PATH, no --move-to and no --yes")
+        _undo(undo, json)
+        return
     if bursts and not near:
         raise typer.BadParameter("--exact-only and --bursts exclude each other")
     if threshold is not None and not near:
@@ -83,12 +93,32 @@ def _listing(groups: list[Group]) -> None:
             print(f"{what:6} {facts[0]:>11} {facts[1]:>9}  {facts[2]}  {formatting.shown(photo.path)}")
 
 
+def _undo(folder: str, json: bool) -> None:
+    from mmsearch.manage import move_aside
+    from mmsearch.types import Skipped
+
+    place = os.path.realpath(os.path.expanduser(folder))
+    with formatting.progress_bar("Moving") as progress:
+        done = move_aside.undo(place, progress)
+    failed = [one for one in done if isinstance(one, Skipped)]
+    if json:
+        formatting.json_line(schemas.moves(done, moved=True))
+    else:
+        _moves(done)
+    for one in failed:
+        formatting.say(f"not moved: {formatting.shown(one.path)}: {one.reason}")
+    formatting.say(f"put {formatting.plural(len(done) - len(failed), 'file')} back; to find them again: mmsearch index")
+    if failed:
+        raise typer.Exit(1)
+
+
 def _moves(moves: list[Moved | Skipped]) -> None:
     from mmsearch.manage.move_aside import Moved
 
     for one in moves:
         if isinstance(one, Moved):
-            print(f"{formatting.shown(one.source)} -> {formatting.shown(one.target)}")
+            for each in (one, *one.companions):
+                print(f"{formatting.shown(each.source)} -> {formatting.shown(each.target)}")
 
 
 def _summary(groups: list[Group], moves: list[Moved | Skipped] | None, folder: str | None, dry: bool) -> None:

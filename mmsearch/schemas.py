@@ -229,12 +229,14 @@ def moves(moves: Iterable[Moved | Skipped], moved: bool) -> Json:
     return {
         "moved": moved,
         "moves": [
-            {"from": one.path, "reason": one.reason}
-            if isinstance(one, Skipped)
-            else {"from": one.source, "to": one.target}
-            for one in moves
+            {"from": one.path, "reason": one.reason} if isinstance(one, Skipped) else _move(one) for one in moves
         ],
     }
+
+
+def _move(one: Moved) -> Json:
+    shown: Json = {"from": one.source, "to": one.target}
+    return shown | ({"with": [_move(other) for other in one.companions]} if one.companions else {})
 
 
 def trained(outcome: Outcome) -> Json:

@@ -295,8 +295,9 @@ class Library:
     ) -> list[Moved | Skipped]:
         """Move all files of groups but the kept ones into a folder, and forget them; with ``dry`` only say where to.
 
-        Each file is looked at once more before it goes; what became of each is returned.  ``moved.tsv`` in the folder
-        says where they were.  Raises SourceError where the folder is indexed or cannot be written, LibraryBusyError.
+        Each file is looked at once more before it goes, with the sidecars, clips and raw files that belong to it; what
+        became of each is returned.  ``moved.tsv`` in the folder says where they were (``move_aside.undo``).  Raises
+        SourceError where the folder is indexed or cannot be written, LibraryBusyError.
         """
         from mmsearch.manage import move_aside
 

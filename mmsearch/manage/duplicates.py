@@ -43,7 +43,7 @@ GONE = "not there now"
 class Group:
     """Files that show the same picture."""
 
-    keep: Photo  # the one with most pixels; of equals the largest, then the oldest
+    keep: Photo  # with most pixels; of equals that of which most is known, then the largest, then the oldest
     others: tuple[Photo, ...]
     levels: tuple[Level, ...]  # of each of the others, compared with the one to keep
 
@@ -108,16 +108,38 @@ def find(
     photos = {photo.path: photo for found in store.photos(vectors_of, within).values() for photo in found}
     groups = []
     for head, rows in several.items():
-        found: list[tuple[Photo, Level]] = []
-        for row in sorted(rows, key=lambda row: (row != head, near[row] != head, row)):
-            level_of: Level = "exact" if row == head else "near" if near[row] == head else "burst"
-            found += [(photos[file.path], level_of) for file in files.of(row) if file.path in photos]
-        if len(found) > 1:
-            groups.append(
-                Group(found[0][0], tuple(photo for photo, _ in found[1:]), tuple(reached for _, reached in found[1:]))
-            )
+        there = [
+            (row, photos[file.path])
+            for row in sorted(rows, key=lambda row: (row != head, near[row] != head, row))
+            for file in files.of(row)
+            if file.path in photos
+        ]
+        if len(there) > 1:
+            groups.append(_group(there, {row for row in rows if near[row] == head}))
     groups.sort(key=lambda group: (-group.bytes, group.keep.path))
     return groups, [Skipped(path, reason) for path, reason in sorted(files.left.items())]
+
+
+def _group(members: Sequence[tuple[int, Photo]], near: set[int]) -> Group:
+    """A group of photos and the rows of their contents, the best one first.
+
+    ``near`` are the rows that show the same shot as the first: kept is one of these, with as many pixels as that.
+    """
+    first = members[0][1]
+    equals = [one for one in members if one[0] in near and _pixels(one[1]) == _pixels(first)]
+    row, keep = max(equals, key=lambda one: _known(one[1]))  # of equals the first
+    others = sorted((one for one in members if one[1] is not keep), key=lambda one: (one[0] != row, one[0] not in near))
+    levels: list[Level] = ["exact" if own == row else "near" if own in near else "burst" for own, _ in others]
+    return Group(keep, tuple(photo for _, photo in others), tuple(levels))
+
+
+def _pixels(photo: Photo) -> int:
+    return photo.width * photo.height
+
+
+def _known(photo: Photo) -> int:
+    """How much is known of a photo that no other copy need have: words, text, tags, date and place."""
+    return sum(map(bool, (photo.description, photo.text, photo.tags, photo.exif.taken_at, photo.exif.latitude)))
 
 
 def trouble(file: Found | Photo) -> str | None:

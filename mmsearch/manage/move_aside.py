@@ -1,25 +1,27 @@
-"""Files of groups of duplicates moved aside, each after a look at it and at the one that is kept.
+"""Files of groups of duplicates moved aside, each after a look at it and at the one that is kept, and put back.
 
-Nothing is overwritten, nothing is deleted that has not arrived, and ``moved.tsv`` in the folder says where each file
-was.
+Nothing is overwritten, nothing is deleted that has not arrived, what belongs to a photo goes with it, and ``moved.tsv``
+in the folder says where each file was, before it is moved.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
-import shutil
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmsearch.errors import ImageError, SourceError
+from mmsearch.manage.companions import companions
 from mmsearch.manage.duplicates import Group, Level, trouble
+from mmsearch.media.filesystem import atomic_write, equal, relocate
 from mmsearch.media.pixel_match import sketch
 from mmsearch.types import Photo, Progress, Skipped
 
 LOG = "moved.tsv"  # a line a file: where it was, a tab, where it is
-BLOCK = 2**20  # bytes compared at a time
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Moved:
 
     source: str
     target: str
+    companions: tuple[Moved, ...] = ()  # files that belong to it, and go with it
 
 
 def check(groups: Sequence[Group], folder: str, roots: Sequence[str]) -> None:
@@ -53,9 +56,10 @@ def planned(groups: Sequence[Group], folder: str) -> list[Moved]:
     taken: set[str] = set()
     moves = []
     for photo in (photo for group in groups for photo in group.others):
-        target = next(way for way in _targets(photo.path, folder) if way not in taken and not os.path.lexists(way))
-        taken.add(target)
-        moves.append(Moved(photo.path, target))
+        files = [photo.path, *companions(photo.path)]
+        targets = next(ways for ways in _targets(files, folder) if taken.isdisjoint(ways))
+        taken.update(targets)
+        moves.append(_moved(files, targets))
     return moves
 
 
@@ -80,7 +84,7 @@ def move(groups: Sequence[Group], folder: str, max_megapixels: float = 200.0) ->
                     yield Skipped(photo.path, reason)
                     continue
                 try:
-                    yield Moved(photo.path, _move(photo.path, folder, log.fileno()))
+                    yield _move(photo.path, folder, log.fileno())
                 except OSError as error:
                     yield Skipped(photo.path, f"cannot be moved: {error.strerror or error}")
 
@@ -106,6 +110,54 @@ def move_all(
     return done
 
 
+def undo(folder: str, progress: Callable[[Progress], None] | None = None) -> list[Moved | Skipped]:
+    """Put all files back that ``moved.tsv`` in ``folder`` names; what became of each that is still there.
+
+    Files that are somewhere else by now are passed over.  One stays in the folder, and is ``Skipped``, where there is
+    another file in its old place, or where it cannot be moved; then it stays in ``moved.tsv`` too.  Raises SourceError
+    where there is no ``moved.tsv``.
+    """
+    log = os.path.join(folder, LOG)
+    try:
+        lines = Path(log).read_bytes().splitlines()
+    except OSError as error:
+        raise SourceError(f"{log}: {error.strerror or error}; name the folder that duplicates were moved to") from error
+    done: list[Moved | Skipped] = []
+    left: list[bytes] = []
+    for number, line in enumerate(reversed(lines), 1):
+        source, _, there = map(_unescaped, line.partition(b"\t"))
+        target = os.path.join(folder, os.path.basename(there))  # the folder itself may have been moved
+        if os.path.lexists(target):
+            reason = _put_back(source, target)
+            done.append(Moved(target, source) if reason is None else Skipped(target, reason))
+            if reason is not None:
+                left.append(line)
+        elif not os.path.lexists(source):
+            left.append(line)  # nobody knows where it is
+        if progress is not None:
+            progress(Progress(number, len(lines), source))
+    if left:
+        atomic_write(Path(log), b"".join(line + b"\n" for line in reversed(left)))
+    else:
+        os.unlink(log)
+    return done
+
+
+def _put_back(source: str, target: str) -> str | None:
+    """Why the file at ``target`` cannot be moved to where it was; None where that is done."""
+    try:
+        if os.path.lexists(source):
+            if not os.path.samefile(source, target):
+                return f"there is another file in its old place, {source}"
+            os.unlink(target)  # a second name of it: a run was stopped between
+            return None
+        os.makedirs(os.path.dirname(source), exist_ok=True)
+        relocate(target, source)
+    except OSError as error:
+        return f"cannot be moved: {error.strerror or error}"
+    return None
+
+
 def _kept_trouble(group: Group, max_megapixels: float) -> str | None:
     """Why nothing of the group may be moved; None where the kept file is as it was and can be read."""
     reason = trouble(group.keep)
@@ -124,87 +176,67 @@ def _difference(keep: Photo, photo: Photo, level: Level) -> str | None:
     try:
         if os.path.samefile(keep.path, photo.path):
             return f"is the same file as {keep.path}"
-        if level == "exact" and not _equal(keep.path, photo.path):
+        if level == "exact" and not equal(keep.path, photo.path):
             return f"differs from {keep.path}, although the library says that they are equal"
     except OSError as error:
         return error.strerror or str(error)
     return None
 
 
-def _equal(left: str, right: str) -> bool:
-    """Whether two files have the same bytes."""
-    with open(left, "rb") as one, open(right, "rb") as other:
-        while True:
-            block = one.read(BLOCK)
-            if block != other.read(BLOCK):
-                return False
-            if not block:
-                return True
+def _move(source: str, folder: str, log: int) -> Moved:
+    """A photo and what belongs to it: it is written down, then all is there too, then it goes from its old place.
 
-
-def _move(source: str, folder: str, log: int) -> str:
-    """The file's new path: first it is there too, then that is written down, then it goes from its old place.
-
-    Raises OSError, and then it is where it was and nowhere else.
+    Raises OSError, and then all is where it was and nowhere else.
     """
-    target = _placed(source, folder)
+    files = [source, *companions(source)]
     start = os.lseek(log, 0, os.SEEK_END)
-    try:
-        os.write(log, b"\t".join(_escaped(path) for path in (source, target)) + b"\n")
-        os.fsync(log)
-        os.unlink(source)
-    except OSError:
-        with suppress(OSError):
-            os.unlink(target)
-        with suppress(OSError):
-            os.ftruncate(log, start)
-        raise
-    return target
-
-
-def _placed(source: str, folder: str) -> str:
-    """The first free name in the folder, now another name of the file or, on another file system, of a copy."""
-    for target in _targets(source, folder):
+    for targets in _targets(files, folder):
+        done: list[tuple[str, str]] = []
+        lines = [b"\t".join(map(_escaped, pair)) + b"\n" for pair in zip(files, targets, strict=True)]
         try:
-            os.link(source, target)
-        except FileExistsError:
-            continue
-        except OSError:  # another file system, or one without links
-            try:
-                _copy(source, target)
-            except FileExistsError:
+            os.write(log, b"".join(lines))
+            os.fsync(log)
+            for old, new in zip(files, targets, strict=True):
+                relocate(old, new)
+                done.append((old, new))
+        except OSError as error:
+            for old, new in reversed(done):
+                relocate(new, old)
+            with suppress(OSError):
+                os.ftruncate(log, start)
+            if isinstance(error, FileExistsError):  # somebody else took the name in between
                 continue
-        return target
+            raise
+        return _moved(files, targets)
     raise AssertionError("names never end")
 
 
-def _copy(source: str, target: str) -> None:
-    """Raises FileExistsError where the target is there; OSError, and then the target is not there."""
-    with open(source, "rb") as read, open(target, "xb") as written:
-        try:
-            shutil.copyfileobj(read, written, BLOCK)
-            written.flush()
-            os.fsync(written.fileno())
-            shutil.copystat(source, target)
-            if not _equal(source, target):
-                raise OSError("the copy differs from the file")
-        except BaseException:
-            os.unlink(target)
-            raise
+def _moved(files: Sequence[str], targets: Sequence[str]) -> Moved:
+    first, *others = (Moved(old, new) for old, new in zip(files, targets, strict=True))
+    return replace(first, companions=tuple(others))
 
 
-def _targets(source: str, folder: str) -> Iterator[str]:
-    """``a.jpg``, ``a (2).jpg``, ``a (3).jpg`` and so on."""
-    stem, suffix = os.path.splitext(os.path.basename(source))
-    yield os.path.join(folder, stem + suffix)
-    number = 2
-    while True:
-        yield os.path.join(folder, f"{stem} ({number}){suffix}")
-        number += 1
+def _targets(files: Sequence[str], folder: str) -> Iterator[list[str]]:
+    """Names that are free in the folder: ``a.jpg``, ``a (2).jpg``, ``a (3).jpg`` and so on.
+
+    What belongs to a photo has the same number, so that it still belongs to it.
+    """
+    stem = os.path.splitext(os.path.basename(files[0]))[0]
+    names = [os.path.basename(file) for file in files]
+    for number in itertools.count(1):
+        new = stem if number == 1 else f"{stem} ({number})"
+        targets = [os.path.join(folder, new + name[len(stem) :]) for name in names]
+        if not any(os.path.lexists(target) for target in targets):
+            yield targets
 
 
 def _folder(path: str) -> str:
     return os.path.realpath(os.path.dirname(path))
+
+
+def _unescaped(raw: bytes) -> str:
+    known = {b"\\\\": b"\\", b"\\t": b"\t", b"\\n": b"\n", b"\\r": b"\r"}
+    return os.fsdecode(re.sub(rb"\\[\\tnr]", lambda found: known[found[0]], raw))
 
 
 def _escaped(path: str) -> bytes:

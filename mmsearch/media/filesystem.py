@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+BLOCK = 2**20  # bytes read at a time
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "fuse.sshfs", "fuse.rclone", "glusterfs", "ceph"}
 
 
@@ -64,6 +65,65 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         with contextlib.suppress(FileNotFoundError):
             folder.rmdir()
         draft.rename(folder)
+
+
+def relocate(source: str, target: str) -> None:
+    """Move a file to a name that is free, on another file system too; its times and permissions stay.
+
+    It is there, whole and on the disk, before it goes from its old place.  A file that was replaced or written to
+    meanwhile stays.  Raises FileExistsError where the name is taken, OSError; then it is where it was and nowhere else.
+    """
+    before = os.lstat(source)
+    if not stat.S_ISREG(before.st_mode):
+        raise OSError(f"{source} is no regular file")
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:  # another file system, or one without links
+        _copy(source, target)
+    try:
+        now = os.lstat(source)
+        if any(getattr(before, name) != getattr(now, name) for name in ("st_dev", "st_ino", "st_size", "st_mtime_ns")):
+            raise OSError(f"{source} was changed while it was moved")
+        os.unlink(source)
+    except OSError:
+        os.unlink(target)
+        raise
+
+
+def _copy(source: str, target: str) -> None:
+    """A copy that was compared; it gets its name when it is whole.  Raises FileExistsError where that is taken."""
+    draft = _draft(Path(target))
+    try:
+        with open(source, "rb") as read, open(draft, "xb") as written:
+            shutil.copyfileobj(read, written, BLOCK)
+            written.flush()
+            os.fsync(written.fileno())
+        shutil.copystat(source, draft)
+        if not equal(source, draft):
+            raise OSError("the copy differs from the file")
+        try:
+            os.link(draft, target)  # takes the place of none
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links
+            if os.path.lexists(target):
+                raise FileExistsError(target) from None
+            os.rename(draft, target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def equal(left: str | Path, right: str | Path) -> bool:
+    """Whether two files have the same bytes.  Raises OSError."""
+    with open(left, "rb") as one, open(right, "rb") as other:
+        while True:
+            block = one.read(BLOCK)
+            if block != other.read(BLOCK):
+                return False
+            if not block:
+                return True
 
 
 def fsync_files(folder: Path) -> None:

@@ -112,6 +112,20 @@ def test_moves_as_json(duplicates: CLI, folder: Path, tmp_path: Path) -> None:
     assert not (folder / "copy.png").exists()
 
 
+def test_what_was_moved_is_put_back(duplicates: CLI, folder: Path, tmp_path: Path) -> None:
+    before, aside = sorted(os.listdir(folder)), tmp_path / "aside"
+    (folder / "copy.png.xmp").write_text("")
+    done = duplicates("--move-to", aside, "--yes")
+    assert "photos/copy.png.xmp -> aside/copy.png.xmp" in done.stdout.splitlines()
+    back = duplicates("--undo", "aside")
+    assert "aside/copy.png -> photos/copy.png" in back.stdout.splitlines()
+    assert back.stderr == "put 3 files back; to find them again: mmsearch index\n"
+    assert sorted(os.listdir(folder)) == sorted([*before, "copy.png.xmp"])
+    assert os.listdir(aside) == []
+    assert "moved.tsv: No such file" in duplicates("--undo", "aside", check=1).stderr
+    assert "takes no PATH" in duplicates("--undo", "aside", "--yes", check=2).stderr
+
+
 def test_a_file_that_cannot_be_moved_is_said_and_the_others_are(duplicates: CLI, folder: Path, tmp_path: Path) -> None:
     """The kept photo is another one by now, though neither its size nor its time show it."""
     kept = folder / "chelsea.png"

@@ -7,7 +7,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -15,8 +18,11 @@ from samples import SAMPLES
 
 from mmsearch.errors import SourceError
 from mmsearch.library.library import Library
+from mmsearch.manage import move_aside
+from mmsearch.manage.companions import companions
 from mmsearch.manage.duplicates import Group
-from mmsearch.manage.move_aside import Moved
+from mmsearch.manage.move_aside import Moved, undo
+from mmsearch.media import filesystem
 from mmsearch.types import Progress, Skipped
 
 
@@ -245,3 +251,144 @@ def test_files_are_not_moved_to_where_they_are(library: Library, folder: Path) -
         library.set_aside(groups, folder / "a")
     assert [type(one) for one in library.set_aside(groups, folder)] == [Moved]
     assert (folder / "cat (2).png").exists()
+
+
+def test_what_belongs_to_a_photo_goes_with_it_and_comes_back(library: Library, folder: Path, tmp_path: Path) -> None:
+    names = ("cat.png.xmp", "cat.txt", "cat.MOV", "cat.nef", "cat.png.supplemental-metadata.json")
+    for name in (*names, "cats.txt", "category.xmp"):
+        (folder / "a" / name).write_bytes(name.encode())
+    (folder / "coffee.xmp").write_text("stays with coffee.png")
+    (folder / "cat.txt").write_text("as much is known of the one that is kept")
+    groups, before = _groups(library, folder), _tree(folder)
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    (aside / "cat.txt").write_text("somebody's")
+    planned = library.set_aside(groups, aside, dry=True)
+    done = library.set_aside(groups, aside)
+    assert done == planned
+    assert isinstance(done[0], Moved)
+    assert done[0].target == f"{aside}/cat (2).png"
+    moved = {one.source: one.target for one in done[0].companions}
+    assert moved == {f"{folder}/a/{name}": f"{aside}/cat (2){name[3:]}" for name in names}
+    assert {name for name in _tree(folder) if name.startswith("a/")} == {"a/cats.txt", "a/category.xmp"}
+    assert (folder / "coffee.xmp").exists()
+    back = undo(str(aside))
+    assert len([one for one in back if isinstance(one, Moved)]) == 8
+    assert _tree(folder) == before
+    assert _tree(aside) == {"cat.txt": b"somebody's"}
+    report = library.index()
+    assert (report.added, report.unchanged, report.skipped) == (3, 2, ())
+
+
+def test_what_another_picture_is_called_after_too_stays(tmp_path: Path) -> None:
+    for name in ("a.jpg", "a.png", "a.jpg.xmp", "a.xmp", "a.mov", "b.jpg", "b.CR3", "b.json", "b.pdf", "b 2.xmp"):
+        (tmp_path / name).touch()
+    assert companions(str(tmp_path / "a.jpg")) == [str(tmp_path / "a.jpg.xmp")]
+    assert companions(str(tmp_path / "b.jpg")) == [str(tmp_path / name) for name in ("b.CR3", "b.json")]
+
+
+def test_a_photo_stays_where_a_file_of_its_own_cannot_go(library: Library, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere.txt").write_text("words")
+    (folder / "a" / "cat.xmp").write_text("words")
+    (folder / "cat.txt").write_text("as much is known of the one that is kept")
+    (folder / "a" / "cat.txt").symlink_to(tmp_path / "elsewhere.txt")
+    groups, before = _groups(library, folder), _tree(folder)
+    first, *others = library.set_aside(groups, tmp_path / "aside")
+    assert isinstance(first, Skipped)
+    assert first.reason == f"cannot be moved: {folder}/a/cat.txt is no regular file"
+    assert [type(one) for one in others] == [Moved, Moved]
+    assert {name: before[name] for name in ("a/cat.png", "a/cat.xmp")}.items() <= _tree(folder).items()
+    assert (tmp_path / "aside" / "moved.tsv").read_text().count("\n") == 2
+
+
+def test_what_an_editor_saves_meanwhile_stays(
+    library: Library, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By renaming another file onto it, just before the old one goes."""
+    groups = _groups(library, folder)
+    edited = folder / "a" / "cat.png"
+    link = os.link
+
+    def saved(source: str, target: str, **more: bool) -> None:
+        link(source, target, **more)
+        if str(source) == str(edited):
+            (folder / "a" / "new").write_bytes(b"edited")
+            (folder / "a" / "new").rename(edited)
+
+    monkeypatch.setattr(os, "link", saved)
+    first, *_ = library.set_aside(groups, tmp_path / "aside")
+    assert first == Skipped(str(edited), f"cannot be moved: {edited} was changed while it was moved")
+    assert edited.read_bytes() == b"edited"
+    assert not [name for name, content in _tree(tmp_path / "aside").items() if content == b"edited"]
+
+
+def test_a_copy_has_its_name_when_it_is_whole(elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere.mkdir()
+    (tmp_path / "a").write_bytes(b"x" * 1000)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(filesystem, "equal", killed)
+    with pytest.raises(KeyboardInterrupt):
+        filesystem.relocate(str(tmp_path / "a"), str(elsewhere / "a"))
+    assert _tree(elsewhere) == {}
+    assert (tmp_path / "a").read_bytes() == b"x" * 1000
+
+
+def test_it_is_written_down_before_it_is_moved(
+    library: Library, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is killed at any step is undone."""
+    groups, before = _groups(library, folder), _tree(folder)
+    for step in range(1, 7):
+        aside = tmp_path / f"aside{step}"
+        steps = iter(range(1, step))
+
+        def stopping(real: Any, log: Path, steps: Iterator[int], path: str, *more: str) -> None:
+            assert str(path) in log.read_text()
+            if next(steps, None) is None:
+                raise KeyboardInterrupt
+            real(path, *more)
+
+        with monkeypatch.context() as patched:
+            for name in ("link", "unlink"):
+                patched.setattr(os, name, partial(stopping, getattr(os, name), aside / "moved.tsv", steps))
+            with suppress(KeyboardInterrupt):
+                list(move_aside.move(groups, str(aside)))
+        assert set(before.values()) <= {*_tree(folder).values(), *_tree(aside).values()}
+        undo(str(aside))
+        assert _tree(folder) == before
+        assert _tree(aside) == {}
+
+
+def test_undo_overwrites_nothing_and_follows_a_folder_that_was_moved(
+    library: Library, folder: Path, tmp_path: Path
+) -> None:
+    groups, before = _groups(library, folder), _tree(folder)
+    library.set_aside(groups, tmp_path / "aside")
+    aside = (tmp_path / "aside").rename(tmp_path / "elsewhere")
+    (folder / "b" / "cat.png").write_bytes(b"another one")
+    shutil.rmtree(folder / "a")
+    done = undo(str(aside))
+    (failed,) = (one for one in done if isinstance(one, Skipped))
+    assert failed.reason == f"there is another file in its old place, {folder}/b/cat.png"
+    assert _tree(folder) == {**before, "b/cat.png": b"another one"}
+    assert sorted(_tree(aside)) == ["cat (2).png", "moved.tsv"]
+    (folder / "b" / "cat.png").unlink()
+    assert [type(one) for one in undo(str(aside))] == [Moved]
+    assert _tree(folder) == before
+    with pytest.raises(SourceError, match=r"name the folder that duplicates were moved to"):
+        undo(str(aside))
+
+
+def test_the_copy_with_words_is_kept(library: Library, tmp_path: Path) -> None:
+    for name, quality in (("large.jpg", 95), ("small.jpg", 60)):
+        with Image.open(SAMPLES / "chelsea.png") as image:
+            (tmp_path / "photos").mkdir(exist_ok=True)
+            image.convert("RGB").save(tmp_path / "photos" / name, quality=quality)
+    (tmp_path / "photos" / "small.txt").write_text("Grandmother's cat")
+    library.index(tmp_path / "photos")
+    (group,) = library.duplicates()
+    assert (Path(group.keep.path).name, [Path(one.path).name for one in group.others]) == ("small.jpg", ["large.jpg"])
+    assert group.levels == ("near",)
