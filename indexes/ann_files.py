@@ -39,7 +39,12 @@ def entry(ann: TunedAnn) -> dict[str, Any]:
 
 
 def read(entry: dict[str, Any], folder: Path, dim: int) -> TunedAnn:
-    """Raises LibraryError, DimensionError, FileNotFoundError; LookupError or TypeError for an entry of another kind."""
+    """Raises LibraryError, DimensionError, FileNotFoundError; LookupError, TypeError, ValueError for another entry."""
     index = KINDS[entry["kind"]].load(folder / entry["file"], dim)
     settings = tuple(Setting(one["k"], one["effort"], one["depth"], one["recall"]) for one in entry["settings"])
+    numbers = [value for one in settings for value in (one.k, one.nprobe, one.rerank_depth)]
+    if not numbers or any(type(value) is not int or value < 1 for value in [*numbers, entry["built"]]):
+        raise ValueError(f"the index {folder / entry['file']} cannot be searched like that")
+    if not all(isinstance(value, (int, float)) for value in [entry["asked"], *(one.recall for one in settings)]):
+        raise TypeError("no recall")
     return TunedAnn(index, settings, entry["built"], entry["asked"], entry["file"], entry.get("hash"))

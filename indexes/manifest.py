@@ -66,7 +66,7 @@ class IndexCache:
                     return self._read(files[generation]), generation
             except FileNotFoundError:
                 continue  # another process has just written a newer one
-            except (LibraryError, DimensionError) as error:
+            except (LibraryError, DimensionError, OSError) as error:
                 log.warning("%s; building it again", error)
         return StoredIndex(Rows(self._dim)), -1
 
@@ -84,6 +84,8 @@ class IndexCache:
             return self._read(files[generation], strict=True), generation
         except FileNotFoundError as error:
             raise LibraryError(f"the index {files[generation]} has lost a file: {error.filename}") from error
+        except OSError as error:
+            raise LibraryError(f"the index {files[generation]} cannot be read: {error.strerror or error}") from error
 
     def unlike(self, index: StoredIndex) -> bool:
         """Whether the file of its approximate index has changed since it was written."""
@@ -107,7 +109,7 @@ class IndexCache:
 
     def _own_files(self) -> Iterator[Path]:
         """The files that this or an earlier version made for an index of this library, or of another model."""
-        for file in sorted(self.folder.glob("*")) + sorted(self.folder.glob(".*.partial")):
+        for file in sorted(self.folder.glob("*")):
             if is_own(file.name) or (file.name.startswith(self._prefix) and file.suffix == ".json"):
                 yield file
 
@@ -120,13 +122,13 @@ class IndexCache:
             entry = json.loads(file.read_text("utf-8"))
             if entry["dim"] != self._dim:
                 raise DimensionError(entry["dim"], self._dim)
-            if entry["count"] and not _ROWS.fullmatch(entry["rows"]):
-                raise ValueError("rows of another folder")
-            rows = Rows.mapped(self.folder / entry["rows"], self._dim, entry["count"])
-            deleted = np.array(entry["dead"], np.int64)
+            count, deleted = _checked(entry)
+            rows = Rows.mapped(self.folder / entry["rows"], self._dim, count)
             ann = None if entry["likely"] is None else self._read_ann(entry["likely"], strict)
-        except (ValueError, TypeError, LookupError) as error:
+        except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
             raise LibraryError(f"the index {file} is damaged") from error
+        if ann is not None and len(ann.index) > count:
+            raise LibraryError(f"the index {file} is damaged: its approximate index covers rows that it does not have")
         return StoredIndex(rows, deleted, ann)
 
     def _read_ann(self, entry: dict[str, Any], strict: bool) -> TunedAnn | None:
@@ -157,7 +159,7 @@ class IndexCache:
         ):
             return False
         for file in self.folder.glob("*.json"):
-            with contextlib.suppress(OSError, ValueError, TypeError, LookupError):
+            with contextlib.suppress(OSError, ValueError, TypeError, LookupError, RecursionError):
                 entry = json.loads(file.read_text("utf-8"))
                 if entry["rows"] == rows.name and entry["count"] > kept:
                     return False
@@ -205,13 +207,28 @@ class IndexCache:
         return int(number) if number.isascii() and number.isdigit() else -1
 
 
+def _checked(entry: dict[str, Any]) -> tuple[int, Ids]:
+    """How many rows an index has, and the positions of the deleted ones, (n,) int64.
+
+    Raises ValueError, TypeError or LookupError where that cannot be.
+    """
+    count, dead = entry["count"], np.asarray(entry["dead"])
+    if type(count) is not int or count < 0 or (count and not _ROWS.fullmatch(entry["rows"])):
+        raise ValueError("no number of rows, or rows of another folder")
+    if not dead.size:
+        return count, np.zeros(0, np.int64)
+    if dead.ndim != 1 or dead.dtype.kind not in "iu" or dead.min() < 0 or dead.max() >= count:
+        raise ValueError("no positions of rows")
+    return count, np.unique(dead.astype(np.int64))
+
+
 def _parts(file: Path) -> set[str]:
     """The names of the files that an index is made of; none where that cannot be read."""
     try:
         entry = json.loads(file.read_text("utf-8"))
         ann = [entry["likely"]["file"]] if entry["likely"] else []
         return {entry["rows"] + ROWS, entry["rows"] + IDS, *ann}
-    except (OSError, ValueError, TypeError, LookupError):
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
         return set()
 
 

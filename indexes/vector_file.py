@@ -8,6 +8,7 @@ can be added while others search.  The system reads the parts that are looked at
 from __future__ import annotations
 
 import functools
+import math
 import mmap
 import os
 from collections.abc import Iterator
@@ -208,7 +209,7 @@ def _mapped(file: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
     """Raises LibraryError where the file is shorter than that, or a link."""
     if file.is_symlink():
         raise LibraryError(f"the index {file} is a link, and no file of its own")
-    if file.stat().st_size < np.prod(shape) * np.dtype(dtype).itemsize:
+    if file.stat().st_size < math.prod(shape) * np.dtype(dtype).itemsize:
         raise LibraryError(f"the index {file} is damaged: it is shorter than it was")
     return np.memmap(file, dtype, "r", shape=shape)
 

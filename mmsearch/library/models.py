@@ -224,8 +224,8 @@ class Models:
         version = querybank.version(self._folder, stored.fingerprint)
         file = self._folder / querybank.bank_file(stored.fingerprint, version)
         try:
-            return querybank.load(file)
-        except (OSError, ValueError):
+            return querybank.load(file, stored.dim)
+        except (OSError, ValueError, EOFError):
             made = querybank.vectors(self.encoder(stored))
             with contextlib.suppress(OSError):  # a library that may only be read
                 querybank.save(file, made)

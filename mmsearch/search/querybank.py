@@ -72,9 +72,14 @@ def bank_files(folder: Path) -> list[Path]:
     return [file for file in sorted(folder.glob("background-*.npy")) if _BANK.fullmatch(file.name)]
 
 
-def load(file: Path) -> Vectors:
-    """A stored querybank, rows scaled to length 1."""
+def load(file: Path, dim: int | None = None) -> Vectors:
+    """A stored querybank, (m, dim) float32, rows scaled to length 1.
+
+    Raises OSError; ValueError or EOFError for what is none, or has vectors of another dimension than ``dim``.
+    """
     rows = np.load(file).astype(np.float32)
+    if rows.ndim != 2 or not rows.size or not np.isfinite(rows).all() or dim not in (None, rows.shape[1]):
+        raise ValueError(f"{file} holds no querybank of {dim} dimensions: {rows.shape}")
     found: Vectors = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     return found
 

@@ -104,6 +104,38 @@ def test_damaged_description_is_refused(
     assert cache.save(StoredIndex(Rows(DIM)), 6).ids().tolist() == []
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("count", -1), ("count", 2**62), ("count", 2**70), ("count", 4), ("count", 2.0), ("count", None),
+        ("count", True),
+        ("dead", [-1]), ("dead", [10**12]), ("dead", [2**64]), ("dead", [[1]]), ("dead", [1.5]), ("dead", ["1"]),
+        ("dead", [[1], [2, 3]]), ("dead", None), ("dead", {}), ("rows", 7), ("rows", None), ("likely", [[]] * 3),
+    ],
+)  # fmt: skip
+def test_numbers_that_cannot_be_are_refused(
+    rng: np.random.Generator, cache: IndexCache, tmp_path: Path, key: str, value: object
+) -> None:
+    cache.save(StoredIndex(Rows(DIM).plus(np.arange(3), unit(rng, 3))), 5)
+    file = tmp_path / "index" / "index-lib-abc-5.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), key: value}))
+    assert cache.load(5)[1] == -1
+    with pytest.raises(LibraryError, match="is damaged"):
+        cache.newest()
+
+
+@pytest.mark.parametrize("name", ["index-lib-abc-6.json", "index-lib-abc-²7.json", "index-lib-abc-x.json"])
+def test_what_is_no_file_of_an_index_stops_nobody(
+    rng: np.random.Generator, cache: IndexCache, tmp_path: Path, name: str
+) -> None:
+    cache.save(StoredIndex(Rows(DIM).plus(np.arange(3), unit(rng, 3))), 5)
+    (tmp_path / "index" / name).mkdir()
+    (tmp_path / "index" / "index-lib-abc-8.json").write_text("[" * 100_000)
+    assert cache.load(9)[1] == 5
+    assert cache.save(StoredIndex(Rows(DIM).plus(np.arange(3), unit(rng, 3))), 9).ids().tolist() == [0, 1, 2]
+    assert cache.load(9)[1] == 9
+
+
 def test_index_of_another_width_is_refused(rng: np.random.Generator, cache: IndexCache, tmp_path: Path) -> None:
     cache.save(StoredIndex(Rows(DIM).plus(np.array([1]), unit(rng, 1))), 5)
     assert IndexCache(tmp_path / "index", "lib", "abc", 8).load(5)[1] == -1

@@ -449,6 +449,28 @@ def test_folder_of_odd_bytes_holds_a_library(photos: Path, settings: Settings, e
     assert sorted(file.suffix for file in (folder / "index").iterdir()) == [".f16", ".ids", ".json"]
 
 
+@pytest.mark.parametrize("damage", ["nan", "empty", "narrow", "flat", "cut", "text"])
+def test_a_damaged_querybank_is_made_anew(
+    settings: Settings, encoder: OnnxEncoder, photos: Path, tmp_path: Path, damage: str
+) -> None:
+    folder = tmp_path / "library"
+    with open_library(folder, settings=settings, encoder=encoder) as library:
+        library.index(photos)
+        wanted = library.search("a cat", 5)
+    (file,) = folder.glob("background-*.npy")
+    rows = np.load(file)
+    damaged = {
+        "nan": rows * np.nan, "empty": rows[:0], "narrow": rows[:, :7], "flat": rows[0], "cut": None, "text": None,
+    }[damage]  # fmt: skip
+    if damaged is not None:
+        np.save(file, damaged)
+    else:
+        file.write_bytes(file.read_bytes()[:100] if damage == "cut" else b"no array")
+    with open_library(folder, settings=settings, encoder=encoder) as library:
+        assert library.search("a cat", 5) == wanted
+        assert library.verify(deep=True) == []
+
+
 def test_excluded_files_are_left_out_until_something_else_is_said(library: Library, photos: Path) -> None:
     assert counts(library.index(photos)) == {"added": 5, "encoded": 5}
     assert counts(library.index(photos, exclude=["trips", "cam*"])) == {"unchanged": 2, "removed": 3}
