@@ -47,9 +47,9 @@ def test_a_folder_by_name(
 ) -> None:
     assert find(region_encoder.card, str(small_reranker)) == small_reranker
     monkeypatch.chdir(small_reranker.parent)
-    assert find(region_encoder.card, "reranker") == small_reranker
+    assert find(region_encoder.card, small_reranker.name) == small_reranker
     monkeypatch.setenv("HOME", str(small_reranker.parent))
-    assert find(region_encoder.card, "~/reranker") == small_reranker
+    assert find(region_encoder.card, f"~/{small_reranker.name}") == small_reranker
     reranker = for_encoder(region_encoder, str(small_reranker))
     assert (reranker.folder, reranker.encoder) == (small_reranker, region_encoder)
     with pytest.raises(
