@@ -101,11 +101,10 @@ class Ranking:
         known = engine.index.holds(having)  # another process may just have stored them
         found = retrieval.candidates(parsed, engine.index, depth, self.allowed, having[known])
         boosts = text_boosts(engine.store.find_words(text, engine.model, found.ids, len(found.ids)) if words else [])
-        scored = []
-        rows = zip(found.ids.tolist(), found.scores.tolist(), found.cosines.tolist(), strict=True)
-        for vector_id, score, cosine in rows:
-            boost = boosts.get(vector_id, TextBoost(0.0, 0.0))
-            cosine = round(min(max(cosine, -1.0), 1.0), 4)  # rounding takes it out of the range
+        cosines = np.clip(found.cosines.astype(np.float64), -1, 1).round(4)  # rounding takes them out of the range
+        scored, none = [], TextBoost(0.0, 0.0)
+        for vector_id, score, cosine in zip(found.ids.tolist(), found.scores.tolist(), cosines.tolist(), strict=True):
+            boost = boosts.get(vector_id, none)
             scored.append(Scored(vector_id, score + boost.added, cosine, boost.added, boost.word_share))
         return sorted(scored, key=lambda one: (-one.score, one.id))
 
@@ -172,8 +171,8 @@ class Ranking:
         assert self.engine.querybank is not None
         wanted, least = self.parsed.wanted[0], self.options.least_relevance
         scores = np.array([*(one.score - one.boost for one in block), block[-1].score], np.float64)
-        shares = logistic(scores, query_hubness(wanted.vector, self.engine.querybank, NEAREST), wanted.beta).tolist()
-        relevance = [round(max(share, one.word_share), 4) for share, one in zip(shares, block, strict=False)]
+        shares = logistic(scores, query_hubness(wanted.vector, self.engine.querybank, NEAREST), wanted.beta)
+        relevance = np.maximum(shares[:-1], [one.word_share for one in block]).round(4).tolist()
         relevant = [one._replace(relevance=r) for one, r in zip(block, relevance, strict=True) if r >= least]
         self.left_out = self.left_out or len(relevant) < len(block)
         return relevant, shares[-1] < least
