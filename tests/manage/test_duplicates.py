@@ -364,12 +364,16 @@ def _by_loops(made: list[Made], bursts: bool) -> dict[str, list[tuple[Level, str
             pairs = itertools.product(members[head], members[other])
             if any(_at_once(best[left], best[right]) for left, right in pairs):
                 heads[other] = head
+    kept = {}  # of those of a head with as many pixels the first that has a date, else the head
+    for head, rows in members.items():
+        dated = [row for row in rows if best[row].pixels == best[head].pixels and best[row].taken is not None]
+        kept[head] = (dated or [head])[0]
     groups: dict[str, list[tuple[Level, str]]] = {}
     for row in range(len(best)):
         head = heads[near[row]]
-        if row != head:
+        if row != kept[head]:
             level: Level = "near" if near[row] == head else "burst"
-            groups.setdefault(best[head].path, []).append((level, best[row].path))
+            groups.setdefault(best[kept[head]].path, []).append((level, best[row].path))
     return groups
 
 
