@@ -44,13 +44,13 @@ def command(
     """List files that show the same picture: the one to keep first, then the others.
 
     Kept is the one with most pixels; of equals the one with most of words, tags, date and place, then the largest, then
-    the oldest. Nothing is ever deleted. --move-to DIR
-    shows where the others would be moved, and with --yes moves them, each with the files that belong to it: sidecars,
-    the clip of a live photo, the raw file. DIR/moved.tsv says where they were, and --undo DIR puts them back.
+    the oldest. Nothing is ever deleted. --move-to DIR shows where the others would be moved, and with --yes moves them,
+    each with the files that belong to it: sidecars, the clip of a live photo, the raw file. DIR/moved.tsv says where
+    they were, and --undo DIR puts them back.
     """
     if undo is not None:
-        if paths or move_to is not None or yes:
-            raise typer.BadParameter("--undo DIR takes no PATH, no --move-to and no --yes")
+        if paths or move_to is not None or yes or bursts or not near or threshold is not None:
+            raise typer.BadParameter("--undo DIR goes with --json alone")
         _undo(undo, json)
         return
     if bursts and not near:

@@ -107,9 +107,9 @@ class IndexCache:
                 code="index-is-a-link",
             )
 
-    def _own_files(self) -> Iterator[Path]:
+    def _own_files(self, suffix: str = "") -> Iterator[Path]:
         """The files that this or an earlier version made for an index of this library, or of another model."""
-        for file in sorted(self.folder.glob("*")):
+        for file in sorted(self.folder.glob(f"*{suffix}")):
             if is_own(file.name) or (file.name.startswith(self._prefix) and file.suffix == ".json"):
                 yield file
 
@@ -158,7 +158,7 @@ class IndexCache:
             for whole in (rows.with_name(rows.name + ROWS), rows.with_name(rows.name + IDS))
         ):
             return False
-        for file in self.folder.glob("*.json"):
+        for file in self._own_files(".json"):
             with contextlib.suppress(OSError, ValueError, TypeError, LookupError, RecursionError):
                 entry = json.loads(file.read_text("utf-8"))
                 if entry["rows"] == rows.name and entry["count"] > kept:

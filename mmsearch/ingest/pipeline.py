@@ -18,8 +18,9 @@ from mmsearch.encoders.protocol import Encoder, RegionCard
 from mmsearch.encoders.region_codec import pack
 from mmsearch.ingest.options import IngestContext
 from mmsearch.ingest.prefetch import batches, one_ahead, read_ahead
-from mmsearch.ingest.read import MARK, Read, picture_decoder
+from mmsearch.ingest.read import Read, picture_decoder
 from mmsearch.ingest.scan import Plan, scan
+from mmsearch.store.open import MARK
 from mmsearch.store.types import Contents, StoredModel
 from mmsearch.store.writing import StoreWriter
 from mmsearch.types import IndexReport, Progress, Regions, Skipped, Vectors

@@ -24,7 +24,6 @@ from mmsearch.types import Decoded, Found, Preprocess
 
 log = logging.getLogger(__name__)
 IN_MEMORY = 64 * 2**20  # bytes; larger files are hashed and decoded from disk, in two passes
-MARK = ".mmsearch-decoding"  # a file in the library's folder while pictures are decoded
 
 
 @dataclass(frozen=True)

@@ -44,21 +44,22 @@ def scan(store: Store, model: StoredModel, roots: Sequence[str], exclude: Sequen
     a pattern that makes no sense.
     """
     plan, files, remembered = Plan(), dict[str, Found](), store.exclusions()
-    unused = set(exclude or ())
+    unused: list[set[str]] = []  # patterns, by root that was looked at
     walked = _with_nested(roots, store.roots())
     for root in walked:
         known = store.files(root, model)
         inner = {other for other in walked if other != root and _at_or_below(other, {root})}  # they speak for theirs
         present = {p: row for p, row in known.items() if row.state != "missing" and not _at_or_below(p, inner)}
-        given = exclude is not None and root in roots
-        exclusions = Exclusions(exclude if exclude is not None and given else remembered.get(root, ()), root)
+        given = exclude if root in roots else None
+        exclusions = Exclusions(remembered.get(root, ()) if given is None else given, root)
         found = _scan_root(plan, root, exclusions, known, present)
         files |= {path: file for path, file in found.items() if not _at_or_below(path, inner)}
-        unused = unused & exclusions.unused() if given else unused
+        if given is not None and os.path.isdir(root):
+            unused.append(exclusions.unused())
     plan.notes += [
-        Note(f"{glob} leaves out nothing: no file or folder is called so", "excludes-nothing", pattern=glob)
+        Note(f"{glob} leaves out nothing: nothing that is looked at is called so", "excludes-nothing", pattern=glob)
         for glob in exclude or ()
-        if glob in unused
+        if unused and all(glob in of for of in unused)
     ]
     for path, file in files.items():
         _compare(plan, file, plan.known.get(path))

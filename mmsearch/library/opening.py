@@ -12,7 +12,7 @@ from mmsearch.errors import LibraryError
 from mmsearch.library.library import Library
 from mmsearch.library.live_index import LiveIndex
 from mmsearch.library.models import Models
-from mmsearch.store.open import check_new, open_store
+from mmsearch.store.open import INDEX, check_new, open_store
 from mmsearch.types import PathLike
 
 
@@ -51,5 +51,5 @@ def open_library(
         ) from error
     store = open_store(path)
     models = Models(store, path, settings, encoder, quick)
-    vectors = LiveIndex(store, path / "index", models, settings.recall, settings.device)
+    vectors = LiveIndex(store, path / INDEX, models, settings.recall, settings.device)
     return Library(store, vectors, models, store.lock, settings)

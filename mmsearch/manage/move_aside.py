@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmsearch.errors import ImageError, SourceError
-from mmsearch.manage.companions import companions
+from mmsearch.manage.companions import Companions
 from mmsearch.manage.duplicates import Group, Level, trouble
 from mmsearch.media.filesystem import atomic_write, equal, relocate
 from mmsearch.media.pixel_match import sketch
@@ -54,9 +54,11 @@ def check(groups: Sequence[Group], folder: str, roots: Sequence[str]) -> None:
 def planned(groups: Sequence[Group], folder: str) -> list[Moved]:
     """Where ``move`` would move the files to, as things are now: one ``Moved`` a file.  Nothing is changed."""
     taken: set[str] = set()
-    moves = []
+    beside, moves = Companions(), []
     for photo in (photo for group in groups for photo in group.others):
-        files = [photo.path, *companions(photo.path)]
+        files = [photo.path]
+        with suppress(OSError):  # it will be said when the photo cannot be moved
+            files += beside.of(photo.path)
         targets = next(ways for ways in _targets(files, folder) if taken.isdisjoint(ways))
         taken.update(targets)
         moves.append(_moved(files, targets))
@@ -75,6 +77,7 @@ def move(groups: Sequence[Group], folder: str, max_megapixels: float = 200.0) ->
         log = open(os.path.join(folder, LOG), "ab", buffering=0)  # noqa: SIM115 - closed below
     except OSError as error:
         raise SourceError(f"nothing can be moved to {folder}: {error.strerror or error}") from error
+    beside = Companions()
     with log:
         for group in groups:
             kept_trouble = _kept_trouble(group, max_megapixels)
@@ -84,7 +87,7 @@ def move(groups: Sequence[Group], folder: str, max_megapixels: float = 200.0) ->
                     yield Skipped(photo.path, reason)
                     continue
                 try:
-                    yield _move(photo.path, folder, log.fileno())
+                    yield _move([photo.path, *beside.of(photo.path)], folder, log.fileno())
                 except OSError as error:
                     yield Skipped(photo.path, f"cannot be moved: {error.strerror or error}")
 
@@ -147,7 +150,8 @@ def _put_back(source: str, target: str) -> str | None:
     """Why the file at ``target`` cannot be moved to where it was; None where that is done."""
     try:
         if os.path.lexists(source):
-            if not os.path.samefile(source, target):
+            old, new = os.lstat(source), os.lstat(target)
+            if not os.path.samestat(old, new) or new.st_nlink < 2:
                 return f"there is another file in its old place, {source}"
             os.unlink(target)  # a second name of it: a run was stopped between
             return None
@@ -183,12 +187,11 @@ def _difference(keep: Photo, photo: Photo, level: Level) -> str | None:
     return None
 
 
-def _move(source: str, folder: str, log: int) -> Moved:
+def _move(files: Sequence[str], folder: str, log: int) -> Moved:
     """A photo and what belongs to it: it is written down, then all is there too, then it goes from its old place.
 
     Raises OSError, and then all is where it was and nowhere else.
     """
-    files = [source, *companions(source)]
     start = os.lseek(log, 0, os.SEEK_END)
     for targets in _targets(files, folder):
         done: list[tuple[str, str]] = []

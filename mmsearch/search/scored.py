@@ -26,8 +26,7 @@ class Scored(NamedTuple):
     relevance: float | None = None  # in [0, 1]; None where nobody knows
 
 
-@dataclass(frozen=True)
-class Folded:
+class Folded(NamedTuple):
     """A candidate that is shown, once for each of its files, and the near-duplicates that it stands for."""
 
     best: Scored

@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmsearch.errors import LibraryError
+from mmsearch.store.writer_lock import LOCK
 
 if TYPE_CHECKING:
     from mmsearch.store.protocol import Store
 
-DATABASE = "library.sqlite"  # in the library's folder
+# What lies in a library's folder.
+DATABASE = "library.sqlite"
+INDEX = "index"  # a folder
+MARK = ".mmsearch-decoding"  # while pictures are decoded
 
-# What a library has beside its database, and what systems put into empty folders: no reason not to make one there.
+# A library may be made beside these: what one has beside its database, and what systems put into empty folders.
 _HARMLESS = re.compile(
-    r"\.?library\.sqlite.*|writer\.lock|index|decoding|\.mmsearch-decoding|background-[0-9a-f]{16}-.*\.npy"
-    r"|\.[0-9a-f]{12}\.partial|lost\+found|\.DS_Store|Thumbs\.db|desktop\.ini"
+    rf"\.?{re.escape(DATABASE)}.*|{INDEX}|{re.escape(MARK)}|{re.escape(LOCK)}|background-[0-9a-f]{{16}}-.*\.npy"
+    r"|decoding|\.[0-9a-f]{12}\.partial|lost\+found|\.DS_Store|Thumbs\.db|desktop\.ini"
 )
 
 
@@ -45,12 +49,12 @@ def check_new(folder: Path) -> None:
     except OSError as error:
         raise LibraryError(f"{folder} cannot be made a library: {error.strerror or error}") from error
     foreign = [name for name in names if not _HARMLESS.fullmatch(name)]
-    if "index" in names and not foreign:
+    if INDEX in names and not foreign:
         from mmsearch.indexes.manifest import is_own
 
-        place = folder / "index"
-        inside = sorted(os.listdir(place)) if place.is_dir() and not place.is_symlink() else [""]
-        foreign = [os.path.join("index", name) for name in inside if not is_own(name)]
+        within = folder / INDEX
+        inside = sorted(os.listdir(within)) if within.is_dir() and not within.is_symlink() else [""]
+        foreign = [os.path.join(INDEX, name) for name in inside if not is_own(name)]
     if foreign:
         raise LibraryError(
             f"{folder} holds other files, such as {foreign[0]!r}, and no library; a library wants a folder of its own: "

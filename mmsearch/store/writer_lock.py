@@ -10,6 +10,7 @@ from mmsearch.errors import LibraryBusyError, LibraryError
 
 log = logging.getLogger(__name__)
 
+LOCK = "writer.lock"  # in the library's folder
 POLL = 0.2  # seconds between looks whether the other one is done
 
 
@@ -22,7 +23,7 @@ class WriterLock:
     def __init__(self, folder: Path, wait: bool = False) -> None:
         from filelock import FileLock
 
-        self._folder, self._file, self._wait = folder, FileLock(folder / "writer.lock"), wait
+        self._folder, self._file, self._wait = folder, FileLock(folder / LOCK), wait
 
     def __enter__(self) -> None:
         from filelock import Timeout

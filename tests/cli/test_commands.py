@@ -332,7 +332,7 @@ def test_what_is_left_out_is_remembered_and_shown(mmsearch: CLI, photos: Path) -
     assert done("photos", "--exclude", "photos/trips/") == (0, 3)  # as a shell completes it, seen from here
     assert f"without {photos / 'trips'}\n" in mmsearch("status").stdout
     said = mmsearch("index", "photos", "--exclude", "*.png", "--exclude", "*.heic").stderr
-    assert "*.heic leaves out nothing: no file or folder is called so" in said
+    assert "*.heic leaves out nothing: nothing that is looked at is called so" in said
     assert "*.png leaves out" not in said
     assert "nothing would be left" in mmsearch("index", "photos", "--exclude", photos, check=1).stderr
     assert done("photos", "--exclude", "") == (0, 1)

@@ -123,7 +123,7 @@ def test_what_was_moved_is_put_back(duplicates: CLI, folder: Path, tmp_path: Pat
     assert sorted(os.listdir(folder)) == sorted([*before, "copy.png.xmp"])
     assert os.listdir(aside) == []
     assert "moved.tsv: No such file" in duplicates("--undo", "aside", check=1).stderr
-    assert "takes no PATH" in duplicates("--undo", "aside", "--yes", check=2).stderr
+    assert "goes with --json alone" in duplicates("--undo", "aside", "--yes", check=2).stderr
 
 
 def test_a_file_that_cannot_be_moved_is_said_and_the_others_are(duplicates: CLI, folder: Path, tmp_path: Path) -> None:

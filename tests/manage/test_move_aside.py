@@ -19,7 +19,7 @@ from samples import SAMPLES
 from mmsearch.errors import SourceError
 from mmsearch.library.library import Library
 from mmsearch.manage import move_aside
-from mmsearch.manage.companions import companions
+from mmsearch.manage.companions import Companions
 from mmsearch.manage.duplicates import Group
 from mmsearch.manage.move_aside import Moved, undo
 from mmsearch.media import filesystem
@@ -283,8 +283,8 @@ def test_what_belongs_to_a_photo_goes_with_it_and_comes_back(library: Library, f
 def test_what_another_picture_is_called_after_too_stays(tmp_path: Path) -> None:
     for name in ("a.jpg", "a.png", "a.jpg.xmp", "a.xmp", "a.mov", "b.jpg", "b.CR3", "b.json", "b.pdf", "b 2.xmp"):
         (tmp_path / name).touch()
-    assert companions(str(tmp_path / "a.jpg")) == [str(tmp_path / "a.jpg.xmp")]
-    assert companions(str(tmp_path / "b.jpg")) == [str(tmp_path / name) for name in ("b.CR3", "b.json")]
+    assert Companions().of(str(tmp_path / "a.jpg")) == [str(tmp_path / "a.jpg.xmp")]
+    assert Companions().of(str(tmp_path / "b.jpg")) == [str(tmp_path / name) for name in ("b.CR3", "b.json")]
 
 
 def test_a_photo_stays_where_a_file_of_its_own_cannot_go(library: Library, folder: Path, tmp_path: Path) -> None:
@@ -380,6 +380,17 @@ def test_undo_overwrites_nothing_and_follows_a_folder_that_was_moved(
     assert _tree(folder) == before
     with pytest.raises(SourceError, match=r"name the folder that duplicates were moved to"):
         undo(str(aside))
+
+
+def test_undo_leaves_the_only_file_where_its_old_place_leads_to_it(
+    library: Library, folder: Path, tmp_path: Path
+) -> None:
+    library.set_aside(_groups(library, folder), tmp_path / "aside")
+    (folder / "a" / "cat.png").symlink_to(tmp_path / "aside" / "cat.png")
+    content = (tmp_path / "aside" / "cat.png").read_bytes()
+    (failed,) = (one for one in undo(str(tmp_path / "aside")) if isinstance(one, Skipped))
+    assert failed.path == f"{tmp_path}/aside/cat.png"
+    assert (folder / "a" / "cat.png").read_bytes() == content
 
 
 def test_the_copy_with_words_is_kept(library: Library, tmp_path: Path) -> None:

@@ -24,12 +24,12 @@ from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import ConfigError, ImageError, MMSearchError
 from mmsearch.ingest.options import Options
 from mmsearch.ingest.prefetch import read_ahead
-from mmsearch.ingest.read import MARK
 from mmsearch.library.opening import open_library
 from mmsearch.media.decode import decode
 from mmsearch.media.discover import walk
 from mmsearch.media.memory_budget import Budget
 from mmsearch.media.worker_pool import Decode, Decoders
+from mmsearch.store.open import MARK
 from mmsearch.types import Found, Pixels, Preprocess, Regions, Vectors
 
 SMALL = Preprocess(size=8)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mmsearch.errors import LibraryError, NewerLibraryError, TransferError
 from mmsearch.media.filesystem import fsync
-from mmsearch.store.open import check_new
+from mmsearch.store.open import DATABASE, check_new
 from mmsearch.store.sqlite.schema import HEAD
 from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.store.writer_lock import WriterLock
@@ -69,7 +69,7 @@ def restore(file: Path, folder: Path, force: bool = False, progress: OnProgress 
     """
     check(file)
     check_new(folder)
-    database = folder / "library.sqlite"
+    database = folder / DATABASE
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with WriterLock(folder), _draft(database) as draft:

@@ -44,7 +44,7 @@ class Items(Database):
         query = (
             select(roots.c.path, exclusions.c.glob)
             .join(exclusions, exclusions.c.root_id == roots.c.id)
-            .order_by(roots.c.path, exclusions.c.place)
+            .order_by(roots.c.path, exclusions.c.position)
         )
         found: dict[str, tuple[str, ...]] = {}
         with self._reading() as connection:

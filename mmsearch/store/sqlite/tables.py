@@ -48,7 +48,7 @@ exclusions = Table(
     "exclusions",
     metadata,
     Column("root_id", Integer, ForeignKey("roots.id", ondelete="CASCADE"), primary_key=True),
-    Column("place", Integer, primary_key=True),  # in the order in which they were given
+    Column("position", Integer, primary_key=True),  # in the order in which they were given
     Column("glob", LargeBinary, nullable=False),  # os.fsencode
 )
 

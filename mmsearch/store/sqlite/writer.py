@@ -124,8 +124,8 @@ class Writer:
             return
         root = self._connection.execute(select(roots.c.id).where(roots.c.path == name)).scalar_one()
         self._connection.execute(exclusions.delete().where(exclusions.c.root_id == root))
-        for place, glob in enumerate(exclude):
-            self._connection.execute(insert(exclusions).values(root_id=root, place=place, glob=os.fsencode(glob)))
+        for position, glob in enumerate(exclude):
+            self._connection.execute(insert(exclusions).values(root_id=root, position=position, glob=os.fsencode(glob)))
 
     def put(
         self,

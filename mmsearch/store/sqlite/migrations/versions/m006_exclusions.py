@@ -15,6 +15,6 @@ def upgrade() -> None:
     op.create_table(
         "exclusions",
         sa.Column("root_id", sa.Integer, sa.ForeignKey("roots.id", ondelete="CASCADE"), primary_key=True),
-        sa.Column("place", sa.Integer, primary_key=True),
+        sa.Column("position", sa.Integer, primary_key=True),
         sa.Column("glob", sa.LargeBinary, nullable=False),
     )
