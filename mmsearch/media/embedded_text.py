@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from PIL import Image, IptcImagePlugin
@@ -63,8 +63,8 @@ def read_description(image: Image.Image) -> str | None:
 
 def joined(texts: Iterable[str], keywords: Iterable[str] = ()) -> str | None:
     """One text: a line for each different one, and the different keywords; None where no letter or digit is left."""
-    lines = list(_different(line for text in texts if (line := printable(text)) and not _JUNK.fullmatch(line)))
-    words = list(_different(word for keyword in keywords if (word := printable(keyword))))
+    lines = _first(line for text in texts if (line := printable(text)) and not _JUNK.fullmatch(line))
+    words = _first(word for keyword in keywords if (word := printable(keyword)))
     if words:
         lines += [", ".join(words)]
     return "\n".join(lines)[:LONGEST].rstrip() or None
@@ -77,12 +77,17 @@ def printable(text: str) -> str:
     return line if any(char.isalnum() for char in line) else ""
 
 
-def _different(lines: Iterable[str]) -> Iterator[str]:
-    seen = set()
+def _first(lines: Iterable[str]) -> list[str]:
+    """The different ones, as many as are shown."""
+    found: dict[str, str] = {}
+    length = 0
     for line in lines:
-        if line.casefold() not in seen:
-            seen.add(line.casefold())
-            yield line
+        if line.casefold() not in found:
+            found[line.casefold()] = line
+            length += len(line)
+            if length >= LONGEST:
+                break
+    return list(found.values())
 
 
 _Found = tuple[list[str], list[str]]  # texts and keywords
