@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from mmsearch.cli import formatting
+from mmsearch.media.filesystem import BLOCK, open_regular
 
 
 def copy(paths: Sequence[str], folder: Path, numbered: bool = False) -> bool:
@@ -55,7 +56,9 @@ def _copy(path: str, folder: Path, name: str) -> bool:
                 return False
             continue
         try:
-            shutil.copy2(path, draft)
+            with open_regular(path) as read, draft.open("wb") as written:
+                shutil.copyfileobj(read, written, BLOCK)
+            shutil.copystat(path, draft)
             draft.replace(target)
         except BaseException:
             target.unlink(missing_ok=True)

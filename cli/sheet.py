@@ -63,6 +63,7 @@ def check(file: Path) -> Path:
     folder, or a file that holds something else.
     """
     from mmsearch.errors import SourceError
+    from mmsearch.media.filesystem import open_regular
 
     name = formatting.shown(str(file))
     if file.suffix.lower() not in (".html", ".htm"):
@@ -73,7 +74,7 @@ def check(file: Path) -> Path:
     if target.exists() and not target.is_file():
         raise SourceError(f"{name} cannot be written: it is {'a folder' if target.is_dir() else 'no regular file'}")
     if target.exists():
-        with target.open("rb") as existing:
+        with open_regular(target) as existing:
             beginning = existing.read(4096)
         html = rb"(\xef\xbb\xbf)?\s*((<\?.*?\?>|<!--.*?-->)\s*)*<(!doctype\s+html|html)\b"
         if beginning and not re.match(html, beginning, re.IGNORECASE | re.DOTALL):

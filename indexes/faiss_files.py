@@ -11,7 +11,7 @@ from typing import Any
 import faiss as _stubbed
 
 from mmsearch.errors import LibraryError
-from mmsearch.media.filesystem import atomic_file
+from mmsearch.media.filesystem import atomic_file, open_regular
 
 faiss: Any = _stubbed
 BLOCK = 2**20  # bytes read or written at a time
@@ -20,7 +20,7 @@ BLOCK = 2**20  # bytes read or written at a time
 def read(file: Path) -> Any:
     """Raises LibraryError for a file that is damaged, FileNotFoundError."""
     try:
-        with file.open("rb") as opened:  # FAISS itself takes only some file names
+        with open_regular(file) as opened:  # FAISS itself takes only some file names
             return faiss.read_index(faiss.PyCallbackIOReader(opened.read, BLOCK))
     except RuntimeError as error:
         raise LibraryError(f"the index {file} is damaged") from error
@@ -45,7 +45,7 @@ def write(index: Any, file: Path) -> str:
 def hashed(file: Path) -> str:
     """BLAKE2b of a file, in hexadecimal digits.  FAISS does not notice a bit that has turned over."""
     digest = _digest()
-    with file.open("rb") as opened:
+    with open_regular(file) as opened:
         while block := opened.read(BLOCK):
             digest.update(block)
     return digest.hexdigest()

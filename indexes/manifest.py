@@ -23,6 +23,7 @@ from mmsearch.indexes import ann_files
 from mmsearch.indexes.faiss_files import hashed, written
 from mmsearch.indexes.index import StoredIndex, TunedAnn
 from mmsearch.indexes.vector_file import BLOCK, IDS, ROWS, Rows
+from mmsearch.media.filesystem import read_text
 from mmsearch.types import Ids, Vectors
 
 log = logging.getLogger(__name__)
@@ -119,7 +120,7 @@ class IndexCache:
 
     def _read(self, file: Path, strict: bool = False) -> StoredIndex:
         try:
-            entry = json.loads(file.read_text("utf-8"))
+            entry = json.loads(read_text(file))
             if entry["dim"] != self._dim:
                 raise DimensionError(entry["dim"], self._dim)
             count, deleted = _checked(entry)
@@ -160,7 +161,7 @@ class IndexCache:
             return False
         for file in self._own_files(".json"):
             with contextlib.suppress(OSError, ValueError, TypeError, LookupError, RecursionError):
-                entry = json.loads(file.read_text("utf-8"))
+                entry = json.loads(read_text(file))
                 if entry["rows"] == rows.name and entry["count"] > kept:
                     return False
         return True
@@ -225,7 +226,7 @@ def _checked(entry: dict[str, Any]) -> tuple[int, Ids]:
 def _parts(file: Path) -> set[str]:
     """The names of the files that an index is made of; none where that cannot be read."""
     try:
-        entry = json.loads(file.read_text("utf-8"))
+        entry = json.loads(read_text(file))
         ann = [entry["likely"]["file"]] if entry["likely"] else []
         return {entry["rows"] + ROWS, entry["rows"] + IDS, *ann}
     except (OSError, ValueError, TypeError, LookupError, RecursionError):

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from mmsearch.errors import DimensionError, LibraryError
 from mmsearch.indexes.faiss_files import one_thread
 from mmsearch.indexes.memory import half_of_memory
+from mmsearch.media.filesystem import open_regular
 from mmsearch.types import Ids, Vectors
 
 faiss: Any = _stubbed  # its type stubs show the C++ signatures, not those of its Python wrappers
@@ -183,7 +184,7 @@ class _Scattered:
 
     def __init__(self, file: Path, shape: tuple[int, int]) -> None:
         self._width = 2 * shape[1]
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             self._map = mmap.mmap(opened.fileno(), shape[0] * self._width, access=mmap.ACCESS_READ)
         self._rows: Halves = np.frombuffer(self._map, "<f2").reshape(shape)
         self._advises = hasattr(mmap, "MADV_WILLNEED")  # not on Windows
@@ -209,9 +210,10 @@ def _mapped(file: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
     """Raises LibraryError where the file is shorter than that, or a link."""
     if file.is_symlink():
         raise LibraryError(f"the index {file} is a link, and no file of its own")
-    if file.stat().st_size < math.prod(shape) * np.dtype(dtype).itemsize:
-        raise LibraryError(f"the index {file} is damaged: it is shorter than it was")
-    return np.memmap(file, dtype, "r", shape=shape)
+    with open_regular(file) as opened:
+        if os.fstat(opened.fileno()).st_size < math.prod(shape) * np.dtype(dtype).itemsize:
+            raise LibraryError(f"the index {file} is damaged: it is shorter than it was")
+        return np.memmap(opened, dtype, "r", shape=shape)
 
 
 def _with(file: Path, ending: str) -> Path:

@@ -18,6 +18,7 @@ from typing import Any
 import platformdirs
 
 from mmsearch.errors import ConfigError
+from mmsearch.media.filesystem import read_text
 
 _SWITCH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -65,7 +66,7 @@ def load(file: Path | None = None, environment: Mapping[str, str] | None = None)
     known = {field.name: field.type for field in fields(Settings)}
     values: dict[str, Any] = {}
     try:
-        found = _toml(file.read_text("utf-8"))
+        found = _toml(read_text(file))
     except FileNotFoundError:
         found = {}
     except (OSError, ValueError) as error:

@@ -25,6 +25,7 @@ ROOT = Path(__file__).parent.parent
 ORDER = [
     "mmsearch.errors",
     "mmsearch.types",
+    "mmsearch.media.filesystem",  # the one way to open a file, settings and vocabularies too
     "mmsearch.config",
     "mmsearch.language",
     "mmsearch.media",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from mmsearch.encoders.protocol import TokenRules
+from mmsearch.media.filesystem import read_regular
 
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _SURROGATES = re.compile("[\ud800-\udfff]")  # half a character: no UTF-8 text has one, a file name can
@@ -46,7 +47,7 @@ class TextEncoder:
     @classmethod
     @functools.lru_cache(maxsize=4)  # an encoder and its reranker have the same one
     def load(cls, file: Path, rules: TokenRules) -> TextEncoder:
-        return cls(Tokenizer.from_file(str(file)), rules)
+        return cls(Tokenizer.from_buffer(read_regular(file)), rules)
 
     def token_id(self, token: str) -> int:
         """The number of a token; that of padding where there is no such token."""

@@ -19,6 +19,7 @@ from mmsearch.evaluation.zero_shot import Class
 from mmsearch.ingest.options import Options
 from mmsearch.ingest.prefetch import read_ahead
 from mmsearch.media.discover import walk
+from mmsearch.media.filesystem import read_text
 from mmsearch.search.hubness import BETA, NEAREST, hubness_penalty
 from mmsearch.types import Found, Ids, Progress, Regions, Skipped, Vectors
 
@@ -84,7 +85,7 @@ def read_texts(file: Path) -> list[str]:
 
 def _lines(file: Path) -> list[str]:
     try:
-        return [line for line in file.read_text("utf-8-sig").split("\n") if line.strip()]
+        return [line for line in read_text(file, "utf-8-sig").split("\n") if line.strip()]
     except UnicodeDecodeError as error:
         raise SourceError(f"{file} is no UTF-8 text: {error}") from error
     except OSError as error:

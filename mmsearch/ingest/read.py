@@ -18,6 +18,7 @@ from typing import BinaryIO
 from mmsearch.errors import ImageError
 from mmsearch.ingest.options import Options
 from mmsearch.media.decode import decode
+from mmsearch.media.filesystem import open_regular
 from mmsearch.media.worker_pool import Decode, Decoders
 from mmsearch.store.types import PendingItem
 from mmsearch.types import Decoded, Found, Preprocess
@@ -48,7 +49,7 @@ def read_file(
     """The file read, hashed and, if that content hash is ``wanted``, decoded; a failure is in the result."""
     begun = time.perf_counter()
     try:
-        with open(file.path, "rb") as opened:
+        with open_regular(file.path) as opened:
             content: BinaryIO = opened if file.size > IN_MEMORY else io.BytesIO(opened.read())
             content_hash = hash_of(content)
             content.seek(0)

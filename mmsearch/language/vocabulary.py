@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from mmsearch.errors import VocabularyError
 from mmsearch.language.nouns import ARTICLES, find, tokenize, word_set
+from mmsearch.media.filesystem import read_regular
 
 LONGEST = 100  # characters of a tag
 _APART = word_set("in with on of")  # both sides are there by themselves: "a man in a suit", "a bowl of soup"
@@ -141,7 +142,7 @@ def builtin_text() -> str:
 def read(file: Path) -> Vocabulary:
     """A person's own vocabulary.  Raises VocabularyError, with the number of the line."""
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        text = read_regular(file).decode("utf-8-sig")
     except OSError as error:
         raise VocabularyError(f"the vocabulary {file} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

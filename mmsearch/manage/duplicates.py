@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from mmsearch.errors import ImageError, LibraryError
 from mmsearch.media.dhash import as_numbers
+from mmsearch.media.filesystem import open_regular
 from mmsearch.media.pixel_match import Sketch, alike, sketch
 from mmsearch.search.diversity import BURST, SPAN
 from mmsearch.store.protocol import Store
@@ -246,7 +247,7 @@ class _Sketches:
         if not files:
             return None
         try:
-            with open(files[0].path, "rb") as file:
+            with open_regular(files[0].path) as file:
                 return sketch(file, files[0].path, self._limit)
         except ImageError as error:
             return error.reason

@@ -15,6 +15,7 @@ from mmsearch.errors import DimensionError, LibraryError
 from mmsearch.indexes.index import StoredIndex
 from mmsearch.indexes.manifest import IndexCache
 from mmsearch.ingest.read import hash_of
+from mmsearch.media.filesystem import open_regular
 from mmsearch.search import querybank
 from mmsearch.store.protocol import Store, VectorSearch
 from mmsearch.store.types import EXAMPLES, Damage, StoredModel
@@ -134,7 +135,7 @@ def _files(store: Store, progress: Callable[[Progress], None] | None) -> Iterato
         try:
             seen = os.stat(file.path)
             if (seen.st_size, seen.st_mtime_ns) == (file.size, file.mtime_ns):
-                with open(file.path, "rb") as opened:
+                with open_regular(file.path) as opened:
                     if hash_of(opened) != content_hash:
                         other.append(file.path)
         except FileNotFoundError:

@@ -6,6 +6,7 @@ All is looked at before anything is written, and what the library knows already 
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import time
@@ -34,6 +35,7 @@ from mmsearch.manage.exchange import (
     unguarded,
 )
 from mmsearch.media.discover import walk
+from mmsearch.media.filesystem import open_regular, read_array, read_text
 from mmsearch.store.protocol import Store
 from mmsearch.store.types import ExportRow, StoredModel
 from mmsearch.types import Found, PathLike, Preprocess, Progress, Skipped, Vectors
@@ -230,7 +232,7 @@ def _tokens(row: NDArray[np.uint8]) -> bytes | None:
 
 def _array(file: Path) -> NDArray[Any]:
     try:
-        found = np.load(file, mmap_mode="r", allow_pickle=False)
+        found = read_array(file, mapped=True)
     except FileNotFoundError as error:
         raise TransferError(f"{file}: no such file; a folder to import has {VECTORS} and {CSV}") from error
     except (OSError, ValueError, EOFError) as error:
@@ -242,7 +244,7 @@ def _array(file: Path) -> NDArray[Any]:
 
 def _made(file: Path) -> Made:
     try:
-        described = json.loads(file.read_text("utf-8"))
+        described = json.loads(read_text(file))
         version = described["format"]
         if not isinstance(version, int) or version < 1:
             raise ValueError(f"its format is {version!r}")
@@ -267,7 +269,7 @@ def _lines(source: ImportFolder, wanted: Iterable[str]) -> Iterator[tuple[str, d
     # Of another program's table a path may be in whatever bytes the system has.
     errors = "surrogateescape" if source.made is None else "strict"
     try:
-        with file.open(encoding="utf-8-sig", errors=errors, newline="") as opened:
+        with io.TextIOWrapper(open_regular(file), "utf-8-sig", errors, newline="") as opened:
             reader = csv.DictReader(opened, strict=True, restval="")
             lacking = [name for name in wanted if name not in (reader.fieldnames or ())]
             if lacking:

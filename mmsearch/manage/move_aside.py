@@ -17,7 +17,7 @@ from pathlib import Path
 from mmsearch.errors import ImageError, SourceError
 from mmsearch.manage.companions import Companions
 from mmsearch.manage.duplicates import Group, Level, trouble
-from mmsearch.media.filesystem import atomic_write, equal, relocate
+from mmsearch.media.filesystem import atomic_write, equal, open_regular, read_regular, relocate
 from mmsearch.media.pixel_match import sketch
 from mmsearch.types import Photo, Progress, Skipped
 
@@ -122,7 +122,7 @@ def undo(folder: str, progress: Callable[[Progress], None] | None = None) -> lis
     """
     log = os.path.join(folder, LOG)
     try:
-        lines = Path(log).read_bytes().splitlines()
+        lines = read_regular(log).splitlines()
     except OSError as error:
         raise SourceError(f"{log}: {error.strerror or error}; name the folder that duplicates were moved to") from error
     done: list[Moved | Skipped] = []
@@ -167,7 +167,7 @@ def _kept_trouble(group: Group, max_megapixels: float) -> str | None:
     reason = trouble(group.keep)
     if reason is None and group.level != "exact":
         try:
-            with open(group.keep.path, "rb") as file:
+            with open_regular(group.keep.path) as file:
                 sketch(file, group.keep.path, max_megapixels)
         except ImageError as error:
             reason = error.reason

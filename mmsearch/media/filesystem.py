@@ -1,16 +1,128 @@
-"""Files and folders that appear complete or not at all, and what kind of file system a folder lies on."""
+"""Files and folders: read if they are regular files, written complete or not at all; what file system they lie on."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
+import math
 import os
 import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from typing_extensions import Buffer
 
 BLOCK = 2**20  # bytes read at a time
+LONGEST = 2**28  # bytes of a file that is read whole as text: a thousand times what any of ours has
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "fuse.sshfs", "fuse.rclone", "glusterfs", "ceph"}
+
+
+class _AsLong(io.FileIO):
+    """A file that ends, for its reader, one byte after the end that it had when it was opened.
+
+    Who reads more than was there learns so that it has grown, and nobody reads for ever.
+    """
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        super().__init__(descriptor, "rb")
+        self._end = size + 1
+
+    def readinto(self, buffer: Buffer) -> int | None:
+        view = memoryview(buffer).cast("B")
+        return super().readinto(view[: max(0, self._end - self.tell())])
+
+    def readall(self) -> bytes:
+        parts = []
+        while part := self.read(max(0, self._end - self.tell())):
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """A file to read, as ``open(path, "rb")``, of which nobody knows what has become since it was seen last.
+
+    A pipe, a device or a folder in its place raises OSError at once, where ``open`` would wait for ever or read without
+    end; and no more is read than the size that it has now, and one byte.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket
+            raise _irregular(path) from error
+        raise
+    try:
+        status = os.fstat(descriptor)
+        _check_regular(path, status)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return io.BufferedReader(_AsLong(descriptor, status.st_size))
+
+
+def read_regular(path: str | os.PathLike[str], most: int = LONGEST) -> bytes:
+    """All of a file that ``open_regular`` opens.  Raises OSError, also for one of more than ``most`` bytes."""
+    with open_regular(path) as opened:
+        content = opened.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"more than {most:,} bytes", os.fspath(path))
+    return content
+
+
+def read_text(path: str | os.PathLike[str], encoding: str = "utf-8") -> str:
+    """The text of a file that ``open_regular`` opens; each line ends in ``\\n``.  Raises OSError, ValueError."""
+    return read_regular(path).decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """For a file that a library opens by its name.  Raises OSError for what ``open_regular`` would refuse."""
+    _check_regular(path, os.stat(path))
+
+
+def read_array(path: str | os.PathLike[str], mapped: bool = False) -> NDArray[Any]:
+    """The array of a file in NumPy's format that ``open_regular`` opens, of any shape and number type.
+
+    With ``mapped`` it is mapped, not read.  Raises OSError; ValueError for what is no such file, or is cut off.
+    """
+    import numpy as np
+    from numpy.lib import format as npy
+
+    with open_regular(path) as opened:
+        try:
+            version = npy.read_magic(opened)
+            heads = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+            if version not in heads:
+                raise ValueError(f"an array in version {version} of the format")
+            shape, by_columns, dtype = heads[version](opened)
+        except Exception as error:  # its head is a piece of Python, and can be wrong in many ways
+            if isinstance(error, OSError):
+                raise
+            raise ValueError(f"no array in NumPy's format: {' '.join(str(error).split())[:200]}") from error
+        begin, size = opened.tell(), math.prod(shape) * dtype.itemsize
+        if dtype.hasobject or min(shape, default=0) < 0:
+            raise ValueError("an array of things that are no numbers")
+        if begin + size > os.fstat(opened.fileno()).st_size:
+            raise ValueError(f"the array ends early: its head says {dtype} of shape {shape}")
+        if mapped and size:
+            return np.memmap(opened, dtype, "r", begin, shape, "F" if by_columns else "C")
+        found = np.frombuffer(bytearray(opened.read(size)), dtype)
+        return found.reshape(shape, order="F" if by_columns else "C")
+
+
+def _check_regular(path: str | os.PathLike[str], status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise _irregular(path)
+
+
+def _irregular(path: str | os.PathLike[str]) -> OSError:
+    return OSError(errno.EINVAL, "it is no regular file (any more), but a pipe, a device or the like", os.fspath(path))
 
 
 @contextlib.contextmanager
@@ -96,7 +208,7 @@ def _copy(source: str, target: str) -> None:
     """A copy that was compared; it gets its name when it is whole.  Raises FileExistsError where that is taken."""
     draft = _draft(Path(target))
     try:
-        with open(source, "rb") as read, open(draft, "xb") as written:
+        with open_regular(source) as read, open(draft, "xb") as written:
             shutil.copyfileobj(read, written, BLOCK)
             written.flush()
             os.fsync(written.fileno())
@@ -117,7 +229,7 @@ def _copy(source: str, target: str) -> None:
 
 def equal(left: str | Path, right: str | Path) -> bool:
     """Whether two files have the same bytes.  Raises OSError."""
-    with open(left, "rb") as one, open(right, "rb") as other:
+    with open_regular(left) as one, open_regular(right) as other:
         while True:
             block = one.read(BLOCK)
             if block != other.read(BLOCK):

@@ -27,9 +27,10 @@ def thumbnail(photo: Photo, side: int, max_megapixels: float) -> Image.Image | s
     """Its picture in RGB, the longer side at most ``side`` pixels; a sentence where there is none."""
     from mmsearch.errors import ImageError
     from mmsearch.media.decode import upright
+    from mmsearch.media.filesystem import open_regular
 
     try:
-        with open(photo.path, "rb") as file:
+        with open_regular(photo.path) as file:
             return upright(file, photo.path, min(side, max(photo.width, photo.height)), max_megapixels)
     except FileNotFoundError:
         return "the file is gone"

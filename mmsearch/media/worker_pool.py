@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mmsearch.errors import ImageError, MMSearchError
 from mmsearch.media.decode import IN_FLIGHT, decode
+from mmsearch.media.filesystem import open_regular
 from mmsearch.media.memory_budget import Budget
 from mmsearch.types import Decoded, Preprocess
 
@@ -215,7 +216,7 @@ def serve() -> None:
             return
         alarm(patience)
         try:
-            with open(path, "rb") if content is None else io.BytesIO(content) as file:
+            with open_regular(path) if content is None else io.BytesIO(content) as file:
                 send(work(file, path, *options, Asking(0)))
         except ImageError as error:
             # Another try would go well only with more memory, and might take down a run without processes.

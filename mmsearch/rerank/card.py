@@ -10,6 +10,7 @@ from typing import Any
 
 from mmsearch.encoders.protocol import ModelCard
 from mmsearch.errors import ModelError
+from mmsearch.media.filesystem import read_text
 from mmsearch.rerank.fusion_rules import RULES, Rule
 
 GRAPHS = ("words.onnx", "match.onnx", "caption.onnx")
@@ -64,7 +65,7 @@ class RerankCard:
         if missing:
             raise ModelError(f"{folder} is no reranker's folder: {', '.join(missing)} missing")
         try:
-            values: dict[str, Any] = json.loads((folder / "reranker.json").read_text("utf-8"))
+            values: dict[str, Any] = json.loads(read_text(folder / "reranker.json"))
             for name in ("answers", "caption_words"):
                 values[name] = tuple(values[name])
             of_head, of_match, constant = map(float, values.get("yes", cls.yes))

@@ -13,6 +13,7 @@ from PIL import Image
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import ImageError, ModelError, QueryError
 from mmsearch.media.decode import decode, seen, upright
+from mmsearch.media.filesystem import open_regular
 from mmsearch.rerank import heat
 from mmsearch.rerank.captions import Caption
 from mmsearch.rerank.heat import Heat, WordHeat
@@ -79,7 +80,7 @@ class Looker:
         """The photo with the heat over it, see ``heat.draw``."""
         path = explanation.photo
         try:
-            with open(path, "rb") as file:
+            with open_regular(path) as file:
                 picture = decode(file, path, self.encoder.card.preprocess, self.max_megapixels)
                 shown = upright(file, path, heat.PANEL, self.max_megapixels)
         except OSError as error:
@@ -94,7 +95,7 @@ class Looker:
         Raises ModelError where the encoder gives none.
         """
         try:
-            with open(path, "rb") as file:
+            with open_regular(path) as file:
                 return self._encoded(file, path)
         except OSError as error:
             stored = self.stored(path)

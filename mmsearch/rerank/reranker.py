@@ -22,6 +22,7 @@ from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import ImageError, ModelError, QueryError
 from mmsearch.language import questions
 from mmsearch.language.questions import Kind, Question
+from mmsearch.media.filesystem import open_regular
 from mmsearch.rerank import captions
 from mmsearch.rerank.captions import Caption
 from mmsearch.rerank.card import RerankCard, region_key
@@ -198,7 +199,7 @@ class Reranker:
 
         path = os.fspath(document)
         try:
-            with open(path, "rb") as file:
+            with open_regular(path) as file:
                 pixels = decode(file, path, self.encoder.card.preprocess).pixels
         except ImageError as error:
             raise QueryError(f"{path} cannot be read: {error.reason}") from error

@@ -18,6 +18,7 @@ from mmsearch.encoders.onnx import session as onnx_session
 from mmsearch.encoders.protocol import ModelCard
 from mmsearch.encoders.texts import TextEncoder
 from mmsearch.errors import ModelError
+from mmsearch.media.filesystem import read_text
 
 AT_ONCE = 64  # texts in one run
 
@@ -39,7 +40,7 @@ class WordEncoder:
         with self._lock:
             if self._tokens is None:
                 try:
-                    card = ModelCard.from_json((self.tower / "model.json").read_text("utf-8"))
+                    card = ModelCard.from_json(read_text(self.tower / "model.json"))
                     self._tokens = TextEncoder.load(self.tower / "tokenizer.json", card.tokens)
                 except Exception as error:  # tokenizers raises Exception itself
                     raise ModelError(f"the tokenizer in {self.tower} cannot be loaded: {error}") from error

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import ModelError
+from mmsearch.media.filesystem import read_text
 from mmsearch.types import Vectors
 
 FILE = "calibration.json"  # in a model folder
@@ -68,7 +69,7 @@ class Calibration:
         """That of a model folder; None where it has none.  Raises ModelError for a damaged one."""
         file = folder / FILE
         try:
-            values = json.loads(file.read_text("utf-8"))
+            values = json.loads(read_text(file))
             reranked = values["reranked"]
             mean, spread = values["typical"]
             return cls(

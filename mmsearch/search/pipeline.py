@@ -10,6 +10,7 @@ import numpy as np
 
 from mmsearch.errors import ImageError, QueryError
 from mmsearch.language import questions
+from mmsearch.media.filesystem import open_regular
 from mmsearch.query.model import Example, Query, Term, Words
 from mmsearch.search import folding, retrieval
 from mmsearch.search.engine import Engine
@@ -100,7 +101,7 @@ def _embed(term: Term, engine: Engine) -> Vectors:
     from mmsearch.media.decode import decode  # brings in all that Pillow can read
 
     try:
-        with open(term.path, "rb") as file:
+        with open_regular(term.path) as file:
             pixels = decode(file, term.path, engine.encoder.card.preprocess, engine.max_megapixels).pixels
     except ImageError as error:
         raise QueryError(f"{error.path} cannot be used as a query: {error.reason}") from error

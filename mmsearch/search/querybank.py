@@ -19,7 +19,7 @@ from mmsearch.encoders.factory import EMBEDDED, embedded
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import ModelError
 from mmsearch.language.prompts import scenes
-from mmsearch.media.filesystem import atomic_file
+from mmsearch.media.filesystem import atomic_file, read_array
 from mmsearch.types import Vectors
 
 VERSION = "1"  # part of an index's name: another one for each change of a querybank; a test knows the files of each
@@ -56,7 +56,7 @@ def version(folder: Path, fingerprint: str) -> str:
     if not file.is_file():
         return VERSION
     with contextlib.suppress(ModelError, OSError, ValueError, EOFError):
-        stored, brought = (len(np.load(rows, mmap_mode="r")) for rows in (file, EMBEDDED / FILE))
+        stored, brought = (len(read_array(rows, mapped=True)) for rows in (file, EMBEDDED / FILE))
         if fingerprint == embedded().card.fingerprint and stored != brought:
             return f"{VERSION}b"
     return VERSION
@@ -77,7 +77,7 @@ def load(file: Path, dim: int | None = None) -> Vectors:
 
     Raises OSError; ValueError or EOFError for what is none, or has vectors of another dimension than ``dim``.
     """
-    rows = np.load(file).astype(np.float32)
+    rows = read_array(file).astype(np.float32)
     if rows.ndim != 2 or not rows.size or not np.isfinite(rows).all() or dim not in (None, rows.shape[1]):
         raise ValueError(f"{file} holds no querybank of {dim} dimensions: {rows.shape}")
     found: Vectors = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)

@@ -11,6 +11,8 @@ import queue
 import threading
 from pathlib import Path
 
+from mmsearch.media.filesystem import read_text
+
 SECONDS = 3.0  # how long the hub may take to answer, finding its address included
 _YES = {"1", "true", "yes", "on"}
 
@@ -31,7 +33,7 @@ def cached(repo: str, file: str) -> Path | None:
     """A downloaded file of the repository ``org/name``, in the version last downloaded; None when it is not there."""
     folder = cache_folder() / f"models--{repo.replace('/', '--')}"
     try:
-        commit = (folder / "refs" / "main").read_text("utf-8").strip()
+        commit = read_text(folder / "refs" / "main").strip()
         path = folder / "snapshots" / commit / file
         return path if path.is_file() else None
     except OSError:

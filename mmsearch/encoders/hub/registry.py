@@ -19,6 +19,7 @@ from typing import Any
 
 from mmsearch.encoders.hub import access, open_clip_table
 from mmsearch.errors import ModelError
+from mmsearch.media.filesystem import read_text
 
 LOCAL, HUB = "local-dir:", "hf-hub:"  # open_clip's prefixes
 
@@ -140,10 +141,10 @@ def description(source: Source) -> dict[str, Any]:
     """What open_clip calls ``model_cfg``, as far as it is on this machine; else empty."""
     try:
         if source.pretrained is not None:
-            return dict(json.loads(architectures()[source.model].read_text("utf-8")))
+            return dict(json.loads(read_text(architectures()[source.model])))
         name = "open_clip_config.json"
         file = source.folder / name if source.folder is not None else access.cached(source.repo, name)
-        return dict(json.loads(file.read_text("utf-8"))["model_cfg"]) if file is not None else {}
+        return dict(json.loads(read_text(file))["model_cfg"]) if file is not None else {}
     except (OSError, ValueError, LookupError, TypeError):
         return {}
 

@@ -8,7 +8,7 @@ import logging
 import threading
 from pathlib import Path
 
-from mmsearch.media.filesystem import atomic_write
+from mmsearch.media.filesystem import atomic_write, read_text
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Pace:
 def _read(file: Path) -> dict[str, int]:
     """What the file says; nothing where there is none, or it is damaged: it is only a cache."""
     try:
-        facts = json.loads(file.read_text("utf-8"))
+        facts = json.loads(read_text(file))
     except (OSError, ValueError):
         return {}
     return {key: size for key, size in facts.items() if size in SIZES} if isinstance(facts, dict) else {}

@@ -25,6 +25,7 @@ from mmsearch.encoders.onnx.batch_tuning import Pace
 from mmsearch.encoders.protocol import ModelCard
 from mmsearch.encoders.texts import TextEncoder
 from mmsearch.errors import ModelError
+from mmsearch.media.filesystem import read_text
 from mmsearch.types import Pixels, Regions, Vectors
 
 # Pictures in one run, unless others are measured to be quicker.  What a small graph works with stays in the caches of a
@@ -59,7 +60,7 @@ class OnnxEncoder:
         self.folder, self.threads = folder, threads
         self.measured: Path | None = None  # how many pictures are best in one run
         try:
-            text = (folder / "model.json").read_text("utf-8")
+            text = read_text(folder / "model.json")
             self.card = ModelCard.from_json(text)
             self.dated = "regions" not in json.loads(text)  # written before there were region tokens
         except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch.errors import ModelError
+from mmsearch.media.filesystem import check_regular, open_regular, read_regular
 
 Rows = TypeVar("Rows", NDArray[np.uint8], NDArray[np.float32])
 
@@ -23,6 +24,7 @@ EXACT = "session.x64quantprecision"  # int8 products by way of uint8: takes 1.7 
 # Operators whose sums some CPUs clip: of ONNX, and of ONNX Runtime's own.
 INTEGER_PRODUCTS = (b"MatMulInteger", b"QLinearMatMul", b"QGemm", b"DynamicQuantize", b"ConvInteger", b"QLinearConv")
 _GRAPH, _FUNCTIONS, _NODE = 7, 25, 1  # numbers of fields in onnx.proto: of a model twice, of its graph
+LARGEST = 2**31  # bytes of a graph: protobuf's limit
 FEW = 8  # rows; the time that a quick load saves is lost again on about so many
 
 
@@ -47,7 +49,10 @@ def load(files: Sequence[Path], threads: int = 0, quick: bool = False) -> Any:
         clips = clips_products()
         quick = quick and not (clips and has_integer_products(files))
         options = session_options(threads, quick, clips)
-        graph = b"".join(file.read_bytes() for file in files) if len(files) > 1 else str(files[0])
+        for file in files:
+            check_regular(file)
+        parts = [read_regular(file, LARGEST) for file in files] if len(files) > 1 else []
+        graph = b"".join(parts) if parts else str(files[0])
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises classes of its own that share no base
         reason = " ".join(str(error).split())[:200]
@@ -76,7 +81,7 @@ def session_options(threads: int, quick: bool, clips: bool) -> Any:
 def has_integer_products(files: Sequence[Path]) -> bool:
     """Whether a graph, which may lie in parts, multiplies integers.  Reads its nodes and skips its weights."""
     for file in files:
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             if not file.stat().st_size:
                 continue
             with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:

@@ -26,6 +26,7 @@ from mmsearch.ingest.options import IngestContext
 from mmsearch.ingest.read import IN_MEMORY, hash_of
 from mmsearch.media.decode import upright
 from mmsearch.media.embedded_text import printable
+from mmsearch.media.filesystem import open_regular
 from mmsearch.store.types import PendingItem
 from mmsearch.store.writing import StoreWriter
 
@@ -227,7 +228,7 @@ def _picture(item: PendingItem, max_megapixels: float) -> Image.Image | None:
     """The first of a content's files that still holds it, upright and not larger than is useful."""
     for file in item.files:
         try:
-            with open(file.path, "rb") as opened:
+            with open_regular(file.path) as opened:
                 content = opened if file.size > IN_MEMORY else io.BytesIO(opened.read())
                 if hash_of(content) == item.hash:
                     content.seek(0)

@@ -20,6 +20,7 @@ from typing import Any
 from mmsearch.ingest.enrich.base import Enrichment
 from mmsearch.ingest.options import IngestContext
 from mmsearch.media.embedded_text import LONGEST, joined
+from mmsearch.media.filesystem import open_regular
 from mmsearch.media.xmp import LONGEST_XMP, read_xmp
 from mmsearch.store.types import SidecarState
 from mmsearch.store.writing import StoreWriter
@@ -195,7 +196,7 @@ def _file(path: str) -> _File | None:
 
 
 def _content(file: _File, most: int) -> bytes:
-    with open(file.path, "rb") as opened:
+    with open_regular(file.path) as opened:
         return opened.read(most)
 
 

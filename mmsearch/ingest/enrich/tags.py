@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from mmsearch.ingest.enrich.base import Enrichment
 from mmsearch.language.prompts import scenes
 from mmsearch.language.vocabulary import Vocabulary, builtin, comparable
-from mmsearch.media.filesystem import atomic_file
+from mmsearch.media.filesystem import atomic_file, read_array
 from mmsearch.store.protocol import Store
 from mmsearch.store.types import PendingVector, StoredModel
 from mmsearch.store.writing import StoreWriter
@@ -163,7 +163,7 @@ def cached(texts: Sequence[str], model: str, encode: Encode, cache: Path) -> Vec
     """The vectors of texts, (n, dim), from a file of ``cache``, where they are written when they are new."""
     file = cache / "tags" / f"{_digest(model, list(texts))}.npy"
     try:
-        vectors: Vectors = np.load(file)
+        vectors: Vectors = read_array(file)
         return vectors
     except (OSError, ValueError, EOFError):  # not there, or damaged
         pass

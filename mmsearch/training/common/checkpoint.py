@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from mmsearch.errors import TrainingError
-from mmsearch.media.filesystem import atomic_write
+from mmsearch.media.filesystem import atomic_write, read_text
 
 FORMAT = 1
 
@@ -46,7 +46,7 @@ class Run:
     def facts(self) -> dict[str, Any]:
         """What ``start`` was given.  Raises TrainingError when there is no run here."""
         try:
-            found: dict[str, Any] = json.loads((self.folder / "run.json").read_text("utf-8"))
+            found: dict[str, Any] = json.loads(read_text(self.folder / "run.json"))
         except FileNotFoundError as error:
             raise TrainingError(f"{self.out} holds no run that could be resumed", code="no-run") from error
         except (OSError, ValueError) as error:

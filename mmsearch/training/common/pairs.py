@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mmsearch.errors import ImageError, SourceError
 from mmsearch.media.decode import decode
+from mmsearch.media.filesystem import open_regular, read_text
 from mmsearch.training.common import augment
 from mmsearch.types import Pixels, Preprocess, Skipped
 
@@ -62,7 +63,7 @@ class Pairs:
 def read_lines(file: Path) -> list[tuple[int, str]]:
     """Lines with their numbers, from 1; blank ones are left out.  Raises SourceError."""
     try:
-        lines = file.read_text("utf-8-sig").split("\n")
+        lines = read_text(file, "utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise SourceError(f"{file} is no UTF-8 text: {error}") from error
     except OSError as error:
@@ -167,7 +168,7 @@ class Pictures:
     def _decode(self, row: int) -> Pixels:
         path = str(self._pairs.folder / self._pairs.names[row])
         try:
-            with open(path, "rb") as file:
+            with open_regular(path) as file:
                 return decode(file, path, self._preprocess).pixels
         except OSError as error:
             raise ImageError(path, f"cannot be read: {error.strerror or error}") from error

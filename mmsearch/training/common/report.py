@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmsearch.errors import TrainingError
+from mmsearch.media.filesystem import read_text
 
 NEEDED = ("matplotlib", "safetensors")
 
@@ -40,4 +41,4 @@ class Log:
             return out.tell()
 
     def read(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.file.read_text("utf-8").splitlines()]
+        return [json.loads(line) for line in read_text(self.file).splitlines()]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmsearch.errors import TrainingError
+from mmsearch.media.filesystem import open_regular
 
 SEEN = 2**16  # bytes of a photo's file that are looked at, beside its size: another picture begins otherwise
 
@@ -62,7 +63,7 @@ def _counted(rows: Iterable[bytes]) -> dict[str, Any]:
 def _photo(file: Path, name: str) -> bytes:
     told = name.encode("utf-8", "surrogatepass")
     try:
-        with file.open("rb") as photo:
+        with open_regular(file) as photo:
             return b"%s\t%d\t%s" % (told, file.stat().st_size, photo.read(SEEN))
     except OSError:  # it is skipped, as a damaged one is
         return told

@@ -18,6 +18,7 @@ from mmsearch.encoders.export import graphs, model_folder
 from mmsearch.encoders.protocol import TokenRules
 from mmsearch.encoders.texts import TextEncoder
 from mmsearch.encoders.torch.embedded_towers import EmbeddedConfig, ImageTower, TextTower, fold_batch_norms
+from mmsearch.media.filesystem import read_regular
 from mmsearch.training.common.optimize import Group
 from mmsearch.training.contrastive.recipe import ALL
 from mmsearch.types import Preprocess
@@ -73,7 +74,7 @@ class EmbeddedTrainee(nn.Module):
     ) -> EmbeddedTrainee:
         """From a model folder.  Raises ModelError."""
         images, texts, config, card = model_folder.read(folder)
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer = Tokenizer.from_buffer(read_regular(folder / "tokenizer.json"))
         return cls(images, texts, config, tokenizer, image_layers, text_layers, card_name or card.name)
 
     @property
