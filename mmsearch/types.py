@@ -61,6 +61,7 @@ class Decoded:
     format: str  # Pillow's name in lower case, such as "jpeg"
     exif: Exif
     description: str | None = None  # what was written into the file about the picture
+    damage: str | None = None  # what of it could not be read, in words
 
 
 @dataclass(frozen=True)

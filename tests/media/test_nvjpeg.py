@@ -122,8 +122,8 @@ def test_other_jpegs_go_the_ordinary_way(content: bytes, jpegs: Jpegs, counted: 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (encoded(photo())[:-2000], "the file is truncated"),
-        (encoded(photo())[:-2000] + bytes(2000), "the file is truncated"),
+        (encoded(photo())[:2000], "the file is truncated"),
+        (encoded(photo())[:2000] + bytes(2000), "the file is truncated"),
         (encoded(photo()), "over the limit"),
     ],
     ids=["cut off", "zeros", "large"],
@@ -137,6 +137,15 @@ def test_what_is_wrong_with_a_file_is_said_as_ever(content: bytes, reason: str, 
         said.append(caught.value.reason)
     assert said[0] == said[1]
     assert reason in said[0]
+    assert counted.sizes == []
+
+
+@pytest.mark.parametrize("end", [b"", b"\0\0"])
+def test_a_file_without_its_end_is_read_as_ever(end: bytes, jpegs: Jpegs, counted: Counted) -> None:
+    content = encoded(photo())[:-2] + end
+    plain, other = both(content, jpegs, SMALL)
+    assert (plain.pixels == other.pixels).all()
+    assert plain.damage == other.damage == "the end of the file is missing"
     assert counted.sizes == []
 
 

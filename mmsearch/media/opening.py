@@ -1,0 +1,127 @@
+"""Which decoder a picture file is for: opened, its pixels not yet read."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import os
+import struct
+import threading
+from collections.abc import Callable
+from typing import BinaryIO
+
+from PIL import (  # noqa: F401 - each of these imports registers its format in Image.OPEN
+    AvifImagePlugin,
+    BmpImagePlugin,
+    DdsImagePlugin,
+    GifImagePlugin,
+    IcoImagePlugin,
+    Image,
+    ImageFile,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    PcxImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TgaImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+    _imaging,
+)
+
+from mmsearch.errors import ImageError
+from mmsearch.media.side_parts import without_side_parts
+
+# In the order they are tried.  AVIF before HEIF: both claim the brand "mif1".  TGA has no signature, so it is tried on
+# files of that name only.  What else Pillow knows stays closed: EPS would run Ghostscript on a file nobody vouches for.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM", "ICO", "DDS", "PCX", "TGA")
+_HEIF_BRANDS = frozenset(b"heic heix heim heis hevc hevx hevm hevs mif1 msf1".split())
+
+DAMAGED_METADATA = "metadata in the file is damaged"
+_heif_lock = threading.Lock()
+
+# What is wrong with a file stands in its ImageError.  Pillow's log would go to stderr where no logging is set up.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+with contextlib.suppress(AttributeError, OSError, TypeError):  # libtiff is built into Pillow, or there is none
+    ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)  # it prints to stderr what it also returns
+
+
+def open_picture(file: BinaryIO, path: str) -> tuple[ImageFile.ImageFile, str | None]:
+    """The picture in ``file``, its pixels not yet read, and what is damaged of it in words; None where nothing is.
+
+    The work of ``Image.open`` without its check against ``Image.MAX_IMAGE_PIXELS``.  Our limit is an argument; Pillow's
+    belongs to the whole process, and there is no way to lift it for one thread: setting it, and
+    ``warnings.catch_warnings`` around its warning, show in every other thread, among them those of a program that uses
+    this package.  So the classes that ``Image.open`` would choose from are called directly.  A few of them check for
+    themselves before they reserve memory: GIF, ICO, and (in newer Pillow) WebP of more than twice Pillow's limit, that
+    is 179 megapixels.  There Pillow's limit stays, which is the safe side.
+    """
+    file.seek(0)
+    prefix = file.read(16)
+    if not prefix:
+        raise ImageError(path, "the file is empty")
+    suffix = os.path.splitext(path)[1].lower()
+    said = "not a picture that can be read"
+    for name in _FORMATS:
+        if name == "TGA" and suffix != ".tga":
+            continue
+        if name == "HEIF":
+            if prefix[4:8] != b"ftyp" or prefix[8:12] not in _HEIF_BRANDS:
+                continue
+            if not _register_heif():
+                raise ImageError(path, "HEIC needs the extra: pip install 'mmsearch[heic]'", retry=True)
+        factory, accept = Image.OPEN[name]
+        try:
+            accepted = accept is None or accept(prefix)
+            if accepted is True:
+                return _opened(factory, file, name)
+            if accepted:  # a sentence: Pillow was built without this format
+                said = f"cannot be decoded: {accepted}"
+        except (SyntaxError, IndexError, TypeError, struct.error) as error:  # as Image.open: perhaps another format
+            if accept is not None:  # it has a signature, and the file bears it
+                said = reason(error)
+    raise ImageError(path, said)
+
+
+def _opened(
+    factory: Callable[..., ImageFile.ImageFile], file: BinaryIO, name: str
+) -> tuple[ImageFile.ImageFile, str | None]:
+    """A picture of this format; where what stands beside its pixels cannot be read, without that."""
+    # Without a name: Pillow would map the file of that name into memory instead of reading this one.
+    file.seek(0)
+    try:
+        return factory(file, ""), None
+    except Exception:
+        with contextlib.suppress(Exception):  # what was said the first time is what is wrong
+            bare = without_side_parts(file, name)
+            if bare is not None:
+                return factory(bare, ""), DAMAGED_METADATA
+        raise
+
+
+def _register_heif() -> bool:
+    """Teach Pillow HEIC, when the first such file comes; False where pillow_heif is not installed."""
+    with _heif_lock:
+        if "HEIF" not in Image.OPEN:
+            try:
+                import pillow_heif
+            except ImportError:
+                return False
+            pillow_heif.register_heif_opener()
+    return True
+
+
+def reason(error: Exception) -> str:
+    """What is wrong with a file, in words: what ``error`` of a decoder says."""
+    if isinstance(error, MemoryError):
+        return "not enough memory to decode it"
+    if isinstance(error, Image.DecompressionBombError):
+        return "more pixels than Pillow allows in this format"
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"cannot be read: {error.strerror}"
+    text = " ".join(str(error).split())[:200] or type(error).__name__
+    ends_early = (EOFError, IndexError, struct.error)  # Pillow wraps these in a SyntaxError
+    if isinstance(error, ends_early) or isinstance(error.__cause__, ends_early) or "truncated" in text.lower():
+        return "the file is truncated"
+    return f"cannot be decoded: {text}"
