@@ -172,6 +172,10 @@ def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
     for name in report.enriched.keys() - {"regions", "captions", "facts", "sidecars", "texts"}:
         if report.enriched[name]:
             yield f"{name} added to {plural(report.enriched[name], 'photo')}"
+    for one in report.damaged[:listed]:
+        yield f"damaged {shown(one.path)}: {one.what}"
+    if len(report.damaged) > listed:
+        yield f"… and {len(report.damaged) - listed:,} more; `mmsearch status` lists them"
     for item in report.skipped[:listed]:
         yield f"skipped {shown(item.path)}: {item.reason}"
     if len(report.skipped) > listed:

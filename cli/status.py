@@ -23,7 +23,9 @@ _BAR = 30  # characters of the longest bar
 def command(
     library: LibraryOption = None,
     json: JsonOption = False,
-    failed: Annotated[bool, typer.Option("--failed", help="List all files that could not be read.")] = False,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="List all files that could not be read or are damaged.")
+    ] = False,
 ) -> None:
     """Show what the library holds: folders, model, kinds and years of the pictures, and what could not be read."""
     from mmsearch import config
@@ -41,7 +43,8 @@ def command(
         "library": f"{formatting.shown(status.library, relative=False)} ({formatting.size(status.bytes)})",
         "settings": formatting.shown(str(config.config_file()), relative=False),
         "model": model,
-        "photos": f"{status.photos:,} can be found, {status.missing:,} missing, {status.failed:,} could not be read",
+        "photos": f"{status.photos:,} can be found{_damaged(status)}, "
+        f"{status.missing:,} missing, {status.failed:,} could not be read",
         "regions": f"{formatting.plural(status.regions, 'photo')} with region tokens, "
         f"{status.captions:,} with captions",
         "index": f"{formatting.plural(status.index, 'vector')}{_found(status)}, generation {status.generation}",
@@ -57,11 +60,20 @@ def command(
             print(f"{'' if number else name:9} {line}")
     for number, (reason, files) in enumerate(told.reasons.items() if len(told.reasons) > 1 else ()):
         print(f"{'' if number else 'failures':9} {files:,} {typed(reason)}")
+    told_of = status.damaged if failed else status.damaged[:10]
+    for number, one in enumerate(told_of):
+        print(f"{'' if number else 'damaged':9} {formatting.shown(one.path)}: {one.what}")
+    if len(told_of) < len(status.damaged):
+        print(f"{'':9} … {len(status.damaged) - len(told_of):,} more, see --failed or --json")
     listed = status.failures if failed else status.failures[:10]
     for number, item in enumerate(listed):
         print(f"{'' if number else 'failed':9} {formatting.shown(item.path)}: {typed(item.reason)}")
     if len(listed) < status.failed:
         print(f"{'':9} … {status.failed - len(listed):,} more, see --failed or --json")
+
+
+def _damaged(status: Status) -> str:
+    return f" ({len(status.damaged):,} damaged)" if status.damaged else ""
 
 
 def _found(status: Status) -> str:

@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from mmsearch.rerank.reranker import Answer
     from mmsearch.store.sqlite.backup import restore
     from mmsearch.store.types import Damage, KeptModel
-    from mmsearch.types import Exif, Hit, IndexReport, Note, Photo, Progress, SearchResult, Skipped
+    from mmsearch.types import Damaged, Exif, Hit, IndexReport, Note, Photo, Progress, SearchResult, Skipped
 
 _HOMES = {
     "mmsearch.config": ["Settings"],
@@ -122,7 +122,7 @@ _HOMES = {
     ],
     "mmsearch.query.files": ["parse", "parse_conditions"],
     "mmsearch.query.writer": ["written"],
-    "mmsearch.types": ["Exif", "Hit", "IndexReport", "Note", "Photo", "Progress", "SearchResult", "Skipped"],
+    "mmsearch.types": ["Damaged", "Exif", "Hit", "IndexReport", "Note", "Photo", "Progress", "SearchResult", "Skipped"],
     "mmsearch.rerank.captions": ["Caption"],
     "mmsearch.rerank.heat": ["WordHeat"],
     "mmsearch.rerank.reranker": ["Answer"],
@@ -145,6 +145,7 @@ __all__ = [
     "Condition",
     "ConfigError",
     "Damage",
+    "Damaged",
     "Date",
     "DimensionError",
     "Example",

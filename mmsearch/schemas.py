@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mmsearch.store.types import Damage, KeptModel
     from mmsearch.training.contrastive.trainer import Outcome
     from mmsearch.training.reranker.trainer import RerankOutcome
-    from mmsearch.types import Hit, IndexReport, Note, Progress, SearchResult, Skipped
+    from mmsearch.types import Damaged, Hit, IndexReport, Note, Progress, SearchResult, Skipped
 
 Json = dict[str, Any]
 
@@ -134,6 +134,11 @@ def skipped(items: Iterable[Skipped]) -> list[Json]:
     return [{"path": item.path, "reason": item.reason} for item in items]
 
 
+def damaged(items: Iterable[Damaged]) -> list[Json]:
+    """Pictures that were read as far as they go, and what could not be read."""
+    return [{"path": item.path, "what": item.what} for item in items]
+
+
 def progress(progress: Progress) -> Json:
     """How far a run is."""
     return {"step": progress.step, "done": progress.done, "total": progress.total, "path": progress.path}
@@ -149,6 +154,7 @@ def index_report(report: IndexReport) -> Json:
         "unchanged": report.unchanged,
         "removed": report.removed,
         "skipped": skipped(report.skipped),
+        "damaged": damaged(report.damaged),
         "encoded": report.encoded,
         "regions": report.regions,
         "captions": report.captions,
@@ -274,6 +280,7 @@ def status(status: Status) -> Json:
         "roots": list(status.roots),
         "exclude": {root: list(globs) for root, globs in status.exclude.items()},
         "failures": skipped(status.failures),
+        "damaged": damaged(status.damaged),
         "formats": dict(summary.formats),
         "years": {str(year): number for year, number in summary.years.items()},
         "dated": summary.dated,

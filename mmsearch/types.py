@@ -97,6 +97,14 @@ class Skipped:
 
 
 @dataclass(frozen=True)
+class Damaged:
+    """A picture that was read as far as it goes, and what of it could not be read."""
+
+    path: str
+    what: str
+
+
+@dataclass(frozen=True)
 class Photo:
     """A stored picture.
 
@@ -217,6 +225,7 @@ class IndexReport:
     unchanged: int = 0
     removed: int = 0  # files that are gone: kept in the library as missing, not searched
     skipped: tuple[Skipped, ...] = ()
+    damaged: tuple[Damaged, ...] = ()  # of those that were read now
     encoded: int = 0  # pictures that got a vector
     enriched: dict[str, int] = field(default_factory=dict)  # name of an enrichment -> pictures that it was stored of
     seconds: float = 0.0

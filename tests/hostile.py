@@ -131,19 +131,28 @@ def _with_chunk(png: bytes, *chunks: bytes) -> bytes:
 _SIZES = {1: "B", 3: "H", 4: "I"}  # types of TIFF values
 
 
-def _tiff(tags: dict[int, tuple[int, int | list[int]]], strip: bytes = b"", next_ifd: int = 0) -> bytes:
-    """A little-endian TIFF of one directory; a tag has its type and its value or values.  Tag 273 is set here."""
+def _tiff(
+    tags: dict[int, tuple[int, int | list[int]]],
+    strip: bytes = b"",
+    next_ifd: int = 0,
+    far: dict[int, tuple[int, int, int]] | None = None,
+) -> bytes:
+    """A little-endian TIFF of one directory; a tag has its type and its value or values.  Tag 273 is set here.
+
+    ``far`` are tags of a type and count, and where their values are said to be.
+    """
     tags = {**tags, 273: (4, 8)}
     start = 8 + len(strip) + len(strip) % 2
-    beyond = start + 2 + 12 * len(tags) + 4
-    entries, far = b"", b""
-    for tag, (kind, value) in sorted(tags.items()):
+    beyond = start + 2 + 12 * (len(tags) + len(far or {})) + 4
+    entries, values_behind = {tag: struct.pack("<HHII", tag, *entry) for tag, entry in (far or {}).items()}, b""
+    for tag, (kind, value) in tags.items():
         values = value if isinstance(value, list) else [value]
         packed = struct.pack(f"<{len(values)}{_SIZES[kind]}", *values)
         if len(packed) > 4:
-            packed, far = struct.pack("<I", beyond + len(far)), far + packed
-        entries += struct.pack("<HHI", tag, kind, len(values)) + packed.ljust(4, b"\0")
-    directory = struct.pack("<H", len(tags)) + entries + struct.pack("<I", next_ifd) + far
+            packed, values_behind = struct.pack("<I", beyond + len(values_behind)), values_behind + packed
+        entries[tag] = struct.pack("<HHI", tag, kind, len(values)) + packed.ljust(4, b"\0")
+    directory = struct.pack("<H", len(entries)) + b"".join(entries[tag] for tag in sorted(entries))
+    directory += struct.pack("<I", next_ifd) + values_behind
     return b"II*\0" + struct.pack("<I", start) + strip.ljust(len(strip) + len(strip) % 2, b"\0") + directory
 
 
@@ -161,14 +170,21 @@ def _cut(corpus: Corpus) -> None:
         content = _encoded(_photo(), format)
         for percent in (1, 30, 70, 97):
             cut = content[: max(12, len(content) * percent // 100)]
-            corpus.add(f"cut-{suffix}-{percent}", "skipped", cut, f"cut/{percent}.{suffix}")
+            read = percent >= 70 and suffix not in ("webp", "avif", "jp2")
+            corpus.add(f"cut-{suffix}-{percent}", "found" if read else "skipped", cut, f"cut/{percent}.{suffix}")
     content = _encoded(_photo("coffee"), "JPEG")
+    for name, options in (("plain", {}), ("progressive", {"progressive": True}), ("grey", {"quality": 30})):
+        jpeg = _encoded(_photo("coffee").convert("L" if name == "grey" else "RGB"), "JPEG", **options)
+        corpus.add(f"jpeg-no-end-{name}", "found", jpeg[:-2], f"cut/no-end-{name}.jpg")
+        corpus.add(f"jpeg-zero-end-{name}", "found", jpeg[:-2] + b"\0\0", f"cut/zero-end-{name}.jpg")
+        if name != "progressive":  # of which a fifth is the whole picture, without detail
+            corpus.add(f"jpeg-zeros-{name}", "skipped", jpeg[: len(jpeg) // 5] + bytes(len(jpeg)), f"cut/zeros-{name}.jpg")
     corpus.add("jpeg-garbage-behind", "found", content + bytes(range(256)) * 40, "cut/longer.jpg")
     corpus.add("jpeg-garbage-before", "skipped", b"\0" * 7 + content, "cut/before.jpg")
     png = _encoded(_photo(), "PNG")
-    corpus.add("png-data-crc", "skipped", png[:-20] + b"\0\0\0\0" + png[-16:], "cut/data-crc.png")
+    corpus.add("png-data-crc", "found", png[:-20] + b"\0\0\0\0" + png[-16:], "cut/data-crc.png")
     corpus.add("png-header-crc", "skipped", png[:29] + b"\0\0\0\0" + png[33:], "cut/header-crc.png")
-    corpus.add("png-chunk-crc", "skipped", _with_chunk(png, _chunk(b"gAMA", bytes(4), crc=1)), "cut/gamma-crc.png")
+    corpus.add("png-chunk-crc", "found", _with_chunk(png, _chunk(b"gAMA", bytes(4), crc=1)), "cut/gamma-crc.png")
     corpus.add("png-chunk-length", "skipped", _with_chunk(png, b"\xff\xff\xff\xffIDAT"), "cut/length.png")
     corpus.add("png-no-size", "skipped", _png(0, 0, zlib.compress(b"\0")), "cut/no-size.png")
     corpus.add("png-no-data", "skipped", _png(8, 8, b""), "cut/no-data.png")
@@ -327,6 +343,7 @@ def _metadata(corpus: Corpus) -> None:
     bomb = _compressed(100 * 2**20)
     random = np.random.default_rng(0).integers(0, 256, 3 * 2**20, np.uint8).tobytes()
     photo = _photo("astronaut", 90)
+    jpeg = _encoded(photo, "JPEG")
     text = PngImagePlugin.PngInfo()
     for number in range(2_000):
         text.add_text(f"key {number}", "x" * 50)
@@ -334,15 +351,30 @@ def _metadata(corpus: Corpus) -> None:
         b'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><x:xmpmeta xmlns:x="adobe:ns:meta/">&b;</x:xmpmeta>'
     )
     for id, expected, content, name in [
-        ("png-zTXt-bomb", "skipped", _with_chunk(png, _chunk(b"zTXt", b"Comment\0\0" + bomb)), "ztxt.png"),
-        ("png-iTXt-bomb", "skipped", _with_chunk(png, _chunk(b"iTXt", b"Comment\0\1\0\0\0" + bomb)), "itxt.png"),
-        ("png-iCCP-bomb", "skipped", _with_chunk(png, _chunk(b"iCCP", b"icc\0\0" + bomb)), "iccp.png"),
+        ("png-zTXt-bomb", "found", _with_chunk(png, _chunk(b"zTXt", b"Comment\0\0" + bomb)), "ztxt.png"),
+        ("png-iTXt-bomb", "found", _with_chunk(png, _chunk(b"iTXt", b"Comment\0\1\0\0\0" + bomb)), "itxt.png"),
+        ("png-iCCP-bomb", "found", _with_chunk(png, _chunk(b"iCCP", b"icc\0\0" + bomb)), "iccp.png"),
         ("png-iCCP-garbage", "found", _with_chunk(png, _chunk(b"iCCP", b"icc\0\0" + b"\xde\xad" * 99)), "iccp-2.png"),
         ("png-long-text", "found", _with_chunk(png, _chunk(b"tEXt", b"Comment\0" + b"x" * ten)), "text.png"),
         ("png-many-texts", "found", _encoded(photo, "PNG", pnginfo=text), "texts.png"),
         ("png-text-no-end", "found", _with_chunk(png, _chunk(b"tEXt", b"")), "empty-text.png"),
         ("png-bad-eXIf", "found", _with_chunk(png, _chunk(b"eXIf", b"\xff" * 99)), "exif.png"),
         ("jpeg-icc-huge", "found", _encoded(photo, "JPEG", icc_profile=random), "icc.jpg"),
+        ("png-iCCP-method", "found", _with_chunk(png, _chunk(b"iCCP", b"icc\0\1" + zlib.compress(b"x"))), "iccp-3.png"),
+        ("png-iCCP-large", "found", _with_chunk(png, _chunk(b"iCCP", b"a\0\0" + zlib.compress(random))), "iccp-4.png"),
+        ("png-text-crc", "found", _with_chunk(png, _chunk(b"tEXt", b"Comment\0x", crc=1)), "text-crc.png"),
+        ("png-date", "found", _with_chunk(png, _chunk(b"tIME", b"\7")), "date.png"),
+        ("png-zTXt-behind", "found", png[:-12] + _chunk(b"zTXt", b"a\0\0" + bomb) + png[-12:], "ztxt-behind.png"),
+        *(
+            (f"jpeg-short-{id}", "found", _with_segment(jpeg, marker, body), f"short-{id}.jpg")
+            for id, marker, body in [
+                ("icc", 0xE2, b"ICC_PROFILE\0"),
+                ("jfif", 0xE0, b"JFIF\0"),
+                ("adobe", 0xEE, b"Adobe"),
+            ]
+        ),
+        ("tiff-far-tag", "found", _grey_tiff(8, 8, bytes(range(64)), far={271: (5, 100, 2**31)}), "far-tag.tif"),
+        ("tiff-gps-negative", "found", _grey_tiff(8, 8, bytes(range(64)), far={34853: (9, 2, 2**32 - 9)}), "gps.tif"),
         ("jpeg-icc-garbage", "found", _encoded(photo, "JPEG", icc_profile=b"nonsense"), "icc-2.jpg"),
         ("webp-icc-huge", "found", _encoded(photo, "WEBP", icc_profile=random), "icc.webp"),
         ("jpeg-comment", "found", _encoded(photo, "JPEG", comment=b"\0\xff\n\x1b[31m" * 7_000), "comment.jpg"),
@@ -350,6 +382,10 @@ def _metadata(corpus: Corpus) -> None:
         ("jpeg-iptc", "found", _with_iptc(_encoded(photo, "JPEG")), "iptc.jpg"),
     ]:
         corpus.add(id, expected, content, f"metadata/{name}")  # type: ignore[arg-type]
+
+
+def _with_segment(jpeg: bytes, marker: int, body: bytes) -> bytes:
+    return jpeg[:2] + struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body + jpeg[2:]
 
 
 def _with_iptc(jpeg: bytes) -> bytes:

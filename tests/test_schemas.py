@@ -25,7 +25,7 @@ from mmsearch.rerank.heat import WordHeat
 from mmsearch.rerank.inspect import Explanation
 from mmsearch.rerank.reranker import Answer
 from mmsearch.store.types import Damage, KeptModel, StoredModel, Summary
-from mmsearch.types import Exif, Hit, IndexReport, Note, Photo, Progress, SearchResult, Skipped
+from mmsearch.types import Damaged, Exif, Hit, IndexReport, Note, Photo, Progress, SearchResult, Skipped
 
 PHOTO = Photo("/a.jpg", 300, 200, "jpeg", 7000, 0)
 TAKEN = datetime(2019, 7, 14, 18, 3, 22)
@@ -34,11 +34,12 @@ FULL = Photo(
     ("dog", "sky"),
 )  # fmt: skip
 SKIPPED = Skipped("/broken.png", "it is damaged")
+CUT = Damaged("/cut.jpg", "3 % of the picture is missing")
 DAMAGE = Damage("index", 2, "rows of the index differ", "it is built again", True, tuple("abcdefg"))
 SUMMARY = Summary({"jpeg": 2}, {2019: 2}, 1, {"FUJIFILM X100V": 1}, 9000, 12.5, 1, 0, 0, 0, 1, 0, {"damaged": 1})
 STATUS = Status(
     "/library", 2, 2, 0, 1, 0, "embedded", 256, "abc", "float32", 2, "exact", 1.0, 7, 90000, ("/photos",),
-    {"/photos": ("trips",)}, (SKIPPED,), SUMMARY,
+    {"/photos": ("trips",)}, (SKIPPED,), (CUT,), SUMMARY,
 )  # fmt: skip
 HEAT = np.array([[0.0, 0.25], [0.123456, 1.0]], np.float32)
 JSON_HEAT = [[0.0, 0.25], [0.1235, 1.0]]
@@ -113,7 +114,14 @@ def test_an_error() -> None:
 
 def test_an_index_report() -> None:
     report = IndexReport(
-        added=2, skipped=(SKIPPED,), encoded=2, seconds=0.5, model="embedded", notes=("one",), shares={"read": 0.4}
+        added=2,
+        skipped=(SKIPPED,),
+        damaged=(CUT,),
+        encoded=2,
+        seconds=0.5,
+        model="embedded",
+        notes=("one",),
+        shares={"read": 0.4},
     )
     assert schemas.index_report(report) == {
         "added": 2,
@@ -123,6 +131,7 @@ def test_an_index_report() -> None:
         "unchanged": 0,
         "removed": 0,
         "skipped": [{"path": "/broken.png", "reason": "it is damaged"}],
+        "damaged": [{"path": "/cut.jpg", "what": "3 % of the picture is missing"}],
         "encoded": 2,
         "regions": 0,
         "captions": 0,
@@ -161,6 +170,7 @@ def test_a_status() -> None:
         "roots": ["/photos"],
         "exclude": {"/photos": ["trips"]},
         "failures": [{"path": "/broken.png", "reason": "it is damaged"}],
+        "damaged": [{"path": "/cut.jpg", "what": "3 % of the picture is missing"}],
         "formats": {"jpeg": 2},
         "years": {"2019": 2},
         "dated": 1,

@@ -23,7 +23,7 @@ from mmsearch.ingest.scan import Plan, scan
 from mmsearch.store.open import MARK
 from mmsearch.store.types import Contents, StoredModel
 from mmsearch.store.writing import StoreWriter
-from mmsearch.types import IndexReport, Progress, Regions, Skipped, Vectors
+from mmsearch.types import Damaged, IndexReport, Progress, Regions, Skipped, Vectors
 
 
 def run(context: IngestContext) -> IndexReport:
@@ -93,6 +93,7 @@ class _Run:
             unchanged=ledger.unchanged,
             removed=len(ledger.gone),
             skipped=tuple(ledger.skipped),
+            damaged=tuple(ledger.damaged),
             encoded=ledger.encoded,
             seconds=round(seconds, 3),
             model=self._context.model.name,
@@ -118,6 +119,7 @@ class _Ledger:
         self.added = self.updated = self.moved = self.encoded = 0
         self.restored, self.unchanged = len(todo.restore), todo.unchanged
         self.skipped = list(todo.skipped)
+        self.damaged: list[Damaged] = []
         self.shares = {"read": 0.0, "encode": 0.0, "store": 0.0}  # seconds
 
     def record(
@@ -139,6 +141,8 @@ class _Ledger:
         if item.picture is not None and vector is not None:
             self.contents[item.content_hash] = writer.put(item.content_hash, item.picture, vector, model, tokens, card)
             self.encoded += 1
+            if item.picture.damage is not None:
+                self.damaged.append(Damaged(file.path, item.picture.damage))
         content = self.contents[item.content_hash]
         if row is not None and row.embedded and row.content == content:
             writer.touch(row.id, file)

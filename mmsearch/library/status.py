@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mmsearch.library.models import Models
 from mmsearch.store.types import Summary
-from mmsearch.types import Skipped
+from mmsearch.types import Damaged, Skipped
 
 if TYPE_CHECKING:
     from mmsearch.store.protocol import Store, VectorSearch
@@ -37,6 +37,7 @@ class Status:
     roots: tuple[str, ...]
     exclude: dict[str, tuple[str, ...]]  # by root, what index runs leave out of it
     failures: tuple[Skipped, ...]
+    damaged: tuple[Damaged, ...]  # of the photos that can be found
     summary: Summary
 
 
@@ -63,6 +64,7 @@ def status(folder: Path, store: Store, vectors: VectorSearch, models: Models) ->
         roots=tuple(store.roots()),
         exclude=store.exclusions(),
         failures=tuple(store.failures()),
+        damaged=tuple(store.damaged()),
         summary=summary,
     )
 

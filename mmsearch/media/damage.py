@@ -29,7 +29,7 @@ _PIECEMEAL = frozenset(("JPEG", "MPO", "PNG", "TIFF", "BMP", "DIB", "PPM", "TGA"
 _GROUND: dict[str, int | tuple[int, ...]] = {
     "1": 255, "L": 128, "P": 255, "LA": (128, 255), "PA": (255, 255), "RGB": (128,) * 3, "RGBX": (128,) * 4,
     "RGBA": (128, 128, 128, 255), "CMYK": (0, 0, 0, 127), "YCbCr": (128,) * 3, "LAB": (128,) * 3, "I": 2**15,
-    "I;16": 2**15, "I;16B": 2**15, "F": 0.5,
+    "I;16": 2**15, "I;16B": 2**15, "F": 1,
 }  # fmt: skip
 
 Again = Callable[[BinaryIO], ImageFile.ImageFile]  # opens the picture in a file, as the first time
@@ -83,7 +83,8 @@ def _read_once_more(image: ImageFile.ImageFile, file: BinaryIO, again: Again) ->
             second.load_end()  # turns it upright, as Pillow has done with its size
     differ = (first != grid).any(axis=2)
     if jpeg:  # its last rows come out with the end of the file only
-        differ &= np.isin(grid, _FILLED).all(axis=(1, 2))[:, None]
+        filled: NDArray[np.bool_] = np.asarray(np.isin(grid, _FILLED).all(axis=(1, 2)))
+        differ &= filled[:, None]
     missing = 0.0 if coarse else float(differ.mean())
     if missing > MOST_MISSING:
         return None

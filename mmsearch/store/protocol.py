@@ -45,7 +45,7 @@ from mmsearch.store.types import (
     WordHit,
 )
 from mmsearch.store.writing import StoreWriter
-from mmsearch.types import Found, Ids, Photo, Progress, Regions, Skipped, Vectors
+from mmsearch.types import Damaged, Found, Ids, Photo, Progress, Regions, Skipped, Vectors
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -102,6 +102,10 @@ class FileRows(Protocol):
 
     def failures(self) -> list[Skipped]:
         """Files that could not be read, with their reasons, by path."""
+        ...
+
+    def damaged(self) -> list[Damaged]:
+        """Files that can be found and of which something could not be read, by path."""
         ...
 
     def duplicate_candidates(self, model: StoredModel, within: Sequence[str] = ()) -> list[DuplicateCandidate]:

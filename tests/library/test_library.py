@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+from older_schema import write_schema
+from PIL import Image
 from samples import SAMPLES
 
 from mmsearch.config import Settings
@@ -26,7 +29,7 @@ from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
 from mmsearch.media.decode import decode
 from mmsearch.query.model import Example, Query, Words
-from mmsearch.types import IndexReport, Progress, Skipped
+from mmsearch.types import Damaged, IndexReport, Progress, Skipped
 
 
 def counts(report: IndexReport) -> dict[str, int]:
@@ -668,3 +671,43 @@ def test_open_library_makes_the_folder_and_loads_the_model(photos: Path, tmp_pat
         assert library.index(photos / "cat.png").added == 1
     with open_library(tmp_path / "new" / "library") as library:
         assert [hit.path for hit in library.search("a cat")] == [str(photos / "cat.png")]
+
+
+def test_what_is_damaged_of_a_picture_is_reported_and_kept(library: Library, photos: Path) -> None:
+    whole = Image.open(photos / "cat.png").convert("RGB")
+    whole.save(photos / "cut.jpg", quality=90)
+    content = (photos / "cut.jpg").read_bytes()
+    (photos / "cut.jpg").write_bytes(content[:-2])
+    (photos / "copy.jpg").write_bytes(content[:-2])
+    damaged = Damaged(str(photos / "copy.jpg"), "the end of the file is missing")
+    report = library.index(photos)
+    assert (report.added, report.skipped, report.damaged[0]) == (7, (), damaged)
+    assert library.status().damaged == (damaged, Damaged(str(photos / "cut.jpg"), damaged.what))  # copies share it
+    assert library.index(photos).damaged == ()
+    for name in ("cut.jpg", "copy.jpg"):
+        (photos / name).write_bytes(content)
+    library.index(photos)
+    assert library.status().damaged == ()
+
+
+def test_files_that_an_earlier_version_could_not_read_are_tried_again(
+    photos: Path, settings: Settings, encoder: OnnxEncoder
+) -> None:
+    (photos.parent / "before").mkdir()
+    file = write_schema(photos.parent / "before" / "library.sqlite", "006")
+    content = (photos / "grass.png").read_bytes()
+    broken = (content[:33] + b"\0\0\0\4gAMA\0\0\0\0abcd" + content[33:], b"no picture")
+    for name, bad in zip(("grass.png", "cat.png"), broken, strict=True):
+        (photos / name).write_bytes(bad)
+    with sqlite3.connect(file) as connection:
+        for name in ("grass.png", "cat.png"):
+            status = (photos / name).stat()
+            row = (os.fsencode(photos / name), status.st_size, status.st_mtime_ns)
+            connection.execute(
+                "INSERT INTO photos (path, state, reason, size, mtime_ns) VALUES (?, 'failed', 'then', ?, ?)", row
+            )
+    connection.close()
+    with open_library(file.parent, settings=settings, encoder=encoder) as library:
+        report = library.index(photos)
+    assert [damaged.path for damaged in report.damaged] == [str(photos / "grass.png")]
+    assert [skipped.reason for skipped in report.skipped] == ["not a picture that can be read"]

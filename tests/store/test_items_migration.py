@@ -53,6 +53,7 @@ def rows(file: Path) -> dict[str, list[Any]]:
     with closing(sqlite3.connect(file)) as connection:
         names = [*TABLES, "contents", "photos", "models", "sidecars", "words"]
         found = {name: connection.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall() for name in names}
+        found["contents"] = [row[:13] for row in found["contents"]]  # the columns of then
         own = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
         properties = connection.execute(f"SELECT * FROM {'facts' if 'facts' in own else 'properties'}").fetchall()
     return {**found, "properties": sorted(properties)}

@@ -30,7 +30,7 @@ from mmsearch.store.sqlite.tables import (
     tags,
 )
 from mmsearch.store.types import Contents, Counts, DuplicateCandidate, StoredFile, StoredModel, WordHit, chunks
-from mmsearch.types import Exif, Found, Ids, Photo, Skipped
+from mmsearch.types import Damaged, Exif, Found, Ids, Photo, Skipped
 
 
 class Items(Database):
@@ -109,6 +109,16 @@ class Items(Database):
         query = select(photos.c.path, photos.c.reason).where(photos.c.state == "failed").order_by(photos.c.path)
         with self._reading() as connection:
             return [Skipped(os.fsdecode(path), reason) for path, reason in connection.execute(query)]
+
+    def damaged(self) -> list[Damaged]:
+        query = (
+            select(photos.c.path, contents.c.damage)
+            .join(contents, contents.c.id == photos.c.content_id)
+            .where(photos.c.state == "ok", contents.c.damage.is_not(None))
+            .order_by(photos.c.path)
+        )
+        with self._reading() as connection:
+            return [Damaged(os.fsdecode(path), what) for path, what in connection.execute(query)]
 
     def counts(self) -> Counts:
         with self._reading() as connection:

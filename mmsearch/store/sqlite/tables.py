@@ -78,6 +78,7 @@ contents = Table(
     Column("description", String),  # what was written into the file about the picture: EXIF, IPTC, XMP
     Column("dhash", LargeBinary),  # 8 bytes, near-equal for near-equal pictures; see media/dhash.py
     Column("metadata_version", Integer, nullable=False, server_default="0"),  # of the reading of the two above
+    Column("damage", String),  # what of the picture could not be read, in words
     Index("contents_metadata_version", "metadata_version"),
     sqlite_autoincrement=True,
 )

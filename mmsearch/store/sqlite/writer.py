@@ -45,7 +45,7 @@ def _renewing(table: Table, key: Sequence[str], renewed: Sequence[str]) -> Inser
 
 
 # Made once and given values when they run: making them anew took as long as running them.
-_CONTENT = _renewing(contents, ["hash"], ["description", "dhash", "metadata_version"])
+_CONTENT = _renewing(contents, ["hash"], ["description", "dhash", "metadata_version", "damage"])
 _SAME_CONTENT = select(contents.c.id).where(contents.c.hash == bindparam("hash"))
 _ITEM = insert(items).on_conflict_do_nothing()
 _VECTOR = insert(embeddings).on_conflict_do_nothing()
@@ -71,6 +71,7 @@ def _metadata(picture: Decoded) -> dict[str, Any]:
         "description": picture.description,
         "dhash": dhash(picture.pixels),
         "metadata_version": METADATA_VERSION,
+        "damage": picture.damage,
     }
 
 
