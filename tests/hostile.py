@@ -178,7 +178,9 @@ def _cut(corpus: Corpus) -> None:
         corpus.add(f"jpeg-no-end-{name}", "found", jpeg[:-2], f"cut/no-end-{name}.jpg")
         corpus.add(f"jpeg-zero-end-{name}", "found", jpeg[:-2] + b"\0\0", f"cut/zero-end-{name}.jpg")
         if name != "progressive":  # of which a fifth is the whole picture, without detail
-            corpus.add(f"jpeg-zeros-{name}", "skipped", jpeg[: len(jpeg) // 5] + bytes(len(jpeg)), f"cut/zeros-{name}.jpg")
+            corpus.add(
+                f"jpeg-zeros-{name}", "skipped", jpeg[: len(jpeg) // 5] + bytes(len(jpeg)), f"cut/zeros-{name}.jpg"
+            )
     corpus.add("jpeg-garbage-behind", "found", content + bytes(range(256)) * 40, "cut/longer.jpg")
     corpus.add("jpeg-garbage-before", "skipped", b"\0" * 7 + content, "cut/before.jpg")
     png = _encoded(_photo(), "PNG")

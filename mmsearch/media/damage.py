@@ -91,7 +91,7 @@ def _read_once_more(image: ImageFile.ImageFile, file: BinaryIO, again: Again) ->
     if missing:
         return second, f"{max(1, round(100 * missing))} % of the picture is missing"
     if coarse:
-        return second, "the end of the file is missing, and fine detail with it"
+        return second, "the end of the file is missing, and perhaps fine detail with it"
     return second, "the end of the file is missing" if broken else DAMAGED_METADATA
 
 

@@ -38,7 +38,7 @@ from mmsearch.media.side_parts import without_side_parts
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM", "ICO", "DDS", "PCX", "TGA")
 _HEIF_BRANDS = frozenset(b"heic heix heim heis hevc hevx hevm hevs mif1 msf1".split())
 
-DAMAGED_METADATA = "metadata in the file is damaged"
+DAMAGED_METADATA = "metadata in the file cannot be read"
 _heif_lock = threading.Lock()
 
 # What is wrong with a file stands in its ImageError.  Pillow's log would go to stderr where no logging is set up.
