@@ -4,11 +4,13 @@
 
 Real photos are changed as people and programs change them: compressed, scaled, cropped, made brighter, marked, turned,
 converted.  A pair of a photo and its changed copy is to be found.  Not to be found are all pairs of different photos
-(those that were changed with all their copies, and ``--others`` more), and pairs of different pages of text: invoices
-of one layout, letters and chats, drawn here.  Photos are drawn with seed 0.
+(those that were changed with all their copies, and ``--others`` more), pairs of different pages of text (invoices of
+one layout, letters and chats, drawn here), and pairs of a photo and another that differs in a part of it: something
+else in its place, another colour, words, no colours.  Photos are drawn with seed 0.
 
 ``recall`` is the share of copies that were found and ``precision`` that of copies among what was found, both in per
-cent; ``false`` the number of pairs of different photos taken for copies, ``false_pages`` that of different pages.
+cent; ``false`` the number of pairs of different photos taken for copies, ``false_pages`` that of different pages;
+``altered`` the share of photos that differ in a part and were taken for copies, in per cent.
 Rules:
 
     cosine C           vectors alone
@@ -20,7 +22,9 @@ Rules:
 
 ``correlations`` of pixels, which the limits of mmsearch.media.pixel_match lie between: the 5th percentile of copies,
 and the largest of different pictures, of photos among the 500 pairs with the highest cosine.  ``plain`` are pictures of
-mostly one tone; all pages are.  Of plain ones only the copies that show the whole picture count.
+mostly one tone; all pages are.  Of plain ones only the copies that show the whole picture count.  ``differences`` are
+the largest of a part, pixel by pixel and of its mean tone, of photos that are not plain: the 95th percentile of
+copies, and the 5th of those that differ in a part.
 """
 
 from __future__ import annotations
@@ -42,13 +46,14 @@ from mmsearch.encoders import factory
 from mmsearch.manage.duplicates import PROPOSED
 from mmsearch.media.decode import decode
 from mmsearch.media.dhash import as_numbers, dhash, distance
-from mmsearch.media.pixel_match import Sketch, alike, correlation, sketch
+from mmsearch.media.pixel_match import ALIKE, Sketch, alike, differences, placed, sketch
 from mmsearch.search import diversity
 from mmsearch.types import Pixels
 
 COSINES, BITS = (0.7, 0.8, 0.9, 0.95), (4, 6, 8, 10, 12, 16)
 BOTH = ((0.4, 6), (0.7, 8), (0.8, 6), (0.8, 10), (0.8, 12), (0.9, 12))
 PAGES = 40  # of each kind
+PLACES = (0.1, 0.35, 0.65, 0.9)  # of altered parts, in shares of the way from one side to the other
 
 
 def main() -> None:
@@ -66,7 +71,7 @@ def main() -> None:
         if number < given.photos:
             with Image.open(io.BytesIO(data)) as opened:
                 image = opened.convert("RGB")
-            for kind, change in CHANGES.items():
+            for kind, change in (CHANGES | ALTERED).items():
                 pictures.add(change(image), number, kind)
     for number, page in enumerate(_pages(np.random.default_rng(0)), len(order)):
         pictures.add(page, number, "page")
@@ -119,7 +124,9 @@ def _figures(pictures: _Pictures) -> dict[str, Any]:
     shown, kinds = np.array(pictures.shown), np.array(pictures.kinds)
     left, right = np.triu_indices(len(shown), 1)
     # A copy with its photo; not copies among each other, which are two changes apart.
-    same = (shown[left] == shown[right]) & (kinds[left] == "photo")
+    changed_one = (shown[left] == shown[right]) & (kinds[left] == "photo")
+    altered = changed_one & np.isin(kinds[right], list(ALTERED))
+    same = changed_one & ~altered
     page = (kinds[left] == "page") & (kinds[right] == "page")
     other = (shown[left] != shown[right]) & ~page
     vectors, (numbers, _) = pictures.vectors, as_numbers(pictures.hashes)
@@ -135,19 +142,23 @@ def _figures(pictures: _Pictures) -> dict[str, Any]:
     rules["folded"] = diversity.near(cosines, bits, np.ones(len(bits), np.bool_))
     proposed = np.logical_or.reduce([by(least, most) for most, least in PROPOSED])
     rules["proposed"] = proposed
-    begun, looked = time.perf_counter(), np.flatnonzero(proposed & (same | other | page))
+    begun, looked = time.perf_counter(), np.flatnonzero(proposed & (changed_one | other | page))
     alikes = np.zeros(len(proposed), np.bool_)
     alikes[looked] = [alike(pictures.sketches[left[pair]], pictures.sketches[right[pair]]) for pair in looked]
     seconds = time.perf_counter() - begun
     rules["duplicates"] = alikes
-    changed = {kind: same & (kinds[right] == kind) for kind in CHANGES}
+    changed = {kind: changed_one & (kinds[right] == kind) for kind in CHANGES | ALTERED}
     own_plain = np.array([one.plain for one in pictures.sketches])
     plain = own_plain[left] | own_plain[right]
     nearest = np.flatnonzero(other)[np.argsort(-cosines[other])[:500]]
     fits = np.full(len(plain), np.nan)
     for pair in (*np.flatnonzero(same), *np.flatnonzero(page), *nearest):
-        fits[pair] = correlation(pictures.sketches[left[pair]], pictures.sketches[right[pair]])
+        fits[pair] = placed(pictures.sketches[left[pair]], pictures.sketches[right[pair]])[0].correlation
     different = fits[nearest]
+    parts = np.full((len(plain), 2), np.nan)
+    for pair in np.flatnonzero(changed_one & ~plain & proposed):
+        fit, whole, part = placed(pictures.sketches[left[pair]], pictures.sketches[right[pair]], ALIKE)
+        parts[pair] = min(differences(whole, part, fit))
     return {
         "plain_photos": round(100 * float(own_plain[kinds == "photo"].mean()), 1),
         "correlations": {
@@ -157,6 +168,10 @@ def _figures(pictures: _Pictures) -> dict[str, Any]:
                 "different": _largest(np.concatenate([fits[page], different[plain[nearest]]])),
             },
         },
+        "differences": {
+            "copies": np.nanpercentile(parts[same], 95, axis=0).round(1).tolist(),
+            "altered": np.nanpercentile(parts[altered & np.isfinite(parts[:, 0])], 5, axis=0).round(1).tolist(),
+        },
         "pairs": {"copies": int(same.sum()), "different": int(other.sum()), "pages": int(page.sum())},
         "milliseconds_a_comparison": round(1e3 * seconds / len(looked), 2),
         "rules": {
@@ -165,7 +180,8 @@ def _figures(pictures: _Pictures) -> dict[str, Any]:
                 "precision": round(100 * _precision(found, same, other | page), 2),
                 "false": int(found[other].sum()),
                 "false_pages": int(found[page].sum()),
-                "recall_by_kind": {kind: round(100 * float(found[own].mean()), 1) for kind, own in changed.items()},
+                "altered": {kind: round(100 * float(found[changed[kind]].mean()), 1) for kind in ALTERED},
+                "recall_by_kind": {kind: round(100 * float(found[changed[kind]].mean()), 1) for kind in CHANGES},
             }
             for name, found in rules.items()
         },
@@ -213,6 +229,36 @@ def _marked(image: Image.Image) -> Image.Image:
     return marked
 
 
+def _pasted(image: Image.Image, share: float) -> Image.Image:
+    """With an ellipse of this share of the sides, off the middle, that holds the whole picture upside down."""
+    box = _spot(image, share)
+    part = image.resize((box[2] - box[0], box[3] - box[1])).rotate(180)
+    return _with(image, part, box)
+
+
+def _recoloured(image: Image.Image, share: float) -> Image.Image:
+    """With an ellipse of this share of the sides, in the most colourful place, of another hue."""
+    box = _spot(image, share)
+    hue, colour, bright = image.crop(box).convert("HSV").split()
+    return _with(image, Image.merge("HSV", (hue.point(lambda value: (value + 85) % 256), colour, bright)), box)
+
+
+def _spot(image: Image.Image, share: float) -> tuple[int, int, int, int]:
+    """Of a few places for such a part, the most colourful."""
+    width, height = round(share * image.width), round(share * image.height)
+    places = [(round(x * (image.width - width)), round(y * (image.height - height))) for x in PLACES for y in PLACES]
+    boxes = [(left, top, left + width, top + height) for left, top in places]
+    return max(boxes, key=lambda box: float(np.asarray(image.crop(box).convert("HSV"))[..., 1].mean()))
+
+
+def _with(image: Image.Image, part: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+    mask = Image.new("L", part.size)
+    ImageDraw.Draw(mask).ellipse((0, 0, part.width - 1, part.height - 1), fill=255)
+    altered = image.copy()
+    altered.paste(part.convert("RGB"), box[:2], mask)
+    return altered
+
+
 def _turned(image: Image.Image, degrees: float) -> Image.Image:
     """Turned, and cut so that no corner is empty."""
     margin = math.ceil(max(image.size) * math.sin(math.radians(degrees)) / 2)
@@ -232,15 +278,23 @@ CHANGES: dict[str, Callable[[Image.Image], bytes]] = {
     "10 % cropped at two sides": lambda image: _file(_cut(image, 0.1, centred=False)),
     "darker": lambda image: _file(ImageEnhance.Brightness(image).enhance(0.7)),
     "brighter": lambda image: _file(ImageEnhance.Brightness(image).enhance(1.3)),
-    "grey": lambda image: _file(image.convert("L")),
-    "text over it": lambda image: _file(_marked(image)),
     "turned by 1 degree": lambda image: _file(_turned(image, 1)),
     "turned by 3 degrees": lambda image: _file(_turned(image, 3)),
     "png": lambda image: _file(image, "PNG", compress_level=1),
     "webp": lambda image: _file(image, "WEBP", quality=80),
 }
 
-WHOLE = ("jpeg 60", "jpeg 30", "half the size", "a quarter of the size", "darker", "brighter", "grey", "png", "webp")
+ALTERED: dict[str, Callable[[Image.Image], bytes]] = {
+    "another thing, 0.25": lambda image: _file(_pasted(image, 0.25)),
+    "another thing, 0.1": lambda image: _file(_pasted(image, 0.1)),
+    "another thing, 0.07": lambda image: _file(_pasted(image, 0.07)),
+    "another colour, 0.25": lambda image: _file(_recoloured(image, 0.25)),
+    "another colour, 0.1": lambda image: _file(_recoloured(image, 0.1)),
+    "words over it": lambda image: _file(_marked(image)),
+    "in grey": lambda image: _file(image.convert("L")),
+}
+
+WHOLE = ("jpeg 60", "jpeg 30", "half the size", "a quarter of the size", "darker", "brighter", "png", "webp")
 
 
 def _pages(rng: np.random.Generator) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageEnhance
 from samples import SAMPLES
 
 from mmsearch.errors import SourceError
@@ -97,7 +97,7 @@ def copies(folder: Path) -> Path:
     _save(_scaled(cat, 0.5), folder / "cat_small.jpg", time=10, quality=60)
     _save(coffee, folder / "coffee.jpg", time=100, quality=85)
     _save(_middle(coffee, 0.9), folder / "coffee_middle.jpg", time=100)
-    _save(coffee.convert("L").convert("RGB"), folder / "coffee_grey.jpg", time=100, quality=30)
+    _save(ImageEnhance.Brightness(coffee).enhance(0.8), folder / "coffee_dark.jpg", time=100, quality=30)
     _save(_photo("astronaut.png"), folder / "astronaut.jpg", time=100)
     _save(_photo("rocket.jpg"), folder / "rocket.jpg", time=100)
     return folder
@@ -107,7 +107,7 @@ def test_copies_and_edited_copies_are_grouped_with_the_best_one_first(library: L
     library.index(copies)
     groups = library.duplicates()
     assert _rows(groups, copies) == [
-        ("near", "coffee.jpg", [("near", "coffee_grey.jpg"), ("near", "coffee_middle.jpg")]),
+        ("near", "coffee.jpg", [("near", "coffee_dark.jpg"), ("near", "coffee_middle.jpg")]),
         ("near", "backup/IMG_1.jpg", [("exact", "cat.jpg"), ("near", "cat_small.jpg")]),
     ]
     sizes = [sum((copies / p.path).stat().st_size for p in group.others) for group in groups]
@@ -224,7 +224,7 @@ def test_what_has_changed_or_gone_is_left_alone_and_said(
 ) -> None:
     library.index(copies)
     (copies / "backup" / "IMG_1.jpg").unlink()
-    _save(_photo("rocket.jpg"), copies / "coffee_grey.jpg", time=500)
+    _save(_photo("rocket.jpg"), copies / "coffee_dark.jpg", time=500)
     with caplog.at_level(logging.WARNING):
         groups = library.duplicates()
     assert sorted(_rows(groups, copies)) == [
@@ -232,7 +232,7 @@ def test_what_has_changed_or_gone_is_left_alone_and_said(
         ("near", "coffee.jpg", [("near", "coffee_middle.jpg")]),
     ]
     assert sorted(record.message for record in caplog.records) == [
-        f"left alone, changed since it was indexed: {copies}/coffee_grey.jpg",
+        f"left alone, changed since it was indexed: {copies}/coffee_dark.jpg",
         f"left alone, not there now: {copies}/backup/IMG_1.jpg",
     ]
 
