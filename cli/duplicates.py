@@ -26,7 +26,8 @@ def command(
         bool, typer.Option("--near/--exact-only", help="Edited and scaled copies too, or only files with equal bytes.")
     ] = True,
     bursts: Annotated[
-        bool, typer.Option("--bursts", help="Shots of one scene within 10 seconds in one folder too.")
+        bool,
+        typer.Option("--bursts", help="Shots of one scene within 10 seconds by the camera's clock in one folder too."),
     ] = False,
     threshold: Annotated[
         float | None,

@@ -33,7 +33,7 @@ Level = Literal["exact", "near", "burst"]
 # Pairs whose pixels are compared: (bits of the hashes that may differ, least cosine then).
 PROPOSED = ((6, 0.3), (18, 0.75))
 UNHASHED = 0.75  # least cosine where a hash is missing
-CROWD = 300  # files of a folder with times within SPAN: as fast as 30 a second were copied, not taken
+CROWD = 300  # files of a folder with times within SPAN: nobody takes 30 a second for so long
 BLOCK, COLUMNS = 512, 2**15  # pictures that are compared with others at a time, and with how many of these
 
 CHANGED = "changed since it was indexed"
@@ -386,15 +386,16 @@ def _bursts(contents: Sequence[_Content], vectors: Vectors, files: _Files, near:
 
 
 def _at_once(contents: Sequence[_Content]) -> Iterator[tuple[int, int]]:
-    """Rows of contents that have files in one folder with times within ``SPAN``: the camera's, else the files' own.
+    """Rows of contents that have files in one folder and were taken within ``SPAN`` by the camera's clock.
 
-    Where too many files have such times, they are those of copying, or of a clock that stood still, and say nothing.
+    When a file was written says nothing: screenshots are made and downloads arrive within seconds.  Nor do the times of
+    a clock that stood still, which too many files have.
     """
     folders: dict[str, list[tuple[float, int]]] = {}
     for row, one in enumerate(contents):
-        for file in one.files:
-            time = one.taken_at or datetime.fromtimestamp(file.mtime_ns / 1e9)
-            folders.setdefault(os.path.dirname(file.path), []).append((_seconds(time), row))
+        if one.taken_at is not None:
+            for file in one.files:
+                folders.setdefault(os.path.dirname(file.path), []).append((_seconds(one.taken_at), row))
     for found in folders.values():
         found.sort()
         times = np.array([time for time, _ in found])

@@ -28,6 +28,11 @@ def folder(tmp_path: Path, library: Library) -> Path:
     for name in ("chelsea.png", "coffee.png", "motorcycle_left.png", "motorcycle_right.png", "rocket.jpg"):
         shutil.copy(SAMPLES / name, folder / name)
         os.utime(folder / name, (1714557600, 1714557600))
+    for name in ("motorcycle_left.png", "motorcycle_right.png"):
+        with Image.open(SAMPLES / name) as image:
+            exif = Image.Exif()
+            exif.get_ifd(0x8769)[0x9003] = "2024:05:01 10:00:00"
+            image.save(folder / name, exif=exif)
     shutil.copy(folder / "chelsea.png", folder / "copy.png")
     with Image.open(folder / "coffee.png") as image:
         image.convert("RGB").resize((300, 200)).save(folder / "small.jpg")
