@@ -31,6 +31,7 @@ def folder(tmp_path: Path, library: Library) -> Path:
     for name in ("motorcycle_left.png", "motorcycle_right.png"):
         with Image.open(SAMPLES / name) as image:
             exif = Image.Exif()
+            exif[0x0110] = "a camera"
             exif.get_ifd(0x8769)[0x9003] = "2024:05:01 10:00:00"
             image.save(folder / name, exif=exif)
     shutil.copy(folder / "chelsea.png", folder / "copy.png")
