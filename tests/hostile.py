@@ -436,7 +436,16 @@ def _modes(corpus: Corpus) -> None:
 def _tiffs(corpus: Corpus) -> None:
     grey, strips = bytes(range(64)), struct.pack("<HHI", 273, 4, 1)
     tiles = _grey_tiff(8, 8, grey, tags={322: (4, 2**31 - 16), 323: (4, 2**31 - 16), 324: (4, 8)})
+    deep = np.arange(64, dtype="<u2") * 60  # 12 bits in 16
+    preview = _grey_tiff(8, 8, grey, tags={254: (4, 1)}, next_ifd=8 + 64)  # of itself
+    planes = {258: (3, [16] * 3), 262: (3, 2), 277: (3, 3), 284: (3, 2), 279: (4, [128] * 3)}
     kinds: list[tuple[str, Expected, bytes]] = [
+        ("twelve-in-sixteen", "found", _grey_tiff(8, 8, deep.tobytes(), tags={258: (3, 16)})),
+        ("white-is-zero-16", "found", _grey_tiff(8, 8, deep.tobytes(), tags={258: (3, 16), 262: (3, 0)})),
+        ("planes-one-strip", "skipped", _grey_tiff(8, 8, bytes(range(192)) * 2, tags=planes)),
+        ("preview-of-itself", "found", preview),
+        ("preview-sub-loop", "found", _grey_tiff(8, 8, grey, tags={254: (4, 1), 330: (4, [72] * 99)})),
+        ("preview-sub-far", "found", _grey_tiff(8, 8, grey, tags={254: (4, 1), 330: (4, [2**32 - 1] * 2**14)})),
         ("ifd-loop", "found", _grey_tiff(8, 8, grey, next_ifd=8 + 64)),
         ("ifd-far", "found", _grey_tiff(8, 8, grey, next_ifd=2**32 - 1)),
         ("unknown-tags", "found", _grey_tiff(8, 8, grey, tags=dict.fromkeys(range(60_000, 60_040), (3, 1)))),

@@ -18,7 +18,7 @@ from mmsearch.media import damage
 from mmsearch.media.embedded_text import read_description
 from mmsearch.media.exif import read_exif
 from mmsearch.media.memory_budget import Budget, trim
-from mmsearch.media.modes import to_rgb
+from mmsearch.media.modes import is_deep, to_rgb, with_low_bits
 from mmsearch.media.opening import open_picture, reason
 from mmsearch.types import Decoded, Pixels, Preprocess
 
@@ -67,9 +67,9 @@ def decode(
     nothing else, for whatever is wrong with the file.
     """
     with _explained(path), _upright(file, path, preprocess, max_megapixels, in_flight, jpegs) as found:
-        image, kind = found.image, (found.image.format or "unknown").lower()
-        pixels, about = prepare(found.rgb, preprocess), (read_exif(image), read_description(image))
-        return Decoded(pixels, found.width, found.height, kind, *about, found.damage)
+        about, kind = found.about, (found.about.format or "unknown").lower()
+        said = read_exif(about), read_description(about)
+        return Decoded(prepare(found.rgb, preprocess), found.width, found.height, kind, *said, found.damage)
 
 
 def upright(file: BinaryIO, path: str, side: int, max_megapixels: float = 200.0, enlarge: bool = True) -> Image.Image:
@@ -144,7 +144,7 @@ def _explained(path: str) -> Iterator[None]:
 class _Upright:
     """A picture that was read."""
 
-    image: ImageFile.ImageFile  # the file, for its metadata
+    about: Image.Image  # what has its metadata
     rgb: Image.Image  # of a large JPEG smaller than the original
     width: int  # of the upright original, in pixels
     height: int
@@ -164,7 +164,8 @@ def _upright(
 
     Waits until there is room ``in_flight``, where it counts until the block ends.
     """
-    image, damaged = open_picture(file, path)
+    opened = open_picture(file, path)
+    image, damaged = opened.image, opened.damage
     width, height = image.size
     if width * height > max_megapixels * 1e6:
         raise ImageError(path, _too_large(width, height, max_megapixels), retry=True)
@@ -173,9 +174,9 @@ def _upright(
     _draft(image, preprocess)
 
     def again(source: BinaryIO) -> ImageFile.ImageFile:
-        opened, _ = open_picture(source, path)
-        _draft(opened, preprocess)
-        return opened
+        once_more = open_picture(source, path).image
+        _draft(once_more, preprocess)
+        return once_more
 
     # Of a progressive JPEG, libjpeg keeps the coefficients of all pixels, however small it is decoded.
     decoded = (width, height) if image.info.get("progressive") else image.size
@@ -186,15 +187,20 @@ def _upright(
         loaded: Image.Image | None = None
         if jpegs is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
             loaded = jpegs(file, image)
+        about = opened.about
         if loaded is None:
-            loaded, lacking = damage.load(image, file, again)
-            image, damaged = loaded, lacking or damaged
-        orientation = _orientation(image)
+            deep = is_deep(image)
+            same = about is image
+            image, lacking = damage.load(image, opened.file, again)
+            loaded, about, damaged = image, image if same else about, lacking or damaged
+            if deep and lacking is None:
+                loaded = with_low_bits(loaded, again(opened.file))
+        orientation = opened.orientation or _orientation(image)
         rgb = to_rgb(loaded)
         if orientation in _UPRIGHT:
             rgb = rgb.transpose(_UPRIGHT[orientation])
         size = (height, width) if orientation >= 5 else (width, height)  # 5 to 8: turned by a quarter
-        yield _Upright(image, rgb, *size, damaged)
+        yield _Upright(about, rgb, *size, damaged)
 
 
 def _check_scans(image: JpegImagePlugin.JpegImageFile, file: BinaryIO, path: str) -> None:

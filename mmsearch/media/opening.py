@@ -9,6 +9,7 @@ import os
 import struct
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from PIL import (  # noqa: F401 - each of these imports registers its format in Image.OPEN
@@ -31,6 +32,7 @@ from PIL import (  # noqa: F401 - each of these imports registers its format in 
 )
 
 from mmsearch.errors import ImageError
+from mmsearch.media import tiff
 from mmsearch.media.side_parts import without_side_parts
 
 # In the order they are tried.  AVIF before HEIF: both claim the brand "mif1".  TGA has no signature, so it is tried on
@@ -47,8 +49,19 @@ with contextlib.suppress(AttributeError, OSError, TypeError):  # libtiff is buil
     ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)  # it prints to stderr what it also returns
 
 
-def open_picture(file: BinaryIO, path: str) -> tuple[ImageFile.ImageFile, str | None]:
-    """The picture in ``file``, its pixels not yet read, and what is damaged of it in words; None where nothing is.
+@dataclass(frozen=True)
+class Opened:
+    """A picture whose pixels are not yet read."""
+
+    image: ImageFile.ImageFile  # that has the pixels
+    file: BinaryIO  # that it is read from
+    about: Image.Image  # what says something about the picture: the same, or what it stands beside
+    damage: str | None = None  # in words
+    orientation: int | None = None  # as in EXIF, where something else than the image says it
+
+
+def open_picture(file: BinaryIO, path: str) -> Opened:
+    """The picture in ``file``.
 
     The work of ``Image.open`` without its check against ``Image.MAX_IMAGE_PIXELS``.  Our limit is an argument; Pillow's
     belongs to the whole process, and there is no way to lift it for one thread: setting it, and
@@ -84,20 +97,45 @@ def open_picture(file: BinaryIO, path: str) -> tuple[ImageFile.ImageFile, str | 
     raise ImageError(path, said)
 
 
-def _opened(
-    factory: Callable[..., ImageFile.ImageFile], file: BinaryIO, name: str
-) -> tuple[ImageFile.ImageFile, str | None]:
+_Factory = Callable[..., ImageFile.ImageFile]
+
+
+def _opened(factory: _Factory, file: BinaryIO, name: str) -> Opened:
+    """A picture of this format; of a TIFF that begins with a preview the one behind it."""
+    page = tiff.main_page(file) if name == "TIFF" else None
+    if page is None:
+        return _with_or_without_side_parts(factory, file, name)
+    found = _with_or_without_side_parts(factory, page, name)
+    with contextlib.suppress(Exception):  # the preview may be of any kind
+        preview = _with_or_without_side_parts(factory, file, name).image
+        own = tiff.orientation(found.image)
+        return replace(found, about=preview, orientation=tiff.orientation(preview) if own is None else None)
+    return found
+
+
+def _with_or_without_side_parts(factory: _Factory, file: BinaryIO, name: str) -> Opened:
     """A picture of this format; where what stands beside its pixels cannot be read, without that."""
     # Without a name: Pillow would map the file of that name into memory instead of reading this one.
     file.seek(0)
+    damage = None
     try:
-        return factory(file, ""), None
+        image = factory(file, "")
     except Exception:
-        with contextlib.suppress(Exception):  # what was said the first time is what is wrong
-            bare = without_side_parts(file, name)
-            if bare is not None:
-                return factory(bare, ""), DAMAGED_METADATA
-        raise
+        found = _without_side_parts(factory, file, name)
+        if found is None:
+            raise
+        image, damage = found, DAMAGED_METADATA
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        tiff.correct(image)
+    return Opened(image, file, image, damage)
+
+
+def _without_side_parts(factory: _Factory, file: BinaryIO, name: str) -> ImageFile.ImageFile | None:
+    """None where it cannot be read then either: what was said the first time is what is wrong."""
+    with contextlib.suppress(Exception):
+        bare = without_side_parts(file, name)
+        return None if bare is None else factory(bare, "")
+    return None
 
 
 def _register_heif() -> bool:

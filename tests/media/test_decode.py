@@ -357,7 +357,7 @@ def test_the_scale_leaves_twice_the_pixels_that_are_needed(
     from mmsearch.media.decode import _draft
     from mmsearch.media.opening import open_picture
 
-    image, _ = open_picture(io.BytesIO(encoded(Image.new("RGB", size), "JPEG")), "x")
+    image = open_picture(io.BytesIO(encoded(Image.new("RGB", size), "JPEG")), "x").image
     _draft(image, Preprocess(size=96, resize_mode=resize_mode))
     image.load()
     assert image.size == (-(-size[0] // scale), -(-size[1] // scale))
