@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import gc
-import io
 import logging
 import sys
 import warnings
@@ -29,6 +28,7 @@ from mmsearch.cli import (
     reindex,
     remove,
     status,
+    streams,
     tag,
     train,
     train_reranker,
@@ -93,7 +93,7 @@ class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if isinstance(record.args, tuple):
             record.args = tuple(worded(arg) if hasattr(arg, "code") else arg for arg in record.args)
-        print(record.getMessage(), file=sys.stderr, flush=True)
+        print(streams.escaped(record.getMessage(), lines=False), file=sys.stderr, flush=True)
 
 
 def main() -> None:
@@ -102,25 +102,28 @@ def main() -> None:
     gc.set_threshold(50_000)
     atexit.register(gc.freeze)
     warnings.filterwarnings("ignore", module="PIL")  # of damaged metadata; what cannot be read is reported as skipped
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8
+    streams.guard()
     logger = logging.getLogger("mmsearch")
     logger.setLevel(logging.INFO)
     logger.addHandler(_Lines())
     try:
-        app()
+        try:
+            app()
+        finally:
+            streams.flush()
     except QuerySyntaxError as error:
         _fail(worded(error), 2)
     except MMSearchError as error:
         _fail(worded(error))
+    except BrokenPipeError:  # who reads has enough, such as ``head``
+        sys.exit(1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror or error}")
 
 
 def _fail(message: str, code: int = 1) -> None:
-    print(f"mmsearch: {message}".encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
+    print(streams.escaped(f"mmsearch: {message}", lines=False), file=sys.stderr)
     sys.exit(code)
 
 

@@ -6,11 +6,13 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmsearch.cli import streams
 from mmsearch.cli.advice import worded
+from mmsearch.cli.streams import cell, console
 
 if TYPE_CHECKING:
     from mmsearch.rerank.captions import Caption
@@ -19,15 +21,28 @@ if TYPE_CHECKING:
 
 def shown(path: str, relative: bool = True) -> str:
     """A path that any terminal can print: relative where that is shorter, odd bytes and control characters escaped."""
-    if relative and Path(path).is_relative_to(Path.cwd()):
-        path = os.path.relpath(path)
-    readable = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in readable)
+    if relative:
+        with suppress(OSError):  # the working folder is gone
+            path = os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
+    try:
+        readable = os.fsencode(path).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a locale that knows no such letters
+        readable = path
+    return printable(readable)
+
+
+def printable(text: str) -> str:
+    """A text on one line, with all that cannot be printed escaped; half letters are what the system read as such."""
+    try:
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        text = text.encode("utf-8", "backslashreplace").decode()
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def say(message: str) -> None:
     """A line for the person, on stderr; with what to type where it is a ``Note``."""
-    print(worded(message), file=sys.stderr, flush=True)
+    print(streams.escaped(worded(message), lines=False), file=sys.stderr, flush=True)
 
 
 def json_line(value: dict[str, Any]) -> None:
@@ -54,11 +69,12 @@ def plural(number: int, noun: str) -> str:
 
 
 def hit_paths(hits: Sequence[Hit], end: bytes = b"\n") -> None:
-    """The bare paths, byte for byte, each followed by ``end``."""
-    sys.stdout.flush()
-    for hit in hits:
-        sys.stdout.buffer.write(os.fsencode(hit.path) + end)
-    sys.stdout.buffer.flush()
+    """The bare paths, byte for byte, each followed by ``end``; as ``shown`` where they are lines on a terminal."""
+    if end == b"\n" and sys.stdout.isatty():
+        for hit in hits:
+            print(shown(hit.path, relative=False))
+        return
+    _write(*(os.fsencode(hit.path) + end for hit in hits))
 
 
 def hit_table(hits: Sequence[Hit], title: str) -> None:
@@ -66,13 +82,11 @@ def hit_table(hits: Sequence[Hit], title: str) -> None:
 
     On a terminal that can, a click on a path opens the picture.
     """
-    from rich.console import Console
     from rich.style import Style
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(
-        title=Text(title), title_style="bold", title_justify="left", box=None, pad_edge=False, header_style="dim"
+        title=cell(title), title_style="bold", title_justify="left", box=None, pad_edge=False, header_style="dim"
     )
     answered = any(hit.answer is not None for hit in hits)
     judged = any(hit.relevance is not None for hit in hits)
@@ -89,14 +103,14 @@ def hit_table(hits: Sequence[Hit], title: str) -> None:
     for hit in hits:
         photo = hit.photo
         link = Style(link=Path(hit.path).as_uri()) if hit.path.isprintable() else Style()
-        path = Text(shown(hit.path), link)
+        path = cell(shown(hit.path), link)
         if hit.similar:
             path.append(f" {similar(hit)}", "dim")
-        cells = [Text(f"{hit.score:.3f}")] if ranked else []
-        cells += [Text(probability(hit))] if judged else []
-        cells += [Text(answer(hit))] if answered else []
+        cells = [cell(f"{hit.score:.3f}")] if ranked else []
+        cells += [cell(probability(hit))] if judged else []
+        cells += [cell(answer(hit))] if answered else []
         table.add_row(*cells, path, measures(photo), f"{photo.date:%Y-%m-%d %H:%M}")
-    Console(width=None if sys.stdout.isatty() else 1000).print(table)  # in a pipe nothing is folded
+    console(width=None if sys.stdout.isatty() else 1000).print(table)  # in a pipe nothing is folded
 
 
 def probability(hit: Hit) -> str:
@@ -121,16 +135,21 @@ def measures(photo: Photo) -> str:
 
 def path_line(path: str, values: Sequence[str]) -> None:
     """A path, byte for byte, and values after tabs."""
+    _write(b"\t".join([os.fsencode(path), *(value.encode() for value in values)]) + b"\n")
+
+
+def _write(*lines: bytes) -> None:
+    """Bytes on standard output, as they are."""
     sys.stdout.flush()
-    sys.stdout.buffer.write(b"\t".join([os.fsencode(path), *(value.encode() for value in values)]) + b"\n")
-    sys.stdout.buffer.flush()
+    below = streams.unguarded(sys.stdout).buffer
+    for line in lines:
+        below.write(line)
+    below.flush()
 
 
 def caption_table(rows: Sequence[tuple[str, Sequence[Caption]]]) -> None:
     """A table of photos and what they show; alternatives stand below the best caption."""
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("Sure", justify="right", style="green")
@@ -139,8 +158,8 @@ def caption_table(rows: Sequence[tuple[str, Sequence[Caption]]]) -> None:
     for path, captions in rows:
         for number, caption in enumerate(captions):
             style = "dim" if number else ""
-            table.add_row(f"{caption.confidence:.2f}", Text("" if number else shown(path)), Text(caption.text, style))
-    Console().print(table)
+            table.add_row(f"{caption.confidence:.2f}", cell("" if number else shown(path)), cell(caption.text, style))
+    console().print(table)
 
 
 def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
@@ -220,15 +239,13 @@ def eval_lines(figures: dict[str, Any]) -> Iterator[str]:
 
 def eval_tables(results: Sequence[dict[str, Any]]) -> None:
     """What ``eval`` found out about several models, side by side: a row a model and direction."""
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     def table(title: str) -> Table:
-        heading = Text(f"{title} (in brackets: 95 % intervals)")
+        heading = cell(f"{title} (in brackets: 95 % intervals)")
         return Table(title=heading, title_style="bold", title_justify="left", box=None, pad_edge=False, expand=False)
 
-    console = Console(width=None if sys.stdout.isatty() else 1000)
+    wide = console(width=None if sys.stdout.isatty() else 1000)
     captioned = [figures for figures in results if "text_to_image" in figures]
     if captioned:
         shown = table(_captioned(captioned[0]))
@@ -237,16 +254,16 @@ def eval_tables(results: Sequence[dict[str, Any]]) -> None:
             shown.add_column(name)
         for figures in captioned:
             for title, cells in _retrieval_rows(figures):
-                shown.add_row(Text(figures["model"]), title, *cells.values())
-        console.print(shown)
-    reranked = [(Text(figures["model"]), figures["reranked"]) for figures in captioned if "reranked" in figures]
+                shown.add_row(cell(figures["model"]), title, *cells.values())
+        wide.print(shown)
+    reranked = [(cell(figures["model"]), figures["reranked"]) for figures in captioned if "reranked" in figures]
     if reranked:
         shown = table(f"gained by reranking {reranked[0][1]['candidates']} candidates")
         for name in ["Model", *reranked[0][1]["gain"], "ms a query"]:
             shown.add_column(name)
         for model, found in reranked:
             shown.add_row(model, *_gains(found).values(), f"{found['milliseconds']}")
-        console.print(shown)
+        wide.print(shown)
     if any(found["changed"] for _, found in reranked):
         heading = "true caption before a false one, %"
         shown = Table(title=heading, title_style="bold", title_justify="left", box=None, pad_edge=False)
@@ -256,15 +273,15 @@ def eval_tables(results: Sequence[dict[str, Any]]) -> None:
             for kind, one in found["changed"].items():
                 shares = (f"{one[name]:.2f}" for name in ("first_stage", "reranker", "blind"))
                 shown.add_row(model, kind, f"{one['captions']:,}", *shares)
-        console.print(shown)
+        wide.print(shown)
     classed = [figures for figures in results if "zero_shot" in figures]
     if classed:
         shown = table(_classed(classed[0]["zero_shot"]))
         for name in ["Model", *_zero_shot_cells(classed[0]["zero_shot"])]:
             shown.add_column(name)
         for figures in classed:
-            shown.add_row(Text(figures["model"]), *_zero_shot_cells(figures["zero_shot"]).values())
-        console.print(shown)
+            shown.add_row(cell(figures["model"]), *_zero_shot_cells(figures["zero_shot"]).values())
+        wide.print(shown)
 
 
 def _captioned(figures: dict[str, Any]) -> str:
@@ -346,7 +363,6 @@ def progress_bar(what: str) -> Iterator[Any]:
     if not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -361,10 +377,10 @@ def progress_bar(what: str) -> Iterator[Any]:
 
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:.0f}/s" if task.speed else "", style="dim")
+            return cell(f"{task.speed:.0f}/s" if task.speed else "", "dim")
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate())
-    with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+    with Bar(*columns, TimeRemainingColumn(), console=console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda step: _advance(bar, task, what, step)
 

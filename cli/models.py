@@ -11,6 +11,7 @@ import typer
 from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption
+from mmsearch.cli.streams import cell, console
 
 if TYPE_CHECKING:
     from mmsearch.store.types import StoredModel
@@ -35,7 +36,6 @@ def command(
         for model, in_use in zip(found, using, strict=True):
             formatting.json_line(schemas.model(model, in_use))
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -45,8 +45,8 @@ def command(
         size = formatting.size(model.bytes) if model.bytes else ""
         where = f"{model.where} in int8" if model.precision == "int8" else model.where
         where += ", in use" if in_use else ""
-        table.add_row(model.name, str(model.dim or ""), str(model.image_size or ""), size, where)
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+        table.add_row(*map(cell, (model.name, str(model.dim or ""), str(model.image_size or ""), size, where)))
+    console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
 def _used(folder: Path) -> StoredModel | None:

@@ -157,7 +157,7 @@ def _path(value: str) -> str:
 
 def _text(value: str) -> str:
     """Text as HTML, on one line."""
-    return _path(" ".join(value.split()))
+    return escape(formatting.printable(" ".join(value.split())))
 
 
 def _jpeg(picture: Image) -> str:

@@ -16,8 +16,9 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from mmsearch.cli import formatting
+from mmsearch.cli import formatting, streams
 from mmsearch.cli.protocols import iterm2, kitty, sixel
+from mmsearch.cli.streams import cell
 from mmsearch.cli.terminal import Terminal, Way, find_out
 from mmsearch.media.thumbnails import thumbnails
 
@@ -38,14 +39,14 @@ def show(hits: Sequence[Hit], title: str, max_megapixels: float, way: Way | None
     """
     if way is None and not sys.stdout.isatty():
         return False
-    console = Console(width=None if sys.stdout.isatty() else 100)
+    console = streams.console(width=None if sys.stdout.isatty() else 100)
     terminal = find_out(way)
     if terminal.way == "blocks" and (console.color_system is None or console.no_color):
         if way is None:
             return False
-        console = Console(width=console.width, force_terminal=True, color_system="truecolor", no_color=False)
+        console = streams.console(width=console.width, force_terminal=True, color_system="truecolor", no_color=False)
     elif not console.is_terminal:
-        console = Console(width=console.width, force_terminal=True)
+        console = streams.console(width=console.width, force_terminal=True)
     room = min(COLUMNS, console.width // 3)
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(width=room)
@@ -53,11 +54,11 @@ def show(hits: Sequence[Hit], title: str, max_megapixels: float, way: Way | None
     pictures = thumbnails([hit.photo for hit in hits], SIDE, max_megapixels)
     for hit, picture in zip(hits, pictures, strict=True):
         if isinstance(picture, str):
-            seen: RenderableType = Panel(Text(picture, "dim"), width=room, height=5, border_style="dim")
+            seen: RenderableType = Panel(cell(picture, "dim"), width=room, height=5, border_style="dim")
         else:
             seen = _drawn(picture, terminal, *_cells(picture, room, terminal))
         table.add_row(Group(seen, Text()), _told(hit))
-    console.print(Text(title, "bold"))
+    console.print(cell(title, "bold"))
     console.print(table)
     return True
 
@@ -66,11 +67,11 @@ def _told(hit: Hit) -> RenderableType:
     """What stands beside the picture."""
     photo = hit.photo
     link = Style(link=Path(hit.path).as_uri()) if hit.path.isprintable() else Style()
-    first = Text(f"{hit.rank}  ", "bold")
+    first = cell(f"{hit.rank}  ", "bold")
     first.append(f"{hit.score:.3f}", "green")
     for more in (formatting.probability(hit), formatting.answer(hit)):
-        first.append(f"  {more}" if more else "")
-    lines = [first, Text(formatting.shown(hit.path), link)]
+        first.append(cell(f"  {more}" if more else ""))
+    lines = [first, cell(formatting.shown(hit.path), link)]
     details = [
         f"{formatting.measures(photo)}  {photo.date:%Y-%m-%d %H:%M}",
         photo.exif.camera,
@@ -78,7 +79,7 @@ def _told(hit: Hit) -> RenderableType:
         ", ".join(photo.tags),
         formatting.similar(hit),
     ]
-    lines += [Text(formatting.shown(detail, relative=False), "dim") for detail in details if detail]
+    lines += [cell(formatting.printable(detail), "dim") for detail in details if detail]
     return Group(*lines, Text())
 
 

@@ -23,6 +23,7 @@ from mmsearch.cli.options import (
     TrustPickleOption,
     settings_with,
 )
+from mmsearch.cli.streams import console
 
 if TYPE_CHECKING:
     from mmsearch.config import Settings
@@ -289,11 +290,10 @@ def bar() -> Iterator[Any]:
     if not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
         task = bar.add_task("Starting", total=None)
         yield lambda step: bar.update(task, description=line(step), completed=step.done, total=step.total)
 

@@ -33,6 +33,10 @@ from mmsearch.store.protocol import Store
 from mmsearch.store.types import Block, StoredModel
 from mmsearch.types import Progress
 
+# What systems put into an empty drive: Linux, Windows, macOS.
+OF_A_DRIVE = {
+    "lost+found", "System Volume Information", "$RECYCLE.BIN", ".Spotlight-V100", ".Trashes", ".fseventsd",
+}  # fmt: skip
 ROW_GROUP = 10_000  # rows of the Parquet file kept in memory: smaller groups make it larger and slower to read
 
 
@@ -54,7 +58,7 @@ def export(
     TransferError.
     """
     target = Path(os.path.realpath(os.path.expanduser(folder)))
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    if target.exists() and not _empty(target):
         what = "is not empty" if target.is_dir() else "is a file"
         raise TransferError(f"{folder} {what}; name a folder that is new or empty")
     if not target.parent.is_dir():
@@ -64,6 +68,11 @@ def export(
             return _write(store, model, draft, str(folder), progress)
     except OSError as error:
         raise TransferError(f"{folder} cannot be written: {error.strerror or error}") from error
+
+
+def _empty(folder: Path) -> bool:
+    """Whether there is nothing in a folder, or in a drive nothing but what its system puts there."""
+    return folder.is_dir() and all(folder.is_mount() and inside.name in OF_A_DRIVE for inside in folder.iterdir())
 
 
 def _write(

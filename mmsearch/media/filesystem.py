@@ -169,8 +169,18 @@ def draft_folder(folder: Path, prefix: str = ".") -> Iterator[Path]:
 def atomic_folder(folder: Path) -> Iterator[Path]:
     """A new folder to write files to; it gets the name ``folder`` at the end, where there is none or an empty one.
 
-    Its files are on the disk when this returns; after an exception it is removed.  Raises OSError.
+    Its files are on the disk when this returns; after an exception it is removed.  Where nothing can be made beside
+    ``folder``, such as beside a drive, they are made in a folder inside it, and moved up one by one in the order of
+    their names.  Raises OSError.
     """
+    if folder.is_dir() and (folder.is_mount() or not os.access(folder.parent, os.W_OK | os.X_OK)):
+        with draft_folder(folder / "files") as draft:
+            yield draft
+            fsync_files(draft)
+            for file in sorted(draft.iterdir()):
+                file.rename(folder / file.name)
+            fsync(folder)
+        return
     with draft_folder(folder) as draft:
         yield draft
         fsync_files(draft)

@@ -19,6 +19,7 @@ from drawn_photos import Folder, draw
 
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.errors import TransferError
 from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
 
@@ -136,3 +137,28 @@ def test_a_write_ahead_log_that_was_left_behind(library: Library, settings: Sett
     with open_library(copy, settings=settings, encoder=encoder) as again:
         assert check(again) == ([], [])
         assert again.status().photos == 40
+
+
+@pytest.mark.parametrize("there", ["", "lost+found", "somebody's"])
+def test_export_into_a_drive(there: str, small_disk: Path, library: Library, tmp_path: Path) -> None:
+    """The folder is where the drive is mounted: nothing on the same drive is beside it."""
+    if there:
+        (small_disk / there).mkdir()
+    if there == "somebody's":
+        with pytest.raises(TransferError, match="not empty"):
+            library.export(small_disk)
+        return
+    subprocess.run(["mount", "-o", "remount,size=30m", small_disk], check=True)
+    library.export(small_disk)
+    library.export(tmp_path / "folder")
+    names = {file.name for file in (tmp_path / "folder").iterdir()}
+    assert {file.name for file in small_disk.iterdir()} == names | ({there} if there else set())
+    for name in ("photos.csv", "vectors.npy", "model.json"):
+        assert (small_disk / name).read_bytes() == (tmp_path / "folder" / name).read_bytes()
+
+
+def test_full_drive_keeps_nothing_of_an_export(small_disk: Path, library: Library) -> None:
+    subprocess.run(["mount", "-o", "remount,size=40k", small_disk], check=True)
+    with pytest.raises(TransferError, match="No space left"):
+        library.export(small_disk)
+    assert list(small_disk.iterdir()) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -299,3 +300,17 @@ def test_the_command_line_says_what_was_read(mmsearch: CLI, folder: Path) -> Non
     assert "beside" not in mmsearch("index", folder, "--no-regions").stderr
     [hit] = [json.loads(line) for line in mmsearch("query", '"allotment"', "--json", "-k", "1").stdout.splitlines()]
     assert Path(hit["path"]).name == "one.jpg"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+def test_link_out_of_the_indexed_folders_is_not_read(library: Library, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("the key of the safe", "utf-8")
+    (folder / "texts").mkdir()
+    (folder / "texts" / "two").write_text("a second photo", "utf-8")
+    (folder / "one.txt").symlink_to(tmp_path / "secret")
+    (folder / "two.txt").symlink_to(folder / "texts" / "two")
+    away = picture(tmp_path / "away" / "three.jpg", 3)
+    away.with_suffix(".txt").write_text("a third photo", "utf-8")
+    (folder / "linked").symlink_to(away.parent)
+    library.index(folder)
+    assert descriptions(library) == {"one.jpg": None, "two.jpg": "a second photo", "three.jpg": "a third photo"}

@@ -396,3 +396,26 @@ def test_what_is_no_backup_is_refused(
         restore(saved, library.folder, force=True)
     assert answers(library) == before
     assert not list(library.folder.glob("*before-restore*"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such permissions")
+def test_who_may_not_read_the_library_may_not_read_its_backup(
+    library: Library, photos: Path, saved: Path, tmp_path: Path
+) -> None:
+    library.index(photos)
+    for mode in (0o600, 0o640):
+        (library.folder / "library.sqlite").chmod(mode)
+        seen: list[int] = []
+
+        def look(step: Progress) -> None:
+            seen.extend(file.stat().st_mode & 0o777 for file in saved.parent.glob(".saved.*.partial"))  # noqa: B023
+
+        library.backup(saved, force=True, progress=look)
+        assert set(seen) == {0o600}  # while it is written, too
+        assert saved.stat().st_mode & 0o777 == mode
+    assert restore(saved, tmp_path / "again") is None
+    assert (tmp_path / "again" / "library.sqlite").stat().st_mode & 0o777 == 0o640
+    (library.folder / "library.sqlite").chmod(0o600)
+    kept = restore(saved, library.folder, force=True)
+    assert kept is not None
+    assert kept.stat().st_mode & 0o777 == 0o600

@@ -71,7 +71,8 @@ class Sidecars(Enrichment[_Changed, _Changed, list[str | None]]):
 
     def pending(self) -> Iterator[_Changed]:
         """One after the other, a listing a folder: nobody knows how many there will be."""
-        for photo, files in _with_files(self._context.store.sidecar_states(self._context.roots)):
+        trees = tuple({os.path.realpath(root) + os.sep for root in self._context.store.roots()})
+        for photo, files in _with_files(self._context.store.sidecar_states(self._context.roots), trees):
             now = stamp(files) if files else None
             if now != photo.stamp:
                 yield _Changed(photo, now, files)
@@ -133,8 +134,8 @@ def _text_or_warning(files: Sequence[_File]) -> str | None:
         return None
 
 
-def _with_files(photos: Iterator[SidecarState]) -> Iterator[tuple[SidecarState, list[_File]]]:
-    """Each photo that is there, with the files beside it, by name."""
+def _with_files(photos: Iterator[SidecarState], trees: tuple[str, ...]) -> Iterator[tuple[SidecarState, list[_File]]]:
+    """Each photo that is there, with the files beside it, by name; ``trees`` are the real folders that are indexed."""
     folder, names, candidates = None, set[str](), dict[str, list[str]]()
     for photo in photos:
         place, name = os.path.split(photo.path)
@@ -144,7 +145,7 @@ def _with_files(photos: Iterator[SidecarState]) -> Iterator[tuple[SidecarState, 
         if name not in names:
             continue
         own = {found for key in _keys(name) for found in candidates.get(key, ())}
-        yield photo, [file for found in sorted(own) if (file := _file(os.path.join(place, found))) is not None]
+        yield photo, [file for found in sorted(own) if (file := _file(os.path.join(place, found), trees)) is not None]
 
 
 def _listing(folder: str) -> tuple[set[str], dict[str, list[str]]]:
@@ -186,8 +187,14 @@ def _takeout_key(stem: str) -> str:
     return "json:" + f"{name}{number}{suffix}"[:_TAKEOUT_LENGTH]
 
 
-def _file(path: str) -> _File | None:
-    """None for what is no plain file."""
+def _file(path: str, trees: tuple[str, ...]) -> _File | None:
+    """None for what is no plain file, or a link out of all ``trees`` and its own folder: what it leads to is no word
+    of a photo's, and may be a secret.
+    """
+    if os.path.islink(path):
+        own = os.path.realpath(os.path.dirname(path)) + os.sep
+        if not os.path.realpath(path).startswith((own, *trees)):
+            return None
     try:
         status = os.stat(path)
     except OSError:

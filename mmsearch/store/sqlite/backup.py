@@ -10,6 +10,7 @@ import contextlib
 import os
 import secrets
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -52,6 +53,7 @@ def backup(database: Path, file: Path, force: bool = False, progress: OnProgress
                 copy.execute("PRAGMA journal_mode = DELETE")  # one file, that can be read where nothing can be written
                 if (fault := _fault(copy, "quick_check")) is not None:
                     raise TransferError(f"the library database {database} is damaged ({fault}); nothing was written")
+            draft.chmod(stat.S_IMODE(database.stat().st_mode))  # who may not read the library may not read a copy
             fsync(draft)
             draft.replace(target)
             fsync(target.parent)
@@ -86,7 +88,7 @@ def restore(file: Path, folder: Path, force: bool = False, progress: OnProgress 
             SqliteStore(draft).close()  # brings a backup of an older version up to date
             with closing(sqlite3.connect(draft)) as copy, copy:
                 _renew(copy, generation)
-            return _replaced(database, draft, sound, used)
+            return _replaced(database, draft, file, sound, used)
     except sqlite3.Error as error:
         raise TransferError(f"the backup {file} cannot be restored to {folder}: {error}") from error
     except OSError as error:
@@ -181,8 +183,8 @@ def _renew(copy: sqlite3.Connection, before: int) -> None:
         copy.execute("UPDATE properties SET value = ? WHERE name = ?", (value, name))
 
 
-def _replaced(database: Path, draft: Path, sound: bool, used: bool) -> Path | None:
-    """Put the draft in the place of the database; returns where that is now, if it was worth keeping."""
+def _replaced(database: Path, draft: Path, file: Path, sound: bool, used: bool) -> Path | None:
+    """Put the draft of the backup ``file`` in the place of the database; returns where that is, if it was worth it."""
     kept = _free(database.with_name(f"{database.name}.before-restore")) if used else None
     if not sound:
         assert kept is not None
@@ -200,6 +202,7 @@ def _replaced(database: Path, draft: Path, sound: bool, used: bool) -> Path | No
                 "PRAGMA wal_checkpoint(TRUNCATE)"
             )  # left to others, where somebody still reads the old state
     else:
+        draft.chmod(stat.S_IMODE(file.stat().st_mode))
         fsync(draft)
         draft.replace(database)
         fsync(database.parent)
@@ -217,12 +220,13 @@ def _free(file: Path) -> Path:
 
 @contextlib.contextmanager
 def _draft(target: Path) -> Iterator[Path]:
-    """A name beside the target; what is left there at the end, with what SQLite puts beside it, is removed."""
+    """A file beside the target that only its owner may read; in the end it goes, and what SQLite put beside it."""
     draft = target.with_name(f".{target.name}.{os.getpid()}.partial")
     everything = [draft.with_name(draft.name + end) for end in ("", *_BESIDE)]
     for file in everything:
         file.unlink(missing_ok=True)
     try:
+        os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         yield draft
     finally:
         for file in everything:
