@@ -27,6 +27,7 @@ from mmsearch.ingest.scan import check
 from mmsearch.library.arguments import globs
 from mmsearch.library.library import Library
 from mmsearch.media.filesystem import on_network
+from mmsearch.store.open import DATABASE
 from mmsearch.store.paths import spellings
 from mmsearch.types import IndexReport, PathLike, Skipped
 from mmsearch.watch.events import LONGEST, Change, Events, Looks, Sight, Source, events_come
@@ -39,7 +40,7 @@ class Pace:
     quiet: float = 1.0  # without a change, before folders are read
     longest: float = LONGEST  # after which they are read although changes go on
     poll: float | None = None  # between two looks at every folder; None: events, where they come
-    looks: float = 30.0  # between two looks at a folder of which no events come
+    looks: float = 30.0  # between two looks at a folder of which no events come, and at the library's own
     busy: float = 1.0  # before the next try when another process writes; twice as long after each
     retry: float = 5.0  # before the next try after a failure; twice as long after each
     gentle: float = 30.0  # at most, after a run that took as long: half of the time is left to others
@@ -107,11 +108,13 @@ def watch(
 ) -> Generator[Event, None, None]:
     """What happens while the library is kept up to date with ``paths``, or with all that it knows.  Never ends itself.
 
+    But for the library: where its folder was moved or replaced, what is written would go where nobody looks for it.
+
     ``index`` takes roots and is ``library.index`` by default: one's own has further options.  ``exclude`` is as
     ``library.index`` takes it, and should be that of ``index``.  A folder that the library knows need not be there yet.
     Raises SourceError for one that it does not know, WatchError without the package ``watchfiles`` where ``pace.poll``
-    is None, and what the first run raises, except where that may go away: another process that writes, a full disk.
-    Later errors are in ``Failed``.
+    is None or the library is in its place no more, and what the first run raises, except where that may go away:
+    another process that writes, a full disk.  Later errors are in ``Failed``.
     """
     pace = pace or Pace()
     roots = _roots(library, paths)
@@ -154,6 +157,7 @@ class _Watch:
         self._tries = 0  # that failed, in a row
         self._told: set[Skipped | str] = set()
         self._begun = False  # the first run is done
+        self._place = _identity(library.folder)
 
     def run(self) -> Iterator[Event]:
         try:
@@ -162,17 +166,32 @@ class _Watch:
                 if not os.path.lexists(root):
                     yield Away(root)
             while True:
+                self._check_library()
                 if self._pending and self._wait() <= 0:
                     yield from self._read()
                     continue
                 try:
-                    change = self._news.get(timeout=self._wait() if self._pending else None)
+                    looks = self._pace.looks
+                    change = self._news.get(timeout=min(self._wait(), looks) if self._pending else looks)
                 except queue.Empty:
                     continue
                 yield from self._noticed(change)
         finally:
             for source in self._sources.values():
                 source.end()
+
+    def _check_library(self) -> None:
+        """Raises WatchError where the library is in its place no more."""
+        folder = self._library.folder
+        now = _identity(folder)
+        if now == self._place or () in now:
+            return
+        what = "was moved or deleted" if None in now else "is another one now"
+        raise WatchError(
+            f"the library {folder} {what} while its folders were watched; nothing is written any more, start to watch "
+            "again where it is",
+            code="library-moved",
+        )
 
     def _begin(self, root: str, lost: str = "") -> Iterator[Event]:
         """Start to watch, by events where they come."""
@@ -255,6 +274,24 @@ class _Watch:
         )  # fmt: skip
         news = not self._begun or any(done) or bool(skipped or notes)
         return Ran(report, replace(report, skipped=skipped, notes=notes), news)
+
+
+def _identity(library: Path) -> tuple[object, object]:
+    """What tells a library's folder and its database from others that bear their names.
+
+    None for what is not there, () where nobody knows.
+    """
+
+    def one(path: Path) -> object:
+        try:
+            status = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError:  # a network drive that does not answer
+            return ()
+        return status.st_dev, status.st_ino
+
+    return one(library), one(library / DATABASE)
 
 
 def _may_go_away(error: MMSearchError | OSError) -> bool:

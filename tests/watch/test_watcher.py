@@ -331,3 +331,38 @@ def test_what_matters(photos: Path) -> None:
     near = ["cat.png", "cat.txt", "cat.png.xmp", "camera.png", "cat (2).png", "camera.txt"]
     assert [single.matters(added, str(photos / name)) for name in near] == [True, True, True, False, False, False]
     assert not sight.matters(added, str(photos.parent / "cat.png"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="what is open cannot be moved there")
+@pytest.mark.parametrize("how", ["moved", "replaced", "database replaced"])
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_library_that_was_moved_or_replaced_ends_it(
+    how: str, changed: bool, library: Library, photos: Path, tmp_path: Path
+) -> None:
+    quick = replace(POLLING, looks=0.2)
+    with closing(watch(library, [photos], pace=quick)) as events:
+        step(events)
+        step(events)
+        if how == "database replaced":
+            database = library.folder / "library.sqlite"
+            shutil.copy(database, tmp_path / "other")
+            (tmp_path / "other").replace(database)
+        else:
+            library.folder.rename(tmp_path / "moved")
+        if how == "replaced":
+            shutil.copytree(tmp_path / "moved", library.folder)
+        if changed:
+            shutil.copy(SAMPLES / "coffee.png", photos)
+        said: queue.SimpleQueue[BaseException | Event] = queue.SimpleQueue()
+
+        def go() -> None:
+            try:
+                said.put(next(events))
+            except WatchError as error:
+                said.put(error)
+
+        threading.Thread(target=go, daemon=True).start()
+        error = said.get(timeout=30)
+        assert isinstance(error, WatchError), error
+        what = "was moved or deleted" if how == "moved" else "is another one now"
+        assert str(error).startswith(f"the library {library.folder} {what}")
