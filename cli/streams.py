@@ -81,14 +81,14 @@ def guard() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - as long as the process
+            stream = os.fdopen(1 if name == "stdout" else 2, "w", encoding="utf-8")  # leads nowhere, see above
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8
         if not isinstance(stream, Guarded):
             stream = cast("TextIO", Guarded(stream))
         setattr(sys, name, stream)
     if sys.stdin is None:
-        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115
+        sys.stdin = os.fdopen(0, encoding="utf-8")
 
 
 def flush() -> None:
