@@ -301,12 +301,12 @@ class Library:
         """
         from mmsearch.manage import move_aside
 
-        target = absolute(folder)
-        move_aside.check(groups, target, self.store.roots())
+        target, roots = absolute(folder), self.store.roots()
+        move_aside.check(groups, target, roots)
         if dry:
-            return list(move_aside.planned(groups, target))
+            return list(move_aside.planned(groups, target, roots))
         with self.lock():
-            return move_aside.move_all(groups, target, self._forget, self.settings.max_megapixels, progress)
+            return move_aside.move_all(groups, target, roots, self._forget, self.settings.max_megapixels, progress)
 
     def kept_models(self) -> list[KeptModel]:
         """The models that this library has vectors of, the one that is searched with first."""

@@ -1,7 +1,7 @@
 """Files of groups of duplicates moved aside, each after a look at it and at the one that is kept, and put back.
 
-Nothing is overwritten, nothing is deleted that has not arrived, what belongs to a photo goes with it, and ``moved.tsv``
-in the folder says where each file was, before it is moved.
+The folder holds the folders that the files were in.  Nothing is overwritten, nothing is deleted that has not arrived,
+what belongs to a photo goes with it, and ``moved.tsv`` in the folder says where each file was, before it is moved.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mmsearch.media.filesystem import atomic_write, equal, open_regular, read_re
 from mmsearch.media.pixel_match import sketch
 from mmsearch.types import Photo, Progress, Skipped
 
-LOG = "moved.tsv"  # a line a file: where it was, a tab, where it is
+LOG = "moved.tsv"  # a line a file: where it was, a tab, where it is in the folder
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def check(groups: Sequence[Group], folder: str, roots: Sequence[str]) -> None:
         raise SourceError(f"{inside[0]} is in {folder} already; name another folder")
 
 
-def planned(groups: Sequence[Group], folder: str) -> list[Moved]:
+def planned(groups: Sequence[Group], folder: str, roots: Sequence[str]) -> list[Moved]:
     """Where ``move`` would move the files to, as things are now: one ``Moved`` a file.  Nothing is changed."""
     taken: set[str] = set()
     beside, moves = Companions(), []
@@ -59,15 +59,19 @@ def planned(groups: Sequence[Group], folder: str) -> list[Moved]:
         files = [photo.path]
         with suppress(OSError):  # it will be said when the photo cannot be moved
             files += beside.of(photo.path)
-        targets = next(ways for ways in _targets(files, folder) if taken.isdisjoint(ways))
+        place = _place(photo.path, folder, roots)
+        targets = next(ways for ways in _targets(files, place) if taken.isdisjoint(ways))
         taken.update(targets)
         moves.append(_moved(files, targets))
     return moves
 
 
-def move(groups: Sequence[Group], folder: str, max_megapixels: float = 200.0) -> Iterator[Moved | Skipped]:
+def move(
+    groups: Sequence[Group], folder: str, roots: Sequence[str], max_megapixels: float = 200.0
+) -> Iterator[Moved | Skipped]:
     """Move all but the kept file of each group into ``folder``, which is made; yields what became of each.
 
+    A file lies there as it did in the one of ``roots`` that it was found in: ``folder/Pictures/2024/a.jpg``.
     A file stays where it is, and is ``Skipped``, when it or the kept one is gone or has changed since it was indexed,
     when they are the same file, when it should be equal byte by byte and is not, when the kept one cannot be read, and
     when it cannot be moved.  Raises SourceError where the folder cannot be written.
@@ -87,7 +91,8 @@ def move(groups: Sequence[Group], folder: str, max_megapixels: float = 200.0) ->
                     yield Skipped(photo.path, reason)
                     continue
                 try:
-                    yield _move([photo.path, *beside.of(photo.path)], folder, log.fileno())
+                    files = [photo.path, *beside.of(photo.path)]
+                    yield _move(files, folder, _place(photo.path, folder, roots), log.fileno())
                 except OSError as error:
                     yield Skipped(photo.path, f"cannot be moved: {error.strerror or error}")
 
@@ -95,6 +100,7 @@ def move(groups: Sequence[Group], folder: str, max_megapixels: float = 200.0) ->
 def move_all(
     groups: Sequence[Group],
     folder: str,
+    roots: Sequence[str],
     forget: Callable[[list[str]], object],
     max_megapixels: float,
     progress: Callable[[Progress], None] | None = None,
@@ -103,7 +109,7 @@ def move_all(
     total = sum(len(group.others) for group in groups)
     done: list[Moved | Skipped] = []
     try:
-        for one in move(groups, folder, max_megapixels):
+        for one in move(groups, folder, roots, max_megapixels):
             done.append(one)
             if progress is not None:
                 path = one.source if isinstance(one, Moved) else one.path
@@ -129,11 +135,13 @@ def undo(folder: str, progress: Callable[[Progress], None] | None = None) -> lis
     left: list[bytes] = []
     for number, line in enumerate(reversed(lines), 1):
         source, _, there = map(_unescaped, line.partition(b"\t"))
-        target = os.path.join(folder, os.path.basename(there))  # the folder itself may have been moved
+        target = _in_folder(there, folder)
         if os.path.lexists(target):
             reason = _put_back(source, target)
             done.append(Moved(target, source) if reason is None else Skipped(target, reason))
-            if reason is not None:
+            if reason is None:
+                _drop_empty(os.path.dirname(target), folder)
+            else:
                 left.append(line)
         elif not os.path.lexists(source):
             left.append(line)  # nobody knows where it is
@@ -144,6 +152,23 @@ def undo(folder: str, progress: Callable[[Progress], None] | None = None) -> lis
     else:
         os.unlink(log)
     return done
+
+
+def _in_folder(there: str, folder: str) -> str:
+    """The path of a file that the log names: the folder itself may have been moved, and names lead nowhere else.
+
+    Earlier versions wrote whole paths, and had no folders in the folder.
+    """
+    outside = os.path.isabs(there) or os.pardir in Path(there).parts
+    return os.path.join(folder, os.path.basename(there) if outside else there)
+
+
+def _drop_empty(place: str, folder: str) -> None:
+    """Remove a folder in the folder, and those above it, where they are empty."""
+    with suppress(OSError):
+        while place != folder:
+            os.rmdir(place)
+            place = os.path.dirname(place)
 
 
 def _put_back(source: str, target: str) -> str | None:
@@ -187,15 +212,17 @@ def _difference(keep: Photo, photo: Photo, level: Level) -> str | None:
     return None
 
 
-def _move(files: Sequence[str], folder: str, log: int) -> Moved:
+def _move(files: Sequence[str], folder: str, place: str, log: int) -> Moved:
     """A photo and what belongs to it: it is written down, then all is there too, then it goes from its old place.
 
     Raises OSError, and then all is where it was and nowhere else.
     """
     start = os.lseek(log, 0, os.SEEK_END)
-    for targets in _targets(files, folder):
+    os.makedirs(place, exist_ok=True)
+    for targets in _targets(files, place):
         done: list[tuple[str, str]] = []
-        lines = [b"\t".join(map(_escaped, pair)) + b"\n" for pair in zip(files, targets, strict=True)]
+        inside = [os.path.relpath(target, folder) for target in targets]
+        lines = [b"\t".join(map(_escaped, pair)) + b"\n" for pair in zip(files, inside, strict=True)]
         try:
             os.write(log, b"".join(lines))
             os.fsync(log)
@@ -209,6 +236,7 @@ def _move(files: Sequence[str], folder: str, log: int) -> Moved:
                 os.ftruncate(log, start)
             if isinstance(error, FileExistsError):  # somebody else took the name in between
                 continue
+            _drop_empty(place, folder)
             raise
         return _moved(files, targets)
     raise AssertionError("names never end")
@@ -217,6 +245,15 @@ def _move(files: Sequence[str], folder: str, log: int) -> Moved:
 def _moved(files: Sequence[str], targets: Sequence[str]) -> Moved:
     first, *others = (Moved(old, new) for old, new in zip(files, targets, strict=True))
     return replace(first, companions=tuple(others))
+
+
+def _place(photo: str, folder: str, roots: Sequence[str]) -> str:
+    """Where in the folder a photo goes: to the way to it from the outermost root that holds it, and that one's name."""
+    holding = [root for root in roots if root != photo and Path(photo).is_relative_to(root)]
+    if not holding:
+        return folder
+    root = min(holding, key=len)
+    return os.path.normpath(os.path.join(folder, os.path.basename(root), os.path.relpath(os.path.dirname(photo), root)))
 
 
 def _targets(files: Sequence[str], folder: str) -> Iterator[list[str]]:

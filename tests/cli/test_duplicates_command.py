@@ -94,7 +94,7 @@ def test_levels_as_json(duplicates: CLI, folder: Path) -> None:
 def test_moving_needs_a_yes(mmsearch: CLI, duplicates: CLI, folder: Path, tmp_path: Path) -> None:
     aside = tmp_path / "aside"
     dry = duplicates("--move-to", aside)
-    arrows = ["photos/copy.png -> aside/copy.png", "photos/small.jpg -> aside/small.jpg"]
+    arrows = ["photos/copy.png -> aside/photos/copy.png", "photos/small.jpg -> aside/photos/small.jpg"]
     assert dry.stdout.splitlines() == arrows
     assert dry.stderr.startswith("nothing was moved: 2 files in 2 groups would be, ")
     assert dry.stderr.endswith("to do it, add --yes\n")
@@ -102,7 +102,8 @@ def test_moving_needs_a_yes(mmsearch: CLI, duplicates: CLI, folder: Path, tmp_pa
     done = duplicates("--move-to", "aside", "--yes")
     assert done.stdout.splitlines() == arrows
     assert done.stderr == "moved 2 files; where they were is in aside/moved.tsv\n"
-    assert sorted(os.listdir(aside)) == ["copy.png", "moved.tsv", "small.jpg"]
+    assert sorted(os.listdir(aside)) == ["moved.tsv", "photos"]
+    assert sorted(os.listdir(aside / "photos")) == ["copy.png", "small.jpg"]
     assert duplicates().stderr == "no duplicates found\n"
     report = json.loads(mmsearch("index", folder, "--json", "--library", tmp_path / "library").stdout)
     assert (report["unchanged"], report["removed"], report["added"]) == (5, 0, 0)
@@ -111,7 +112,7 @@ def test_moving_needs_a_yes(mmsearch: CLI, duplicates: CLI, folder: Path, tmp_pa
 def test_moves_as_json(duplicates: CLI, folder: Path, tmp_path: Path) -> None:
     aside = tmp_path / "aside"
     planned = _objects(duplicates("--exact-only", "--move-to", aside, "--json").stdout)
-    moves = [{"from": f"{folder}/copy.png", "to": f"{aside}/copy.png"}]
+    moves = [{"from": f"{folder}/copy.png", "to": f"{aside}/photos/copy.png"}]
     assert [(line["moved"], line["moves"]) for line in planned] == [(False, moves)]
     done = _objects(duplicates("--exact-only", "--move-to", aside, "--yes", "--json").stdout)
     assert [(line["moved"], line["moves"]) for line in done] == [(True, moves)]
@@ -122,9 +123,9 @@ def test_what_was_moved_is_put_back(duplicates: CLI, folder: Path, tmp_path: Pat
     before, aside = sorted(os.listdir(folder)), tmp_path / "aside"
     (folder / "copy.png.xmp").write_text("")
     done = duplicates("--move-to", aside, "--yes")
-    assert "photos/copy.png.xmp -> aside/copy.png.xmp" in done.stdout.splitlines()
+    assert "photos/copy.png.xmp -> aside/photos/copy.png.xmp" in done.stdout.splitlines()
     back = duplicates("--undo", "aside")
-    assert "aside/copy.png -> photos/copy.png" in back.stdout.splitlines()
+    assert "aside/photos/copy.png -> photos/copy.png" in back.stdout.splitlines()
     assert back.stderr == "put 3 files back; to find them again: mmsearch index\n"
     assert sorted(os.listdir(folder)) == sorted([*before, "copy.png.xmp"])
     assert os.listdir(aside) == []
@@ -140,7 +141,7 @@ def test_a_file_that_cannot_be_moved_is_said_and_the_others_are(duplicates: CLI,
     kept.write_bytes(content)
     os.utime(kept, ns=(status.st_atime_ns, status.st_mtime_ns))
     done = duplicates("--move-to", tmp_path / "aside", "--yes", check=1)
-    assert done.stdout.splitlines() == ["photos/small.jpg -> aside/small.jpg"]
+    assert done.stdout.splitlines() == ["photos/small.jpg -> aside/photos/small.jpg"]
     assert done.stderr.splitlines() == [
         f"not moved: photos/copy.png: differs from {kept}, although the library says that they are equal",
         f"moved 1 file; where they were is in {tmp_path}/aside/moved.tsv",

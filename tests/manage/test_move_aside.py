@@ -63,9 +63,9 @@ def test_a_dry_run_says_where_to_and_changes_nothing(library: Library, folder: P
     groups = _groups(library, folder)
     aside, before, known = tmp_path / "aside", _tree(folder), library.status()
     assert library.set_aside(groups, aside, dry=True) == [
-        Moved(f"{folder}/a/cat.png", f"{aside}/cat.png"),
-        Moved(f"{folder}/b/cat.png", f"{aside}/cat (2).png"),
-        Moved(f"{folder}/coffee small.jpg", f"{aside}/coffee small.jpg"),
+        Moved(f"{folder}/a/cat.png", f"{aside}/photos/a/cat.png"),
+        Moved(f"{folder}/b/cat.png", f"{aside}/photos/b/cat.png"),
+        Moved(f"{folder}/coffee small.jpg", f"{aside}/photos/coffee small.jpg"),
     ]
     assert not aside.exists()
     assert _tree(folder) == before
@@ -75,14 +75,18 @@ def test_a_dry_run_says_where_to_and_changes_nothing(library: Library, folder: P
 def test_all_but_the_kept_files_are_moved_and_forgotten(library: Library, folder: Path, tmp_path: Path) -> None:
     groups, before = _groups(library, folder), _tree(folder)
     aside = tmp_path / "aside"
-    aside.mkdir()
-    (aside / "cat.png").write_bytes(b"another cat")
+    (aside / "photos" / "a").mkdir(parents=True)
+    (aside / "photos" / "a" / "cat.png").write_bytes(b"another cat")
     times = {name: (folder / name).stat().st_mtime_ns for name in before}
-    moves = [("a/cat.png", "cat (2).png"), ("b/cat.png", "cat (3).png"), ("coffee small.jpg", "coffee small.jpg")]
+    moves = [
+        ("a/cat.png", "photos/a/cat (2).png"),
+        ("b/cat.png", "photos/b/cat.png"),
+        ("coffee small.jpg", "photos/coffee small.jpg"),
+    ]
     assert library.set_aside(groups, aside) == [Moved(f"{folder}/{a}", f"{aside}/{b}") for a, b in moves]
     assert _tree(folder) == {name: before[name] for name in ("cat.png", "coffee.png")}
-    log = "".join(f"{folder}/{a}\t{aside}/{b}\n" for a, b in moves).encode()
-    assert _tree(aside) == {"cat.png": b"another cat", **{b: before[a] for a, b in moves}, "moved.tsv": log}
+    log = "".join(f"{folder}/{a}\t{b}\n" for a, b in moves).encode()
+    assert _tree(aside) == {"photos/a/cat.png": b"another cat", **{b: before[a] for a, b in moves}, "moved.tsv": log}
     assert [(aside / b).stat().st_mtime_ns for _, b in moves] == [times[a] for a, _ in moves]
     assert library.status().photos == 2
     assert library.status().missing == 0
@@ -110,7 +114,7 @@ def test_names_with_tabs_and_newlines_stay_on_one_line_of_the_log(
     library.index(folder)
     library.set_aside(library.duplicates("exact", within=[odd, folder / "cat.png"]), tmp_path / "aside")
     written = (tmp_path / "aside" / "moved.tsv").read_text()
-    assert written == f"{folder}/tab\\there\\nline\\\\.png\t{tmp_path}/aside/tab\\there\\nline\\\\.png\n"
+    assert written == f"{folder}/tab\\there\\nline\\\\.png\tphotos/tab\\there\\nline\\\\.png\n"
     assert not odd.exists()
 
 
@@ -129,16 +133,16 @@ def test_files_are_moved_to_another_file_system(library: Library, folder: Path, 
     groups, before = _groups(library, folder), _tree(folder)
     times = (folder / "a" / "cat.png").stat().st_mtime_ns
     moved = library.set_aside(groups, elsewhere)
-    names = ["cat.png", "cat (2).png", "coffee small.jpg"]
+    names = ["photos/a/cat.png", "photos/b/cat.png", "photos/coffee small.jpg"]
     assert [one.target for one in moved if isinstance(one, Moved)] == [f"{elsewhere}/{name}" for name in names]
     found = _tree(elsewhere)
     assert {name: found[name] for name in names} == {
-        "cat.png": before["a/cat.png"],
-        "cat (2).png": before["b/cat.png"],
-        "coffee small.jpg": before["coffee small.jpg"],
+        "photos/a/cat.png": before["a/cat.png"],
+        "photos/b/cat.png": before["b/cat.png"],
+        "photos/coffee small.jpg": before["coffee small.jpg"],
     }
     assert sorted(_tree(folder)) == ["cat.png", "coffee.png"]
-    assert (elsewhere / "cat.png").stat().st_mtime_ns == times
+    assert (elsewhere / "photos" / "a" / "cat.png").stat().st_mtime_ns == times
 
 
 def test_the_bytes_are_compared_whatever_the_library_says(library: Library, folder: Path, tmp_path: Path) -> None:
@@ -209,7 +213,7 @@ def test_an_interrupted_move_is_remembered(library: Library, folder: Path, tmp_p
     with pytest.raises(KeyboardInterrupt):
         library.set_aside(groups, tmp_path / "aside", progress=stop)
     assert library.status().photos == 4
-    assert sorted(_tree(tmp_path / "aside")) == ["cat.png", "moved.tsv"]
+    assert sorted(_tree(tmp_path / "aside")) == ["moved.tsv", "photos/a/cat.png"]
     assert sorted(_tree(folder)) == ["b/cat.png", "cat.png", "coffee small.jpg", "coffee.png"]
 
 
@@ -222,7 +226,7 @@ def test_a_file_that_may_not_leave_its_folder_stays_and_leaves_nothing_behind(
     done = library.set_aside(groups, tmp_path / "aside")
     (folder / "a").chmod(0o755)
     assert done[0] == Skipped(f"{folder}/a/cat.png", "cannot be moved: Permission denied")
-    assert sorted(_tree(tmp_path / "aside")) == ["cat.png", "coffee small.jpg", "moved.tsv"]
+    assert sorted(_tree(tmp_path / "aside")) == ["moved.tsv", "photos/b/cat.png", "photos/coffee small.jpg"]
     assert (tmp_path / "aside" / "moved.tsv").read_text().count("\n") == 2
 
 
@@ -261,21 +265,22 @@ def test_what_belongs_to_a_photo_goes_with_it_and_comes_back(library: Library, f
     (folder / "cat.txt").write_text("as much is known of the one that is kept")
     groups, before = _groups(library, folder), _tree(folder)
     aside = tmp_path / "aside"
-    aside.mkdir()
-    (aside / "cat.txt").write_text("somebody's")
+    (aside / "photos" / "a").mkdir(parents=True)
+    (aside / "photos" / "a" / "cat.txt").write_text("somebody's")
     planned = library.set_aside(groups, aside, dry=True)
     done = library.set_aside(groups, aside)
     assert done == planned
     assert isinstance(done[0], Moved)
-    assert done[0].target == f"{aside}/cat (2).png"
+    assert done[0].target == f"{aside}/photos/a/cat (2).png"
     moved = {one.source: one.target for one in done[0].companions}
-    assert moved == {f"{folder}/a/{name}": f"{aside}/cat (2){name[3:]}" for name in names}
+    assert moved == {f"{folder}/a/{name}": f"{aside}/photos/a/cat (2){name[3:]}" for name in names}
     assert {name for name in _tree(folder) if name.startswith("a/")} == {"a/cats.txt", "a/category.xmp"}
     assert (folder / "coffee.xmp").exists()
     back = undo(str(aside))
     assert len([one for one in back if isinstance(one, Moved)]) == 8
     assert _tree(folder) == before
-    assert _tree(aside) == {"cat.txt": b"somebody's"}
+    assert _tree(aside) == {"photos/a/cat.txt": b"somebody's"}
+    assert sorted(place.name for place in aside.rglob("*") if place.is_dir()) == ["a", "photos"]
     report = library.index()
     assert (report.added, report.unchanged, report.skipped) == (3, 2, ())
 
@@ -346,7 +351,7 @@ def test_it_is_written_down_before_it_is_moved(
         steps = iter(range(1, step))
 
         def stopping(real: Any, log: Path, steps: Iterator[int], path: str, *more: str) -> None:
-            assert str(path) in log.read_text()
+            assert os.path.basename(path) in log.read_text()
             if next(steps, None) is None:
                 raise KeyboardInterrupt
             real(path, *more)
@@ -355,7 +360,7 @@ def test_it_is_written_down_before_it_is_moved(
             for name in ("link", "unlink"):
                 patched.setattr(os, name, partial(stopping, getattr(os, name), aside / "moved.tsv", steps))
             with suppress(KeyboardInterrupt):
-                list(move_aside.move(groups, str(aside)))
+                list(move_aside.move(groups, str(aside), library.store.roots()))
         assert set(before.values()) <= {*_tree(folder).values(), *_tree(aside).values()}
         undo(str(aside))
         assert _tree(folder) == before
@@ -374,7 +379,7 @@ def test_undo_overwrites_nothing_and_follows_a_folder_that_was_moved(
     (failed,) = (one for one in done if isinstance(one, Skipped))
     assert failed.reason == f"there is another file in its old place, {folder}/b/cat.png"
     assert _tree(folder) == {**before, "b/cat.png": b"another one"}
-    assert sorted(_tree(aside)) == ["cat (2).png", "moved.tsv"]
+    assert sorted(_tree(aside)) == ["moved.tsv", "photos/b/cat.png"]
     (folder / "b" / "cat.png").unlink()
     assert [type(one) for one in undo(str(aside))] == [Moved]
     assert _tree(folder) == before
@@ -386,10 +391,11 @@ def test_undo_leaves_the_only_file_where_its_old_place_leads_to_it(
     library: Library, folder: Path, tmp_path: Path
 ) -> None:
     library.set_aside(_groups(library, folder), tmp_path / "aside")
-    (folder / "a" / "cat.png").symlink_to(tmp_path / "aside" / "cat.png")
-    content = (tmp_path / "aside" / "cat.png").read_bytes()
+    there = tmp_path / "aside" / "photos" / "a" / "cat.png"
+    (folder / "a" / "cat.png").symlink_to(there)
+    content = there.read_bytes()
     (failed,) = (one for one in undo(str(tmp_path / "aside")) if isinstance(one, Skipped))
-    assert failed.path == f"{tmp_path}/aside/cat.png"
+    assert failed.path == str(there)
     assert (folder / "a" / "cat.png").read_bytes() == content
 
 
@@ -403,3 +409,30 @@ def test_the_copy_with_words_is_kept(library: Library, tmp_path: Path) -> None:
     (group,) = library.duplicates()
     assert (Path(group.keep.path).name, [Path(one.path).name for one in group.others]) == ("small.jpg", ["large.jpg"])
     assert group.levels == ("near",)
+
+
+def test_two_roots_of_one_name_do_not_mix_and_undo_takes_them_apart(library: Library, tmp_path: Path) -> None:
+    for place in ("mine/photos", "yours/photos"):
+        (tmp_path / place).mkdir(parents=True)
+        shutil.copy(SAMPLES / "chelsea.png", tmp_path / place / "cat.png")
+        shutil.copy(SAMPLES / "chelsea.png", tmp_path / place / "cat again.png")
+    library.index([tmp_path / "mine/photos", tmp_path / "yours/photos"])
+    before = _tree(tmp_path / "mine"), _tree(tmp_path / "yours")
+    library.set_aside(library.duplicates(), tmp_path / "aside")
+    names = {"photos/cat again.png", "photos/cat again (2).png", "photos/cat.png", "photos/cat (2).png", "moved.tsv"}
+    assert set(_tree(tmp_path / "aside")) < names
+    assert len(_tree(tmp_path / "aside")) == 4
+    undo(str(tmp_path / "aside"))
+    assert (_tree(tmp_path / "mine"), _tree(tmp_path / "yours")) == before
+    assert list((tmp_path / "aside").iterdir()) == []
+
+
+@pytest.mark.parametrize("there", ["{aside}/cat.png", "../cat.png", "photos/../../cat.png"])
+def test_undo_reads_logs_of_earlier_versions_and_leaves_the_folder_for_none(tmp_path: Path, there: str) -> None:
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    for place in (aside, tmp_path):
+        (place / "cat.png").write_bytes(place.name.encode())
+    (aside / "moved.tsv").write_text(f"{tmp_path}/old/cat.png\t{there.format(aside='/as/it/was')}\n")
+    assert undo(str(aside)) == [Moved(f"{aside}/cat.png", f"{tmp_path}/old/cat.png")]
+    assert (tmp_path / "cat.png").exists()
