@@ -45,6 +45,11 @@ def say(message: str) -> None:
     print(streams.escaped(worded(message), lines=False), file=sys.stderr, flush=True)
 
 
+def attended() -> bool:
+    """Whether somebody sits at a terminal who can be asked."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
+
+
 def json_line(value: dict[str, Any]) -> None:
     """One object on one line; odd bytes of a path become lone surrogates, as ``os.fsdecode`` makes them."""
     sys.stdout.write(json.dumps(value) + "\n")

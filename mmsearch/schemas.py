@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mmsearch.rerank.heat import Heat
     from mmsearch.rerank.inspect import Explanation
     from mmsearch.rerank.reranker import Answer
-    from mmsearch.store.types import Damage, KeptModel
+    from mmsearch.store.types import Damage, KeptModel, Losses
     from mmsearch.training.contrastive.trainer import Outcome
     from mmsearch.training.reranker.trainer import RerankOutcome
     from mmsearch.types import Damaged, Hit, IndexReport, Note, Progress, SearchResult, Skipped
@@ -186,9 +186,9 @@ def tags_cleared(pictures: int) -> Json:
     return {"cleared": pictures}
 
 
-def removed(files: int) -> Json:
-    """How many files were forgotten."""
-    return {"removed": files}
+def removed(files: int, lost: Losses) -> Json:
+    """How many files were forgotten, and of how many pictures what was read and said went with them."""
+    return {"removed": files, "texts": lost.texts, "captions": lost.captions}
 
 
 def export_report(folder: str, report: ExportReport) -> Json:

@@ -24,7 +24,7 @@ from mmsearch.rerank.captions import Caption
 from mmsearch.rerank.heat import WordHeat
 from mmsearch.rerank.inspect import Explanation
 from mmsearch.rerank.reranker import Answer
-from mmsearch.store.types import Damage, KeptModel, StoredModel, Summary
+from mmsearch.store.types import Damage, KeptModel, Losses, StoredModel, Summary
 from mmsearch.types import Damaged, Exif, Hit, IndexReport, Note, Photo, Progress, SearchResult, Skipped
 
 PHOTO = Photo("/a.jpg", 300, 200, "jpeg", 7000, 0)
@@ -231,7 +231,7 @@ OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     "tags": (schemas.tags({"dog": 1}), {"tags": {"dog": 1}}),
     "cleared": (schemas.tags_cleared(3), {"cleared": 3}),
-    "removed": (schemas.removed(3), {"removed": 3}),
+    "removed": (schemas.removed(3, Losses(3, 2, 1)), {"removed": 3, "texts": 2, "captions": 1}),
     "export": (
         schemas.export_report("out", ExportReport(3, 2, False)),
         {"folder": "out", "files": 3, "vectors": 2, "parquet": False},

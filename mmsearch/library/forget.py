@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 from mmsearch.store.paths import spellings
 from mmsearch.store.protocol import Store, VectorSearch
+from mmsearch.store.types import Losses
 from mmsearch.types import PathLike
+
+
+def losses(store: Store, paths: Sequence[PathLike]) -> Losses:
+    """What would be lost if these files were forgotten."""
+    written = (next((way for way in spellings(path) if store.losses([way]).photos), None) for path in paths)
+    return store.losses([way for way in written if way is not None])
 
 
 def forget(store: Store, vectors: VectorSearch, paths: Sequence[PathLike]) -> int:

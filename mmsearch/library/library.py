@@ -19,7 +19,7 @@ from mmsearch.query.model import Condition, Query
 from mmsearch.rerank.reranker import Reranker
 from mmsearch.search.options import Options
 from mmsearch.store.paths import spellings
-from mmsearch.store.types import KeptModel, StoredModel
+from mmsearch.store.types import KeptModel, Losses, StoredModel
 from mmsearch.types import IndexReport, PathLike, Paths, Progress, SearchResult, Skipped, path_list
 
 if TYPE_CHECKING:  # a search needs none of these, and is to start quickly
@@ -244,8 +244,17 @@ class Library:
         with self.lock(), self.store.writing() as writer:
             return writer.clear_tags(spelled)
 
+    def losses(self, paths: Paths) -> Losses:
+        """What ``remove`` would lose that ``index`` does not bring back by itself: read texts and captions."""
+        from mmsearch.library.forget import losses
+
+        return losses(self.store, path_list(paths))
+
     def remove(self, paths: Paths) -> int:
-        """Forget files, or everything below folders; the files themselves stay.  Returns how many were forgotten."""
+        """Forget files, or everything below folders; the files themselves stay.  Returns how many were forgotten.
+
+        Read texts and captions go with them (``losses``).
+        """
         with self.lock():
             return self._forget(path_list(paths))
 

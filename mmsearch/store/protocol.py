@@ -36,6 +36,7 @@ from mmsearch.store.types import (
     Damage,
     DuplicateCandidate,
     KeptModel,
+    Losses,
     PendingItem,
     PendingVector,
     SidecarState,
@@ -122,6 +123,10 @@ class Statistics(Protocol):
 
     def summary(self) -> Summary:
         """The library in figures."""
+        ...
+
+    def losses(self, paths: Sequence[str]) -> Losses:
+        """What would be lost with the files at or below these paths."""
         ...
 
     def with_regions(self, model: StoredModel) -> int:

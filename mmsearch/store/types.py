@@ -188,6 +188,15 @@ class BlobKind:
 
 
 @dataclass(frozen=True)
+class Losses:
+    """What goes with files that are forgotten, and does not come back by reading them again."""
+
+    photos: int  # files
+    texts: int  # pictures whose read text no other file holds
+    captions: int
+
+
+@dataclass(frozen=True)
 class Summary:
     """All but ``reasons`` is about the files that can be found; copies count one by one."""
 

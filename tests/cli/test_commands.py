@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from played_terminal import play
 from samples import CLI, SAMPLES, interruptible
 
 
@@ -62,7 +63,9 @@ def test_json_keys_are_as_promised(mmsearch_process: CLI, photos: Path) -> None:
         "photos": 5, "failed": 1, "missing": 0, "model": "embedded", "dim": 512, "index": 5,
     }  # fmt: skip
     assert set(keys) <= set(status)
-    assert lines(mmsearch_process("remove", photos / "trips", "--json").stdout) == [{"removed": 2}]
+    assert lines(mmsearch_process("remove", photos / "trips", "--json").stdout) == [
+        {"removed": 2, "texts": 0, "captions": 0}
+    ]
     names = [model["name"] for model in lines(mmsearch_process("models", "--json").stdout)]
     assert names[0] == "embedded"
 
@@ -154,6 +157,23 @@ def test_terminal_without_utf8(mmsearch: CLI, mmsearch_process: CLI, photos: Pat
     (photos / "cat.png").rename(photos / "größe.png")
     mmsearch_process("index", photos, PYTHONIOENCODING="ascii")
     assert "gr\\xf6\\xdfe.png" in mmsearch_process("query", "a cat", PYTHONIOENCODING="ascii").stdout
+
+
+def test_remove_says_what_goes_with_the_pictures(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
+    mmsearch("index", photos, "--captions")
+    done = mmsearch("remove", "photos/cat.png")
+    assert done.stderr.startswith(
+        "forgot 1 picture with the captions of 1; to have that again: mmsearch index --captions\n"
+    )
+    command = [sys.executable, "-m", "mmsearch.cli", "remove", "photos"]
+    question = b"forget 4 pictures with the captions of 4? No file is deleted [y/N]: "
+    shown, _ = play(command, {question: b"n\n"}, folder=tmp_path, HOME=str(tmp_path / "home"))
+    assert question in shown
+    assert b"nothing was forgotten" in shown
+    shown, _ = play(command, {question: b"y\n"}, folder=tmp_path, HOME=str(tmp_path / "home"))
+    assert b"forgot 4 pictures with the captions of 4" in shown
+    (told,) = lines(mmsearch("status", "--json").stdout)
+    assert told["photos"] == 0
 
 
 def test_remove_says_what_it_did(mmsearch: CLI, photos: Path) -> None:

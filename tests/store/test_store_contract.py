@@ -21,7 +21,7 @@ from mmsearch.encoders.protocol import RegionCard
 from mmsearch.encoders.region_codec import pack, unpack
 from mmsearch.errors import LibraryBusyError, TransferError
 from mmsearch.store.protocol import Store
-from mmsearch.store.types import Counts, DuplicateCandidate, StoredModel
+from mmsearch.store.types import Counts, DuplicateCandidate, Losses, StoredModel
 from mmsearch.store.writing import StoreWriter
 from mmsearch.types import Decoded, Exif, Found, Photo, Regions, Skipped
 
@@ -97,6 +97,23 @@ def test_what_is_left_out_belongs_to_its_folder(store: Store) -> None:
     with store.writing() as writer:
         writer.remove("/a")
     assert store.exclusions() == {"/c": ("d",)}
+
+
+def test_what_would_be_lost_is_what_no_other_file_holds(store: Store) -> None:
+    for number, path in enumerate(("/a/1", "/a/2", "/b/3", "/ab/4")):
+        model = add(store, path, b"%d" % number)
+    with store.writing() as writer:
+        known = store.contents(model)
+        writer.place(Found("/b/copy of 1", 10, 5), known[b"0"])
+        for item in store.pending_text("engine", ["/"]):
+            writer.put_text(item.item, "engine", "" if item.files[0].path == "/ab/4" else "words")
+            if item.files[0].path in ("/a/2", "/b/3"):
+                writer.put_caption(item.item, "reranker", "a dog", 0.5)
+    assert store.losses([]) == store.losses(["/c"]) == Losses(0, 0, 0)
+    assert store.losses(["/a"]) == Losses(2, 1, 1)
+    assert store.losses(["/a", "/b/copy of 1", "/a/1"]) == Losses(3, 2, 1)
+    assert store.losses(["/b", "/ab/4"]) == Losses(3, 1, 1)
+    assert store.losses(["/"]) == Losses(5, 3, 2)
 
 
 def test_a_failed_transaction_leaves_nothing(store: Store) -> None:

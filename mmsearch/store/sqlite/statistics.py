@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, false, func, not_, or_, select
 
-from mmsearch.store.sqlite.tables import captions, contents, contents_with, ocr, photos, sidecars, tags
-from mmsearch.store.types import Summary
+from mmsearch.store.paths import at_or_below
+from mmsearch.store.sqlite.tables import captions, contents, contents_with, items, ocr, photos, sidecars, tags
+from mmsearch.store.types import Losses, Summary
 
 _FOUND = photos.c.state == "ok"
 _FILES = photos.join(contents, contents.c.id == photos.c.content_id)
@@ -53,6 +55,24 @@ def summary(connection: Connection) -> Summary:
         tagged=having(photos.c.content_id.in_(contents_with(tags))),
         copies=files - distinct,
         reasons=dict(_most(reasons)),
+    )
+
+
+def losses(connection: Connection, paths: Sequence[str]) -> Losses:
+    """What would be lost with the files at or below these paths."""
+    inside = or_(false(), *(at_or_below(photos.c.path, path) for path in paths))
+    held = select(photos.c.content_id).where(photos.c.content_id.is_not(None))
+    gone = held.where(inside).except_(held.where(not_(inside)))
+
+    def lost(having: Select[tuple[int]]) -> int:
+        both = having.where(items.c.content_id.in_(gone)).distinct().subquery()
+        return int(connection.execute(select(func.count()).select_from(both)).scalar_one())
+
+    files = select(func.count()).select_from(photos).where(inside)
+    return Losses(
+        photos=int(connection.execute(files).scalar_one()),
+        texts=lost(contents_with(ocr).where(ocr.c.text != "")),
+        captions=lost(contents_with(captions)),
     )
 
 

@@ -7,7 +7,7 @@ changes go through ``SqliteStore.writing``: one transaction, all or nothing.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -24,11 +24,11 @@ from mmsearch.store.sqlite.export_rows import ExportRows
 from mmsearch.store.sqlite.items import Items
 from mmsearch.store.sqlite.models import Models
 from mmsearch.store.sqlite.pending import Pending
-from mmsearch.store.sqlite.statistics import summary
+from mmsearch.store.sqlite.statistics import losses, summary
 from mmsearch.store.sqlite.tables import properties
 from mmsearch.store.sqlite.vectors import VectorRows
 from mmsearch.store.sqlite.writer import Writer
-from mmsearch.store.types import Capabilities, Damage, StoredModel, Summary
+from mmsearch.store.types import Capabilities, Damage, Losses, StoredModel, Summary
 from mmsearch.store.writer_lock import WriterLock
 from mmsearch.types import Ids, Progress, Regions
 
@@ -92,6 +92,10 @@ class SqliteStore(Models, Items, VectorRows, Pending):
     def summary(self) -> Summary:
         with self._reading() as connection:
             return summary(connection)
+
+    def losses(self, paths: Sequence[str]) -> Losses:
+        with self._reading() as connection:
+            return losses(connection, paths)
 
     @contextlib.contextmanager
     def export_rows(self, model: StoredModel) -> Iterator[ExportRows]:
