@@ -138,6 +138,13 @@ def measures(photo: Photo) -> str:
     return f"{photo.width}×{photo.height}  {size(photo.size)}"
 
 
+def noted(photo: Photo) -> str:
+    """Town, people and stars, where somebody noted them."""
+    own = photo.annotations
+    stars = "rejected" if own.rating == -1 else "★" * (own.rating or 0)
+    return "  ".join(part for part in (own.city, ", ".join(own.people), stars) if part)
+
+
 def path_line(path: str, values: Sequence[str]) -> None:
     """A path, byte for byte, and values after tabs."""
     _write(b"\t".join([os.fsencode(path), *(value.encode() for value in values)]) + b"\n")

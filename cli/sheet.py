@@ -135,7 +135,7 @@ def _card(hit: Hit, picture: Image | str) -> str:
         lines.append(f"<strong>{_text(formatting.answer(hit) or hit.answer)}</strong>")
     lines.append(f'<a {link}>{_path(path.name)}</a><br><span class="dim">{_path(str(path.parent))}</span>')
     measures = [f"{photo.width}×{photo.height}", formatting.size(photo.size)]
-    facts = [f"{photo.date:%Y-%m-%d %H:%M}", *measures, photo.exif.camera or ""]
+    facts = [f"{photo.date:%Y-%m-%d %H:%M}", *measures, photo.exif.camera or "", formatting.noted(photo)]
     lines.append(f'<span class="dim">{_text(" · ".join(filter(None, facts)))}</span>')
     lines += [f'<span class="dim">{_text(reason)}</span>' for reason in hit.reasons]
     lines += [f"“{_text(said)}”" for said in (photo.caption, photo.description) if said]

@@ -75,6 +75,7 @@ def _told(hit: Hit) -> RenderableType:
     details = [
         f"{formatting.measures(photo)}  {photo.date:%Y-%m-%d %H:%M}",
         photo.exif.camera,
+        formatting.noted(photo),
         ", ".join(hit.reasons),
         ", ".join(photo.tags),
         formatting.similar(hit),

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         AnyOf,
         Between,
         Camera,
+        City,
         Compare,
         Condition,
         Date,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
         HasText,
         Lens,
         Near,
+        Person,
         Query,
         Shaped,
         Tagged,
@@ -71,7 +73,18 @@ if TYPE_CHECKING:
     from mmsearch.rerank.reranker import Answer
     from mmsearch.store.sqlite.backup import restore
     from mmsearch.store.types import Damage, KeptModel
-    from mmsearch.types import Damaged, Exif, Hit, IndexReport, Note, Photo, Progress, SearchResult, Skipped
+    from mmsearch.types import (
+        Annotations,
+        Damaged,
+        Exif,
+        Hit,
+        IndexReport,
+        Note,
+        Photo,
+        Progress,
+        SearchResult,
+        Skipped,
+    )
 
 _HOMES = {
     "mmsearch.config": ["Settings"],
@@ -105,6 +118,7 @@ _HOMES = {
         "AnyOf",
         "Between",
         "Camera",
+        "City",
         "Compare",
         "Condition",
         "Date",
@@ -114,6 +128,7 @@ _HOMES = {
         "HasText",
         "Lens",
         "Near",
+        "Person",
         "Query",
         "Shaped",
         "Tagged",
@@ -122,7 +137,18 @@ _HOMES = {
     ],
     "mmsearch.query.files": ["parse", "parse_conditions"],
     "mmsearch.query.writer": ["written"],
-    "mmsearch.types": ["Damaged", "Exif", "Hit", "IndexReport", "Note", "Photo", "Progress", "SearchResult", "Skipped"],
+    "mmsearch.types": [
+        "Annotations",
+        "Damaged",
+        "Exif",
+        "Hit",
+        "IndexReport",
+        "Note",
+        "Photo",
+        "Progress",
+        "SearchResult",
+        "Skipped",
+    ],
     "mmsearch.rerank.captions": ["Caption"],
     "mmsearch.rerank.heat": ["WordHeat"],
     "mmsearch.rerank.reranker": ["Answer"],
@@ -136,11 +162,13 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __version__ = "0.1.0"
 
 __all__ = [
+    "Annotations",
     "Answer",
     "AnyOf",
     "Between",
     "Camera",
     "Caption",
+    "City",
     "Compare",
     "Condition",
     "ConfigError",
@@ -173,6 +201,7 @@ __all__ = [
     "NewerLibraryError",
     "NoModelError",
     "Note",
+    "Person",
     "Photo",
     "Progress",
     "Query",

@@ -51,6 +51,11 @@ def hit(hit: Hit) -> Json:
         "reasons": list(hit.reasons) or None,
         "similar": list(hit.similar) or None,
     }
+    noted = {
+        "city": photo.annotations.city,
+        "people": list(photo.annotations.people) or None,
+        "rating": photo.annotations.rating,
+    }
     words = {"description": photo.description, "text": photo.text, "tags": list(photo.tags) or None}
     return {
         "rank": hit.rank,
@@ -69,6 +74,7 @@ def hit(hit: Hit) -> Json:
         "longitude": photo.exif.longitude,
         "caption": photo.caption,
         **_known(words),
+        **_known(noted),
     }
 
 

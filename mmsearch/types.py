@@ -42,13 +42,36 @@ class Preprocess:
 
 @dataclass(frozen=True)
 class Exif:
-    """What a camera wrote into a file; None where it wrote nothing or nonsense."""
+    """When, with what and where a picture was taken; None where nobody says it, or nonsense.
+
+    As the camera wrote it into the file, or a person or program did, there or in a file beside it: docs/indexing.md has
+    who is believed.
+    """
 
     taken_at: datetime | None = None  # local time of the camera; has a time zone only where the file gives one
     camera: str | None = None
     lens: str | None = None
     latitude: float | None = None  # degrees, north positive
     longitude: float | None = None  # degrees, east positive
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What people, or their programs, noted of a picture in fields of their own, in the file or beside it."""
+
+    city: str | None = None  # where it was taken, or what it shows
+    people: tuple[str, ...] = ()  # names of those who are in it
+    rating: int | None = None  # stars, 1 to 5; -1: rejected
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What the files beside a photo say of it."""
+
+    text: str = ""
+    exif: Exif = field(default_factory=Exif)  # of XMP: goes before what the picture's file says; no camera, no lens
+    annotations: Annotations = field(default_factory=Annotations)  # the same; people are added to those in the file
+    fallback: Exif = field(default_factory=Exif)  # of Google Takeout: where nobody else says it
 
 
 @dataclass(frozen=True)
@@ -62,6 +85,7 @@ class Decoded:
     exif: Exif
     description: str | None = None  # what was written into the file about the picture
     damage: str | None = None  # what of it could not be read, in words
+    annotations: Annotations = field(default_factory=Annotations)
 
 
 @dataclass(frozen=True)
@@ -125,6 +149,7 @@ class Photo:
     description: str | None = None  # what was written into the file, or beside it
     text: str | None = None  # what was read in the picture
     tags: tuple[str, ...] = ()  # the surest first
+    annotations: Annotations = field(default_factory=Annotations)  # town, people, stars
     id: int = 0  # of the file in its library; 0 for a photo of no library
 
     @property

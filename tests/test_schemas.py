@@ -25,13 +25,13 @@ from mmsearch.rerank.heat import WordHeat
 from mmsearch.rerank.inspect import Explanation
 from mmsearch.rerank.reranker import Answer
 from mmsearch.store.types import Damage, KeptModel, Losses, StoredModel, Summary
-from mmsearch.types import Damaged, Exif, Hit, IndexReport, Note, Photo, Progress, SearchResult, Skipped
+from mmsearch.types import Annotations, Damaged, Exif, Hit, IndexReport, Note, Photo, Progress, SearchResult, Skipped
 
 PHOTO = Photo("/a.jpg", 300, 200, "jpeg", 7000, 0)
 TAKEN = datetime(2019, 7, 14, 18, 3, 22)
 FULL = Photo(
     "/a.jpg", 300, 200, "jpeg", 7000, 0, Exif(TAKEN, "FUJIFILM X100V", "23mm", 48.85, 2.35), "a dog", "said", "TAXI",
-    ("dog", "sky"),
+    ("dog", "sky"), Annotations("Łódź", ("Ann", "Bob"), 4),
 )  # fmt: skip
 SKIPPED = Skipped("/broken.png", "it is damaged")
 CUT = Damaged("/cut.jpg", "3 % of the picture is missing")
@@ -82,6 +82,9 @@ def test_a_hit() -> None:
         "description": "said",
         "text": "TAXI",
         "tags": ["dog", "sky"],
+        "city": "Łódź",
+        "people": ["Ann", "Bob"],
+        "rating": 4,
     }
     assert list(schemas.hit(hit))[:3] == ["rank", "path", "score"]  # a person who reads a line finds them first
 

@@ -13,14 +13,16 @@ takes off again.  The Parquet file has all texts as they are.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
+from mmsearch.media.said import place, stars
 from mmsearch.store.types import ExportRow
-from mmsearch.types import Found
+from mmsearch.types import Annotations, Exif, Found, Sidecar
 
 FORMAT = 1  # of the files; a later version of mmsearch reads the earlier ones
 VECTORS, REGIONS, CSV, PARQUET, MODEL = "vectors.npy", "regions.npy", "photos.csv", "photos.parquet", "model.json"
@@ -36,19 +38,23 @@ COLUMNS: dict[str, type] = {
     "width": int,  # upright, in pixels
     "height": int,
     "format": str,
-    "taken_at": str,  # ISO 8601
+    "taken_at": str,  # ISO 8601; this and what follows as the file says it
     "camera": str,
     "lens": str,
     "latitude": float,  # degrees
     "longitude": float,
     "description": str,  # in the file
+    "city": str,
+    "people": list,  # in the CSV as JSON
+    "rating": int,
     "sidecar": str,  # in files beside it
+    "sidecar_facts": str,  # when, where and who by these, as JSON: see ``_facts``
     "caption": str,
     "text": str,  # read in the picture
     "tags": list,  # the surest first; in the CSV as JSON
     "tag_scores": list,  # one a tag; in the CSV as JSON
     "dhash": str,  # hexadecimal digits
-    "facts": int,  # which version read description and dhash
+    "facts": int,  # which version read what is in the file
     "sidecar_stamp": str,
     "caption_model": str,
     "caption_confidence": float,
@@ -56,6 +62,7 @@ COLUMNS: dict[str, type] = {
     "tags_vocabulary": str,
 }
 
+ADDED = ("city", "people", "rating", "sidecar_facts")  # columns that exports of earlier versions do not have
 NEEDED = ("hash", "size", "mtime_ns", "width", "height", "format", "facts")  # columns that an export always fills
 _SAME = [field.name for field in fields(ExportRow) if field.name in COLUMNS]  # what a row calls as the column is called
 
@@ -78,13 +85,54 @@ def columns(row: ExportRow, vector: int) -> Columns:
         "facts": row.metadata_version,
         "tags": list(row.tags),
         "tag_scores": list(row.tags.values()),
+        "people": list(row.people) or None,
+        "sidecar": None if row.sidecar is None else row.sidecar.text,
+        "sidecar_facts": None if row.sidecar is None else _facts(row.sidecar),
     }
+
+
+def _facts(sidecar: Sidecar) -> str | None:
+    """When and where, town, people and stars, then when and where by Takeout; None where nothing is said."""
+
+    def exif(one: Exif) -> list[Any]:
+        return [one.taken_at and one.taken_at.isoformat(), one.latitude, one.longitude]
+
+    noted = sidecar.annotations
+    facts = [*exif(sidecar.exif), noted.city, list(noted.people), noted.rating, *exif(sidecar.fallback)]
+    return json.dumps(facts, ensure_ascii=False) if any(fact not in (None, []) for fact in facts) else None
+
+
+def _sidecar(text: str, facts: str | None) -> Sidecar:
+    """What was given to ``_facts``.  Raises ValueError, TypeError or RecursionError."""
+    if facts is None:
+        return Sidecar(text)
+    taken, latitude, longitude, city, people, rating, later, later_latitude, later_longitude = json.loads(facts)
+    return Sidecar(
+        text,
+        _exif(taken, latitude, longitude),
+        _annotations(city, people, rating),
+        _exif(later, later_latitude, later_longitude),
+    )
+
+
+def _exif(taken_at: str | None, latitude: float | None, longitude: float | None) -> Exif:
+    degrees = None if latitude is None else float(latitude), None if longitude is None else float(longitude)
+    if place(*degrees) != degrees:
+        raise ValueError(f"{latitude}, {longitude} is no place")
+    return Exif(None if taken_at is None else datetime.fromisoformat(taken_at), None, None, *degrees)
+
+
+def _annotations(city: str | None, people: list[str] | None, rating: int | None) -> Annotations:
+    names = [city or "", *(people or ())]
+    if not all(isinstance(name, str) and "\n" not in name for name in names) or stars(rating) != rating:
+        raise ValueError(f"{city!r}, {people!r}, {rating!r} are no town, people and rating")
+    return Annotations(city, tuple(people or ()), rating)
 
 
 def export_row(path: str, values: Columns) -> ExportRow:
     """What was given to ``columns``, of the file at ``path``.
 
-    Raises ValueError or TypeError for what no export writes.  ``NEEDED`` columns must be there.
+    Raises ValueError, TypeError or RecursionError for what no export writes.  ``NEEDED`` columns must be there.
     """
     if values["taken_at"] is not None:
         datetime.fromisoformat(values["taken_at"])
@@ -94,7 +142,11 @@ def export_row(path: str, values: Columns) -> ExportRow:
     tags = dict(zip(map(str, values["tags"] or ()), scores, strict=True))
     if len(content_hash) != 16 or (dhash is not None and len(dhash) != 8):
         raise ValueError("hash must have 32 hexadecimal digits, dhash 16 or none")
+    noted = _annotations(values["city"], values["people"], values["rating"])
+    beside = values["sidecar_stamp"] is not None
     others = {
+        "people": noted.people,
+        "sidecar": _sidecar(values["sidecar"] or "", values["sidecar_facts"]) if beside else None,
         "file": Found(path, values["size"], values["mtime_ns"]),
         "hash": content_hash,
         "dhash": dhash,

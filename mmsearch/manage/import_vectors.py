@@ -23,6 +23,7 @@ from mmsearch.ingest.options import Options
 from mmsearch.ingest.prefetch import ahead, batches
 from mmsearch.ingest.read import Read, read_file
 from mmsearch.manage.exchange import (
+    ADDED,
     COLUMNS,
     CSV,
     FORMAT,
@@ -306,17 +307,17 @@ def _paths(source: ImportFolder) -> Iterator[tuple[int, str]]:
 
 def _export_rows(source: ImportFolder) -> Iterator[tuple[int, ExportRow]]:
     """Row and file of each line of an export."""
-    for where, cells in _lines(source, COLUMNS):
+    for where, cells in _lines(source, [name for name in COLUMNS if name not in ADDED]):
         row, path = _row(source, where, cells["row"]), _path(where, cells)
         if not os.path.isabs(path):
             raise TransferError(f"{where}: {path!r} is no absolute path on this system")
-        known = {name: _value(where, name, kind, cells[name]) for name, kind in COLUMNS.items()}
+        known = {name: _value(where, name, kind, cells.get(name, "")) for name, kind in COLUMNS.items()}
         empty = [name for name in NEEDED if known[name] is None]
         if empty:
             raise TransferError(f"{where}: {', '.join(empty)} must not be empty")
         try:
             exported = export_row(path, known)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise TransferError(f"{where}: {error}; this is not what an export holds") from error
         yield row, exported
 

@@ -15,9 +15,8 @@ from PIL import Image, ImageFile, JpegImagePlugin
 
 from mmsearch.errors import ImageError
 from mmsearch.media import damage
-from mmsearch.media.embedded_text import read_description
-from mmsearch.media.exif import read_exif
 from mmsearch.media.memory_budget import Budget, trim
+from mmsearch.media.metadata import read_metadata
 from mmsearch.media.modes import is_deep, to_rgb, with_low_bits
 from mmsearch.media.opening import open_picture, reason
 from mmsearch.types import Decoded, Pixels, Preprocess
@@ -67,9 +66,17 @@ def decode(
     nothing else, for whatever is wrong with the file.
     """
     with _explained(path), _upright(file, path, preprocess, max_megapixels, in_flight, jpegs) as found:
-        about, kind = found.about, (found.about.format or "unknown").lower()
-        said = read_exif(about), read_description(about)
-        return Decoded(prepare(found.rgb, preprocess), found.width, found.height, kind, *said, found.damage)
+        kind, said = (found.about.format or "unknown").lower(), read_metadata(found.about)
+        return Decoded(
+            pixels=prepare(found.rgb, preprocess),
+            width=found.width,
+            height=found.height,
+            format=kind,
+            exif=said.exif,
+            description=said.description,
+            annotations=said.annotations,
+            damage=found.damage,
+        )
 
 
 def upright(file: BinaryIO, path: str, side: int, max_megapixels: float = 200.0, enlarge: bool = True) -> Image.Image:

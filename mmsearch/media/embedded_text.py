@@ -6,15 +6,12 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from PIL import Image, IptcImagePlugin
-
-from mmsearch.media.xmp import read_xmp
+from PIL import Image
 
 LONGEST = 2000  # characters of a description
 _EXIF_IFD = 0x8769
 _IMAGE_DESCRIPTION, _USER_COMMENT = 0x010E, 0x9286
 _XP_TITLE, _XP_COMMENT, _XP_KEYWORDS, _XP_SUBJECT = 0x9C9B, 0x9C9C, 0x9C9E, 0x9C9F  # of Windows, in UTF-16
-_IPTC_TITLE, _IPTC_KEYWORDS, _IPTC_HEADLINE, _IPTC_CAPTION = (2, 5), (2, 25), (2, 105), (2, 120)
 _TEXT_CHUNKS = ("Title", "Description", "Comment", "Subject", "Keywords")  # of PNG
 
 # What cameras, telephones and programs write where a description belongs.  Compared with a whole text.
@@ -41,24 +38,6 @@ _JUNK = re.compile(
     r"|untitled(?: \d+)?|default|ascii|unicode|xmp|jpeg|image|photo|none|null|(?=\w*\d)[a-z0-9+/]{24,}={0,2})",
     re.IGNORECASE | re.DOTALL,
 )
-
-
-def read_description(image: Image.Image) -> str | None:
-    """What the file of a loaded picture says about it, in at most 2,000 printable characters; None where nothing.
-
-    From EXIF, IPTC, XMP, PNG text chunks and comments: a line for each different text, keywords in the last one.  What
-    cameras write there by themselves is left out.  Never raises.
-    """
-    texts: list[str] = []
-    keywords: list[str] = []
-    for read in (_from_exif, _from_iptc, _from_xmp, _from_chunks):
-        try:
-            some, words = read(image)
-        except Exception:  # damaged metadata; what else is there can be read all the same
-            continue
-        texts += some
-        keywords += words
-    return joined(texts, keywords)
 
 
 def joined(texts: Iterable[str], keywords: Iterable[str] = ()) -> str | None:
@@ -90,19 +69,21 @@ def _first(lines: Iterable[str]) -> list[str]:
     return list(found.values())
 
 
-_Found = tuple[list[str], list[str]]  # texts and keywords
-
-
-def _from_exif(image: Image.Image) -> _Found:
-    exif = image.getexif()
-    texts = [_guessed(_value(exif, _IMAGE_DESCRIPTION))]
-    texts += [_utf16(_value(exif, tag)) for tag in (_XP_TITLE, _XP_SUBJECT, _XP_COMMENT)]
-    keywords = re.split("[;,]", _utf16(_value(exif, _XP_KEYWORDS)))
+def exif_texts(image: Image.Image) -> tuple[list[str], list[str]]:
+    """Texts and keywords of EXIF; none where it is damaged."""
     try:
-        comment = exif.get_ifd(_EXIF_IFD).get(_USER_COMMENT)
+        exif = image.getexif()
+        texts = [guessed(_value(exif, _IMAGE_DESCRIPTION))]
+        texts += [_utf16(_value(exif, tag)) for tag in (_XP_TITLE, _XP_SUBJECT, _XP_COMMENT)]
+        keywords = re.split("[;,]", _utf16(_value(exif, _XP_KEYWORDS)))
+        endian = exif.endian
+    except Exception:  # what else is there can be read all the same
+        return [], []
+    try:
+        comment = _user_comment(exif.get_ifd(_EXIF_IFD).get(_USER_COMMENT), endian)
     except Exception:  # one damaged value costs the rest of its group
-        comment = None
-    return [*texts, _user_comment(comment, exif.endian)], keywords
+        comment = ""
+    return [*texts, comment], keywords
 
 
 def _value(exif: Image.Exif, tag: int) -> Any:
@@ -112,7 +93,7 @@ def _value(exif: Image.Exif, tag: int) -> Any:
         return None
 
 
-def _guessed(value: Any) -> str:
+def guessed(value: Any) -> str:
     """A text whose encoding nobody says: UTF-8 where it can be that, else Latin-1."""
     if isinstance(value, str):
         try:
@@ -136,7 +117,7 @@ def _utf16(value: Any) -> str:
 def _user_comment(value: Any, endian: str | None) -> str:
     """EXIF 2.32, 4.6.5: eight bytes that name the encoding, then the text."""
     if not isinstance(value, bytes):
-        return _guessed(value)
+        return guessed(value)
     code, text = value[:8], value[8:]
     if code == b"UNICODE\0":
         # Zeros are the upper halves of Latin letters: some programs use another order of bytes than that of the file.
@@ -145,30 +126,12 @@ def _user_comment(value: Any, endian: str | None) -> str:
         return text.decode("utf-16-be" if big else "utf-16-le", "ignore").lstrip("\ufeff")
     if code == b"JIS\0\0\0\0\0":
         return text.decode("iso2022_jp", "ignore")
-    return _guessed(text if code in (b"ASCII\0\0\0", bytes(8)) else value)
+    return guessed(text if code in (b"ASCII\0\0\0", bytes(8)) else value)
 
 
-def _from_iptc(image: Image.Image) -> _Found:
-    fields: Any = IptcImagePlugin.getiptcinfo(image) or {}  # type: ignore[arg-type]
-
-    def of(key: tuple[int, int]) -> list[str]:
-        value = fields.get(key, [])
-        return [_guessed(one) for one in (value if isinstance(value, list) else [value])]
-
-    return [*of(_IPTC_TITLE), *of(_IPTC_HEADLINE), *of(_IPTC_CAPTION)], of(_IPTC_KEYWORDS)
-
-
-def _from_xmp(image: Image.Image) -> _Found:
-    packet = image.info.get("xmp")
-    if not isinstance(packet, (bytes, str)) or not packet:
-        return [], []
-    words = read_xmp(packet.encode() if isinstance(packet, str) else packet)
-    return list(words.texts), list(words.keywords)
-
-
-def _from_chunks(image: Image.Image) -> _Found:
-    """Text chunks of PNG, and the comment of a JPEG or GIF file."""
+def chunk_texts(image: Image.Image) -> tuple[list[str], list[str]]:
+    """Texts and keywords in text chunks of PNG, and the comment of a JPEG or GIF file."""
     wanted = _TEXT_CHUNKS if image.format == "PNG" else ("comment",)
-    values = {name: _guessed(image.info.get(name)) for name in wanted}
+    values = {name: guessed(image.info.get(name)) for name in wanted}
     keywords = re.split("[;,]", values.pop("Keywords", ""))
     return list(values.values()), keywords

@@ -7,9 +7,14 @@ with the packet's length and with nothing else, and what is kept of it has an en
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from xml.sax.handler import ContentHandler
+
+from mmsearch.media.dates import parsed
+from mmsearch.media.said import MOST_PEOPLE, Said, different, one_line, place, stars
 
 LONGEST_XMP = 8 * 2**20  # bytes; packets with the masks of an editor have a few million
 MOST_ELEMENTS = 400_000  # that are looked at: of 8 MB of masks there are 250,000
@@ -24,40 +29,106 @@ _NAMESPACES = {
     "http://purl.org/dc/elements/1.1/": "dc",
     "http://ns.adobe.com/photoshop/1.0/": "photoshop",
     "http://ns.adobe.com/exif/1.0/": "exif",
+    "http://ns.adobe.com/xap/1.0/": "xmp",
     "http://ns.adobe.com/lightroom/1.0/": "lr",
     "http://www.digikam.org/ns/1.0/": "digiKam",
+    "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/": "Iptc4xmpCore",
     "http://iptc.org/std/Iptc4xmpExt/2008-02-29/": "Iptc4xmpExt",
+    "http://www.metadataworkinggroup.com/schemas/regions/": "mwg-rs",
+    "http://ns.microsoft.com/photo/1.0/": "MicrosoftPhoto",
+    "http://ns.microsoft.com/photo/1.2/t/Region#": "MPReg",
     "http://www.w3.org/1999/02/22-rdf-syntax-ns#": "rdf",
 }
 _TEXTS = ("dc:title", "photoshop:Headline", "dc:description", "exif:UserComment")
-_KEYWORDS = (
-    "dc:subject",
+_SUBJECT = "dc:subject"
+_LEVELS = (
     "lr:hierarchicalSubject",  # "Animals|Dog"
     "digiKam:TagsList",  # "Animals/Dog"
-    "Iptc4xmpExt:PersonInImage",
 )
-_WANTED = frozenset((*_TEXTS, *_KEYWORDS))
+_NAME, _KIND, _OTHER = "mwg-rs:Name", "mwg-rs:Type", "mwg-rs:Name of no face"  # of a region: a face, a pet, a code
+_PEOPLE = ("Iptc4xmpExt:PersonInImage", "Iptc4xmpExt:PersonName", _NAME, "MPReg:PersonDisplayName")
+_CITIES = ("photoshop:City", "Iptc4xmpExt:City")  # the second of LocationCreated and LocationShown
+_PLACES = (
+    "Iptc4xmpCore:Location", "Iptc4xmpExt:Sublocation", "Iptc4xmpExt:LocationName", *_CITIES,
+    "photoshop:State", "Iptc4xmpExt:ProvinceState", "photoshop:Country", "Iptc4xmpExt:CountryName",
+)  # fmt: skip
+_ORIGINAL = ("exif:DateTimeOriginal", "photoshop:DateCreated")
+_DIGITIZED = ("exif:DateTimeDigitized", "xmp:CreateDate")
+_LATITUDE, _LONGITUDE = "exif:GPSLatitude", "exif:GPSLongitude"
+_RATING, _PERCENT = "xmp:Rating", "MicrosoftPhoto:Rating"  # stars; 1, 25, 50, 75 or 99 for one to five of them
+_WANTED = frozenset((
+    *_TEXTS, _SUBJECT, *_LEVELS, _KIND, *_PEOPLE, *_PLACES, *_ORIGINAL, *_DIGITIZED, _LATITUDE, _LONGITUDE, _RATING,
+    _PERCENT,
+))  # fmt: skip
+
+_NUMBER = r"(\d{1,3}(?:\.\d{1,20})?)"
+_DEGREES = re.compile(rf"{_NUMBER}(?:,{_NUMBER})?(?:,{_NUMBER})?\s*([NSEW])", re.ASCII)  # 48,51.504N or 48,51,30N
+_SIGNED = re.compile(rf"([+-]?){_NUMBER}", re.ASCII)
 
 
-@dataclass(frozen=True)
-class Xmp:
-    """Texts and keywords as they were written, in the order of the lists above; both may be empty."""
+def read_xmp(packet: bytes) -> Said:
+    """Texts, keywords, dates, place, people and rating of an XMP packet; of a damaged one what stands before that.
 
-    texts: tuple[str, ...] = ()
-    keywords: tuple[str, ...] = ()
-
-
-def read_xmp(packet: bytes) -> Xmp:
-    """Title, headline, description, comment and keywords of an XMP packet; of a damaged one what stands before that.
-
+    Texts and keywords are as they were written, in the order of the lists above, the names of people and places last.
     A packet that declares entities or a document type says nothing, and neither does one above ``LONGEST_XMP``.  Never
     raises.
     """
+    said = _values_of(packet)
+
+    def of(*names: str) -> list[str]:
+        return [value for one in names for value in said.get(one, ())]
+
+    latitude, longitude = place(_degrees(of(_LATITUDE), "NS"), _degrees(of(_LONGITUDE), "EW"))
+    people = different(found for one in of(*_PEOPLE) if (found := one_line(one)))[:MOST_PEOPLE]
+    levels = [level for keyword in of(*_LEVELS) for level in keyword.replace("|", "/").split("/")]
+    return Said(
+        original=_date(of(*_ORIGINAL)),
+        digitized=_date(of(*_DIGITIZED)),
+        latitude=latitude,
+        longitude=longitude,
+        city=next((found for one in of(*_CITIES) if (found := one_line(one))), None),
+        people=people,
+        rating=_rating(of(_RATING), of(_PERCENT)),
+        texts=tuple(of(*_TEXTS)),
+        keywords=(*of(_SUBJECT), *levels, *people, *of(_OTHER), *of(*_PLACES)),
+    )
+
+
+def _date(values: Sequence[str]) -> datetime | None:
+    dates = (parsed(value.strip(), part=True) for value in values)
+    return next((date for date in dates if date is not None), None)
+
+
+def _degrees(values: Sequence[str], letters: str) -> float | None:
+    """Of the first value that can be read: "48,51.504N", and plain degrees, as some programs write them."""
+    for value in values:
+        text = value.strip().upper()
+        if (match := _DEGREES.fullmatch(text)) and match[4] in letters:
+            degrees, minutes, seconds = (float(part or 0) for part in match.groups()[:3])
+            total = degrees + minutes / 60 + seconds / 3600
+            return -total if match[4] == letters[1] else total
+        if match := _SIGNED.fullmatch(text):
+            return float(match[1] + match[2])
+    return None
+
+
+def _rating(rated: Sequence[str], percent: Sequence[str]) -> int | None:
+    for value in rated:
+        if match := _SIGNED.fullmatch(value.strip()):
+            return stars(float(match[1] + match[2]))
+    for value in percent:
+        if (match := _SIGNED.fullmatch(value.strip())) and float(match[2]):
+            return stars(1 + float(match[2]) / 25)
+    return None
+
+
+def _values_of(packet: bytes) -> dict[str, list[str]]:
+    """The values of each wanted property, in their order."""
     from defusedxml.common import DefusedXmlException
     from defusedxml.expatreader import DefusedExpatParser
 
     if len(packet) > LONGEST_XMP:
-        return Xmp()
+        return {}
     packet = packet.strip(b"\0 \r\n\t")
     values = _Values()
     parser = DefusedExpatParser(namespaceHandling=0, forbid_dtd=True)
@@ -67,18 +138,11 @@ def read_xmp(packet: bytes) -> Xmp:
             parser.feed(packet[start : start + _BLOCK])
         parser.close()
     except DefusedXmlException:
-        return Xmp()
+        return {}
     except Exception:  # _Enough, SAXParseException, unknown encodings
         pass
-    said = values.said
-    texts = [text for name in _TEXTS for text in said.get(name, ())]
-    keywords = [word for name in _KEYWORDS for text in said.get(name, ()) for word in _levels(name, text)]
-    return Xmp(tuple(texts), tuple(keywords))
-
-
-def _levels(name: str, keyword: str) -> list[str]:
-    """Each level of a keyword in a hierarchy."""
-    return [keyword] if name == _KEYWORDS[0] else keyword.replace("|", "/").split("/")
+    values.end_region()
+    return values.said
 
 
 class _Enough(Exception):
@@ -105,14 +169,15 @@ class _Values(ContentHandler):
         self.said: dict[str, list[str]] = {}
         self._open = [_Open(None, None, {})]
         self._elements = self._characters = 0
+        self._region: dict[str, str] = {}  # what is said of one part of the picture
 
-    def startElement(self, name: str, attrs: Mapping[str, str]) -> None:  # type: ignore[override]
+    def startElement(self, tag: str, attrs: Mapping[str, str]) -> None:  # type: ignore[override]
         self._elements += 1
         if self._elements > MOST_ELEMENTS or len(self._open) > DEEPEST:
             raise _Enough
         around = self._open[-1]
         prefixes = _with_declared(around.prefixes, attrs)
-        own = _known(name, prefixes)
+        own = _known(tag, prefixes)
         for attribute, value in attrs.items():
             property_ = _known(attribute, prefixes)
             if property_ in _WANTED:
@@ -125,11 +190,12 @@ class _Values(ContentHandler):
             element.text.append(content[: LONGEST_VALUE - element.length])
             element.length += len(element.text[-1])
 
-    def endElement(self, name: str) -> None:
+    def endElement(self, tag: str) -> None:
         element = self._open.pop()
         if element.wanted is None:
-            return
-        if element.name == "rdf:li":
+            if element.name == "rdf:li":
+                self.end_region()
+        elif element.name == "rdf:li":
             self._say(element.wanted, "".join(element.text))
             for outer in reversed(self._open):
                 outer.listed = True
@@ -138,7 +204,20 @@ class _Values(ContentHandler):
         elif element.name == element.wanted and not element.listed:
             self._say(element.wanted, "".join(element.text))
 
+    def end_region(self) -> None:
+        """Nothing more is said of a region: its name is a person's, unless it says that it shows something else."""
+        kind, found = self._region.get(_KIND, "Face"), self._region.get(_NAME)
+        self._region.clear()
+        if found is not None:
+            self._add(_NAME if kind.strip() == "Face" else _OTHER, found)
+
     def _say(self, name: str, value: str) -> None:
+        if name in (_NAME, _KIND):
+            self._region[name] = value
+        else:
+            self._add(name, value)
+
+    def _add(self, name: str, value: str) -> None:
         values = self.said.setdefault(name, [])
         if len(values) < MOST_VALUES and self._characters < MOST_CHARACTERS:
             values.append(value)

@@ -14,6 +14,7 @@ from mmsearch.query.lexer import Piece
 from mmsearch.query.model import (
     Between,
     Camera,
+    City,
     Compare,
     Date,
     Fact,
@@ -24,6 +25,7 @@ from mmsearch.query.model import (
     Near,
     OneFits,
     Operator,
+    Person,
     Shape,
     Shaped,
     Tagged,
@@ -52,19 +54,21 @@ ELSEWHERE = {
     "album": "in:",
     "before": "date:<2024",
     "caption": "words:",
+    "country": "words:",
     "description": "words:",
     "dir": "in:",
     "directory": "in:",
     "ext": "type:",
     "extension": "type:",
     "filename": "words:",
+    "face": "person:",
     "filetype": "type:",
     "folder": "in:",
     "format": "type:",
     "gps": "near: or has:gps",
     "keyword": "tag: or words:",
     "keywords": "tag: or words:",
-    "location": "near:",
+    "location": "city: or near:",
     "make": "camera:",
     "model": "camera:",
     "month": "date:2024-06",
@@ -73,17 +77,28 @@ ELSEWHERE = {
     "ocr": "words: or has:text",
     "order": "sort:",
     "path": "in:",
-    "place": "near:",
+    "people": "person:",
+    "place": "city: or near:",
+    "rated": "rating:",
     "similar": "like:",
     "since": "date:>=2024",
+    "star": "rating:",
+    "stars": "rating:",
     "text": "words: or has:text",
     "title": "words:",
+    "town": "city:",
     "until": "date:<=2024",
     "without": "-",
     "year": "date:2024",
 }
 
-_FACTS: dict[str, Fact] = {"width": "width", "height": "height", "megapixels": "megapixels", "size": "bytes"}
+_FACTS: dict[str, Fact] = {
+    "width": "width",
+    "height": "height",
+    "megapixels": "megapixels",
+    "size": "bytes",
+    "rating": "rating",
+}
 _OPERATORS: dict[str, Operator] = {">=": ">=", "<=": "<=", "≥": ">=", "≤": "<=", ">": ">", "<": "<", "=": "="}
 # Unit -> (power of ten, factor): "1.1MB" is the float of 1.1e6 then, not that of 1.1 times a million.
 _PIXELS = {"": (0, 1), "px": (0, 1)}
@@ -92,6 +107,7 @@ _UNITS: dict[str, dict[str, tuple[int, int]]] = {
     "width": _PIXELS,
     "height": _PIXELS,
     "megapixels": {"": (0, 1), "mp": (0, 1)},
+    "rating": {"": (0, 1)},
     "size": _BYTES | {"kib": (0, 2**10), "mib": (0, 2**20), "gib": (0, 2**30)},
 }
 _EXAMPLES = {
@@ -99,6 +115,7 @@ _EXAMPLES = {
     "height": ">2000 or 1000..2000",
     "megapixels": ">12 or 8..12",
     "size": ">5MB or 100kB..2MB",
+    "rating": "5 or >=4",
 }
 _NUMBER = r"[+-]?(?:\d+(?:\.(\d*))?|\.(\d+))"
 _AMOUNT = re.compile(rf"({_NUMBER})\s*([a-z]*)", re.ASCII | re.IGNORECASE)
@@ -133,6 +150,10 @@ def write(fits: OneFits) -> tuple[str, str]:
         return "camera", fits.text
     if isinstance(fits, Lens):
         return "lens", fits.text
+    if isinstance(fits, City):
+        return "city", fits.text
+    if isinstance(fits, Person):
+        return "person", fits.text
     if isinstance(fits, Within):
         return "in", fits.path
     if isinstance(fits, Near):
@@ -395,6 +416,8 @@ _READERS: dict[str, Callable[[Piece, date], OneFits]] = {
     "taken": _taken,
     "camera": lambda piece, _: Camera(piece.text),
     "lens": lambda piece, _: Lens(piece.text),
+    "city": lambda piece, _: City(piece.text),
+    "person": lambda piece, _: Person(piece.text),
     "in": _within,
     "type": _format,
     **{field: _number_reader(field) for field in _FACTS},

@@ -14,7 +14,7 @@ from typing import Literal
 
 from mmsearch.errors import QueryError
 
-Fact = Literal["width", "height", "megapixels", "bytes"]
+Fact = Literal["width", "height", "megapixels", "bytes", "rating"]
 Operator = Literal["<", "<=", "=", ">=", ">"]
 Order = Literal["score", "date", "name", "size"]
 Shape = Literal["portrait", "landscape", "square"]
@@ -91,6 +91,32 @@ class Lens:
 
 
 @dataclass(frozen=True)
+class City:
+    """The name of the town, as somebody wrote it into the file or beside it, contains this text.
+
+    Capitals and accents do not matter.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        _not_blank(self.text, "a town's name")
+
+
+@dataclass(frozen=True)
+class Person:
+    """The name of somebody who is in the picture, as a face or a list of people says, contains this text.
+
+    Capitals and accents do not matter.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        _not_blank(self.text, "a person's name")
+
+
+@dataclass(frozen=True)
 class Within:
     """The file is this one, or lies below this folder."""
 
@@ -138,7 +164,7 @@ class Format:
 
 @dataclass(frozen=True)
 class Compare:
-    """A number of the upright picture or of its file."""
+    """A number of the upright picture or of its file, or the stars that somebody gave it (-1: rejected)."""
 
     fact: Fact
     operator: Operator
@@ -150,7 +176,7 @@ class Compare:
 
 @dataclass(frozen=True)
 class Between:
-    """A number of the upright picture or of its file lies between these, or is one of them."""
+    """A number, as of ``Compare``, lies between these, or is one of them."""
 
     fact: Fact
     least: float
@@ -190,7 +216,22 @@ class Tagged:
         _not_blank(self.name, "a tag")
 
 
-OneFits = Date | Camera | Lens | Within | Near | Format | Compare | Between | Shaped | HasText | HasPlace | Tagged
+OneFits = (
+    Date
+    | Camera
+    | Lens
+    | City
+    | Person
+    | Within
+    | Near
+    | Format
+    | Compare
+    | Between
+    | Shaped
+    | HasText
+    | HasPlace
+    | Tagged
+)
 
 
 @dataclass(frozen=True)

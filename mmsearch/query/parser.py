@@ -39,7 +39,17 @@ _FIELD = re.compile(r"([A-Za-z]{2,}):(?=\S)(?!//)", re.ASCII)
 _WEIGHT = re.compile(r"(\d+(?:\.\d*)?|\.\d+):(?=[^\s\d])", re.ASCII)  # 10:30 and 16:9 are words
 _WORD = re.compile(r"\S+")
 _AFTER_QUOTES = re.compile(r"[.,;:!?]*(?!\S)")  # punctuation says nothing
-_SPACED = ("camera", "in", "lens", "like", "near", "tag", "words")  # fields whose values may have spaces in them
+_SPACED = (
+    "camera",
+    "city",
+    "in",
+    "lens",
+    "like",
+    "near",
+    "person",
+    "tag",
+    "words",
+)  # fields whose values may have spaces in them
 
 
 class Examples(Protocol):

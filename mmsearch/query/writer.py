@@ -48,6 +48,13 @@ def _condition_text(condition: Condition) -> str:
     if len({name for name, _ in values}) != 1:
         raise QueryError("a condition about several fields, or about none, cannot be written")
     name = values[0][0]
-    safe = name not in ("camera", "lens", "in", "tag")  # these have no spaces, commas or quotes in them
+    safe = name not in (
+        "camera",
+        "lens",
+        "city",
+        "person",
+        "in",
+        "tag",
+    )  # these have no spaces, commas or quotes in them
     texts = [text if safe or re.fullmatch(r"[\w.-]+", text) else in_quotes(text) for _, text in values]
     return f"{'-' if condition.exclude else ''}{name}:{','.join(texts)}"

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from mmsearch.errors import QueryError
 from mmsearch.query.model import AnyOf, OneFits, Query, Words
-from mmsearch.types import Found
+from mmsearch.types import Found, Sidecar
 
 Value = TypeVar("Value")
 EXAMPLES = 5  # shown of each kind of damage
@@ -122,9 +122,12 @@ class ExportRow:
     latitude: float | None = None
     longitude: float | None = None
     description: str | None = None
+    city: str | None = None
+    people: tuple[str, ...] = ()
+    rating: int | None = None
     dhash: bytes | None = None
     metadata_version: int = 0
-    sidecar: str | None = None  # what the files beside it say, and their stamp
+    sidecar: Sidecar | None = None  # what the files beside it say, and their stamp
     sidecar_stamp: str | None = None
     caption: str | None = None
     caption_model: str | None = None  # fingerprint of the reranker

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from mmsearch.encoders.protocol import RegionCard
 from mmsearch.store.types import ExportRow, StoredModel
-from mmsearch.types import Decoded, Found, Vectors
+from mmsearch.types import Decoded, Found, Sidecar, Vectors
 
 
 class ModelWriter(Protocol):
@@ -83,7 +83,7 @@ class ItemWriter(Protocol):
     ) -> int:
         """Store a content that is one item, and its vector, (dim,); returns the content's id.  What is stored stays.
 
-        But for description and hash: they are renewed when another model encodes the picture, which is what the hash is
+        But for its metadata: that is renewed when another model encodes the picture, which is what the hash of looks is
         of.  ``tokens`` are packed region tokens of this ``card``; they take the place of what there is.
         """
         ...
@@ -127,7 +127,7 @@ class ItemWriter(Protocol):
         """Store the text inside an item, empty where there is none, in place of what another engine read."""
         ...
 
-    def put_sidecar(self, photo: int, stamp: str, text: str) -> None:
+    def put_sidecar(self, photo: int, stamp: str, sidecar: Sidecar) -> None:
         """Store what the files beside a photo say, in place of what they said before."""
         ...
 

@@ -112,7 +112,19 @@ DAMAGES: dict[str, tuple[str, Injure]] = {
     "tag of nothing": ("stray tags", sql("INSERT INTO tags VALUES (99, 'dog', 'x', 0.5)")),
     "sure tag": ("wrong tag", sql("INSERT INTO tags VALUES (1, 'dog', 'x', 7)")),
     "text of nothing": ("stray ocr", sql("INSERT INTO ocr VALUES (99, 'x', 'hello')")),
-    "sidecar of nothing": ("stray sidecars", sql("INSERT INTO sidecars VALUES (99, 'x', 'hello')")),
+    "sidecar of nothing": (
+        "stray sidecars",
+        sql("INSERT INTO sidecars (photo_id, stamp, text) VALUES (99, 'x', 'hello')"),
+    ),
+    "sidecar of nowhere": (
+        "wrong facts beside",
+        sql("INSERT INTO sidecars (photo_id, stamp, text, latitude) VALUES (1, 'x', '', 12)"),
+    ),
+    "impossible date beside": (
+        "wrong date",
+        sql("INSERT INTO sidecars (photo_id, stamp, text, later_taken_at) VALUES (1, 'x', '', 'soon')"),
+    ),
+    "impossible rating": ("wrong facts", sql("UPDATE contents SET rating = 11 WHERE id = 2")),
     "cut vector": ("wrong vector", sql("UPDATE embeddings SET vector = substr(vector, 1, 10) WHERE id = 1")),
     "zeros": ("wrong vector values", vector_of_zeros),
     "not finite": ("wrong vector values", vector_that_is_not_finite),

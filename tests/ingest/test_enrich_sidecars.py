@@ -7,15 +7,17 @@ import os
 import shutil
 import sys
 import unicodedata
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 from samples import CLI
 
-from mmsearch.ingest.enrich.sidecars import stamp, text_of
+from mmsearch.ingest.enrich.sidecars import _File, said_of, stamp
 from mmsearch.library.library import Library
-from mmsearch.types import IndexReport
+from mmsearch.types import Annotations, Exif, IndexReport, Photo
 
 XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:description><rdf:Alt>
@@ -102,6 +104,17 @@ BELONGS = [
     ("a-edited.jpg", "a.jpg.json", True),
     ("a-edited(1).jpg", "a.jpg(1).json", True),
     (f"{LONG[:47]}.jpg", f"{LONG[:46]}.json", True),
+    ("a(1).jpg", "a(1).jpg.supplemental-metadata.json", True),  # the number is part of the name
+    ("a.jpg", "a.supplemental-metadata.json", True),  # without the photo's suffix
+    ("a(1).jpg", "a.supplemental-metadata(1).json", True),
+    ("a-edited.jpg", "a.supplemental-metadata.json", True),
+    ("a-edited(1).jpg", "a.jpg.supplemental-metadata(1).json", True),
+    (f"{LONG[:40]}.jpg", f"{LONG[:40]}.suppl.json", True),
+    (f"{LONG[:47]}(12).jpg", f"{LONG[:46]}(12).json", True),
+    ("a.jpg", "a.supplemental-metadata(1).json", False),
+    ("a(1).jpg", "a.supplemental-metadata.json", False),
+    ("a.jpg", "a.s.json", False),
+    ("a.jpg", "a.supplement.json", False),
     ("a.jpg", "a.jpg(1).json", False),
     ("a(1).jpg", "a.jpg.json", False),
     ("a.jpg", "a.png.json", False),
@@ -152,6 +165,96 @@ def test_what_files_say(library: Library, tmp_path: Path) -> None:
     assert library.index(tmp_path).sidecars == len(SAYS)
     assert descriptions(library, tmp_path) == {f"{n}/a.jpg": text or None for n, (*_, text) in enumerate(SAYS)}
     assert library.index(tmp_path).sidecars == 0
+
+
+TOOL = """<r xmlns:exif="http://ns.adobe.com/exif/1.0/" xmlns:xmp="http://ns.adobe.com/xap/1.0/"
+xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/" xmlns:i="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" {}/>"""
+PARIS = 'exif:GPSLatitude="48,30N" exif:GPSLongitude="2,15E"'
+
+
+def google(seconds: object, latitude: object = 0.0, longitude: object = 0.0, *people: str) -> str:
+    place = {"latitude": latitude, "longitude": longitude, "altitude": 0.0}
+    named = [{"name": name} for name in people]
+    return json.dumps({"photoTakenTime": {"timestamp": seconds}, "geoData": place, "people": named})
+
+
+ODD: list[tuple[Any, ...]] = [
+    ("0",), ("soon",), (None,), ([],), ("1e400",), (10**400,), (1e18,), ("nan",), ("0", 91, 5), ("0", "x", 5),
+    ("0", True, True), ("0", [1], {}), ("0", 10**400, 5),
+]  # fmt: skip
+SCAN = datetime(1985, 7, 14, 12)
+UPLOAD = datetime(2016, 11, 3, 12, 4, 45, tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize(
+    ("files", "exif", "annotations", "fallback"),
+    [
+        ({"a.xmp": TOOL.format('exif:DateTimeOriginal="1985-07-14T12:00:00"')}, Exif(SCAN), Annotations(), Exif()),
+        ({"a.xmp": TOOL.format('xmp:CreateDate="1985-07-14T12:00:00"')}, Exif(), Annotations(), Exif(SCAN)),
+        ({"a.xmp": TOOL.format(f'{PARIS} photoshop:City="Paris" xmp:Rating="5"')},
+         Exif(latitude=48.5, longitude=2.25), Annotations("Paris", (), 5), Exif()),
+        ({"a.xmp": TOOL.format('i:PersonInImage="Ann"'), "a.jpg.json": google("1478174685", 48.5, 2.25, "Bob", "ANN")},
+         Exif(), Annotations(None, ("Ann", "Bob")), Exif(UPLOAD, None, None, 48.5, 2.25)),
+        ({"a.jpg.json": google(1478174685)}, Exif(), Annotations(), Exif(UPLOAD)),
+        *(({"a.jpg.json": google(*odd)}, Exif(), Annotations(), Exif()) for odd in ODD),
+    ],
+)  # fmt: skip
+def test_dates_places_and_people(
+    tmp_path: Path, files: dict[str, str], exif: Exif, annotations: Annotations, fallback: Exif
+) -> None:
+    given = []
+    for name, content in files.items():
+        (tmp_path / name).write_text(content, "utf-8")
+        given.append(_File(str(tmp_path / name), 1, 1))
+    said = said_of(given)
+    assert (said.exif, said.annotations, said.fallback) == (exif, annotations, fallback)
+
+
+def photo(library: Library, name: str) -> Photo:
+    model = library.store.model()
+    assert model is not None
+    found = library.store.photos(library.store.searchable(model).tolist())
+    return next(one for some in found.values() for one in some if Path(one.path).name == name)
+
+
+def test_what_is_said_beside_belongs_to_that_file_and_counts_in_every_query(library: Library, tmp_path: Path) -> None:
+    """Two copies of one photo of 2001: XMP beside the first corrects it, Takeout beside the second says no more."""
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9003] = "2001:02:03 04:05:06"
+    Image.new("RGB", (16, 16), "red").save(tmp_path / "one.jpg", exif=exif.tobytes())
+    shutil.copy(tmp_path / "one.jpg", tmp_path / "two.jpg")
+    picture(tmp_path / "three.jpg")
+    written(tmp_path, one__xmp=TOOL.format(f'{PARIS} exif:DateTimeOriginal="1985-07-14T12:00:00" xmp:Rating="4"'))
+    written(tmp_path, two__jpg__json=google("1478174685", 50.0, 8.0, "Łucja"))
+    written(tmp_path, three__jpg__json=google("1478174685", 50.0, 8.0))
+    library.index(tmp_path)
+
+    def names(query: str) -> list[str]:
+        return sorted(Path(hit.path).name for hit in library.search(query))
+
+    first, second = photo(library, "one.jpg"), photo(library, "two.jpg")
+    assert (first.exif.taken_at, first.exif.latitude, first.annotations.rating) == (SCAN, 48.5, 4)
+    assert (second.exif.taken_at, second.exif.latitude) == (datetime(2001, 2, 3, 4, 5, 6), 50.0)
+    assert second.annotations.people == ("Łucja",)
+    assert photo(library, "three.jpg").exif.taken_at == UPLOAD
+    for query, wanted in {
+        "taken:1985-07": ["one.jpg"],
+        "taken:2001": ["two.jpg"],
+        "date:2016-11": ["three.jpg"],
+        "near:48.5,2.25,1km": ["one.jpg"],
+        "near:50,8,1km": ["three.jpg", "two.jpg"],
+        "has:gps": ["one.jpg", "three.jpg", "two.jpg"],
+        "rating:>=4": ["one.jpg"],
+        "person:lucja": ["two.jpg"],
+    }.items():
+        assert names(query) == wanted, query
+    assert Path(library.search("sort:date")[0].path).name == "three.jpg"  # its file is as old as the others
+    assert library.status().summary.years == {1985: 1, 2001: 1, 2016: 1}
+    (tmp_path / "one.xmp").unlink()
+    library.index(tmp_path)
+    assert names("taken:2001") == ["one.jpg", "two.jpg"]  # the same, in a process that goes on
+    assert names("taken:1985") == names("rating:4") == []
 
 
 def test_a_long_text_is_cut_between_letters(library: Library, folder: Path) -> None:
@@ -283,14 +386,12 @@ def test_more_photos_than_fit_a_transaction(library: Library, tmp_path: Path) ->
 
 
 def test_a_stamp_tells_names_sizes_and_times(tmp_path: Path) -> None:
-    from mmsearch.ingest.enrich.sidecars import _File
-
     one = _File("/a/one.txt", 5, 7)
     others = [_File("/a/two.txt", 5, 7), _File("/a/one.txt", 6, 7), _File("/a/one.txt", 5, 8)]
     assert len({stamp([file]) for file in (one, *others)}) == 4
     assert stamp([one]) == stamp([_File("/elsewhere/one.txt", 5, 7)])
     with pytest.raises(FileNotFoundError):
-        text_of([_File(str(tmp_path / "gone.txt"), 1, 1)])
+        said_of([_File(str(tmp_path / "gone.txt"), 1, 1)])
 
 
 def test_the_command_line_says_what_was_read(mmsearch: CLI, folder: Path) -> None:

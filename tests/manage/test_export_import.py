@@ -31,12 +31,21 @@ from mmsearch.query.model import Query, Words
 from mmsearch.types import Progress, Skipped, Vectors
 
 ODD = [b"two\nlines.png", b"caf\xe9.png", "\N{CAT FACE}.png".encode(), b"=1+1.png", b"' -x,\".png"]
+XMP = (
+    '<r xmlns:e="http://ns.adobe.com/exif/1.0/" xmlns:p="http://ns.adobe.com/photoshop/1.0/" xmlns:x='
+    '"http://ns.adobe.com/xap/1.0/" xmlns:i="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" x:Rating="4" p:City="=Łódź" '
+    'i:PersonInImage="Bob, jr." e:GPSLatitude="1,15S" e:GPSLongitude="2,30E" p:DateCreated="1985-07-14T12:00:00Z"/>'
+)
+
+NUMBERS = ("latitude", "longitude", "mtime_ns", "rating")  # columns whose values may be below 0
 
 
 @pytest.fixture
 def rich(library: Library, photos: Path) -> Path:
     """Photos with odd names, a copy, and something of every kind that a library can know; the folder."""
     (photos / "cat.txt").write_text('=HYPERLINK("x") a cat named Ätna, sitting\n', "utf-8")
+    (photos / "cat.xmp").write_text(XMP, "utf-8")
+    (photos / "cat.png.json").write_text('{"photoTakenTime": {"timestamp": "1478174685"}}', "utf-8")
     shutil.copy(photos / "cat.png", photos / "copy.png")
     samples = ["coffee.png", "astronaut.png", "coins.png", "page.png", "moon.png"]
     for name, sample in zip(ODD, samples, strict=True):
@@ -54,9 +63,11 @@ def rich(library: Library, photos: Path) -> Path:
         writer.put_text(contents[2], "an engine 1.0", "")
         writer.put_tags("a vocabulary", {contents[0]: {"cat": 0.9, "=animal": 0.95}, contents[3]: {}})
     with closing(sqlite3.connect(library.folder / "library.sqlite")) as connection, connection:
-        values = ("2024-05-06T07:08:09", "A camera", "'quoted", -33.8688197, 151.2092955, contents[4])
+        values = ("2024-05-06T07:08:09", "A camera", "'quoted", -33.8688197, 151.2092955, "Köln", "Cid\nDora", -1)
         connection.execute(
-            "UPDATE contents SET taken_at = ?, camera = ?, lens = ?, latitude = ?, longitude = ? WHERE id = ?", values
+            "UPDATE contents SET taken_at = ?, camera = ?, lens = ?, latitude = ?, longitude = ?, city = ?, "
+            "people = ?, rating = ? WHERE id = ?",
+            (*values, contents[4]),
         )
     return photos
 
@@ -78,14 +89,15 @@ def everything(library: Library) -> dict[str, list[Any]]:
         "photos": "SELECT path, state, reason, size, mtime_ns, hash FROM photos "
         "JOIN contents ON contents.id = content_id",
         "contents": "SELECT hash, width, height, format, taken_at, camera, lens, latitude, longitude, description, "
-        "dhash, metadata_version FROM contents",
+        "city, people, rating, dhash, metadata_version FROM contents",
         "vectors": "SELECT hash, vector FROM embeddings " + OF_ITEM,
         "regions": "SELECT hash, fingerprint, data FROM regions " + OF_ITEM,
         "captions": "SELECT hash, reranker, text, confidence FROM captions " + OF_ITEM,
         "ocr": "SELECT hash, engine, text FROM ocr " + OF_ITEM,
         "tags": "SELECT hash, tag, vocabulary, score FROM tags " + OF_ITEM,
         "tagged": "SELECT hash, vocabulary FROM tagged " + OF_ITEM,
-        "sidecars": "SELECT path, stamp, text FROM sidecars JOIN photos ON photos.id = photo_id",
+        "sidecars": "SELECT path, stamp, text, taken_at, latitude, longitude, city, people, rating, later_taken_at, "
+        "later_latitude, later_longitude FROM sidecars JOIN photos ON photos.id = photo_id",
         "words": "SELECT path, name, description, caption, ocr, tags FROM words JOIN photos ON photos.id = words.rowid",
     }
     with closing(sqlite3.connect(library.folder / "library.sqlite")) as connection:
@@ -103,6 +115,10 @@ def test_an_export_comes_back_to_the_last_bit(library: Library, other: Library, 
     done = other.import_from(tmp_path / "export")
     assert (done.added, done.known, done.skipped, done.model) == (11, 0, (), "embedded")
     before = everything(library)
+    [beside] = before["sidecars"]
+    assert beside[3:] == (
+        "1985-07-14T12:00:00+00:00", -1.25, 2.5, "=Łódź", "Bob, jr.", 4, "2016-11-03T12:04:45+00:00", None, None
+    )  # fmt: skip
     assert {name: len(rows) for name, rows in before.items()} == {
         "models": 1, "roots": 1, "photos": 11, "contents": 10, "vectors": 10, "regions": 10, "captions": 1, "ocr": 2,
         "tags": 2, "tagged": 2, "sidecars": 1, "words": 11,
@@ -155,9 +171,15 @@ def test_an_export_can_be_read_without_mmsearch(library: Library, rich: Path, tm
 def test_no_cell_of_the_table_is_a_formula(library: Library, rich: Path, tmp_path: Path) -> None:
     library.export(tmp_path / "export")
     rows = table(tmp_path / "export")
-    cells = [cell for row in rows for name, cell in row.items() if name not in ("latitude", "longitude", "mtime_ns")]
+    cells = [cell for row in rows for name, cell in row.items() if name not in NUMBERS]
     assert [cell for cell in cells if cell[:1] in set("=+-@\t\r\n")] == []
-    assert {row["sidecar"] for row in rows} == {"", '\'=HYPERLINK("x") a cat named Ätna, sitting'}
+    said = '\'=HYPERLINK("x") a cat named Ätna, sitting\nBob, jr., =Łódź'
+    assert {row["sidecar"] for row in rows} == {"", said}
+    facts = ["1985-07-14T12:00:00+00:00", -1.25, 2.5, "=Łódź", ["Bob, jr."], 4, "2016-11-03T12:04:45+00:00", None, None]
+    assert [json.loads(row["sidecar_facts"]) for row in rows if row["sidecar_facts"]] == [facts]
+    assert {(row["city"], row["people"], row["rating"]) for row in rows} == {
+        ("", "", ""), ("Köln", '["Cid", "Dora"]', "-1")
+    }  # fmt: skip
     assert {row["lens"] for row in rows} == {"", "'quoted"}
 
 
@@ -279,6 +301,14 @@ def change(folder: Path, line: int, **cells: str) -> None:
         ({"tags": '["cat"]'}, "this is not what an export holds"),
         ({"hash": "abc"}, "this is not what an export holds"),
         ({"taken_at": "yesterday"}, "this is not what an export holds"),
+        ({"rating": "7"}, "this is not what an export holds"),
+        ({"people": "[1]"}, "this is not what an export holds"),
+        ({"sidecar_stamp": "x", "sidecar_facts": "[" * 100_000}, "this is not what an export holds"),
+        ({"sidecar_stamp": "x", "sidecar_facts": "[1, 2]"}, "this is not what an export holds"),
+        (
+            {"sidecar_stamp": "x", "sidecar_facts": "[null, 200, 2, null, [], null, null, null, null]"},
+            "this is not what an export holds",
+        ),
     ],
 )
 def test_a_wrong_table_is_refused_before_anything_is_stored(
@@ -449,3 +479,18 @@ def test_an_export_names_its_own_model(library: Library, other: Library, photos:
     library.export(tmp_path / "export")
     with pytest.raises(TransferError, match=r"says itself which model made its vectors \(embedded\)"):
         other.import_from(tmp_path / "export", model="embedded")
+
+
+def test_an_export_of_a_version_that_knew_no_towns_and_people(
+    library: Library, other: Library, photos: Path, tmp_path: Path
+) -> None:
+    library.index(photos)
+    library.export(tmp_path / "export")
+    rows = table(tmp_path / "export")
+    with (tmp_path / "export" / "photos.csv").open("w", encoding="utf-8", newline="") as file:
+        kept = [name for name in COLUMNS if name not in ("city", "people", "rating", "sidecar_facts")]
+        writer = csv.DictWriter(file, kept, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    assert other.import_from(tmp_path / "export").added == len(rows)
+    assert everything(other) == everything(library)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
-from mmsearch.media.exif import read_exif
+from mmsearch.media.metadata import read_metadata
 from mmsearch.types import Exif
 
 MAKE, MODEL, DATE, LENS = 0x010F, 0x0110, 0x0132, 0xA434
@@ -24,6 +24,10 @@ FRACTION, FRACTION_ORIGINAL = 0x9290, 0x9291
 ZONE, ZONE_ORIGINAL = 0x9010, 0x9011
 
 Tags = dict[int, Any]
+
+
+def read_exif(image: Image.Image) -> Exif:
+    return read_metadata(image).exif
 
 
 def image_with(top: Tags | None = None, sub: Tags | None = None, gps: Tags | None = None) -> Image.Image:
@@ -112,7 +116,12 @@ def test_lens_is_cut_at_200_characters() -> None:
         ({}, {ORIGINAL: "2019:07:14 18:30:05", ZONE_ORIGINAL: "Z"}, datetime(2019, 7, 14, 18, 30, 5, 0, timezone.utc)),
         ({}, {ORIGINAL: "2019:07:14 18:30:05", ZONE_ORIGINAL: "+99:99"}, datetime(2019, 7, 14, 18, 30, 5)),
         ({}, {ORIGINAL: "2019:07:14 18:30:05", ZONE_ORIGINAL: "   :  "}, datetime(2019, 7, 14, 18, 30, 5)),
+        ({}, {ORIGINAL: "2019:07:14 24:08:19"}, datetime(2019, 7, 14, 0, 8, 19)),
+        ({}, {ORIGINAL: "2019:07:14 18:30:60"}, datetime(2019, 7, 14, 18, 30)),
+        ({}, {ORIGINAL: "2019:07:14 18:99:05"}, datetime(2019, 7, 14, 18, 0, 5)),
+        ({}, {ORIGINAL: "2019:07:14   :  :  "}, datetime(2019, 7, 14)),
         ({}, {ORIGINAL: "2019:02:30 00:00:00"}, None),
+        ({}, {ORIGINAL: "2019:07"}, None),
         ({}, {ORIGINAL: "0001:01:01 00:00:00"}, None),
         ({}, {ORIGINAL: "9999:01:01 00:00:00"}, None),
         ({}, {ORIGINAL: ("2019:07:14", "18:30:05")}, None),

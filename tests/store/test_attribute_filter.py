@@ -20,6 +20,7 @@ from mmsearch.query.model import (
     AnyOf,
     Between,
     Camera,
+    City,
     Compare,
     Condition,
     Date,
@@ -30,13 +31,14 @@ from mmsearch.query.model import (
     Lens,
     Near,
     OneFits,
+    Person,
     Shaped,
     Tagged,
     Within,
 )
 from mmsearch.store.protocol import Store
 from mmsearch.store.types import StoredModel
-from mmsearch.types import Decoded, Exif, Found
+from mmsearch.types import Annotations, Decoded, Exif, Found, Sidecar
 
 PIXELS = np.zeros((8, 8, 3), np.uint8)
 
@@ -262,6 +264,61 @@ def apart(a: tuple[float, float], b: tuple[float, float]) -> float:
     return 6371 * math.atan2(float(np.linalg.norm(np.cross(one, other))), float(one @ other))
 
 
+def test_towns_people_and_stars_of_files_and_beside_them(shelf: Shelf) -> None:
+    """What is said beside a file goes before what stands in it, for that file only; people are added."""
+
+    def noted(path: str, content: bytes, annotations: Annotations) -> int:
+        with shelf.store.writing() as writer:
+            picture = Decoded(PIXELS, 4, 3, "jpeg", Exif(), annotations=annotations)
+            number = writer.put(content, picture, np.zeros(4, np.float32), shelf.model)
+            writer.place(Found(path, 1, 1), number)
+        return {path: one.id for path, one in shelf.store.files("/", shelf.model).items()}[path]
+
+    lodz = Annotations("Łódź", ("Ann Øre", "Bob"), 5)
+    first = noted("/a", b"1", lodz)
+    noted("/copy", b"1", lodz)
+    noted("/none", b"2", Annotations())
+    other = noted("/other", b"3", Annotations("New York", (), -1))
+
+    def found(fits: OneFits) -> list[str]:
+        found = shelf.store.photos(shelf.store.searchable(shelf.model).tolist(), (), [Condition(fits)])
+        others = shelf.store.photos(shelf.store.searchable(shelf.model).tolist(), (), [Condition(fits, exclude=True)])
+        paths = sorted(photo.path for some in found.values() for photo in some)
+        assert sorted([*paths, *(p.path for some in others.values() for p in some)]) == [
+            "/a",
+            "/copy",
+            "/none",
+            "/other",
+        ]
+        return paths
+
+    assert found(City("łÓDŹ")) == found(City("lodz")) == ["/a", "/copy"]
+    assert found(City("york")) == ["/other"]
+    assert found(Person("ann ore")) == found(Person("bob")) == ["/a", "/copy"]
+    assert found(Person("ore bob")) == []  # two people
+    assert found(Compare("rating", "=", 5.0)) == ["/a", "/copy"]
+    assert found(Compare("rating", "<", 5.0)) == found(Between("rating", -1.0, 4.0)) == ["/other"]
+    assert found(Compare("rating", ">=", -1.0)) == ["/a", "/copy", "/other"]
+    taken = Exif(datetime(1985, 7, 14), None, None, 10.0, 20.0)
+    with shelf.store.writing() as writer:
+        writer.put_sidecar(first, "s", Sidecar("", taken, Annotations("Warszawa", ("Cid",), 3)))
+        writer.put_sidecar(other, "s", Sidecar("", fallback=taken))
+    assert found(City("lodz")) == ["/copy"]
+    assert found(City("WARSZ")) == ["/a"]
+    assert found(Person("Ann")) == ["/a", "/copy"]
+    assert found(Person("cid")) == ["/a"]
+    assert found(Compare("rating", "=", 3.0)) == ["/a"]
+    assert found(Date(datetime(1985, 1, 1), datetime(1986, 1, 1), camera_only=True)) == ["/a", "/other"]
+    assert found(Near(10.0, 20.0, 1.0)) == found(HasPlace()) == ["/a", "/other"]
+    [photo] = [p for some in shelf.store.photos(list(range(9))).values() for p in some if p.path == "/a"]
+    assert photo.annotations == Annotations("Warszawa", ("Cid", "Ann Øre", "Bob"), 3)
+    assert (photo.exif.taken_at, photo.exif.latitude, photo.exif.longitude) == (datetime(1985, 7, 14), 10.0, 20.0)
+    with shelf.store.writing() as writer:
+        writer.drop_sidecar(first)
+    assert found(City("lodz")) == ["/a", "/copy"]
+    assert found(HasPlace()) == ["/other"]
+
+
 def test_places_near_the_date_line_the_poles_and_the_other_side(shelf: Shelf) -> None:
     places = {
         "/fiji": (-17.0, 179.9),
@@ -478,6 +535,7 @@ def meets(file: File, fits: Fits) -> bool:
         return bool(file.text)
     if isinstance(fits, HasPlace):
         return exif.latitude is not None
+    assert isinstance(fits, Tagged)
     return fits.name.lower() in [tag.lower() for tag in file.tags]
 
 

@@ -21,7 +21,7 @@ from mmsearch.store.sqlite.fulltext_ranking import LONG, Form, RowSet, best, sum
 from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.store.sqlite.tables import WORDS
 from mmsearch.store.types import StoredModel, WordHit
-from mmsearch.types import Decoded, Exif, Found
+from mmsearch.types import Decoded, Exif, Found, Sidecar
 
 PIXELS = np.zeros((9, 9, 3), np.uint8)
 
@@ -278,7 +278,7 @@ def test_words_follow_every_change(file_store: SqliteStore) -> None:
         writer.put_caption(a, "r", "a caption", 0.5)
         writer.put_text(a, "engine", "read text")
         writer.put_tags("v", {a: {"dog": 0.9, "beach": 0.8}, b: {}})
-        writer.put_sidecar(ids["/p/copy of a.jpg"], "stamp", "beside")
+        writer.put_sidecar(ids["/p/copy of a.jpg"], "stamp", Sidecar("beside"))
     assert_in_step(file_store)
     with file_store.writing() as writer:
         writer.move(ids["/p/b.jpg"], Found("/p/c/moved.jpg", 10, 5))

@@ -21,6 +21,7 @@ from mmsearch.types import Found
 CARD = RegionCard(2, 3, "projection")
 TABLES = ("embeddings", "regions", "captions", "ocr", "tags", "tagged")
 PHOTOS = 300
+OLD = {"contents": 13, "sidecars": 3}  # columns that they had
 
 
 def before(file: Path, photos: int = PHOTOS, vector: bytes = bytes(1024)) -> None:
@@ -53,7 +54,9 @@ def rows(file: Path) -> dict[str, list[Any]]:
     with closing(sqlite3.connect(file)) as connection:
         names = [*TABLES, "contents", "photos", "models", "sidecars", "words"]
         found = {name: connection.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall() for name in names}
-        found["contents"] = [row[:13] for row in found["contents"]]  # the columns of then
+        for name, columns in OLD.items():  # those of later versions stand behind them, empty
+            assert all(set(row[columns:]) <= {None} for row in found[name])
+            found[name] = [row[:columns] for row in found[name]]
         own = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
         properties = connection.execute(f"SELECT * FROM {'facts' if 'facts' in own else 'properties'}").fetchall()
     return {**found, "properties": sorted(properties)}

@@ -24,7 +24,8 @@ def test_words_of_photos_come_with_them(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(file)) as connection, connection:
         connection.executescript(
             "UPDATE contents SET description = 'At the lake' WHERE id = 1;"
-            "INSERT INTO sidecars VALUES (4, 's', 'Our last day'), (2, 's', 'Paul''s \"new\" car'), (3, 's', '');"
+            "INSERT INTO sidecars (photo_id, stamp, text) VALUES"
+            " (4, 's', 'Our last day'), (2, 's', 'Paul''s \"new\" car'), (3, 's', '');"
             "INSERT INTO ocr VALUES (2, 'e', 'TAXI' || char(10) || '4711'), (3, 'e', '');"
             "INSERT INTO tags VALUES (1, 'water', 'v', 0.25), (1, 'a \"quoted\" tag', 'v', 0.75), (1, 'sky', 'v', 0.25)"
         )

@@ -55,9 +55,11 @@ def test_figures_of_a_library(tmp_path: Path) -> None:
                     connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
             connection.execute("INSERT INTO tags VALUES (?, 'dog', 'v', 0.5), (?, 'cat', 'v', 0.5)", [of["/a"]] * 2)
             connection.execute("UPDATE contents SET description = 'said' WHERE id IN (?, ?)", [of["/b"], of["/gone"]])
-            connection.execute("INSERT INTO sidecars VALUES (?, 's', 'said')", [ids["/copy of b"]])
-            connection.execute("INSERT INTO sidecars VALUES (?, 's', 'said')", [ids["/c"]])
-            connection.execute("INSERT INTO sidecars VALUES (?, 's', '')", [ids["/a"]])
+            connection.execute(
+                "INSERT INTO sidecars (photo_id, stamp, text) VALUES (?, 's', 'said')", [ids["/copy of b"]]
+            )
+            connection.execute("INSERT INTO sidecars (photo_id, stamp, text) VALUES (?, 's', 'said')", [ids["/c"]])
+            connection.execute("INSERT INTO sidecars (photo_id, stamp, text) VALUES (?, 's', '')", [ids["/a"]])
         assert store.summary() == Summary(
             formats={"jpeg": 3, "png": 2},
             years={2019: 2, 2023: 1, 2024: 1, 2025: 1},

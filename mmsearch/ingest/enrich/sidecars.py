@@ -1,5 +1,8 @@
 """What files beside a photo say of it: ``photo.txt``, ``photo.xmp``, and the JSON files of Google Takeout.
 
+XMP is what a person's programs wrote last: it goes before what the picture's file says.  Takeout knows the time in UTC
+only, and where it knows nothing better that of the upload: it counts where nobody else says anything.
+
 Every run looks at them, one listing a folder, and reads those that have changed.  Of a photo whose folder cannot be
 listed, or that is not there, nothing is changed.
 """
@@ -7,32 +10,28 @@ listed, or that is not there, nothing is changed.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
-import re
 import stat
 import unicodedata
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from mmsearch.ingest.enrich.base import Enrichment
+from mmsearch.ingest.enrich.takeout import LONGEST_JSON, keys_of_json, keys_of_photo, takeout_said
 from mmsearch.ingest.options import IngestContext
 from mmsearch.media.embedded_text import LONGEST, joined
 from mmsearch.media.filesystem import open_regular
+from mmsearch.media.said import Said, annotated, believed
 from mmsearch.media.xmp import LONGEST_XMP, read_xmp
 from mmsearch.store.types import SidecarState
 from mmsearch.store.writing import StoreWriter
+from mmsearch.types import Sidecar
 
 log = logging.getLogger(__name__)
 
-_VERSION = b"2"  # of the reading: files are read again by a version with another
+_VERSION = b"3"  # of the reading: files are read again by a version with another
 _BATCH = 500  # photos a transaction
-_LONGEST_JSON = 2**20  # bytes
-_TAKEOUT = re.compile(r"(?P<photo>.+?)(?:\.(?:s(?:u[a-z]*(?:-[a-z]*)?)?)?)?(?P<number>\(\d+\))?")
-_EDITED = re.compile(r"-edited(?=\(\d+\)$|$)")  # has no JSON file of its own
-_TAKEOUT_LENGTH = 46  # characters of a name that Takeout keeps, without ".json"
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class _Changed:
     files: list[_File]
 
 
-class Sidecars(Enrichment[_Changed, _Changed, list[str | None]]):
+class Sidecars(Enrichment[_Changed, _Changed, list[Sidecar | None]]):
     """What is new or changed beside photos.
 
     What is gone is forgotten, except where the folder is gone too.
@@ -77,16 +76,16 @@ class Sidecars(Enrichment[_Changed, _Changed, list[str | None]]):
             if now != photo.stamp:
                 yield _Changed(photo, now, files)
 
-    def compute(self, batch: Sequence[_Changed]) -> list[str | None]:
-        return [_text_or_warning(changed.files) for changed in batch]
+    def compute(self, batch: Sequence[_Changed]) -> list[Sidecar | None]:
+        return [_said_or_warning(changed.files) for changed in batch]
 
-    def save(self, writer: StoreWriter, batch: Sequence[_Changed], result: list[str | None]) -> int:
+    def save(self, writer: StoreWriter, batch: Sequence[_Changed], result: list[Sidecar | None]) -> int:
         saved = 0
-        for changed, text in zip(batch, result, strict=True):
+        for changed, said in zip(batch, result, strict=True):
             if changed.stamp is None:
                 writer.drop_sidecar(changed.photo.id)
-            elif text is not None:
-                writer.put_sidecar(changed.photo.id, changed.stamp, text)
+            elif said is not None:
+                writer.put_sidecar(changed.photo.id, changed.stamp, said)
                 saved += 1
         return saved
 
@@ -102,32 +101,37 @@ def stamp(files: Sequence[_File]) -> str:
     return digest.hexdigest()
 
 
-def text_of(files: Sequence[_File]) -> str:
-    """What the files say together, at most 2,000 characters: texts first, keywords and people last.
+def said_of(files: Sequence[_File]) -> Sidecar:
+    """What the files say together; of their texts at most 2,000 characters, keywords and people last.
 
     Raises OSError where one cannot be read.
     """
-    texts: list[str] = []
-    keywords: list[str] = []
+    xmp: list[Said] = []
+    takeout: list[Said] = []
+    said: list[Said] = []
     for file in files:
         suffix = os.path.splitext(file.path)[1].lower()
         if suffix == ".xmp":
-            words = read_xmp(_content(file, LONGEST_XMP + 1))
-            texts += words.texts
-            keywords += words.keywords
+            xmp.append(read_xmp(_content(file, LONGEST_XMP + 1)))
+            said.append(xmp[-1])
         elif suffix == ".json":
-            said, people = _takeout(_content(file, _LONGEST_JSON))
-            texts += said
-            keywords += people
+            takeout.append(takeout_said(_content(file, LONGEST_JSON)))
+            said.append(takeout[-1])
         else:
-            texts += _plain(_content(file, 4 * LONGEST)).splitlines()
-    return joined(texts, keywords) or ""
+            said.append(Said(texts=tuple(_plain(_content(file, 4 * LONGEST)).splitlines())))
+    return Sidecar(
+        text=joined((text for one in said for text in one.texts), (word for one in said for word in one.keywords))
+        or "",
+        exif=believed([replace(one, digitized=None) for one in xmp]),  # when a scan was made is no correction
+        annotations=annotated([*xmp, *takeout]),
+        fallback=believed([*(Said(digitized=one.digitized) for one in xmp), *takeout]),
+    )
 
 
-def _text_or_warning(files: Sequence[_File]) -> str | None:
-    """``text_of``; None and a warning where one cannot be read: what is stored stays, and the next run tries again."""
+def _said_or_warning(files: Sequence[_File]) -> Sidecar | None:
+    """``said_of``; None and a warning where one cannot be read: what is stored stays, and the next run tries again."""
     try:
-        return text_of(files)
+        return said_of(files)
     except OSError as error:
         where = os.fsencode(error.filename or files[0].path).decode("utf-8", "replace")
         log.warning("%s cannot be read: %s", where, error.strerror or error)
@@ -144,7 +148,7 @@ def _with_files(photos: Iterator[SidecarState], trees: tuple[str, ...]) -> Itera
             names, candidates = _listing(place)
         if name not in names:
             continue
-        own = {found for key in _keys(name) for found in candidates.get(key, ())}
+        own = set(_belonging(name, candidates))
         yield photo, [file for found in sorted(own) if (file := _file(os.path.join(place, found), trees)) is not None]
 
 
@@ -160,31 +164,22 @@ def _listing(folder: str) -> tuple[set[str], dict[str, list[str]]]:
         if suffix.lower() in (".txt", ".xmp"):
             candidates.setdefault(_same(stem), []).append(name)
         elif suffix.lower() == ".json":
-            candidates.setdefault(_takeout_key(stem), []).append(name)
+            for key in keys_of_json(_same(stem)):
+                candidates.setdefault(key, []).append(name)
     return names, candidates
 
 
-def _keys(photo: str) -> list[str]:
-    """What the files beside a photo are listed under."""
+def _belonging(photo: str, candidates: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """The names of the files that say something of a photo."""
     name = _same(photo)
-    stem, suffix = os.path.splitext(name)
-    original = _EDITED.sub("", stem) + suffix
-    return [name, stem, *("json:" + one[:_TAKEOUT_LENGTH] for one in (name, original))]
+    for key in (name, os.path.splitext(name)[0]):
+        yield from candidates.get(key, ())
+    yield from next((candidates[key] for key in keys_of_photo(name) if key in candidates), ())
 
 
 def _same(name: str) -> str:
     """Names that look the same are the same here: "Käse" in one letter or two for ä, and in small letters or large."""
     return unicodedata.normalize("NFC", name).lower()
-
-
-def _takeout_key(stem: str) -> str:
-    """The photo that a JSON file is about: ``a.jpg``, ``a.jpg.supplemental-metadata`` cut anywhere, ``a.jpg(1)``."""
-    match = _TAKEOUT.fullmatch(_same(stem))
-    if match is None:
-        return "json:" + _same(stem)
-    photo, number = match["photo"], match["number"] or ""
-    name, suffix = os.path.splitext(photo)
-    return "json:" + f"{name}{number}{suffix}"[:_TAKEOUT_LENGTH]
 
 
 def _file(path: str, trees: tuple[str, ...]) -> _File | None:
@@ -219,18 +214,3 @@ def _plain(content: bytes) -> str:
         if error.start >= len(content) - 3 and len(content) == 4 * LONGEST:
             return content[: error.start].decode("utf-8-sig")
         return content.decode("latin-1")
-
-
-def _takeout(content: bytes) -> tuple[list[str], list[str]]:
-    """Description and names of people."""
-    try:
-        said: Any = json.loads(content)
-    except (ValueError, RecursionError):
-        return [], []
-    if not isinstance(said, dict):
-        return [], []
-    people = said.get("people")
-    names = [one.get("name") for one in people if isinstance(one, dict)] if isinstance(people, list) else []
-    return [text for text in [said.get("description")] if isinstance(text, str)], [
-        n for n in names if isinstance(n, str)
-    ]

@@ -19,10 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine
 
+from mmsearch.language.letters import plain
 from mmsearch.query.model import (
     AnyOf,
     Between,
     Camera,
+    City,
     Compare,
     Condition,
     Date,
@@ -33,14 +35,14 @@ from mmsearch.query.model import (
     Lens,
     Near,
     OneFits,
+    Person,
     Shaped,
     Tagged,
     Within,
 )
 from mmsearch.store.paths import inside, spellings
+from mmsearch.store.sqlite.attribute_columns import UNKNOWN, Columns, Kept, Mask, positions_of
 from mmsearch.types import Ids
-
-Mask = NDArray[np.bool_]  # (n,), of the n files that can be found
 
 EARTH = 6371.0  # km, the radius of the sphere that distances are measured on
 SQUARE = 1.05  # longer side by shorter side up to which a picture counts as a square
@@ -53,16 +55,8 @@ _OPERATORS: dict[str, Callable[[Any, float], Mask]] = {
     ">=": operator.ge,
     ">": operator.gt,
 }
-_UNKNOWN = np.iinfo(np.int64).min  # a time that nobody knows
-# Microseconds since 1970 on the clock of the camera, as it is written: a time zone at the end is not looked at.
-_TAKEN = (
-    "coalesce(strftime('%s', substr(taken_at, 1, 19)) * 1000000 "
-    "+ CASE WHEN substr(taken_at, 20, 1) = '.' THEN CAST(substr(taken_at, 21, 6) AS INTEGER) ELSE 0 END, "
-    f"{_UNKNOWN + 1} - 1)"  # SQLite reads this number as its digits, which are one too many, and then its sign
-)
 _EPOCH = datetime(1970, 1, 1)
-# Columns of what may change while what can be found stays the same (``Writer.touch``, ``move``, ``put_text``).
-_CHANGING = (("file", "size"), ("file", "mtime_ns"), "path order", "positions of files", "text")
+_MICROSECOND = datetime.resolution
 
 
 class AttributeFilter:
@@ -77,9 +71,7 @@ class AttributeFilter:
         self._engine = engine
         self._lock = threading.Lock()
         self._connection: Connection | None = None
-        self._version, self._generation = -1, ""
-        self._columns: dict[object, NDArray[Any]] = {}
-        self._masks: dict[object, Mask] = {}
+        self._kept = Kept()
 
     def close(self) -> None:
         with self._lock:
@@ -106,7 +98,7 @@ class AttributeFilter:
         """Which of these photos, by their ids, lie there and meet all conditions; unknown ones do not."""
         with self._lock, self._reading() as read:
             known, mask = read.photos, read.meeting(within, conditions)
-        positions, existing = _positions_of(photos, known)
+        positions, existing = positions_of(photos, known)
         existing[existing] = mask[positions[existing]]
         return existing
 
@@ -116,7 +108,7 @@ class AttributeFilter:
             if not read.keeps_vectors(model):
                 return None
             known, numbers = read.photos, read.vectors(model)
-        positions, existing = _positions_of(photos, known)
+        positions, existing = positions_of(photos, known)
         found = np.full(len(photos), -1, np.int64)
         found[existing] = numbers[positions[existing]]
         return found
@@ -124,159 +116,14 @@ class AttributeFilter:
     def _reading(self) -> _Reading:
         if self._connection is None:
             self._connection = self._engine.connect()
-        return _Reading(self, self._connection)
+        return _Reading(self._kept, self._connection)
 
 
-class _Reading:
-    """One state of the database: a context manager, a transaction long."""
-
-    def __init__(self, attributes: AttributeFilter, connection: Connection) -> None:
-        self._attributes, self._connection = attributes, connection
-
-    def __enter__(self) -> _Reading:
-        self._transaction = self._connection.begin()
-        version = self._connection.exec_driver_sql("PRAGMA data_version").scalar_one()
-        if version != self._attributes._version:
-            generation = self._connection.exec_driver_sql(
-                "SELECT value FROM properties WHERE name = 'generation'"
-            ).scalar_one()
-            dropped = _CHANGING if generation == self._attributes._generation else list(self._attributes._columns)
-            for key in dropped:
-                self._attributes._columns.pop(key, None)
-            self._attributes._masks.clear()
-            self._attributes._version, self._attributes._generation = version, generation
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._transaction.close()
-
-    # Columns
-
-    @property
-    def photos(self) -> Ids:
-        """Ids of the files that can be found, ascending: all other columns are in this order."""
-        return self._of_file("id", np.int64)
-
-    def keeps_vectors(self, model: int) -> bool:
-        """Whether ``photos`` and ``vectors`` have been read."""
-        return {("file", "id"), ("vectors", model)} <= self._attributes._columns.keys()
-
-    def vectors(self, model: int) -> Ids:
-        """Ids of their vectors of this model, of their first items; -1 where there is none."""
-
-        def load() -> Ids:
-            contents, numbers = self.all_vectors(model)
-            files = self.contents_of_files()
-            positions, existing = _positions_of(files, contents)
-            found = np.full(len(files), -1, np.int64)
-            found[existing] = numbers[positions[existing]]
-            return found
-
-        return self._cached(("vectors", model), load)
-
-    def all_vectors(self, model: int) -> tuple[Ids, Ids]:
-        """The contents of all vectors of a model, ascending, and the ids of the vectors; both (n,).
-
-        The vectors of one content are in the order of its items.
-        """
-
-        def load() -> NDArray[np.int64]:
-            of_model = f"embeddings WHERE model_id = {int(model)} ORDER BY item_id"  # an index has all of it
-            items = self._read("item_id", of_model, np.int64)
-            numbers = self._read("id", of_model, np.int64)
-            known, contents, parts = self._items()
-            positions, existing = _positions_of(items, known)
-            positions = positions[existing]
-            order = np.lexsort((parts[positions], contents[positions]))
-            return np.stack([contents[positions][order], numbers[existing][order]])
-
-        contents, numbers = self._cached(("all vectors", model), load)
-        return contents, numbers
-
-    def contents_of_files(self) -> Ids:
-        """The content of each file."""
-        return self._of_file("content_id", np.int64)
-
-    def _items(self) -> NDArray[np.int64]:
-        """Items, ascending, their contents and which part of these they are, (3, n)."""
-
-        def load() -> NDArray[np.int64]:
-            columns = [self._read(column, "items ORDER BY id", np.int64) for column in ("id", "content_id", "part")]
-            return np.stack(columns)
-
-        return self._cached("items", load)
-
-    def _of_file(self, expression: str, dtype: Any) -> NDArray[Any]:
-        found = "photos WHERE state = 'ok' AND content_id IS NOT NULL ORDER BY id"
-        return self._cached(("file", expression), lambda: self._read(expression, found, dtype))
-
-    def _of_content(self, expression: str, dtype: Any) -> NDArray[Any]:
-        """A number of the contents, never NULL, for each file."""
-
-        def load() -> NDArray[Any]:
-            return self._read(expression, "contents ORDER BY id", dtype)[self._positions()]
-
-        return self._cached(("content", expression), load)
-
-    def _positions(self) -> Ids:
-        """Where each file's content stands among the contents in the order of their ids."""
-
-        def load() -> Ids:
-            contents = self._read("id", "contents ORDER BY id", np.int64)
-            return np.searchsorted(contents, self.contents_of_files()).astype(np.int64, copy=False)
-
-        return self._cached("positions", load)
-
-    def _named(self, column: str, fits: Callable[[str], bool]) -> Mask:
-        """Which contents have a text in this column that fits; an empty one, for unknown, is not asked."""
-        names_of = ("names", column)
-
-        def load() -> NDArray[Any]:
-            joined = self._connection.exec_driver_sql(
-                "SELECT group_concat(value, char(10)) FROM "
-                f"(SELECT coalesce(replace({column}, char(10), ' '), '') AS value FROM contents ORDER BY id)"
-            ).scalar_one()
-            texts = joined.split("\n") if joined is not None else []
-            codes = {text: code for code, text in enumerate(dict.fromkeys(texts))}
-            self._attributes._columns[names_of] = np.array(list(codes), object)
-            every = np.fromiter(map(codes.__getitem__, texts), np.int32, len(texts))
-            return every[self._positions()]
-
-        codes = self._cached(("codes", column), load)
-        fitting = [bool(name) and fits(name) for name in self._attributes._columns[names_of]]
-        having: Mask = np.array(fitting, np.bool_)[codes]
-        return having
-
-    def _having(self, items: Ids) -> Mask:
-        """Which files have one of these items."""
-        known, contents, _ = self._items()
-        positions, existing = _positions_of(items, known)
-        chosen, files = contents[positions[existing]], self.contents_of_files()
-        having = np.zeros(max(int(files.max(initial=0)), int(chosen.max(initial=0))) + 1, np.bool_)
-        having[chosen] = True
-        found: Mask = having[files]
-        return found
-
-    def _read(self, expression: str, source: str, dtype: Any) -> NDArray[Any]:
-        """A column of numbers, none of them NULL.
-
-        As one text that NumPy parses: that takes a third of the time of a million rows of Python objects.
-        """
-        joined = self._connection.exec_driver_sql(
-            f"SELECT group_concat(value) FROM (SELECT {expression} AS value FROM {source})"
-        ).scalar_one()
-        return np.fromstring(joined, dtype, sep=",") if joined is not None else np.zeros(0, dtype)
-
-    def _cached(self, key: object, load: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-        columns = self._attributes._columns
-        if key not in columns:
-            columns[key] = load()
-        return columns[key]
-
-    # Conditions
+class _Reading(Columns):
+    """Which files meet conditions, in one state of the database."""
 
     def meeting(self, within: Sequence[str], conditions: Sequence[Condition]) -> Mask:
-        key, masks = (tuple(within), tuple(conditions)), self._attributes._masks
+        key, masks = (tuple(within), tuple(conditions)), self._kept.masks
         mask = masks.pop(key, None)
         if mask is None:
             mask = np.ones(len(self.photos), np.bool_)
@@ -304,6 +151,11 @@ class _Reading:
             return self._named("camera", lambda name: fits.text.casefold() in name.casefold())
         if isinstance(fits, Lens):
             return self._named("lens", lambda name: fits.text.casefold() in name.casefold())
+        if isinstance(fits, City):
+            return self._noted("city", lambda name: plain(fits.text) in plain(name), replaces=True)
+        if isinstance(fits, Person):
+            wanted_name = plain(fits.text)
+            return self._noted("people", lambda names: wanted_name in plain(names), replaces=False)
         if isinstance(fits, Within):
             below: Mask = np.logical_or.reduce([self._below(path) for path in spellings(fits.path)])
             return below
@@ -323,13 +175,13 @@ class _Reading:
         if isinstance(fits, HasText):
             return self._cached("text", lambda: self._having(self._read("item_id", "ocr WHERE text != ''", np.int64)))
         if isinstance(fits, HasPlace):
-            there: Mask = ~np.isnan(self._place("latitude"))
+            there: Mask = ~(np.isnan(self.degrees("latitude")) | np.isnan(self.degrees("longitude")))
             return there
         return self._tagged(fits)
 
     def _in_time(self, date: Date) -> Mask:
-        taken = self._of_content(_TAKEN, np.int64)
-        by_camera: Mask = taken != _UNKNOWN
+        taken = self.taken()
+        by_camera: Mask = taken != UNKNOWN
         by_file = ~by_camera
         if date.start is not None:
             by_camera &= taken >= (date.start - _EPOCH) // _MICROSECOND
@@ -344,14 +196,9 @@ class _Reading:
             by_file &= written < _nanoseconds(date.end)
         return by_camera | by_file
 
-    def _place(self, name: str) -> NDArray[np.float64]:
-        """Latitude or longitude in degrees, NaN where one of them is not known."""
-        known = f"CASE WHEN latitude IS NULL OR longitude IS NULL THEN 'nan' ELSE {name} END"
-        return self._of_content(known, np.float64)
-
     def _near(self, place: Near) -> Mask:
         """By the haversine formula (Sinnott 1984), for those at about the right latitude."""
-        latitude, longitude = self._place("latitude"), self._place("longitude")
+        latitude, longitude = self.degrees("latitude"), self.degrees("longitude")
         degrees = math.degrees(place.kilometres / EARTH) + 1e-6
         mask: Mask = np.abs(latitude - place.latitude) <= degrees  # False for NaN
         rows = np.flatnonzero(mask)
@@ -367,6 +214,8 @@ class _Reading:
         return mask
 
     def _number(self, attribute: str) -> NDArray[Any]:
+        if attribute == "rating":
+            return self.stars()
         if attribute == "bytes":
             return self._of_file("size", np.int64)
         if attribute == "megapixels":
@@ -418,17 +267,6 @@ class _Reading:
             "SELECT id FROM photos WHERE path >= ? ORDER BY path LIMIT 1", (bound,)
         ).scalar()
         return len(positions) if found is None else int(positions[found])
-
-
-_MICROSECOND = datetime.resolution
-
-
-def _positions_of(wanted: Ids, known: Ids) -> tuple[NDArray[np.intp], Mask]:
-    """Where these stand among the known ones, which ascend, and which of them are there at all."""
-    positions = np.searchsorted(known, wanted)
-    existing: Mask = positions < len(known)
-    existing[existing] = known[positions[existing]] == wanted[existing]
-    return positions, existing
 
 
 def _nanoseconds(local: datetime) -> int:

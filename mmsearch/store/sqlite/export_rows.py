@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from sqlalchemy import Connection, Table, bindparam, func, select, text
 from sqlalchemy.dialects.sqlite import insert
 
+from mmsearch.store.sqlite.noted import annotation_columns, annotations_of, sidecar_of
 from mmsearch.store.sqlite.tables import (
     captions,
     contents,
@@ -22,7 +23,7 @@ from mmsearch.store.sqlite.tables import (
     tags,
 )
 from mmsearch.store.types import Block, ExportRow
-from mmsearch.types import Found
+from mmsearch.types import Annotations, Found
 
 BLOCK = 500  # vectors read together
 _FOUND = text("+photos.state = 'ok'")  # the plus keeps SQLite from reading all photos in this state each time
@@ -80,8 +81,7 @@ class ExportRows:
                 photos.c.size,
                 photos.c.mtime_ns,
                 contents,
-                sidecars.c.text.label("sidecar"),
-                sidecars.c.stamp,
+                *(column.label(f"sidecar_{column.name}") for column in sidecars.c),
                 captions.c.text.label("caption"),
                 captions.c.reranker,
                 captions.c.confidence,
@@ -116,10 +116,13 @@ class ExportRows:
                     latitude=row.latitude,
                     longitude=row.longitude,
                     description=row.description,
+                    city=row.city,
+                    people=annotations_of(None, row.people, None).people,
+                    rating=row.rating,
                     dhash=row.dhash,
                     metadata_version=row.metadata_version,
-                    sidecar=row.sidecar,
-                    sidecar_stamp=row.stamp,
+                    sidecar=None if row.sidecar_stamp is None else sidecar_of(row),
+                    sidecar_stamp=row.sidecar_stamp,
                     caption=row.caption,
                     caption_model=row.reranker,
                     caption_confidence=row.confidence,
@@ -153,7 +156,7 @@ def put(
         return bool(connection.execute(_ADD[table], values).rowcount)
 
     known = {name: getattr(new, name) for name in (*_CONTENT, "dhash", "metadata_version")}
-    add(contents, **known)
+    add(contents, **known, **annotation_columns(Annotations(new.city, new.people, new.rating)))
     content: int = connection.execute(_SAME, {"hash": new.hash}).scalar_one()
     add(items, content_id=content, part=0)
     item: int = connection.execute(FIRST_ITEM, {"content": content}).scalar_one()

@@ -48,13 +48,22 @@ def _stray(table: str, key: str, of: str, what: str) -> _Rule:
     return _Rule(f"stray {table}", table, where, what, _LEFT, (f"DELETE FROM {table} WHERE {{where}}",))
 
 
+def _no_place(before: str = "") -> str:
+    latitude, longitude = f"{before}latitude", f"{before}longitude"
+    return (
+        f"{latitude} NOT BETWEEN -90 AND 90 OR {longitude} NOT BETWEEN -180 AND 180 "
+        f"OR ({latitude} IS NULL) <> ({longitude} IS NULL)"
+    )
+
+
+_NO_RATING = "rating NOT IN (-1, 1, 2, 3, 4, 5)"
 _LOST_CONTENT = (
     _AGAIN + ", content_id = NULL WHERE content_id IN (SELECT id FROM contents WHERE {where})",
     "DELETE FROM contents WHERE {where}",
 )
 _METADATA_AGAIN = (
-    "UPDATE contents SET taken_at = NULL, latitude = NULL, longitude = NULL, dhash = NULL, metadata_version = 0 "
-    "WHERE {where}",
+    "UPDATE contents SET taken_at = NULL, latitude = NULL, longitude = NULL, rating = NULL, dhash = NULL, "
+    "metadata_version = 0 WHERE {where}",
 )
 _ACTIVE = (
     "SELECT items.content_id FROM embeddings JOIN items ON items.id = embeddings.item_id "
@@ -119,11 +128,18 @@ RULES = (
     _Rule(
         "wrong facts",
         "contents",
-        "(dhash IS NOT NULL AND length(dhash) <> 8) OR latitude NOT BETWEEN -90 AND 90 "
-        "OR longitude NOT BETWEEN -180 AND 180 OR (latitude IS NULL) <> (longitude IS NULL)",
-        "pictures with an impossible place or hash of looks",
+        f"(dhash IS NOT NULL AND length(dhash) <> 8) OR {_no_place()} OR {_NO_RATING}",
+        "pictures with an impossible place, rating or hash of looks",
         "these facts are read again by the next index run",
         _METADATA_AGAIN,
+    ),
+    _Rule(
+        "wrong facts beside",
+        "sidecars",
+        f"{_no_place()} OR {_no_place('later_')} OR {_NO_RATING}",
+        "photos with an impossible place or rating in files beside them",
+        "these files are read again by the next index run",
+        ("DELETE FROM sidecars WHERE {where}",),
     ),
     _Rule(
         "wrong vector",
@@ -202,9 +218,9 @@ def found(connection: Connection, card: RegionCard | None, deep: bool) -> Iterat
         count, examples = _breaking(connection, rule.table, rule.where)
         if count:
             yield Damage(rule.kind, count, rule.what, rule.remedy, examples=examples)
-    if wrong := _dates(connection):
+    if dates := _dates(connection):
         remedy = "it is read again by the next index run"
-        yield Damage("wrong date", len(wrong), "pictures with an impossible date", remedy)
+        yield Damage("wrong date", len(dates), "pictures with an impossible date", remedy)
     if wrong := _vectors(connection):
         yield Damage("wrong vector values", len(wrong), "vectors that are not of length 1", _READ)
     if card is not None and (tokens := _tokens(connection, card)):
@@ -226,8 +242,11 @@ def mend(connection: Connection, card: RegionCard | None) -> None:
     run("REINDEX")
     if next(_single(connection), None) is not None:
         _mend_single(connection)
-    for number in _dates(connection):
-        run("UPDATE contents SET taken_at = NULL, metadata_version = 0 WHERE id = ?", (number,))
+    for table, number in _dates(connection):
+        if table == "contents":
+            run("UPDATE contents SET taken_at = NULL, metadata_version = 0 WHERE id = ?", (number,))
+        else:
+            run("DELETE FROM sidecars WHERE photo_id = ?", (number,))
     for number in _vectors(connection):
         run("DELETE FROM embeddings WHERE id = ?", (number,))
     for rule in RULES:
@@ -297,14 +316,23 @@ def _mend_single(connection: Connection) -> None:
         )
 
 
-def _dates(connection: Connection) -> list[int]:
-    """Ids of contents whose date is none."""
+_DATES = (
+    ("contents", "id", "taken_at"),
+    ("sidecars", "photo_id", "taken_at"),
+    ("sidecars", "photo_id", "later_taken_at"),
+)
+
+
+def _dates(connection: Connection) -> list[tuple[str, int]]:
+    """Tables and ids of rows whose date is none."""
     wrong = []
-    for number, date in connection.exec_driver_sql("SELECT id, taken_at FROM contents WHERE taken_at IS NOT NULL"):
-        try:
-            datetime.fromisoformat(date)
-        except (ValueError, TypeError):
-            wrong.append(number)
+    for table, key, column in _DATES:
+        query = f"SELECT {key}, {column} FROM {table} WHERE {column} IS NOT NULL"
+        for number, date in connection.exec_driver_sql(query):
+            try:
+                datetime.fromisoformat(date)
+            except (ValueError, TypeError):
+                wrong.append((table, number))
     return wrong
 
 

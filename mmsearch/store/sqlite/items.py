@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, func, or_, select, text
 
 from mmsearch.query.model import Condition, Order
 from mmsearch.store.paths import at_or_below
-from mmsearch.store.sqlite import fulltext
+from mmsearch.store.sqlite import fulltext, noted
 from mmsearch.store.sqlite.connection import Database, explained
 from mmsearch.store.sqlite.fulltext_ranking import Lists
 from mmsearch.store.sqlite.tables import (
@@ -27,6 +27,7 @@ from mmsearch.store.sqlite.tables import (
     photos,
     regions,
     roots,
+    sidecars,
     tags,
 )
 from mmsearch.store.types import Contents, Counts, DuplicateCandidate, StoredFile, StoredModel, WordHit, chunks
@@ -188,7 +189,7 @@ class Items(Database):
         return found
 
     def listed(self, model: StoredModel, ids: Ids | None, order: Order, descending: bool, count: int) -> list[int]:
-        by_camera = func.substr(contents.c.taken_at, 1, 19)
+        by_camera = func.substr(noted.taken_at, 1, 19)
         by_file = func.strftime("%Y-%m-%dT%H:%M:%S", photos.c.mtime_ns / 1_000_000_000, "unixepoch", "localtime")
         keys = {"date": func.coalesce(by_camera, by_file), "size": photos.c.size, "name": func.path_name(photos.c.path)}
         key = keys[order]
@@ -197,6 +198,7 @@ class Items(Database):
             .join(items, items.c.id == embeddings.c.item_id)
             .join(photos, photos.c.content_id == items.c.content_id)
             .join(contents, contents.c.id == items.c.content_id)
+            .outerjoin(sidecars, sidecars.c.photo_id == photos.c.id)
             .where(photos.c.state == "ok", embeddings.c.model_id == model.id)
             .order_by(key.desc() if descending else key.asc(), photos.c.path)
         )
@@ -219,10 +221,11 @@ class Items(Database):
                 photos.c.size,
                 photos.c.mtime_ns,
                 contents.c.width * contents.c.height,
-                contents.c.taken_at,
+                noted.taken_at,
                 contents.c.dhash,
             )
             .join(contents, contents.c.id == photos.c.content_id)
+            .outerjoin(sidecars, sidecars.c.photo_id == photos.c.id)
             .join(items, items.c.content_id == contents.c.id)
             .join(embeddings, embeddings.c.item_id == items.c.id)
             .where(photos.c.state == "ok", embeddings.c.model_id == model.id)
@@ -259,10 +262,11 @@ class Items(Database):
 
 
 # Not through SQLAlchemy, which takes several times as long as the query.
-_PHOTOS = """
+_PHOTOS = f"""
 SELECT embeddings.id AS vector, photos.id AS id, photos.path, photos.size, photos.mtime_ns, width, height, format,
-    taken_at, camera, lens, latitude, longitude, description, captions.text AS caption, sidecars.text AS sidecar,
-    ocr.text AS ocr,
+    {noted.TAKEN_AT} AS taken_at, camera, lens, {noted.LATITUDE} AS latitude, {noted.LONGITUDE} AS longitude,
+    {noted.CITY} AS city, {noted.PEOPLE} AS people, {noted.RATING} AS rating, description, captions.text AS caption,
+    sidecars.text AS sidecar, ocr.text AS ocr,
     (SELECT json_group_array(json_array(-score, tag)) FROM tags WHERE tags.item_id = items.id HAVING count(*))
         AS tags
 FROM json_each(?) CROSS JOIN embeddings ON embeddings.id = value
@@ -299,4 +303,5 @@ def _photo(row: sqlite3.Row) -> Photo:
         description="\n".join(part for part in (row["description"], row["sidecar"]) if part) or None,
         text=row["ocr"] or None,
         tags=tuple(tag for _, tag in sorted(json.loads(tags))) if tags else (),  # (score below zero, tag)
+        annotations=noted.annotations_of(row["city"], row["people"], row["rating"]),
     )

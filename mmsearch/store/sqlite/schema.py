@@ -8,7 +8,7 @@ from sqlalchemy import Connection, inspect, text
 
 from mmsearch.errors import LibraryError, NewerLibraryError
 
-HEAD = "007"  # the newest migration; a test compares it with the files in migrations/versions
+HEAD = "008"  # the newest migration; a test compares it with the files in migrations/versions
 
 
 def _version(connection: Connection) -> tuple[str | None, bool]:

@@ -76,8 +76,11 @@ contents = Table(
     Column("latitude", Float),
     Column("longitude", Float),
     Column("description", String),  # what was written into the file about the picture: EXIF, IPTC, XMP
+    Column("city", String),
+    Column("people", String),  # a name a line
+    Column("rating", Integer),  # stars, 1 to 5; -1: rejected
     Column("dhash", LargeBinary),  # 8 bytes, near-equal for near-equal pictures; see media/dhash.py
-    Column("metadata_version", Integer, nullable=False, server_default="0"),  # of the reading of the two above
+    Column("metadata_version", Integer, nullable=False, server_default="0"),  # of the reading of the above
     Column("damage", String),  # what of the picture could not be read, in words
     Index("contents_metadata_version", "metadata_version"),
     sqlite_autoincrement=True,
@@ -173,6 +176,17 @@ sidecars = Table(
     Column("photo_id", Integer, ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),
     Column("stamp", String, nullable=False),  # names, sizes and times of the files beside the photo
     Column("text", String, nullable=False),
+    # As in ``contents``; these go before what stands there.  ``people`` are added to those.
+    Column("taken_at", String),
+    Column("latitude", Float),  # both or none
+    Column("longitude", Float),
+    Column("city", String),
+    Column("people", String),
+    Column("rating", Integer),
+    # These count where neither says it.
+    Column("later_taken_at", String),
+    Column("later_latitude", Float),
+    Column("later_longitude", Float),
 )
 
 WORDS = ("name", "description", "caption", "ocr", "tags")  # columns of the FTS5 table ``words``

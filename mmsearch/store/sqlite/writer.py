@@ -18,6 +18,7 @@ from mmsearch.store.region_tokens import tokens_of
 from mmsearch.store.sqlite import fulltext
 from mmsearch.store.sqlite.blobs import TableBlobs
 from mmsearch.store.sqlite.export_rows import FIRST_ITEM, put
+from mmsearch.store.sqlite.noted import annotation_columns, exif_columns, sidecar_columns
 from mmsearch.store.sqlite.tables import (
     captions,
     contents,
@@ -33,7 +34,7 @@ from mmsearch.store.sqlite.tables import (
     tags,
 )
 from mmsearch.store.types import CHUNK, ExportRow, StoredModel, chunks
-from mmsearch.types import Decoded, Found, Vectors
+from mmsearch.types import Decoded, Found, Sidecar, Vectors
 
 
 def _renewing(table: Table, key: Sequence[str], renewed: Sequence[str]) -> Insert:
@@ -45,7 +46,11 @@ def _renewing(table: Table, key: Sequence[str], renewed: Sequence[str]) -> Inser
 
 
 # Made once and given values when they run: making them anew took as long as running them.
-_CONTENT = _renewing(contents, ["hash"], ["description", "dhash", "metadata_version", "damage"])
+_METADATA = (
+    "taken_at", "camera", "lens", "latitude", "longitude", "description", "city", "people", "rating", "dhash",
+    "metadata_version", "damage",
+)  # fmt: skip
+_CONTENT = _renewing(contents, ["hash"], _METADATA)
 _SAME_CONTENT = select(contents.c.id).where(contents.c.hash == bindparam("hash"))
 _ITEM = insert(items).on_conflict_do_nothing()
 _VECTOR = insert(embeddings).on_conflict_do_nothing()
@@ -54,21 +59,19 @@ _SAME_VECTOR = select(embeddings.c.id).where(
 )
 _CAPTION = _renewing(captions, ["item_id"], ["reranker", "text", "confidence"])
 _TEXT = _renewing(ocr, ["item_id"], ["engine", "text"])
-_SIDECAR = _renewing(sidecars, ["photo_id"], ["stamp", "text"])
+_SIDECAR = _renewing(sidecars, ["photo_id"], [column.name for column in sidecars.c if column.name != "photo_id"])
 _PLACED = _renewing(photos, ["path"], ["state", "reason", "content_id", "size", "mtime_ns"])
 _FAILED = _renewing(photos, ["path"], ["state", "reason", "size", "mtime_ns"])
 
 
 def _metadata(picture: Decoded) -> dict[str, Any]:
     """What the table of contents says of a picture beside its shape."""
-    exif = picture.exif
     return {
-        "taken_at": exif.taken_at.isoformat() if exif.taken_at else None,
-        "camera": exif.camera,
-        "lens": exif.lens,
-        "latitude": exif.latitude,
-        "longitude": exif.longitude,
+        **exif_columns(picture.exif),
+        "camera": picture.exif.camera,
+        "lens": picture.exif.lens,
         "description": picture.description,
+        **annotation_columns(picture.annotations),
         "dhash": dhash(picture.pixels),
         "metadata_version": METADATA_VERSION,
         "damage": picture.damage,
@@ -159,7 +162,7 @@ class Writer:
         if row.sidecar_stamp is not None:
             same = select(photos.c.id).where(photos.c.path == os.fsencode(row.file.path))
             photo = self._connection.execute(same).scalar_one()
-            self.put_sidecar(photo, row.sidecar_stamp, row.sidecar or "")
+            self.put_sidecar(photo, row.sidecar_stamp, row.sidecar or Sidecar())
 
     def put_metadata(self, content: int, picture: Decoded) -> None:
         self._connection.execute(contents.update().where(contents.c.id == content).values(**_metadata(picture)))
@@ -211,8 +214,8 @@ class Writer:
         self._connection.execute(_TEXT, {"item_id": item, "engine": engine, "text": text})
         self._described_items.add(item)
 
-    def put_sidecar(self, photo: int, stamp: str, text: str) -> None:
-        self._connection.execute(_SIDECAR, {"photo_id": photo, "stamp": stamp, "text": text})
+    def put_sidecar(self, photo: int, stamp: str, sidecar: Sidecar) -> None:
+        self._connection.execute(_SIDECAR, {"photo_id": photo, "stamp": stamp, **sidecar_columns(sidecar)})
         self._moved.add(photo)
 
     def drop_sidecar(self, photo: int) -> None:
