@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,9 @@ from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
 from mmsearch.errors import SourceError
-from mmsearch.store.types import Losses
+
+if TYPE_CHECKING:
+    from mmsearch.store.types import Losses
 
 
 def command(
