@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from mmsearch.config import Settings
+from mmsearch.encoders import factory
 from mmsearch.errors import ModelError, TransferError
 from mmsearch.ingest import pipeline
 from mmsearch.ingest.enrich import registry
@@ -66,6 +67,9 @@ class Ingest:
         dim = source.vectors.shape[1]
         if made.dim != dim:
             raise TransferError(f"{source.folder} has vectors of {dim} dimensions, {made.name} makes {made.dim}")
+        own = models.override or factory.embedded()
+        if own.card.fingerprint == made.fingerprint:
+            import_vectors.check_regions(source, own.card.regions)
         stored = models.room_for(made.name, made.fingerprint, made.dim)
         vectors.refresh(stored)
         try:

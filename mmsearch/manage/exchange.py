@@ -139,7 +139,10 @@ def export_row(path: str, values: Columns) -> ExportRow:
     content_hash = bytes.fromhex(values["hash"])
     dhash = None if values["dhash"] is None else bytes.fromhex(values["dhash"])
     scores = [float(score) for score in values["tag_scores"] or ()]
-    tags = dict(zip(map(str, values["tags"] or ()), scores, strict=True))
+    names = values["tags"] or ()
+    if not all(isinstance(name, str) and name for name in names):
+        raise ValueError("tags must be texts")
+    tags = dict(zip(names, scores, strict=True))
     if len(content_hash) != 16 or (dhash is not None and len(dhash) != 8):
         raise ValueError("hash must have 32 hexadecimal digits, dhash 16 or none")
     noted = _annotations(values["city"], values["people"], values["rating"])
@@ -155,7 +158,37 @@ def export_row(path: str, values: Columns) -> ExportRow:
         # A picture without text in it has an empty one, which a CSV does not tell from none.
         "text": None if values["text_engine"] is None else values["text"] or "",
     }
-    return ExportRow(**{**{name: values[name] for name in _SAME}, **others})
+    row = ExportRow(**{**{name: values[name] for name in _SAME}, **others})
+    _check(row)
+    return row
+
+
+def _check(row: ExportRow) -> None:
+    """What ``verify`` would find wrong in a library that has this row.  Raises ValueError."""
+    if row.width < 1 or row.height < 1:
+        raise ValueError(f"{row.width} x {row.height} pixels are no picture")
+    if row.file.size < 0 or not 0 <= row.metadata_version < 2**31:
+        raise ValueError("size and facts must be 0 or more")
+    if (row.latitude is None) != (row.longitude is None):
+        raise ValueError("latitude and longitude go together")
+    if not (-90 <= (row.latitude or 0) <= 90 and -180 <= (row.longitude or 0) <= 180):
+        raise ValueError(f"{row.latitude}, {row.longitude} is no place on the earth")
+    if row.caption is not None and None in (row.caption_model, row.caption_confidence):
+        raise ValueError("a caption needs caption_model and caption_confidence")
+    surely = [*row.tags.values(), *([] if row.caption_confidence is None else [row.caption_confidence])]
+    if not all(0 <= score <= 1 for score in surely):  # nor is NaN
+        raise ValueError("tag_scores and caption_confidence must be between 0 and 1")
+    texts = [value for value in vars(row).values() if isinstance(value, str)]
+    for text in (*texts, *row.tags):
+        text.encode()  # half letters cannot be stored
+        if "\0" in text:
+            raise ValueError("a text holds the character NUL")
+
+
+def short(value: object, longest: int = 100) -> str:
+    """A value for a message, cut off where it is long."""
+    text = repr(value)
+    return text if len(text) <= longest else f"{text[:longest]}… ({len(text):,} characters)"
 
 
 def guarded(text: str) -> str:

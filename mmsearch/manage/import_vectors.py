@@ -9,8 +9,9 @@ import csv
 import io
 import json
 import os
+import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.errors import TransferError
+from mmsearch.encoders.protocol import RegionCard
+from mmsearch.encoders.region_codec import size, unpack
+from mmsearch.errors import LibraryError, TransferError
 from mmsearch.ingest.options import Options
 from mmsearch.ingest.prefetch import ahead, batches
 from mmsearch.ingest.read import Read, read_file
@@ -33,6 +36,7 @@ from mmsearch.manage.exchange import (
     VECTORS,
     export_row,
     path_of,
+    short,
     unguarded,
 )
 from mmsearch.media.discover import walk
@@ -45,6 +49,10 @@ OnProgress = Callable[[Progress], None] | None
 
 BATCH = 500  # files a transaction
 BLOCK = 8192  # vectors looked at together
+LISTED = 30  # columns named in a message
+MESSAGE = 200  # characters of what is told of a damaged file
+WIDEST = 2**16  # dimensions of a vector
+_FINGERPRINT = re.compile("[0-9A-Za-z-]{1,64}")
 ROUNDED = 1e-3  # that rounding to float16 may change the length of a vector; such a one is stored as it is
 
 
@@ -136,6 +144,26 @@ def look(folder: Path) -> ImportFolder:
     source = ImportFolder(folder, vectors, regions, made, 0)
     files = sum(1 for _ in (_paths(source) if made is None else _export_rows(source)))
     return ImportFolder(folder, vectors, regions, made, files)
+
+
+def check_regions(source: ImportFolder, card: RegionCard | None) -> None:
+    """Whether the region tokens are what ``card`` says, that of the model's own where it is known.
+
+    Raises TransferError.
+    """
+    if source.regions is None or card is None or source.made is None or card.fingerprint != source.made.regions:
+        return
+    count, wanted = card.side**2, size(card.side**2, card.dim)
+    if source.regions.shape[1] != wanted:
+        raise TransferError(
+            f"{source.folder / REGIONS} has rows of {source.regions.shape[1]:,} bytes; {count} regions of {card.dim} "
+            f"dimensions take {wanted:,}"
+        )
+    for number, row in enumerate(source.regions):
+        try:
+            unpack([row.tobytes()], count, card.dim)
+        except LibraryError as error:
+            raise TransferError(f"{source.folder / REGIONS}: row {number} (from 0) holds no region tokens") from error
 
 
 def take_export(store: Store, model: StoredModel, source: ImportFolder, progress: OnProgress = None) -> ImportReport:
@@ -256,12 +284,30 @@ def _made(file: Path) -> Made:
             )
         roots = tuple(path_of(root["path"], root["path_bytes"]) for root in described["roots"])
         made = Made(described["name"], described["fingerprint"], described["dim"], described["regions"], roots)
-        texts = (made.name, made.fingerprint, made.regions or "", *made.roots)
-        if not (isinstance(made.dim, int) and all(isinstance(text, str) for text in texts)):
-            raise ValueError("a value has the wrong type")
-    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
-        raise TransferError(f"{file} is not what an export holds: {error or type(error).__name__}") from error
+        _check_made(made)
+    except OSError as error:
+        raise TransferError(f"{file} cannot be read: {error.strerror or error}") from error
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        reason = str(error)[:MESSAGE] or type(error).__name__
+        raise TransferError(f"{file} is not what an export holds: {reason}") from error
     return made
+
+
+def _check_made(made: Made) -> None:
+    """Raises ValueError or TypeError for what no export says of its model and its folders."""
+    if not (type(made.dim) is int and 1 <= made.dim <= WIDEST):
+        raise ValueError(f"dim is {short(made.dim)}; wanted is a number of dimensions")
+    if not (isinstance(made.name, str) and 0 < len(made.name) <= MESSAGE and made.name.isprintable()):
+        raise ValueError(f"name is {short(made.name)}; wanted is that of a model")
+    for name, value in (("fingerprint", made.fingerprint), ("regions", made.regions)):
+        if value is None and name == "regions":
+            continue
+        if not (isinstance(value, str) and _FINGERPRINT.fullmatch(value)):  # names of files are made of it
+            raise ValueError(f"{name} is {short(value)}; wanted are letters, digits and hyphens")
+    for root in made.roots:
+        os.fsencode(root)
+        if not os.path.isabs(root) or os.path.normpath(root) != root or os.path.dirname(root) == root or "\0" in root:
+            raise ValueError(f"one of its folders is {short(root)}; wanted is an absolute path of a folder")
 
 
 def _lines(source: ImportFolder, wanted: Iterable[str]) -> Iterator[tuple[str, dict[str, str]]]:
@@ -274,13 +320,17 @@ def _lines(source: ImportFolder, wanted: Iterable[str]) -> Iterator[tuple[str, d
             reader = csv.DictReader(opened, strict=True, restval="")
             lacking = [name for name in wanted if name not in (reader.fieldnames or ())]
             if lacking:
-                got = ", ".join(reader.fieldnames or ()) or "none"
-                raise TransferError(f"{file} lacks the column {', '.join(lacking)}; its columns are: {got}")
+                named = list(reader.fieldnames or ())
+                got = ", ".join(name[:40] for name in named[:LISTED]) or "none"
+                more = f" and {len(named) - LISTED:,} more" if len(named) > LISTED else ""
+                raise TransferError(f"{file} lacks the column {', '.join(lacking)}; its columns are: {got}{more}")
             for cells in reader:
                 yield f"{file}, line {reader.line_num}", cells
     except FileNotFoundError as error:
         raise TransferError(f"{file}: no such file; a folder to import has {VECTORS} and {CSV}") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise TransferError(f"{file} cannot be read: {error.strerror or error}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
         raise TransferError(f"{file} is no table in UTF-8 with commas between columns: {error}") from error
 
 
@@ -310,7 +360,9 @@ def _export_rows(source: ImportFolder) -> Iterator[tuple[int, ExportRow]]:
     for where, cells in _lines(source, [name for name in COLUMNS if name not in ADDED]):
         row, path = _row(source, where, cells["row"]), _path(where, cells)
         if not os.path.isabs(path):
-            raise TransferError(f"{where}: {path!r} is no absolute path on this system")
+            raise TransferError(f"{where}: {short(path)} is no absolute path on this system")
+        if os.path.normpath(path) != path or not _below(path, source.made.roots if source.made else ()):
+            raise TransferError(f"{where}: {short(path)} is in none of the folders that {MODEL} says were indexed")
         known = {name: _value(where, name, kind, cells.get(name, "")) for name, kind in COLUMNS.items()}
         empty = [name for name in NEEDED if known[name] is None]
         if empty:
@@ -322,11 +374,15 @@ def _export_rows(source: ImportFolder) -> Iterator[tuple[int, ExportRow]]:
         yield row, exported
 
 
+def _below(path: str, roots: Sequence[str]) -> bool:
+    return any(path == root or path.startswith(root.rstrip(os.sep) + os.sep) for root in roots)
+
+
 def _row(source: ImportFolder, where: str, cell: str) -> int:
     try:
         row = int(cell)
     except ValueError as error:
-        raise TransferError(f"{where}: row is {cell!r}; wanted is a whole number from 0") from error
+        raise TransferError(f"{where}: row is {short(cell)}; wanted is a whole number from 0") from error
     if not 0 <= row < len(source.vectors):
         raise TransferError(f"{where}: row is {row}, {source.folder / VECTORS} has rows 0 to {len(source.vectors) - 1}")
     return row
@@ -336,9 +392,11 @@ def _path(where: str, cells: dict[str, str]) -> str:
     try:
         path = path_of(unguarded(cells["path"]), cells.get("path_bytes", ""))
     except ValueError as error:
-        raise TransferError(f"{where}: path_bytes is {cells['path_bytes']!r}; wanted are hexadecimal digits") from error
+        raise TransferError(
+            f"{where}: path_bytes is {short(cells['path_bytes'])}; wanted are hexadecimal digits"
+        ) from error
     if not path or "\0" in path:
-        raise TransferError(f"{where}: path is {path!r}; wanted is a file")
+        raise TransferError(f"{where}: path is {short(path)}; wanted is a file")
     return path
 
 
@@ -355,5 +413,5 @@ def _value(where: str, name: str, kind: Any, cell: str) -> Any:
             raise ValueError
     except (ValueError, RecursionError) as error:
         wanted = {int: "a whole number", float: "a number", list: "a list in JSON"}[kind]
-        raise TransferError(f"{where}: {name} is {cell!r}; wanted is {wanted}") from error
+        raise TransferError(f"{where}: {name} is {short(cell)}; wanted is {wanted}") from error
     return value

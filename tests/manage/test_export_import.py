@@ -494,3 +494,100 @@ def test_an_export_of_a_version_that_knew_no_towns_and_people(
         writer.writerows(rows)
     assert other.import_from(tmp_path / "export").added == len(rows)
     assert everything(other) == everything(library)
+
+
+def describe(folder: Path, **facts: Any) -> None:
+    described = json.loads((folder / "model.json").read_text("utf-8"))
+    (folder / "model.json").write_text(json.dumps(described | facts), "utf-8")
+
+
+def root(path: str) -> list[dict[str, str]]:
+    return [{"path": path, "path_bytes": ""}]
+
+
+HOSTILE_CELLS = [
+    ({"tags": '["cat"]', "tag_scores": "[NaN]"}, "tag_scores and caption_confidence must be between 0 and 1"),
+    ({"tags": '["cat"]', "tag_scores": "[1e300]"}, "tag_scores and caption_confidence must be between 0 and 1"),
+    ({"tags": "[[1]]", "tag_scores": "[0.5]"}, "tags must be texts"),
+    ({"tags": '["\\ud800"]', "tag_scores": "[0.5]"}, "not what an export holds"),
+    ({"caption": "a", "caption_model": "b", "caption_confidence": "nan"}, "caption_confidence is 'nan'; wanted"),
+    ({"caption": "a", "caption_model": "b", "caption_confidence": "-1"}, "must be between 0 and 1"),
+    ({"caption": "a"}, "a caption needs caption_model and caption_confidence"),
+    ({"width": "0"}, "0 x .* pixels are no picture"),
+    ({"size": "-1"}, "size and facts must be 0 or more"),
+    ({"facts": str(2**62)}, "size and facts must be 0 or more"),
+    ({"latitude": "91", "longitude": "0"}, "91.0, 0.0 is no place on the earth"),
+    ({"latitude": "9"}, "latitude and longitude go together"),
+    ({"path": "/etc/passwd"}, "'/etc/passwd' is in none of the folders"),
+    ({"path": "ROOT/../secret.png"}, "is in none of the folders"),
+    ({"size": "9" * 100_000}, r"size is '9{99}… \(100,002 characters\); wanted is a whole number"),
+]
+HOSTILE_FACTS: list[tuple[dict[str, Any], str]] = [
+    ({"fingerprint": "../../etc"}, "fingerprint is '../../etc'; wanted are letters, digits and hyphens"),
+    ({"fingerprint": "a\0b"}, "fingerprint is"),
+    ({"fingerprint": ""}, "fingerprint is ''"),
+    ({"fingerprint": "x" * 10**6}, r"fingerprint is 'x{99}… \(1,000,002 characters\)"),
+    ({"regions": "../x"}, "regions is '../x'"),
+    ({"name": "\x1b[31m"}, "name is"),
+    ({"name": "x" * 10**6}, "name is"),
+    ({"dim": True}, "dim is True"),
+    ({"dim": 2**62}, "dim is 4611686018427387904"),
+    ({"dim": 0}, "dim is 0"),
+    ({"roots": root("/")}, "one of its folders is '/'; wanted is an absolute path of a folder"),
+    ({"roots": root("")}, "one of its folders is ''"),
+    ({"roots": root("../x")}, "one of its folders is '../x'"),
+    ({"roots": root("/a/../..")}, "one of its folders is '/a/../..'"),
+    ({"roots": root("/a\0b")}, "one of its folders is"),
+    ({"roots": root("/\ud800")}, "not what an export holds"),
+]
+
+
+@pytest.mark.parametrize(("cells", "message"), HOSTILE_CELLS)
+def test_a_row_that_verify_would_not_like_is_refused(
+    cells: dict[str, str], message: str, library: Library, other: Library, photos: Path, tmp_path: Path
+) -> None:
+    library.index(photos)
+    library.export(tmp_path / "export")
+    change(tmp_path / "export", 2, **{name: cell.replace("ROOT", str(photos)) for name, cell in cells.items()})
+    refused(other, tmp_path / "export", message)
+
+
+@pytest.mark.parametrize(("facts", "message"), HOSTILE_FACTS)
+def test_a_description_that_no_export_has_is_refused(
+    facts: dict[str, Any], message: str, library: Library, other: Library, photos: Path, tmp_path: Path
+) -> None:
+    library.index(photos)
+    library.export(tmp_path / "export")
+    describe(tmp_path / "export", **facts)
+    refused(other, tmp_path / "export", message)
+
+
+def refused(library: Library, folder: Path, message: str) -> None:
+    with pytest.raises(TransferError, match=message) as raised:
+        library.import_from(folder)
+    assert len(str(raised.value)) < 1500
+    assert set(map(len, everything(library).values())) == {0}
+    assert library.store.model() is None
+
+
+def test_region_tokens_that_nobody_packed_are_refused(
+    library: Library, other: Library, photos: Path, tmp_path: Path
+) -> None:
+    library.index(photos)
+    library.export(tmp_path / "export")
+    tokens = np.load(tmp_path / "export" / "regions.npy")
+    np.save(tmp_path / "export" / "regions.npy", tokens[:, :-1])
+    refused(other, tmp_path / "export", "has rows of 4,017 bytes; 49 regions of 80 dimensions take 4,018")
+    tokens[3, 5] = 128  # -128, which is never written
+    np.save(tmp_path / "export" / "regions.npy", tokens)
+    refused(other, tmp_path / "export", r"row 3 \(from 0\) holds no region tokens")
+
+
+def test_a_table_of_very_many_columns_is_told_in_a_few(
+    library: Library, other: Library, photos: Path, tmp_path: Path
+) -> None:
+    library.index(photos)
+    library.export(tmp_path / "export")
+    names = ",".join(f"column{number}" for number in range(200_000))
+    (tmp_path / "export" / "photos.csv").write_text(f"{names}\n", "utf-8")
+    refused(other, tmp_path / "export", "column29 and 199,970 more")
