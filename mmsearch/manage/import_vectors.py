@@ -9,7 +9,6 @@ import csv
 import io
 import json
 import os
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -42,7 +41,7 @@ from mmsearch.manage.exchange import (
 from mmsearch.media.discover import walk
 from mmsearch.media.filesystem import open_regular, read_array, read_text
 from mmsearch.store.protocol import Store
-from mmsearch.store.types import ExportRow, StoredModel
+from mmsearch.store.types import FINGERPRINT, WIDEST, ExportRow, StoredModel
 from mmsearch.types import Found, PathLike, Preprocess, Progress, Skipped, Vectors
 
 OnProgress = Callable[[Progress], None] | None
@@ -51,8 +50,6 @@ BATCH = 500  # files a transaction
 BLOCK = 8192  # vectors looked at together
 LISTED = 30  # columns named in a message
 MESSAGE = 200  # characters of what is told of a damaged file
-WIDEST = 2**16  # dimensions of a vector
-_FINGERPRINT = re.compile("[0-9A-Za-z-]{1,64}")
 ROUNDED = 1e-3  # that rounding to float16 may change the length of a vector; such a one is stored as it is
 
 
@@ -302,7 +299,7 @@ def _check_made(made: Made) -> None:
     for name, value in (("fingerprint", made.fingerprint), ("regions", made.regions)):
         if value is None and name == "regions":
             continue
-        if not (isinstance(value, str) and _FINGERPRINT.fullmatch(value)):  # names of files are made of it
+        if not (isinstance(value, str) and FINGERPRINT.fullmatch(value)):  # names of files are made of it
             raise ValueError(f"{name} is {short(value)}; wanted are letters, digits and hyphens")
     for root in made.roots:
         os.fsencode(root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +13,8 @@ from mmsearch.query.model import AnyOf, OneFits, Query, Words
 from mmsearch.types import Found, Sidecar
 
 Value = TypeVar("Value")
+FINGERPRINT = re.compile("[0-9A-Za-z-]{1,64}")  # of a model: names of files are made of it
+WIDEST = 2**16  # dimensions of a vector
 EXAMPLES = 5  # shown of each kind of damage
 CHUNK = 500  # values in one IN (...): SQLite's oldest limit is 999 a statement
 

@@ -419,3 +419,79 @@ def test_who_may_not_read_the_library_may_not_read_its_backup(
     kept = restore(saved, library.folder, force=True)
     assert kept is not None
     assert kept.stat().st_mode & 0o777 == 0o600
+
+
+TAMPERED = {  # what somebody did to a backup -> what is said of it
+    "CREATE TRIGGER gone AFTER INSERT ON photos BEGIN DELETE FROM photos; END": "its trigger 'gone' is not as mmsearch",
+    "CREATE TRIGGER gone AFTER UPDATE ON properties BEGIN DELETE FROM photos; END": "its trigger 'gone' is not as",
+    "DROP TRIGGER photos_words; CREATE TRIGGER photos_words AFTER DELETE ON photos BEGIN DELETE FROM photos; END": (
+        "its trigger 'photos_words' is not as"
+    ),
+    "CREATE VIEW seen AS SELECT * FROM photos": "its view 'seen' is not as",
+    "ALTER TABLE photos RENAME TO other; CREATE VIEW photos AS SELECT * FROM other": "no backup: it is the database of",
+    "ALTER TABLE contents DROP COLUMN camera": "its table 'contents' is not as mmsearch makes it",
+    "ALTER TABLE photos ADD COLUMN more TEXT": "its table 'photos' is not as mmsearch makes it",
+    "ALTER TABLE photos ADD COLUMN more GENERATED ALWAYS AS (size + 1)": "its table 'photos' is not as",
+    "DROP TABLE roots": "its table 'roots' is not as",
+    "DROP TABLE words": "its table 'words' is not as|can be used",
+    "DROP TABLE properties": "can be used",
+    "CREATE TABLE stranger (id)": "its table 'stranger' is not as",
+    "CREATE VIRTUAL TABLE stranger USING fts5(a)": "its table 'stranger",
+    "DELETE FROM alembic_version": "can be used",
+    "UPDATE alembic_version SET version_num = x'00'": "can be used|newer",
+    "UPDATE alembic_version SET version_num = '001'": "can be used",
+    "UPDATE alembic_version SET version_num = 'zzz'": "newer version",
+    "UPDATE models SET fingerprint = '../../../tmp/x'": "has the fingerprint '../../../tmp/x'",
+    "UPDATE models SET dim = 'many'": "can be used",
+    "UPDATE models SET dim = 1099511627776": "a model of 1099511627776 dimensions",
+    "UPDATE models SET name = x'ff'": "name of its table models holds values of another kind",
+    "UPDATE contents SET camera = x'ff'": "camera of its table contents holds values of another kind",
+    "UPDATE photos SET mtime_ns = 'yesterday'": "mtime_ns of its table photos holds values of another kind",
+}
+
+
+@pytest.mark.parametrize("sql", TAMPERED)
+def test_a_backup_that_somebody_changed_is_refused(
+    sql: str, library: Library, photos: Path, saved: Path, tmp_path: Path
+) -> None:
+    library.index(photos)
+    library.backup(saved)
+    with closing(sqlite3.connect(saved)) as connection:
+        connection.executescript(sql)
+    before = (library.folder / "library.sqlite").read_bytes()
+    with pytest.raises(MMSearchError, match=TAMPERED[sql]):
+        restore(saved, tmp_path / "again")
+    assert not (tmp_path / "again" / "library.sqlite").exists()
+    with pytest.raises(MMSearchError):
+        restore(saved, library.folder)
+    assert (library.folder / "library.sqlite").read_bytes() == before
+
+
+def test_what_verify_would_find_in_a_backup_is_mended_before_it_is_put_back(
+    library: Library, photos: Path, saved: Path, tmp_path: Path, settings: Settings, encoder: OnnxEncoder,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    library.index(photos)
+    library.backup(saved)
+    with closing(sqlite3.connect(saved)) as connection, connection:
+        connection.execute("UPDATE embeddings SET vector = zeroblob(length(vector)) WHERE id = 1")
+        connection.execute("UPDATE properties SET value = '²' WHERE name = 'generation'")
+        connection.execute("DELETE FROM roots")
+    restore(saved, tmp_path / "again")
+    assert "vectors that are not of length 1" in caplog.text
+    with open_library(tmp_path / "again", settings=settings, encoder=encoder) as again:
+        assert again.verify(deep=True) == []
+        assert again.index().encoded == 1
+        assert answers(again) == answers(library)
+
+
+def test_a_library_whose_generation_is_no_number_can_be_replaced(library: Library, photos: Path, saved: Path) -> None:
+    library.index(photos)
+    library.backup(saved)
+    library.close()
+    for value in ("²", "nothing", None):
+        with closing(sqlite3.connect(library.folder / "library.sqlite")) as connection, connection:
+            connection.execute("DELETE FROM properties WHERE name = 'generation'")
+            if value is not None:
+                connection.execute("INSERT INTO properties VALUES ('generation', ?)", (value,))
+        assert restore(saved, library.folder, force=True) is not None

@@ -18,8 +18,8 @@ from pathlib import Path
 from mmsearch.errors import LibraryError, NewerLibraryError, TransferError
 from mmsearch.media.filesystem import fsync
 from mmsearch.store.open import DATABASE, check_new
+from mmsearch.store.sqlite.candidate import accept, check_made
 from mmsearch.store.sqlite.schema import HEAD
-from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.store.writer_lock import WriterLock
 from mmsearch.types import Progress
 
@@ -67,6 +67,7 @@ def restore(file: Path, folder: Path, force: bool = False, progress: OnProgress 
     """Put a backup in the place of the library in ``folder``, all at once; searches that are going on see old or new.
 
     A library that has pictures, or cannot be read, is only replaced with ``force``, and kept beside: returns where.
+    What ``verify`` would find wrong in the backup is mended before, or it is refused.
     Raises TransferError, NewerLibraryError, LibraryBusyError, LibraryError.
     """
     check(file)
@@ -85,7 +86,7 @@ def restore(file: Path, folder: Path, force: bool = False, progress: OnProgress 
                 )
             with closing(_opened(file)) as source, closing(sqlite3.connect(draft)) as copy:
                 _copy(source, copy, progress, file)
-            SqliteStore(draft).close()  # brings a backup of an older version up to date
+            accept(draft, file)
             with closing(sqlite3.connect(draft)) as copy, copy:
                 _renew(copy, generation)
             return _replaced(database, draft, file, sound, used)
@@ -107,9 +108,12 @@ def check(file: Path) -> None:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if not tables >= _OURS:
                 raise TransferError(f"{file} is no backup: it is the database of another program, or empty")
-            version = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-            if version is not None and version[0] > HEAD:
-                raise NewerLibraryError(str(file), version[0])
+            versions = [str(one) for (one,) in connection.execute("SELECT version_num FROM alembic_version")]
+            if len(versions) != 1:
+                raise TransferError(f"{file} is no backup that can be used: it does not say which version made it")
+            if versions[0] > HEAD:
+                raise NewerLibraryError(str(file), versions[0][:60])
+            check_made(connection, file, versions[0])
             fault = _fault(connection, "integrity_check")
     except sqlite3.OperationalError as error:
         raise TransferError(f"{file} cannot be read: {error}") from error
@@ -165,7 +169,7 @@ def _present(database: Path) -> tuple[bool, bool, int]:
         if "locked" in str(error) or "unable to open" in str(error):
             raise
         return True, True, 0  # of another program
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, TypeError, ValueError):
         return False, True, 0
 
 

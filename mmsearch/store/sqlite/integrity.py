@@ -299,7 +299,8 @@ def _single(connection: Connection) -> Iterator[Damage]:
 
 def _has_properties(connection: Connection) -> bool:
     values = {name: value for name, value in connection.exec_driver_sql("SELECT name, value FROM properties")}  # noqa: C416
-    return str(values.get("generation", "")).isdigit() and bool(values.get("identity"))
+    generation = str(values.get("generation", ""))
+    return generation.isascii() and generation.isdigit() and len(generation) < 16 and bool(values.get("identity"))
 
 
 def _mend_single(connection: Connection) -> None:

@@ -23,10 +23,10 @@ def is_current(connection: Connection) -> bool:
     return _version(connection)[0] == HEAD
 
 
-def upgrade(connection: Connection, library: str) -> None:
-    """Run the migrations that the file lacks, in the caller's transaction, with foreign keys off: see ``m005_items``.
+def upgrade(connection: Connection, library: str, revision: str = "head") -> None:
+    """Run the migrations that the file lacks, up to the last one or to ``revision``.
 
-    Alembic takes 0.4 s to import, so it is only called where ``is_current`` said no.  Raises NewerLibraryError for a
+    In the caller's transaction, with foreign keys off: see ``m005_items``.  Alembic takes 0.4 s to import, so it is only called where ``is_current`` said no.  Raises NewerLibraryError for a
     file with a migration that this version does not know, LibraryError for a database of something else.
     """
     from alembic import command
@@ -46,4 +46,4 @@ def upgrade(connection: Connection, library: str) -> None:
             ScriptDirectory.from_config(config).get_revision(found)
         except CommandError as error:
             raise NewerLibraryError(library, found) from error
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
