@@ -179,7 +179,10 @@ def _check(row: ExportRow) -> None:
     if not all(0 <= score <= 1 for score in surely):  # nor is NaN
         raise ValueError("tag_scores and caption_confidence must be between 0 and 1")
     texts = [value for value in vars(row).values() if isinstance(value, str)]
-    for text in (*texts, *row.tags):
+    if row.sidecar is not None:
+        noted = row.sidecar.annotations
+        texts += [row.sidecar.text, noted.city or "", *noted.people]
+    for text in (*texts, *row.tags, *row.people):
         text.encode()  # half letters cannot be stored
         if "\0" in text:
             raise ValueError("a text holds the character NUL")

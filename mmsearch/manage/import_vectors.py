@@ -367,7 +367,7 @@ def _export_rows(source: ImportFolder) -> Iterator[tuple[int, ExportRow]]:
         try:
             exported = export_row(path, known)
         except (ValueError, TypeError, RecursionError) as error:
-            raise TransferError(f"{where}: {error}; this is not what an export holds") from error
+            raise TransferError(f"{where}: {str(error)[:MESSAGE]}; this is not what an export holds") from error
         yield row, exported
 
 

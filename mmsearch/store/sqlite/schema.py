@@ -26,8 +26,9 @@ def is_current(connection: Connection) -> bool:
 def upgrade(connection: Connection, library: str, revision: str = "head") -> None:
     """Run the migrations that the file lacks, up to the last one or to ``revision``.
 
-    In the caller's transaction, with foreign keys off: see ``m005_items``.  Alembic takes 0.4 s to import, so it is only called where ``is_current`` said no.  Raises NewerLibraryError for a
-    file with a migration that this version does not know, LibraryError for a database of something else.
+    In the caller's transaction, with foreign keys off: see ``m005_items``.  Alembic takes 0.4 s to import, so it is
+    only called where ``is_current`` said no.  Raises NewerLibraryError for a file with a migration that this version
+    does not know, LibraryError for a database of something else.
     """
     from alembic import command
     from alembic.config import Config
