@@ -15,6 +15,7 @@ from PIL import Image, ImageFile, JpegImagePlugin
 
 from mmsearch.errors import ImageError
 from mmsearch.media import damage
+from mmsearch.media.animation import first_that_shows
 from mmsearch.media.memory_budget import Budget, trim
 from mmsearch.media.metadata import read_metadata
 from mmsearch.media.modes import is_deep, to_rgb, with_low_bits
@@ -203,7 +204,7 @@ def _upright(
             if deep and lacking is None:
                 loaded = with_low_bits(loaded, again(opened.file))
         orientation = opened.orientation or _orientation(image)
-        rgb = to_rgb(loaded)
+        rgb = first_that_shows(image, to_rgb(loaded), lambda: again(opened.file))
         if orientation in _UPRIGHT:
             rgb = rgb.transpose(_UPRIGHT[orientation])
         size = (height, width) if orientation >= 5 else (width, height)  # 5 to 8: turned by a quarter
