@@ -37,6 +37,7 @@ ADVICE = {
     "nothing-to-index": ": name one, mmsearch index FOLDER",
     "nothing-relevant": "; --min-relevance 0 shows the nearest ones",
     "nothing-to-watch": ": name one, mmsearch watch FOLDER",
+    "passed-over": ": see docs/formats.md",
     "pickled-weights": ", or add --trust-pickle",
     "relevance-unknown": "; leave out --min-relevance",
     "run-exists": "; go on with it: --resume, or choose another folder",

@@ -187,7 +187,7 @@ def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
     }
     done = ", ".join(f"{number:,} {what}" for what, number in counts.items() if number)
     if not done:
-        yield "no pictures found (looked for JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, HEIC and others)"
+        yield "no pictures found (looked for JPEG, PNG, WebP, GIF, TIFF, AVIF, HEIC and others: see docs/formats.md)"
         return
     yield f"{done} in {report.seconds:.1f} s{_pace(report)}"
     if report.regions:

@@ -177,7 +177,7 @@ class Hit:
     answer_confidence: float | None = None  # its probability, of yes against no or among all answers, in [0, 1]
     relevance: float | None = None  # probability that it is what the query means, in [0, 1]; None where unknown
     reasons: tuple[str, ...] = ()  # where words of the query were found, such as "name: IMG_2041"
-    similar: tuple[str, ...] = ()  # paths of near-duplicates that this hit stands for
+    similar: tuple[str, ...] = ()  # paths of near-duplicates, or of the raw file of its shot, that this hit stands for
 
     @property
     def path(self) -> str:

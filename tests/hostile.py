@@ -6,6 +6,7 @@ All is made by code, in seconds, and is small on disk.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import os
 import socket
@@ -20,6 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, PngImagePlugin
+from raw_files import dng
 from skimage import data
 
 Expected = Literal["found", "skipped", "ignored"]  # searchable; listed with a reason; neither
@@ -336,6 +338,12 @@ def _frames(corpus: Corpus) -> None:
     still = _encoded(first, "PNG")
     control = _chunk(b"acTL", struct.pack(">II", 2**31 - 1, 0))
     corpus.add("apng-many-frames", "found", _with_chunk(still, control), "frames/many.png")
+    dark = Image.new("RGB", first.size)
+    for format, suffix in (("GIF", "gif"), ("WEBP", "webp"), ("PNG", "png"), ("AVIF", "avif")):
+        fade = _encoded(dark, format, save_all=True, append_images=[Image.blend(dark, first, n / 9) for n in range(9)])
+        corpus.add(f"fade-{suffix}", "found", fade, f"frames/fade.{suffix}")
+    cut = _encoded(dark, "GIF", save_all=True, append_images=others)
+    corpus.add("fade-cut", "found", cut[: len(cut) // 2], "frames/fade-cut.gif")
     loop = _encoded(Image.new("P", (9, 9), 1), "GIF", save_all=True, append_images=[Image.new("P", (9, 9), 2)] * 500)
     corpus.add("gif-500-frames", "found", loop, "frames/500.gif")
 
@@ -464,6 +472,43 @@ def _tiffs(corpus: Corpus) -> None:
         corpus.add(f"tiff-{id}", expected, content, f"tiffs/{id}.tif")
 
 
+def _other_formats(corpus: Corpus) -> None:
+    """Camera raw files and JPEG XL, where their libraries are there, and Photoshop files."""
+    photo = _photo("rocket", 96)
+    flat = b"8BPS" + struct.pack(">H6xHIIHH", 1, 3, 64, 96, 8, 3) + bytes(12) + bytes(2)
+    flat += np.asarray(photo).transpose(2, 0, 1).tobytes()
+    claims = flat[:14] + struct.pack(">II", 50_000, 50_000) + flat[22:]
+    far = flat[:30] + struct.pack(">I", 2**31) + flat[34:]
+    for id, expected, content in [
+        ("whole", "found", flat), ("claims", "skipped", claims), ("cut", "skipped", flat[:60]), ("far", "skipped", far),
+    ]:  # fmt: skip
+        corpus.add(f"psd-{id}", expected, content, f"psd/{id}.psd")  # type: ignore[arg-type]
+    if importlib.util.find_spec("rawpy") is not None:
+        shot = dng(photo.resize((600, 520)))
+        size, far = shot.rindex(struct.pack("<HHII", 256, 4, 1, 600)), struct.pack("<IHHII", 50_000, 257, 4, 1, 50_000)
+        for id, expected, content, suffix in [
+            ("whole", "found", shot, "dng"),
+            ("preview", "found", dng(photo, photo.resize((800, 600))), "dng"),
+            ("claims", "skipped", shot[: size + 8] + far + shot[size + 24 :], "dng"),
+            ("cut", "skipped", shot[: len(shot) // 2], "dng"),
+            ("zeros", "skipped", b"II*\0" + bytes(5_000), "nef"),
+            ("words", "skipped", b"words" * 99, "cr2"),
+            ("really-jpeg", "found", _encoded(photo, "JPEG"), "arw"),
+        ]:
+            corpus.add(f"raw-{id}", expected, content, f"raw/{id}.{suffix}")  # type: ignore[arg-type]
+    if importlib.util.find_spec("pillow_jxl") is not None:
+        import pillow_jxl  # noqa: F401 - teaches Pillow to write it
+
+        jxl, bare = (_encoded(photo, "JXL", use_container=one) for one in (True, False))
+        huge = b"\xff\x0a" + (0b11_0 | (2**30 - 1) << 3 | 1 << 33).to_bytes(6, "little") + bare[8:]
+        for id, expected, content in [
+            ("whole", "found", jxl), ("bare", "found", bare), ("cut", "skipped", jxl[: len(jxl) // 2]),
+            ("claims", "skipped", huge), ("boxes", "skipped", jxl[:12] + struct.pack(">I4s", 8, b"free") * 500),
+            ("no-end", "skipped", jxl[:12]),
+        ]:  # fmt: skip
+            corpus.add(f"jxl-{id}", expected, content, f"jxl/{id}.jxl")  # type: ignore[arg-type]
+
+
 def _unknown_tags(tiff: bytes) -> bytes:
     """The directory of a TIFF anew, at its end, with tags that libtiff knows nothing of."""
     (at,) = struct.unpack_from("<I", tiff, 4)
@@ -579,4 +624,4 @@ def _links(corpus: Corpus) -> None:
     corpus.cases.append(Case("in-link-folder-out", str(corpus.folder / "links/outside/inside.png"), "found"))
 
 
-_FILES = (_cut, _no_pictures, _strips, _exif, _frames, _metadata, _modes, _tiffs)
+_FILES = (_cut, _no_pictures, _strips, _exif, _frames, _metadata, _modes, _tiffs, _other_formats)

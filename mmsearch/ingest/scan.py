@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mmsearch.errors import SourceError
+from mmsearch.media import formats
 from mmsearch.media.discover import walk
 from mmsearch.media.exclusions import Exclusions
 from mmsearch.store.protocol import Store
@@ -25,6 +27,7 @@ class Plan:
     skipped: list[Skipped] = field(default_factory=list)  # unreadable folders; files that failed and have not changed
     notes: list[str] = field(default_factory=list)
     known: dict[str, StoredFile] = field(default_factory=dict)  # by path
+    passed_over: set[str] = field(default_factory=set)  # paths of files that are no pictures, such as videos
 
 
 def check(paths: Sequence[str]) -> None:
@@ -61,9 +64,18 @@ def scan(store: Store, model: StoredModel, roots: Sequence[str], exclude: Sequen
         for glob in exclude or ()
         if unused and all(glob in of for of in unused)
     ]
+    plan.notes += _passed_over(plan.passed_over)
     for path, file in files.items():
         _compare(plan, file, plan.known.get(path))
     return plan
+
+
+def _passed_over(paths: set[str]) -> list[str]:
+    """One line about the files that were passed over, or none."""
+    suffixes = Counter(os.path.splitext(path)[1].lower() for path in paths)
+    if not suffixes:
+        return []
+    return [Note(f"passed over: {formats.counted(suffixes.elements())}", "passed-over", suffixes=dict(suffixes))]
 
 
 def _scan_root(
@@ -79,7 +91,7 @@ def _scan_root(
         elif present:
             plan.notes.append(f"{root} is not there now: nothing was changed for the {len(present)} pictures below it")
         return {}
-    found, unreadable = _look(root, exclude)
+    found, unreadable = _look(root, exclude, plan.passed_over)
     plan.skipped += unreadable
     plan.known |= known
     if present and _is_empty(root):
@@ -137,10 +149,10 @@ def _at_or_below(path: str, places: set[str]) -> bool:
     return True
 
 
-def _look(root: str, exclude: Exclusions) -> tuple[dict[str, Found], list[Skipped]]:
+def _look(root: str, exclude: Exclusions, passed_over: set[str]) -> tuple[dict[str, Found], list[Skipped]]:
     files: dict[str, Found] = {}
     skipped: list[Skipped] = []
-    for item in walk(root, exclude):
+    for item in walk(root, exclude, passed_over):
         if isinstance(item, Found):
             files[item.path] = item
         else:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 
-from mmsearch.media.discover import picture_suffixes
+from mmsearch.media.formats import RAW_SUFFIXES, picture_suffixes
 
 SIDECARS = frozenset((".xmp", ".txt", ".json", ".aae", ".thm", ".pp3", ".dop"))
 CLIPS = frozenset((".mov", ".mp4"))
-RAWS = frozenset((
-    ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".iiq", ".kdc", ".mrw", ".nef", ".nrw", ".orf", ".pef",
-    ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
-))  # fmt: skip
+RAWS = RAW_SUFFIXES | {".raw"}
 
 
 class Companions:

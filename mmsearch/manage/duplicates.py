@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from mmsearch.errors import ImageError, LibraryError
 from mmsearch.media.dhash import as_numbers
 from mmsearch.media.filesystem import open_regular
+from mmsearch.media.formats import RAW_SUFFIXES
 from mmsearch.media.pixel_match import Sketch, alike, sketch
 from mmsearch.search.diversity import BURST, SPAN
 from mmsearch.store.protocol import Store
@@ -88,7 +89,7 @@ def find(
     Left alone is what is gone, has changed since it was indexed, or cannot be read.  Links to files are passed over,
     and so are further names of one file (hard links): they take no space.  Raises LibraryError.
     """
-    contents = _by_quality(store.duplicate_candidates(model, within))
+    contents = _by_quality(_without_raws_of_shots(store.duplicate_candidates(model, within)))
     files = _Files(contents)
     near = stands = np.arange(len(contents))  # for each content, the row of the one that stands for it
     if level != "exact":
@@ -132,6 +133,21 @@ def _group(members: Sequence[tuple[int, Photo]], near: set[int]) -> Group:
     others = sorted((one for one in members if one[1] is not keep), key=lambda one: (one[0] != row, one[0] not in near))
     levels: list[Level] = ["exact" if own == row else "near" if own in near else "burst" for own, _ in others]
     return Group(keep, tuple(photo for _, photo in others), tuple(levels))
+
+
+def _without_raws_of_shots(candidates: Sequence[DuplicateCandidate]) -> list[DuplicateCandidate]:
+    """All but raw files beside a picture of the same name and time: they are its negatives, and go where it goes."""
+    pictures = {_shot(one) for one in candidates if not _is_raw(one)}
+    return [one for one in candidates if not (_is_raw(one) and _shot(one) in pictures)]
+
+
+def _is_raw(one: DuplicateCandidate) -> bool:
+    return os.path.splitext(one.file.path)[1].lower() in RAW_SUFFIXES
+
+
+def _shot(one: DuplicateCandidate) -> tuple[str, datetime | None]:
+    taken = None if one.taken_at is None else one.taken_at.replace(microsecond=0, tzinfo=None)
+    return os.path.splitext(one.file.path)[0], taken
 
 
 def _pixels(photo: Photo) -> int:

@@ -12,7 +12,7 @@ _FORMATS = frozenset(("GIF", "WEBP", "PNG", "AVIF"))
 _FRAMES, _PIXELS = 120, 50e6  # that are decoded at most: as long as a fade takes, and about half a second
 _POINTS = 64  # a side of what is looked at of a frame
 _SHOWS = 12.0  # standard deviation of its grey, of 255, from which a frame shows something
-_EMPTY = 3.0  # below which the first frame shows nothing
+_EMPTY = 3.0  # up to which a frame shows nothing
 
 
 def first_that_shows(
@@ -38,7 +38,7 @@ def first_that_shows(
         except Exception:  # there are no more, or they are damaged
             break
         shows = _shown(frame)
-        if shows > most:
+        if shows > max(most, _EMPTY):
             best, most = frame.copy() if frame is moving else frame, shows
         if most >= _SHOWS:
             break

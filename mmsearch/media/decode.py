@@ -174,7 +174,7 @@ def _upright(
     """
     opened = open_picture(file, path)
     image, damaged = opened.image, opened.damage
-    width, height = image.size
+    width, height = opened.size or image.size
     if width * height > max_megapixels * 1e6:
         raise ImageError(path, _too_large(width, height, max_megapixels), retry=True)
     if isinstance(image, JpegImagePlugin.JpegImageFile):

@@ -4,21 +4,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import stat
 from collections.abc import Iterator, Sequence
 
 from mmsearch.media.exclusions import Exclusions
+from mmsearch.media.formats import HEIF_SUFFIXES, counted_suffixes, needs_extra, picture_suffixes
 from mmsearch.types import Found, Skipped
-
-# What Pillow reads and people keep photos in.  Documents (EPS, PDF, PSD), data (FITS) and camera raw files are out.
-SUFFIXES = frozenset({
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jps", ".mpo", ".png", ".apng", ".webp", ".avif", ".avifs", ".gif",
-    ".tif", ".tiff", ".bmp", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".ico", ".tga", ".pcx", ".dds",
-    ".jp2", ".j2k", ".jpf", ".jpx", ".jpc", ".j2c",
-})  # fmt: skip
-HEIF_SUFFIXES = frozenset((".heic", ".heif", ".heics", ".heifs", ".hif"))  # only where pillow_heif is installed
 
 # Folders that systems and tools make for themselves: thumbnails, waste bins, snapshots, code.  In lower case.
 JUNK = frozenset(
@@ -40,19 +32,17 @@ JUNK = frozenset(
 )
 
 
-def picture_suffixes() -> frozenset[str]:
-    """The suffixes (lower case, with the dot) of the files that ``walk`` yields on this machine."""
-    return SUFFIXES | HEIF_SUFFIXES if importlib.util.find_spec("pillow_heif") else SUFFIXES
-
-
-def walk(root: str, exclude: Sequence[str] | Exclusions = ()) -> Iterator[Found | Skipped]:
+def walk(
+    root: str, exclude: Sequence[str] | Exclusions = (), passed_over: set[str] | None = None
+) -> Iterator[Found | Skipped]:
     """The pictures at and below ``root``, an absolute path of a folder or of a single file.
 
     Files come before folders, each sorted by name; hidden ones (".name"), ``JUNK`` and names without a picture's suffix
     are passed over.  ``root`` itself is taken whatever it is called.  Symbolic links are followed: linked folders come
     after all real ones, and each folder is read once, so loops end and a photo keeps its real path.
 
-    ``exclude`` is what is left out, as ``Exclusions`` takes it.  An excluded folder is not entered.
+    ``exclude`` is what is left out, as ``Exclusions`` takes it.  An excluded folder is not entered.  The paths of files
+    that are no pictures for this machine and that somebody may look for, such as videos, are added to ``passed_over``.
 
     What cannot be read is yielded as ``Skipped`` and the walk goes on.  Where that is a folder or a broken link, nobody
     knows which files are below it.
@@ -66,13 +56,13 @@ def walk(root: str, exclude: Sequence[str] | Exclusions = ()) -> Iterator[Found 
         yield Found(root, status.st_size, _time(status))
     elif stat.S_ISDIR(status.st_mode):
         excluded = exclude if isinstance(exclude, Exclusions) else Exclusions(exclude, root)
-        yield from _walk_folder(root, excluded)
+        yield from _walk_folder(root, excluded, set() if passed_over is None else passed_over)
     else:
         yield Skipped(root, "neither a file nor a folder")
 
 
-def _walk_folder(root: str, excluded: Exclusions) -> Iterator[Found | Skipped]:
-    suffixes = picture_suffixes()
+def _walk_folder(root: str, excluded: Exclusions, passed_over: set[str]) -> Iterator[Found | Skipped]:
+    suffixes, counted = picture_suffixes(), counted_suffixes()
     unreadable = HEIF_SUFFIXES - suffixes
     visited: set[object] = set()
     folders = [(root, "")]  # a stack of (path, path relative to root with "/" at its end)
@@ -105,7 +95,9 @@ def _walk_folder(root: str, excluded: Exclusions) -> Iterator[Found | Skipped]:
                         status = entry.stat()
                         yield Found(entry.path, status.st_size, _time(status))
                     elif suffix in unreadable:
-                        yield Skipped(entry.path, "HEIC needs the extra: pip install 'mmsearch[heic]'")
+                        yield Skipped(entry.path, needs_extra("heif"))
+                    elif suffix in counted:
+                        passed_over.add(entry.path)
                 elif entry.is_symlink() and not os.path.exists(entry.path):
                     yield Skipped(entry.path, "broken link")
             except OSError as error:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib.util
 import logging
 import os
 import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from PIL import (  # noqa: F401 - each of these imports registers its format in Image.OPEN
     AvifImagePlugin,
@@ -25,6 +26,7 @@ from PIL import (  # noqa: F401 - each of these imports registers its format in 
     PcxImagePlugin,
     PngImagePlugin,
     PpmImagePlugin,
+    PsdImagePlugin,
     TgaImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
@@ -32,15 +34,20 @@ from PIL import (  # noqa: F401 - each of these imports registers its format in 
 )
 
 from mmsearch.errors import ImageError
-from mmsearch.media import tiff
+from mmsearch.media import jxl, tiff
+from mmsearch.media.formats import needs_extra
+from mmsearch.media.raw import is_raw, open_raw
 from mmsearch.media.side_parts import without_side_parts
 
 # In the order they are tried.  AVIF before HEIF: both claim the brand "mif1".  TGA has no signature, so it is tried on
 # files of that name only.  What else Pillow knows stays closed: EPS would run Ghostscript on a file nobody vouches for.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM", "ICO", "DDS", "PCX", "TGA")
+_FORMATS = (
+    "JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM", "ICO", "DDS", "PCX", "PSD", "TGA",
+)  # fmt: skip
 _HEIF_BRANDS = frozenset(b"heic heix heim heis hevc hevx hevm hevs mif1 msf1".split())
 
 DAMAGED_METADATA = "metadata in the file cannot be read"
+_VERSION_INFO = 1057  # resource of a Photoshop file that says whether it has a composite
 _heif_lock = threading.Lock()
 
 # What is wrong with a file stands in its ImageError.  Pillow's log would go to stderr where no logging is set up.
@@ -58,6 +65,7 @@ class Opened:
     about: Image.Image  # what says something about the picture: the same, or what it stands beside
     damage: str | None = None  # in words
     orientation: int | None = None  # as in EXIF, where something else than the image says it
+    size: tuple[int, int] | None = None  # of the original as it is stored, where the image is a smaller version
 
 
 def open_picture(file: BinaryIO, path: str) -> Opened:
@@ -74,6 +82,11 @@ def open_picture(file: BinaryIO, path: str) -> Opened:
     prefix = file.read(16)
     if not prefix:
         raise ImageError(path, "the file is empty")
+    if is_raw(path, prefix):
+        image, about, orientation, size = open_raw(file, path)
+        return Opened(image, file if image.fp is file else cast(BinaryIO, image.fp), about, None, orientation, size)
+    if jxl.accept(prefix):
+        return _open_jxl(file, path)
     suffix = os.path.splitext(path)[1].lower()
     said = "not a picture that can be read"
     for name in _FORMATS:
@@ -83,7 +96,7 @@ def open_picture(file: BinaryIO, path: str) -> Opened:
             if prefix[4:8] != b"ftyp" or prefix[8:12] not in _HEIF_BRANDS:
                 continue
             if not _register_heif():
-                raise ImageError(path, "HEIC needs the extra: pip install 'mmsearch[heic]'", retry=True)
+                raise ImageError(path, needs_extra("heif"), retry=True)
         factory, accept = Image.OPEN[name]
         try:
             accepted = accept is None or accept(prefix)
@@ -127,6 +140,8 @@ def _with_or_without_side_parts(factory: _Factory, file: BinaryIO, name: str) ->
         image, damage = found, DAMAGED_METADATA
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         tiff.correct(image)
+    elif isinstance(image, PsdImagePlugin.PsdImageFile):
+        _check_composite(image)
     return Opened(image, file, image, damage)
 
 
@@ -136,6 +151,34 @@ def _without_side_parts(factory: _Factory, file: BinaryIO, name: str) -> ImageFi
         bare = without_side_parts(file, name)
         return None if bare is None else factory(bare, "")
     return None
+
+
+def _open_jxl(file: BinaryIO, path: str) -> Opened:
+    if importlib.util.find_spec("pillow_jxl") is None:
+        raise ImageError(path, needs_extra("jxl"), retry=True)
+    image = jxl.JxlImageFile(file, "")
+    return Opened(image, file, image)
+
+
+def _check_composite(image: PsdImagePlugin.PsdImageFile) -> None:
+    """Refuses a Photoshop file without a picture of all its layers; what is no transparency is left out of that."""
+    versions = [data for number, _, data in image.resources if number == _VERSION_INFO]
+    if versions and len(versions[0]) > 4 and not versions[0][4]:
+        raise SyntaxError("no composite picture in it: save it with maximum compatibility")
+    if image.mode == "RGBA" and not _has_clear_composite(image):
+        image._mode, image.tile = "RGB", image.tile[:3]
+
+
+def _has_clear_composite(image: PsdImagePlugin.PsdImageFile) -> bool:
+    """Whether the fourth channel says what is clear, as a count of layers below 0 tells; else it is a saved mask."""
+    file, place = image.fp, image._layers_position
+    if file is None or place is None:
+        return False
+    start = file.tell()
+    file.seek(place)
+    count = file.read(2)
+    file.seek(start)
+    return len(count) == 2 and bool(count[0] & 0x80)
 
 
 def _register_heif() -> bool:

@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta
 from typing import TypeVar
 
 from mmsearch.errors import QueryError
+from mmsearch.media.formats import RAW_SUFFIXES
 from mmsearch.query.lexer import Piece
 from mmsearch.query.model import (
     Between,
@@ -36,15 +37,17 @@ T = TypeVar("T")
 
 # What people call the formats, in Pillow's names; "jpeg" stands for "mpo" too (see ``Format``).
 FORMATS: dict[str, str] = {
-    **dict.fromkeys(("jpeg", "jpg", "jpe", "jfif", "jif"), "jpeg"),
+    **dict.fromkeys(("jpeg", "jpg", "jpe", "jfif", "jif", "pjpeg", "pjp", "jpg_large", "jpg-large", "insp"), "jpeg"),
     **dict.fromkeys(("mpo", "jps"), "mpo"),
     **dict.fromkeys(("png", "apng"), "png"),
     **dict.fromkeys(("heif", "heic", "heics", "heifs", "hif"), "heif"),
     **dict.fromkeys(("avif", "avifs"), "avif"),
     **dict.fromkeys(("tiff", "tif"), "tiff"),
+    **dict.fromkeys(("bmp", "dib"), "bmp"),
     **dict.fromkeys(("jpeg2000", "jp2", "j2k", "jpf", "jpx", "jpc", "j2c"), "jpeg2000"),
     **dict.fromkeys(("ppm", "pgm", "pbm", "pnm", "pfm"), "ppm"),
-    **{name: name for name in ("webp", "gif", "bmp", "dib", "ico", "tga", "pcx", "dds")},
+    **{name: name for name in ("webp", "gif", "bmp", "ico", "tga", "pcx", "dds", "psd", "jxl")},
+    **dict.fromkeys(("raw", *(suffix[1:] for suffix in sorted(RAW_SUFFIXES))), "raw"),
 }
 SHAPES: dict[str, Shape] = {"portrait": "portrait", "landscape": "landscape", "square": "square"}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mmsearch.errors import QueryError, QuerySyntaxError
-from mmsearch.media.discover import picture_suffixes
+from mmsearch.media.formats import picture_suffixes
 from mmsearch.query.fields import CONDITIONS, ELSEWHERE, choose, goes_on, meant, read
 from mmsearch.query.lexer import QUOTES, Piece, Pointing, first_word, is_quoted, next_word, quoted
 from mmsearch.query.model import (

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from mmsearch.query.model import Example, Query, Words
 from mmsearch.search.options import Options
-from mmsearch.search.scored import Block, Folded, Scored
+from mmsearch.search.scored import Block, Folded
+from mmsearch.search.shots import Row, Shots
 from mmsearch.store.types import StoredModel
 from mmsearch.types import Hit, Photo, SearchResult
 
@@ -23,8 +24,6 @@ _ORDERS: dict[str, Callable[[Photo], Any]] = {
 
 AT_ONCE = 10_000  # pictures whose files are read at once
 
-Row = tuple[Scored, Photo, tuple[str, ...]]  # a picture, a file of it, and files of near-duplicates
-
 
 def present(
     store: Store, model: StoredModel, query: Query, options: Options, blocks: Iterable[Block[Folded]]
@@ -34,10 +33,12 @@ def present(
     ``blocks`` have the best picture first, and are gone through as far as the page needs.  A picture may have several
     files, each a hit, or none any more where another process removed it; files that the query gives as examples are no
     hits.  Where near-duplicates are folded the first file of a picture stands for all.  A page that ends where a block
-    does is taken for one that others follow, which may then be empty.
+    does is taken for one that others follow, which may then be empty.  A raw file and the picture of its shot are one
+    hit.
     """
-    rows, more = _rows(store, query, options, blocks)
-    page = rows[options.offset : options.end]
+    shots = Shots(store, query, options.within)
+    rows, more = _rows(store, query, options, blocks, shots)
+    page = shots.with_others(rows[options.offset : options.end])
     if query.order != "score":
         page.sort(key=lambda row: _ORDERS[query.order](row[1]), reverse=query.descending)
     return SearchResult(
@@ -46,7 +47,9 @@ def present(
     )
 
 
-def _rows(store: Store, query: Query, options: Options, blocks: Iterable[Block[Folded]]) -> tuple[list[Row], bool]:
+def _rows(
+    store: Store, query: Query, options: Options, blocks: Iterable[Block[Folded]], shots: Shots
+) -> tuple[list[Row], bool]:
     """All rows up to the end of the page, or one more, and whether others follow the page."""
     examples = {os.path.realpath(term.path) for term in query.terms if isinstance(term, Example)}
     examples |= {os.path.realpath(path) for path in options.unlike}
@@ -55,7 +58,7 @@ def _rows(store: Store, query: Query, options: Options, blocks: Iterable[Block[F
         done = 0
         while done < len(block.items) and len(rows) <= options.end:
             count = min(options.end + 1 + len(examples) - len(rows), AT_ONCE)
-            for row in _files(store, query, options, block.items[done : done + count]):
+            for row in shots.once([*_files(store, query, options, block.items[done : done + count])]):
                 if not examples or os.path.realpath(row[1].path) not in examples:
                     rows.append(row)
             done += count

@@ -164,6 +164,15 @@ class ItemRows(Protocol):
         """
         ...
 
+    def beside(
+        self, paths: Sequence[str], within: Sequence[str] = (), conditions: Sequence[Condition] = ()
+    ) -> dict[str, list[Photo]]:
+        """By path, the other files in its folder that differ from it in nothing but the suffix, and can be found.
+
+        ``within`` and ``conditions`` as of ``photos``.  Paths without such files are left out.
+        """
+        ...
+
     def listed(self, model: StoredModel, ids: Ids | None, order: Order, descending: bool, count: int) -> list[int]:
         """The first ``count`` of these vectors, all where None, by date, name or size of their files.
 

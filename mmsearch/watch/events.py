@@ -18,14 +18,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mmsearch.errors import WatchError
-from mmsearch.media.discover import HEIF_SUFFIXES, JUNK, SUFFIXES
+from mmsearch.media.discover import JUNK
 from mmsearch.media.exclusions import Exclusions
+from mmsearch.media.formats import FORMATS
 
 SIDECARS = frozenset((".txt", ".xmp", ".json"))  # what ``enrich/sidecars.py`` reads beside a photo
 LOOK = 1.0  # seconds between two looks whether a folder is still the one that is watched
 REST = 2.0  # seconds at most from a look that found a change to the next one, which may find that all is at rest
 LONGEST = 300.0  # seconds of changes without rest after which they are told nevertheless
-_READ = SUFFIXES | HEIF_SUFFIXES | SIDECARS
+_READ = SIDECARS.union(*(one.suffixes for one in FORMATS))
 _ADDED, _DELETED = 1, 3  # of watchfiles.Change
 _CREATED = 0x100  # IN_CREATE of inotify
 

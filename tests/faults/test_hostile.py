@@ -78,7 +78,8 @@ def test_there_are_many_kinds(corpus: Corpus) -> None:
 
 
 def test_it_ends_well_and_silently(indexed: Ran) -> None:
-    assert (indexed.code, indexed.stderr) == (0, "using the embedded model\n")
+    said = "using the embedded model\npassed over: 2 drawings: see docs/formats.md\n"
+    assert (indexed.code, indexed.stderr) == (0, said)
 
 
 def test_it_takes_little_memory(indexed: Ran) -> None:
@@ -100,7 +101,7 @@ def test_every_good_photo_is_found(corpus: Corpus, home: Path, indexed: Ran) -> 
 
 def test_the_next_run_has_nothing_to_do(corpus: Corpus, home: Path, report: dict[str, Any]) -> None:
     again = run(home, "index", str(corpus.folder), "--json")
-    assert (again.code, again.stderr) == (0, "")
+    assert (again.code, again.stderr) == (0, "passed over: 2 drawings: see docs/formats.md\n")
     second = json.loads(again.stdout)
     assert (second["encoded"], second["added"], second["removed"]) == (0, 0, 0)
     assert second["unchanged"] == report["added"]

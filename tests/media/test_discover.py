@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mmsearch.media.discover import HEIF_SUFFIXES, SUFFIXES, picture_suffixes, walk
+from mmsearch.media.discover import walk
 from mmsearch.types import Found, Skipped
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX file names and links")
@@ -186,10 +186,3 @@ def test_a_folder_that_goes_away_during_the_walk_is_skipped(tmp_path: Path) -> N
     rest = list(found)
     assert rest[0] == Skipped(str(tmp_path / "b"), "no such file or folder")
     assert [item.path for item in rest[1:]] == [str(tmp_path / "d" / "e.jpg")]
-
-
-def test_heic_is_looked_for_only_where_it_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("pillow_heif")
-    assert picture_suffixes() == SUFFIXES | HEIF_SUFFIXES
-    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # what a missing module looks like
-    assert picture_suffixes() == SUFFIXES

@@ -12,7 +12,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mmsearch.errors import QueryError, QuerySyntaxError
-from mmsearch.media.discover import HEIF_SUFFIXES, SUFFIXES
 from mmsearch.query import parser
 from mmsearch.query.fields import FORMATS
 from mmsearch.query.files import parse, parse_conditions
@@ -437,17 +436,6 @@ def test_conditions_of_several_fields_cannot_be_written() -> None:
     for either in (AnyOf((Camera("x"), Format("png"))), AnyOf(())):
         with pytest.raises(QueryError, match="cannot be written"):
             written(Query(conditions=(Condition(either),)))
-
-
-def test_every_suffix_of_a_picture_is_a_type_and_is_what_pillow_calls_it() -> None:
-    from PIL import Image
-
-    Image.init()
-    names = {suffix: Image.registered_extensions().get(suffix) for suffix in SUFFIXES}
-    unknown = {".jif": "jpeg", ".jps": "mpo"}  # to Pillow, which looks at the first bytes
-    for suffix in SUFFIXES:
-        assert FORMATS[suffix[1:]] == (unknown.get(suffix) or str(names[suffix]).lower())
-    assert {FORMATS[suffix[1:]] for suffix in HEIF_SUFFIXES} == {"heif"}
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,29 @@ class Items(Database):
             found.setdefault(row["vector"], []).append(_photo(row))
         return found
 
+    def beside(
+        self, paths: Sequence[str], within: Sequence[str] = (), conditions: Sequence[Condition] = ()
+    ) -> dict[str, list[Photo]]:
+        vectors: dict[str, list[int]] = {}
+        with explained(self.file), contextlib.closing(self._engine.raw_connection()) as held:
+            cursor = held.cursor()
+            for path in paths:
+                stem = os.fsencode(os.path.splitext(path)[0])
+                found = cursor.execute(_BESIDE, (stem + b".", stem + b"/", os.fsencode(path))).fetchall()
+                if found:
+                    vectors[path] = [number for (number,) in found]
+        if not vectors:
+            return {}
+        photos = self.photos(list({number for ids in vectors.values() for number in ids}), within, conditions)
+        others = {}
+        for path, ids in vectors.items():
+            stem_of_path = os.path.splitext(path)[0]
+            files = {photo.path: photo for number in ids for photo in photos.get(number, ())}
+            same = [one for one in files.values() if one.path != path and os.path.splitext(one.path)[0] == stem_of_path]
+            if same:
+                others[path] = same
+        return others
+
     def listed(self, model: StoredModel, ids: Ids | None, order: Order, descending: bool, count: int) -> list[int]:
         by_camera = func.substr(noted.taken_at, 1, 19)
         by_file = func.strftime("%Y-%m-%dT%H:%M:%S", photos.c.mtime_ns / 1_000_000_000, "unixepoch", "localtime")
@@ -278,6 +301,15 @@ FROM json_each(?) CROSS JOIN embeddings ON embeddings.id = value
     LEFT JOIN ocr ON ocr.item_id = items.id
 WHERE +photos.state = 'ok' -- the plus keeps SQLite from reading all photos in this state
 ORDER BY photos.path
+"""
+
+
+# "/" follows "." in ASCII: what begins with the stem and a dot.
+_BESIDE = """
+SELECT embeddings.id FROM photos
+    CROSS JOIN items ON items.content_id = photos.content_id AND items.part = 0
+    CROSS JOIN embeddings ON embeddings.item_id = items.id
+WHERE photos.path >= ? AND photos.path < ? AND photos.path != ? AND +photos.state = 'ok'
 """
 
 

@@ -1,0 +1,99 @@
+"""Every suffix that means something here: which library reads it, what is lost, and what is passed over.
+
+``docs/formats.md`` says the same to people; a test compares them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Format:
+    """Pictures of one kind."""
+
+    name: str  # as Pillow calls it, in lower case: ``Decoded.format``
+    suffixes: tuple[str, ...]
+    reader: str  # the library that decodes it
+    module: str | None = None  # that has to be there, where it is an extra
+    extra: str | None = None  # of this package, that brings it
+
+
+FORMATS = (
+    Format("jpeg", (
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".jpg_large", ".jpg-large", ".insp",
+    ), "Pillow"),
+    Format("mpo", (".mpo", ".jps"), "Pillow"),
+    Format("png", (".png", ".apng"), "Pillow"),
+    Format("webp", (".webp",), "Pillow"),
+    Format("avif", (".avif", ".avifs"), "Pillow"),
+    Format("gif", (".gif",), "Pillow"),
+    Format("tiff", (".tif", ".tiff"), "Pillow"),
+    Format("bmp", (".bmp", ".dib"), "Pillow"),
+    Format("ppm", (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"), "Pillow"),
+    Format("ico", (".ico",), "Pillow"),
+    Format("tga", (".tga",), "Pillow"),
+    Format("pcx", (".pcx",), "Pillow"),
+    Format("dds", (".dds",), "Pillow"),
+    Format("jpeg2000", (".jp2", ".j2k", ".jpf", ".jpx", ".jpc", ".j2c"), "Pillow"),
+    Format("psd", (".psd",), "Pillow"),
+    Format("heif", (".heic", ".heif", ".heics", ".heifs", ".hif"), "pillow-heif", "pillow_heif", "heic"),
+    Format("jxl", (".jxl",), "pillow-jxl-plugin", "pillow_jxl", "jxl"),
+    Format("raw", (
+        ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr", ".iiq", ".kdc", ".mef", ".mos",
+        ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
+    ), "rawpy (LibRaw)", "rawpy", "raw"),
+)  # fmt: skip
+
+# What a walk passes over and counts, because somebody may look for it: one of a kind and several, and its suffixes.
+PASSED_OVER = {
+    ("video", "videos"): (
+        ".3gp", ".avi", ".flv", ".insv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv",
+        ".vob", ".webm", ".wmv",
+    ),
+    ("drawing", "drawings"): (".ai", ".cdr", ".emf", ".eps", ".svg", ".svgz", ".wmf"),
+    ("layered picture", "layered pictures"): (".afphoto", ".clip", ".kra", ".psb", ".procreate", ".xcf"),
+    ("measured picture", "measured pictures"): (".dcm", ".exr", ".fit", ".fits", ".hdr"),
+    ("document", "documents"): (".djvu", ".pdf"),
+}  # fmt: skip
+_NAMES = {"raw": ("raw file", "raw files"), "jxl": ("JXL", "JXL")}  # formats that are passed over without their extra
+
+SUFFIXES = frozenset(suffix for one in FORMATS if one.module is None for suffix in one.suffixes)  # always read
+HEIF_SUFFIXES, JXL_SUFFIXES, RAW_SUFFIXES = (
+    frozenset(next(one for one in FORMATS if one.name == name).suffixes) for name in ("heif", "jxl", "raw")
+)
+_KINDS = {
+    **{suffix: kind for kind, suffixes in PASSED_OVER.items() for suffix in suffixes},
+    **{suffix: _NAMES[one.name] for one in FORMATS if one.name in _NAMES for suffix in one.suffixes},
+}
+
+
+def picture_suffixes() -> frozenset[str]:
+    """The suffixes (lower case, with the dot) of the files that are read on this machine."""
+    return frozenset(suffix for one in FORMATS if _there(one) for suffix in one.suffixes)
+
+
+def counted_suffixes() -> frozenset[str]:
+    """The suffixes of the files that are passed over on this machine and counted."""
+    return frozenset(_KINDS) - picture_suffixes()
+
+
+def counted(suffixes: Iterable[str]) -> str:
+    """Files that were passed over, each by its suffix, in words: ``4 raw files, 1 JXL``, the most first."""
+    kinds = Counter(_KINDS[suffix] for suffix in suffixes)
+    most = sorted(kinds.items(), key=lambda one: (-one[1], one[0]))
+    return ", ".join(f"{number:,} {kind[number > 1]}" for kind, number in most)
+
+
+def needs_extra(name: str) -> str:
+    """What to say of a file of a format whose library is not installed; ``name`` is what people call it."""
+    one = next(one for one in FORMATS if one.name == name)
+    called = {"heif": "HEIC", "jxl": "JPEG XL", "raw": "a raw file"}[name]
+    return f"{called} needs the extra: pip install 'mmsearch[{one.extra}]'"
+
+
+def _there(one: Format) -> bool:
+    return one.module is None or importlib.util.find_spec(one.module) is not None
