@@ -233,9 +233,9 @@ def main() -> None:
             for path, sign in planned.items()
             if first(sign.word, f"{place}/library") != path.name
         ]
-        for folder in (more, given.photos):
-            if folder is not None and folder.exists():
-                indexed(folder, f"{place}/library")
+        if more.exists():
+            indexed(more, f"{place}/library")
+        photo_seconds = indexed(given.photos, f"{place}/library") if given.photos else 0.0
         with SqliteStore(Path(place) / "library" / "library.sqlite") as store:
             model = store.model()
             assert model is not None
@@ -257,6 +257,7 @@ def main() -> None:
             "fonts": sorted({font(sign)[1] for sign in SIGNS}),
             "seconds_a_picture": round(seconds / len(SIGNS), 2),
             "more_read_of": dict(sorted(counts.items())),
+            "seconds_a_photo": round(photo_seconds / len(others), 2) if others else None,
             "photos_without_text": len(others),
             "of_these_something_read": sum(text is not None for text in others),
         },

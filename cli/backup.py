@@ -11,6 +11,7 @@ import typer
 from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
+from mmsearch.cli.progress_bar import progress_bar
 
 
 def backup(
@@ -25,7 +26,7 @@ def backup(
     """
     with opened(library) as found:
         try:
-            with formatting.progress_bar("Backing up") as progress:
+            with progress_bar("Backing up") as progress:
                 found.backup(file, force=force, progress=progress)
         except KeyboardInterrupt:
             formatting.say("interrupted: nothing was written")
@@ -54,7 +55,7 @@ def restore(
     folder = config.load().library if library is None else Path(os.path.expanduser(library)).absolute()
     file = Path(os.path.expanduser(file))
     try:
-        with formatting.progress_bar("Restoring") as progress:
+        with progress_bar("Restoring") as progress:
             kept = restore(file, folder, force, progress)
     except KeyboardInterrupt:
         formatting.say("interrupted: the library holds the old state or the new one; run the same command again")

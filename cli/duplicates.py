@@ -10,6 +10,7 @@ import typer
 from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
+from mmsearch.cli.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from mmsearch.manage.duplicates import Group, Level
@@ -63,11 +64,11 @@ def command(
     level: Level = "burst" if bursts else "near" if near else "exact"
     moves: list[Moved | Skipped] | None = None
     with opened(library) as found:
-        with formatting.progress_bar("Comparing") as progress:
+        with progress_bar("Comparing") as progress:
             groups = found.duplicates(level, within=paths or [], threshold=threshold, progress=progress)
         if move_to is not None and groups:
             try:
-                with formatting.progress_bar("Moving") as progress:
+                with progress_bar("Moving") as progress:
                     moves = found.set_aside(groups, move_to, dry=not yes, progress=progress)
             except KeyboardInterrupt:
                 formatting.say(f"interrupted: what was moved by then is in {_log(move_to)}")
@@ -99,7 +100,7 @@ def _undo(folder: str, json: bool) -> None:
     from mmsearch.types import Skipped
 
     place = os.path.realpath(os.path.expanduser(folder))
-    with formatting.progress_bar("Moving") as progress:
+    with progress_bar("Moving") as progress:
         done = move_aside.undo(place, progress)
     failed = [one for one in done if isinstance(one, Skipped)]
     if json:

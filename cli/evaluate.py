@@ -19,6 +19,7 @@ from mmsearch.cli.options import (
     opened,
     settings_with,
 )
+from mmsearch.cli.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from mmsearch.encoders.protocol import Encoder
@@ -101,7 +102,7 @@ def command(
                 encoder = _encoder(library, one, device, trust_pickle)
                 reranker = _reranker(encoder) if rerank else None
                 measures = Measures(classes, querybank, beta, reranker, candidates or 100, write)
-                with formatting.progress_bar(f"Encoding, {encoder.card.name}" if several else "Encoding") as progress:
+                with progress_bar(f"Encoding, {encoder.card.name}" if several else "Encoding") as progress:
                     figures = evaluate(encoder, found, images, measures, progress=progress)
                 results.append(figures)
                 if json:

@@ -10,6 +10,7 @@ import typer
 from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
+from mmsearch.cli.progress_bar import progress_bar
 
 LISTED = 10  # skipped files
 
@@ -27,7 +28,7 @@ def export_command(
     """
     with opened(library) as found:
         try:
-            with formatting.progress_bar("Exporting") as progress:
+            with progress_bar("Exporting") as progress:
                 report = found.export(folder, progress=progress)
         except KeyboardInterrupt:
             formatting.say("interrupted: nothing was written")
@@ -63,7 +64,7 @@ def import_command(
     """
     with opened(library, must_exist=False) as found:
         try:
-            with formatting.progress_bar("Importing") as progress:
+            with progress_bar("Importing") as progress:
                 report = found.import_from(folder, model=model, progress=progress)
         except KeyboardInterrupt:
             formatting.say("interrupted: nothing is lost; run the same command again to go on")

@@ -16,7 +16,7 @@ from mmsearch.cli.streams import cell, console
 
 if TYPE_CHECKING:
     from mmsearch.rerank.captions import Caption
-    from mmsearch.types import Hit, IndexReport, Photo, Progress
+    from mmsearch.types import Hit, IndexReport, Photo
 
 
 def shown(path: str, relative: bool = True) -> str:
@@ -199,8 +199,10 @@ def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
     if report.sidecars:
         yield f"files beside {plural(report.sidecars, 'photo')} read"
     if report.texts:
-        yield f"text looked for in {plural(report.texts, 'photo')}"
-    for name in report.enriched.keys() - {"regions", "captions", "facts", "sidecars", "texts"}:
+        seconds = report.shares.get("text", 0.0)
+        rate = f" ({report.texts / seconds:.1f} photos/s)" if seconds else ""
+        yield f"text looked for in {plural(report.texts, 'photo')} and read in {report.with_text:,}{rate}"
+    for name in report.enriched.keys() - {"regions", "captions", "facts", "sidecars", "texts", "with_text"}:
         if report.enriched[name]:
             yield f"{name} added to {plural(report.enriched[name], 'photo')}"
     for one in report.damaged[:listed]:
@@ -367,48 +369,3 @@ def jsonl_file(path: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
             raise SourceError(f"{path} cannot be written: {error.strerror}") from error
         with file:
             yield lambda value: print(json.dumps(value), file=file)
-
-
-@contextmanager
-def progress_bar(what: str) -> Iterator[Any]:
-    """A bar with rate and time left on stderr where that is a terminal; yields a callback for ``Progress``."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        ProgressColumn,
-        SpinnerColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.progress import Progress as Bar
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            return cell(f"{task.speed:.0f}/s" if task.speed else "", "dim")
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate())
-    with Bar(*columns, TimeRemainingColumn(), console=console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda step: _advance(bar, task, what, step)
-
-
-def _advance(bar: Any, task: Any, what: str, step: Progress) -> None:
-    described = {
-        "pictures": what,
-        "regions": "Region tokens",
-        "captions": "Captions",
-        "reranking": "Reranking",
-        "duplicates": "Comparing",
-        "facts": "Descriptions",
-        "text": "Text",
-        "tags": "Tagging",
-        "index": "Index",
-    }
-    bar.update(
-        task, total=step.total, completed=step.done, description=described.get(step.step, step.step.capitalize())
-    )

@@ -8,6 +8,7 @@ import typer
 
 from mmsearch import schemas
 from mmsearch.cli import formatting, options
+from mmsearch.cli.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from mmsearch.library.library import Library
@@ -58,7 +59,7 @@ def command(
         if precision is not None and (paths or model is None):
             _say_what_is_kept(found, precision)
         try:
-            with formatting.progress_bar("Indexing") as progress:
+            with progress_bar("Indexing") as progress:
                 report = found.index(
                     paths or [],
                     model=model,

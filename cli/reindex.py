@@ -9,6 +9,7 @@ import typer
 from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, PrecisionOption, opened
+from mmsearch.cli.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from mmsearch.library.library import Library
@@ -45,7 +46,7 @@ def command(
     with opened(library, device=device, precision=precision) as found:
         if model:
             try:
-                with formatting.progress_bar("Encoding") as progress:
+                with progress_bar("Encoding") as progress:
                     report = found.index(model=model, wait=True, progress=progress)
             except KeyboardInterrupt:
                 formatting.say("interrupted: nothing is lost, and the old model serves; the same command goes on")

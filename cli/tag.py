@@ -11,6 +11,7 @@ import typer
 from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, opened
+from mmsearch.cli.progress_bar import progress_bar
 
 SHOWN = 20  # tags of the summary
 
@@ -70,7 +71,7 @@ def command(
             from mmsearch.ingest.enrich.tags import THRESHOLD
 
             try:
-                with formatting.progress_bar("Tagging") as progress:
+                with progress_bar("Tagging") as progress:
                     report = found.tag(
                         paths or [],
                         vocabulary=vocabulary,

@@ -23,6 +23,7 @@ from mmsearch.cli.options import (
     TrustPickleOption,
     settings_with,
 )
+from mmsearch.cli.progress_bar import NowAndThen
 from mmsearch.cli.streams import console
 
 if TYPE_CHECKING:
@@ -286,9 +287,10 @@ def _number(text: str, kind: Any, option: str) -> Any:
 
 @contextmanager
 def bar() -> Iterator[Any]:
-    """A line with loss, learning rate, pairs a second and time left on stderr where that is a terminal."""
-    if not sys.stderr.isatty():
-        yield None
+    """Loss, learning rate, pairs a second and time left on stderr: a bar on a terminal, else a line a minute."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        now_and_then = NowAndThen()
+        yield lambda step: now_and_then.say(lambda: f"{step.done:,} of {step.total:,}: {line(step)}")
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 

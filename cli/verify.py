@@ -11,6 +11,7 @@ from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.advice import remedy
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
+from mmsearch.cli.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from mmsearch.store.types import Damage
@@ -27,7 +28,7 @@ def verify(library: LibraryOption = None, deep: DeepOption = False, json: JsonOp
     """
     with opened(library) as found:
         photos = found.store.counts().photos
-        with formatting.progress_bar("Reading") as progress:
+        with progress_bar("Reading") as progress:
             damages = found.verify(deep, progress)
     if json:
         formatting.json_line(schemas.verified(photos, damages))
@@ -48,7 +49,7 @@ def repair(library: LibraryOption = None, deep: DeepOption = False, json: JsonOp
     What can be made again is made again; pictures that have to be read for that are read by the next `mmsearch index`.
     Exit code 1 when something is left.
     """
-    with opened(library) as found, formatting.progress_bar("Reading") as progress:
+    with opened(library) as found, progress_bar("Reading") as progress:
         done = found.repair(deep, progress)
     if json:
         formatting.json_line(schemas.repaired(done))

@@ -14,6 +14,7 @@ import typer
 from mmsearch import schemas
 from mmsearch.cli import formatting, options
 from mmsearch.cli.advice import worded
+from mmsearch.cli.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from mmsearch.types import IndexReport
@@ -56,7 +57,7 @@ def command(
         with options.opened(library, must_exist=False, **settings) as found:
 
             def index(roots: Sequence[str]) -> IndexReport:
-                with formatting.progress_bar("Indexing") as progress:
+                with progress_bar("Indexing") as progress:
                     return found.index(roots, exclude=exclude or None, captions=captions, ocr=ocr, progress=progress)
 
             events = watch(found, paths or [], index=index, exclude=exclude or None, pace=Pace(poll=poll))

@@ -167,6 +167,7 @@ def index_report(report: IndexReport) -> Json:
         "facts": report.facts,
         "sidecars": report.sidecars,
         "texts": report.texts,
+        "with_text": report.with_text,
         "seconds": report.seconds,
         "model": report.model,
         "notes": list(report.notes),

@@ -280,6 +280,11 @@ class IndexReport:
         return self.enriched.get("texts", 0)
 
     @property
+    def with_text(self) -> int:
+        """Of these, the pictures in which some text was read."""
+        return self.enriched.get("with_text", 0)
+
+    @property
     def sidecars(self) -> int:
         """Photos whose files beside them, such as photo.txt, were read."""
         return self.enriched.get("sidecars", 0)

@@ -141,6 +141,7 @@ def test_an_index_report() -> None:
         "facts": 0,
         "sidecars": 0,
         "texts": 0,
+        "with_text": 0,
         "seconds": 0.5,
         "model": "embedded",
         "notes": ["one"],

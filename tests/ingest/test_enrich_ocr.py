@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 from contextlib import closing
@@ -142,7 +143,7 @@ def test_text_is_read_once_and_found(library: Library, folder: Path) -> None:
     generation = library.status().generation
     steps.clear()
     report = library.index(folder, ocr=True, progress=steps.append)
-    assert (report.texts, report.encoded, report.unchanged) == (4, 0, 4)
+    assert (report.texts, report.with_text, report.encoded, report.unchanged) == (4, 2, 0, 4)
     assert [(step.done, step.total, step.step) for step in steps] == [(n, 4, "text") for n in range(1, 5)]
     assert [step.path for step in steps] == [str(path) for path in sorted(folder.rglob("*")) if path.is_file()]
     assert texts(library) == READ
@@ -217,7 +218,8 @@ def test_a_photo_on_its_side_is_read_upright(library: Library, tmp_path: Path) -
 
 def test_the_command_line(mmsearch: CLI, folder: Path) -> None:
     done = mmsearch("index", folder, "--ocr", "--no-regions")
-    assert "text looked for in 4 photos" in done.stderr.splitlines()
+    pace = re.compile(r"text looked for in 4 photos and read in 2 \(\d+\.\d photos/s\)")
+    assert [line for line in done.stderr.splitlines() if pace.fullmatch(line)] != []
     [hit] = [json.loads(line) for line in mmsearch("query", '"receipt 4711"', "--json", "-k", "1").stdout.splitlines()]
     assert Path(hit["path"]).name == "receipt.png"
     only = mmsearch("query", "has:text", "--paths").stdout.splitlines()

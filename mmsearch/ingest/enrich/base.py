@@ -46,6 +46,10 @@ class Enrichment(ABC, Generic[Item, Job, Result]):
     def save(self, writer: StoreWriter, batch: Sequence[Job], result: Result) -> int:
         """Store it, within one transaction; returns how many pictures it was stored of."""
 
+    def counts(self) -> dict[str, int]:
+        """What else ``IndexReport.enriched`` should say of this run, by name."""
+        return {}
+
     @abstractmethod
     def path(self, job: Job) -> str:
         """The file that ``Progress`` names."""

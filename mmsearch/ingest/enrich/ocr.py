@@ -6,7 +6,8 @@ which most of the text lies on its side, or much of it cannot be read, are read 
 
 Lines are looked for at two sizes.  At the larger one the detector sees small print and is blind to some large letters,
 above all where they stand askew; at the smaller one it is the other way round.  What was read for sure at the first
-is painted over for the second.
+is painted over for the second.  Before all that the detector looks once at the smaller size: most photos show nothing
+that could be text, and are done.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from mmsearch.errors import ImageError, ModelError
@@ -42,6 +44,7 @@ CONFIDENT = 0.6  # below, what is read in textures of photos without text is mos
 CONFIDENT_LETTER = 0.9  # of a single letter or digit
 _TURNED = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270)
 _UPSIDE_DOWN = (Image.Transpose.ROTATE_180,)
+WITH_TEXT = "with_text"  # how ``IndexReport.enriched`` calls the pictures in which some was read
 LONGEST = 10_000  # characters of a picture
 _BATCH = 4  # pictures a transaction, and read ahead twice as many: they are large, and reading their text takes long
 
@@ -80,11 +83,12 @@ class TextReader:
                 f"reading text in pictures needs RapidOCR ({error}); run: pip install 'mmsearch[ocr]'"
             ) from error
 
-        def reader(side: int) -> Any:
+        def reader(side: int, reads: bool = True) -> Any:
             own = {"Global.log_level": "critical", "Global.text_score": 0.0, "Global.max_side_len": SIDE}
-            return RapidOCR(params={**own, "Det.limit_type": "max", "Det.limit_side_len": side})
+            looks = {"Global.use_cls": reads, "Global.use_rec": reads}
+            return RapidOCR(params={**own, **looks, "Det.limit_type": "max", "Det.limit_side_len": side})
 
-        self._fine, self._coarse = reader(FINE), reader(COARSE)
+        self._fine, self._coarse, self._detector = reader(FINE), reader(COARSE), reader(COARSE, reads=False)
         models = self._fine.cfg.Rec
         # Texts of another engine are read anew.
         self.engine = f"{models.ocr_version.value} {models.model_type.value} at {SIDE}, {FINE} and {COARSE}"
@@ -94,6 +98,8 @@ class TextReader:
         if max(image.size) < SMALL:
             scale = min(MOST, SMALL / max(image.size))
             image = image.resize([round(side * scale) for side in image.size], Image.Resampling.BICUBIC)
+        if self._detector(_blue_first(image)).boxes is None:
+            return ""
         lines = self._both(image)
         ways = _TURNED if _upended(lines) else _UPSIDE_DOWN if lines and not _clear(lines) else ()
         for way in ways:
@@ -114,7 +120,7 @@ class TextReader:
 
 def _lines(read: Any, image: Image.Image) -> list[_Line]:
     """What a reader sees, nonsense too."""
-    found = read(np.asarray(image)[:, :, ::-1])  # it wants blue first
+    found = read(_blue_first(image))
     if found.txts is None or found.boxes is None:
         return []
     return [
@@ -122,6 +128,11 @@ def _lines(read: Any, image: Image.Image) -> list[_Line]:
         for text, score, corners in zip(found.txts, found.scores, found.boxes, strict=True)
         if (told := printable(text))
     ]
+
+
+def _blue_first(image: Image.Image) -> NDArray[np.uint8]:
+    """As RapidOCR wants it."""
+    return np.asarray(image)[:, :, ::-1]
 
 
 def _without(image: Image.Image, lines: Sequence[_Line]) -> Image.Image:
@@ -187,6 +198,7 @@ class OcrTexts(Enrichment[PendingItem, tuple[PendingItem, Image.Image | None], l
 
     def __init__(self, context: IngestContext, reader: TextReader) -> None:
         self._context, self._reader = context, reader
+        self._with_text = 0
 
     @classmethod
     def of(cls, context: IngestContext) -> OcrTexts:
@@ -210,7 +222,11 @@ class OcrTexts(Enrichment[PendingItem, tuple[PendingItem, Image.Image | None], l
             if text is not None:
                 writer.put_text(item.item, self._reader.engine, text)
                 saved += 1
+                self._with_text += text != ""
         return saved
+
+    def counts(self) -> dict[str, int]:
+        return {WITH_TEXT: self._with_text}
 
     def path(self, job: tuple[PendingItem, Image.Image | None]) -> str:
         return job[0].files[0].path

@@ -56,7 +56,7 @@ class _Run(Generic[Item, Job, Result]):
         shares = {step: report.shares.get(step, 0.0) + seconds for step, seconds in self._shares.items()}
         return replace(
             report,
-            enriched={**report.enriched, self._enrichment.name: saved},
+            enriched={**report.enriched, self._enrichment.name: saved, **self._enrichment.counts()},
             seconds=round(report.seconds + time.perf_counter() - started, 3),
             shares={**report.shares, **{step: round(seconds, 3) for step, seconds in shares.items()}},
         )

@@ -1,0 +1,111 @@
+"""How far a long run is: a bar on a terminal, and a line now and then in a file."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mmsearch.cli import formatting
+from mmsearch.cli.streams import cell, console
+from mmsearch.types import Progress
+
+EVERY = 60.0  # seconds between two lines
+
+_STEPS = {
+    "regions": "Region tokens",
+    "captions": "Captions",
+    "reranking": "Reranking",
+    "duplicates": "Comparing",
+    "facts": "Descriptions",
+    "text": "Text",
+    "tags": "Tagging",
+    "index": "Index",
+}
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[Progress], None]]:
+    """Shows on stderr how far a run is, with rate and time left; yields a callback for ``Progress``.
+
+    A bar where stderr is a terminal, else a line a minute: a log of an hour has some, one of seconds none.
+    """
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield Lines(what)
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        ProgressColumn,
+        SpinnerColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as Bar
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return cell(_rate(task.speed) if task.speed else "", "dim")
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate())
+    with Bar(*columns, TimeRemainingColumn(), console=console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda step: _advance(bar, task, what, step)
+
+
+class NowAndThen:
+    """Says a line when ``EVERY`` seconds have gone by since the last one."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._said = clock, clock()
+
+    def say(self, line: Callable[[], str]) -> None:
+        now = self._clock()
+        if now - self._said >= EVERY:
+            self._said = now
+            formatting.say(line())
+
+
+class Lines:
+    """What is done, how much of it, how fast, and how long it will take, now and then."""
+
+    def __init__(self, what: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._what, self._clock, self._lines = what, clock, NowAndThen(clock)
+        self._step, self._begun, self._first = "", clock(), 0
+
+    def __call__(self, step: Progress) -> None:
+        now = self._clock()
+        if step.step != self._step:  # its first item may be long in coming; the rate is that of those after it
+            self._step, self._begun, self._first = step.step, now, step.done
+        self._lines.say(lambda: self._line(step, now - self._begun))
+
+    def _line(self, step: Progress, seconds: float) -> str:
+        done = f"{_described(self._what, step)}: {step.done:,} of {step.total:,}"
+        rate = (step.done - self._first) / seconds if seconds else 0
+        if not rate:
+            return done
+        left = f", {_duration((step.total - step.done) / rate)} left" if step.total > step.done else ""
+        return f"{done} ({_rate(rate)}{left})"
+
+
+def _advance(bar: Any, task: Any, what: str, step: Progress) -> None:
+    bar.update(task, total=step.total, completed=step.done, description=_described(what, step))
+
+
+def _described(what: str, step: Progress) -> str:
+    return what if step.step == "pictures" else _STEPS.get(step.step, step.step.capitalize())
+
+
+def _rate(a_second: float) -> str:
+    if a_second < 0.1:
+        return f"{60 * a_second:.1f}/min"
+    return f"{a_second:.0f}/s" if a_second >= 10 else f"{a_second:.1f}/s"
+
+
+def _duration(seconds: float) -> str:
+    minutes = max(1, round(seconds / 60))
+    return f"{minutes} min" if minutes < 120 else f"{round(minutes / 60)} h"
