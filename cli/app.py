@@ -37,7 +37,7 @@ from mmsearch.cli import (
 )
 from mmsearch.cli.advice import worded
 from mmsearch.cli.query_command import QueryCommand
-from mmsearch.errors import MMSearchError, QuerySyntaxError
+from mmsearch.errors import MMSearchError, QueryError, QuerySyntaxError
 
 app = typer.Typer(
     name="mmsearch",
@@ -112,9 +112,9 @@ def main() -> None:
         finally:
             streams.flush()
     except QuerySyntaxError as error:
-        _fail(worded(error), 2)
+        _fail(worded(error), 2, lines=error.column is not None)
     except MMSearchError as error:
-        _fail(worded(error))
+        _fail(worded(error), lines=isinstance(error, QueryError) and error.column is not None)
     except BrokenPipeError:  # who reads has enough, such as ``head``
         sys.exit(1)
     except OSError as error:
@@ -122,8 +122,9 @@ def main() -> None:
         _fail(f"{where}{error.strerror or error}")
 
 
-def _fail(message: str, code: int = 1) -> None:
-    print(streams.escaped(f"mmsearch: {message}", lines=False), file=sys.stderr)
+def _fail(message: str, code: int = 1, lines: bool = False) -> None:
+    """Exit with a message, on one line but where it points into the query below."""
+    print(streams.escaped(f"mmsearch: {message}", lines=lines), file=sys.stderr)
     sys.exit(code)
 
 

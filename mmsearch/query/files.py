@@ -26,8 +26,7 @@ class PictureFiles:
                 f"{path} is a folder; a query takes words or picture files (to search inside it: in:{path})"
             )
         if not os.path.exists(full):
-            stem = os.path.splitext(path)[0]
-            hint = f"; to find pictures by this name: words:{stem}" if path[0].isalnum() and " " not in path else ""
+            hint = f"; to find pictures by this name: words:{path}" if path[0].isalnum() and " " not in path else ""
             raise QueryError(f"{path}: no such file{hint}")
         if not os.path.isfile(full):
             raise QueryError(f"{path} is no picture file")

@@ -12,6 +12,11 @@ from samples import CLI, SAMPLES
 
 from mmsearch.cli.query_command import QueryCommand, _told_apart
 
+XMP = (
+    '<r xmlns:p="http://ns.adobe.com/photoshop/1.0/" xmlns:x="http://ns.adobe.com/xap/1.0/" p:City="Łódź" x:Rating="4" '
+    'xmlns:i="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" i:PersonInImage="Ann Lee"/>'
+)
+
 
 @pytest.fixture
 def library(mmsearch: CLI, photos: Path) -> Path:
@@ -26,6 +31,7 @@ def library(mmsearch: CLI, photos: Path) -> Path:
     exif.get_ifd(0x8769)[0x9003] = "2023:06:15 12:00:00"
     with Image.open(SAMPLES / "chelsea.png") as image:
         image.save(photos / "cat.png", exif=exif)
+    (photos / "cat.xmp").write_text(XMP, "utf-8")
     mmsearch("index", photos)
     return photos
 
@@ -51,6 +57,9 @@ def names(mmsearch: CLI, *arguments: str) -> list[str]:
         ("has:gps", ["--has", "gps"], ["cat.png", "rocket.jpg"]),
         ("lens:50mm", ["--lens", "50mm"], []),
         ("tag:dog", ["--tag", "dog"], []),
+        ("city:lodz", ["--city", "ŁÓDŹ"], ["cat.png"]),
+        ("person:ann,bob", ["--person", "ann lee"], ["cat.png"]),
+        ("rating:>=4", ["--rating", "4..5"], ["cat.png"]),
         ("in:photos/trips", ["--in", "photos/trips"], ["motorcycle.png", "rocket.jpg"]),
         ("words:rocket", ["--words", "rocket"], ["rocket.jpg"]),
         ("-in:./photos/trips -camera:canon", ["--where", "-in:./photos/trips -camera:canon"],
@@ -63,6 +72,15 @@ def test_fields_and_options_find_the_same(
     assert sorted(names(mmsearch, *field.split(" "))) == found
     assert sorted(names(mmsearch, *option)) == found
     assert sorted(names(mmsearch, "a picture", *option)) == found
+
+
+def test_towns_people_and_stars_are_shown(mmsearch: CLI, library: Path) -> None:
+    [line] = mmsearch("query", "city:lodz", "--json").stdout.splitlines()
+    hit = json.loads(line)
+    assert (hit["city"], hit["people"], hit["rating"]) == ("Łódź", ["Ann Lee"], 4)
+    assert "Łódź  Ann Lee  ★★★★" in mmsearch("query", "city:lodz", "--show", "--show-as", "blocks").stdout
+    assert names(mmsearch, "words:cat.png") == ["cat.png"]
+    assert names(mmsearch, "words:lodz") == ["cat.png"]
 
 
 def test_words_may_begin_with_a_dash_beside_options(mmsearch: CLI, library: Path) -> None:

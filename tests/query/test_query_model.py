@@ -41,7 +41,7 @@ def test_picture_files_are_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ([], "is empty"),
         (["", " "], "is empty"),
         (["./none"], "./none: no such file"),
-        (["none.jpg"], "none.jpg: no such file; to find pictures by this name: words:none"),
+        (["none.jpg"], "none.jpg: no such file; to find pictures by this name: words:none.jpg"),
         (["~/"], "is a folder"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,9 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from older_schema import write_schema
 
+from mmsearch.language.letters import plain
 from mmsearch.store.protocol import Store
 from mmsearch.store.sqlite import fulltext_ranking, snapshot_cache
 from mmsearch.store.sqlite.fulltext_ranking import LONG, Form, RowSet, best, sums
+from mmsearch.store.sqlite.spelling import expression, stored, written
 from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.store.sqlite.tables import WORDS
 from mmsearch.store.types import StoredModel, WordHit
@@ -218,8 +221,123 @@ def test_a_query_longer_than_any_is_cut(shared: SqliteStore) -> None:
     assert found(shared, "x" * 100_000) == []
 
 
-def test_scripts_without_spaces_are_found_by_their_beginning(shared: SqliteStore) -> None:
-    assert found(shared, "東京") == found(shared, "東京タワー") == [4]
+# Words as people type them, and what they are called that have them: at the left as it was written.
+SPELT = {
+    "Průhonice": ["pruhonice", "PRŮHONICE", "Pru\u030ahonice"],
+    "Šimtadienis": ["simtadienis", "ŠIMTADIENIS"],
+    "Straße": ["strasse", "STRASSE", "straße", "STRAẞE"],
+    "Łódź": ["lodz", "łódź", "ŁÓDŹ"],
+    "Øresund": ["oresund", "ØRESUND", "øresund"],
+    "Đà Nẵng": ["da nang", "đà nẵng", "Đa\u0300 Na\u0306\u0303ng"],
+    "İstanbul": ["istanbul", "İSTANBUL", "ISTANBUL"],
+    "Diyarbakır": ["diyarbakir", "DIYARBAKIR"],
+    "Ελλάδα": ["ΕΛΛΑΔΑ", "ελλαδα"],
+    "Ἀθῆναι": ["αθηναι"],
+    "Ёлка": ["ёлка", "ЁЛКА", "елка"],
+    "Київ": ["київ", "киів", "КИЇВ"],
+    "दिल्ली": ["दिल्ली"],
+    "हिज़ाब": ["हिज़ाब", "हिज\u093cाब"],
+    "القَاهِرَة": ["القاهرة"],
+    "שָׁלוֹם": ["שלום"],
+    "ﬁnal ﬂight": ["final", "flight", "final flight"],
+    "ＩＭＧ１２３": ["IMG123", "img123"],
+    "party 🎉": ["🎉", "party"],
+    "Ærø": ["aero", "ærø", "ÆRØ"],
+    "Œuvre": ["oeuvre"],
+    "Þingvellir": ["thingvellir"],
+    "x² ½ №5": ["x2", "no5"],
+    "soft\u00adhyphen": ["softhyphen", "soft\u00adhyphen"],
+    # No spaces between words: any part is found.
+    "東京タワー": ["東京", "タワー", "東京タワー", "京タ", "東", "ー", "ﾀﾜｰ"],
+    "ガラス": ["ガラス", "ｶﾞﾗｽ", "カ\u3099ラス"],
+    "カラス": ["カラス"],
+    "부산에서": ["부산", "부산에서", unicodedata.normalize("NFD", "부산")],
+    "กรุงเทพมหานคร": ["กรุงเทพ", "นคร", "กรุงเทพมหานคร"],
+    "ភ្នំពេញ": ["ភ្នំ", "ពេញ"],
+    "Shibuya渋谷2024夏祭り": ["渋谷", "夏祭", "shibuya", "2024", "渋谷2024", "2024夏"],
+}
+
+
+@pytest.fixture(scope="module")
+def spelt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
+    """Each as the name of a file, and in the other form of Unicode as the description of one."""
+    with SqliteStore(tmp_path_factory.mktemp("spelt") / "library.sqlite") as opened:
+        for number, name in enumerate(SPELT):
+            add(opened, f"/p/x/{name}.png")
+            add(opened, f"/q/y/{number}x.jpg", description=f"said: {unicodedata.normalize('NFD', name)}")
+        yield opened
+
+
+@pytest.mark.parametrize("name", SPELT)
+def test_words_of_all_scripts_however_they_are_typed(spelt: SqliteStore, name: str) -> None:
+    own = [2 * list(SPELT).index(name) + 1, 2 * list(SPELT).index(name) + 2]
+    for typed in (name, unicodedata.normalize("NFD", name), *SPELT[name]):
+        assert set(found(spelt, typed)) >= set(own), typed
+        assert set(found(spelt, typed, exact=True)) >= set(own), typed
+        said = spelt.reasons(typed, own, model_of(spelt))
+        assert [reason.partition(":")[0] for reasons in said.values() for reason in reasons] == ["name", "description"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "names"),
+    [
+        ("ガラス", ["ガラス"]),  # glass, not crows
+        ("京東", []),
+        ("東タ", []),
+        ("東京 タワー", []),
+        ("타", []),
+        ("夏祭り 渋谷", []),
+        ("دلهي", []),
+    ],
+)
+def test_other_words_are_not_found(spelt: SqliteStore, typed: str, names: list[str]) -> None:
+    wanted = [2 * list(SPELT).index(name) + side for name in names for side in (1, 2)]
+    assert sorted(found(spelt, typed, exact=True)) == wanted
+
+
+def test_a_file_is_found_by_its_whole_name(store: Store) -> None:
+    first, other = add(store, "/p/trip/IMG_2041.jpg"), add(store, "/p/trip/IMG_2041.png")
+    add(store, "/p/trip/IMG_2042.jpg")
+    assert found(store, "IMG_2041.jpg", exact=True) == found(store, "img_2041.JPG", exact=True) == [first]
+    assert found(store, "IMG_2041", exact=True) == [first, other]
+    assert found(store, "IMG_2041.jpg")[0] == first
+    assert store.reasons("IMG_2041.jpg", [first], model_of(store), exact=True) == {first: ("name: IMG_2041",)}
+
+
+def test_reasons_are_in_the_words_that_were_written(store: Store) -> None:
+    text = "Nach der Ankunft in Łódź gingen wir lange durch die Straßen der alten Stadt; "
+    text += "später 東京タワーの夜景を見ました。"
+    number = add(store, "/p/Ærø 2024/x.jpg", description=text)
+
+    def reason(typed: str) -> str:
+        [one] = store.reasons(typed, [number], model_of(store))[number]
+        return one
+
+    assert reason("aero") == "name: Ærø 2024"
+    assert reason("lodz") == "description: Nach der Ankunft in Łódź gingen wir lange durch…"
+    assert reason("strassen") == "description: …die Straßen der alten Stadt; später 東京タワーの…"
+    assert reason("夜景") == "description: …der alten Stadt; später 東京タワーの夜景を見ました。"
+    assert reason("nach") == "description: Nach der Ankunft in Łódź gingen wir lange durch…"
+
+
+@given(st.text(max_size=30))
+def test_what_is_plain_stays_so(text: str) -> None:
+    assert plain(plain(text)) == plain(text)
+    assert plain(text) == plain(unicodedata.normalize("NFD", text)) == plain(unicodedata.normalize("NFC", text))
+
+
+@given(st.lists(st.sampled_from([*SPELT, "a", "1", "é", "京", " ", "\u200d", "\u0301", "🎉"]), min_size=1, max_size=6))
+def test_a_text_is_found_by_itself(parts: list[str]) -> None:
+    """What is stored of it has what is asked for it, side by side."""
+    text = "".join(parts)
+    asked = expression(written(text))
+    have, wanted = stored(text).split(), asked.strip('"* ').rstrip('"').split()
+    if stored(text).isascii():
+        return  # FTS5 takes it apart
+    spans = [have[at : at + len(wanted)] for at in range(len(have))]
+    assert wanted in spans or any(
+        span[:-1] == wanted[:-1] and span[-1].startswith(wanted[-1]) for span in spans if len(span) == len(wanted)
+    )
 
 
 # In step
@@ -245,8 +363,8 @@ def expected(file: Path) -> list[tuple[object, ...]]:
             rows.append(
                 (
                     number,
-                    name_words(path.decode()),
-                    "\n".join(part for part in described if part),
+                    stored(name_words(path.decode())),
+                    stored("\n".join(part for part in described if part)),
                     one("SELECT text FROM captions WHERE item_id = ?", content),
                     one("SELECT text FROM ocr WHERE item_id = ?", content),
                     ", ".join(tag for (tag,) in tags),
@@ -256,7 +374,7 @@ def expected(file: Path) -> list[tuple[object, ...]]:
     return rows
 
 
-def stored(file: Path) -> list[tuple[object, ...]]:
+def in_table(file: Path) -> list[tuple[object, ...]]:
     with sqlite3.connect(file) as base:
         rows = base.execute(f"SELECT rowid, {', '.join(WORDS)} FROM words ORDER BY rowid").fetchall()
         base.execute("INSERT INTO words (words) VALUES ('integrity-check')")
@@ -265,14 +383,14 @@ def stored(file: Path) -> list[tuple[object, ...]]:
 
 
 def assert_in_step(store: SqliteStore) -> None:
-    assert stored(store.file) == expected(store.file)
+    assert in_table(store.file) == expected(store.file)
 
 
 def test_words_follow_every_change(file_store: SqliteStore) -> None:
     a, b = add(file_store, "/p/a.jpg", b"1", "first"), add(file_store, "/p/b.jpg", b"2")
     add(file_store, "/p/copy of a.jpg", b"1")
     assert_in_step(file_store)
-    assert len(stored(file_store.file)) == 3
+    assert len(in_table(file_store.file)) == 3
     ids = {path: row.id for path, row in file_store.files("/p", model_of(file_store)).items()}
     with file_store.writing() as writer:
         writer.put_caption(a, "r", "a caption", 0.5)
@@ -291,16 +409,16 @@ def test_words_follow_every_change(file_store: SqliteStore) -> None:
         writer.fail(Found("/p/new.jpg", 1, 1), "damaged")  # never read: it has no words
         writer.put_metadata(a, Decoded(PIXELS, 1, 1, "png", Exif(), "another description"))
         writer.put_tags("w", {a: {"cat": 0.9}})
-    assert [row for row in expected(file_store.file) if row[1] != "new p"] == stored(file_store.file)
+    assert [row for row in expected(file_store.file) if row[1] != "new.jpg p"] == in_table(file_store.file)
     with file_store.writing() as writer:
         writer.remove("/p")
         writer.sweep()
-    assert stored(file_store.file) == expected(file_store.file) == []
+    assert in_table(file_store.file) == expected(file_store.file) == []
 
 
 def test_words_of_a_transaction_that_fails_are_undone(file_store: SqliteStore) -> None:
     number = add(file_store, "/p/a.jpg")
-    before = stored(file_store.file)
+    before = in_table(file_store.file)
 
     def fails() -> None:
         with file_store.writing() as writer:
@@ -311,7 +429,7 @@ def test_words_of_a_transaction_that_fails_are_undone(file_store: SqliteStore) -
 
     with pytest.raises(ZeroDivisionError):
         fails()
-    assert stored(file_store.file) == before
+    assert in_table(file_store.file) == before
     assert_in_step(file_store)
 
 
@@ -537,3 +655,25 @@ def test_no_more_is_kept_than_there_is_room_for(many: tuple[SqliteStore, list[di
         assert [other.find_words(query, model) for query in asked * 2] == before * 2
         assert 0 < other.cached_bytes <= 10_000
         assert len(other._lists._snapshot._values) < 20
+
+
+def test_words_of_a_library_from_before_are_spelt_anew_without_its_pictures(tmp_path: Path) -> None:
+    """Of the eighth schema, with what that version stored; there is no picture file."""
+    file = write_schema(tmp_path / "library.sqlite", "008")
+    with closing(sqlite3.connect(file)) as old:
+        old.executescript(
+            "INSERT INTO models VALUES (1, 'm', 'abc', 4, 1);"
+            "INSERT INTO contents (id, hash, width, height, format, description, metadata_version) "
+            "VALUES (1, x'31', 40, 30, 'jpeg', 'Łódź, 東京タワー', 2);"
+            "INSERT INTO items (id, content_id, part) VALUES (1, 1, 0);"
+            "INSERT INTO photos VALUES (1, CAST('/p/Straße/IMG_1.jpg' AS BLOB), 'ok', NULL, 10, 5, 1);"
+            "INSERT INTO embeddings VALUES (7, 1, 1, x'003c003c003c003c');"
+            "INSERT INTO words (rowid, name, description) VALUES (1, 'IMG_1 Straße', 'Łódź, 東京タワー');"
+        )
+    with SqliteStore(file) as store:
+        assert_in_step(store)
+        for typed in ("lodz", "タワー", "strasse", "IMG_1.jpg"):
+            assert found(store, typed, exact=True) == [7]
+        with store.writing() as writer:
+            writer.remove("/p")
+        assert in_table(file) == []

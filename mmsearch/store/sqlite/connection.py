@@ -16,7 +16,7 @@ from sqlalchemy.pool import QueuePool
 
 from mmsearch.errors import LibraryError
 from mmsearch.media.filesystem import on_network
-from mmsearch.store.sqlite import fulltext, schema
+from mmsearch.store.sqlite import fulltext, schema, spelling
 from mmsearch.store.sqlite.attribute_filter import AttributeFilter
 from mmsearch.store.sqlite.snapshot_cache import SnapshotCache
 
@@ -77,6 +77,7 @@ class Database:
                 connection.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'DELETE'}")
             connection.execute("PRAGMA synchronous = NORMAL")  # in WAL a power cut may lose the last batch, no more
             connection.create_function("name_words", 1, fulltext.path_words, deterministic=True)
+            connection.create_function("plain_words", 1, spelling.stored, deterministic=True)
             connection.create_function("path_name", 1, lambda path: os.path.basename(os.fsdecode(path)).casefold())
 
         @event.listens_for(self._engine, "begin")

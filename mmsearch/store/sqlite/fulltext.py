@@ -15,7 +15,6 @@ import math
 import os
 import re
 import sqlite3
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -23,8 +22,10 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
+from mmsearch.language.letters import plain
 from mmsearch.store.sqlite.fulltext_ranking import Form, Having, Lists, Rows, best, sums
 from mmsearch.store.sqlite.names import name_parts, name_words, taken_apart
+from mmsearch.store.sqlite.spelling import expression, marked, pieces_of, stored, written
 from mmsearch.store.sqlite.stop_words import STOP_WORDS
 from mmsearch.store.sqlite.tables import WORDS
 from mmsearch.store.types import WordHit
@@ -38,11 +39,9 @@ LONGEST_WORD = 64  # characters; what follows is not looked at
 SMALL = 2000  # allowed pictures, in a library ten times as large, that are looked at one by one …
 FEW = 100  # … and in any library
 MORE = 2  # times as many photos as are wanted are looked at first: some cannot be found, or are copies
-_SNIPPET = 8  # words
+_SNIPPET = 24  # signs of a script without spaces, or a third as many words
 _TITLES = {"name": "name", "description": "description", "caption": "caption", "ocr": "text", "tags": "tag"}
 
-_TOKEN = re.compile(r"[^\W_]+")  # letters and digits, as FTS5's unicode61 has them
-_UNSPACED = "\u2e80"  # from here on lie the scripts that put no spaces between words, in which a token is a sentence
 _POSSESSIVE = re.compile(r"['’]s\b", re.IGNORECASE)
 _MARKED = re.compile("\1(.*?)\2", re.DOTALL)
 
@@ -59,27 +58,39 @@ def _of_items(table: str, value: str, between: str) -> str:
 
 
 _COMMA = "', '"
-_COMMA = "', '"
+# In the words of those who wrote it.
 _SAID = (
-    "SELECT photos.id AS photo, name_words(photos.path) AS name, "
+    "SELECT photos.id AS photo, photos.state AS state, photos.path AS path, name_words(photos.path) AS name, "
     "trim(coalesce(contents.description, '') || char(10) || coalesce(sidecars.text, ''), char(10)) AS description, "
     f"{_of_items('captions', 'text', 'char(10)')} AS caption, {_of_items('ocr', 'text', 'char(10)')} AS ocr, "
     f"{_of_items('tags', 'tag', _COMMA)} AS tags "
     "FROM photos LEFT JOIN contents ON contents.id = photos.content_id "
     "LEFT JOIN sidecars ON sidecars.photo_id = photos.id "
 )
-_WRITE = f"INSERT OR REPLACE INTO words (rowid, {', '.join(WORDS)}) {_SAID}"
+_STORED = ", ".join(f"plain_words(said.{name})" for name in WORDS)
+SINCE = "009"  # the migration since which this is what is stored
+
+
+def _write(where: str = "") -> str:
+    """SQL that writes anew what ``words`` says of photos that meet this condition."""
+    columns = ", ".join(WORDS)
+    return (
+        f"INSERT OR REPLACE INTO words (rowid, {columns}) SELECT said.photo, {_STORED} FROM ({_SAID} {where}) AS said"
+    )
 
 
 def rebuild(connection: Connection, photos: Iterable[int], contents: Iterable[int], items: Iterable[int]) -> None:
     """Write anew what ``words`` says of these photos, and of all photos that have these contents or items.
 
-    ``connection`` needs the SQL function name_words: ``path_words``.
+    ``connection`` needs the SQL functions name_words, ``path_words``, and plain_words, ``stored``.
     """
-    connection.exec_driver_sql(
-        _WRITE + "WHERE photos.id IN (SELECT value FROM json_each(?)) "
+    where = (
+        "WHERE photos.id IN (SELECT value FROM json_each(?)) "
         "OR photos.content_id IN (SELECT value FROM json_each(?)) "
-        "OR photos.content_id IN (SELECT content_id FROM items WHERE id IN (SELECT value FROM json_each(?)))",
+        "OR photos.content_id IN (SELECT content_id FROM items WHERE id IN (SELECT value FROM json_each(?)))"
+    )
+    connection.exec_driver_sql(
+        _write(where),
         (json.dumps(sorted(photos)), json.dumps(sorted(contents)), json.dumps(sorted(items))),
     )
 
@@ -89,7 +100,12 @@ def anew(connection: Connection) -> None:
     table = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = 'words'").scalar_one()
     connection.exec_driver_sql("DROP TABLE words")
     connection.exec_driver_sql(table)
-    connection.exec_driver_sql(_WRITE)
+    fill(connection)
+
+
+def fill(connection: Connection) -> None:
+    """Write all of the table ``words``, which is empty; nothing is read but the other tables."""
+    connection.exec_driver_sql(_write())
 
 
 def sound(connection: Connection) -> bool:
@@ -104,10 +120,9 @@ def sound(connection: Connection) -> bool:
 def stale(connection: Connection) -> int:
     """Of how many photos that can be found ``words`` says something else than the other tables."""
     columns = ", ".join(f"words.{name}" for name in WORDS)
-    said = ", ".join(f"said.{name}" for name in WORDS)
     count: int = connection.exec_driver_sql(
         f"SELECT count(*) FROM ({_SAID} WHERE photos.state = 'ok') AS said "
-        f"JOIN words ON words.rowid = said.photo WHERE ({columns}) <> ({said})"
+        f"JOIN words ON words.rowid = said.photo WHERE ({columns}) <> ({_STORED})"
     ).scalar_one()
     return count
 
@@ -209,42 +224,58 @@ def reasons(
     rows = rows[np.logical_or.reduce(having)] if having else rows[:0]
     if not len(rows):
         return {}
-    snippets = ", ".join(
-        f"CASE WHEN instr(highlight(words, {column}, char(1), ''), char(1)) "
-        f"THEN snippet(words, {column}, char(1), char(2), '…', {_SNIPPET}) END"
-        for column in range(len(WORDS))
-    )
+    marks = ", ".join(f"highlight(words, {column}, char(1), char(2))" for column in range(len(WORDS)))
+    asked = " OR ".join(form.expression for form in forms)
     with lists.copied(rows.tolist()) as few:
-        query = f"SELECT rowid, {snippets} FROM words WHERE words MATCH ?"
-        marked = {row: own for row, *own in few.execute(query, (" OR ".join(form.expression for form in forms),))}
+        query = f"SELECT rowid, {marks} FROM words WHERE words MATCH ?"
+        having_words = {row: [_marked(text) for text in own] for row, *own in few.execute(query, (asked,))}
+    said = lists.connection.execute(
+        f"{_SAID} WHERE photos.id IN (SELECT value FROM json_each(?))", (json.dumps(list(having_words)),)
+    )
+    texts = {row: own for row, _, _, *own in said}
     found: dict[int, dict[str, None]] = {}
     for number, row, path in pages:
-        for column, snippet in zip(WORDS, marked.get(row, [None] * len(WORDS)), strict=True):
-            if snippet is not None:
-                shown = _part_of_name(os.fsdecode(path), snippet) if column == "name" else _plain(snippet)
+        if row not in having_words:
+            continue
+        for column, words, text in zip(WORDS, having_words[row], texts[row], strict=True):
+            if words:
+                shown = _part_of_name(os.fsdecode(path), words) if column == "name" else excerpt(text, words)
                 found.setdefault(number, {})[f"{_TITLES[column]}: {shown}"] = None
     return {number: tuple(said) for number, said in found.items()}
 
 
-def _part_of_name(path: str, snippet: str) -> str:
-    """The file name, or else the folder, that has one of the marked words."""
-    words = [word.casefold() for word in _MARKED.findall(snippet)]
+def _marked(text: str) -> set[str]:
+    """The words that FTS5 has marked in a stored text."""
+    return pieces_of(" ".join(_MARKED.findall(text)))
+
+
+def _part_of_name(path: str, words: set[str]) -> str:
+    """The file name, or else the folder, that has one of the words."""
     parts = name_parts(path)
-    return next((part for part in parts if any(word in part.casefold() for word in words)), parts[0])
+    apart = (pieces_of(stored(f"{part} {taken_apart(part)}")) for part in parts)
+    return next((part for part, own in zip(parts, apart, strict=True) if own & words), parts[0])
 
 
-def _plain(snippet: str) -> str:
-    text = snippet.replace("\1", "").replace("\2", "")
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
-
-
-def _tokens(text: str) -> list[str]:
-    readable = text.encode("utf-8", "ignore").decode()  # without lone surrogates, which SQLite does not take
-    return [token[:LONGEST_WORD] for token in _TOKEN.findall(unicodedata.normalize("NFC", readable))]
-
-
-def _phrase(tokens: Sequence[str]) -> str:
-    return '"' + " ".join(tokens) + '"'
+def excerpt(text: str, words: set[str]) -> str:
+    """The part of a text that has most of these words, as they are stored; short, in one line."""
+    pieces = marked(text, words)
+    best, first, after = -1, 0, len(pieces)
+    for at, (_, _, own) in enumerate(pieces):
+        if own or at == 0:
+            begin = end = max(0, at - 1)
+            room, has = _SNIPPET, set[str]()
+            while end < len(pieces) and room > 0:
+                start, stop, some = pieces[end]
+                room, end, has = room - min(3, stop - start), end + 1, has | some
+            while end == len(pieces) and begin > 0 and room > 0:  # the end of the text: more of what is before
+                begin -= 1
+                room -= min(3, pieces[begin][1] - pieces[begin][0])
+            if len(has) > best:
+                best, first, after = len(has), begin, end
+    start = pieces[first][0] if first else 0
+    stop = pieces[after - 1][1] if after < len(pieces) else len(text)
+    line = " ".join("".join(char if char.isprintable() else " " for char in text[start:stop]).split())
+    return f"{'…' if first else ''}{line}{'…' if after < len(pieces) else ''}"
 
 
 def _meant(text: str, exact: bool, lists: Lists) -> tuple[list[Form], NDArray[np.float64]]:
@@ -256,17 +287,16 @@ def _meant(text: str, exact: bool, lists: Lists) -> tuple[list[Form], NDArray[np
 
 def _exact(text: str, lists: Lists) -> tuple[list[Form], NDArray[np.float64]]:
     """All words of a text in their order, as one unit."""
-    tokens = _tokens(text)
-    if not tokens:
+    asked = expression(_words(text))
+    if not asked:
         return [], np.zeros(0)
-    return [Form(0, _phrase(tokens), 1.0)], np.array([lists.weight_above_zero(_phrase(tokens))])
+    return [Form(0, asked, 1.0)], np.array([lists.weight_above_zero(asked)])
 
 
 def _forms(text: str, lists: Lists) -> tuple[list[Form], NDArray[np.float64]]:
     """How the units of a query may be written, and the weight of each unit."""
-    written = [tokens for chunk in _POSSESSIVE.sub("", text).split() if (tokens := tuple(_tokens(chunk)))]
-    units = list(dict.fromkeys(written))
-    telling = [unit for unit in units if not STOP_WORDS.issuperset(token.lower() for token in unit)]
+    units = list(dict.fromkeys(words for chunk in _POSSESSIVE.sub("", text).split() if (words := tuple(_words(chunk)))))
+    telling = [unit for unit in units if not STOP_WORDS.issuperset(plain(word) for word in unit)]
     forms: list[Form] = []
     weights: list[float] = []
     for unit in (telling or units)[:MOST_UNITS]:
@@ -277,33 +307,39 @@ def _forms(text: str, lists: Lists) -> tuple[list[Form], NDArray[np.float64]]:
     return forms, np.array(weights)
 
 
+def _words(text: str) -> list[str]:
+    """The words of a query, cut where they are long, without those of which nothing is left when they are plain."""
+    return [word[:LONGEST_WORD] for word in written(text) if plain(word)]
+
+
 def _one_word(word: str, unit: int, lists: Lists) -> tuple[float, list[Form]]:
     """A word as it is, taken apart ("IMG2041" is "IMG 2041" too), and as a beginning."""
-    parts = _tokens(taken_apart(word))
-    written = [_phrase([word]), *([_phrase(parts)] if len(parts) > 1 else [])]
-    weight = min(lists.weight(expression) for expression in written)
-    forms = [Form(unit, expression, 1.0) for expression in written]
+    parts = _words(taken_apart(word))
+    asked = [expression([word]), *([expression(parts)] if len(parts) > 1 else [])]
+    weight = min(lists.weight(one) for one in asked)
+    forms = [Form(unit, one, 1.0) for one in dict.fromkeys(asked)]
     # Words that nobody wrote may have been typed in part, and so may numbers.  Others are not taken for beginnings: a
     # cap is no captain.
     unknown = weight == lists.weight_of(0)
-    if (unknown and (len(word) >= 3 or word[0] >= _UNSPACED)) or (len(word) >= 2 and word[-1].isdigit()):
-        begun = lists.weight(_phrase([word]) + " *")
+    if (unknown and len(word) >= 3) or (len(word) >= 2 and word[-1].isdigit()):
+        beginning = expression([word], begins=True)
+        begun = lists.weight(beginning)
         if unknown:
             weight = begun or weight
         if begun and weight:
-            forms.append(Form(unit, _phrase([word]) + " *", BEGINS * min(begun / weight, 1.0)))
+            forms.append(Form(unit, beginning, BEGINS * min(begun / weight, 1.0)))
     return weight, forms
 
 
-def _joined(tokens: Sequence[str], unit: int, lists: Lists) -> tuple[float, list[Form]]:
+def _joined(words: Sequence[str], unit: int, lists: Lists) -> tuple[float, list[Form]]:
     """Words beside each other, the last perhaps the beginning of a number, or apart from each other."""
-    rarities = [lists.weight(_phrase([token])) for token in tokens]
-    weight = sum(rarities) or lists.weight(_phrase(tokens))
-    forms = [Form(unit, _phrase(tokens), 1.0)]
-    if tokens[-1][-1].isdigit():
-        forms.append(Form(unit, _phrase(tokens) + " *", BEGINS))
-    apart = [(token, own) for token, own in zip(tokens, rarities, strict=True) if own]
-    return weight, forms + [Form(unit, _phrase([token]), APART * own / weight, True) for token, own in apart]
+    rarities = [lists.weight(expression([word])) for word in words]
+    weight = sum(rarities) or lists.weight(expression(words))
+    forms = [Form(unit, expression(words), 1.0)]
+    if words[-1][-1].isdigit():
+        forms.append(Form(unit, expression(words, begins=True), BEGINS))
+    apart = [(word, own) for word, own in zip(words, rarities, strict=True) if own]
+    return weight, forms + [Form(unit, expression([word]), APART * own / weight, True) for word, own in apart]
 
 
 def _among(numbers: Ids, some: Ids) -> NDArray[np.bool_]:

@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import unicodedata
 
 FOLDERS = 3  # the nearest ones; those further up are the same for all
-_HUMPS = re.compile(r"(?<=[a-zß-öø-ÿ])(?=[A-ZÀ-ÖØ-Þ])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
+_HUMPS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])", re.ASCII)
 _PADDED = re.compile(r"(?<!\d)0+([1-9]\d*)")
 
 
 def name_parts(path: str) -> list[str]:
     """File name without its suffix, then the nearest folders, nearest first.  Bytes that are no UTF-8 are left out."""
+    name, *folders = _parts(path)
+    return [name.rpartition(".")[0] or name, *folders]
+
+
+def _parts(path: str) -> list[str]:
     parts = path.replace("\\", "/").split("/")[-1 - FOLDERS :]
-    parts[-1] = parts[-1].rpartition(".")[0] or parts[-1]
-    return [part.encode("utf-8", "ignore").decode() for part in reversed(parts) if part]
+    readable = [part.encode("utf-8", "ignore").decode() for part in reversed(parts)]
+    return [part for part in readable if part] or [""]
 
 
 def taken_apart(text: str) -> str:
     """``text`` with spaces where capitals or digits begin: "BeachTrip2024" -> "Beach Trip 2024"."""
-    return _HUMPS.sub(" ", text)
+    if text.isascii():
+        return _HUMPS.sub(" ", text)
+    apart = [text[:1]]
+    for before, char in itertools.pairwise(text):
+        humps = (before.islower() and char.isupper()) or (
+            before.isdigit() != char.isdigit() and before.isalnum() and char.isalnum()
+        )
+        apart.append(f" {char}" if humps else char)
+    return "".join(apart)
 
 
 def name_words(path: str) -> str:
     """File name and nearest folders as text: ``/a/BeachTrip2024/IMG_2041.jpg`` -> words to find it by.
 
-    Names stay as they are written, and what is joined by capitals or digits is there once more in parts: "BeachTrip2024
-    Beach Trip 2024".  So are numbers without the zeros before them.
+    Names stay as they are written, and what is joined by capitals or digits is there once more in parts: "IMG_2041.jpg
+    BeachTrip2024 IMG_2041 Beach Trip 2024".  So are numbers without the zeros before them.
     """
-    readable = " ".join(name_parts(path))
+    readable, whole = (unicodedata.normalize("NFKC", " ".join(parts)) for parts in (name_parts(path), _parts(path)))
     apart = taken_apart(readable)
-    words = readable if apart == readable else f"{readable} {apart}"
+    words = whole if apart == readable else f"{whole} {apart}"
     return " ".join([words, *_PADDED.findall(apart)])

@@ -7,8 +7,9 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 
 from mmsearch.errors import LibraryError, NewerLibraryError
+from mmsearch.store.sqlite import fulltext
 
-HEAD = "008"  # the newest migration; a test compares it with the files in migrations/versions
+HEAD = "009"  # the newest migration; a test compares it with the files in migrations/versions
 
 
 def _version(connection: Connection) -> tuple[str | None, bool]:
@@ -48,3 +49,5 @@ def upgrade(connection: Connection, library: str, revision: str = "head") -> Non
         except CommandError as error:
             raise NewerLibraryError(library, found) from error
     command.upgrade(config, revision)
+    if found is not None and found < fulltext.SINCE and revision == "head":
+        fulltext.fill(connection)
