@@ -163,3 +163,9 @@ def test_options_are_told_from_words() -> None:
     assert apart('-"red -2:car -猫 -Ä') == ("", '-"red -2:car -猫 -Ä')
     assert apart("a -- --json -k -x") == ("", "a --json -k -x")
     assert apart("--unknown x -n 5 -k") == ("--unknown -n -k", "x 5")
+
+
+def test_a_mark_stands_below_the_place_that_makes_no_sense(mmsearch: CLI, library: Path) -> None:
+    said = mmsearch("query", "a cat date:20x5", check=2).stderr.splitlines()
+    assert said[0].startswith("mmsearch: '20x5' is no date; ")
+    assert said[1:] == ["  a cat date:20x5", "             ^"]
