@@ -389,9 +389,28 @@ def _metadata(corpus: Corpus) -> None:
         ("webp-icc-huge", "found", _encoded(photo, "WEBP", icc_profile=random), "icc.webp"),
         ("jpeg-comment", "found", _encoded(photo, "JPEG", comment=b"\0\xff\n\x1b[31m" * 7_000), "comment.jpg"),
         ("jpeg-xmp-entities", "found", _encoded(photo, "JPEG", xmp=entities), "xmp.jpg"),
+        ("jpeg-xmp-nested", "found", _encoded(photo, "JPEG", xmp=_nested_xmp(60_000)), "xmp-nested.jpg"),
+        ("jpeg-xmp-address", "found", _encoded(photo, "JPEG", xmp=_long_address(60_000)), "xmp-address.jpg"),
+        ("webp-xmp-nested", "found", _encoded(photo, "WEBP", xmp=_nested_xmp(10**6)), "xmp-nested.webp"),
+        ("webp-xmp-address", "found", _encoded(photo, "WEBP", xmp=_long_address(10**6)), "xmp-address.webp"),
+        ("beside-xmp-address", "ignored", _long_address(7 * 10**6), "xmp.xmp"),
+        ("beside-json-deep", "ignored", b"[" * 10**6, "xmp.jpg.json"),
         ("jpeg-iptc", "found", _with_iptc(_encoded(photo, "JPEG")), "iptc.jpg"),
     ]:
         corpus.add(id, expected, content, f"metadata/{name}")  # type: ignore[arg-type]
+
+
+def _nested_xmp(size: int) -> bytes:
+    """Titles in titles, and a list in the innermost: each title has each value of the list."""
+    titles, values = size // 50, size // 40
+    head = b'<r xmlns:d="http://purl.org/dc/elements/1.1/" xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    return head + b"<d:title>" * titles + b"<rdf:li>x</rdf:li>" * values + b"</d:title>" * titles + b"</r>"
+
+
+def _long_address(size: int) -> bytes:
+    """Half of it an address, half of it attributes whose names begin with that."""
+    names = " ".join(f'p:a{number}=""' for number in range(size // 24))
+    return f'<r xmlns:p="{"u" * (size // 2)}" {names}/>'.encode()
 
 
 def _with_segment(jpeg: bytes, marker: int, body: bytes) -> bytes:

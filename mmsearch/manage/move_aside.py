@@ -261,11 +261,17 @@ def _targets(files: Sequence[str], folder: str) -> Iterator[list[str]]:
 
     What belongs to a photo has the same number, so that it still belongs to it.
     """
-    stem = os.path.splitext(os.path.basename(files[0]))[0]
+    stem, suffix = os.path.splitext(os.path.basename(files[0]))
     names = [os.path.basename(file) for file in files]
+
+    def renamed(name: str, new: str) -> str:
+        if new == stem or name.startswith(stem):
+            return name.replace(stem, new, 1)
+        return f"{new}{suffix}.json"  # of Google Takeout: a.jpg(1).json belongs to a(1).jpg
+
     for number in itertools.count(1):
         new = stem if number == 1 else f"{stem} ({number})"
-        targets = [os.path.join(folder, new + name[len(stem) :]) for name in names]
+        targets = [os.path.join(folder, renamed(name, new)) for name in names]
         if not any(os.path.lexists(target) for target in targets):
             yield targets
 

@@ -294,6 +294,44 @@ def test_what_another_picture_is_called_after_too_stays(tmp_path: Path) -> None:
     assert Companions().of(str(tmp_path / "b.jpg")) == [str(tmp_path / name) for name in ("b.CR3", "b.json")]
 
 
+@pytest.mark.parametrize(
+    ("photo", "beside", "belongs"),
+    [
+        ("a(1).jpg", "a.jpg(1).json", True),
+        ("a(1).jpg", "a.jpg.supplemental-metadata(1).json", True),
+        ("a(1).jpg", "a.supplemental-metadata(1).json", True),
+        ("b.jpg", "b.supplemental-metadata.json", True),
+        ("a-edited.jpg", "a.jpg.json", False),  # of a.jpg
+        ("a.png", "a.supplemental-metadata.json", False),  # of a.jpg too
+        ("a(1).jpg", "a.jpg.json", False),
+    ],
+)
+def test_json_of_google_takeout_goes_with_its_only_photo(
+    tmp_path: Path, photo: str, beside: str, belongs: bool
+) -> None:
+    for name in {"a.jpg", photo, beside}:
+        (tmp_path / name).touch()
+    assert Companions().of(str(tmp_path / photo)) == ([str(tmp_path / beside)] if belongs else [])
+
+
+def test_json_of_google_takeout_still_belongs_to_a_photo_that_is_renamed(library: Library, tmp_path: Path) -> None:
+    folder, aside = tmp_path / "photos", tmp_path / "aside"
+    folder.mkdir()
+    shutil.copy(SAMPLES / "coffee.png", folder / "cup(1).png")
+    shutil.copy(SAMPLES / "coffee.png", folder / "larger.png")
+    (folder / "larger.txt").write_text("more is known of this one, a cup of coffee")
+    (folder / "cup.png(1).json").write_text("{}")
+    (aside / "photos").mkdir(parents=True)
+    (aside / "photos" / "cup(1).png").write_text("somebody's")
+    library.index(folder)
+    [done] = library.set_aside(library.duplicates(), aside)
+    assert isinstance(done, Moved)
+    assert done.target == f"{aside}/photos/cup(1) (2).png"
+    assert [one.target for one in done.companions] == [f"{aside}/photos/cup(1) (2).png.json"]
+    undo(str(aside))
+    assert (folder / "cup.png(1).json").exists()
+
+
 def test_a_photo_stays_where_a_file_of_its_own_cannot_go(library: Library, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere.txt").write_text("words")
     (folder / "a" / "cat.xmp").write_text("words")

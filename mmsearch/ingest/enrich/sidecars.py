@@ -13,12 +13,11 @@ import hashlib
 import logging
 import os
 import stat
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mmsearch.ingest.enrich.base import Enrichment
-from mmsearch.ingest.enrich.takeout import LONGEST_JSON, keys_of_json, keys_of_photo, takeout_said
+from mmsearch.ingest.enrich.takeout import LONGEST_JSON, comparable, keys_of_json, keys_of_photo, takeout_said
 from mmsearch.ingest.options import IngestContext
 from mmsearch.media.embedded_text import LONGEST, joined
 from mmsearch.media.filesystem import open_regular
@@ -162,24 +161,19 @@ def _listing(folder: str) -> tuple[set[str], dict[str, list[str]]]:
     for name in names:
         stem, suffix = os.path.splitext(name)
         if suffix.lower() in (".txt", ".xmp"):
-            candidates.setdefault(_same(stem), []).append(name)
+            candidates.setdefault(comparable(stem), []).append(name)
         elif suffix.lower() == ".json":
-            for key in keys_of_json(_same(stem)):
+            for key in keys_of_json(stem):
                 candidates.setdefault(key, []).append(name)
     return names, candidates
 
 
 def _belonging(photo: str, candidates: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """The names of the files that say something of a photo."""
-    name = _same(photo)
+    name = comparable(photo)
     for key in (name, os.path.splitext(name)[0]):
         yield from candidates.get(key, ())
-    yield from next((candidates[key] for key in keys_of_photo(name) if key in candidates), ())
-
-
-def _same(name: str) -> str:
-    """Names that look the same are the same here: "Käse" in one letter or two for ä, and in small letters or large."""
-    return unicodedata.normalize("NFC", name).lower()
+    yield from next((candidates[key] for key in keys_of_photo(photo) if key in candidates), ())
 
 
 def _file(path: str, trees: tuple[str, ...]) -> _File | None:

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import re
+import unicodedata
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -27,8 +28,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _YEARS = range(1800, 2200)
 
 
+def comparable(name: str) -> str:
+    """Names that look the same are the same then: "Käse" in one letter or two for ä, and in small letters or large."""
+    return unicodedata.normalize("NFC", name).lower()
+
+
 def keys_of_json(stem: str) -> list[str]:
-    """What a photo must be looked up by to have the JSON file of this name without ".json", in small letters."""
+    """What a photo must be looked up by to have the JSON file of this name without ".json"."""
+    stem = comparable(stem)
     match = _STEM.fullmatch(stem)
     if match is None:
         return []
@@ -43,8 +50,8 @@ def keys_of_json(stem: str) -> list[str]:
 
 
 def keys_of_photo(name: str) -> Iterator[str]:
-    """What its JSON file may be listed under, in small letters; the first that there is one of counts."""
-    stem, suffix = os.path.splitext(name)
+    """What its JSON file may be listed under; the first that there is one of counts."""
+    stem, suffix = os.path.splitext(comparable(name))
     numbered = _NUMBERED.fullmatch(stem)
     # A number may be a part of the name, or Takeout's.
     read = [(stem, "")] + ([(numbered["plain"], numbered["number"])] if numbered else [])
