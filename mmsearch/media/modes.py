@@ -54,16 +54,20 @@ def with_low_bits(image: Image.Image, second: ImageFile.ImageFile) -> Image.Imag
         return image
     second.tile = [_other_order(tile) for tile in second.tile]
     second.load()
-    uppers, lowers = (np.asarray(one)[..., : len(bands)] for one in (image, second))
-    pairs = [*zip(_blocks(uppers), _blocks(lowers), strict=True)]
-    bits = _bits(max(int((upper.astype(np.uint16) << 8 | lower).max()) for upper, lower in pairs))
-    colours = np.empty(uppers.shape, np.uint8)
-    for (upper, lower), into in zip(pairs, _blocks(colours), strict=True):
-        into[:] = (upper.astype(np.uint16) << 8 | lower) >> (bits - 8)
-    made = Image.fromarray(colours)
-    if "A" in image.getbands():
-        made.putalpha(image.getchannel("A"))
-    return made
+
+    def samples(box: tuple[int, int, int, int]) -> NDArray[np.uint16]:
+        upper, lower = (np.asarray(one.crop(box))[..., : len(bands)] for one in (image, second))
+        return upper.astype(np.uint16) << 8 | lower
+
+    rows = max(1, _AT_ONCE // image.width)
+    boxes = [(0, top, image.width, min(top + rows, image.height)) for top in range(0, image.height, rows)]
+    bits = _bits(max(int(samples(box).max()) for box in boxes))
+    for box in boxes:  # in its place: a third picture of 200 megapixels would take 0.8 GB
+        part = Image.fromarray((samples(box) >> (bits - 8)).astype(np.uint8))
+        if "A" in image.getbands():
+            part.putalpha(image.crop(box).getchannel("A"))
+        image.paste(part, box)
+    return image
 
 
 def _other_order(tile: Any) -> Any:
