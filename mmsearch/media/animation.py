@@ -29,7 +29,7 @@ def first_that_shows(
     if most >= _EMPTY:
         return first
     frames = int(min(_FRAMES, _PIXELS // (image.width * image.height)))
-    moving = again()
+    moving = again() if frames else image
     for number in range(1, frames + 1):
         try:
             moving.seek(number)

@@ -8,6 +8,7 @@ decoding once more over another ground shows which pixels that is.
 from __future__ import annotations
 
 import contextlib
+import struct
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
 
+from mmsearch.errors import ImageError
 from mmsearch.media.opening import DAMAGED_METADATA
 from mmsearch.media.side_parts import without_side_parts
 from mmsearch.media.spliced import size_of, spliced
@@ -48,7 +50,11 @@ def load(image: ImageFile.ImageFile, file: BinaryIO, again: Again) -> tuple[Imag
     except Exception as error:  # decoders of damaged files throw SyntaxError, struct.error, OverflowError, ...
         if isinstance(error, MemoryError) or getattr(error, "errno", None) is not None:
             raise
-        found = _read_once_more(image, file, again)
+        found = None
+        with contextlib.suppress(
+            ImageError, OSError, SyntaxError, ValueError, struct.error, IndexError, KeyError, TypeError
+        ):
+            found = _read_once_more(image, file, again)  # where that fails too, the first failure is told
         if found is None:
             raise
         return found

@@ -9,6 +9,8 @@ from typing import Any, BinaryIO
 
 from PIL import Image, ImageFile
 
+from mmsearch.errors import ImageError
+
 _CODESTREAM, _CONTAINER = b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"
 _BOXES = 100  # that are looked at for the picture
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))  # width to height, ISO/IEC 18181-1, D.2
@@ -25,12 +27,20 @@ class JxlImageFile(ImageFile.ImageFile):
 
     format, format_description = "JXL", "JPEG XL"
 
+    def __init__(self, file: BinaryIO, path: str) -> None:
+        """``path`` names it in errors.  Raises ImageError where there is no picture in it."""
+        self._path = path
+        super().__init__(file, "")
+
     def _open(self) -> None:
         assert self.fp is not None
-        self._size, self._mode = _size(self.fp), "RGB"
+        size = _size(self.fp)
+        if size is None:
+            raise ImageError(self._path, "there is no JPEG XL picture in it")
+        self._size, self._mode = size, "RGB"
 
     def load(self) -> Any:
-        """Decodes; raises OSError for what the decoder cannot read.  The decoder turns the picture upright itself."""
+        """Decodes, upright.  Raises ImageError for what the decoder cannot read."""
         if self._im is None:
             from pillow_jxl.JpegXLImagePlugin import JXLImageFile
 
@@ -40,7 +50,7 @@ class JxlImageFile(ImageFile.ImageFile):
                 inner = JXLImageFile(io.BytesIO(self.fp.read()), "")
                 inner.load()
             except (RuntimeError, SyntaxError) as error:  # all that the plugin says of damaged files
-                raise OSError("the JPEG XL data is damaged") from error
+                raise ImageError(self._path, "cannot be decoded: the JPEG XL data is damaged") from error
             self._mode, self._size, self.im = inner.mode, inner.size, inner.im
             self.info.update(inner.info)
             if not inner.jpeg:  # of a JPEG inside, EXIF says how it stands; of others that is done
@@ -55,15 +65,15 @@ class JxlImageFile(ImageFile.ImageFile):
             self.info["exif"] = exif.tobytes()
 
 
-def _size(file: Any) -> tuple[int, int]:
-    """Width and height of the codestream as its header says.  Raises SyntaxError."""
+def _size(file: Any) -> tuple[int, int] | None:
+    """Width and height of the codestream as its header says; None where there is none."""
     file.seek(0)
     start = file.read(12)
     if not start.startswith(_CODESTREAM):
         _seek_codestream(file)
         start = file.read(12)
     if not start.startswith(_CODESTREAM):
-        raise SyntaxError("no JPEG XL codestream")
+        return None
     bits = int.from_bytes(start[2:].ljust(10, b"\0"), "little")
 
     def take(count: int) -> int:
@@ -83,7 +93,7 @@ def _size(file: Any) -> tuple[int, int]:
 
 
 def _seek_codestream(file: BinaryIO) -> None:
-    """Goes to the picture in a container of boxes."""
+    """Goes to the picture in a container of boxes, where there is one."""
     file.seek(0)
     for _ in range(_BOXES):
         place = file.tell()
@@ -100,4 +110,3 @@ def _seek_codestream(file: BinaryIO) -> None:
         if size < header:  # 0: to the end of the file
             break
         file.seek(place + size)
-    raise SyntaxError("no JPEG XL codestream")

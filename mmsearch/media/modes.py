@@ -57,7 +57,8 @@ def with_low_bits(image: Image.Image, second: ImageFile.ImageFile) -> Image.Imag
 
     def samples(box: tuple[int, int, int, int]) -> NDArray[np.uint16]:
         upper, lower = (np.asarray(one.crop(box))[..., : len(bands)] for one in (image, second))
-        return upper.astype(np.uint16) << 8 | lower
+        joined: NDArray[np.uint16] = upper.astype(np.uint16) << 8 | lower
+        return joined
 
     rows = max(1, _AT_ONCE // image.width)
     boxes = [(0, top, image.width, min(top + rows, image.height)) for top in range(0, image.height, rows)]

@@ -101,7 +101,7 @@ def open_picture(file: BinaryIO, path: str) -> Opened:
         try:
             accepted = accept is None or accept(prefix)
             if accepted is True:
-                return _opened(factory, file, name)
+                return _opened(factory, file, name, path)
             if accepted:  # a sentence: Pillow was built without this format
                 said = f"cannot be decoded: {accepted}"
         except (SyntaxError, IndexError, TypeError, struct.error) as error:  # as Image.open: perhaps another format
@@ -113,20 +113,20 @@ def open_picture(file: BinaryIO, path: str) -> Opened:
 _Factory = Callable[..., ImageFile.ImageFile]
 
 
-def _opened(factory: _Factory, file: BinaryIO, name: str) -> Opened:
+def _opened(factory: _Factory, file: BinaryIO, name: str, path: str) -> Opened:
     """A picture of this format; of a TIFF that begins with a preview the one behind it."""
     page = tiff.main_page(file) if name == "TIFF" else None
     if page is None:
-        return _with_or_without_side_parts(factory, file, name)
-    found = _with_or_without_side_parts(factory, page, name)
+        return _with_or_without_side_parts(factory, file, name, path)
+    found = _with_or_without_side_parts(factory, page, name, path)
     with contextlib.suppress(Exception):  # the preview may be of any kind
-        preview = _with_or_without_side_parts(factory, file, name).image
+        preview = _with_or_without_side_parts(factory, file, name, path).image
         own = tiff.orientation(found.image)
         return replace(found, about=preview, orientation=tiff.orientation(preview) if own is None else None)
     return found
 
 
-def _with_or_without_side_parts(factory: _Factory, file: BinaryIO, name: str) -> Opened:
+def _with_or_without_side_parts(factory: _Factory, file: BinaryIO, name: str, path: str) -> Opened:
     """A picture of this format; where what stands beside its pixels cannot be read, without that."""
     # Without a name: Pillow would map the file of that name into memory instead of reading this one.
     file.seek(0)
@@ -138,10 +138,13 @@ def _with_or_without_side_parts(factory: _Factory, file: BinaryIO, name: str) ->
         if found is None:
             raise
         image, damage = found, DAMAGED_METADATA
+    wrong = None
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        tiff.correct(image)
+        wrong = tiff.correct(image)
     elif isinstance(image, PsdImagePlugin.PsdImageFile):
-        _check_composite(image)
+        wrong = _correct_composite(image)
+    if wrong is not None:
+        raise ImageError(path, wrong)
     return Opened(image, file, image, damage)
 
 
@@ -156,17 +159,18 @@ def _without_side_parts(factory: _Factory, file: BinaryIO, name: str) -> ImageFi
 def _open_jxl(file: BinaryIO, path: str) -> Opened:
     if importlib.util.find_spec("pillow_jxl") is None:
         raise ImageError(path, needs_extra("jxl"), retry=True)
-    image = jxl.JxlImageFile(file, "")
+    image = jxl.JxlImageFile(file, path)
     return Opened(image, file, image)
 
 
-def _check_composite(image: PsdImagePlugin.PsdImageFile) -> None:
-    """Refuses a Photoshop file without a picture of all its layers; what is no transparency is left out of that."""
+def _correct_composite(image: PsdImagePlugin.PsdImageFile) -> str | None:
+    """Leaves out of a Photoshop file what is no transparency; returns what is wrong where it has no composite."""
     versions = [data for number, _, data in image.resources if number == _VERSION_INFO]
     if versions and len(versions[0]) > 4 and not versions[0][4]:
-        raise SyntaxError("no composite picture in it: save it with maximum compatibility")
+        return "there is no picture of all layers in it: save it with maximum compatibility"
     if image.mode == "RGBA" and not _has_clear_composite(image):
         image._mode, image.tile = "RGB", image.tile[:3]
+    return None
 
 
 def _has_clear_composite(image: PsdImagePlugin.PsdImageFile) -> bool:

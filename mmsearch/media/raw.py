@@ -29,21 +29,22 @@ class RawImageFile(ImageFile.ImageFile):
 
     format, format_description = "RAW", "Camera raw"
 
-    def __init__(self, file: BinaryIO, raw: Any) -> None:
-        self._raw = raw
+    def __init__(self, file: BinaryIO, raw: Any, path: str) -> None:
+        """``raw`` is what rawpy opened, ``path`` names it in errors."""
+        self._raw, self._path = raw, path
         super().__init__(file, "")
 
     def _open(self) -> None:
         self._size, self._mode = raw_size(self._raw), "RGB"
 
     def load(self) -> Any:
-        """Develops with the camera's white balance and leaves the picture as it lies on the sensor.  Raises OSError."""
+        """Develops with the camera's white balance and leaves the picture as it lies on the sensor; or ImageError."""
         if self._im is None:
             try:
                 with contextlib.closing(self._raw):
                     pixels = self._raw.postprocess(half_size=True, use_camera_wb=True, user_flip=0)
             except Exception as error:  # of LibRaw
-                raise OSError(said(error)) from error
+                raise ImageError(self._path, f"cannot be decoded: {said(error)}") from error
             developed = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
             self._size, self.im = developed.size, developed.im
         return Image.Image.load(self)
@@ -76,7 +77,7 @@ def open_raw(file: BinaryIO, path: str) -> tuple[ImageFile.ImageFile, Image.Imag
     except (rawpy.LibRawError, rawpy.NotSupportedError) as error:
         raise ImageError(path, f"cannot be decoded: {said(error)}") from error
     if preview is None:
-        image: ImageFile.ImageFile = RawImageFile(file, raw)
+        image: ImageFile.ImageFile = RawImageFile(file, raw, path)
     else:
         raw.close()
         image = preview

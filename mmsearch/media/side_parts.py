@@ -15,6 +15,7 @@ from mmsearch.media.spliced import Part, size_of, spliced
 
 _PNG_PIXELS, _PNG_TEXTS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"), (b"eXIf", b"tEXt", b"iTXt")
 _PNG_CLEAR = {b"\0": (2,), b"\2": (6,), b"\3": range(1, 257)}  # kind of colour -> bytes that say what is transparent
+_MOST_PARTS = 2**16  # that are looked at one by one: pictures have some dozens, large PNGs thousands
 _LONGEST_TEXTS = 2**20  # bytes of all of a picture
 
 # Tags without which the pixels of a TIFF cannot be made, by their places in the specification.
@@ -55,7 +56,9 @@ def _bare_png(file: BinaryIO) -> BinaryIO:
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
     """Kind, place and length of each chunk of a PNG, as far as they follow each other; the last may be cut."""
     end, start = size_of(file), 8
-    while start + 12 <= end:
+    for _ in range(_MOST_PARTS):
+        if start + 12 > end:
+            return
         file.seek(start)
         length, kind = struct.unpack(">I4s", file.read(8))
         if not kind.isalpha():
@@ -78,7 +81,9 @@ def _bare_jpeg(file: BinaryIO) -> BinaryIO:
     """EXIF and XMP stay, and what Adobe says of the colours."""
     end, start = size_of(file), 2
     parts: list[Part] = [b"\xff\xd8"]
-    while start + 4 <= end:
+    for _ in range(_MOST_PARTS):
+        if start + 4 > end:
+            break
         file.seek(start)
         head = file.read(18)
         (marker, length) = struct.unpack_from(">HH", head)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import io
+import itertools
 from collections.abc import Sequence
 from typing import Any, BinaryIO, cast
 
@@ -13,8 +15,9 @@ class _Spliced(io.RawIOBase):
     """See ``spliced``."""
 
     def __init__(self, file: BinaryIO, parts: Sequence[Part]) -> None:
-        self._file, self._parts, self._at = file, parts, 0
-        self._size = sum(map(_length, parts))
+        self._file, self._parts, self._at = file, [part for part in parts if _length(part)], 0
+        self._starts = [0, *itertools.accumulate(map(_length, self._parts))]  # and the end, which is the last one
+        self._size = self._starts.pop()
 
     def readable(self) -> bool:
         return True
@@ -32,22 +35,26 @@ class _Spliced(io.RawIOBase):
         self._at = base + offset
         return self._at
 
+    def read(self, size: int = -1, /) -> bytes:
+        """As of any file; no more memory is taken than there is to read, whatever a damaged length asks for."""
+        left = max(0, self._size - self._at)
+        return super().read(left if size < 0 else min(size, left)) or b""
+
     def readinto(self, buffer: Any) -> int:
-        view, filled, start = memoryview(buffer).cast("B"), 0, 0
-        for part in self._parts:
-            inside, end = self._at - start, start + _length(part)
-            if self._at < end and filled < len(view):
-                wanted = min(end - self._at, len(view) - filled)
-                if isinstance(part, bytes):
-                    piece = part[inside : inside + wanted]
-                else:
-                    self._file.seek(part[0] + inside)
-                    piece = self._file.read(wanted)
-                view[filled : filled + len(piece)] = piece
-                filled, self._at = filled + len(piece), self._at + len(piece)
-                if len(piece) < wanted:  # the other file became shorter
-                    break
-            start = end
+        view, filled = memoryview(buffer).cast("B"), 0
+        while filled < len(view) and self._at < self._size:
+            number = bisect.bisect_right(self._starts, self._at) - 1  # there may be very many
+            part, inside = self._parts[number], self._at - self._starts[number]
+            wanted = min(_length(part) - inside, len(view) - filled)
+            if isinstance(part, bytes):
+                piece = part[inside : inside + wanted]
+            else:
+                self._file.seek(part[0] + inside)
+                piece = self._file.read(wanted)
+            view[filled : filled + len(piece)] = piece
+            filled, self._at = filled + len(piece), self._at + len(piece)
+            if len(piece) < wanted:  # the other file became shorter
+                break
         return filled
 
 

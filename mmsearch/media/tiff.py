@@ -125,18 +125,20 @@ def orientation(image: ImageFile.ImageFile) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def correct(image: TiffImagePlugin.TiffImageFile) -> None:
+def correct(image: TiffImagePlugin.TiffImageFile) -> str | None:
     """Have an opened TIFF decoded as its header says, where Pillow would misread samples of 16 bits and more.
 
     Of planes of 16 bits that are not compressed it takes each byte for a sample.  What libtiff gives is in the order of
-    this machine: of integers and floats Pillow believes it in that of the file.  Raises SyntaxError where the header
-    names too few strips for half of the picture: the others would be black.
+    this machine: of integers and floats Pillow believes it in that of the file.
+
+    Returns None, or what is wrong in words: the header names too few strips for half of the picture, which would be
+    black.
     """
     raw_parts = [tile.extents or (0, 0, 0, 0) for tile in image.tile if tile.codec_name == "raw"]
     covered = sum((right - left) * (lower - upper) for left, upper, right, lower in raw_parts)
     whole = image._tile_size[0] * image._tile_size[1] * (len(image.getbands()) if has_planes(image) else 1)
     if raw_parts and 2 * covered < whole:
-        raise SyntaxError(f"the header has strips for {covered / whole:.0%} of the picture")
+        return f"its header names strips for {covered / whole:.0%} of the picture"
     deep = max(image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))) == 16
     planes = deep and has_planes(image)
     order = "L" if image.tag_v2.prefix == TiffImagePlugin.II else "B"
@@ -149,6 +151,7 @@ def correct(image: TiffImagePlugin.TiffImageFile) -> None:
         elif tile.codec_name == "libtiff" and image.mode in ("I", "F"):
             raw = raw.replace("BS", "NS").replace("BF", "NF").replace("32B", "32N")
         image.tile[number] = tile._replace(args=(raw, *tile.args[1:]))
+    return None
 
 
 def has_planes(image: TiffImagePlugin.TiffImageFile) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import struct
+import tracemalloc
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -266,3 +267,15 @@ def test_a_file_of_parts_reads_as_these_bytes() -> None:
         assert file.tell() == min(at + size, max(at, len(wanted)))
     with pytest.raises(ValueError, match="negative"):
         file.seek(-1)
+    file.seek(10)
+    tracemalloc.start()
+    assert file.read(2**40) == wanted[10:]
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("between", [chunk(b"IDAT", b""), chunk(b"IDAT", b"") + chunk(b"prVt", b"")])
+def test_very_many_chunks_are_read_in_one_go(between: bytes) -> None:
+    png = encoded(photo(), "PNG")
+    content = png[:33] + SIDE_CHUNKS["text-crc"] + between * 20_000 + png[33:]
+    np.testing.assert_array_equal(read(content).pixels, prepare(photo(), SQUASH))
