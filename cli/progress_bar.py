@@ -6,11 +6,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmsearch.cli import formatting
 from mmsearch.cli.streams import cell, console
-from mmsearch.types import Progress
+
+if TYPE_CHECKING:
+    from mmsearch.types import Progress
 
 EVERY = 60.0  # seconds between two lines
 
