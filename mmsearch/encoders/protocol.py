@@ -5,12 +5,20 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
+from mmsearch.errors import ModelError
+from mmsearch.media.filesystem import read_text
 from mmsearch.types import Pixels, Preprocess, Regions, Vectors
+
+Cleaning = Literal["none", "lower", "whitespace", "canonicalize"]  # of texts, by open_clip's names
+
+# Wider than any model known: what is beyond would only take all memory.
+WIDEST, LARGEST, LONGEST, MOST_REGIONS = 2**16, 4096, 2**14, 64  # dimensions, pixels, tokens, regions a side
 
 
 @dataclass(frozen=True)
@@ -19,7 +27,7 @@ class TokenRules:
 
     context: int  # tokens of a full row
     pad_id: int = 0
-    clean: Literal["none", "lower", "whitespace", "canonicalize"] = "none"  # open_clip's name of the cleaning
+    clean: Cleaning = "none"
     fixed_length: bool = True  # rows are always padded to ``context``
     strip_sep_id: int | None = None  # replaced by 0 (SigLIP's strip_sep_token)
 
@@ -59,16 +67,76 @@ class ModelCard:
         return json.dumps(asdict(self), indent=2) + "\n"
 
     @classmethod
+    def read(cls, folder: Path) -> ModelCard:
+        """That of a model folder.  Raises ModelError, with the name of the file."""
+        file = folder / "model.json"
+        try:
+            return cls.from_json(read_text(file))
+        except OSError as error:
+            raise ModelError(f"{file} cannot be read: {error.strerror or error}") from error
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            raise ModelError(f"{file} is no model description: {said(error)}") from error
+
+    @classmethod
     def from_json(cls, text: str) -> ModelCard:
+        """What ``to_json`` wrote.  Raises ValueError, TypeError, LookupError, AttributeError or RecursionError."""
         facts = json.loads(text)
         preprocess: Any = {key: tuple(v) if isinstance(v, list) else v for key, v in facts.pop("preprocess").items()}
         regions = facts.pop("regions", None)  # older files have none
-        return cls(
+        card = cls(
             preprocess=Preprocess(**preprocess),
             tokens=TokenRules(**facts.pop("tokens")),
             regions=None if regions is None else RegionCard(**regions),
             **facts,
         )
+        _check(card)
+        return card
+
+
+def _check(card: ModelCard) -> None:
+    """Raises ValueError for what no model has."""
+    prepared, tokens, regions = card.preprocess, card.tokens, card.regions
+    whole_number("dim", card.dim, 1, WIDEST)
+    whole_number("size", prepared.size, 1, LARGEST)
+    whole_number("fill_color", prepared.fill_color, 0, 255)
+    whole_number("context", tokens.context, 1, LONGEST)
+    whole_number("pad_id", tokens.pad_id, 0, 2**31)
+    if tokens.strip_sep_id is not None:
+        whole_number("strip_sep_id", tokens.strip_sep_id, 0, 2**31)
+    for name, values in (("mean", prepared.mean), ("std", prepared.std)):
+        if len(values) != 3 or not all(isinstance(one, (int, float)) and math.isfinite(one) for one in values):
+            raise ValueError(f"{name} is {str(values)[:60]}; wanted are three numbers")
+    if 0 in prepared.std:
+        raise ValueError("std is 0")
+    for name, value, known in (
+        ("interpolation", prepared.interpolation, ("bicubic", "bilinear")),
+        ("resize_mode", prepared.resize_mode, ("shortest", "longest", "squash")),
+        ("clean", tokens.clean, get_args(Cleaning)),
+        ("fixed_length", tokens.fixed_length, (True, False)),
+    ):
+        if value not in known:
+            raise ValueError(f"{name} is {str(value)[:60]!r}; known are {', '.join(map(str, known))}")
+    texts = [("name", card.name), ("weights", card.weights), ("precision", card.precision)]
+    if regions is not None:
+        whole_number("side", regions.side, 1, MOST_REGIONS)
+        whole_number("dim of the regions", regions.dim, 1, LARGEST)
+        texts.append(("projection", regions.projection))
+    for name, text in texts:
+        if not isinstance(text, str) or len(text) > LARGEST:
+            raise ValueError(f"{name} is {str(text)[:60]!r}; wanted is a text")
+
+
+def whole_number(name: str, value: object, least: int, most: int) -> None:
+    """Raises ValueError for what is none, or is outside of these."""
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(f"{name} is {str(value)[:60]}; wanted is a whole number from {least} to {most:,}")
+
+
+def said(error: Exception) -> str:
+    """What an error says, cut off where that is long."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _digest(facts: dict[str, Any]) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mmsearch.encoders.protocol import ModelCard
+from mmsearch.encoders.protocol import LARGEST, MOST_REGIONS, ModelCard, said, whole_number
 from mmsearch.errors import ModelError
 from mmsearch.media.filesystem import read_text
 from mmsearch.rerank.fusion_rules import RULES, Rule
+from mmsearch.rerank.vocabulary import SPECIAL
 
 GRAPHS = ("words.onnx", "match.onnx", "caption.onnx")
 
@@ -67,11 +69,30 @@ class RerankCard:
         try:
             values: dict[str, Any] = json.loads(read_text(folder / "reranker.json"))
             for name in ("answers", "caption_words"):
+                if not isinstance(values[name], list):
+                    raise TypeError(f"{name} is no list")
                 values[name] = tuple(values[name])
             of_head, of_match, constant = map(float, values.get("yes", cls.yes))
             values["yes"] = of_head, of_match, constant
-            if values["rule"] not in RULES:
-                raise ValueError(f"there is no rule {values['rule']!r}")
-            return cls(**values)
-        except (OSError, ValueError, TypeError, LookupError) as error:
-            raise ModelError(f"{folder / 'reranker.json'} is no description of a reranker: {error}") from error
+            card = cls(**values)
+            _check(card)
+            return card
+        except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
+            raise ModelError(f"{folder / 'reranker.json'} is no description of a reranker: {said(error)}") from error
+
+
+def _check(card: RerankCard) -> None:
+    """Raises ValueError for what no reranker has."""
+    if card.rule not in RULES:
+        raise ValueError(f"there is no rule {str(card.rule)[:60]!r}")
+    whole_number("side", card.side, 1, MOST_REGIONS)
+    whole_number("region_dim", card.region_dim, 1, LARGEST)
+    if not all(math.isfinite(number) for number in (card.weight, *card.yes)):
+        raise ValueError("weight and yes must be finite numbers")
+    if type(card.helps) is not bool or not isinstance(card.recipe, dict):
+        raise ValueError("helps must be true or false, recipe an object")
+    words = (card.name, card.regions, card.weights, *card.answers, *card.caption_words)
+    if not all(isinstance(word, str) and len(word) <= LARGEST for word in words):
+        raise ValueError("a name, an answer or a word is no text")
+    if card.caption_words[: len(SPECIAL)] != SPECIAL or len(card.caption_words) == len(SPECIAL):
+        raise ValueError(f"its caption_words must begin with {' '.join(SPECIAL)}, and have more")

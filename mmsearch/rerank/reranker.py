@@ -78,18 +78,29 @@ class Reranker:
         ids = self.words.tokenize([text])
         states = self.words.run(ids)
         if len(tokens):
-            session = self._match.session(len(tokens))
+            session, file = self._match.session(len(tokens)), self.folder / "match.onnx"
+            names = ("match", "answers", "attention")
 
             def run(share: Regions) -> list[NDArray[np.float32]]:
-                rows: list[NDArray[np.float32]] = session.run(None, {"states": states, "tokens": share})
-                return rows
+                return onnx_session.run(session, file, names, {"states": states, "tokens": share})
 
             share = -(-len(tokens) // self._cores)
             match, answers, attention = onnx_session.side_by_side(run, tokens, share, self._cores)
+            n, pieces = len(tokens), ids.shape[1]
+            wanted = ((n,), (n, len(self.card.answers)), (n, pieces, self.card.side**2))
+            for name, got, shape in zip(names, (match, answers, attention), wanted, strict=True):
+                self._check(file, name, got, shape)
         else:
             match, answers = np.empty(0, np.float32), np.empty((0, len(self.card.answers)), np.float32)
             attention = np.empty((0, ids.shape[1], self.card.side**2), np.float32)
         return Look(match, _softmax(answers), attention, self.words.pieces(ids[0]))
+
+    def _check(self, file: Path, name: str, got: NDArray[np.float32], wanted: tuple[int, ...]) -> None:
+        """Raises ModelError for values of a graph that are not what the card says."""
+        if got.shape != wanted:
+            raise ModelError(f"{file} gives {got.shape} values for {name}, reranker.json says {wanted}")
+        if np.isnan(got).any():
+            raise ModelError(f"{file} gives no numbers for {name}: the reranker is damaged")
 
     def answer(self, question: str, tokens: Regions, k: int = 3) -> list[list[Answer]]:
         """The ``k`` likeliest answers of each photo that the question can have, best first."""
@@ -137,12 +148,13 @@ class Reranker:
 
     def caption(self, tokens: Regions, beams: int = 3, alternatives: int = 1) -> list[list[Caption]]:
         """What each of n photos shows: ``alternatives`` captions of each, best first."""
-        found = []
+        found, file = [], self.folder / "caption.onnx"
         for photo in tokens:
 
             def step(words: NDArray[np.int64], photo: NDArray[np.float32] = photo) -> NDArray[np.float32]:
-                run = self._caption.session().run(None, {"words": words, "tokens": photo[None]})
-                logits: NDArray[np.float32] = run[0]
+                given: dict[str, NDArray[Any]] = {"words": words, "tokens": photo[None]}
+                logits = onnx_session.run(self._caption.session(), file, None, given)[0]
+                self._check(file, "the next word", logits, (len(words), len(self.card.caption_words)))
                 return logits
 
             said = captions.search(step, beams, alternatives)

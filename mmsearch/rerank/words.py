@@ -18,7 +18,6 @@ from mmsearch.encoders.onnx import session as onnx_session
 from mmsearch.encoders.protocol import ModelCard
 from mmsearch.encoders.texts import TextEncoder
 from mmsearch.errors import ModelError
-from mmsearch.media.filesystem import read_text
 
 AT_ONCE = 64  # texts in one run
 
@@ -40,7 +39,7 @@ class WordEncoder:
         with self._lock:
             if self._tokens is None:
                 try:
-                    card = ModelCard.from_json(read_text(self.tower / "model.json"))
+                    card = ModelCard.read(self.tower)
                     self._tokens = TextEncoder.load(self.tower / "tokenizer.json", card.tokens)
                 except Exception as error:  # tokenizers raises Exception itself
                     raise ModelError(f"the tokenizer in {self.tower} cannot be loaded: {error}") from error
@@ -62,10 +61,12 @@ class WordEncoder:
     def run(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Ids (n, t) -> states (n, t, width)."""
         session = self._graph.session(len(ids))
-        width = next(output.shape[2] for output in session.get_outputs() if output.name == "words")
+        width = next((output.shape[2] for output in session.get_outputs() if output.name == "words"), None)
+        if not isinstance(width, int):
+            raise ModelError(f"{self.upper} is no part of a reranker: it gives no states of words")
         parts = [np.empty((0, ids.shape[1], width), np.float32)]  # the graph cannot run on no texts
         for start in range(0, len(ids), AT_ONCE):
-            parts += session.run(["words"], {"ids": ids[start : start + AT_ONCE]})
+            parts += onnx_session.run(session, self.upper, ["words"], {"ids": ids[start : start + AT_ONCE]})
         states: NDArray[np.float32] = np.concatenate(parts)
         return states
 

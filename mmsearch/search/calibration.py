@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.encoders.protocol import Encoder
+from mmsearch.encoders.protocol import Encoder, said
 from mmsearch.errors import ModelError
 from mmsearch.media.filesystem import read_text
 from mmsearch.types import Vectors
@@ -72,16 +72,20 @@ class Calibration:
             values = json.loads(read_text(file))
             reranked = values["reranked"]
             mean, spread = values["typical"]
-            return cls(
+            made = cls(
                 Logistic(**values["first"]),
                 (float(mean), float(spread)),
                 Logistic(**reranked) if reranked else None,
                 values["reranker"],
             )
+            maps = [made.first, *([] if made.reranked is None else [made.reranked])]
+            if not np.isfinite([mean, spread, *(number for one in maps for number in vars(one).values())]).all():
+                raise ValueError("a number is not finite")
+            return made
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError, LookupError) as error:
-            raise ModelError(f"{file} cannot be read: {error}; install mmsearch again") from error
+        except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
+            raise ModelError(f"{file} cannot be read: {said(error)}; install mmsearch again") from error
 
 
 def query_hubness(query: Vectors, querybank: Vectors, nearest: int) -> float:

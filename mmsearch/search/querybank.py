@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from mmsearch.encoders.factory import EMBEDDED, embedded
-from mmsearch.encoders.protocol import Encoder
+from mmsearch.encoders.protocol import Encoder, said
 from mmsearch.errors import ModelError
 from mmsearch.language.prompts import scenes
 from mmsearch.media.filesystem import atomic_file, read_array
@@ -36,9 +36,15 @@ def texts() -> list[str]:
 
 
 def vectors(encoder: Encoder) -> Vectors:
-    """The querybank in the space of an encoder, (m, dim) float32, unit rows.  Encoding it takes seconds."""
+    """The querybank in the space of an encoder, (m, dim) float32, unit rows.  Encoding it takes seconds.
+
+    Raises ModelError for a damaged one in the model's folder.
+    """
     if encoder.folder is not None and (encoder.folder / FILE).is_file():
-        return load(encoder.folder / FILE)
+        try:
+            return load(encoder.folder / FILE, encoder.card.dim)
+        except (OSError, ValueError, EOFError) as error:
+            raise ModelError(f"{encoder.folder / FILE} cannot be used: {said(error)}") from error
     wanted = texts()
     rows = [encoder.encode_texts(wanted[start : start + AT_ONCE]) for start in range(0, len(wanted), AT_ONCE)]
     return np.concatenate(rows)

@@ -16,7 +16,6 @@ from mmsearch.encoders.protocol import ModelCard, TokenRules
 from mmsearch.encoders.torch.embedded_towers import EmbeddedConfig, ImageTower, TextTower, fold_batch_norms
 from mmsearch.encoders.torch.projection import SIDE, Projection
 from mmsearch.errors import ModelError
-from mmsearch.media.filesystem import read_text
 from mmsearch.types import Preprocess
 
 GRAPHS = ("image.onnx", "text.onnx", "tokenizer.json")
@@ -68,9 +67,8 @@ def _random(images: ImageTower, config: EmbeddedConfig) -> Projection:
 def read(folder: Path) -> tuple[ImageTower, TextTower, EmbeddedConfig, ModelCard]:
     """Both towers in torch, batch norms folded.  Raises ModelError for a folder of another kind."""
     try:
-        card = ModelCard.from_json(read_text(folder / "model.json"))
-        config = EmbeddedConfig(**json.loads(read_text(folder / "recipe.json"))["model"])
-    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        card, config = ModelCard.read(folder), EmbeddedConfig.read(folder)
+    except ModelError as error:
         raise ModelError(f"{folder} is no folder of a model that mmsearch trained: {error}") from error
     images, texts = ImageTower(config), TextTower(config)
     fold_batch_norms(images)

@@ -26,7 +26,7 @@ from mmsearch.encoders.onnx.encoder import REGIONS
 from mmsearch.encoders.protocol import ModelCard, RegionCard
 from mmsearch.encoders.torch.projection import Projection, Second, pool_matrix
 from mmsearch.errors import ModelError
-from mmsearch.media.filesystem import atomic_write, read_text
+from mmsearch.media.filesystem import atomic_write
 
 Level = tuple[str, int, int, int]  # a tensor of the image graph: name, channels, height, width
 
@@ -50,7 +50,7 @@ def write(folder: Path, projection: Projection) -> ModelCard:
     graph, sums = part.graph, []
     sources = {"top": top, "mid": mid}
     if projection.second is not None and projection.second_map is not None:
-        size = ModelCard.from_json(read_text(folder / "model.json")).preprocess.size
+        size = ModelCard.read(folder).preprocess.size
         sources["second"] = _add_second(part, projection.second, size)
         weights["second"] = _array(projection.second_map.weight)
     for name, tensor in sources.items():
@@ -131,7 +131,7 @@ def _add_second(part: onnx.ModelProto, second: Second, size: int) -> Level:
 
 def _put(folder: Path, content: bytes, regions: RegionCard) -> ModelCard:
     """Both files, each whole or not at all; the card comes last."""
-    card = replace(ModelCard.from_json(read_text(folder / "model.json")), regions=regions)
+    card = replace(ModelCard.read(folder), regions=regions)
     for name, data in ((REGIONS, content), ("model.json", card.to_json().encode())):
         atomic_write(folder / name, data)
     return card

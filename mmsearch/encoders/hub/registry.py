@@ -145,7 +145,7 @@ def description(source: Source) -> dict[str, Any]:
         name = "open_clip_config.json"
         file = source.folder / name if source.folder is not None else access.cached(source.repo, name)
         return dict(json.loads(read_text(file))["model_cfg"]) if file is not None else {}
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return {}
 
 

@@ -59,12 +59,9 @@ class OnnxEncoder:
             raise ModelError(f"the model folder {folder} is incomplete: {', '.join(missing)} missing")
         self.folder, self.threads = folder, threads
         self.measured: Path | None = None  # how many pictures are best in one run
-        try:
-            text = read_text(folder / "model.json")
-            self.card = ModelCard.from_json(text)
-            self.dated = "regions" not in json.loads(text)  # written before there were region tokens
-        except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
-            raise ModelError(f"{folder / 'model.json'} is no model description: {error}") from error
+        self.card = ModelCard.read(folder)
+        # Written before there were region tokens.
+        self.dated = self.card.regions is None and "regions" not in json.loads(read_text(folder / "model.json"))
         self._lock = threading.Lock()
         self._paces: dict[str, Pace] = {}
         self._sessions: dict[str, tuple[Any, bool]] = {}  # and whether its runs take one thread each
@@ -102,14 +99,25 @@ class OnnxEncoder:
         if not {output.name for output in session.get_outputs()}.issuperset(outputs):
             raise ModelError(f"the model folder {self.folder} is incomplete: {REGIONS} missing")
 
+        file = self.folder / "image.onnx"
+
         def run(share: Pixels) -> list[NDArray[np.float32]]:
-            rows: list[NDArray[np.float32]] = session.run(outputs, {"pixels": share})
-            return rows
+            return onnx_session.run(session, file, outputs, {"pixels": share})
 
         begun = time.perf_counter()
         rows = onnx_session.side_by_side(run, pixels, size, cores)
         pace.took(size, most, (time.perf_counter() - begun) / len(pixels))
+        self._check(file, rows[0], len(pixels))
         return rows
+
+    def _check(self, file: Path, vectors: Vectors, count: int) -> None:
+        """Raises ModelError for vectors that are not what the card says."""
+        if vectors.shape != (count, self.card.dim):
+            raise ModelError(
+                f"{file} gives {vectors.shape} for {count} rows of vectors, model.json says {self.card.dim} dimensions"
+            )
+        if not np.isfinite(vectors).all():
+            raise ModelError(f"{file} gives vectors that are not finite: the model is damaged, or its weights are")
 
     def _pace(self, tower: str) -> Pace:
         with self._lock:
@@ -135,6 +143,12 @@ class OnnxEncoder:
             return np.empty((0, self.card.dim), np.float32), np.empty((0, card.side**2, card.dim), np.float32)
         tower = "pictures" if (self.folder / REGIONS).is_file() else "image"
         vectors, regions = self._run(tower, ["vectors", "regions"], pixels)
+        if regions.shape[1:] != (card.side**2, card.dim):
+            got = "x".join(map(str, regions.shape[1:]))
+            raise ModelError(
+                f"the model folder {self.folder} gives region tokens of {got}, its model.json says "
+                f"{card.side**2}x{card.dim}"
+            )
         return unit_rows(vectors), regions
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
@@ -147,5 +161,7 @@ class OnnxEncoder:
                     self._tokens = TextEncoder.load(file, self.card.tokens)
                 except Exception as error:  # tokenizers raises Exception itself
                     raise ModelError(f"{file} cannot be read: {error}") from error
-        (vectors,) = self._text.session(len(texts)).run(["vectors"], {"ids": self._tokens(texts)})
+        session, file = self._text.session(len(texts)), self.folder / "text.onnx"
+        (vectors,) = onnx_session.run(session, file, ["vectors"], {"ids": self._tokens(texts)})
+        self._check(file, vectors, len(texts))
         return unit_rows(vectors)

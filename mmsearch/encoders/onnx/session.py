@@ -59,6 +59,17 @@ def load(files: Sequence[Path], threads: int = 0, quick: bool = False) -> Any:
         raise ModelError(f"{' with '.join(map(str, files))} cannot be loaded: {reason}") from error
 
 
+def run(
+    session: Any, file: Path, outputs: Sequence[str] | None, feeds: dict[str, NDArray[Any]]
+) -> list[NDArray[np.float32]]:
+    """These outputs of the graph in ``file``, or all.  Raises ModelError where it cannot be run on that."""
+    try:
+        rows: list[NDArray[np.float32]] = session.run(outputs and list(outputs), feeds)
+    except Exception as error:  # onnxruntime raises classes of its own that share no base
+        raise ModelError(f"{file} cannot be run: {' '.join(str(error).split())[:200]}") from error
+    return rows
+
+
 def session_options(threads: int, quick: bool, clips: bool) -> Any:
     """The ``SessionOptions`` of a graph; ``clips`` says that this CPU clips sums of int8 products by itself.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from mmsearch.encoders.protocol import ModelCard
 from mmsearch.encoders.texts import TextEncoder
 from mmsearch.encoders.torch.batches import Batches, Setup, channels_last
 from mmsearch.encoders.torch.embedded_towers import EmbeddedConfig, ImageTower, TextTower, fold_batch_norms
-from mmsearch.media.filesystem import read_text
 from mmsearch.types import Pixels, Regions, Vectors
 
 
@@ -27,8 +25,8 @@ class TorchEmbeddedEncoder:
         """``setup`` is by default what the device likes."""
         self.folder = folder
         self.measured: Path | None = None  # nothing is measured
-        self.card = ModelCard.from_json(read_text(folder / "model.json"))
-        config = EmbeddedConfig(**json.loads(read_text(folder / "recipe.json"))["model"])
+        self.card = ModelCard.read(folder)
+        config = EmbeddedConfig.read(folder)
         self._device = torch.device(device)
         self.device = str(self._device)
         self._dtype = torch.float16 if self._device.type == "cuda" else torch.float32

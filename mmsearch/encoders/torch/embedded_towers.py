@@ -10,7 +10,9 @@ On a CPU the same weights run as ONNX graphs: see ``onnx/encoder.py``.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import timm
 import torch
@@ -18,6 +20,13 @@ from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from mmsearch.encoders.protocol import LARGEST, LONGEST, said, whole_number
+from mmsearch.errors import ModelError
+from mmsearch.media.filesystem import read_text
+
+# Beyond, a number would only take all memory: 4,096 but for these.
+_MOST = {"vocabulary": 2**20, "context": LONGEST, "text_layers": 256, "pad_id": 2**20}
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,28 @@ class EmbeddedConfig:
     text_layers: int = 6
     pool_heads: int = 8
     pad_id: int = 0
+
+    @classmethod
+    def read(cls, folder: Path) -> EmbeddedConfig:
+        """That of a model folder.  Raises ModelError, with the name of the file."""
+        file = folder / "recipe.json"
+        try:
+            config = cls(**json.loads(read_text(file))["model"])
+            for name, value in vars(config).items():
+                if name == "image_backbone":
+                    if not isinstance(value, str) or not timm.is_model(value):
+                        raise ValueError(f"image_backbone is {str(value)[:60]!r}, which timm does not know")
+                elif name in ("image_mean", "image_std"):
+                    if not (isinstance(value, (int, float)) and 0 <= value <= 1):
+                        raise ValueError(f"{name} is {str(value)[:60]}; wanted is a number from 0 to 1")
+                else:
+                    least = 0 if name in ("pad_id", "backbone_size") else 1
+                    whole_number(name, value, least, _MOST.get(name, LARGEST))
+        except OSError as error:
+            raise ModelError(f"{file} cannot be read: {error.strerror or error}") from error
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            raise ModelError(f"{file} is no recipe of a model: {said(error)}") from error
+        return config
 
 
 class AttentionPool(nn.Module):
