@@ -95,6 +95,7 @@ class Found:
     path: str  # absolute; bytes that are no UTF-8 are surrogates, as os.fsdecode makes them
     size: int  # bytes
     mtime_ns: int
+    real: str | None = field(default=None, compare=False)  # where it lies, if the walk came by a link below its root
 
 
 class Note(str):

@@ -65,9 +65,30 @@ def scan(store: Store, model: StoredModel, roots: Sequence[str], exclude: Sequen
         if unused and all(glob in of for of in unused)
     ]
     plan.notes += _passed_over(plan.passed_over)
+    for path in _by_two_ways(files, store, model, walked):
+        del files[path]
+        row = plan.known.get(path)
+        if row is not None and row.state != "missing":
+            plan.gone.add(row.id)
     for path, file in files.items():
         _compare(plan, file, plan.known.get(path))
     return plan
+
+
+def _by_two_ways(files: dict[str, Found], store: Store, model: StoredModel, walked: Sequence[str]) -> set[str]:
+    """Paths by way of a link of files that are listed by their real path, or by a link before."""
+    linked = [file for file in files.values() if file.real is not None]
+    elsewhere: set[str] = set()  # listed by earlier runs
+    for root in store.roots() if linked else ():
+        if root not in walked and any(_at_or_below(str(file.real), {root}) for file in linked):
+            elsewhere |= {path for path, row in store.files(root, model).items() if row.state == "ok"}
+    again, seen = set(), set[str]()
+    for file in linked:
+        assert file.real is not None
+        if file.real in files or file.real in elsewhere or file.real in seen:
+            again.add(file.path)
+        seen.add(file.real)
+    return again
 
 
 def _passed_over(paths: set[str]) -> list[str]:

@@ -65,11 +65,12 @@ def _walk_folder(root: str, excluded: Exclusions, passed_over: set[str]) -> Iter
     suffixes, counted = picture_suffixes(), counted_suffixes()
     unreadable = HEIF_SUFFIXES - suffixes
     visited: set[object] = set()
-    folders = [(root, "")]  # a stack of (path, path relative to root with "/" at its end)
-    linked: list[tuple[str, str]] = []
+    # A stack of path, path relative to root with "/" at its end, and the real path where it came by a link.
+    folders: list[tuple[str, str, str | None]] = [(root, "", None)]
+    linked: list[tuple[str, str, str | None]] = []
     while folders or linked:
-        folder, prefix = folders.pop() if folders else linked.pop(0)
-        deeper: list[tuple[str, str]] = []
+        folder, prefix, lies = folders.pop() if folders else linked.pop(0)
+        deeper: list[tuple[str, str, str | None]] = []
         try:
             identity = _identity(folder)
             if identity in visited:
@@ -82,18 +83,23 @@ def _walk_folder(root: str, excluded: Exclusions, passed_over: set[str]) -> Iter
             continue
         for entry in entries:
             name, relative = entry.name, prefix + entry.name
+            real = None if lies is None else os.path.join(lies, name)
             if name.startswith(".") or excluded.match(relative):
                 continue
             try:
                 if entry.is_dir():
                     if name.lower() in JUNK or excluded.match(relative, True) or excluded.match_contents(relative):
                         continue
-                    (linked if entry.is_symlink() else deeper).append((entry.path, relative + "/"))
+                    if entry.is_symlink():
+                        linked.append((entry.path, relative + "/", os.path.realpath(entry.path)))
+                    else:
+                        deeper.append((entry.path, relative + "/", real))
                 elif entry.is_file():
                     suffix = os.path.splitext(name)[1].lower()
                     if suffix in suffixes:
                         status = entry.stat()
-                        yield Found(entry.path, status.st_size, _time(status))
+                        real = os.path.realpath(entry.path) if entry.is_symlink() else real
+                        yield Found(entry.path, status.st_size, _time(status), real)
                     elif suffix in unreadable:
                         yield Skipped(entry.path, needs_extra("heif"))
                     elif suffix in counted:

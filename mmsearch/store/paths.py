@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from sqlalchemy import ColumnElement, and_, or_
 
 from mmsearch.errors import SourceError
 from mmsearch.types import PathLike
+
+MOST = 10_000  # files of a folder that are looked at for links, for one query
 
 
 def inside(path: str) -> tuple[bytes, bytes]:
@@ -21,6 +24,30 @@ def at_or_below(column: ColumnElement[bytes], path: str) -> ColumnElement[bool]:
     """Whether a stored path is ``path`` or inside it; a range, so that the index on paths serves it."""
     first, after = inside(path)
     return or_(column == os.fsencode(path), and_(column >= first, column < after))
+
+
+def by_links(path: str, listed: Iterable[str]) -> list[str]:
+    """Where the photos at or below ``path`` may be, if none is listed there: paths that lead to the same by links.
+
+    ``listed`` are the folders in which photos are.  Those whose real path is in ``path`` are meant, and what the links
+    in ``path`` lead to, as an album of links has them, among the first 10,000 files there.
+    """
+    real = os.path.realpath(path)
+    found = []
+    for folder in listed:
+        lies = os.path.realpath(folder)
+        if lies == real or lies.startswith(real.rstrip(os.sep) + os.sep):
+            found.append(folder)
+        elif lies == os.path.dirname(real):
+            found.append(os.path.join(folder, os.path.basename(real)))
+    left = MOST
+    for place, folders, files in os.walk(real):
+        links = [link for name in (*folders, *files) if os.path.islink(link := os.path.join(place, name))]
+        found += map(os.path.realpath, links)
+        left -= len(folders) + len(files)
+        if left < 0:
+            break
+    return found
 
 
 def spellings(path: PathLike) -> list[str]:

@@ -40,7 +40,7 @@ from mmsearch.query.model import (
     Tagged,
     Within,
 )
-from mmsearch.store.paths import inside, spellings
+from mmsearch.store.paths import by_links, inside, spellings
 from mmsearch.store.sqlite.attribute_columns import UNKNOWN, Columns, Kept, Mask, positions_of
 from mmsearch.types import Ids
 
@@ -128,7 +128,7 @@ class _Reading(Columns):
         if mask is None:
             mask = np.ones(len(self.photos), np.bool_)
             if within:
-                mask &= np.logical_or.reduce([self._below(path) for path in within])
+                mask &= self._at_any(within)
             for condition in conditions:
                 fitting = self._fitting(condition.fits)
                 mask &= ~fitting if condition.exclude else fitting
@@ -157,8 +157,7 @@ class _Reading(Columns):
             wanted_name = plain(fits.text)
             return self._noted("people", lambda names: wanted_name in plain(names), replaces=False)
         if isinstance(fits, Within):
-            below: Mask = np.logical_or.reduce([self._below(path) for path in spellings(fits.path)])
-            return below
+            return self._at_any(spellings(fits.path))
         if isinstance(fits, Near):
             return self._near(fits)
         if isinstance(fits, Format):
@@ -242,6 +241,24 @@ class _Reading(Columns):
             literal = name.replace("'", "''")
             mask |= self._having(self._read("item_id", f"tags WHERE tag = '{literal}'", np.int64))
         return mask
+
+    def _at_any(self, paths: Sequence[str]) -> Mask:
+        """At or below one of these paths; where none is listed there, at what leads to the same by links."""
+        below = {path: self._below(path) for path in paths}
+        by_real: dict[str, list[Mask]] = {}
+        for path, mask in below.items():
+            by_real.setdefault(os.path.realpath(path), []).append(mask)
+        found = list(below.values())
+        missed = [real for real, masks in by_real.items() if not any(mask.any() for mask in masks)]
+        folders = self._folders() if missed else []
+        found += [self._below(path) for real in missed for path in by_links(real, folders)]
+        together: Mask = np.logical_or.reduce(found)
+        return together
+
+    def _folders(self) -> list[str]:
+        """Those in which photos are listed."""
+        paths = self._connection.exec_driver_sql("SELECT path FROM photos WHERE state = 'ok'").scalars()
+        return sorted({os.path.dirname(os.fsdecode(path)) for path in paths})
 
     def _below(self, path: str) -> Mask:
         """At this path or below it: files are in the order of their paths there, so two positions bound a folder."""
