@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 from sqlalchemy import ColumnElement, and_, or_
@@ -26,12 +27,14 @@ def at_or_below(column: ColumnElement[bytes], path: str) -> ColumnElement[bool]:
     return or_(column == os.fsencode(path), and_(column >= first, column < after))
 
 
-def by_links(path: str, listed: Iterable[str]) -> list[str]:
+def by_links(path: str, listed: Collection[str]) -> list[str]:
     """Where the photos at or below ``path`` may be, if none is listed there: paths that lead to the same by links.
 
     ``listed`` are the folders in which photos are.  Those whose real path is in ``path`` are meant, and what the links
     in ``path`` lead to, as an album of links has them, among the first 10,000 files there.
     """
+    if not listed:
+        return []
     real = os.path.realpath(path)
     found = []
     for folder in listed:
@@ -43,7 +46,9 @@ def by_links(path: str, listed: Iterable[str]) -> list[str]:
     left = MOST
     for place, folders, files in os.walk(real):
         links = [link for name in (*folders, *files) if os.path.islink(link := os.path.join(place, name))]
-        found += map(os.path.realpath, links)
+        for link in links:
+            with contextlib.suppress(OSError):  # nobody may look where it leads to
+                found.append(os.path.realpath(link))
         left -= len(folders) + len(files)
         if left < 0:
             break
