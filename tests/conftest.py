@@ -6,14 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import in_process
 import pytest
-from samples import CLI, SAMPLES
+from samples import CLI, SAMPLES, surroundings
 from shared import made_once
 
 from mmsearch.config import Settings
@@ -135,16 +135,6 @@ def mmsearch_process(tmp_path: Path) -> CLI:
         return checked(done, check)
 
     return run
-
-
-def surroundings(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a command whose home is in ``folder``."""
-    home = folder / "home"
-    home.mkdir(exist_ok=True)
-    ours = ("MMSEARCH_", "XDG_", "HF_", "ORT_")
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
-    own = {"HOME": str(home), "USERPROFILE": str(home), "MMSEARCH_OFFLINE": "1"}
-    return {**kept, **own, **{name: str(value) for name, value in environment.items()}}
 
 
 def checked(done: subprocess.CompletedProcess[str], code: int | None) -> subprocess.CompletedProcess[str]:

@@ -1,12 +1,13 @@
-"""Where the tests' photos come from, a copy of the embedded model, and the type of the ``mmsearch`` fixture."""
+"""Where the tests' photos come from, a copy of the embedded model, and what commands are run by and in."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +18,16 @@ from mmsearch.encoders.onnx.encoder import FILES
 
 SAMPLES = Path(skimage.__file__).parent / "data"  # photos that come with scikit-image
 CLI = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def surroundings(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a command whose home is in ``folder``."""
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    ours = ("MMSEARCH_", "XDG_", "HF_", "ORT_")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+    own = {"HOME": str(home), "USERPROFILE": str(home), "MMSEARCH_OFFLINE": "1"}
+    return {**kept, **own, **{name: str(value) for name, value in environment.items()}}
 
 
 @contextmanager

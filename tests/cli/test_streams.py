@@ -13,8 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import surroundings
-from samples import CLI
+from samples import CLI, surroundings
 
 from mmsearch.cli import streams
 from mmsearch.library.library import Library
