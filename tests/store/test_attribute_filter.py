@@ -37,6 +37,7 @@ from mmsearch.query.model import (
     Within,
 )
 from mmsearch.store.protocol import Store
+from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.store.types import StoredModel
 from mmsearch.types import Annotations, Decoded, Exif, Found, Sidecar
 
@@ -317,6 +318,33 @@ def test_towns_people_and_stars_of_files_and_beside_them(shelf: Shelf) -> None:
         writer.drop_sidecar(first)
     assert found(City("lodz")) == ["/a", "/copy"]
     assert found(HasPlace()) == ["/other"]
+
+
+def test_columns_are_read_again_only_where_they_changed(tmp_path: Path) -> None:
+    """Tags, captions and texts are written for hours while others search."""
+    with SqliteStore(tmp_path / "library.sqlite") as store:
+        shelf = Shelf(store)
+        shelf.put("/a", 1, Exif(datetime(2024, 5, 1), latitude=1.0, longitude=2.0))
+        photo = store.files("/", shelf.model)["/a"].id
+        asked = (Date(datetime(2024, 1, 1), None, True), Near(1.0, 2.0, 1.0), City("x"), Compare("rating", ">", 1.0))
+
+        def columns() -> dict[object, object]:
+            for one in asked:
+                shelf.found(Condition(one))
+            return dict(store._attributes._kept.columns)
+
+        before = columns()
+        with store.writing() as writer:
+            writer.put_tags("w", {1: {"dog": 0.5}})
+        kept = columns()
+        noted = [key for key in before if isinstance(key, tuple) and key[0] == "noted"]
+        assert len(noted) > 8
+        assert all(kept[key] is before[key] for key in noted)
+        with store.writing() as writer:
+            writer.put_sidecar(photo, "s", Sidecar("", Exif(datetime(1985, 7, 14))))
+        after = columns()
+        assert all(after[key] is not before[key] for key in noted)
+        assert shelf.found(Condition(Date(datetime(1985, 1, 1), datetime(1986, 1, 1)))) == ["/a"]
 
 
 def test_places_near_the_date_line_the_poles_and_the_other_side(shelf: Shelf) -> None:

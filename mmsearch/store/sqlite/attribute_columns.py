@@ -20,7 +20,7 @@ UNKNOWN = np.iinfo(np.int64).min  # a time that nobody knows
 _BETWEEN = "char(30)"  # what separates texts that are read together
 # Columns of what may change while what can be found stays the same (``Writer.touch``, ``move``, ``put_text``).
 _CHANGING = (("file", "size"), ("file", "mtime_ns"), "path order", "positions of files", "text")
-_NOTED = "noted"  # begins the names of columns that change with metadata and files beside photos
+_NOTED = "noted"  # begins the keys of columns that change with metadata and files beside photos (``Writer.noted``)
 
 
 def microseconds(column: str) -> str:
@@ -36,24 +36,26 @@ def microseconds(column: str) -> str:
 
 
 class Kept:
-    """What was read of one state of a database; what changes seldom stays when the rest is read again."""
+    """What was read of one state of a database; what has not changed stays when the rest is read again."""
 
     def __init__(self) -> None:
-        self.version, self.generation = -1, ""
+        self.version = -1
+        self.states: dict[str, str] = {}  # "generation", "noted" -> their counts
         self.columns: dict[object, NDArray[Any]] = {}
         self.masks: dict[object, Mask] = {}
 
-    def valid_for(self, version: int, generation: Callable[[], str]) -> None:
+    def valid_for(self, version: int, states: Callable[[], dict[str, str]]) -> None:
         """Forget what may be of another state."""
         if version == self.version:
             return
-        found = generation()
+        found = states()
+        other = {name for name in ("generation", "noted") if found.get(name) != self.states.get(name)}
         for key in list(self.columns):
-            changing = key in _CHANGING or (isinstance(key, tuple) and key[0] == _NOTED)
-            if changing or found != self.generation:
+            noted = isinstance(key, tuple) and key[0] == _NOTED
+            if "generation" in other or key in _CHANGING or (noted and "noted" in other):
                 del self.columns[key]
         self.masks.clear()
-        self.version, self.generation = version, found
+        self.version, self.states = version, found
 
 
 class Columns:
@@ -65,15 +67,15 @@ class Columns:
     def __enter__(self) -> Self:
         self._transaction = self._connection.begin()
         version = self._connection.exec_driver_sql("PRAGMA data_version").scalar_one()
-        self._kept.valid_for(version, self._generation)
+        self._kept.valid_for(version, self._states)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._transaction.close()
 
-    def _generation(self) -> str:
-        query = "SELECT value FROM properties WHERE name = 'generation'"
-        return str(self._connection.exec_driver_sql(query).scalar_one())
+    def _states(self) -> dict[str, str]:
+        query = "SELECT name, value FROM properties WHERE name IN ('generation', 'noted')"
+        return {str(name): str(value) for name, value in self._connection.exec_driver_sql(query)}
 
     @property
     def photos(self) -> Ids:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, text
+from sqlalchemy.dialects.sqlite import insert
 
 from mmsearch.encoders.protocol import RegionCard
 from mmsearch.query.model import OneFits
@@ -34,6 +35,11 @@ from mmsearch.types import Ids, Progress, Regions
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+
+_GROWN = insert(properties).on_conflict_do_update(
+    index_elements=["name"], set_={"value": text("CAST(CAST(properties.value AS INTEGER) + 1 AS TEXT)")}
+)
 
 
 class SqliteStore(Models, Items, VectorRows, Pending):
@@ -71,12 +77,9 @@ class SqliteStore(Models, Items, VectorRows, Pending):
             writer = Writer(connection)
             yield writer
             writer.write_words()
-            if writer.changed:
-                connection.execute(
-                    properties.update()
-                    .where(properties.c.name == "generation")
-                    .values(value=text("CAST(CAST(value AS INTEGER) + 1 AS TEXT)"))
-                )
+            for name, grows in (("generation", writer.changed), ("noted", writer.noted)):
+                if grows:
+                    connection.execute(_GROWN, {"name": name, "value": "1"})
 
     def generation(self) -> int:
         return int(self._property("generation"))

@@ -14,7 +14,8 @@ ocr         the text read inside an item, where it was looked for; empty where t
 tags, tagged  words of a vocabulary that fit an item, and which vocabulary it was compared with
 sidecars    what files beside a photo say of it, such as ``photo.txt`` and ``photo.xmp``
 words       full-text search (FTS5): a row per photo, rowid its id; ``sqlite/fulltext.py`` keeps it in step
-properties  single values: ``generation`` grows with every change of what can be found, ``identity`` is random
+properties  single values: ``generation`` grows with every change of what can be found, ``noted`` with every change of
+            what is noted of it in columns that filters keep, ``identity`` is random
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def _seen(file: Found) -> dict[str, Any]:
 
 
 class Writer:
-    """The changes of one transaction; ``changed`` says whether they touch what can be found.
+    """The changes of one transaction; ``changed`` says whether they touch which pictures can be found.
 
     What full-text search knows of the photos is written anew at the end, once each.
     """
@@ -93,6 +93,7 @@ class Writer:
         self._connection = connection
         self._blobs = TableBlobs(lambda _: nullcontext(connection))
         self.changed = False
+        self.noted = False  # whether they touch metadata, or what files beside photos say
         self._named: list[bytes] = []  # paths of photos whose words may have changed
         self._moved: set[int] = set()  # ids of such photos
         self._described: set[int] = set()  # ids of contents about which something new is known
@@ -151,6 +152,7 @@ class Writer:
             number = added.lastrowid if added.rowcount else self._vector(item, model)
             self._blobs.put(tokens_of(model, card), {number: tokens})
         self._described.add(content)
+        self.noted = True
         return content
 
     def put_export_row(
@@ -167,6 +169,7 @@ class Writer:
     def put_metadata(self, content: int, picture: Decoded) -> None:
         self._connection.execute(contents.update().where(contents.c.id == content).values(**_metadata(picture)))
         self._described.add(content)
+        self.noted = True
 
     def put_regions(self, item: int, data: bytes, model: StoredModel, card: RegionCard) -> None:
         self._blobs.put(tokens_of(model, card), {self._vector(item, model): data})
@@ -217,10 +220,12 @@ class Writer:
     def put_sidecar(self, photo: int, stamp: str, sidecar: Sidecar) -> None:
         self._connection.execute(_SIDECAR, {"photo_id": photo, "stamp": stamp, **sidecar_columns(sidecar)})
         self._moved.add(photo)
+        self.noted = True
 
     def drop_sidecar(self, photo: int) -> None:
         self._connection.execute(sidecars.delete().where(sidecars.c.photo_id == photo))
         self._moved.add(photo)
+        self.noted = True
 
     def place(self, file: Found, content: int) -> None:
         self._connection.execute(_PLACED, {**_seen(file), "state": "ok", "reason": None, "content_id": content})
