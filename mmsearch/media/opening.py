@@ -37,7 +37,7 @@ from mmsearch.errors import ImageError
 from mmsearch.media import jxl, tiff
 from mmsearch.media.formats import needs_extra
 from mmsearch.media.raw import is_raw, open_raw
-from mmsearch.media.side_parts import without_side_parts
+from mmsearch.media.side_parts import without_side_parts, without_zeros
 
 # In the order they are tried.  AVIF before HEIF: both claim the brand "mif1".  TGA has no signature, so it is tried on
 # files of that name only.  What else Pillow knows stays closed: EPS would run Ghostscript on a file nobody vouches for.
@@ -114,7 +114,9 @@ _Factory = Callable[..., ImageFile.ImageFile]
 
 
 def _opened(factory: _Factory, file: BinaryIO, name: str, path: str) -> Opened:
-    """A picture of this format; of a TIFF that begins with a preview the one behind it."""
+    """A picture of this format; of a TIFF that begins with a preview the one behind it, of a JPEG what is no zeros."""
+    if name == "JPEG":
+        file = without_zeros(file) or file
     page = tiff.main_page(file) if name == "TIFF" else None
     if page is None:
         return _with_or_without_side_parts(factory, file, name, path)

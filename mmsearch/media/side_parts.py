@@ -15,6 +15,7 @@ from mmsearch.media.spliced import Part, size_of, spliced
 
 _PNG_PIXELS, _PNG_TEXTS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"), (b"eXIf", b"tEXt", b"iTXt")
 _PNG_CLEAR = {b"\0": (2,), b"\2": (6,), b"\3": range(1, 257)}  # kind of colour -> bytes that say what is transparent
+_ZEROS = 64  # bytes: so many at the end of a file are no data
 _MOST_PARTS = 2**16  # that are looked at one by one: pictures have some dozens, large PNGs thousands
 _LONGEST_TEXTS = 2**20  # bytes of all of a picture
 
@@ -32,6 +33,27 @@ def without_side_parts(file: BinaryIO, format: str | None) -> BinaryIO | None:
     """
     bare = _BARE.get(format or "")
     return None if bare is None else bare(file)
+
+
+def without_zeros(file: BinaryIO) -> BinaryIO | None:
+    """A JPEG without the zeros at its end that a broken copy has in the place of data; None where there are none.
+
+    To a decoder they are pixels of some colour.  In data they never come by the dozen; behind the end of a picture some
+    cameras write them.
+    """
+    end = size_of(file)
+    file.seek(max(0, end - _ZEROS))
+    if end < _ZEROS or any(file.read(_ZEROS)):
+        return None
+    while end:
+        start = max(0, end - 2**16)
+        file.seek(start)
+        block = file.read(end - start).rstrip(b"\0")
+        end = start + len(block)
+        if block:
+            break
+    file.seek(max(0, end - 2))
+    return None if file.read(2) == b"\xff\xd9" else spliced(file, (0, end))
 
 
 def _bare_png(file: BinaryIO) -> BinaryIO:

@@ -132,6 +132,25 @@ def test_a_progressive_jpeg_is_read_from_its_second_scan_on() -> None:
     assert "truncated" in reason(content[: starts[0] + 200])
 
 
+@pytest.mark.parametrize("side", [240, 1200])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=["plain", "progressive"])
+def test_zeros_in_the_place_of_data_are_missing(options: dict[str, Any], side: int) -> None:
+    content = encoded(photo(side), "JPEG", quality=90, **options)
+    for share in (60, 80, 95):
+        cut = content[: len(content) * share // 100]
+        zeroed = read(cut + bytes(len(content) - len(cut)))
+        assert zeroed.damage is not None
+        assert zeroed.damage == read(cut).damage
+        np.testing.assert_array_equal(zeroed.pixels, read(cut).pixels)
+    if not options:
+        assert reason(content[: len(content) // 5] + bytes(len(content)))
+
+
+def test_zeros_behind_the_end_are_no_damage() -> None:
+    content = encoded(photo(), "JPEG")
+    assert read(content + bytes(5_000)).damage is None
+
+
 def test_black_pictures_are_no_missing_ones() -> None:
     image = photo()
     image.paste(0, (0, 30, 240, 160))
