@@ -161,6 +161,7 @@ def index_report(report: IndexReport) -> Json:
         "removed": report.removed,
         "skipped": skipped(report.skipped),
         "damaged": damaged(report.damaged),
+        "passed_over": dict(report.passed_over),
         "encoded": report.encoded,
         "regions": report.regions,
         "captions": report.captions,

@@ -252,6 +252,7 @@ class IndexReport:
     removed: int = 0  # files that are gone: kept in the library as missing, not searched
     skipped: tuple[Skipped, ...] = ()
     damaged: tuple[Damaged, ...] = ()  # of those that were read now
+    passed_over: dict[str, int] = field(default_factory=dict)  # suffix -> files that are no pictures here, as videos
     encoded: int = 0  # pictures that got a vector
     enriched: dict[str, int] = field(default_factory=dict)  # name of an enrichment -> pictures that it was stored of
     seconds: float = 0.0

@@ -94,6 +94,7 @@ class _Run:
             removed=len(ledger.gone),
             skipped=tuple(ledger.skipped),
             damaged=tuple(ledger.damaged),
+            passed_over=self._plan.passed_suffixes,
             encoded=ledger.encoded,
             seconds=round(seconds, 3),
             model=self._context.model.name,

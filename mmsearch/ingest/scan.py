@@ -29,6 +29,11 @@ class Plan:
     known: dict[str, StoredFile] = field(default_factory=dict)  # by path
     passed_over: set[str] = field(default_factory=set)  # paths of files that are no pictures, such as videos
 
+    @property
+    def passed_suffixes(self) -> dict[str, int]:
+        """How many files of each suffix are passed over."""
+        return dict(Counter(os.path.splitext(path)[1].lower() for path in self.passed_over))
+
 
 def check(paths: Sequence[str]) -> None:
     """Raises SourceError for a path that does not exist or cannot be read, before anything is done."""
@@ -64,7 +69,9 @@ def scan(store: Store, model: StoredModel, roots: Sequence[str], exclude: Sequen
         for glob in exclude or ()
         if unused and all(glob in of for of in unused)
     ]
-    plan.notes += _passed_over(plan.passed_over)
+    if plan.passed_over:
+        suffixes = plan.passed_suffixes
+        plan.notes.append(Note(f"passed over: {formats.counted(suffixes)}", "passed-over", suffixes=suffixes))
     for path in _by_two_ways(files, store, model, walked):
         del files[path]
         row = plan.known.get(path)
@@ -89,14 +96,6 @@ def _by_two_ways(files: dict[str, Found], store: Store, model: StoredModel, walk
             again.add(file.path)
         seen.add(file.real)
     return again
-
-
-def _passed_over(paths: set[str]) -> list[str]:
-    """One line about the files that were passed over, or none."""
-    suffixes = Counter(os.path.splitext(path)[1].lower() for path in paths)
-    if not suffixes:
-        return []
-    return [Note(f"passed over: {formats.counted(suffixes.elements())}", "passed-over", suffixes=dict(suffixes))]
 
 
 def _scan_root(
@@ -126,7 +125,8 @@ def _scan_root(
             )
         )
         return found
-    unseen = {item.path for item in unreadable}  # nobody knows what is there
+    # Nobody knows what is in the unreadable; raw files and others that an extra reads are there, also without it.
+    unseen = {item.path for item in unreadable} | (plan.passed_over & present.keys())
     plan.gone |= {row.id for path, row in present.items() if path not in found and not _at_or_below(path, unseen)}
     return found
 

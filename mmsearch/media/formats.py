@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -81,9 +81,11 @@ def counted_suffixes() -> frozenset[str]:
     return frozenset(_KINDS) - picture_suffixes()
 
 
-def counted(suffixes: Iterable[str]) -> str:
-    """Files that were passed over, each by its suffix, in words: ``4 raw files, 1 JXL``, the most first."""
-    kinds = Counter(_KINDS[suffix] for suffix in suffixes)
+def counted(suffixes: Mapping[str, int]) -> str:
+    """Files that were passed over, by suffix, in words: ``4 raw files, 1 JXL``, the most first."""
+    kinds = Counter[tuple[str, str]]()
+    for suffix, number in suffixes.items():
+        kinds[_KINDS[suffix]] += number
     most = sorted(kinds.items(), key=lambda one: (-one[1], one[0]))
     return ", ".join(f"{number:,} {kind[number > 1]}" for kind, number in most)
 

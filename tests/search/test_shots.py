@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,11 +97,26 @@ def test_the_negative_of_a_picture_is_no_duplicate_of_it(library: Library, shots
         assert str(shots / "IMG_1.DNG") not in paths
 
 
+def test_raw_files_are_still_found_where_their_library_went(
+    library: Library, shots: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.index(shots)
+    monkeypatch.setitem(sys.modules, "rawpy", None)  # what a missing module looks like
+    report = library.index()
+    assert (report.removed, report.skipped) == (0, ())
+    assert "passed over: 4 raw files" in report.notes
+    assert len(library.search("type:raw", k=50)) == 4
+    (shots / "IMG_1.DNG").unlink()
+    assert library.index().removed == 1
+
+
 def test_what_is_passed_over_is_said_in_one_line(mmsearch: CLI, photos: Path) -> None:
     for name in ("a.mp4", "b.MOV", "c.svg", "trips/d.mp4", "e.txt"):
         (photos / name).write_bytes(b"x")
     done = mmsearch("index", photos)
     assert done.stderr.count("passed over") == 1
     assert "passed over: 3 videos, 1 drawing: see docs/formats.md" in done.stderr
-    assert "passed over" in mmsearch("index", photos, "--json").stderr
+    again = mmsearch("index", photos, "--json")
+    assert "passed over" in again.stderr
+    assert json.loads(again.stdout)["passed_over"] == {".mov": 1, ".mp4": 2, ".svg": 1}
     assert "passed over" not in mmsearch("index", photos / "trips" / "rocket.jpg").stderr
