@@ -50,7 +50,7 @@ def read_file(
     begun = time.perf_counter()
     try:
         with open_regular(file.path) as opened:
-            content: BinaryIO = opened if file.size > IN_MEMORY else io.BytesIO(opened.read())
+            content = in_memory(opened)
             content_hash = hash_of(content)
             content.seek(0)
             picture = decoder(content, file.path, preprocess, max_megapixels) if wanted(content_hash) else None
@@ -62,6 +62,12 @@ def read_file(
         reason = error.strerror or str(error)
         return Read(file, failure=reason, retry=True, seconds=time.perf_counter() - begun)
     return Read(file, content_hash, picture, seconds=time.perf_counter() - begun)
+
+
+def in_memory(opened: BinaryIO) -> BinaryIO:
+    """What an open file holds, in memory unless it is large now, whatever size it had when it was found."""
+    large = os.fstat(opened.fileno()).st_size > IN_MEMORY
+    return opened if large else io.BytesIO(opened.read())
 
 
 def hash_of(content: BinaryIO) -> bytes:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -14,10 +17,12 @@ from mmsearch.config import Settings
 from mmsearch.encoders.device import driver_devices
 from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.errors import ImageError
 from mmsearch.ingest.prefetch import one_ahead
+from mmsearch.ingest.read import IN_MEMORY, read_file
 from mmsearch.library.opening import open_library
 from mmsearch.media.decode import decode
-from mmsearch.types import IndexReport, Pixels, Progress, Regions, Vectors
+from mmsearch.types import Decoded, Found, IndexReport, Pixels, Preprocess, Progress, Regions, Vectors
 
 
 def test_jobs_are_done_one_ahead_and_in_order() -> None:
@@ -191,3 +196,17 @@ def test_an_interrupt_loses_no_more_than_the_batches_in_flight(tmp_path: Path) -
 )
 def test_the_limit_is_the_step_that_was_busy_longest(shares: dict[str, float], readers: int, limit: str | None) -> None:
     assert IndexReport(shares=shares, readers=readers).limit == limit
+
+
+def test_file_that_has_grown_large_since_it_was_found_is_not_taken_into_memory(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").touch()
+    os.truncate(tmp_path / "photo.jpg", IN_MEMORY + 1)  # takes no space
+    seen: list[bool] = []
+
+    def decoder(file: BinaryIO, path: str, preprocess: Preprocess, max_megapixels: float = 200.0) -> Decoded:
+        seen.append(isinstance(file, io.BytesIO))
+        raise ImageError(path, "seen")
+
+    found = Found(str(tmp_path / "photo.jpg"), 10, 0)
+    assert read_file(found, lambda content_hash: True, Preprocess(16), 200, decoder).failure == "seen"
+    assert seen == [False]

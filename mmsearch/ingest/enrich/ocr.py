@@ -12,7 +12,6 @@ that could be text, and are done.
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from PIL import Image, ImageDraw
 from mmsearch.errors import ImageError, ModelError
 from mmsearch.ingest.enrich.base import Enrichment
 from mmsearch.ingest.options import IngestContext
-from mmsearch.ingest.read import IN_MEMORY, hash_of
+from mmsearch.ingest.read import hash_of, in_memory
 from mmsearch.media.decode import upright
 from mmsearch.media.embedded_text import printable
 from mmsearch.media.filesystem import open_regular
@@ -245,7 +244,7 @@ def _picture(item: PendingItem, max_megapixels: float) -> Image.Image | None:
     for file in item.files:
         try:
             with open_regular(file.path) as opened:
-                content = opened if file.size > IN_MEMORY else io.BytesIO(opened.read())
+                content = in_memory(opened)
                 if hash_of(content) == item.hash:
                     content.seek(0)
                     return upright(content, file.path, SIDE, max_megapixels, enlarge=False)
