@@ -48,12 +48,15 @@ def _objects(text: str) -> list[dict[str, object]]:
 def test_groups_are_listed_the_kept_file_first(duplicates: CLI, folder: Path) -> None:
     found = duplicates(TZ="UTC")
     lines = [line.split() for line in found.stdout.splitlines()]
-    assert [[line[0], line[1], *line[4:]] for line in lines if line] == [
-        ["keep", "451×300", "2009-02-09", "09:11", "photos/chelsea.png"],  # as its XMP says
-        ["exact", "451×300", *lines[1][4:6], "photos/copy.png"],
-        ["keep", "600×400", "2024-05-01", "10:00", "photos/coffee.png"],
-        ["near", "300×200", *lines[4][4:6], "photos/small.jpg"],
-    ]
+    assert (
+        [[line[0], line[1], *line[4:]] for line in lines if line]
+        == [
+            ["keep", "451×300", "2009-02-09", "09:11", "photos/chelsea.png"],  # as its XMP says
+            ["exact", "451×300", *lines[1][4:6], "photos/copy.png"],
+            ["keep", "600×400", "2024-05-01", "10:00", "photos/coffee.png"],
+            ["near", "300×200", *lines[4][4:6], "photos/small.jpg"],
+        ]
+    )
     assert lines[0][2:4] == ["241", "kB"]
     assert lines[2] == []
     space = (folder / "copy.png").stat().st_size + (folder / "small.jpg").stat().st_size
