@@ -81,7 +81,7 @@ def command(
     else:
         _listing(groups)
     _summary(groups, moves, move_to, dry=not yes)
-    if moves is not None and _failures(moves):
+    if yes and moves is not None and _failures(moves):
         raise typer.Exit(1)
 
 
@@ -133,13 +133,18 @@ def _summary(groups: list[Group], moves: list[Moved | Skipped] | None, folder: s
     counts = f"{formatting.plural(others, 'file')} in {formatting.plural(len(groups), 'group')}"
     if moves is None or folder is None:
         formatting.say(f"{counts} could go: {formatting.size(space)}; to move them aside: --move-to DIR")
-    elif dry:
-        formatting.say(f"nothing was moved: {counts} would be, {formatting.size(space)}; to do it, add --yes")
+        return
+    failed = _failures(moves)
+    for one in failed:
+        formatting.say(f"not moved: {formatting.shown(one.path)}: {one.reason}")
+    done = len(moves) - len(failed)
+    if dry:
+        stay = sum(
+            photo.size for group in groups for photo in group.others if photo.path in {one.path for one in failed}
+        )
+        would = f"{formatting.plural(done, 'file')} of {formatting.plural(len(groups), 'group')} would be"
+        formatting.say(f"nothing was moved: {would}, {formatting.size(space - stay)}; to do it, add --yes")
     else:
-        failed = _failures(moves)
-        for one in failed:
-            formatting.say(f"not moved: {formatting.shown(one.path)}: {one.reason}")
-        done = len(moves) - len(failed)
         if done:
             formatting.say(f"moved {formatting.plural(done, 'file')}; where they were is in {_log(folder)}")
 

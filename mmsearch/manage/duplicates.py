@@ -155,8 +155,22 @@ def _pixels(photo: Photo) -> int:
 
 
 def _known(photo: Photo) -> int:
-    """How much is known of a photo that no other copy need have: words, text, tags, date and place."""
-    return sum(map(bool, (photo.description, photo.text, photo.tags, photo.exif.taken_at, photo.exif.latitude)))
+    """How much is known of a photo that no other copy need have: what was noted, text and tags."""
+    return len(noted(photo)) + sum(map(bool, (photo.text, photo.tags)))
+
+
+def noted(photo: Photo) -> dict[str, object]:
+    """What cameras and people noted of a photo, in it or beside it, and nothing can make again: by name."""
+    own = photo.annotations
+    values = {
+        "words": photo.description,
+        "date": photo.exif.taken_at,
+        "place": photo.exif.latitude,
+        "town": own.city,
+        "people": own.people,
+        "stars": own.rating,
+    }
+    return {name: value for name, value in values.items() if value not in (None, "", ())}
 
 
 def trouble(file: Found | Photo) -> str | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mmsearch.errors import ImageError, SourceError
 from mmsearch.manage.companions import Companions
-from mmsearch.manage.duplicates import Group, Level, trouble
+from mmsearch.manage.duplicates import Group, Level, noted, trouble
 from mmsearch.media.filesystem import atomic_write, equal, open_regular, read_regular, relocate
 from mmsearch.media.pixel_match import sketch
 from mmsearch.types import Photo, Progress, Skipped
@@ -51,11 +51,16 @@ def check(groups: Sequence[Group], folder: str, roots: Sequence[str]) -> None:
         raise SourceError(f"{inside[0]} is in {folder} already; name another folder")
 
 
-def planned(groups: Sequence[Group], folder: str, roots: Sequence[str]) -> list[Moved]:
-    """Where ``move`` would move the files to, as things are now: one ``Moved`` a file.  Nothing is changed."""
+def planned(groups: Sequence[Group], folder: str, roots: Sequence[str]) -> list[Moved | Skipped]:
+    """Where ``move`` would move the files to, as things are now: one a file.  Nothing is changed."""
     taken: set[str] = set()
-    beside, moves = Companions(), []
-    for photo in (photo for group in groups for photo in group.others):
+    beside = Companions()
+    moves: list[Moved | Skipped] = []
+    for keep, photo in ((group.keep, photo) for group in groups for photo in group.others):
+        more = _says_more(photo, keep)
+        if more is not None:
+            moves.append(Skipped(photo.path, more))
+            continue
         files = [photo.path]
         with suppress(OSError):  # it will be said when the photo cannot be moved
             files += beside.of(photo.path)
@@ -73,8 +78,9 @@ def move(
 
     A file lies there as it did in the one of ``roots`` that it was found in: ``folder/Pictures/2024/a.jpg``.
     A file stays where it is, and is ``Skipped``, when it or the kept one is gone or has changed since it was indexed,
-    when they are the same file, when it should be equal byte by byte and is not, when the kept one cannot be read, and
-    when it cannot be moved.  Raises SourceError where the folder cannot be written.
+    when they are the same file, when it should be equal byte by byte and is not, when the kept one cannot be read, when
+    something was noted of it (words, date, place, people, stars) that is not of the kept one, and when it cannot be
+    moved.  Raises SourceError where the folder cannot be written.
     """
     try:
         os.makedirs(folder, exist_ok=True)
@@ -87,6 +93,7 @@ def move(
             kept_trouble = _kept_trouble(group, max_megapixels)
             for photo, level in zip(group.others, group.levels, strict=True):
                 reason = kept_trouble or trouble(photo) or _difference(group.keep, photo, level)
+                reason = reason or _says_more(photo, group.keep)
                 if reason is not None:
                     yield Skipped(photo.path, reason)
                     continue
@@ -199,6 +206,15 @@ def _kept_trouble(group: Group, max_megapixels: float) -> str | None:
         except OSError as error:
             reason = error.strerror or str(error)
     return None if reason is None else f"the one to keep, {group.keep.path}: {reason}"
+
+
+def _says_more(photo: Photo, keep: Photo) -> str | None:
+    """What would be lost with a copy: of the kept photo nobody noted that."""
+    missing = noted(photo).keys() - noted(keep).keys()
+    if not missing:
+        return None
+    named = ", ".join(name for name in noted(photo) if name in missing)
+    return f"{keep.path}, which is kept, lacks its {named}"
 
 
 def _difference(keep: Photo, photo: Photo, level: Level) -> str | None:

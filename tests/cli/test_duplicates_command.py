@@ -99,7 +99,7 @@ def test_moving_needs_a_yes(mmsearch: CLI, duplicates: CLI, folder: Path, tmp_pa
     dry = duplicates("--move-to", aside)
     arrows = ["photos/copy.png -> aside/photos/copy.png", "photos/small.jpg -> aside/photos/small.jpg"]
     assert dry.stdout.splitlines() == arrows
-    assert dry.stderr.startswith("nothing was moved: 2 files in 2 groups would be, ")
+    assert dry.stderr.startswith("nothing was moved: 2 files of 2 groups would be, ")
     assert dry.stderr.endswith("to do it, add --yes\n")
     assert not aside.exists()
     done = duplicates("--move-to", "aside", "--yes")

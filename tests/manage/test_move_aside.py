@@ -475,3 +475,27 @@ def test_undo_reads_logs_of_earlier_versions_and_leaves_the_folder_for_none(tmp_
     (aside / "moved.tsv").write_text(f"{tmp_path}/old/cat.png\t{there.format(aside='/as/it/was')}\n")
     assert undo(str(aside)) == [Moved(f"{aside}/cat.png", f"{tmp_path}/old/cat.png")]
     assert (tmp_path / "cat.png").exists()
+
+
+def test_a_smaller_copy_that_says_more_stays(library: Library, tmp_path: Path) -> None:
+    folder, aside = tmp_path / "photos", tmp_path / "aside"
+    folder.mkdir()
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9003] = "1999:07:01 12:00:00"
+    with Image.open(SAMPLES / "coffee.png") as image:
+        image.convert("RGB").save(folder / "large.jpg", quality=90)
+        image.convert("RGB").resize((450, 300)).save(folder / "dated.jpg", exif=exif)
+        image.convert("RGB").resize((300, 200)).save(folder / "named.jpg")
+        image.convert("RGB").resize((240, 160)).save(folder / "small.jpg")
+    (folder / "named.txt").write_text("Grandmother's cup")
+    library.index(folder)
+    groups, before = library.duplicates(), _tree(folder)
+    large = folder / "large.jpg"
+    stay = [
+        Skipped(f"{folder}/dated.jpg", f"{large}, which is kept, lacks its date"),
+        Skipped(f"{folder}/named.jpg", f"{large}, which is kept, lacks its words"),
+    ]
+    planned = library.set_aside(groups, aside, dry=True)
+    assert planned == [*stay, Moved(f"{folder}/small.jpg", f"{aside}/photos/small.jpg")]
+    assert library.set_aside(groups, aside) == planned
+    assert set(before) - set(_tree(folder)) == {"small.jpg"}
