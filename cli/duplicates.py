@@ -139,14 +139,12 @@ def _summary(groups: list[Group], moves: list[Moved | Skipped] | None, folder: s
         formatting.say(f"not moved: {formatting.shown(one.path)}: {one.reason}")
     done = len(moves) - len(failed)
     if dry:
-        stay = sum(
-            photo.size for group in groups for photo in group.others if photo.path in {one.path for one in failed}
-        )
+        staying = {one.path for one in failed}
+        going = formatting.size(sum(one.size for group in groups for one in group.others if one.path not in staying))
         would = f"{formatting.plural(done, 'file')} of {formatting.plural(len(groups), 'group')} would be"
-        formatting.say(f"nothing was moved: {would}, {formatting.size(space - stay)}; to do it, add --yes")
-    else:
-        if done:
-            formatting.say(f"moved {formatting.plural(done, 'file')}; where they were is in {_log(folder)}")
+        formatting.say(f"nothing was moved: {would}, {going}; to do it, add --yes")
+    elif done:
+        formatting.say(f"moved {formatting.plural(done, 'file')}; where they were is in {_log(folder)}")
 
 
 def _log(folder: str) -> str:
