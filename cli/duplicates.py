@@ -53,7 +53,7 @@ def command(
     if undo is not None:
         if paths or move_to is not None or yes or bursts or not near or threshold is not None:
             raise typer.BadParameter("--undo DIR goes with --json alone")
-        _undo(undo, json)
+        _put_back(undo, json)
         return
     if bursts and not near:
         raise typer.BadParameter("--exact-only and --bursts exclude each other")
@@ -95,13 +95,13 @@ def _listing(groups: list[Group]) -> None:
             print(f"{what:6} {facts[0]:>11} {facts[1]:>9}  {facts[2]}  {formatting.shown(photo.path)}")
 
 
-def _undo(folder: str, json: bool) -> None:
-    from mmsearch.manage import move_aside
+def _put_back(folder: str, json: bool) -> None:
+    from mmsearch.manage.move_back import undo
     from mmsearch.types import Skipped
 
     place = os.path.realpath(os.path.expanduser(folder))
     with progress_bar("Moving") as progress:
-        done = move_aside.undo(place, progress)
+        done = undo(place, progress)
     failed = [one for one in done if isinstance(one, Skipped)]
     if json:
         formatting.json_line(schemas.moves(done, moved=True))
@@ -125,6 +125,8 @@ def _moves(moves: list[Moved | Skipped]) -> None:
 
 def _summary(groups: list[Group], moves: list[Moved | Skipped] | None, folder: str | None, dry: bool) -> None:
     """The last lines, on stderr."""
+    from mmsearch.types import Skipped
+
     if not groups:
         formatting.say("no duplicates found")
         return
@@ -137,18 +139,20 @@ def _summary(groups: list[Group], moves: list[Moved | Skipped] | None, folder: s
     failed = _failures(moves)
     for one in failed:
         formatting.say(f"not moved: {formatting.shown(one.path)}: {one.reason}")
-    done = len(moves) - len(failed)
+    moved = [one for one in moves if not isinstance(one, Skipped)]
+    done, along = len(moved), sum(len(one.companions) for one in moved)
+    what = formatting.plural(done, "file") + (f" and {along:,} that belong to them" if along else "")
     if dry:
         staying = {one.path for one in failed}
         going = formatting.size(sum(one.size for group in groups for one in group.others if one.path not in staying))
-        would = f"{formatting.plural(done, 'file')} of {formatting.plural(len(groups), 'group')} would be"
+        would = f"{what} of {formatting.plural(len(groups), 'group')} would be"
         formatting.say(f"nothing was moved: {would}, {going}; to do it, add --yes")
     elif done:
-        formatting.say(f"moved {formatting.plural(done, 'file')}; where they were is in {_log(folder)}")
+        formatting.say(f"moved {what}; where they were is in {_log(folder)}")
 
 
 def _log(folder: str) -> str:
-    from mmsearch.manage.move_aside import LOG
+    from mmsearch.manage.move_log import LOG
 
     return formatting.shown(os.path.join(folder, LOG), relative=False)
 

@@ -305,7 +305,7 @@ class Library:
         """Move all files of groups but the kept ones into a folder, and forget them; with ``dry`` only say where to.
 
         Each file is looked at once more before it goes, with the sidecars, clips and raw files that belong to it; what
-        became of each is returned.  ``moved.tsv`` in the folder says where they were (``move_aside.undo``).  Raises
+        became of each is returned.  ``moved.tsv`` in the folder says where they were (``move_back.undo``).  Raises
         SourceError where the folder is indexed or cannot be written, LibraryBusyError.
         """
         from mmsearch.manage import move_aside

@@ -1,4 +1,4 @@
-"""Files of groups of duplicates moved aside, each after a look at it and at the one that is kept, and put back.
+"""Files of groups of duplicates moved aside, each after a look at it and at the one that is kept.
 
 The folder holds the folders that the files were in.  Nothing is overwritten, nothing is deleted that has not arrived,
 what belongs to a photo goes with it, and ``moved.tsv`` in the folder says where each file was, before it is moved.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,11 +16,10 @@ from pathlib import Path
 from mmsearch.errors import ImageError, SourceError
 from mmsearch.manage.companions import Companions
 from mmsearch.manage.duplicates import Group, Level, noted, trouble
-from mmsearch.media.filesystem import atomic_write, equal, open_regular, read_regular, relocate
+from mmsearch.manage.move_log import MoveLog
+from mmsearch.media.filesystem import equal, open_regular, relocate
 from mmsearch.media.pixel_match import sketch
 from mmsearch.types import Photo, Progress, Skipped
-
-LOG = "moved.tsv"  # a line a file: where it was, a tab, where it is in the folder
 
 
 @dataclass(frozen=True)
@@ -84,9 +82,10 @@ def move(
     """
     try:
         os.makedirs(folder, exist_ok=True)
-        log = open(os.path.join(folder, LOG), "ab", buffering=0)  # noqa: SIM115 - closed below
+        log = MoveLog(folder)
     except OSError as error:
-        raise SourceError(f"nothing can be moved to {folder}: {error.strerror or error}") from error
+        where = f"{error.filename}: " if error.filename and error.filename != folder else ""
+        raise SourceError(f"nothing can be moved to {folder}: {where}{error.strerror or error}") from error
     beside = Companions()
     with log:
         for group in groups:
@@ -99,7 +98,7 @@ def move(
                     continue
                 try:
                     files = [photo.path, *beside.of(photo.path)]
-                    yield _move(files, folder, _place(photo.path, folder, roots), log.fileno())
+                    yield _move(files, folder, _place(photo.path, folder, roots), log)
                 except OSError as error:
                     yield Skipped(photo.path, f"cannot be moved: {error.strerror or error}")
 
@@ -126,72 +125,12 @@ def move_all(
     return done
 
 
-def undo(folder: str, progress: Callable[[Progress], None] | None = None) -> list[Moved | Skipped]:
-    """Put all files back that ``moved.tsv`` in ``folder`` names; what became of each that is still there.
-
-    Files that are somewhere else by now are passed over.  One stays in the folder, and is ``Skipped``, where there is
-    another file in its old place, or where it cannot be moved; then it stays in ``moved.tsv`` too.  Raises SourceError
-    where there is no ``moved.tsv``.
-    """
-    log = os.path.join(folder, LOG)
-    try:
-        lines = read_regular(log).splitlines()
-    except OSError as error:
-        raise SourceError(f"{log}: {error.strerror or error}; name the folder that duplicates were moved to") from error
-    done: list[Moved | Skipped] = []
-    left: list[bytes] = []
-    for number, line in enumerate(reversed(lines), 1):
-        source, _, there = map(_unescaped, line.partition(b"\t"))
-        target = _in_folder(there, folder)
-        if os.path.lexists(target):
-            reason = _put_back(source, target)
-            done.append(Moved(target, source) if reason is None else Skipped(target, reason))
-            if reason is None:
-                _drop_empty(os.path.dirname(target), folder)
-            else:
-                left.append(line)
-        elif not os.path.lexists(source):
-            left.append(line)  # nobody knows where it is
-        if progress is not None:
-            progress(Progress(number, len(lines), source))
-    if left:
-        atomic_write(Path(log), b"".join(line + b"\n" for line in reversed(left)))
-    else:
-        os.unlink(log)
-    return done
-
-
-def _in_folder(there: str, folder: str) -> str:
-    """The path of a file that the log names: the folder itself may have been moved, and names lead nowhere else.
-
-    Earlier versions wrote whole paths, and had no folders in the folder.
-    """
-    outside = os.path.isabs(there) or os.pardir in Path(there).parts
-    return os.path.join(folder, os.path.basename(there) if outside else there)
-
-
-def _drop_empty(place: str, folder: str) -> None:
+def drop_empty(place: str, folder: str) -> None:
     """Remove a folder in the folder, and those above it, where they are empty."""
     with suppress(OSError):
         while place != folder:
             os.rmdir(place)
             place = os.path.dirname(place)
-
-
-def _put_back(source: str, target: str) -> str | None:
-    """Why the file at ``target`` cannot be moved to where it was; None where that is done."""
-    try:
-        if os.path.lexists(source):
-            old, new = os.lstat(source), os.lstat(target)
-            if not os.path.samestat(old, new) or new.st_nlink < 2:
-                return f"there is another file in its old place, {source}"
-            os.unlink(target)  # a second name of it: a run was stopped between
-            return None
-        os.makedirs(os.path.dirname(source), exist_ok=True)
-        relocate(target, source)
-    except OSError as error:
-        return f"cannot be moved: {error.strerror or error}"
-    return None
 
 
 def _kept_trouble(group: Group, max_megapixels: float) -> str | None:
@@ -228,31 +167,28 @@ def _difference(keep: Photo, photo: Photo, level: Level) -> str | None:
     return None
 
 
-def _move(files: Sequence[str], folder: str, place: str, log: int) -> Moved:
+def _move(files: Sequence[str], folder: str, place: str, log: MoveLog) -> Moved:
     """A photo and what belongs to it: it is written down, then all is there too, then it goes from its old place.
 
     Raises OSError, and then all is where it was and nowhere else.
     """
-    start = os.lseek(log, 0, os.SEEK_END)
     os.makedirs(place, exist_ok=True)
     for targets in _targets(files, place):
         done: list[tuple[str, str]] = []
-        inside = [os.path.relpath(target, folder) for target in targets]
-        lines = [b"\t".join(map(_escaped, pair)) + b"\n" for pair in zip(files, inside, strict=True)]
+        start = None
         try:
-            os.write(log, b"".join(lines))
-            os.fsync(log)
+            start = log.add(files, targets)
             for old, new in zip(files, targets, strict=True):
                 relocate(old, new)
                 done.append((old, new))
         except OSError as error:
             for old, new in reversed(done):
                 relocate(new, old)
-            with suppress(OSError):
-                os.ftruncate(log, start)
+            if start is not None:
+                log.take_back(start)
             if isinstance(error, FileExistsError):  # somebody else took the name in between
                 continue
-            _drop_empty(place, folder)
+            drop_empty(place, folder)
             raise
         return _moved(files, targets)
     raise AssertionError("names never end")
@@ -294,14 +230,3 @@ def _targets(files: Sequence[str], folder: str) -> Iterator[list[str]]:
 
 def _folder(path: str) -> str:
     return os.path.realpath(os.path.dirname(path))
-
-
-def _unescaped(raw: bytes) -> str:
-    known = {b"\\\\": b"\\", b"\\t": b"\t", b"\\n": b"\n", b"\\r": b"\r"}
-    return os.fsdecode(re.sub(rb"\\[\\tnr]", lambda found: known[found[0]], raw))
-
-
-def _escaped(path: str) -> bytes:
-    """A path on one line, byte for byte; tab, newline and backslash as ``\\t``, ``\\n`` and ``\\\\``."""
-    raw = os.fsencode(path).replace(b"\\", b"\\\\")
-    return raw.replace(b"\t", b"\\t").replace(b"\n", b"\\n").replace(b"\r", b"\\r")

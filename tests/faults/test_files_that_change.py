@@ -125,7 +125,7 @@ def test_folder_to_import(kind: str, name: str, photos: Path, library: Library, 
 
 
 def test_moved_duplicates(kind: str, tmp_path: Path) -> None:
-    from mmsearch.manage.move_aside import undo
+    from mmsearch.manage.move_back import undo
 
     become(tmp_path / "moved.tsv", kind)
     with at_once(), pytest.raises(MMSearchError, match=SAID):

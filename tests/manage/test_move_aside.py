@@ -21,7 +21,8 @@ from mmsearch.library.library import Library
 from mmsearch.manage import move_aside
 from mmsearch.manage.companions import Companions
 from mmsearch.manage.duplicates import Group
-from mmsearch.manage.move_aside import Moved, undo
+from mmsearch.manage.move_aside import Moved
+from mmsearch.manage.move_back import undo
 from mmsearch.media import filesystem
 from mmsearch.types import Progress, Skipped
 
@@ -99,7 +100,7 @@ def test_the_log_puts_everything_back(library: Library, folder: Path, tmp_path: 
     groups, before = _groups(library, folder), _tree(folder)
     aside = tmp_path / "aside"
     library.set_aside(groups, aside)
-    line = 'while IFS=$\'\\t\' read -r from to; do mv -n "$to" "$from"; done < moved.tsv'
+    line = 'while IFS=$\'\\t\' read -r from to photo; do mv -n "$to" "$from"; done < moved.tsv'
     subprocess.run(["bash", "-c", line], cwd=aside, check=True)
     assert _tree(folder) == before
     report = library.index()
@@ -466,15 +467,95 @@ def test_two_roots_of_one_name_do_not_mix_and_undo_takes_them_apart(library: Lib
     assert list((tmp_path / "aside").iterdir()) == []
 
 
-@pytest.mark.parametrize("there", ["{aside}/cat.png", "../cat.png", "photos/../../cat.png"])
-def test_undo_reads_logs_of_earlier_versions_and_leaves_the_folder_for_none(tmp_path: Path, there: str) -> None:
+def test_undo_reads_logs_of_earlier_versions(tmp_path: Path) -> None:
     aside = tmp_path / "aside"
     aside.mkdir()
-    for place in (aside, tmp_path):
-        (place / "cat.png").write_bytes(place.name.encode())
-    (aside / "moved.tsv").write_text(f"{tmp_path}/old/cat.png\t{there.format(aside='/as/it/was')}\n")
+    (aside / "cat.png").write_bytes(b"a cat")
+    (aside / "moved.tsv").write_text(f"{tmp_path}/old/cat.png\t/as/it/was/cat.png\n")
     assert undo(str(aside)) == [Moved(f"{aside}/cat.png", f"{tmp_path}/old/cat.png")]
-    assert (tmp_path / "cat.png").exists()
+    assert (tmp_path / "old" / "cat.png").read_bytes() == b"a cat"
+
+
+@pytest.mark.parametrize(
+    "line", ["{old}\t../cat.png", "{old}\tphotos/../../cat.png", "old.png\tcat.png", "garbage", "{old}\t"]
+)
+def test_lines_that_say_nothing_are_named_and_stay(tmp_path: Path, line: str) -> None:
+    aside, line = tmp_path / "aside", line.format(old=f"{tmp_path}/old.png")
+    aside.mkdir()
+    for place in (aside, tmp_path):
+        (place / "cat.png").write_bytes(b"a cat")
+    (aside / "moved.tsv").write_text(f"\n{line}\n")
+    log = f"{aside}/moved.tsv"
+    assert undo(str(aside)) == [Skipped(log, "line 2 is no line of such a log; look at it")]
+    assert Path(log).read_text() == f"{line}\n"
+    assert sorted(_tree(tmp_path)) == ["aside/cat.png", "aside/moved.tsv", "cat.png"]
+
+
+def test_a_line_that_a_run_left_half_written_costs_no_other(library: Library, folder: Path, tmp_path: Path) -> None:
+    groups, before = _groups(library, folder), _tree(folder)
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    (aside / "moved.tsv").write_text(f"{folder}/cat.png\tphotos/c")
+    library.set_aside(groups, aside)
+    assert [type(one) for one in undo(str(aside))] == [Moved] * 3
+    assert _tree(folder) == before
+    assert _tree(aside) == {}
+
+
+def test_what_is_nowhere_is_named(library: Library, folder: Path, tmp_path: Path) -> None:
+    library.set_aside(_groups(library, folder), tmp_path / "aside")
+    there = tmp_path / "aside" / "photos" / "a" / "cat.png"
+    there.unlink()
+    gone = Skipped(f"{folder}/a/cat.png", f"is not there any more, nor in its old place: {there}")
+    assert [one for one in undo(str(tmp_path / "aside")) if isinstance(one, Skipped)] == [gone]
+    assert undo(str(tmp_path / "aside")) == [gone]
+
+
+@pytest.mark.parametrize("what", ["link", "pipe", "folder"])
+def test_only_a_file_is_taken_for_the_log(library: Library, folder: Path, tmp_path: Path, what: str) -> None:
+    groups, before = _groups(library, folder), _tree(folder)
+    log = tmp_path / "aside" / "moved.tsv"
+    log.parent.mkdir()
+    (tmp_path / "somebody's").write_text("keep")
+    if what == "link":
+        log.symlink_to(tmp_path / "somebody's")
+    elif what == "pipe":
+        os.mkfifo(log)
+    else:
+        log.mkdir()
+    refused = partial(pytest.raises, SourceError, match=r"moved\.tsv: (it is )?(no regular file|Is a directory)")
+    with refused():
+        library.set_aside(groups, log.parent)
+    with refused():
+        undo(str(log.parent))
+    assert _tree(folder) == before
+    assert (tmp_path / "somebody's").read_text() == "keep"
+
+
+def test_a_photo_is_put_back_with_all_that_belongs_to_it_or_not_at_all(
+    library: Library, folder: Path, tmp_path: Path
+) -> None:
+    for name in ("cat.png.xmp", "cat.mov"):
+        (folder / "a" / name).write_bytes(name.encode())
+    groups = _groups(library, folder)
+    library.set_aside(groups, tmp_path / "aside")
+    moved = _tree(tmp_path / "aside")
+    (folder / "a" / "cat.mov").write_bytes(b"another clip")
+    failed = {one.path: one.reason for one in undo(str(tmp_path / "aside")) if isinstance(one, Skipped)}
+    aside = f"{tmp_path}/aside/photos/a"
+    stays = f"stays with what belongs to it: {aside}/cat.mov"
+    assert failed == {
+        f"{aside}/cat.mov": f"there is another file in its old place, {folder}/a/cat.mov",
+        f"{aside}/cat.png": stays,
+        f"{aside}/cat.png.xmp": stays,
+    }
+    assert {name for name in _tree(folder) if name.startswith("a/")} == {"a/cat.mov"}
+    assert (folder / "b" / "cat.png").exists()
+    (folder / "a" / "cat.mov").unlink()
+    assert [type(one) for one in undo(str(tmp_path / "aside"))] == [Moved] * 3
+    assert {name: data for name, data in _tree(folder).items() if name.startswith("a/")} == {
+        name.removeprefix("photos/"): data for name, data in moved.items() if name.startswith("photos/a/")
+    }
 
 
 def test_a_smaller_copy_that_says_more_stays(library: Library, tmp_path: Path) -> None:
