@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sqlite3
@@ -483,6 +484,90 @@ def test_what_verify_would_find_in_a_backup_is_mended_before_it_is_put_back(
         assert again.verify(deep=True) == []
         assert again.index().encoded == 1
         assert answers(again) == answers(library)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()}
+
+
+@pytest.mark.parametrize("read_only", [False, True], ids=["writable", "read-only"])
+@pytest.mark.parametrize("name", ["photos.backup", "library.sqlite"])
+def test_a_backup_and_what_lies_beside_it_stay_as_they_are(
+    name: str, read_only: bool, library: Library, photos: Path, saved: Path, tmp_path: Path
+) -> None:
+    library.index(photos)
+    saved.mkdir()
+    library.backup(saved / name)
+    for end in ("-wal", "-shm", "-journal"):
+        (saved / f"{name}{end}").write_text(f"notes of the owner {end}", "utf-8")
+    before = contents(saved)
+    if read_only:
+        (saved / name).chmod(0o444)
+        saved.chmod(0o555)
+    try:
+        restore(saved / name, tmp_path / "again")
+        assert contents(saved) == before
+    finally:
+        saved.chmod(0o755)
+    assert stored(tmp_path / "again" / "library.sqlite").keys() == stored(saved / name).keys()
+    assert os.access(tmp_path / "again" / "library.sqlite", os.W_OK)
+    assert sorted(file.name for file in (tmp_path / "again").iterdir()) == ["library.sqlite", "writer.lock"]
+
+
+def test_what_is_not_merged_yet_into_a_library_is_restored_with_it_and_stays(
+    library: Library, photos: Path, saved: Path, tmp_path: Path
+) -> None:
+    """A copy of the files of a library as another process, or a kill, left them: the last changes are in the WAL."""
+    library.index(photos)
+    saved.mkdir()
+    with closing(sqlite3.connect(library.folder / "library.sqlite")) as other:
+        other.execute("PRAGMA wal_autocheckpoint = 0")
+        other.execute("UPDATE contents SET rating = 5")
+        other.commit()
+        for end in ("", "-wal"):
+            shutil.copy(f"{library.folder / 'library.sqlite'}{end}", saved / f"photos.backup{end}")
+    assert (saved / "photos.backup-wal").stat().st_size
+    before = contents(saved)
+    restore(saved / "photos.backup", tmp_path / "again")
+    assert contents(saved) == before
+    with closing(sqlite3.connect(tmp_path / "again" / "library.sqlite")) as again:
+        assert again.execute("SELECT DISTINCT rating FROM contents").fetchall() == [(5,)]
+
+
+def test_a_file_that_its_writer_left_halfway_is_refused_and_stays(
+    library: Library, photos: Path, saved: Path, tmp_path: Path
+) -> None:
+    library.index(photos)
+    saved.mkdir()
+    library.backup(tmp_path / "whole")
+    with closing(sqlite3.connect(tmp_path / "whole", isolation_level=None)) as writer:
+        writer.execute("PRAGMA cache_size = 1")  # so that pages are written before the end
+        writer.execute("BEGIN")
+        writer.execute("UPDATE embeddings SET vector = zeroblob(length(vector))")
+        writer.execute("UPDATE regions SET data = zeroblob(length(data))")
+        writer.execute("UPDATE words_data SET block = zeroblob(length(block))")
+        for end in ("", "-journal"):
+            shutil.copy(f"{tmp_path / 'whole'}{end}", saved / f"photos.backup{end}")
+    before = contents(saved)
+    with pytest.raises(TransferError, match="was being written when its writer was stopped"):
+        restore(saved / "photos.backup", tmp_path / "again")
+    assert contents(saved) == before
+    assert not (tmp_path / "again" / "library.sqlite").exists()
+
+
+def test_a_file_that_is_written_to_meanwhile_is_refused(
+    library: Library, photos: Path, saved: Path, tmp_path: Path
+) -> None:
+    library.index(photos)
+    library.backup(saved)
+
+    def write(_: Progress) -> None:
+        with closing(sqlite3.connect(saved)) as connection, connection:
+            connection.execute("UPDATE contents SET rating = coalesce(rating, 0) % 5 + 1")
+
+    with pytest.raises(TransferError, match="was written to while it was read"):
+        restore(saved, tmp_path / "again", progress=write)
+    assert not (tmp_path / "again" / "library.sqlite").exists()
 
 
 def test_a_library_whose_generation_is_no_number_can_be_replaced(library: Library, photos: Path, saved: Path) -> None:

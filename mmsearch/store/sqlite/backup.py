@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 from mmsearch.errors import LibraryError, NewerLibraryError, TransferError
-from mmsearch.media.filesystem import fsync
+from mmsearch.media.filesystem import fsync, open_regular
 from mmsearch.store.open import DATABASE, check_new
 from mmsearch.store.sqlite.candidate import accept, check_made
 from mmsearch.store.sqlite.schema import HEAD
@@ -26,6 +26,9 @@ from mmsearch.types import Progress
 OnProgress = Callable[[Progress], None] | None
 
 PAGES = 1000  # of 4 kB, copied in one go: some milliseconds, after which Ctrl-C is heard
+BLOCK = 2**22  # bytes of a backup that are read in one go
+_HEAD = b"SQLite format 3\0"
+_JOURNAL = bytes.fromhex("d9d505f920a163d7")  # how a journal begins that is to be rolled back
 _BESIDE = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database
 _OURS = {"alembic_version", "contents", "embeddings", "models", "photos"}  # tables of every version
 
@@ -66,11 +69,12 @@ def backup(database: Path, file: Path, force: bool = False, progress: OnProgress
 def restore(file: Path, folder: Path, force: bool = False, progress: OnProgress = None) -> Path | None:
     """Put a backup in the place of the library in ``folder``, all at once; searches that are going on see old or new.
 
+    ``file`` is copied as bytes and only the copy is opened: it and what lies beside it stay as they are.
     A library that has pictures, or cannot be read, is only replaced with ``force``, and kept beside: returns where.
     What ``verify`` would find wrong in the backup is mended before, or it is refused.
     Raises TransferError, NewerLibraryError, LibraryBusyError, LibraryError.
     """
-    check(file)
+    _check_file(file)
     check_new(folder)
     database = folder / DATABASE
     try:
@@ -84,8 +88,8 @@ def restore(file: Path, folder: Path, force: bool = False, progress: OnProgress 
                     code="library-in-use",
                     kept=f"{database.name}.before-restore",
                 )
-            with closing(_opened(file)) as source, closing(sqlite3.connect(draft)) as copy:
-                _copy(source, copy, progress, file)
+            _take(file, draft, progress)
+            _check(draft, file)
             accept(draft, file)
             with closing(sqlite3.connect(draft)) as copy, copy:
                 _renew(copy, generation)
@@ -96,15 +100,75 @@ def restore(file: Path, folder: Path, force: bool = False, progress: OnProgress 
         raise LibraryError(f"the library {folder} cannot be written: {error.strerror or error}") from error
 
 
-def check(file: Path) -> None:
-    """Raises TransferError where the file is no library that is whole, NewerLibraryError for one of a newer version."""
+def _check_file(file: Path) -> None:
+    """Raises TransferError where there is no database to read."""
     if not file.is_file():
         what = "is a folder; a backup is a file" if file.is_dir() else "no such file"
         raise TransferError(f"{file}: {what}")
     if not os.access(file, os.R_OK):
         raise TransferError(f"{file}: no permission to read it")
+    if not _HEAD.startswith(_begin(file, len(_HEAD))):
+        raise TransferError(f"{file} is no backup", code="no-backup")
+
+
+def _take(file: Path, draft: Path, progress: OnProgress) -> None:
+    """Copy the bytes of a backup, and of a write-ahead log that belongs to it.
+
+    SQLite deletes or merges what it finds beside a database that it opens, and nobody's files are to be changed.
+    Raises TransferError where the file was written to meanwhile, or is half written; OSError for the draft.
+    """
+    log, journal = Path(f"{file}-wal"), Path(f"{file}-journal")
+    before = [_stamp(file), _stamp(log)]
+    versions = _begin(file, 20)[18:]  # of the format, to write and to read it: 2 where there is a log
+    if versions == b"\1\1" and journal.is_file() and _begin(journal, len(_JOURNAL)) == _JOURNAL:
+        raise TransferError(
+            f"{file} was being written when its writer was stopped, or still is: {journal.name} says what is to be "
+            "taken back; open it with the program that wrote it, and try again"
+        )
+    parts = [(file, draft)]
+    if versions == b"\2\2" and log.is_file():
+        parts.append((log, Path(f"{draft}-wal")))
+    total = sum(-(-os.path.getsize(part) // BLOCK) for part, _ in parts)
+    done = 0
+    for part, target in parts:
+        with open(target, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as copy:
+            for block in _blocks(part):
+                copy.write(block)
+                done += 1
+                if progress is not None:
+                    progress(Progress(min(done, total), total, str(file)))
+    if [_stamp(file), _stamp(log)] != before:
+        raise TransferError(f"{file} was written to while it was read; `mmsearch backup` copies a library that is used")
+
+
+def _blocks(file: Path, size: int = BLOCK) -> Iterator[bytes]:
+    """The bytes of a file, some at a time.  Raises TransferError."""
     try:
-        with closing(_opened(file)) as connection:
+        with open_regular(file) as opened:
+            while block := opened.read(size):
+                yield block
+    except OSError as error:
+        raise TransferError(f"{file} cannot be read: {error.strerror or error}") from error
+
+
+def _begin(file: Path, size: int) -> bytes:
+    """The first bytes of a file.  Raises TransferError."""
+    return next(_blocks(file, size), b"")
+
+
+def _stamp(file: Path) -> tuple[int, ...] | None:
+    """What changes when a file is written to; None where there is none."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _check(draft: Path, file: Path) -> None:
+    """Raises TransferError where the copy of ``file`` is no whole library, NewerLibraryError for a newer version's."""
+    try:
+        with closing(sqlite3.connect(draft)) as connection:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if not tables >= _OURS:
                 raise TransferError(f"{file} is no backup: it is the database of another program, or empty")
@@ -206,7 +270,7 @@ def _replaced(database: Path, draft: Path, file: Path, sound: bool, used: bool) 
                 "PRAGMA wal_checkpoint(TRUNCATE)"
             )  # left to others, where somebody still reads the old state
     else:
-        draft.chmod(stat.S_IMODE(file.stat().st_mode))
+        draft.chmod(stat.S_IMODE(file.stat().st_mode) | stat.S_IRUSR | stat.S_IWUSR)  # a library is written to
         fsync(draft)
         draft.replace(database)
         fsync(database.parent)
