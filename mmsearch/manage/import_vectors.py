@@ -40,6 +40,7 @@ from mmsearch.manage.exchange import (
 )
 from mmsearch.media.discover import walk
 from mmsearch.media.filesystem import open_regular, read_array, read_text
+from mmsearch.store.paths import storable
 from mmsearch.store.protocol import Store
 from mmsearch.store.types import FINGERPRINT, WIDEST, ExportRow, StoredModel
 from mmsearch.types import Found, PathLike, Preprocess, Progress, Skipped, Vectors
@@ -303,7 +304,7 @@ def _check_made(made: Made) -> None:
             raise ValueError(f"{name} is {short(value)}; wanted are letters, digits and hyphens")
     for root in made.roots:
         os.fsencode(root)
-        if not os.path.isabs(root) or os.path.normpath(root) != root or os.path.dirname(root) == root or "\0" in root:
+        if not storable(root) or os.path.dirname(root) == root:
             raise ValueError(f"one of its folders is {short(root)}; wanted is an absolute path of a folder")
 
 
@@ -358,7 +359,7 @@ def _export_rows(source: ImportFolder) -> Iterator[tuple[int, ExportRow]]:
         row, path = _row(source, where, cells["row"]), _path(where, cells)
         if not os.path.isabs(path):
             raise TransferError(f"{where}: {short(path)} is no absolute path on this system")
-        if os.path.normpath(path) != path or not _below(path, source.made.roots if source.made else ()):
+        if not storable(path) or not _below(path, source.made.roots if source.made else ()):
             raise TransferError(f"{where}: {short(path)} is in none of the folders that {MODEL} says were indexed")
         known = {name: _value(where, name, kind, cells.get(name, "")) for name, kind in COLUMNS.items()}
         empty = [name for name in NEEDED if known[name] is None]

@@ -15,6 +15,16 @@ from mmsearch.types import PathLike
 MOST = 10_000  # files of a folder that are looked at for links, for one query
 
 
+def storable(path: str) -> bool:
+    """Whether a library may hold this path of a file or folder, as ``index`` writes it: absolute, and written one way.
+
+    ``/`` is one, as ``index`` takes it; what is relative, empty, or has ``..``, a doubled ``/`` or a zero byte is none.
+    """
+    if "\0" in path or path.startswith("//"):  # which normpath leaves
+        return False
+    return os.path.isabs(path) and os.path.normpath(path) == path
+
+
 def inside(path: str) -> tuple[bytes, bytes]:
     """The range of the stored paths that lie below a folder: from the first, and up to before the second."""
     first = os.fsencode(path.rstrip(os.sep) + os.sep)

@@ -540,6 +540,7 @@ HOSTILE_FACTS: list[tuple[dict[str, Any], str]] = [
     ({"roots": root("")}, "one of its folders is ''"),
     ({"roots": root("../x")}, "one of its folders is '../x'"),
     ({"roots": root("/a/../..")}, "one of its folders is '/a/../..'"),
+    ({"roots": root("//a")}, "one of its folders is '//a'"),
     ({"roots": root("/a\0b")}, "one of its folders is"),
     ({"roots": root("/\ud800")}, "not what an export holds"),
 ]

@@ -570,6 +570,43 @@ def test_a_file_that_is_written_to_meanwhile_is_refused(
     assert not (tmp_path / "again" / "library.sqlite").exists()
 
 
+MISPLACED = {  # what a path was made -> what is said of it
+    "UPDATE roots SET path = x''": "folders whose path is none",
+    "UPDATE roots SET path = CAST('../x' AS BLOB)": "folders whose path is none .*'../x'",
+    "UPDATE roots SET path = CAST('/a/../..' AS BLOB)": "folders whose path is none",
+    "UPDATE roots SET path = CAST('//a' AS BLOB)": "folders whose path is none",
+    "UPDATE roots SET path = x'2f746d7000'": "folders whose path is none",
+    "UPDATE photos SET path = CAST('here.png' AS BLOB) WHERE id = 1": "photos whose path is none .*'here.png'",
+    "UPDATE photos SET path = CAST('/' AS BLOB) WHERE id = 1": "photos whose path is none",
+    "UPDATE photos SET path = CAST(path || '/../x.png' AS BLOB) WHERE id = 1": "photos whose path is none",
+    "UPDATE photos SET path = x'2f746d7000' WHERE id = 2": "photos whose path is none",
+    "INSERT INTO exclusions SELECT id, 0, x'2f746d7000' FROM roots": "patterns that no name can meet",
+    "INSERT INTO exclusions SELECT id, 0, x'' FROM roots": "patterns that no name can meet",
+}
+
+
+@pytest.mark.parametrize("sql", MISPLACED)
+def test_a_backup_with_paths_that_index_never_writes_is_refused(
+    sql: str, library: Library, photos: Path, saved: Path, tmp_path: Path
+) -> None:
+    library.index(photos)
+    library.backup(saved)
+    sqlite_file(saved, sql)
+    with pytest.raises(TransferError, match=MISPLACED[sql]):
+        restore(saved, tmp_path / "again")
+    assert not (tmp_path / "again" / "library.sqlite").exists()
+
+
+def test_a_library_of_a_whole_disk_comes_back(library: Library, photos: Path, saved: Path, tmp_path: Path) -> None:
+    """``mmsearch index /`` is allowed: nobody needs it often, but who has such a library may restore it."""
+    library.index(photos)
+    library.backup(saved)
+    sqlite_file(saved, "UPDATE roots SET path = CAST('/' AS BLOB)")
+    restore(saved, tmp_path / "again")
+    with closing(sqlite3.connect(tmp_path / "again" / "library.sqlite")) as again:
+        assert again.execute("SELECT path FROM roots").fetchall() == [(b"/",)]
+
+
 def test_a_library_whose_generation_is_no_number_can_be_replaced(library: Library, photos: Path, saved: Path) -> None:
     library.index(photos)
     library.backup(saved)

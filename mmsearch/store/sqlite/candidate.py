@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import URL, Boolean, Float, Integer, LargeBinary, String, create_engine
 
 from mmsearch.errors import NewerLibraryError, TransferError
-from mmsearch.store.sqlite import schema
+from mmsearch.store.sqlite import integrity, schema
 from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.store.sqlite.tables import metadata
 from mmsearch.store.types import FINGERPRINT, WIDEST
@@ -61,11 +61,19 @@ def check_made(connection: sqlite3.Connection, file: Path, version: str) -> None
 def accept(draft: Path, file: Path) -> None:
     """Bring ``draft``, a copy of the backup ``file``, up to date; what ``verify`` would find wrong in it is mended.
 
-    Raises TransferError for what cannot be mended, or is no library; NewerLibraryError.
+    Raises TransferError for what cannot be mended, is no library, or would have ``index`` look where it never did;
+    NewerLibraryError.
     """
     try:
         with closing(SqliteStore(draft)) as store:
             damages = store.damages(None, deep=True)
+            for damage in damages:
+                if damage.kind in integrity.WHERE:
+                    named = f" (such as {damage.examples[0][:60]!r})" if damage.examples else ""
+                    raise TransferError(
+                        f"{file} is no backup that can be used: it has {damage.what}{named}; wanted are absolute paths "
+                        "of this system; nothing was changed"
+                    )
             if any(damage.mendable for damage in damages):
                 store.mend(None)
                 for damage in damages:

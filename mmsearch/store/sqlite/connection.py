@@ -16,6 +16,7 @@ from sqlalchemy.pool import QueuePool
 
 from mmsearch.errors import LibraryError
 from mmsearch.media.filesystem import on_network
+from mmsearch.store.paths import storable
 from mmsearch.store.sqlite import fulltext, schema, spelling
 from mmsearch.store.sqlite.attribute_filter import AttributeFilter
 from mmsearch.store.sqlite.snapshot_cache import SnapshotCache
@@ -78,6 +79,9 @@ class Database:
             connection.execute("PRAGMA synchronous = NORMAL")  # in WAL a power cut may lose the last batch, no more
             connection.create_function("name_words", 1, fulltext.path_words, deterministic=True)
             connection.create_function("plain_words", 1, spelling.stored, deterministic=True)
+            connection.create_function(
+                "storable", 1, lambda path: isinstance(path, bytes) and storable(os.fsdecode(path)), deterministic=True
+            )
             connection.create_function("path_name", 1, lambda path: os.path.basename(os.fsdecode(path)).casefold())
 
         @event.listens_for(self._engine, "begin")

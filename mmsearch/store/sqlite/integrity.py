@@ -72,6 +72,8 @@ _ACTIVE = (
 
 _COUNTED = ("embeddings", "contents", "items", "photos")  # tables whose ids are never used twice
 
+WHERE = ("no path", "wrong root", "wrong pattern")  # kinds of damage of what says where ``index`` looks
+
 # In an order in which mending one does not break another that comes before.
 RULES = (
     _stray("items", "content_id", "contents", "items of no picture"),
@@ -95,20 +97,28 @@ RULES = (
     _Rule(
         "no path",
         "photos",
-        "typeof(path) <> 'blob' OR length(path) = 0",
-        "photos without a path",
+        "NOT storable(path) OR path_name(path) = ''",
+        "photos whose path is none",
         _LEFT,
         ("DELETE FROM photos WHERE {where}",),
     ),
     _Rule(
         "wrong root",
         "roots",
-        "typeof(path) <> 'blob' OR length(path) = 0",
-        "folders without a path",
+        "NOT storable(path)",
+        "folders whose path is none",
         _LEFT,
         ("DELETE FROM roots WHERE {where}",),
     ),
     _stray("exclusions", "root_id", "roots", "patterns of no folder"),
+    _Rule(
+        "wrong pattern",
+        "exclusions",
+        "typeof(glob) <> 'blob' OR length(glob) = 0 OR instr(glob, x'00')",
+        "patterns that no name can meet",
+        _LEFT,
+        ("DELETE FROM exclusions WHERE {where}",),
+    ),
     _Rule(
         "wrong hash",
         "contents",
@@ -263,9 +273,9 @@ def mend(connection: Connection, card: RegionCard | None) -> None:
 def _breaking(connection: Connection, table: str, where: str) -> tuple[int, tuple[str, ...]]:
     """How many rows meet the condition, and paths of some where they have one."""
     count = connection.exec_driver_sql(f"SELECT count(*) FROM {table} WHERE {where}").scalar_one()
-    if not count or table != "photos":
+    if not count or table not in ("photos", "roots"):
         return count, ()
-    rows = connection.exec_driver_sql(f"SELECT path FROM photos WHERE {where} LIMIT {EXAMPLES}").scalars()
+    rows = connection.exec_driver_sql(f"SELECT path FROM {table} WHERE {where} LIMIT {EXAMPLES}").scalars()
     return count, tuple(os.fsdecode(path) if isinstance(path, bytes) else repr(path) for path in rows)
 
 
