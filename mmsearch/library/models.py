@@ -79,6 +79,7 @@ class Models:
         self._encoders = Once[Encoder]()  # by fingerprint
         self._rerankers = Once[Reranker]()  # by the identity of their encoder
         self._querybanks = Once[Vectors]()  # by fingerprint
+        self._without_bank: set[str] = set()  # fingerprints of which it was said that they have none
 
     def active(self) -> StoredModel:
         """The model that is searched with.  Raises NoModelError before the first ``index``."""
@@ -217,7 +218,9 @@ class Models:
         try:
             return self._querybanks.get(stored.fingerprint, lambda: self._made_querybank(stored))
         except ModelError as error:
-            log.info("searching without hubness correction: %s", error)
+            if stored.fingerprint not in self._without_bank:
+                self._without_bank.add(stored.fingerprint)
+                log.info("without hubness correction: %s", error)
             return None
 
     def _made_querybank(self, stored: StoredModel) -> Vectors:

@@ -11,7 +11,8 @@ from mmsearch.query.model import Query
 from mmsearch.search.calibration import Calibration
 from mmsearch.search.engine import Engine
 from mmsearch.search.options import Options
-from mmsearch.search.pipeline import search
+from mmsearch.search.pipeline import needs_encoder, search
+from mmsearch.search.reranking import RerankStage
 from mmsearch.types import Note, SearchResult
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Searcher:
         """
         for _ in range(TRIES):
             snapshot, before = self.vectors.snapshot(), self.store.generation()
-            engine, notes = self._engine(snapshot, rerank)
+            engine, notes = self._engine(snapshot, rerank, needs_encoder(query, options))
             result = search(engine, query, options)
             now = self.store.generation()
             if len(result) >= options.k or before == now:
@@ -44,18 +45,23 @@ class Searcher:
         generation = now if snapshot.generation == now else None
         return replace(result, notes=(*notes, *result.notes), generation=generation)
 
-    def _engine(self, snapshot: VectorSnapshot, rerank: bool | None) -> tuple[Engine, Sequence[Note]]:
+    def _engine(
+        self, snapshot: VectorSnapshot, rerank: bool | None, with_encoder: bool
+    ) -> tuple[Engine, Sequence[Note]]:
         """What a search works on, and what to say of it."""
         models, model = self.models, snapshot.model
-        encoder = models.encoder(model)
-        stage, notes = (None, ()) if rerank is False else models.rerank_stage(encoder, required=rerank is True)
+        encoder = models.encoder(model) if with_encoder or rerank else None
+        stage: RerankStage | None = None
+        notes: Sequence[Note] = ()
+        if encoder is not None and rerank is not False:
+            stage, notes = models.rerank_stage(encoder, required=rerank is True)
         engine = Engine(
             store=self.store,
             model=model,
             index=self.vectors.searched(snapshot),
             encoder=encoder,
-            querybank=models.querybank(model),
-            calibration=Calibration.of(encoder),
+            querybank=None if encoder is None else models.querybank(model),
+            calibration=None if encoder is None else Calibration.of(encoder),
             reranking=stage,
             max_megapixels=self.max_megapixels,
         )

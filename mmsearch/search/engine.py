@@ -23,7 +23,7 @@ class Engine:
     store: Store
     model: StoredModel
     index: VectorIndex  # rows are vectors and their hubness
-    encoder: Encoder
+    encoder: Encoder | None  # None where ``pipeline.needs_encoder`` says so
     querybank: Vectors | None = None  # what hubness is taken from; (m, dim)
     calibration: Calibration | None = None
     reranking: RerankStage | None = None

@@ -51,6 +51,12 @@ def search(engine: Engine, query: Query, options: Options) -> SearchResult:
     return replace(result, notes=tuple(notes))
 
 
+def needs_encoder(query: Query, options: Options) -> bool:
+    """Whether anything of a search is compared with vectors; exact words and conditions are not."""
+    by_words = all(isinstance(term, Words) and term.exact for term in query.terms)
+    return not by_words or bool(options.like or options.unlike)
+
+
 def _about_things(query: Query) -> Query:
     """Questions become what they ask about: "is there a dog?" looks for dogs (``python -m benchmarks.questions``)."""
     terms = tuple(
@@ -95,6 +101,7 @@ def _parse(engine: Engine, query: Query, unlike: Sequence[str] = ()) -> ParsedQu
 
 def _embed(term: Term, engine: Engine) -> Vectors:
     """The vector of one term, (dim,).  Raises QueryError for a picture that cannot be read."""
+    assert engine.encoder is not None
     if isinstance(term, Words):
         row: Vectors = engine.encoder.encode_texts([retrieval.without_end_mark(term.text)])[0]
         return row

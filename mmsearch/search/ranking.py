@@ -122,6 +122,7 @@ class Ranking:
             return block, 0.0
         engine = self.engine
         best, rest = block[: stage.rerank_depth], block[stage.rerank_depth :]
+        assert engine.encoder is not None
         reranked, notes = stage.rank(self.texts, best, engine.store, engine.model, engine.encoder)
         self.notes += notes
         if not any(one.reranked for one in reranked):

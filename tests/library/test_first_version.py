@@ -20,6 +20,7 @@ from samples import CLI
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.encoders.protocol import ModelCard
+from mmsearch.errors import ModelError
 from mmsearch.library.opening import open_library
 from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.types import Vectors
@@ -147,3 +148,18 @@ def test_an_upgrade_that_is_killed_leaves_the_library_as_it_was(tmp_path: Path) 
         assert killed in (dump("before"), dump("whole"))  # one transaction
         SqliteStore(tmp_path / name / "library.sqlite").close()
         assert dump(name) == dump("whole")
+
+
+@pytest.mark.parametrize(
+    ("query", "found"), [("words:cat", {"cat.jpg", "cat again.jpg"}), ("type:jpeg words:rocket", {"rocket.jpg"})]
+)
+def test_words_and_conditions_need_no_model(
+    library_of_then: Path, caplog: pytest.LogCaptureFixture, query: str, found: set[str]
+) -> None:
+    """That of the first version is not on this machine any more: what is compared with vectors says so."""
+    caplog.set_level("INFO", "mmsearch")
+    with open_library(library_of_then) as library:
+        assert {Path(hit.path).name for hit in library.search(query)} == found
+        assert len([one for one in caplog.messages if "hubness" in one]) == 1
+        with pytest.raises(ModelError, match="made with another version of the embedded model"):
+            library.search("a cat")
