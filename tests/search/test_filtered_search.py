@@ -38,6 +38,7 @@ class Shelf:
 
     def best(self, numbers: range | list[int], beta: float, k: int) -> list[tuple[str, float]]:
         """By brute force."""
+        assert self.engine.encoder is not None
         query = self.engine.encoder.encode_texts([" ".join(ASKED)])[0]
         rows = np.array(numbers)
         scores = self.vectors[rows] @ query - beta * self.hubness[rows]
@@ -101,6 +102,7 @@ def test_shares_are_those_that_are_promised() -> None:
 @pytest.mark.parametrize("condition", ["camera:leica", "in:/three"])
 def test_vectors_that_are_added_and_subtracted_are_filtered_too(shelf: Shelf, condition: str) -> None:
     encoder = shelf.engine.encoder
+    assert encoder is not None
     total = encoder.encode_texts(["a dog"])[0] - 0.5 * encoder.encode_texts(["people"])[0]
     rows = np.array(LEAVES[condition])
     scores = shelf.vectors[rows] @ (total / np.linalg.norm(total))

@@ -166,6 +166,7 @@ def test_all_pages_are_all_hits_and_the_last_one_says_so(
 
 def test_the_order_is_that_of_brute_force(engine: Engine) -> None:
     text = "a dog on a beach"
+    assert engine.encoder is not None
     ids = engine.index.ids()
     rows = engine.index.vectors(ids)
     scores = rows[:, :-1] @ engine.encoder.encode_texts([text])[0] - beta(text) * rows[:, -1]
