@@ -37,7 +37,7 @@ from mmsearch.cli import (
 )
 from mmsearch.cli.advice import worded
 from mmsearch.cli.query_command import QueryCommand
-from mmsearch.errors import MMSearchError, QueryError, QuerySyntaxError
+from mmsearch.errors import MMSearchError, PatternError, QueryError, QuerySyntaxError
 
 app = typer.Typer(
     name="mmsearch",
@@ -113,6 +113,8 @@ def main() -> None:
             streams.flush()
     except QuerySyntaxError as error:
         _fail(worded(error), 2, lines=error.column is not None)
+    except PatternError as error:
+        _fail(worded(error), 2)
     except MMSearchError as error:
         _fail(worded(error), lines=isinstance(error, QueryError) and error.column is not None)
     except BrokenPipeError:  # who reads has enough, such as ``head``

@@ -10,6 +10,7 @@
     |   |-- LibraryBusyError   another process is writing to it
     |   `-- NoModelError       nothing was indexed yet, so there is nothing to search
     |-- SourceError            a path given by the user cannot be indexed or removed
+    |   `-- PatternError       a pattern of what is left out makes no sense
     |-- WatchError             folders cannot be watched here
     |-- ImageError             a file is no picture that can be read (its ``reason`` says why)
     |-- QueryError             a query makes no sense
@@ -128,6 +129,12 @@ class SourceError(MMSearchError):
     """A path given by the user cannot be indexed or removed."""
 
     code = "bad-path"
+
+
+class PatternError(SourceError):
+    """A pattern of what is left out makes no sense."""
+
+    code = "bad-pattern"
 
 
 class WatchError(MMSearchError):

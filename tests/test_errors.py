@@ -23,6 +23,7 @@ CODES = {
     "ModelMismatchError": "model-mismatch",
     "NewerLibraryError": "newer-library",
     "NoModelError": "library-empty",
+    "PatternError": "bad-pattern",
     "PickledWeightsError": "pickled-weights",
     "QueryError": "bad-query",
     "QuerySyntaxError": "query-syntax",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from mmsearch.errors import SourceError
 from mmsearch.media import formats
 from mmsearch.media.discover import walk
-from mmsearch.media.exclusions import Exclusions
+from mmsearch.media.exclusions import Exclusions, negates
 from mmsearch.store.protocol import Store
 from mmsearch.store.types import StoredFile, StoredModel
 from mmsearch.types import Found, Note, Skipped
@@ -48,7 +48,7 @@ def scan(store: Store, model: StoredModel, roots: Sequence[str], exclude: Sequen
     """Compare the folders with the store by path, size and time; nothing is opened.
 
     ``exclude`` takes the place of what the store remembers of these roots.  Known files that are left out now are gone:
-    kept in the library as missing, and back without work once they are not left out any more.  Raises SourceError for
+    kept in the library as missing, and back without work once they are not left out any more.  Raises PatternError for
     a pattern that makes no sense.
     """
     plan, files, remembered = Plan(), dict[str, Found](), store.exclusions()
@@ -64,11 +64,7 @@ def scan(store: Store, model: StoredModel, roots: Sequence[str], exclude: Sequen
         files |= {path: file for path, file in found.items() if not _at_or_below(path, inner)}
         if given is not None and os.path.isdir(root):
             unused.append(exclusions.unused())
-    plan.notes += [
-        Note(f"{glob} leaves out nothing: nothing that is looked at is called so", "excludes-nothing", pattern=glob)
-        for glob in exclude or ()
-        if unused and all(glob in of for of in unused)
-    ]
+    plan.notes += [_without_effect(glob) for glob in exclude or () if unused and all(glob in of for of in unused)]
     if plan.passed_over:
         suffixes = plan.passed_suffixes
         plan.notes.append(Note(f"passed over: {formats.counted(suffixes)}", "passed-over", suffixes=suffixes))
@@ -80,6 +76,15 @@ def scan(store: Store, model: StoredModel, roots: Sequence[str], exclude: Sequen
     for path, file in files.items():
         _compare(plan, file, plan.known.get(path))
     return plan
+
+
+def _without_effect(pattern: str) -> Note:
+    if negates(pattern):
+        why = "nothing that an earlier pattern leaves out is called so, or the folder that it is in is left out whole"
+        return Note(f"{pattern} brings back nothing: {why}", "brings-back-nothing", pattern=pattern)
+    return Note(
+        f"{pattern} leaves out nothing: nothing that is looked at is called so", "excludes-nothing", pattern=pattern
+    )
 
 
 def _by_two_ways(files: dict[str, Found], store: Store, model: StoredModel, walked: Sequence[str]) -> set[str]:

@@ -84,11 +84,14 @@ def _walk_folder(root: str, excluded: Exclusions, passed_over: set[str]) -> Iter
         for entry in entries:
             name, relative = entry.name, prefix + entry.name
             real = None if lies is None else os.path.join(lies, name)
-            if name.startswith(".") or excluded.match(relative):
+            if name.startswith("."):
                 continue
             try:
-                if entry.is_dir():
-                    if name.lower() in JUNK or excluded.match(relative, True) or excluded.match_contents(relative):
+                is_folder = entry.is_dir()
+                if excluded.match(relative, is_folder):
+                    continue
+                if is_folder:
+                    if name.lower() in JUNK or excluded.match_contents(relative):
                         continue
                     if entry.is_symlink():
                         linked.append((entry.path, relative + "/", os.path.realpath(entry.path)))
@@ -106,7 +109,11 @@ def _walk_folder(root: str, excluded: Exclusions, passed_over: set[str]) -> Iter
                         passed_over.add(entry.path)
                 elif entry.is_symlink() and not os.path.exists(entry.path):
                     yield Skipped(entry.path, "broken link")
+                elif os.path.splitext(name)[1].lower() in suffixes | unreadable:  # a pipe, a device
+                    yield Skipped(entry.path, "neither a file nor a folder")
             except OSError as error:
+                if excluded.match(relative):
+                    continue
                 broken = entry.is_symlink() and not isinstance(error, PermissionError)  # a link to itself raises ELOOP
                 yield Skipped(entry.path, "broken link" if broken else _reason(error))
         folders.extend(reversed(deeper))

@@ -75,20 +75,21 @@ class Sight:
             return path == self.root or (name.startswith(stem) and os.path.splitext(name)[1].lower() in SIDECARS)
         return os.path.splitext(path)[1].lower() in _READ
 
-    def passes(self, name: str, path: str) -> bool:
+    def passes(self, name: str, path: str, folder: bool) -> bool:
         """Whether a file or folder in a folder that matters is not one to be passed over."""
         if name.startswith(".") or name.lower() in JUNK or path == self._library:
             return False
         relative = os.path.relpath(path, self.base).replace(os.sep, "/")
-        return not (self._excluded.match(relative) or self._excluded.match(relative, folder=True))
+        return not self._excluded.match(relative, folder)
 
     def _seen(self, path: str) -> bool:
         """Whether no part of the path below the root is passed over."""
+        folder = os.path.isdir(path)
         while path != self.base:
             parent, name = os.path.split(path)
-            if parent == path or not self.passes(name, path):
+            if parent == path or not self.passes(name, path, folder):
                 return False
-            path = parent
+            path, folder = parent, True
         return True
 
 
@@ -214,9 +215,10 @@ class Looks(Source):
                 visited.add(identity)
                 with os.scandir(folder) as listing:
                     for entry in listing:
-                        if not self.sight.passes(entry.name, entry.path) and entry.path != self.sight.root:
+                        folder_too = entry.is_dir()
+                        if not self.sight.passes(entry.name, entry.path, folder_too) and entry.path != self.sight.root:
                             continue
-                        if entry.is_dir():
+                        if folder_too:
                             folders += [] if self.sight.single else [entry.path]
                         elif self.sight.reads(entry.path):
                             status = entry.stat()

@@ -354,6 +354,12 @@ def test_what_is_left_out_is_remembered_and_shown(mmsearch: CLI, photos: Path) -
     said = mmsearch("index", "photos", "--exclude", "*.png", "--exclude", "*.heic").stderr
     assert "*.heic leaves out nothing: nothing that is looked at is called so" in said
     assert "*.png leaves out" not in said
-    assert "nothing would be left" in mmsearch("index", "photos", "--exclude", photos, check=1).stderr
+    for pattern in (str(photos), "/"):
+        assert "nothing would be left" in mmsearch("index", "photos", "--exclude", pattern, check=2).stderr
+    assert "no pattern of names or paths" in mmsearch("index", "photos", "--exclude", "\\", check=2).stderr
     assert done("photos", "--exclude", "") == (0, 1)
     assert f"folders   {photos}\n" in mmsearch("status").stdout
+    back = ["--exclude", "*.png", "--exclude", "!cat.png", "--exclude", "trips/", "--exclude", "!trips/rocket.jpg"]
+    said = mmsearch("index", "photos", *back).stderr
+    assert "!trips/rocket.jpg brings back nothing: " in said
+    assert said.count("nothing:") == 1

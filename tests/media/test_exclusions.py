@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mmsearch.errors import SourceError
+from mmsearch.errors import PatternError
 from mmsearch.media.discover import walk
 from mmsearch.media.exclusions import Exclusions
 
@@ -39,7 +39,8 @@ def left_out(root: Path, *patterns: str) -> set[str]:
     [
         ["raw"], ["raw/"], ["*.png"], ["2019/*"], ["2019/raw"], ["/raw"], ["private/**"], ["**/raw"], ["**/*.jpg"],
         ["raw?"], ["2019/**/d.jpg"], ["[ab].*"], ["*.jpg", "!b.jpg"], ["2019", "!2019/c.jpg"], ["*"], ["nothing"],
-        ["öl"], ["r*w/"], ["2019/r*/*.jpg"],
+        ["öl"], ["r*w/"], ["2019/r*/*.jpg"], ["2019/", "!2019/c.jpg"], ["2019/*", "!2019/c.jpg"],
+        ["2019/**", "!2019/raw/", "!d.jpg"], ["*", "!*/", "!*.jpg"], ["*/", "!2019/"], ["*.jpg", "!2019/"],
     ],
 )  # fmt: skip
 def test_patterns_follow_the_rules_of_git(root: Path, patterns: list[str]) -> None:
@@ -66,10 +67,33 @@ def test_patterns_follow_the_rules_of_git(root: Path, patterns: list[str]) -> No
         ("ROOT/private", set()),
         ("./2019/raw", {"2019/raw/d.jpg"}),
         ("ÖL", {"öl/n.jpg"}),
+        ("o\u0308l", {"öl/n.jpg"}),  # as macOS writes it
+        ("[o\u0308]l/", {"öl/n.jpg"}),
     ],
 )
 def test_what_is_meant_by_people(root: Path, pattern: str, out: set[str]) -> None:
     assert left_out(root, pattern) == out
+
+
+def test_an_accent_in_a_name_is_written_in_either_way(tmp_path: Path) -> None:
+    (tmp_path / "u\u0308ber").mkdir()
+    (tmp_path / "u\u0308ber" / "a.jpg").touch()
+    for pattern in ("über", "Über/", "u\u0308ber", "**/ÜBER/a.jpg", str(tmp_path / "über" / "a.jpg")):
+        assert list(walk(str(tmp_path), [pattern])) == []
+
+
+@pytest.mark.parametrize(
+    ("patterns", "out"),
+    [
+        (["*.{gif,png}", "!ROOT/raw/f.png"], {"E.GIF", "d.gif", "a.png"}),
+        (["*.{gif,png}", "!{raw/f.png,d.gif}"], {"E.GIF", "a.png"}),
+        (["*.jpg", "![2024] trip/h.jpg", "!#1/*"], None),
+    ],
+)
+def test_what_is_brought_back(root: Path, patterns: list[str], out: set[str] | None) -> None:
+    if out is None:
+        out = {file for file in FILES if file.endswith(".jpg")} - {"[2024] trip/h.jpg", "#1/j.jpg"}
+    assert left_out(root, *(pattern.replace("ROOT", str(root)) for pattern in patterns)) == out
 
 
 @pytest.mark.parametrize("pattern", ["private", "private/", "private/x", "[2024] trip", "*.gif", "2019/{raw,raw2}"])
@@ -88,13 +112,13 @@ def test_absolute_paths(root: Path, pattern: str, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("pattern", ["ROOT", "ROOT/", "/", "ROOT/..", "~"])
 def test_nothing_would_be_left(root: Path, pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(root))
-    with pytest.raises(SourceError, match="nothing would be left of it"):
+    with pytest.raises(PatternError, match="nothing would be left of it"):
         list(walk(str(root), [pattern.replace("ROOT", str(root))]))
 
 
-@pytest.mark.parametrize("pattern", ["!", "///"])
+@pytest.mark.parametrize("pattern", ["!", "///", "\\"])
 def test_a_pattern_that_says_nothing(root: Path, pattern: str) -> None:
-    with pytest.raises(SourceError):
+    with pytest.raises(PatternError):
         list(walk(str(root), [pattern]))
 
 
@@ -102,3 +126,12 @@ def test_patterns_without_effect_are_known(root: Path) -> None:
     exclusions = Exclusions(["*.gif", "*.heic", "*.GIF", "nowhere/", "private"], str(root))
     list(walk(str(root), exclusions))
     assert exclusions.unused() == {"*.heic", "nowhere/"}
+
+
+def test_what_brings_back_nothing_is_known(root: Path) -> None:
+    patterns = ["*.jpg", "!b.jpg", "!none.jpg", "private/", "!private/g.jpg", "raw", "!a.png", "!d.jpg", "raw/f.png"]
+    exclusions = Exclusions(patterns, str(root))
+    kept = {os.path.relpath(item.path, root) for item in walk(str(root), exclusions)}
+    assert kept == {"a.png", "E.GIF", "d.gif", "b.jpg"}
+    # d.jpg lies in a folder that is left out, a.png was never left out
+    assert exclusions.unused() == {"!none.jpg", "!private/g.jpg", "!a.png", "!d.jpg", "raw/f.png"}
