@@ -1,6 +1,7 @@
 """The command line: each command parses, calls the library, and presents.  The only place that prints or exits.
 
-Exit codes: 0 done, 1 failed (the reason is on stderr), 2 wrong usage, 130 interrupted.
+Exit codes: 0 done, 1 failed (the reason is on stderr), 2 wrong usage, 130 interrupted.  A reader of the output that has
+enough, such as ``head``, is no failure.
 """
 
 from __future__ import annotations
@@ -109,6 +110,10 @@ def main() -> None:
     try:
         try:
             app()
+        except SystemExit as stop:
+            if isinstance(stop.__context__, BrokenPipeError) and streams.reader_gone():  # click ends with 1 then
+                sys.exit(0)
+            raise
         finally:
             streams.flush()
     except QuerySyntaxError as error:
@@ -117,8 +122,6 @@ def main() -> None:
         _fail(worded(error), 2)
     except MMSearchError as error:
         _fail(worded(error), lines=isinstance(error, QueryError) and error.column is not None)
-    except BrokenPipeError:  # who reads has enough, such as ``head``
-        sys.exit(1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror or error}")

@@ -83,11 +83,16 @@ def check(file: Path) -> Path:
 
 
 def write(target: Path, hits: Sequence[Hit], title: str, max_megapixels: float) -> None:
-    """Write the sheet to where ``check`` said, whole or not at all."""
+    """Write the sheet to where ``check`` said, whole or not at all.  Raises SourceError where it cannot be written."""
+    from mmsearch.errors import SourceError
     from mmsearch.media.filesystem import atomic_file
 
-    with atomic_file(target) as draft, draft.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(html(hits, title, max_megapixels))
+    try:
+        with atomic_file(target) as draft, draft.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(html(hits, title, max_megapixels))
+    except OSError as error:  # it names the draft, or nothing
+        name = formatting.shown(str(target))
+        raise SourceError(f"{name} cannot be written: {error.strerror or error}") from error
 
 
 def html(hits: Sequence[Hit], title: str, max_megapixels: float) -> Iterator[str]:

@@ -10,6 +10,7 @@ import contextlib
 import io
 import os
 import re
+import select
 import sys
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -64,7 +65,13 @@ def console(stderr: bool = False, **options: Any) -> Console:
     """Rich's, on standard output or error.  What it is given is not escaped: see ``cell``."""
     from rich.console import Console
 
-    return Console(file=unguarded(sys.stderr if stderr else sys.stdout), **options)
+    class Passing(Console):
+        """Rich's own would end the program with 1 where the reader went away."""
+
+        def on_broken_pipe(self) -> None:
+            raise
+
+    return Passing(file=unguarded(sys.stderr if stderr else sys.stdout), **options)
 
 
 def guard() -> None:
@@ -92,12 +99,26 @@ def guard() -> None:
 
 
 def flush() -> None:
-    """What is not written yet goes out; raises OSError once where it cannot, and not again when Python ends."""
+    """What is not written yet goes out; raises OSError once where it cannot, and not again when Python ends.
+
+    A reader that went away is no error.
+    """
     try:
         sys.stdout.flush()
-    except OSError:
+    except OSError as error:
         with contextlib.suppress(OSError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, sys.stdout.fileno())
             os.close(nowhere)
-        raise
+        if not isinstance(error, BrokenPipeError):
+            raise
+
+
+def reader_gone() -> bool:
+    """Whether nobody reads standard output or error any more; a pipe to a process of our own may break too."""
+    if not hasattr(select, "poll"):  # Windows, where nobody knows
+        return True
+    poll = select.poll()
+    for number in (1, 2):
+        poll.register(number, 0)  # what is asked for by nobody: errors and ends are told always
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,13 +31,14 @@ def verify(library: LibraryOption = None, deep: DeepOption = False, json: JsonOp
         photos = found.store.counts().photos
         with progress_bar("Reading") as progress:
             damages = found.verify(deep, progress)
-    if json:
-        formatting.json_line(schemas.verified(photos, damages))
-    else:
-        for line in _lines(damages):
-            print(line)
-        if not damages:
-            print(f"all is well: {formatting.plural(photos, 'photo')}")
+    with suppress(BrokenPipeError):  # the exit code says it too
+        if json:
+            formatting.json_line(schemas.verified(photos, damages))
+        else:
+            for line in _lines(damages):
+                print(line)
+            if not damages:
+                print(f"all is well: {formatting.plural(photos, 'photo')}")
     if damages:
         if any(one.mendable for one in damages):
             formatting.say("mend it with: mmsearch repair")
@@ -51,13 +53,14 @@ def repair(library: LibraryOption = None, deep: DeepOption = False, json: JsonOp
     """
     with opened(library) as found, progress_bar("Reading") as progress:
         done = found.repair(deep, progress)
-    if json:
-        formatting.json_line(schemas.repaired(done))
-    else:
-        for line in (*_lines(done.mended, "mended: "), *_lines(done.left, "left: ")):
-            print(line)
-        if not (done.mended or done.left):
-            print("nothing is wrong")
+    with suppress(BrokenPipeError):
+        if json:
+            formatting.json_line(schemas.repaired(done))
+        else:
+            for line in (*_lines(done.mended, "mended: "), *_lines(done.left, "left: ")):
+                print(line)
+            if not (done.mended or done.left):
+                print("nothing is wrong")
     if done.left:
         raise typer.Exit(1)
 

@@ -49,7 +49,7 @@ def command(
     A burst of changes is read in one go, when it is over. Folders that go away, as unplugged drives do, are waited
     for. Ctrl-C or SIGTERM end it; nothing is lost. Needs mmsearch[watch].
     """
-    from mmsearch.watch.watcher import Pace, watch
+    from mmsearch.watch.watcher import Pace, Place, watch
 
     signal.signal(signal.SIGTERM, _terminated)
     settings: dict[str, Any] = {"device": device, "max_megapixels": max_megapixels, "regions": regions}
@@ -60,12 +60,14 @@ def command(
                 with progress_bar("Indexing") as progress:
                     return found.index(roots, exclude=exclude or None, captions=captions, ocr=ocr, progress=progress)
 
+            place = Place(found.folder)
             events = watch(found, paths or [], index=index, exclude=exclude or None, pace=Pace(poll=poll))
             try:
                 with closing(events):
                     for event in events:
                         _tell(event, json)
             except KeyboardInterrupt:
+                place.check()
                 photos = formatting.plural(found.store.counts().photos, "photo")
                 formatting.say(f"stopped: {photos} can be found, nothing is lost")
                 raise

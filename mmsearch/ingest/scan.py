@@ -40,8 +40,23 @@ def check(paths: Sequence[str]) -> None:
     for path in paths:
         if not os.path.lexists(path):
             raise SourceError(f"{path}: no such file or folder")
+        if _leads_nowhere(path):
+            raise SourceError(f"{path}: broken link")
         if not os.access(path, os.R_OK | os.X_OK if os.path.isdir(path) else os.R_OK):
             raise SourceError(f"{path}: no permission to read it")
+
+
+def _leads_nowhere(path: str) -> bool:
+    """Whether a path is a link to what is not there, or to itself."""
+    if not os.path.islink(path):
+        return False
+    try:
+        os.stat(path)
+    except PermissionError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def scan(store: Store, model: StoredModel, roots: Sequence[str], exclude: Sequence[str] | None = None) -> Plan:

@@ -142,6 +142,25 @@ def _roots(library: Library, paths: Sequence[PathLike]) -> list[str]:
     return list(dict.fromkeys(roots))
 
 
+class Place:
+    """Where a library is when this is made; ``check`` says whether it is there still."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._was = folder, _identity(folder)
+
+    def check(self) -> None:
+        """Raises WatchError where the library is in its place no more."""
+        now = _identity(self._folder)
+        if now == self._was or () in now:
+            return
+        what = "was moved or deleted" if None in now else "is another one now"
+        raise WatchError(
+            f"the library {self._folder} {what} while its folders were watched; nothing is written any more, start to "
+            "watch again where it is",
+            code="library-moved",
+        )
+
+
 class _Watch:
     """The state of one ``watch``."""
 
@@ -157,7 +176,7 @@ class _Watch:
         self._tries = 0  # that failed, in a row
         self._told: set[Skipped | str] = set()
         self._begun = False  # the first run is done
-        self._place = _identity(library.folder)
+        self._place = Place(library.folder)
 
     def run(self) -> Iterator[Event]:
         try:
@@ -165,13 +184,13 @@ class _Watch:
                 yield from self._begin(root)
                 if not os.path.lexists(root):
                     yield Away(root)
+            looks = self._pace.looks if self._pace.poll is None else min(self._pace.looks, self._pace.poll)
             while True:
-                self._check_library()
+                self._place.check()
                 if self._pending and self._wait() <= 0:
                     yield from self._read()
                     continue
                 try:
-                    looks = self._pace.looks
                     change = self._news.get(timeout=min(self._wait(), looks) if self._pending else looks)
                 except queue.Empty:
                     continue
@@ -179,19 +198,6 @@ class _Watch:
         finally:
             for source in self._sources.values():
                 source.end()
-
-    def _check_library(self) -> None:
-        """Raises WatchError where the library is in its place no more."""
-        folder = self._library.folder
-        now = _identity(folder)
-        if now == self._place or () in now:
-            return
-        what = "was moved or deleted" if None in now else "is another one now"
-        raise WatchError(
-            f"the library {folder} {what} while its folders were watched; nothing is written any more, start to watch "
-            "again where it is",
-            code="library-moved",
-        )
 
     def _begin(self, root: str, lost: str = "") -> Iterator[Event]:
         """Start to watch, by events where they come."""

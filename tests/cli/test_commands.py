@@ -363,3 +363,19 @@ def test_what_is_left_out_is_remembered_and_shown(mmsearch: CLI, photos: Path) -
     said = mmsearch("index", "photos", *back).stderr
     assert "!trips/rocket.jpg brings back nothing: " in said
     assert said.count("nothing:") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and pipes of POSIX")
+def test_what_is_no_regular_file_is_called_what_it_is(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
+    (photos / "loop.jpg").symlink_to("loop.jpg")
+    os.mkfifo(photos / "pipe.jpg")
+    (photos / "endless.jpg").symlink_to("/dev/zero")
+    said = mmsearch("index", photos / "loop.jpg", check=1).stderr
+    assert said == f"mmsearch: {photos / 'loop.jpg'}: broken link\n"
+    skipped = {item["path"]: item["reason"] for item in lines(mmsearch("index", photos, "--json").stdout)[0]["skipped"]}
+    irregular = "neither a file nor a folder"
+    wanted = {"loop.jpg": "broken link", "pipe.jpg": irregular, "endless.jpg": irregular}
+    assert skipped == {str(photos / name): reason for name, reason in wanted.items()}
+    for name in ("pipe.jpg", "endless.jpg"):
+        assert "it is no regular file" in mmsearch("restore", photos / name, check=1).stderr
+    assert "a broken link" in mmsearch("restore", photos / "loop.jpg", check=1).stderr

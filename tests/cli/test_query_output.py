@@ -179,3 +179,10 @@ def test_status_shows_kinds_and_years(mmsearch: CLI, photos: Path) -> None:
         "          1 the file is empty",
     ]:
         assert line in lines
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="there is no folder that takes no file")
+def test_a_sheet_that_cannot_be_written_is_named(mmsearch: CLI, photos: Path) -> None:
+    mmsearch("index", photos)
+    said = mmsearch("query", "a cat", "--html", "/proc/out.html", check=1).stderr.splitlines()
+    assert said[-1].startswith("mmsearch: /proc/out.html cannot be written: ")

@@ -8,8 +8,10 @@ import logging
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -181,11 +183,31 @@ def test_full_output_is_said(photos: Path, tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (1, "mmsearch: No space left on device\n")
 
 
+def without_reader(folder: Path, *arguments: str, unbuffered: bool) -> tuple[int, str]:
+    """Exit code and what is said on stderr where nobody reads the output."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "mmsearch.cli", *arguments],
+            env=surroundings(folder, {"PYTHONUNBUFFERED": "1"} if unbuffered else {}),
+            cwd=folder, stdout=out, stderr=subprocess.PIPE, text=True, check=False, timeout=120,
+        )  # fmt: skip
+    return done.returncode, done.stderr
+
+
 @posix
-def test_reader_that_has_enough(photos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("unbuffered", [False, True])  # it is noticed at the end, or in the middle
+def test_reader_that_went_away_is_no_error(unbuffered: bool, photos: Path, tmp_path: Path) -> None:
     started(tmp_path, "", "index", photos)
-    done = started(tmp_path, "| true", "query", "a cat", "--json")
-    assert done.stderr == ""
+    for arguments in (["verify"], ["status"], ["query", "a cat", "--paths"], ["query", "a cat"], ["models", "--json"]):
+        done = without_reader(tmp_path, *arguments, unbuffered=unbuffered)
+        assert (arguments, *done) == (arguments, 0, "")
+    (library,) = (tmp_path / "home").rglob("library.sqlite")
+    with closing(sqlite3.connect(library)) as database, database:
+        database.execute("DELETE FROM embeddings")
+    assert without_reader(tmp_path, "verify", unbuffered=unbuffered)[0] == 1
+    assert without_reader(tmp_path, "restore", "nowhere", unbuffered=unbuffered)[0] == 1
 
 
 @posix

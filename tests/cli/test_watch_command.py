@@ -143,3 +143,13 @@ def test_wrong_usage_ends_it(mmsearch: CLI, photos: Path) -> None:
     assert "knows no folder yet" in mmsearch("watch", check=1).stderr
     assert "--poll" in mmsearch("watch", photos, "--poll", "0", check=2).stderr
     assert "there is no model 'nonsense'" in mmsearch("watch", photos, check=1, MMSEARCH_MODEL="nonsense").stderr
+
+
+def test_nothing_comforting_is_said_of_a_library_that_is_gone(start: Callable[..., Running], photos: Path) -> None:
+    library = photos.with_name("own")
+    watching = start(photos, "--library", library, "--poll", "600")
+    watching.said("watching")
+    library.rename(photos.with_name("elsewhere"))
+    assert watching.stop(signal.SIGTERM) == 1
+    assert " was moved or deleted while its folders were watched" in watching.said("")
+    assert watching.err.empty()

@@ -339,10 +339,19 @@ def test_what_matters(photos: Path) -> None:
 def test_a_library_that_was_moved_or_replaced_ends_it(
     how: str, changed: bool, library: Library, photos: Path, tmp_path: Path
 ) -> None:
-    quick = replace(POLLING, looks=0.2)
-    with closing(watch(library, [photos], pace=quick)) as events:
+    with closing(watch(library, [photos], pace=POLLING)) as events:  # which looks at the library at each poll
         step(events)
         step(events)
+        said: queue.SimpleQueue[BaseException | Event] = queue.SimpleQueue()
+
+        def go() -> None:
+            try:
+                said.put(next(events))
+            except WatchError as error:
+                said.put(error)
+
+        threading.Thread(target=go, daemon=True).start()
+        time.sleep(0.5)  # it waits for changes by now, most likely
         if how == "database replaced":
             database = library.folder / "library.sqlite"
             shutil.copy(database, tmp_path / "other")
@@ -353,16 +362,7 @@ def test_a_library_that_was_moved_or_replaced_ends_it(
             shutil.copytree(tmp_path / "moved", library.folder)
         if changed:
             shutil.copy(SAMPLES / "coffee.png", photos)
-        said: queue.SimpleQueue[BaseException | Event] = queue.SimpleQueue()
-
-        def go() -> None:
-            try:
-                said.put(next(events))
-            except WatchError as error:
-                said.put(error)
-
-        threading.Thread(target=go, daemon=True).start()
-        error = said.get(timeout=30)
+        error = said.get(timeout=20)
         assert isinstance(error, WatchError), error
         what = "was moved or deleted" if how == "moved" else "is another one now"
         assert str(error).startswith(f"the library {library.folder} {what}")

@@ -103,8 +103,9 @@ def restore(file: Path, folder: Path, force: bool = False, progress: OnProgress 
 def _check_file(file: Path) -> None:
     """Raises TransferError where there is no database to read."""
     if not file.is_file():
-        what = "is a folder; a backup is a file" if file.is_dir() else "no such file"
-        raise TransferError(f"{file}: {what}")
+        there = "a broken link" if file.is_symlink() and not file.exists() else "it is no regular file"
+        what = "is a folder; a backup is a file" if file.is_dir() else there
+        raise TransferError(f"{file}: {what if os.path.lexists(file) else 'no such file'}")
     if not os.access(file, os.R_OK):
         raise TransferError(f"{file}: no permission to read it")
     if not _HEAD.startswith(_begin(file, len(_HEAD))):
