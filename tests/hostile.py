@@ -581,8 +581,8 @@ def _places(corpus: Corpus) -> None:
         readable = [case for case in corpus.cases if case.id not in ("unreadable", "in-unreadable")]
         locked = Case("locked", str(corpus.folder / "places/locked"), "skipped")
         corpus.cases = [*readable, locked, Case("unreadable", str(corpus.folder / "places/unreadable.jpg"), "skipped")]
-    corpus.note("fifo", "ignored", "places/fifo.jpg", os.mkfifo)
-    corpus.note("socket", "ignored", "places/socket.jpg", _socket)
+    corpus.note("fifo", "skipped", "places/fifo.jpg", os.mkfifo)
+    corpus.note("socket", "skipped", "places/socket.jpg", _socket)
     for id, seconds in (("future", 2**33), ("past", -(2**31))):
         corpus.add(id, "found", photo, f"places/{id}.jpg")
         os.utime(corpus.folder / f"places/{id}.jpg", (seconds, seconds))
