@@ -625,11 +625,11 @@ def _links(corpus: Corpus) -> None:
     corpus.note("original", "found", "links/original.jpg", lambda path: None)
     corpus.note("hard-link", "found", "links/hard.jpg", lambda path: os.link(path.parent / "original.jpg", path))
     links: list[tuple[str, Expected, str, str | Path]] = [
-        ("link", "found", "soft.jpg", "original.jpg"),
+        ("link", "ignored", "soft.jpg", "original.jpg"),  # listed by its real path
         ("link-out", "found", "out.jpg", outside / "photo.jpg"),
-        ("link-zero", "ignored", "zero.jpg", "/dev/zero"),
-        ("link-random", "ignored", "random.png", "/dev/random"),
-        ("link-null", "ignored", "null.jpg", "/dev/null"),
+        ("link-zero", "skipped", "zero.jpg", "/dev/zero"),
+        ("link-random", "skipped", "random.png", "/dev/random"),
+        ("link-null", "skipped", "null.jpg", "/dev/null"),
         ("link-dangling", "skipped", "dangling.jpg", "nowhere.jpg"),
         ("link-itself", "skipped", "itself.jpg", "itself.jpg"),
         ("link-long", "skipped", "long.jpg", "x" * 300),

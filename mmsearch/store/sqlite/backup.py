@@ -139,7 +139,7 @@ def _take(file: Path, draft: Path, progress: OnProgress) -> None:
                 if progress is not None:
                     progress(Progress(min(done, total), total, str(file)))
     if [_stamp(file), _stamp(log)] != before:
-        raise TransferError(f"{file} was written to while it was read; `mmsearch backup` copies a library that is used")
+        raise TransferError(f"{file} was written to while it was read; of a library that is used, make a backup first")
 
 
 def _blocks(file: Path, size: int = BLOCK) -> Iterator[bytes]:
