@@ -71,7 +71,8 @@ class MoveLog:
             told = [source, os.path.relpath(target, self._folder), *([sources[0]] if source != sources[0] else [])]
             lines += b"\t".join(map(_escaped, told)) + b"\n"
         try:
-            os.write(self._file, lines)
+            if os.write(self._file, lines) < len(lines):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._file)
         except OSError:
             self.take_back(start)

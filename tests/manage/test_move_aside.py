@@ -580,3 +580,17 @@ def test_a_smaller_copy_that_says_more_stays(library: Library, tmp_path: Path) -
     assert planned == [*stay, Moved(f"{folder}/small.jpg", f"{aside}/photos/small.jpg")]
     assert library.set_aside(groups, aside) == planned
     assert set(before) - set(_tree(folder)) == {"small.jpg"}
+
+
+def test_nothing_is_moved_that_could_not_be_written_down_whole(
+    library: Library, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the disk is full: the system writes what has room, and says how much that was."""
+    groups, before = _groups(library, folder), _tree(folder)
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[: len(data) // 2]))
+    done = list(move_aside.move(groups, str(tmp_path / "aside"), library.store.roots()))
+    monkeypatch.undo()
+    assert [type(one) for one in done] == [Skipped] * 3
+    assert _tree(folder) == before
+    assert _tree(tmp_path / "aside") == {"moved.tsv": b""}
