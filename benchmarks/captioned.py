@@ -1,4 +1,4 @@
-"""What benchmarks over captioned photos share: their options, and the vectors of the photos."""
+"""What benchmarks over captioned photos share: their options, the vectors of the photos, and average precision."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmsearch.encoders import factory
 from mmsearch.encoders.protocol import Encoder
@@ -32,3 +33,10 @@ def photo_vectors(files: Iterable[Path], encoder: Encoder) -> Vectors:
             picture = decode(file, path.name, encoder.card.preprocess)
         rows.append(encoder.encode_images(picture.pixels[None]))
     return np.concatenate(rows)
+
+
+def average_precision(scores: NDArray[np.float32], right: NDArray[np.bool_]) -> float:
+    """Mean of the precision at the place of each right photo, in percent."""
+    ranked = right[np.argsort(-scores, kind="stable")]
+    precision = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
+    return float(100 * precision[ranked].mean())

@@ -42,8 +42,8 @@ from mmsearch.config import Settings
 from mmsearch.language.nouns import phrases, tokenize
 from mmsearch.search import querybank, retrieval
 from mmsearch.search.hubness import hubness_penalty
+from mmsearch.training.common.calibrate import NO_THINGS, measured
 from mmsearch.training.common.pairs import Pairs
-from mmsearch.training.shipped.calibrate import NO_THINGS, measured
 from mmsearch.training.shipped.embedded import read_split
 
 CUTOFFS = (1, 5, 10)

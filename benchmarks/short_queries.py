@@ -14,7 +14,7 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.captioned import options, photo_vectors
+from benchmarks.captioned import average_precision, options, photo_vectors
 from benchmarks.common import report
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.evaluation.evaluate import read_captions
@@ -32,13 +32,6 @@ WORDS = {
     "crowd": "crowds", "player": "players", "camera": "cameras", "stick": "sticks",
 }  # fmt: skip
 PROMPTS = ("{}", "a {}", "a photo of a {}", "a picture of {}", "there is a {} in the picture")
-
-
-def average_precision(scores: NDArray[np.float32], right: NDArray[np.bool_]) -> float:
-    """Mean of the precision at the place of each right photo, in percent."""
-    ranked = right[np.argsort(-scores, kind="stable")]
-    precision = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
-    return float(100 * precision[ranked].mean())
 
 
 def main() -> None:

@@ -23,9 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.captioned import options, photo_vectors
+from benchmarks.captioned import average_precision, options, photo_vectors
 from benchmarks.common import report
-from benchmarks.short_queries import average_precision
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.evaluation.evaluate import read_captions
 from mmsearch.ingest.enrich import tags
