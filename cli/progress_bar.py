@@ -51,7 +51,7 @@ def progress_bar(what: str) -> Iterator[Callable[[Progress], None]]:
 
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
-            return cell(_rate(task.speed) if task.speed else "", "dim")
+            return cell(rate(task.speed) if task.speed else "", "dim")
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate())
     with Bar(*columns, TimeRemainingColumn(), console=console(stderr=True), transient=True) as bar:
@@ -66,10 +66,13 @@ class NowAndThen:
         self._clock, self._said = clock, clock()
 
     def say(self, line: Callable[[], str]) -> None:
-        now = self._clock()
-        if now - self._said >= EVERY:
-            self._said = now
-            formatting.say(line())
+        if self._clock() - self._said >= EVERY:
+            self.now(line)
+
+    def now(self, line: Callable[[], str]) -> None:
+        """Says it whatever the time; the next one comes ``EVERY`` seconds later."""
+        self._said = self._clock()
+        formatting.say(line())
 
 
 class Lines:
@@ -87,11 +90,11 @@ class Lines:
 
     def _line(self, step: Progress, seconds: float) -> str:
         done = f"{_described(self._what, step)}: {step.done:,} of {step.total:,}"
-        rate = (step.done - self._first) / seconds if seconds else 0
-        if not rate:
+        pace = (step.done - self._first) / seconds if seconds else 0
+        if not pace:
             return done
-        left = f", {_duration((step.total - step.done) / rate)} left" if step.total > step.done else ""
-        return f"{done} ({_rate(rate)}{left})"
+        left = f", {duration((step.total - step.done) / pace)} left" if step.total > step.done else ""
+        return f"{done} ({rate(pace)}{left})"
 
 
 def _advance(bar: Any, task: Any, what: str, step: Progress) -> None:
@@ -102,12 +105,14 @@ def _described(what: str, step: Progress) -> str:
     return what if step.step == "pictures" else _STEPS.get(step.step, step.step.capitalize())
 
 
-def _rate(a_second: float) -> str:
+def rate(a_second: float) -> str:
+    """Items a second in words, or a minute where they are few."""
     if a_second < 0.1:
         return f"{60 * a_second:.1f}/min"
     return f"{a_second:.0f}/s" if a_second >= 10 else f"{a_second:.1f}/s"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """In words, to the minute."""
     minutes = max(1, round(seconds / 60))
     return f"{minutes} min" if minutes < 120 else f"{round(minutes / 60)} h"

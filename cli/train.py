@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,13 +22,11 @@ from mmsearch.cli.options import (
     TrustPickleOption,
     settings_with,
 )
-from mmsearch.cli.progress_bar import NowAndThen
-from mmsearch.cli.streams import console
+from mmsearch.cli.train_progress import bar
 
 if TYPE_CHECKING:
     from mmsearch.config import Settings
     from mmsearch.training.common.pairs import Pairs
-    from mmsearch.training.common.progress import TrainProgress
     from mmsearch.training.contrastive.recipe import Recipe
     from mmsearch.training.contrastive.trainer import Outcome
 
@@ -205,7 +202,9 @@ def _train(
         with bar() as progress:
             outcome = train(
                 trainee, train_pairs, dev_pairs, recipe, out,
-                options=RunOptions(where, resume, keep_cache, progress=progress, origin=origin, world=world),
+                options=RunOptions(
+                    where, resume, keep_cache, progress=progress, reranker=settings.reranker, origin=origin, world=world
+                ),
             )  # fmt: skip
         return outcome if world.first else None
 
@@ -285,41 +284,29 @@ def _number(text: str, kind: Any, option: str) -> Any:
         raise typer.BadParameter(f"wanted {what}, not {text!r}", param_hint=option) from None
 
 
-@contextmanager
-def bar() -> Iterator[Any]:
-    """Loss, learning rate, pairs a second and time left on stderr: a bar on a terminal, else a line a minute."""
-    if sys.stderr is None or not sys.stderr.isatty():
-        now_and_then = NowAndThen()
-        yield lambda step: now_and_then.say(lambda: f"{step.done:,} of {step.total:,}: {line(step)}")
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
-    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
-        task = bar.add_task("Starting", total=None)
-        yield lambda step: bar.update(task, description=line(step), completed=step.done, total=step.total)
-
-
-def line(step: TrainProgress) -> str:
-    """Where a run stands, in words."""
-    if step.phase != "training":
-        return {
-            "photos": "Reading photos", "views": "Frozen layers, photos", "captions": "Frozen layers, captions",
-            "writing": "Figures and files",
-        }[step.phase]  # fmt: skip
-    left = int(step.seconds_left)
-    clock = f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02}"
-    epoch = f"epoch {step.epoch}/{step.epochs}  " if step.epochs else ""
-    return f"{epoch}loss {step.loss:.3f}  lr {step.rate:.1e}  {step.pairs_per_second:.0f} pairs/s  {clock} left"
-
-
 def _show(outcome: Outcome, json: bool) -> None:
     if json:
         formatting.json_line(schemas.trained(outcome))
         return
-    print(f"kept epoch {outcome.epoch} of {outcome.epochs_run}, {formatting.plural(outcome.steps, 'step')}")
-    if outcome.before and outcome.after:
-        for title, key in (("text to image", "text_to_image"), ("image to text", "image_to_text")):
-            before, after = outcome.before[key], outcome.after[key]
-            print(f"  {title}  " + "  ".join(f"{name} {before[name]:.2f} -> {after[name]:.2f}" for name in after))
+    for said in report(outcome):
+        print(said)
     print(f"use it with: --model local-dir:{outcome.folder}")
+
+
+def report(outcome: Outcome) -> list[str]:
+    """What a run gave, in lines for people."""
+    from mmsearch.training.contrastive import summary
+
+    lines = [f"kept epoch {outcome.epoch} of {outcome.epochs_run}, {formatting.plural(outcome.steps, 'step')}"]
+    if outcome.before and outcome.after:
+        for title, key in summary.DIRECTIONS:
+            before, after = outcome.before[key], outcome.after[key]
+            found = "  ".join(f"{name} {before[name]:.2f} -> {after[name]:.2f}" for name in after)
+            lines.append(f"  {title}  {found}")
+            if outcome.gain and outcome.epoch:
+                won = "  ".join(f"{name} {summary.gained(one)}" for name, one in outcome.gain[key].items())
+                lines.append(f"    gain, with its 95 % interval  {won}")
+    lines += summary.verdict(outcome.epoch, outcome.gain)
+    if outcome.companions is not None:
+        lines += summary.beside(outcome.companions, str(outcome.folder))
+    return lines

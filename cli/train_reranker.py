@@ -20,6 +20,7 @@ from mmsearch.cli.options import (
     SeedOption,
     settings_with,
 )
+from mmsearch.cli.train_progress import bar
 
 if TYPE_CHECKING:
     from mmsearch.training.reranker.recipe import RerankRecipe
@@ -131,7 +132,7 @@ def _run(
         f"training a reranker for {choice.encoder.card.name} on {formatting.plural(len(learned), 'photo')} with "
         f"{formatting.plural(learned.captions, 'caption')}; {formatting.plural(len(judged), 'dev photo')}"
     )
-    with train.bar() as progress:
+    with bar() as progress:
         options = RunOptions(where, resume, keep_cache, progress=progress, origin=origin)
         sources = Sources(learned, judged, written)
         return run.run(choice.encoder, words, sources, recipe, out, f"local-dir:{out.absolute()}", options)

@@ -304,6 +304,8 @@ def test_other_results(name: str) -> None:
 
 
 def test_training_runs(tmp_path: Path) -> None:
+    from mmsearch.evaluation.metrics import Gain
+    from mmsearch.training.contrastive.companions import Companions
     from mmsearch.training.contrastive.trainer import Outcome
     from mmsearch.training.reranker.trainer import RerankOutcome
 
@@ -319,6 +321,21 @@ def test_training_runs(tmp_path: Path) -> None:
         "captions": 150,
         "skipped": 1,
         "loss": 0.5,
+        "gain": None,
+        "companions": None,
+    }
+    gain: dict[str, dict[str, Gain]] = {"text_to_image": {"R@1": {"points": 1.2, "interval": [-0.3, 2.7]}}}
+    beside = Companions("moved", 30, 200, "kept", reranker=True, lost=False)
+    found = schemas.trained(Outcome(tmp_path, 2, 3, 40, figures, figures, 30, 150, 1, 0.5, gain, beside))
+    assert found["gain"] == gain
+    assert found["companions"] == {
+        "relevance": "moved",
+        "dev_photos": 30,
+        "needed": 200,
+        "regions": "kept",
+        "reranker": True,
+        "lost": False,
+        "reason": "",
     }
     outcome = RerankOutcome(tmp_path, 20, 40, {"R@1": 33.0}, 0.5)
     assert schemas.reranker_trained(outcome, {"R@1": 33.0}) == {

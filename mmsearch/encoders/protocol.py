@@ -39,11 +39,12 @@ class RegionCard:
     side: int  # a grid of side * side regions a picture
     dim: int
     projection: str  # hash of what makes tokens of the image tower's states
+    model: str = ""  # fingerprint of the model whose very tokens these are, where that is another than this one
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits over all of it; tokens are comparable where it and the model's own fingerprint are the same."""
-        return _digest(asdict(self))
+        """16 hex digits over what makes them; tokens are comparable where it and their model's are the same."""
+        return _digest({key: value for key, value in asdict(self).items() if key != "model"})
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def _check(card: ModelCard) -> None:
     if regions is not None:
         whole_number("side", regions.side, 1, MOST_REGIONS)
         whole_number("dim of the regions", regions.dim, 1, LARGEST)
-        texts.append(("projection", regions.projection))
+        texts += [("projection", regions.projection), ("model of the regions", regions.model)]
     for name, text in texts:
         if not isinstance(text, str) or len(text) > LARGEST:
             raise ValueError(f"{name} is {str(text)[:60]!r}; wanted is a text")

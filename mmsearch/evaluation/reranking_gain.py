@@ -19,8 +19,6 @@ from mmsearch.types import Ids, Progress, Regions, Vectors
 if TYPE_CHECKING:
     from mmsearch.rerank.reranker import Reranker
 
-CUTOFFS = (1, 5, 10)
-
 
 @dataclass(frozen=True)
 class CaptionedPhotos:
@@ -63,15 +61,10 @@ def figures(
         after[query] = int((final >= final[right[0]]).sum()) if len(right) else before[query]
         if progress is not None:
             progress(Progress(query + 1, len(captions), caption, "reranking"))
-    gains = np.column_stack([(after <= k).astype(float) - (before <= k) for k in CUTOFFS])
-    low, high = np.round(100 * metrics.bootstrap(gains, owner), 2).tolist()
-    mean = np.round(100 * gains.mean(axis=0), 2).tolist()
     return {
         "text_to_image": metrics.summarize(after),
         "intervals": {"text_to_image": metrics.intervals(after, owner)},
-        "gain": {
-            f"R@{k}": {"points": m, "interval": [a, b]} for k, m, a, b in zip(CUTOFFS, mean, low, high, strict=True)
-        },
+        "gain": metrics.gains(before, after, owner),
         "changed": changed(reranker, encoder, photos),
         "candidates": count,
         "milliseconds": round(1000 * seconds / max(len(captions), 1), 1),

@@ -19,8 +19,13 @@ GRAPHS = ("words.onnx", "match.onnx", "caption.onnx")
 
 
 def region_key(card: ModelCard) -> str:
-    """What tells the region tokens of one encoder from those of every other; "" where it gives none."""
-    return f"{card.fingerprint}-{card.regions.fingerprint}" if card.regions is not None else ""
+    """What tells the region tokens of one encoder from those of every other; "" where it gives none.
+
+    A model that was trained further with its image tower as it was gives those of the model before it.
+    """
+    if card.regions is None:
+        return ""
+    return f"{card.regions.model or card.fingerprint}-{card.regions.fingerprint}"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 A cosine has no zero: what is a good score differs from query to query.  The logistic map here was fitted on texts over
 a library that shows what they say, against the same texts over the library without any picture of the things that they
-name (``mmsearch/training/shipped/calibrate.py``), both equally often.  Beside the score it looks at how near the query
+name (``mmsearch/training/common/calibrate.py``), both equally often.  Beside the score it looks at how near the query
 is to texts that nobody asked for: a text that is near to many is near to many pictures too; and at the share of the
 hubness that was taken off, which tells short texts from long ones.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmsearch.evaluation.metrics import best, intervals, ranks, retrieval, summarize
+from mmsearch.evaluation.metrics import best, gains, intervals, ranks, retrieval, summarize
 
 
 def test_summary_of_ranks_worked_by_hand() -> None:
@@ -120,3 +120,28 @@ def test_best_equals_a_full_sort() -> None:
     np.testing.assert_array_equal(rows, order)
     np.testing.assert_array_equal(scores, np.take_along_axis(queries @ gallery.T, order, axis=1))
     assert best(queries, gallery[:3], 5)[0].shape == (40, 3)
+
+
+def test_gains_worked_by_hand() -> None:
+    # Two photos with two captions each.  At 1: 0, +1, 0, 0 -> 25 points; photo 0 gains 50, photo 1 nothing.
+    before, after = np.array([1, 2, 7, 30]), np.array([1, 1, 4, 30])
+    found = gains(before, after, np.array([0, 0, 1, 1]))
+    # Drawn are (0, 0), (0, 1), (1, 0) or (1, 1), a quarter each: the means are 50, 25, 25 and 0 at 1.
+    assert found == {
+        "R@1": {"points": 25.0, "interval": [0.0, 50.0]},
+        "R@5": {"points": 25.0, "interval": [0.0, 50.0]},  # 7 -> 4, of photo 1
+        "R@10": {"points": 0.0, "interval": [0.0, 0.0]},
+    }
+    nothing = np.array([], np.int64)
+    assert gains(nothing, nothing, nothing)["R@1"] == {"points": 0.0, "interval": [0.0, 0.0]}
+
+
+def test_interval_of_a_gain_is_paired() -> None:
+    """Figures that rise and fall with the queries say less than what each query gains."""
+    rng = np.random.default_rng(0)
+    before = rng.integers(1, 4, 200)
+    after = np.where(rng.random(200) < 0.2, 1, before)
+    low, high = gains(before, after, np.arange(200))["R@1"]["interval"]
+    apart = intervals(after, np.arange(200))["R@1"]
+    assert 0 < low < high
+    assert high - low < apart[1] - apart[0]

@@ -62,6 +62,9 @@ def test_killed_run_goes_on_to_the_same_weights(pairs_file: Path, mmsearch: CLI,
     assert whole.returncode == 0, errors
     assert re.search(r"^kept epoch \d+ of 12, 72 steps\n  text to image  R@1 [\d.]+ -> ", output)
     assert f"use it with: --model local-dir:{folder / 'whole'}" in output
+    said = "the gain in R@1|no epoch found more on dev"
+    assert re.search(said, output)
+    assert re.search(said, (folder / "whole" / "MODEL_CARD.md").read_text("utf-8"), re.IGNORECASE)
     assert "training local-dir:" in errors
 
     killed = _start(folder, folder / "killed")
@@ -154,6 +157,9 @@ def test_trained_folder_of_the_embedded_architecture_is_a_model(
     )  # fmt: skip
     facts = json.loads(done.stdout)
     assert (facts["photos"], facts["captions"], facts["skipped"]) == (7, 14, 1)
+    assert (facts["gain"], facts["companions"]["relevance"]) == (None, "moved")
+    for phase in ("Reading photos", "Frozen layers, photos", "step 1 of 2: epoch 1/2  loss", "Figures and files"):
+        assert phase in done.stderr  # a run of seconds says what it does
     assert "1 of 8 photos could not be read; training goes on" in done.stderr
 
     out = folder / "out"
@@ -179,4 +185,6 @@ def test_trained_folder_of_the_embedded_architecture_is_a_model(
     with open_library(folder / "library", settings=settings) as library:
         assert library.index([str(folder / "images")], model=f"local-dir:{moved}").added == 7
         assert library.status().model == f"local-dir:{moved}"
-        assert len(library.search("a cat", k=3)) == 3
+        hits = library.search("a cat", k=3)
+        assert len(hits) == 3
+        assert all(hit.relevance is not None for hit in hits)

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from mmsearch.cli.advice import worded
 from mmsearch.cli.app import app
-from mmsearch.cli.train import line
+from mmsearch.cli.train_progress import line
 from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import MMSearchError

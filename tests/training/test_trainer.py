@@ -119,6 +119,25 @@ def test_other_seed_gives_other_weights(pairs: Pairs, tmp_path: Path) -> None:
     assert any(not torch.equal(weight, weights(tmp_path / "1")[name]) for name, weight in names.items())
 
 
+def test_gain_is_that_of_each_caption_before_and_after(pairs: Pairs, tmp_path: Path) -> None:
+    recipe = replace(QUICK, epochs=12, batch=8, patience=0, augment=False, ema=0.8, feature_dropout=0, smoothing=0)
+    with pytest.raises(Killed):
+        run(pairs, tmp_path / "out", recipe, stop=13, save_every=0.0)
+    outcome = run(pairs, tmp_path / "out", recipe, resume=True)  # the ranks of the start are in the checkpoint
+    assert outcome.epoch > 0
+    assert outcome.before is not None
+    assert outcome.after is not None
+    assert outcome.gain is not None
+    for direction, figures in outcome.after.items():
+        assert set(outcome.gain[direction]) == {"R@1", "R@5", "R@10"}
+        for name, one in outcome.gain[direction].items():
+            assert one["points"] == pytest.approx(figures[name] - outcome.before[direction][name], abs=0.02)
+            low, high = one["interval"]
+            assert low <= one["points"] <= high
+    card = (tmp_path / "out" / "MODEL_CARD.md").read_text("utf-8")
+    assert "| gain in points (95 % interval) | {:+.2f} (".format(outcome.gain["text_to_image"]["R@1"]["points"]) in card
+
+
 def test_caller_keeps_its_random_numbers(pairs: Pairs, tmp_path: Path) -> None:
     torch.manual_seed(3)
     wanted = torch.rand(4)

@@ -47,6 +47,23 @@ class Pairs:
         ends = np.cumsum([len(own) for own in self.texts])
         return [np.arange(end - len(own), end) for end, own in zip(ends, self.texts, strict=True)]
 
+    def groups(self) -> NDArray[np.int64]:
+        """A number for each photo, (photos,): the same where photos share a caption, whatever its case, or are joined
+        by others that do.  Photos of one group are no wrong answers to each other."""
+        parent = np.arange(len(self))
+
+        def root(photo: int) -> int:
+            while parent[photo] != photo:
+                parent[photo] = parent[parent[photo]]
+                photo = int(parent[photo])
+            return photo
+
+        first: dict[str, int] = {}
+        for photo, own in enumerate(self.texts):
+            for text in own:
+                parent[root(photo)] = root(first.setdefault(text.casefold(), photo))
+        return np.array([root(photo) for photo in range(len(self))], np.int64)
+
     @property
     def digest(self) -> str:
         """16 hex digits over names and captions: whether a resumed run has the pairs it had."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 class TrainProgress:
     """How far a run is."""
 
-    phase: str  # "photos", "views", "captions", "training", or "writing"
+    phase: str  # "photos", "dev photos", "views", "captions", "dev", "training", "writing", or "relevance"
     done: int
     total: int
     epoch: int = 0

@@ -38,6 +38,7 @@ class RunOptions:
     keep_cache: bool = False  # of what the frozen layers gave
     save_every: float = SAVE_EVERY  # seconds between checkpoints
     progress: Reporter | None = None
+    reranker: str = "auto"  # which one a trained model is searched with: the setting of that name
     origin: dict[str, Any] = field(default_factory=dict)  # kept in run.json for whoever resumes the run
     world: World = field(default_factory=World)  # this process among others that train the same model
 

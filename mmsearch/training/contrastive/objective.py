@@ -32,27 +32,27 @@ class ExtraTerm(Protocol):
 
 
 def contrastive(
-    images: Tensor, texts: Tensor, photos: Tensor, scale: Tensor, bias: Tensor, recipe: Recipe
+    images: Tensor, texts: Tensor, groups: Tensor, scale: Tensor, bias: Tensor, recipe: Recipe
 ) -> dict[str, Tensor]:
     """The recipe's objectives on a whole batch, each times its weight.
 
     ``images`` (b, d); ``texts`` (b, c, d), the c captions of each photo, over which each objective is averaged;
-    ``photos`` (b,) numbers the photos.
+    ``groups`` (b,) numbers the photos; those with one number are no wrong answers to each other.
     """
     columns = texts.unbind(1)
     found: dict[str, Tensor] = {}
     if recipe.infonce:
-        each = [losses.info_nce(images, column, scale, recipe.smoothing, photos) for column in columns]
+        each = [losses.info_nce(images, column, scale, recipe.smoothing, groups) for column in columns]
         found["infonce"] = recipe.infonce * torch.stack(each).mean()
     if recipe.sigmoid:
-        each = [losses.sigmoid(images, column, scale, bias, photos) for column in columns]
+        each = [losses.sigmoid(images, column, scale, bias, groups) for column in columns]
         found["sigmoid"] = recipe.sigmoid * torch.stack(each).mean()
     if recipe.hard:
-        each = [losses.hard_negatives(images, column, scale, recipe.hard_count, photos) for column in columns]
+        each = [losses.hard_negatives(images, column, scale, recipe.hard_count, groups) for column in columns]
         found["hard"] = recipe.hard * torch.stack(each).mean()
     if recipe.text_text and len(columns) > 1:
         each = [
-            losses.info_nce(one, other, scale, recipe.smoothing, photos) for one, other in itertools.pairwise(columns)
+            losses.info_nce(one, other, scale, recipe.smoothing, groups) for one, other in itertools.pairwise(columns)
         ]
         found["text_text"] = recipe.text_text * torch.stack(each).mean()
     return found

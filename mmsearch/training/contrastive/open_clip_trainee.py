@@ -138,6 +138,7 @@ class OpenClipTrainee(nn.Module):
     """
 
     hides_states = False  # most of its poolings take no masks
+    base: Path | None = None  # a model of open_clip has nothing beside its weights
     mean: Tensor
     std: Tensor
 

@@ -21,13 +21,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmsearch.errors import ConfigError, SourceError, TrainingError
-from mmsearch.evaluation.metrics import retrieval
 from mmsearch.media.filesystem import atomic_write
 from mmsearch.training.common import checkpoint, mining, optimize, report
 from mmsearch.training.common.distributed import gather
 from mmsearch.training.common.mining import Batch
 from mmsearch.training.common.pairs import MARGIN, Pairs, Pictures
-from mmsearch.training.common.progress import counter
+from mmsearch.training.common.progress import TrainProgress, counter
 from mmsearch.training.common.session import (
     LOG_EVERY,
     Pace,
@@ -39,16 +38,15 @@ from mmsearch.training.common.session import (
     report_step,
     seed_torch,
 )
-from mmsearch.training.contrastive import gradcache, masked_words, prefix_cache, summary
+from mmsearch.training.contrastive import companions, gradcache, masked_words, prefix_cache, recall, summary
+from mmsearch.training.contrastive.companions import Companions
 from mmsearch.training.contrastive.objective import ExtraTerm, TermInput, contrastive
 from mmsearch.training.contrastive.prefix_cache import ImageSource, TextSource
+from mmsearch.training.contrastive.recall import Figures, Gains, Ranks, Vectors, selection_metric
 from mmsearch.training.contrastive.recipe import Recipe
 from mmsearch.training.contrastive.trainee import Texts, Trainee
 
 log = logging.getLogger(__name__)
-
-ENCODED = 64  # photos or texts encoded together for dev and mining
-Figures = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,8 @@ class Outcome:
     captions: int
     skipped: int
     loss: float = math.nan  # of the last step
+    gain: Gains | None = None  # from before to after; None without dev photos
+    companions: Companions | None = None  # what goes with the model beside its weights; of the first process
 
 
 def train(
@@ -102,6 +102,8 @@ class _State:
     best_epoch: int = 0
     before: Figures | None = None
     after: Figures | None = None
+    ranks_before: Ranks | None = None  # of the base model, for the interval of what was gained
+    ranks_after: Ranks | None = None  # of the best epoch
     stopped: bool = False
     loss: float = math.nan
 
@@ -117,14 +119,16 @@ class ContrastiveTrainer:
         self.progress = options.progress if self.world.first else None
         self.run_files = checkpoint.Run(out)
         self.dtype = arithmetic(recipe.precision, self.device)
+        self.vectors = Vectors(trainee, self.device, self.dtype)
 
     def run(self, pairs: Pairs, dev: Pairs | None) -> Outcome:
-        """From captioned photos to the folder of the trained model."""
+        """From captioned photos to the folder of the trained model; ``dev`` are the dev photos."""
         self._open(pairs, dev)
         self._prepare(pairs, dev)
         state = self._restore()
         if state.step == 0 and state.before is None and self.dev_texts is not None:
-            state.before = state.after = self._evaluate()
+            state.ranks_before = state.ranks_after = self._evaluate()
+            state.before = state.after = recall.figures(state.ranks_before)
             state.best = selection_metric(state.before)
             self._epoch_event(0, state.before)
         if state.step == 0:
@@ -157,7 +161,7 @@ class ContrastiveTrainer:
         state.place += 1
         pace.add(batch.captions.size)
         now, rate = time.perf_counter(), share * self.recipe.lr
-        if state.step % LOG_EVERY == 0 or state.place == len(state.plan):
+        if state.step < LOG_EVERY or state.step % LOG_EVERY == 0 or state.place == len(state.plan):
             self.session.add_event(
                 "step", step=state.step, epoch=state.epoch, loss=state.loss, lr=rate,
                 pairs_per_second=round(batch.captions.size / max(now - begun, 1e-9), 1), **parts,
@@ -217,12 +221,13 @@ class ContrastiveTrainer:
         self.images = self._images("train", pictures, len(self.pairs), recipe.views if recipe.augment else 1)
         flat = [text for own in self.pairs.texts for text in own]
         self.texts = prefix_cache.text_source(trainee, flat, self.device, counter(self.progress, "captions"))
-        self.captions = self.pairs.caption_rows()
+        self.captions, self.groups = self.pairs.caption_rows(), self.pairs.groups()
         self.dev: Pairs | None = None
         self.dev_texts: TextSource | None = None
         if dev is not None and len(dev):
             try:
-                self.dev, dev_pictures = Pictures.open(dev, trainee.preprocess)
+                seen = counter(self.progress, "dev photos")
+                self.dev, dev_pictures = Pictures.open(dev, trainee.preprocess, report=seen)
             except SourceError as error:
                 log.warning("no dev photo could be read, so the last epoch is kept: %s", error)
         if self.dev is not None:
@@ -274,7 +279,7 @@ class ContrastiveTrainer:
         recipe = self.recipe
         near = None
         if recipe.mined and epoch > 1:  # before, a fresh pooling would have nothing to say
-            near = mining.nearest(self._image_vectors(self.images), 4 * recipe.mined_group)
+            near = mining.nearest(self.vectors.images(self.images), 4 * recipe.mined_group)
         rng = np.random.default_rng([recipe.seed, epoch, 0])
         return mining.epoch(
             self.captions, recipe.batch, recipe.captions_per_photo, rng, self.world.size, near, recipe.mined,
@@ -287,7 +292,7 @@ class ContrastiveTrainer:
         trainee.module.train()
         self.head.train()
         own = self.world.share(len(chosen.photos))
-        photos = torch.from_numpy(chosen.photos).to(self.device)
+        groups = torch.from_numpy(self.groups[chosen.photos]).to(self.device)
         prefix = self.images.draw(chosen.photos, step, own)
         texts = self.texts.batch(chosen.captions[own].reshape(-1), self.device)
         size = max(1, recipe.micro_batch // self.world.size) if recipe.micro_batch else len(prefix)
@@ -321,7 +326,7 @@ class ContrastiveTrainer:
         def objective(features: tuple[Tensor, ...]) -> Tensor:
             images, vectors, *rest = (gather(feature) for feature in features)
             scale = trainee.log_scale.exp().clamp(max=self.largest)
-            found = contrastive(images, vectors, photos, scale, trainee.bias, recipe)
+            found = contrastive(images, vectors, groups, scale, trainee.bias, recipe)
             if rest:
                 found["masked_words"] = recipe.masked_words * rest[0].mean()
             if self.extra_terms:
@@ -354,9 +359,11 @@ class ContrastiveTrainer:
         figures = None
         if self.dev_texts is not None:
             with self.session.average.applied():
-                figures = self._evaluate()
+                found = self._evaluate()
+            figures = recall.figures(found)
             if selection_metric(figures) > state.best:
-                state.best, state.best_epoch, state.after = selection_metric(figures), state.epoch, figures
+                state.best, state.best_epoch = selection_metric(figures), state.epoch
+                state.after, state.ranks_after = figures, found
                 self.session.keep_best()
             patience = self.recipe.patience
             state.stopped = bool(patience) and state.epoch - state.best_epoch >= patience
@@ -376,39 +383,15 @@ class ContrastiveTrainer:
             text += f", dev R@1 {found['R@1']:.2f} R@5 {found['R@5']:.2f} R@10 {found['R@10']:.2f}"
         log.info("%s", text)
 
-    def _evaluate(self) -> Figures:
-        """Retrieval on dev with the weights as they are; the first process's figures, in all of them."""
+    def _evaluate(self) -> Ranks:
+        """Retrieval on dev with the weights as they are; the first process's ranks, in all of them."""
         assert self.dev is not None
         assert self.dev_texts is not None
-        found: Figures = {}
+        found: Ranks = {}
         if self.world.first:
-            vectors = self._text_vectors(self.dev_texts)
-            owner = np.repeat(np.arange(len(self.dev)), [len(own) for own in self.dev.texts])
-            found = retrieval(self._image_vectors(self.dev_images), vectors, owner)
+            seen = counter(self.progress, "dev")
+            found = recall.ranks(self.vectors, self.dev, self.dev_images, self.dev_texts, seen)
         return self.world.tell(found)
-
-    @torch.no_grad()
-    def _image_vectors(self, source: ImageSource) -> NDArray[np.float32]:
-        self.trainee.module.eval()
-        rows = np.arange(len(source))
-        found = []
-        for start in range(0, len(rows), ENCODED):
-            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-                states = self.trainee.image_states(source.plain(rows[start : start + ENCODED]))
-                found.append(self.trainee.image_pool(states).float().cpu().numpy())
-        return np.concatenate(found)
-
-    @torch.no_grad()
-    def _text_vectors(self, source: TextSource) -> NDArray[np.float32]:
-        self.trainee.module.eval()
-        rows = np.arange(len(source))
-        found = []
-        for start in range(0, len(rows), ENCODED):
-            texts = source.batch(rows[start : start + ENCODED], self.device)
-            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-                states = self.trainee.text_states(texts.prefix, texts.mask)
-                found.append(self.trainee.text_pool(states, texts.mask, texts.ids).float().cpu().numpy())
-        return np.concatenate(found)
 
     def _save(self, state: _State) -> None:
         values = {key: value for key, value in vars(state).items() if key != "plan"}
@@ -419,18 +402,33 @@ class ContrastiveTrainer:
         """The best weights into the trainee and into the folder, with all that goes with them."""
         self.session.load_best()
         self.trainee.module.eval()
+        gain = None
+        if self.dev is not None and state.ranks_before is not None and state.ranks_after is not None:
+            gain = recall.gains(state.ranks_before, state.ranks_after, self.dev)
         outcome = Outcome(
             self.out, state.best_epoch, state.epoch - 1, state.step, state.before, state.after, len(self.pairs),
-            self.pairs.captions, len(self.pairs.skipped), state.loss,
+            self.pairs.captions, len(self.pairs.skipped), state.loss, gain,
         )  # fmt: skip
         if self.session.log is not None:
+            if self.progress is not None:
+                self.progress(TrainProgress("writing", 0, 1))
             results = self._results(outcome)
             self.trainee.save(self.out, {"recipe": asdict(self.recipe), **results})
-            atomic_write(self.out / "MODEL_CARD.md", summary.model_card(results, self.recipe).encode())
-            summary.plot(self.session.log.read(), self.out / "training.png")
+            outcome = replace(outcome, companions=self._companions(outcome.epoch))
+            card = summary.model_card(results, self.recipe, outcome.companions)
+            atomic_write(self.out / "MODEL_CARD.md", card.encode())
+            summary.plot(self.session.log.read(), self.out / "training.png", outcome.epoch)
             self.run_files.finish(self.options.keep_cache)
         self.world.wait()
         return outcome
+
+    def _companions(self, epoch: int) -> Companions | None:
+        """What the base model's folder has beside its weights, for the trained one; None where it has no folder."""
+        base = self.trainee.base
+        if base is None:
+            return None
+        material = companions.Material(self.pairs, self.dev, epoch == 0, self.options.reranker)
+        return companions.complete(base, self.out, material, counter(self.progress, "relevance"))
 
     def _results(self, outcome: Outcome) -> dict[str, Any]:
         from mmsearch import __version__
@@ -441,10 +439,5 @@ class ContrastiveTrainer:
             "dev_photos": len(self.dev) if self.dev is not None else 0,
             "dev_captions": self.dev.captions if self.dev is not None else 0,
             "epoch": outcome.epoch, "epochs_run": outcome.epochs_run, "steps": outcome.steps,
-            "before": outcome.before, "after": outcome.after,
+            "before": outcome.before, "after": outcome.after, "gain": outcome.gain,
         }  # fmt: skip
-
-
-def selection_metric(figures: Figures) -> tuple[float, float]:
-    """What the best epoch is chosen by: text-to-image R@1, then MRR, in percent."""
-    return figures["text_to_image"]["R@1"], figures["text_to_image"]["MRR"]

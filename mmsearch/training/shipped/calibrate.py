@@ -2,14 +2,13 @@
 
     python -m mmsearch.training.shipped.calibrate --data DIR
 
-``DIR`` holds ``images/``, ``captions.tsv``, ``train.txt`` and ``dev.txt``.  Two files are written into the folder:
+``DIR`` holds ``images/``, ``captions.tsv``, ``train.txt``, ``dev.txt`` and maybe ``coco_dev.txt``, as
+``shipped.mixture`` makes it; both dev sets count as one.  Two files are written into the folder:
 
-``background.npy``: 512 centroids of every fifth caption of the training photos (spherical k-means, Dhillon and Modha
-2001): what a photo's background is taken from, see ``mmsearch/search/hubness.py``.
+``background.npy``: 512 centroids of every fifth caption of the training photos.
 
-``calibration.json``: how a score becomes a relevance, see ``mmsearch/search/calibration.py``.  Fitted on captions of
-one half of the dev photos and on short texts from them ("a brown dog", "dog"), each twice: over all dev photos, and
-over those in which nobody mentions any thing that it names.
+``calibration.json``: fitted on captions of one half of the dev photos; ``mmsearch/training/common/calibrate.py`` says
+how.
 """
 
 from __future__ import annotations
@@ -17,155 +16,30 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
-from mmsearch.language.nouns import nouns, phrases, tokenize
-from mmsearch.rerank.fusion_rules import combine
-from mmsearch.rerank.reranker import Reranker
 from mmsearch.rerank.resolve import for_encoder
 from mmsearch.search import querybank
-from mmsearch.search.calibration import FILE, Calibration, Logistic, Shares, query_hubness
-from mmsearch.search.hubness import hubness_penalty
-from mmsearch.search.retrieval import beta
-from mmsearch.training.common.pairs import Pairs, Pictures
+from mmsearch.search.calibration import FILE, Calibration
+from mmsearch.training.common.calibrate import centroids, maps, pictures, scored, typical
+from mmsearch.training.common.pairs import Pairs
 from mmsearch.training.shipped.embedded import read_split
-from mmsearch.types import Ids, Regions, Vectors
 
 log = logging.getLogger(__name__)
 
-CENTROIDS = 512
 EVERY = 5  # of so many training captions one is clustered
-CANDIDATES = 20  # photos that are reranked for each caption
-NO_THINGS = {"person", "body", "clothing", "group"}  # kinds of nouns that nearly all photos have something of
 
 
-def centroids(encoder: OnnxEncoder, captions: list[str]) -> Vectors:
-    """(CENTROIDS, dim) float32, unit rows."""
-    import faiss
-
-    rows = encode(encoder, captions)
-    means = faiss.Kmeans(rows.shape[1], CENTROIDS, niter=20, spherical=True, seed=0, min_points_per_centroid=1)
-    means.train(rows)
-    rows = np.asarray(means.centroids, np.float32)
-    found: Vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return found
-
-
-def encode(encoder: OnnxEncoder, texts: list[str]) -> Vectors:
-    return np.concatenate([encoder.encode_texts(texts[at : at + 64]) for at in range(0, len(texts), 64)])
-
-
-def pictures(encoder: OnnxEncoder, photos: Pairs) -> tuple[Vectors, Regions]:
-    """Vectors and region tokens of all photos."""
-    _, opened = Pictures.open(photos, encoder.card.preprocess)
-    vectors, tokens = [], []
-    for start in range(0, len(photos), 32):
-        rows, own = encoder.encode_pictures(opened.plain(range(start, min(start + 32, len(photos)))))
-        assert own is not None
-        vectors.append(rows)
-        tokens.append(own)
-    return np.concatenate(vectors), np.concatenate(tokens)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A text to ask for, and the photos in which no caption mentions any of its things."""
-
-    photo: int  # that the text is from
-    text: str
-    short: bool  # one thing, not a caption
-    rest: Ids
-
-
-def asked(photos: Pairs, every: int) -> list[Asked]:
-    """Of the captions every ``every``-th, and as many short texts: a thing with its article and attributes, or alone.
-
-    Things are nouns that are no persons, clothes or parts of a body; what is below one in WordNet is one too.  Texts
-    without a thing are left out, and those that leave few photos.
-    """
-    mentioned: dict[str, set[int]] = {}
-    for row, own in enumerate(photos.texts):
-        for phrase in (phrase for text in own for phrase in phrases(tokenize(text))):
-            for word in (phrase.noun.word, *phrase.noun.synonyms, *phrase.noun.above):
-                mentioned.setdefault(word, set()).add(row)
-    long: list[Asked] = []
-    short: dict[str, Asked] = {}
-    for row, own in enumerate(photos.texts):
-        for text in own:
-            tokens = tokenize(text)
-            things = [phrase for phrase in phrases(tokens) if phrase.noun.kind not in NO_THINGS]
-            taken = [mentioned.get(word, set()) for one in things for word in (one.noun.word, *one.noun.synonyms)]
-            rest = np.setdiff1d(np.arange(len(photos)), list({row}.union(*taken)))
-            if things and len(rest) >= CANDIDATES:
-                long.append(Asked(row, text.rstrip(" ."), False, rest))
-            for one in things:
-                named = {row}.union(*(mentioned.get(word, set()) for word in (one.noun.word, *one.noun.synonyms)))
-                rest = np.setdiff1d(np.arange(len(photos)), list(named))
-                spelled = text[tokens[one.start].start : tokens[one.head].end].lower()
-                for said in (spelled, one.noun.word):
-                    if len(rest) >= CANDIDATES:
-                        short.setdefault(said, Asked(row, said, True, rest))
-    chosen = long[::every]
-    return chosen + list(short.values())[:: max(1, len(short) // max(1, len(chosen)))]
-
-
-def best_scores(
-    scores: NDArray[np.float32], rows: Ids, text: str, tokens: Regions, reranker: Reranker
-) -> tuple[float, float]:
-    """The best score of a caption among the photos ``rows``: of the first stage, and after reranking."""
-    chosen = rows[np.argsort(-scores[rows], kind="stable")[:CANDIDATES]]
-    match = reranker.look(text, tokens[chosen]).match
-    card = reranker.card
-    return float(scores[chosen[0]]), float(combine(scores[chosen], match, card.rule, card.weight).max())
-
-
-def fit(scores: Shares, grounds: Shares, betas: Shares, right: NDArray[np.bool_]) -> Logistic:
-    """Logistic regression by Newton's method, (n,) each; both kinds count the same."""
-    features = np.column_stack([scores, grounds, betas, np.ones(len(scores))])
-    weights = np.where(right, 0.5 / right.mean(), 0.5 / (~right).mean())
-    found = np.zeros(4)
-    for _ in range(50):
-        shares = 1 / (1 + np.exp(-features @ found))
-        slope = features.T @ (weights * (right - shares))
-        curve = (features * (weights * shares * (1 - shares))[:, None]).T @ features + 1e-9 * np.eye(4)
-        step = np.linalg.solve(curve, slope)
-        found += step
-        if np.abs(step).max() < 1e-9:
-            break
-    return Logistic(*(round(float(value), 6) for value in found))
-
-
-def measured(encoder: OnnxEncoder, reranker: Reranker, photos: Pairs, every: int = 1) -> dict[str, Shares]:
-    """Of the texts that are ``asked``: ``photo``, ``short``, ``ground``, ``beta``, and the best scores that they find.
-
-    ``with``, ``alone`` and ``without`` are (n, 2), of the first stage and reranked: over all photos, over all but the
-    own one, and over those without its things.
-    """
-    vectors, tokens = pictures(encoder, photos)
-    rows = querybank.vectors(encoder)
-    grounds = hubness_penalty(vectors, rows, 1.0, querybank.NEAREST)
-    found: dict[str, list[object]] = {}
-    jobs = asked(photos, every)
-    for done, job in enumerate(jobs):
-        query = encoder.encode_texts([job.text])[0]
-        share = beta(job.text)
-        scores = (vectors @ query - share * grounds).astype(np.float32)
-        values = {"photo": job.photo, "short": job.short, "beta": share}
-        values["ground"] = query_hubness(query, rows, querybank.NEAREST)
-        for name, value in values.items():
-            found.setdefault(name, []).append(value)
-        others = np.delete(np.arange(len(photos)), job.photo)
-        for name, some in (("with", np.arange(len(photos))), ("alone", others), ("without", job.rest)):
-            found.setdefault(name, []).append(best_scores(scores, some, job.text, tokens, reranker))
-        if done % 200 == 0:
-            log.info("%d of %d texts", done, len(jobs))
-    return {name: np.array(values, np.float64) for name, values in found.items()}
+def read_dev(data: Path) -> Pairs:
+    """The photos of all dev sets of ``data``."""
+    dev = read_split(data, "dev")
+    if not (data / "coco_dev.txt").exists():
+        return dev
+    other = read_split(data, "coco_dev")
+    return replace(dev, names=dev.names + other.names, texts=dev.texts + other.texts)
 
 
 def main() -> None:
@@ -182,23 +56,11 @@ def main() -> None:
             given.out / querybank.FILE, centroids(encoder, [text for own in training.texts for text in own][::EVERY])
         )
     reranker = for_encoder(encoder)
-    dev = read_split(given.data, "dev")
-    scores = measured(encoder, reranker, dev, given.every)
-    half = scores["photo"] % 2 == 0
-    maps = [
-        fit(
-            np.concatenate([scores["with"][half, stage], scores["without"][half, stage]]),
-            np.tile(scores["ground"][half], 2),
-            np.tile(scores["beta"][half], 2),
-            np.repeat([True, False], half.sum()),
-        )
-        for stage in (0, 1)
-    ]
-    vectors, _ = pictures(encoder, dev)
-    names = sorted(nouns())[::10]
-    cosines = encode(encoder, names) @ vectors.T
-    typical = (round(float(cosines.mean()), 4), round(float(cosines.std(axis=1).mean()), 4))
-    made = Calibration(maps[0], typical, maps[1], reranker.card.fingerprint)
+    dev = read_dev(given.data)
+    seen = pictures(encoder, dev)
+    scores = scored(encoder, reranker, dev, seen, given.every)
+    first, reranked = maps(scores, scores["photo"] % 2 == 0)
+    made = Calibration(first, typical(encoder, seen[0]), reranked, reranker.card.fingerprint)
     (given.out / FILE).write_text(made.to_json(), "utf-8")
     log.info("wrote %s", json.dumps(json.loads(made.to_json())))
 
