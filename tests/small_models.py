@@ -113,7 +113,7 @@ class KeptTrainee(EmbeddedTrainee):
             return super().image_prefix(pixels)
         frozen = [weight for weight in self.images.backbone.parameters() if not weight.requires_grad]
         weights = b"".join(weight.numpy().tobytes() for weight in (*frozen, *self.images.backbone.buffers()))
-        key = self._stage, hashlib.sha256(weights).digest()
+        key = self._kept_stages, hashlib.sha256(weights).digest()
         self._runner = _RUNNERS.get(key)
         prefix = super().image_prefix(pixels)
         if self._runner is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +13,6 @@ from mmsearch.encoders.export import graphs as tower_graphs
 from mmsearch.encoders.export import region_graph
 from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.protocol import ModelCard
-from mmsearch.encoders.torch.embedded_towers import EmbeddedConfig, TextTower
 from mmsearch.encoders.torch.projection import Projection
 from mmsearch.rerank import graphs
 from mmsearch.rerank.card import RerankCard, region_key
@@ -52,25 +50,14 @@ def small_model(card: ModelCard, seed: int = 0) -> RerankModel:
     return model
 
 
-def small_tower(seed: int = 0) -> TextTower:
-    """The embedded model's text tower with a last layer that is a little different."""
-    tower = TextTower(EmbeddedConfig(**json.loads((EMBEDDED / "recipe.json").read_text("utf-8"))["model"])).eval()
-    tower.load_state_dict(tower_graphs.read_weights(EMBEDDED / "text.onnx"))
-    with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(seed)
-        for weight in tower.layers[-1].parameters():
-            weight.add_(torch.randn_like(weight), alpha=0.02)
-    return tower
-
-
 def write_reranker(folder: Path, card: ModelCard, seed: int = 0) -> Path:
     """A reranker for the region tokens of ``card``."""
     folder.mkdir(parents=True)
-    model, tower = small_model(card, seed), small_tower(seed)
+    model = small_model(card, seed)
     fastpath = torch.backends.mha.get_fastpath_enabled()
     try:
         graphs.write(model, folder)
-        graphs.write_words(tower, len(tower.layers) - 1, EMBEDDED / "text.onnx", folder / "words.onnx")
+        graphs.write_words(EMBEDDED / "text.onnx", folder / "words.onnx")
     finally:
         torch.backends.mha.set_fastpath_enabled(fastpath)
     made = RerankCard.of(

@@ -5,6 +5,7 @@ Weights are stored as int8 with a scale a row and computed with in float32, as i
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import onnx
@@ -13,55 +14,31 @@ from onnx import helper
 from torch import Tensor, nn
 
 from mmsearch.encoders.export import graphs
-from mmsearch.encoders.torch.embedded_towers import TextTower
 from mmsearch.errors import ModelError
 from mmsearch.rerank.model import RerankModel
 
 SOME = torch.export.Dim.DYNAMIC
 
 
-class _Upper(nn.Module):
-    """The upper layers of a text tower."""
+def write_words(text_graph: Path, file: Path) -> None:
+    """``words.onnx``, a part to be joined to ``text_graph``: the states of its last layer, those of the second branch
+    where the text tower has two.
 
-    def __init__(self, tower: TextTower, start: int) -> None:
-        super().__init__()
-        self.tower, self.start = tower, start
-
-    def forward(self, states: Tensor, ids: Tensor) -> Tensor:
-        return self.tower.run(states, ids != self.tower.pad_id, self.start, len(self.tower.layers))
-
-
-def write_words(tower: TextTower, start: int, text_graph: Path, file: Path) -> None:
-    """The layers of ``tower`` from ``start`` on, as a part to be joined to ``text_graph``, which has the lower ones.
-
-    Raises ModelError when ``text_graph`` has no such layer.
+    Raises ModelError when ``text_graph`` is no text tower of the embedded kind.
     """
-    below = f"layers.{start - 1}.norm2.weight"
-    source: str | None = next((n.output[0] for n in onnx.load(text_graph).graph.node if below in n.input), None)
-    if source is None:
-        raise ModelError(f"{text_graph} has no text layer {start - 1}")
-    torch.backends.mha.set_fastpath_enabled(False)  # its fused operator has no ONNX form
-    width = tower.words.embedding_dim
-    examples = {"states": torch.zeros(2, 9, width), "ids": torch.ones(2, 9, dtype=torch.int64)}
-    with torch.no_grad():
-        sizes = {name: {0: SOME, 1: SOME} for name in examples}
-        whole = graphs.traced(_Upper(tower, start).eval(), examples, sizes, ["words"])
-    graphs.shrink(whole, to_int8=True)
+    graph = onnx.load(text_graph).graph
+    norms = {
+        (found[1], int(found[2])): node.output[0]
+        for node in graph.node
+        for name in node.input
+        if (found := re.fullmatch(r"(?:tower\.)?(layers|second_layers)\.(\d+)\.norm2\.weight", name))
+    }
+    widths = [tensor.dims[0] for tensor in graph.initializer if tensor.name.removeprefix("tower.") == "norm.weight"]
+    if not norms or not widths:
+        raise ModelError(f"{text_graph} is no text tower of the embedded kind: no layers were found in it")
     part = onnx.ModelProto()
-    renamed: dict[str, str] = {"states": source, "ids": "ids", "words": "words", "": ""}
-
-    def name(old: str) -> str:
-        return renamed.setdefault(old, f"words/{old}")
-
-    for tensor in whole.graph.initializer:
-        tensor.name = name(tensor.name)
-        part.graph.initializer.append(tensor)
-    for node in whole.graph.node:
-        node.name = name(node.name)
-        node.input[:] = [name(value) for value in node.input]
-        node.output[:] = [name(value) for value in node.output]
-        part.graph.node.append(node)
-    part.graph.output.append(helper.make_tensor_value_info("words", onnx.TensorProto.FLOAT, ["n", "t", width]))
+    part.graph.node.append(helper.make_node("Identity", [norms[max(norms)]], ["words"], name="words"))
+    part.graph.output.append(helper.make_tensor_value_info("words", onnx.TensorProto.FLOAT, ["n", "t", widths[0]]))
     content = part.SerializeToString(deterministic=True)
     onnx.checker.check_model(text_graph.read_bytes() + content)
     file.write_bytes(content)

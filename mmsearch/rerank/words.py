@@ -1,8 +1,8 @@
 """States of a text's words, as the reranker reads them; imports no torch.
 
-The text tower of the embedded model gives the lower layers, whatever model the library has; ``words.onnx`` in the
-reranker's folder holds the upper ones.  It is no graph of its own: its nodes read a tensor of ``text.onnx`` by name,
-and the bytes of both files after each other are one graph (protobuf merges messages that are concatenated).
+They are the last states of the second branch of the embedded model's text tower, whatever model the library has.
+``words.onnx`` in the reranker's folder says which.  It is no graph of its own: it reads a tensor of ``text.onnx`` by
+name, and the bytes of both files after each other are one graph (protobuf merges messages that are concatenated).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class WordEncoder:
     """Texts to word states.  Loaded when it is first used; safe to call from several threads."""
 
     def __init__(self, tower: Path, upper: Path, threads: int = 0, quick: bool = False) -> None:
-        """``tower`` is the embedded model's folder, ``upper`` the file with the upper layers.
+        """``tower`` is the embedded model's folder, ``upper`` the file that says which states.
 
         ``quick`` is for a program that asks a few texts.
         """

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import timm
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,7 +23,7 @@ from mmsearch.encoders.onnx.encoder import REGIONS, OnnxEncoder
 from mmsearch.encoders.protocol import ModelCard, RegionCard
 from mmsearch.encoders.torch.embedded_encoder import TorchEmbeddedEncoder
 from mmsearch.encoders.torch.embedded_towers import ImageTower, TextTower
-from mmsearch.encoders.torch.projection import Projection, Second, pool_matrix, random_map
+from mmsearch.encoders.torch.projection import Projection, pool_matrix, random_map
 from mmsearch.errors import ModelError
 from mmsearch.media.decode import decode
 from mmsearch.types import Pixels, Regions
@@ -96,8 +95,8 @@ def test_tokens_are_those_of_plain_arithmetic(folder: Path, pixels: Pixels) -> N
     assert_close(regions, wanted, 0.01)
     with torch.inference_mode():
         images, *_ = model_folder.read(folder)
-        top, mid = images.levels(torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255)
-        assert_close(projection()(top, mid).numpy(), wanted, 1e-4)
+        levels = images.levels(torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255)
+        assert_close(projection()(levels).numpy(), wanted, 1e-4)
 
 
 def test_vectors_and_fingerprint_stay_as_they_are(folder: Path, pixels: Pixels, tmp_path: Path) -> None:
@@ -135,75 +134,8 @@ def test_coarse_states_alone(pixels: Pixels, tmp_path: Path) -> None:
     _, found = OnnxEncoder(folder).encode_pictures(pixels[:2])
     with torch.inference_mode():
         images, *_ = model_folder.read(folder)
-        wanted = maps(*images.levels(torch.from_numpy(pixels[:2]).permute(0, 3, 1, 2) / 255)).numpy()
+        wanted = maps(images.levels(torch.from_numpy(pixels[:2]).permute(0, 3, 1, 2) / 255)).numpy()
     assert_close(found, wanted, 0.01)
-
-
-def with_second() -> Projection:
-    """One in which another backbone joins in; the seed of its weights is 2."""
-    torch.manual_seed(2)
-    second = Second("tf_efficientnet_lite0", 96)
-    torch.manual_seed(0)  # as in projection()
-    made = Projection(1280, 120, 48, 5, 0.5, 2.0, second, 1280)
-    return made.eval().requires_grad_(False)
-
-
-@pytest.fixture(scope="module")
-def second_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the embedded model with the tokens of ``with_second``."""
-    made = model_without_regions(tmp_path_factory.mktemp("second") / "model")
-    region_graph.write(made, with_second())
-    return made
-
-
-def test_a_second_backbone_joins_in(second_folder: Path, pixels: Pixels) -> None:
-    """Against timm's own backbone, batch norms and all, on pictures that torch has scaled down."""
-    maps = with_second()
-    assert maps.second_map is not None
-    torch.manual_seed(2)
-    backbone = timm.create_model("tf_efficientnet_lite0", num_classes=0, global_pool="").eval()
-    with torch.inference_mode():
-        given = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255
-        small = F.interpolate(given, (96, 96), mode="bilinear", align_corners=False)
-        states = backbone((small - 0.5) / 0.5)
-        assert states.shape == (9, 1280, 3, 3)
-        pooled = F.adaptive_avg_pool2d(states, 5).flatten(2)
-        added = torch.einsum("ncr,dc->nrd", pooled, maps.second_map.weight).numpy()
-    first = plain(second_folder, pixels, maps)
-    assert added.std() > 0.2 * first.std()  # it counts
-    vectors, regions = OnnxEncoder(second_folder).encode_pictures(pixels)
-    assert_close(regions, first + added, 0.01)
-    other, regions = TorchEmbeddedEncoder(second_folder, "cpu").encode_pictures(pixels)
-    assert_close(regions, first + added, 0.01)
-    np.testing.assert_allclose(vectors, other, atol=1e-3)
-
-
-def test_a_second_backbone_is_read_back(second_folder: Path, pixels: Pixels) -> None:
-    maps, found = with_second(), region_graph.read(second_folder)
-    assert maps.second is not None
-    assert found.second is not None
-    assert (found.second.backbone, found.second.size, found.side, found.dim) == ("tf_efficientnet_lite0", 96, 5, 48)
-    own = found.second.state_dict()
-    for name, weight in maps.second.state_dict().items():  # as float16 where there are many
-        np.testing.assert_allclose(own.pop(name), weight, atol=1e-6, rtol=1e-3)
-    assert own == {}
-    assert region_graph.read(EMBEDDED).second is not None
-    alone = region_graph.write(model_without_regions(second_folder.parent / "alone"), projection()).regions
-    assert region_graph.read(second_folder.parent / "alone").second is None
-    card = OnnxEncoder(second_folder).card
-    assert card.regions is not None
-    assert alone is not None
-    assert (card.regions.side, card.regions.dim) == (alone.side, alone.dim)
-    assert card.regions.fingerprint != alone.fingerprint
-
-
-def test_vectors_alone_need_no_second_backbone(second_folder: Path, pixels: Pixels, tmp_path: Path) -> None:
-    before, encoder = OnnxEncoder(model_without_regions(tmp_path / "before")), OnnxEncoder(second_folder)
-    assert encoder.card.fingerprint == before.card.fingerprint
-    np.testing.assert_allclose(encoder.encode_images(pixels), before.encode_images(pixels), atol=1e-6)
-    assert set(encoder._sessions) == {"image"}
-    assert [output.name for output in encoder._session("image").get_outputs()] == ["vectors"]  # nothing else to compute
-    np.testing.assert_allclose(encoder.encode_pictures(pixels)[0], before.encode_images(pixels), atol=1e-6)
 
 
 def test_card_of_regions(folder: Path, tmp_path: Path) -> None:
@@ -222,7 +154,8 @@ def test_card_of_regions(folder: Path, tmp_path: Path) -> None:
 
 def test_levels_are_found_by_structure() -> None:
     image = onnx.load(EMBEDDED / "image.onnx")
-    assert [level[1:] for level in region_graph.levels(image, EMBEDDED)] == [(1280, 9, 9), (120, 17, 17)]
+    found = {name: level[1:] for name, level in region_graph.levels(image, EMBEDDED).items()}
+    assert found == {"top": (1280, 9, 9), "mid": (120, 17, 17), "second": (1280, 7, 7)}
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")

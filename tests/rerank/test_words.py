@@ -1,4 +1,4 @@
-"""States of words: the lower layers of the embedded text tower, the upper ones of a reranker."""
+"""States of words: the last ones of the embedded model's second branch."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_reranker import small_tower, stored
 
+from mmsearch.encoders.export import model_folder
 from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.errors import ModelError
-from mmsearch.rerank.graphs import write_words
 from mmsearch.rerank.words import AT_ONCE, WordEncoder
 
 TEXTS = ["a red motorcycle", "cat", "is the uncharacteristically tall man riding a horse?", ""]
@@ -26,9 +25,9 @@ def test_states_are_those_of_the_torch_tower(words: WordEncoder) -> None:
     states, mask = words(TEXTS)
     ids = words.tokenize(TEXTS)
     np.testing.assert_array_equal(mask, ids != 0)
-    tower = stored(small_tower())
+    _, tower, _, _ = model_folder.read(EMBEDDED)
     with torch.no_grad():
-        wanted = tower.run(tower.embed(torch.from_numpy(ids)), torch.from_numpy(mask), 0, 6).numpy()
+        wanted = tower.eval().run(tower.embed(torch.from_numpy(ids)), torch.from_numpy(mask), 0, 6).numpy()[..., -384:]
     assert states.dtype == np.float32
     np.testing.assert_allclose(states[mask], wanted[mask], atol=1e-4)  # states of about 1
     for text, row, counts in zip(TEXTS, states, mask, strict=True):  # padding changes nothing
@@ -65,9 +64,3 @@ def test_broken_files_are_named(small_reranker: Path, tmp_path: Path) -> None:
         WordEncoder(EMBEDDED, tmp_path / "words.onnx")(["a cat"])
     with pytest.raises(ModelError, match=f"the tokenizer in {tmp_path} cannot be loaded"):
         WordEncoder(tmp_path, small_reranker / "words.onnx")(["a cat"])
-
-
-def test_layers_that_the_text_graph_lacks(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="has no text layer 8"):
-        write_words(small_tower(), 9, EMBEDDED / "text.onnx", tmp_path / "words.onnx")
-    assert not (tmp_path / "words.onnx").exists()

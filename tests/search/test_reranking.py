@@ -122,7 +122,7 @@ def test_both_stages_make_the_order(parts: Parts, small_reranker: Path, tmp_path
     library = parts.library
     folder = with_card(small_reranker, tmp_path / rule, rule=rule, weight=0.05)
     changed(library, reranker=folder)
-    first, match = parts.first("an animal that sleeps"), parts.match("an animal that sleeps")
+    first, match = parts.first("a dog that runs"), parts.match("a dog that runs")
     final = {
         "weighted": first + 0.05 * match,
         "match": match,
@@ -130,10 +130,10 @@ def test_both_stages_make_the_order(parts: Parts, small_reranker: Path, tmp_path
         "ranks": 1 / (60 + ranks(first)) + 1 / (60 + ranks(match)),
     }[rule]
     assert np.diff(np.sort(first)).min() > 1e-3  # no ties
-    hits = library.search("an animal that sleeps")
-    parts.assert_hits(hits, final, "an animal that sleeps")
+    hits = library.search("a dog that runs")
+    parts.assert_hits(hits, final, "a dog that runs")
     assert {(hit.answer, hit.answer_confidence) for hit in hits} == {(None, None)}  # nothing was asked
-    assert [hit.path for hit in hits] != [hit.path for hit in library.search("an animal that sleeps", rerank=False)]
+    assert [hit.path for hit in hits] != [hit.path for hit in library.search("a dog that runs", rerank=False)]
 
 
 @pytest.mark.parametrize("weight", [0.01, 5, -5])  # scores near cosines, and far above or below them

@@ -12,11 +12,10 @@ import pytest
 import torch
 from drawn import captions, draw, states, write_captions
 
-from mmsearch.encoders.torch.embedded_towers import EmbeddedConfig, ImageTower, fold_batch_norms
 from mmsearch.rerank.card import GRAPHS, RerankCard
 from mmsearch.rerank.resolve import SHIPPED
 from mmsearch.training.shipped import rerank_embedded
-from mmsearch.training.shipped.rerank_embedded import BACKBONE, DIM, MID, SIDE, SIZE, TOP, WIDTH
+from mmsearch.training.shipped.rerank_embedded import DIM, MID, SIDE, TOP, WIDTH
 
 
 def pooled(levels: torch.Tensor) -> torch.Tensor:
@@ -47,20 +46,16 @@ def test_projection_gives_the_tokens_that_were_learned(monkeypatch: pytest.Monke
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        images = ImageTower(EmbeddedConfig(image_backbone=BACKBONE, backbone_size=SIZE))
-        fold_batch_norms(images)
-        images.eval()
-        pixels, top, mid = torch.rand(2, 3, 260, 260), torch.randn(2, TOP, 9, 9), 10 * torch.randn(2, MID, 17, 17)
-    made = rerank_embedded.projection(learner, images)
+        levels = [torch.randn(2, TOP, 9, 9), 10 * torch.randn(2, MID, 17, 17), torch.randn(2, WIDTH, 7, 7)]
+    made = rerank_embedded.projection(learner)
     with torch.no_grad():
-        second = images.backbone(images.prepared(pixels))
-        wanted = learner.tokens(torch.cat([pooled(top), pooled(mid), pooled(second)], dim=2))
-        found = made(top, mid, pixels)
-        without = made(top, mid, torch.zeros_like(pixels))
+        wanted = learner.tokens(torch.cat([pooled(level) for level in levels], dim=2))
+        found = made(levels)
+        without = made([*levels[:2], torch.zeros_like(levels[2])])
     assert found.shape == (2, SIDE**2, DIM)
     assert float(wanted.abs().mean()) > 0.1
     torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
-    assert not torch.allclose(found, without, atol=1e-2)  # the second backbone is heard
+    assert not torch.allclose(found, without, atol=1e-2)  # the second branch is heard
 
 
 SMALL = (

@@ -60,7 +60,7 @@ def write(
 def _random(images: ImageTower, config: EmbeddedConfig) -> Projection:
     """A projection that needs no data, for a tower of any size."""
     with torch.inference_mode():
-        top, mid = images.levels(torch.zeros(1, 3, config.image_size, config.image_size))
+        top, mid, *_ = images.levels(torch.zeros(1, 3, config.image_size, config.image_size))
     return Projection.random(top.shape[1], mid.shape[1], min(SIDE, top.shape[2]))
 
 

@@ -1,14 +1,13 @@
 """``regions.onnx``: the part of a model folder that makes region tokens of what ``image.onnx`` computes anyway.
 
-It is no graph of its own: its nodes read two tensors of the image graph by name, and its pixels where a second backbone
-joins in.  ``OnnxEncoder`` puts the bytes of both files after each other, which protobuf reads as one graph.  So a model
-can get regions, or other ones, while the files that hold its weights stay as they are.
+It is no graph of its own: its nodes read tensors of the image graph by name.  ``OnnxEncoder`` puts the bytes of both
+files after each other, which protobuf reads as one graph.  So a model can get regions, or other ones, while the files
+that hold its weights stay as they are.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections import deque
 from dataclasses import replace
@@ -21,10 +20,9 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from mmsearch.encoders.export import graphs
 from mmsearch.encoders.onnx.encoder import REGIONS
 from mmsearch.encoders.protocol import ModelCard, RegionCard
-from mmsearch.encoders.torch.projection import Projection, Second, pool_matrix
+from mmsearch.encoders.torch.projection import Projection, pool_matrix
 from mmsearch.errors import ModelError
 from mmsearch.media.filesystem import atomic_write
 
@@ -42,21 +40,18 @@ def write(folder: Path, projection: Projection) -> ModelCard:
     kind or has other widths than ``projection``.
     """
     image = onnx.load(folder / "image.onnx")
-    top, mid = levels(image, folder)
     weights = {"top": _array(projection.top.weight) * projection.top_scale}
     if projection.mid is not None:
         weights["mid"] = _array(projection.mid.weight) * projection.mid_scale
+    if projection.second is not None:
+        weights["second"] = _array(projection.second.weight)
+    sources = levels(image, folder)
     part = onnx.ModelProto()
     graph, sums = part.graph, []
-    sources = {"top": top, "mid": mid}
-    if projection.second is not None and projection.second_map is not None:
-        size = ModelCard.read(folder).preprocess.size
-        sources["second"] = _add_second(part, projection.second, size)
-        weights["second"] = _array(projection.second_map.weight)
-    for name, tensor in sources.items():
-        if name not in weights:
-            continue
-        source, width, height, length = tensor
+    for name in weights:
+        if name not in sources:
+            raise ModelError(f"the projection takes the grid of a second branch, which {folder} does not have")
+        source, width, height, length = sources[name]
         if weights[name].shape[1] != width:
             raise ModelError(
                 f"the projection takes {weights[name].shape[1]} channels of {source}, which has {width} in {folder}"
@@ -92,43 +87,6 @@ def write(folder: Path, projection: Projection) -> ModelCard:
     return _put(folder, content, card)
 
 
-class _States(torch.nn.Module):
-    """(n, size, size, 3) uint8 -> the last states of a second backbone."""
-
-    def __init__(self, second: Second) -> None:
-        super().__init__()
-        self.second = second
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        states: torch.Tensor = self.second(pixels.permute(0, 3, 1, 2).float() / 255)
-        return states
-
-
-def _add_second(part: onnx.ModelProto, second: Second, size: int) -> Level:
-    """Puts a second backbone into ``part``, under names of its own; the tensor with its states."""
-    pixels = torch.zeros(2, size, size, 3, dtype=torch.uint8)
-    with torch.no_grad():
-        example = second(torch.zeros(1, 3, size, size))
-        sizes = {"pixels": {0: torch.export.Dim.DYNAMIC}}
-        whole = graphs.traced(_States(second).eval(), {"pixels": pixels}, sizes, ["states"])
-    graphs.shrink(whole, to_int8=False)
-
-    def name(old: str) -> str:
-        return old if old in ("", "pixels") else f"second/{old}"
-
-    for tensor in whole.graph.initializer:
-        tensor.name = name(tensor.name)
-    for node in whole.graph.node:
-        node.name = name(node.name)
-        node.input[:] = [name(value) for value in node.input]
-        node.output[:] = [name(value) for value in node.output]
-    part.graph.initializer.extend(whole.graph.initializer)
-    part.graph.node.extend(whole.graph.node)
-    facts = {"backbone": second.backbone, "size": second.size, "width": example.shape[1]}
-    part.metadata_props.add(key="second", value=json.dumps(facts))
-    return name("states"), example.shape[1], example.shape[2], example.shape[3]
-
-
 def _put(folder: Path, content: bytes, regions: RegionCard) -> ModelCard:
     """Both files, each whole or not at all; the card comes last."""
     card = replace(ModelCard.read(folder), regions=regions)
@@ -145,59 +103,49 @@ def read(folder: Path) -> Projection:
         stored = {tensor.name: numpy_helper.to_array(tensor).astype(np.float32) for tensor in graph.initializer}
         cells = graph.output[0].type.tensor_type.shape.dim[1].dim_value
         top, mid = stored["regions.top.weight:half"], stored.get("regions.mid.weight:half")
+        second = stored.get("regions.second.weight:half")
         bias = stored["regions.bias"]
     except Exception as error:  # onnx and protobuf raise many kinds
         raise ModelError(f"{folder / REGIONS} cannot be read: {' '.join(str(error).split())[:200]}") from error
-    second, width = _read_second(part)
-    side = round(cells**0.5)
-    made = Projection(top.shape[1], 0 if mid is None else mid.shape[1], top.shape[0], side, 1.0, 1.0, second, width)
+    widths = [0 if level is None else level.shape[1] for level in (mid, second)]
+    made = Projection(top.shape[1], widths[0], top.shape[0], round(cells**0.5), second_width=widths[1])
     with torch.no_grad():
         made.top.weight.copy_(torch.from_numpy(top))
         made.top.bias.copy_(torch.from_numpy(bias[:, 0]))
         if made.mid is not None and mid is not None:
             made.mid.weight.copy_(torch.from_numpy(mid))
-        if made.second_map is not None:
-            made.second_map.weight.copy_(torch.from_numpy(stored["regions.second.weight:half"]))
+        if made.second is not None and second is not None:
+            made.second.weight.copy_(torch.from_numpy(second))
     return made.eval().requires_grad_(False)
 
 
-def _read_second(part: onnx.ModelProto) -> tuple[Second | None, int]:
-    """The second backbone and its channels; None and 0 where there is none."""
-    facts = next((json.loads(entry.value) for entry in part.metadata_props if entry.key == "second"), None)
-    if facts is None:
-        return None, 0
-    second = Second(facts["backbone"], facts["size"])
-    state = {}
-    for tensor in part.graph.initializer:
-        name, _, kind = tensor.name.removeprefix("second/second.").partition(":")
-        if tensor.name.startswith("second/second.") and kind in ("", "half"):
-            state[name] = torch.from_numpy(numpy_helper.to_array(tensor).astype(np.float32).copy())
-    second.load_state_dict(state)
-    return second, facts["width"]
+def levels(image: onnx.ModelProto, folder: Path) -> dict[str, Level]:
+    """The tensors of an image graph that ``ImageTower.levels`` gives: ``top``, the grid that the pool sees, ``mid``,
+    what goes into the last block that halves it, and ``second``, the grid of a second branch, where there is one.
 
-
-def levels(image: onnx.ModelProto, folder: Path) -> tuple[Level, Level]:
-    """The two tensors of an image graph that ``ImageTower.levels`` gives: the grid that the pool sees, and what goes
-    into the last block that halves it.
-
-    They are found by following the graph back from the pool's scores, whose weights have a name.  Raises ModelError.
+    They are found by following the graph back from the pools' scores, whose weights have names.  Raises ModelError.
     """
     makers = {name: node for node in image.graph.node for name in node.output}
-    score = next((name for name in makers if name.endswith("pool.score.weight")), None) or next(
-        (tensor.name for tensor in image.graph.initializer if tensor.name.endswith("pool.score.weight")), None
-    )
-    top = None if score is None else _read_with(score, image)
-    while top in makers and makers[top].op_type in _SHAPING:
-        top = makers[top].input[0]
-    mid = None if top is None else _before_halving(top, makers)
-    if top is None or mid is None:
+    names = [*makers, *(tensor.name for tensor in image.graph.initializer)]
+    scores = {name for name in names if name.endswith("pool.score.weight")}
+    found = {}
+    for name, wanted in (("top", False), ("second", True)):
+        score = next((one for one in scores if ("second." in one) == wanted), None)
+        grid = None if score is None else _read_with(score, image)
+        while grid in makers and makers[grid].op_type in _SHAPING:
+            grid = makers[grid].input[0]
+        if grid is not None:
+            found[name] = grid
+    mid = _before_halving(found["top"], makers) if "top" in found else None
+    if mid is None:
         raise ModelError(f"{folder / 'image.onnx'} is no image tower of the embedded kind: no grid was found in it")
-    found = []
-    for name, shape in zip((top, mid), _shapes(image, [top, mid]), strict=True):
+    found["mid"] = mid
+    sized = {}
+    for name, shape in zip(found, _shapes(image, list(found.values())), strict=True):
         if len(shape) != 4:
-            raise ModelError(f"{folder / 'image.onnx'}: {name} has the shape {shape} where a grid was expected")
-        found.append((name, shape[1], shape[2], shape[3]))
-    return found[0], found[1]
+            raise ModelError(f"{folder / 'image.onnx'}: {found[name]} has the shape {shape} where a grid was expected")
+        sized[name] = (found[name], shape[1], shape[2], shape[3])
+    return sized
 
 
 def _shapes(image: onnx.ModelProto, names: list[str]) -> list[tuple[int, ...]]:

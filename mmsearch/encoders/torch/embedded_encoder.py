@@ -66,9 +66,8 @@ class TorchEmbeddedEncoder:
     def _levels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors and region tokens."""
         assert self._regions is not None
-        given = self._given(pixels)
-        top, mid = self._images.levels(given)
-        return self._images.pooled(top), self._regions(top, mid, given)
+        levels = self._images.levels(self._given(pixels))
+        return self._images.pooled(levels), self._regions(levels)
 
     def _given(self, pixels: Tensor) -> Tensor:
         """(n, size, size, 3) uint8 -> (n, 3, size, size) in [0, 1]."""

@@ -5,13 +5,18 @@ multi-head attention pooling turns the grid into one vector.  Text: the layers o
 fine-tuned as all-MiniLM-L6-v2) give token states; the same pooling turns them into one vector.  Both end as unit
 rows in one space, so that their inner product is a cosine similarity (CLIP, Radford et al. 2021).
 
+A tower may have two branches: a second image backbone, and upper text layers of its own over the shared lower ones.
+Each branch has its pooling and its part of the vector, scaled so that the cosine similarity of two vectors is the mean
+of those of their parts: an ensemble of two models whose errors differ, in one vector (``docs/embedded-model.md``).  One
+linear map of both towers makes it shorter; its rows are principal directions, so similarities stay what they are.
+
 On a CPU the same weights run as ONNX graphs: see ``onnx/encoder.py``.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import timm
@@ -47,6 +52,21 @@ class EmbeddedConfig:
     text_layers: int = 6
     pool_heads: int = 8
     pad_id: int = 0
+    # A second branch: its backbone, "" for none, and what that sees; its upper text layers.
+    second_backbone: str = ""
+    second_size: int = 0
+    second_layers: int = 0
+    branch_dim: int = 0  # what each of two branches gives, before both are mapped to ``dim``
+
+    @property
+    def pool_dim(self) -> int:
+        """What the pooling of a branch gives."""
+        return self.branch_dim if self.second_backbone else self.dim
+
+    @property
+    def fork(self) -> int:
+        """The text layer from which on each branch has layers of its own."""
+        return self.text_layers - self.second_layers
 
     @classmethod
     def read(cls, folder: Path) -> EmbeddedConfig:
@@ -55,15 +75,22 @@ class EmbeddedConfig:
         try:
             config = cls(**json.loads(read_text(file))["model"])
             for name, value in vars(config).items():
-                if name == "image_backbone":
-                    if not isinstance(value, str) or not timm.is_model(value):
-                        raise ValueError(f"image_backbone is {str(value)[:60]!r}, which timm does not know")
+                if name in ("image_backbone", "second_backbone"):
+                    none = name == "second_backbone" and value == ""
+                    if not none and (not isinstance(value, str) or not timm.is_model(value)):
+                        raise ValueError(f"{name} is {str(value)[:60]!r}, which timm does not know")
                 elif name in ("image_mean", "image_std"):
                     if not (isinstance(value, (int, float)) and 0 <= value <= 1):
                         raise ValueError(f"{name} is {str(value)[:60]}; wanted is a number from 0 to 1")
                 else:
-                    least = 0 if name in ("pad_id", "backbone_size") else 1
+                    least = (
+                        0 if name in ("pad_id", "backbone_size", "second_size", "second_layers", "branch_dim") else 1
+                    )
                     whole_number(name, value, least, _MOST.get(name, LARGEST))
+            if bool(config.second_backbone) != bool(config.branch_dim):
+                raise ValueError("second_backbone and branch_dim go together: both or none must be given")
+            if config.second_layers > (config.text_layers if config.second_backbone else 0):
+                raise ValueError(f"second_layers is {config.second_layers}, more than there can be")
         except OSError as error:
             raise ModelError(f"{file} cannot be read: {error.strerror or error}") from error
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
@@ -101,6 +128,23 @@ class AttentionPool(nn.Module):
         return mixed
 
 
+class Join(nn.Module):
+    """The vectors of each branch, (n, pool_dim) each -> unit rows (n, dim).
+
+    The inner product of two rows is the mean of the cosine similarities of their parts, as far as the linear map keeps
+    it.
+    """
+
+    def __init__(self, config: EmbeddedConfig) -> None:
+        super().__init__()
+        whole = 2 * config.branch_dim
+        self.map = nn.Linear(whole, config.dim, bias=False) if config.second_backbone else None
+
+    def forward(self, parts: list[Tensor]) -> Tensor:
+        rows = torch.cat([F.normalize(part.float(), dim=-1) for part in parts], dim=-1)
+        return rows if self.map is None else F.normalize(self.map(rows), dim=-1)
+
+
 class ImageTower(nn.Module):
     """Pixels (n, 3, size, size) in [0, 1] -> unit rows (n, dim)."""
 
@@ -108,7 +152,14 @@ class ImageTower(nn.Module):
         super().__init__()
         self.mean, self.std, self.size = config.image_mean, config.image_std, config.backbone_size
         self.backbone = timm.create_model(config.image_backbone, num_classes=0, global_pool="")
-        self.pool = AttentionPool(config.image_width, config.dim, config.pool_heads)
+        self.pool = AttentionPool(config.image_width, config.pool_dim, config.pool_heads)
+        self.second = ImageTower(second_branch(config)) if config.second_backbone else None
+        self.join = Join(config)
+
+    @property
+    def branches(self) -> list[ImageTower]:
+        """The tower itself, and its second branch where it has one."""
+        return [self] if self.second is None else [self, self.second]
 
     def prepared(self, pixels: Tensor) -> Tensor:
         """Pixels as the backbone wants them: its size, its mean and spread."""
@@ -116,26 +167,40 @@ class ImageTower(nn.Module):
             pixels = F.interpolate(pixels, (self.size, self.size), mode="bilinear", align_corners=False)
         return (pixels - self.mean) / self.std
 
-    def grid(self, pixels: Tensor) -> Tensor:
-        """The backbone's states, (n, s, width): what ``pool`` sees."""
-        grid: Tensor = self.backbone(self.prepared(pixels))  # (n, width, side, side)
-        return grid.flatten(2).transpose(1, 2)
-
-    def levels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """What region tokens are made of: the backbone's last states, (n, width, side, side), and those of about twice
-        the side that its last halving stage gets; of EfficientNet-Lite2 (n, 1280, 9, 9) and (n, 120, 17, 17)."""
+    def levels(self, pixels: Tensor) -> list[Tensor]:
+        """What region tokens are made of: the backbone's last states, (n, width, side, side), those of about twice the
+        side that its last halving stage gets, and the last states of the second branch where there is one; of
+        EfficientNet-Lite2 and -Lite0 (n, 1280, 9, 9), (n, 120, 17, 17) and (n, 1280, 7, 7)."""
         backbone = self.backbone
         states = backbone.bn1(backbone.conv_stem(self.prepared(pixels)))
         states = finer = backbone.blocks[: halving_stage(backbone)](states)
         states = backbone.blocks[halving_stage(backbone) :](states)
-        return backbone.bn2(backbone.conv_head(states)), finer
+        found = [backbone.bn2(backbone.conv_head(states)), finer]
+        return found if self.second is None else [*found, self.second.last(pixels)]
 
-    def pooled(self, grid: Tensor) -> Tensor:
-        """The last states of ``levels`` -> unit rows (n, dim)."""
-        return F.normalize(self.pool(grid.flatten(2).transpose(1, 2)), dim=-1)
+    def last(self, pixels: Tensor) -> Tensor:
+        """The backbone's last states, (n, width, side, side)."""
+        states: Tensor = self.backbone(self.prepared(pixels))
+        return states
+
+    def pooled(self, levels: list[Tensor]) -> Tensor:
+        """``levels`` -> unit rows (n, dim)."""
+        grids = [grid.flatten(2).transpose(1, 2) for grid in (levels[0], *levels[2:])]
+        vectors: Tensor = self.join([branch.pool(grid) for branch, grid in zip(self.branches, grids, strict=True)])
+        return vectors
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return F.normalize(self.pool(self.grid(pixels)), dim=-1)
+        grids = [branch.last(pixels).flatten(2).transpose(1, 2) for branch in self.branches]
+        vectors: Tensor = self.join([branch.pool(grid) for branch, grid in zip(self.branches, grids, strict=True)])
+        return vectors
+
+
+def second_branch(config: EmbeddedConfig) -> EmbeddedConfig:
+    """The second branch as a model of its own."""
+    return replace(
+        config, dim=config.branch_dim, image_backbone=config.second_backbone, backbone_size=config.second_size,
+        second_backbone="", second_size=0, second_layers=0, branch_dim=0,
+    )  # fmt: skip
 
 
 def halving_stage(backbone: nn.Module) -> int:
@@ -154,7 +219,7 @@ def fold_batch_norms(tower: ImageTower) -> None:
     What ships has them folded; a fresh tower must be folded before it takes those weights.
     """
     tower.eval()
-    for parent in list(tower.backbone.modules()):
+    for parent in [module for branch in tower.branches for module in branch.backbone.modules()]:
         before = ""  # name of the convolution that the next batch norm follows
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.Conv2d):
@@ -175,13 +240,24 @@ class TextTower(nn.Module):
         self.words = nn.Embedding(config.vocabulary, width)
         self.positions = nn.Embedding(config.context, width)  # with BERT's token type 0 added in
         self.norm = nn.LayerNorm(width, eps=1e-12)
-        self.layers = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                width, config.text_heads, 4 * width, activation="gelu", layer_norm_eps=1e-12, batch_first=True
-            )
-            for _ in range(config.text_layers)
-        )
-        self.pool = AttentionPool(width, config.dim, config.pool_heads)
+        self.layers = nn.ModuleList(_layer(config) for _ in range(config.text_layers))
+        self.pool = AttentionPool(width, config.pool_dim, config.pool_heads)
+        self.join = Join(config)
+        self.fork, self.width = config.fork, width
+        if config.second_backbone:
+            self.second_layers = nn.ModuleList(_layer(config) for _ in range(config.second_layers))
+            self.second_pool = AttentionPool(width, config.pool_dim, config.pool_heads)
+
+    @property
+    def branches(self) -> list[tuple[nn.ModuleList, AttentionPool]]:
+        """The layers from ``fork`` on and the pooling of each branch."""
+        first = (self.layers[self.fork :], self.pool)
+        return [first, (self.second_layers, self.second_pool)] if hasattr(self, "second_pool") else [first]
+
+    def stacked(self) -> list[list[nn.Module]]:
+        """The layers from the lowest to the last, those of both branches together."""
+        shared = [[layer] for layer in self.layers[: self.fork]]
+        return shared + [list(level) for level in zip(*(layers for layers, _ in self.branches), strict=True)]
 
     def embed(self, ids: Tensor) -> Tensor:
         """Token ids (n, t) -> the states that the first layer sees, (n, t, width)."""
@@ -190,15 +266,36 @@ class TextTower(nn.Module):
         return states
 
     def run(self, states: Tensor, mask: Tensor, start: int, stop: int) -> Tensor:
-        """States after layers ``start`` to ``stop`` (exclusive); ``mask`` (n, t) is True where a token counts."""
+        """States after layers ``start`` to ``stop`` (exclusive); ``mask`` (n, t) is True where a token counts.
+
+        Behind the fork they are those of both branches beside each other, (n, t, branches * width).
+        """
         bias = torch.zeros_like(mask, dtype=states.dtype).masked_fill(~mask, -1e4)
-        for layer in self.layers[start:stop]:
+        for layer in self.layers[start : min(stop, self.fork)]:
             states = layer(states, src_key_padding_mask=bias)
-        return states
+        if stop <= self.fork:
+            return states
+        own = states.split(self.width, dim=-1) if start > self.fork else [states] * len(self.branches)
+        found = []
+        for (layers, _), part in zip(self.branches, own, strict=True):
+            for layer in layers[max(start - self.fork, 0) : stop - self.fork]:
+                part = layer(part, src_key_padding_mask=bias)
+            found.append(part)
+        return torch.cat(found, dim=-1) if len(found) > 1 else found[0]
 
     def finish(self, states: Tensor, mask: Tensor) -> Tensor:
-        return F.normalize(self.pool(states, mask), dim=-1)
+        """The last states (n, t, branches * width) -> unit rows (n, dim)."""
+        own = states.split(self.width, dim=-1)
+        vectors: Tensor = self.join([pool(part, mask) for (_, pool), part in zip(self.branches, own, strict=True)])
+        return vectors
 
     def forward(self, ids: Tensor) -> Tensor:
         mask = ids != self.pad_id
         return self.finish(self.run(self.embed(ids), mask, 0, len(self.layers)), mask)
+
+
+def _layer(config: EmbeddedConfig) -> nn.Module:
+    width = config.text_width
+    return nn.TransformerEncoderLayer(
+        width, config.text_heads, 4 * width, activation="gelu", layer_norm_eps=1e-12, batch_first=True
+    )

@@ -1,18 +1,18 @@
 """From an image tower's states to region tokens: pooled to one grid, then a linear map, learned or drawn at random.
 
-A second backbone may join in, with a grid of its own: what it sees that the first one does not is what a reranker
-gains most from (``docs/reranker.md``).
+The grid of a tower's second branch joins in: what it sees that the first one does not is what a reranker gains most
+from (``docs/reranker.md``).
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from mmsearch.encoders.torch.embedded_towers import EmbeddedConfig, ImageTower, fold_batch_norms
 
 SIDE = 7  # regions a side, at most: a finer grid is pooled to it
 DIM = 64  # of a token, at most; 49 tokens of 64 take 3,234 bytes, see mmsearch.encoders.region_codec
@@ -46,39 +46,22 @@ def random_map(dim: int, width: int, seed: int = SEED) -> NDArray[np.float32]:
     return rows
 
 
-class Second(nn.Module):
-    """Another backbone: pixels (n, 3, height, width) in [0, 1] -> its last states (n, channels, side, side)."""
-
-    def __init__(self, backbone: str, size: int) -> None:
-        """``backbone`` is a timm name; pictures are scaled to ``size`` pixels a side.  Batch norms are folded."""
-        super().__init__()
-        self.backbone, self.size = backbone, size
-        self.images = ImageTower(EmbeddedConfig(image_backbone=backbone, backbone_size=size))
-        self.images.pool = nn.Identity()  # type: ignore[assignment]
-        fold_batch_norms(self.images)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        states: Tensor = self.images.backbone(self.images.prepared(pixels))
-        return states
-
-
 class Projection(nn.Module):
-    """Tokens of the two levels of an ``ImageTower``: both scaled and pooled to one grid, joined and mapped linearly.
+    """Tokens of the levels of an ``ImageTower``: scaled and pooled to one grid, joined and mapped linearly.
 
     ``mid_width`` 0 leaves the finer level out.  The scales are fixed: they bring the levels to like sizes.  The last
-    states of a ``second`` backbone, ``second_width`` channels, are a third level.
+    states of the tower's second branch, ``second_width`` channels, are a third level; 0 leaves it out.
     """
 
     def __init__(
         self, top_width: int, mid_width: int, dim: int = DIM, side: int = SIDE,
-        top_scale: float = 1.0, mid_scale: float = 1.0, second: Second | None = None, second_width: int = 0,
+        top_scale: float = 1.0, mid_scale: float = 1.0, second_width: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
         self.side, self.dim, self.top_scale, self.mid_scale = side, dim, top_scale, mid_scale
         self.top = nn.Linear(top_width, dim)
         self.mid = nn.Linear(mid_width, dim, bias=False) if mid_width else None
-        self.second = second
-        self.second_map = nn.Linear(second_width, dim, bias=False) if second is not None else None
+        self.second = nn.Linear(second_width, dim, bias=False) if second_width else None
 
     @classmethod
     def random(cls, top_width: int, mid_width: int, side: int = SIDE, seed: int = SEED) -> Projection:
@@ -93,17 +76,13 @@ class Projection(nn.Module):
                 made.mid.weight.copy_(drawn[:, top_width:])
         return made
 
-    def forward(self, top: Tensor, mid: Tensor, pixels: Tensor | None = None) -> Tensor:
-        """(n, top_width, h, w) and (n, mid_width, h', w') -> (n, side * side, dim) in the type of the weights.
-
-        ``pixels`` (n, 3, height, width) in [0, 1] are for the second backbone.
-        """
-        tokens: Tensor = self.top(self._pooled(top, self.top_scale))
+    def forward(self, levels: Sequence[Tensor]) -> Tensor:
+        """Those of ``ImageTower.levels`` -> (n, side * side, dim) in the type of the weights."""
+        tokens: Tensor = self.top(self._pooled(levels[0], self.top_scale))
         if self.mid is not None:
-            tokens = tokens + self.mid(self._pooled(mid, self.mid_scale))
-        if self.second is not None and self.second_map is not None:
-            assert pixels is not None
-            tokens = tokens + self.second_map(self._pooled(self.second(pixels.to(self.top.weight.dtype)), 1.0))
+            tokens = tokens + self.mid(self._pooled(levels[1], self.mid_scale))
+        if self.second is not None:
+            tokens = tokens + self.second(self._pooled(levels[2], 1.0))
         return tokens
 
     def _pooled(self, states: Tensor, scale: float) -> Tensor:

@@ -17,7 +17,12 @@ from torch.nn import functional as F
 from mmsearch.encoders.export import graphs, model_folder
 from mmsearch.encoders.protocol import TokenRules
 from mmsearch.encoders.texts import TextEncoder
-from mmsearch.encoders.torch.embedded_towers import EmbeddedConfig, ImageTower, TextTower, fold_batch_norms
+from mmsearch.encoders.torch.embedded_towers import (
+    EmbeddedConfig,
+    ImageTower,
+    TextTower,
+    fold_batch_norms,
+)
 from mmsearch.media.filesystem import read_regular
 from mmsearch.training.common.optimize import Group
 from mmsearch.training.contrastive.recipe import ALL
@@ -28,13 +33,15 @@ TOGETHER = 128  # texts of like length that go through the layers together
 
 
 class EmbeddedTrainee(nn.Module):
-    """Backbone stages and transformer layers below the trained ones are frozen; both poolings are always trained.
+    """Backbone stages and transformer layers below the trained ones are frozen; the poolings are always trained.
 
-    ``image_layers`` counts the backbone's upper stages (of 7; 1 and more include its last convolution), ``text_layers``
-    the upper transformer layers.  Batch norms are folded into the convolutions: there are no running means to keep.
+    ``image_layers`` counts the upper stages of each backbone (of 7; 1 and more include its last convolution),
+    ``text_layers`` the upper transformer layers.  Batch norms are folded into the convolutions: there are no running
+    means to keep.  The states of a second branch follow those of the first.
     """
 
     hides_states = True
+    base: Path | None = None  # what ``load`` was given
 
     def __init__(
         self, images: ImageTower, texts: TextTower, config: EmbeddedConfig, tokenizer: Tokenizer,
@@ -45,21 +52,27 @@ class EmbeddedTrainee(nn.Module):
         self.images, self.texts, self.config, self.card_name = images, texts, config, card_name
         self.log_scale = nn.Parameter(torch.tensor(scale).log())
         self.bias = nn.Parameter(torch.tensor(-10.0))
-        stages, layers = len(images.backbone.blocks), len(texts.layers)
+        stages, layers = min(len(branch.backbone.blocks) for branch in images.branches), len(texts.layers)
         self._whole_image = image_layers == ALL or image_layers > stages
         self._whole_text = text_layers == ALL or text_layers > layers
-        self._stage = 0 if self._whole_image else stages - image_layers  # the first that is trained
+        self._kept_stages = stages if self._whole_image else image_layers  # that are trained, of each backbone
         self._layer = 0 if self._whole_text else layers - text_layers
         self.freezes_images, self.freezes_texts = not self._whole_image, not self._whole_text
         mean, std = config.image_mean, config.image_std
         self.preprocess = Preprocess(config.image_size, (mean,) * 3, (std,) * 3, "bicubic", "squash")
-        self.dim, self.image_width, self.text_width = config.dim, config.image_width, config.text_width
-        self._tokenizer = tokenizer
+        self.dim, self.image_width = config.dim, config.image_width
+        self.text_width = len(texts.branches) * config.text_width
+        self.tokenizer = tokenizer
         self._tokens = TextEncoder(tokenizer, TokenRules(config.context, config.pad_id, fixed_length=False))
         mask_id = tokenizer.token_to_id("[MASK]")
         self.mask_id = config.pad_id if mask_id is None else int(mask_id)
         self._runner: Callable[[NDArray[Any]], NDArray[Any]] | None = None  # of the frozen stages on a CPU
         self.images.to(memory_format=torch.channels_last)
+        with torch.no_grad():
+            black = torch.zeros(1, config.image_size, config.image_size, 3, dtype=torch.uint8)
+            self._shapes = [part.shape[1:] for part in self._frozen(black)]  # of what each branch's frozen stages give
+            given = black.permute(0, 3, 1, 2).float()
+            self._cells = [branch.last(given)[0, 0].numel() for branch in images.branches]  # of each branch's grid
         self.requires_grad_(False)
         for group in self.groups():
             for parameter in group.parameters:
@@ -75,7 +88,9 @@ class EmbeddedTrainee(nn.Module):
         """From a model folder.  Raises ModelError."""
         images, texts, config, card = model_folder.read(folder)
         tokenizer = Tokenizer.from_buffer(read_regular(folder / "tokenizer.json"))
-        return cls(images, texts, config, tokenizer, image_layers, text_layers, card_name or card.name)
+        made = cls(images, texts, config, tokenizer, image_layers, text_layers, card_name or card.name)
+        made.base = folder
+        return made
 
     @property
     def module(self) -> nn.Module:
@@ -84,14 +99,15 @@ class EmbeddedTrainee(nn.Module):
     def train(self, mode: bool = True) -> EmbeddedTrainee:
         """Dropout in the trained text layers only; the backbone has nothing that differs."""
         super().train(False)
-        for layer in self.texts.layers[self._layer :]:
-            layer.train(mode)
+        for level in self.texts.stacked()[self._layer :]:
+            for layer in level:
+                layer.train(mode)
         self.training = mode
         return self
 
     def image_prefix(self, pixels: Tensor) -> Tensor:
         """The states before the first trained stage, (n, h, w, channels), as they lie in memory; for 0 trained stages
-        the whole grid, (n, h * w, width).
+        the whole grid, (n, h * w, width).  With a second branch those of both, flat, one after the other.
 
         On a CPU through ONNX Runtime: 190 photos/s up to stage 5 of EfficientNet-Lite2 where torch makes 50.
         """
@@ -106,13 +122,24 @@ class EmbeddedTrainee(nn.Module):
         return self.frozen_stages(pixels)
 
     def frozen_stages(self, pixels: Tensor) -> Tensor:
-        backbone = self.images.backbone
-        states = backbone.bn1(backbone.conv_stem(self._normalized(pixels)))
-        states = backbone.blocks[: self._stage](states)
-        if self._stage == len(backbone.blocks):
-            return self._top(states)
-        below: Tensor = states.permute(0, 2, 3, 1).contiguous()
-        return below
+        found = self._frozen(pixels)
+        return found[0] if len(found) == 1 else torch.cat([part.flatten(1) for part in found], dim=1)
+
+    def _frozen(self, pixels: Tensor) -> list[Tensor]:
+        """What the frozen stages of each branch give."""
+        given = pixels.permute(0, 3, 1, 2).float() / 255
+        found = []
+        for branch in self.images.branches:
+            backbone = branch.backbone
+            below = self._below(branch)
+            states = backbone.blocks[:below](backbone.bn1(backbone.conv_stem(branch.prepared(given))))
+            top = below == len(backbone.blocks)
+            found.append(_top(branch, states) if top else states.permute(0, 2, 3, 1).contiguous())
+        return found
+
+    def _below(self, branch: ImageTower) -> int:
+        """How many stages of a branch lie below the trained ones."""
+        return len(branch.backbone.blocks) - self._kept_stages
 
     def image_states(self, prefix: Tensor) -> Tensor:
         """In float32 on a CPU whatever the precision: convolutions by depth are slower in bfloat16 there."""
@@ -122,26 +149,25 @@ class EmbeddedTrainee(nn.Module):
         return self._image_states(prefix)
 
     def _image_states(self, prefix: Tensor) -> Tensor:
-        backbone = self.images.backbone
+        branches = self.images.branches
         if self._whole_image:
-            states = backbone.bn1(backbone.conv_stem(self._normalized(prefix)))
-        else:
-            states = prefix.float()
-            if self._stage == len(backbone.blocks):
-                return states
-            states = states.permute(0, 3, 1, 2)  # channels_last, nothing is copied
-        return self._top(backbone.blocks[self._stage :](states))
-
-    def _top(self, states: Tensor) -> Tensor:
-        backbone = self.images.backbone
-        grid: Tensor = backbone.bn2(backbone.conv_head(states))  # (n, width, h, w)
-        return grid.permute(0, 2, 3, 1).flatten(1, 2)  # (n, h * w, width)
-
-    def _normalized(self, pixels: Tensor) -> Tensor:
-        return self.images.prepared(pixels.permute(0, 3, 1, 2).float() / 255)
+            given = prefix.permute(0, 3, 1, 2).float() / 255
+            return torch.cat([branch.last(given).flatten(2).transpose(1, 2) for branch in branches], dim=1)
+        flat = prefix.float().flatten(1).split([shape.numel() for shape in self._shapes], dim=1)
+        found = []
+        for branch, part, shape in zip(branches, flat, self._shapes, strict=True):
+            states = part.unflatten(1, shape)
+            if self._kept_stages:
+                stages = branch.backbone.blocks[self._below(branch) :]
+                states = _top(branch, stages(states.permute(0, 3, 1, 2)))  # channels_last, nothing is copied
+            found.append(states)
+        return torch.cat(found, dim=1)
 
     def image_pool(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
-        return F.normalize(self.images.pool(states, mask).float(), dim=-1)
+        masks = [None] * len(self._cells) if mask is None else mask.split(self._cells, dim=1)
+        own = zip(self.images.branches, states.split(self._cells, dim=1), masks, strict=True)
+        vectors: Tensor = self.images.join([branch.pool(part, kept) for branch, part, kept in own])
+        return vectors
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         return torch.from_numpy(self._tokens(texts))
@@ -171,22 +197,30 @@ class EmbeddedTrainee(nn.Module):
         return torch.cat(found)[order.argsort(stable=True)]
 
     def text_pool(self, states: Tensor, mask: Tensor, ids: Tensor) -> Tensor:
-        return F.normalize(self.texts.pool(states, mask).float(), dim=-1)
+        return self.texts.finish(states, mask)
 
     def word_table(self) -> Tensor:
-        return self.texts.words.weight
+        return torch.cat([self.texts.words.weight] * len(self.texts.branches), dim=1)
 
     def groups(self) -> list[Group]:
-        backbone, texts = self.images.backbone, self.texts
-        found = [Group("pool", 0, [*self.images.pool.parameters(), *texts.pool.parameters()])]
-        stages = list(backbone.blocks)[self._stage :]
-        if stages:
-            found.append(Group("image", 0, [*backbone.conv_head.parameters(), *backbone.bn2.parameters()]))
-        found += [Group("image", depth, list(stage.parameters())) for depth, stage in enumerate(stages[::-1])]
-        if self._whole_image:
-            found.append(Group("image", len(stages), [*backbone.conv_stem.parameters(), *backbone.bn1.parameters()]))
-        layers = list(texts.layers)[self._layer :]
-        found += [Group("text", depth, list(layer.parameters())) for depth, layer in enumerate(layers[::-1])]
+        texts = self.texts
+        pools: list[nn.Module] = [branch.pool for branch in self.images.branches]
+        pools += [self.images.join, *(pool for _, pool in texts.branches), texts.join]
+        found = [Group("pool", 0, [parameter for pool in pools for parameter in pool.parameters()])]
+        for branch in self.images.branches:
+            backbone = branch.backbone
+            stages = list(backbone.blocks)[self._below(branch) :]
+            if stages:
+                found.append(Group("image", 0, [*backbone.conv_head.parameters(), *backbone.bn2.parameters()]))
+            found += [Group("image", depth, list(stage.parameters())) for depth, stage in enumerate(stages[::-1])]
+            if self._whole_image:
+                below = [*backbone.conv_stem.parameters(), *backbone.bn1.parameters()]
+                found.append(Group("image", len(stages), below))
+        layers = texts.stacked()[self._layer :]
+        found += [
+            Group("text", depth, [parameter for layer in level for parameter in layer.parameters()])
+            for depth, level in enumerate(layers[::-1])
+        ]
         if self._whole_text:
             below = [*texts.words.parameters(), *texts.positions.parameters(), *texts.norm.parameters()]
             found.append(Group("text", len(layers), below))
@@ -196,7 +230,13 @@ class EmbeddedTrainee(nn.Module):
         images, texts = copy.deepcopy(self.images).cpu().eval(), copy.deepcopy(self.texts).cpu().eval()
         images.to(memory_format=torch.contiguous_format)
         name = f"local-dir:{folder.absolute()}" if name is None else name
-        model_folder.write(folder, images, texts, self.config, self._tokenizer, name, facts)
+        model_folder.write(folder, images, texts, self.config, self.tokenizer, name, facts)
+
+
+def _top(branch: ImageTower, states: Tensor) -> Tensor:
+    """The last stage's states through the backbone's last convolution: (n, h * w, width)."""
+    grid: Tensor = branch.backbone.bn2(branch.backbone.conv_head(states))  # (n, width, h, w)
+    return grid.permute(0, 2, 3, 1).flatten(1, 2)
 
 
 class _Prefix(nn.Module):

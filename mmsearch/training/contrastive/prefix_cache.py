@@ -154,12 +154,14 @@ def text_source(
     if not trainee.freezes_texts:
         return plain
     starts = np.concatenate([[0], np.cumsum([len(row) for row in ids])]).astype(np.int64)
-    states = np.empty((int(starts[-1]), trainee.text_width), np.float16)
+    states = np.empty((0, 0), np.float16)
     order = np.array(sorted(range(len(ids)), key=lambda text: len(ids[text])), np.int64)  # little padding
     for start in range(0, len(order), TEXTS):
         rows = order[start : start + TEXTS]
         given = plain.batch(rows, device)
         found = trainee.text_prefix(given.ids, given.mask).half().cpu().numpy()
+        if not len(states):
+            states = np.empty((int(starts[-1]), found.shape[2]), np.float16)
         for place, row in enumerate(rows):
             states[starts[row] : starts[row + 1]] = found[place, : len(ids[row])]
         if report is not None:

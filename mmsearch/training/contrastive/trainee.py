@@ -32,6 +32,7 @@ class Trainee(Protocol):
     """
 
     card_name: str  # as the user would give it to --model
+    base: Path | None  # the model folder that it came from, with what that has beside its weights; None for none
     preprocess: Preprocess
     dim: int
     image_width: int  # of an image state
@@ -69,7 +70,7 @@ class Trainee(Protocol):
         ...
 
     def text_prefix(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Ids (n, t) -> states after the frozen layers (n, t, text_width); the ids where none is frozen."""
+        """Ids (n, t) -> states after the frozen layers (n, t, width); the ids where none is frozen."""
         ...
 
     def text_states(self, prefix: Tensor, mask: Tensor) -> Tensor:

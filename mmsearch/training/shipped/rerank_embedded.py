@@ -3,16 +3,13 @@
     python -m mmsearch.training.shipped.rerank_embedded --data DIR --questions DIR
 
 ``DIR`` of ``--data`` holds ``images/``, ``captions.tsv``, ``train.txt`` and ``dev.txt``, that of ``--questions``
-``images/`` and ``qa.tsv``.  Four steps; what takes long is kept in ``--work`` (8 GB while it lasts), so the same
+``images/`` and ``qa.tsv``.  Three steps; what takes long is kept in ``--work`` (15 GB while it lasts), so the same
 command goes on after a kill:
 
-1. A second pair of towers, EfficientNet-Lite0 and MiniLM, trained as the embedded model was.  Its errors are not those
-   of the first: that is where the reranker's gain comes from.  Its image tower goes into ``regions.onnx`` of the
-   embedded model, its text layers into ``words.onnx`` of the reranker.
-2. The grids of both image towers, for several views of each photo.
-3. A linear map of both grids to region tokens, by the contrast of pooled tokens and pooled words and by late
-   interaction: each word finds its region (FILIP, Yao et al. 2022).
-4. The reranker itself, by ``reranker.run``, as ``mmsearch train-reranker`` does.
+1. The grids of both branches of the embedded model's image tower, for several views of each photo.
+2. A linear map of the grids to region tokens, by the contrast of pooled tokens and pooled words and by late
+   interaction: each word finds its region (FILIP, Yao et al. 2022).  It becomes ``regions.onnx``.
+3. The reranker itself, by ``reranker.run``, as ``mmsearch train-reranker`` does.
 
 ``docs/reranker.md`` has what each gave.
 """
@@ -39,8 +36,8 @@ from torch.nn import functional as F
 from mmsearch.encoders.export import graphs, model_folder, region_graph
 from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
-from mmsearch.encoders.torch.embedded_towers import AttentionPool, EmbeddedConfig, ImageTower, TextTower
-from mmsearch.encoders.torch.projection import Projection, Second, pool_matrix
+from mmsearch.encoders.torch.embedded_towers import AttentionPool, ImageTower
+from mmsearch.encoders.torch.projection import Projection, pool_matrix
 from mmsearch.rerank.card import RerankCard
 from mmsearch.rerank.graphs import write_words
 from mmsearch.rerank.resolve import SHIPPED
@@ -50,64 +47,38 @@ from mmsearch.training.common.optimize import Average, rate
 from mmsearch.training.common.pairs import MARGIN, Pairs, Pictures
 from mmsearch.training.common.session import RunOptions
 from mmsearch.training.contrastive import prefix_cache
-from mmsearch.training.contrastive.embedded_trainee import EmbeddedTrainee
-from mmsearch.training.contrastive.trainer import train
 from mmsearch.training.reranker import run
 from mmsearch.training.reranker.data import Lines, encode_lines
 from mmsearch.training.reranker.preparation import Sources, WrittenQuestions
 from mmsearch.training.reranker.questions import read_daquar
 from mmsearch.training.reranker.recipe import RerankRecipe
-from mmsearch.training.shipped import pretrained
-from mmsearch.training.shipped.embedded import CLASS_WEIGHT, CLASSES, RECIPE, SPREAD, grids, read_split
-from mmsearch.training.shipped.imagenet import ImageNetTerm
+from mmsearch.training.shipped.embedded import read_split
+from mmsearch.types import Preprocess
 
 log = logging.getLogger(__name__)
 
-BACKBONE, SIZE, WIDTH = "tf_efficientnet_lite0", 224, 1280  # of the second image tower
-TEXT_LAYERS = 3  # upper ones that are trained; the embedded model has the same layers below
-TOP, MID = 1280, 120  # channels of the levels of the embedded model's image tower
+TOP, MID, WIDTH = 1280, 120, 1280  # channels of the levels of the embedded model's image tower
 SIDE, DIM = 7, 80  # 49 tokens of 80 values take 4,018 bytes
-VIEWS = 4  # of each photo, for the map
+VIEWS = 3  # of each photo, for the map
 EPOCHS = 6  # of the map; each shows every photo twice
 BATCH, LATE = 400, 128  # photos compared as wholes, and by their words and regions
 LATE_WEIGHT = 0.5
 
 
-def second_towers(data: Path, work: Path, device: str) -> tuple[ImageTower, TextTower]:
-    """Step 1: the second pair of towers."""
-    recipe = replace(RECIPE, seed=1)
-    config = EmbeddedConfig(image_backbone=BACKBONE, backbone_size=SIZE)
-    with torch.random.fork_rng():
-        torch.manual_seed(recipe.seed)
-        images, texts = ImageTower(config), TextTower(config)
-    if not (work / "model.json").exists():
-        pretrained.load_image_tower(images, BACKBONE)
-        pretrained.load_text_tower(texts, config)
-        trainee = EmbeddedTrainee(images, texts, config, pretrained.tokenizer(), recipe.image_layers, TEXT_LAYERS)
-        training, dev = read_split(data, "train"), read_split(data, "dev")
-        some = grids(trainee, training.keep(range(min(SPREAD, len(training)))))
-        term = ImageNetTerm(pretrained.classifier(BACKBONE), some, CLASSES, CLASS_WEIGHT, recipe.feature_dropout, None)
-        train(trainee, training, dev, recipe, work, [term], RunOptions(device=device, resume=_begun(work)))
-    images, texts, _, _ = model_folder.read(work)
-    return images.eval(), texts.eval()
-
-
 class _Grids(nn.Module):
-    """Pixels as bytes to both towers' grids, pooled, and the first tower's vector: (n, SIDE² * channels + dim)."""
+    """Pixels as bytes to the tower's levels, pooled, and its vector: (n, SIDE² * channels + dim)."""
 
-    def __init__(self, first: ImageTower, second: ImageTower) -> None:
+    def __init__(self, tower: ImageTower) -> None:
         super().__init__()
-        self.first, self.second = first, second
+        self.tower = tower
 
     def forward(self, pixels: Tensor) -> Tensor:
-        given = pixels.permute(0, 3, 1, 2).float() / 255
-        top, mid = self.first.levels(given)
-        levels = [top, mid, self.second.backbone(self.second.prepared(given))]
+        levels = self.tower.levels(pixels.permute(0, 3, 1, 2).float() / 255)
         pooled = [
             level.flatten(2) @ torch.from_numpy(pool_matrix(level.shape[2], level.shape[3], SIDE)).T for level in levels
         ]
         cells = torch.cat(pooled, dim=1).transpose(1, 2)  # (n, SIDE², channels)
-        return torch.cat([cells.flatten(1), self.first.pooled(top)], dim=1)
+        return torch.cat([cells.flatten(1), self.tower.pooled(levels)], dim=1)
 
 
 class _Runner:
@@ -121,18 +92,17 @@ class _Runner:
         return torch.from_numpy(np.concatenate([self._run(given[at : at + 8]) for at in range(0, len(given), 8)]))
 
 
-def cells(photos: Pairs, views: int, file: Path, towers: tuple[ImageTower, ImageTower]) -> NDArray[np.float16]:
-    """Step 2: (photos, views, SIDE² * channels + dim) on disk."""
-    preprocess = OnnxEncoder(EMBEDDED).card.preprocess
+def cells(photos: Pairs, views: int, file: Path, tower: ImageTower, preprocess: Preprocess) -> NDArray[np.float16]:
+    """Step 1: (photos, views, SIDE² * channels + dim) on disk."""
     kept, pictures = Pictures.open(photos, preprocess, MARGIN if views > 1 else 1.0)
-    runner = _Runner(_Grids(*towers).eval(), preprocess.size)
+    runner = _Runner(_Grids(tower).eval(), preprocess.size)
     return prefix_cache.image_views(runner, pictures, len(kept), views, file, torch.device("cpu"), 0)
 
 
 class TokenMap(nn.Module):
-    """Step 3: the linear map, and the small towers on top that it is learned by."""
+    """Step 2: the linear map, and the small towers on top that it is learned by."""
 
-    def __init__(self, mean: Tensor, spread: Tensor, text_width: int = 384, dim: int = 256) -> None:
+    def __init__(self, mean: Tensor, spread: Tensor, text_width: int, dim: int = 256) -> None:
         super().__init__()
         self.mean, self.spread = mean, spread  # of each channel
         self.map = nn.Linear(len(mean), DIM)
@@ -169,7 +139,7 @@ class TokenMap(nn.Module):
 
 
 def token_map(stored: NDArray[np.float16], lines: Lines, captions: list[NDArray[np.int64]]) -> TokenMap:
-    """Step 3: learned on the training photos, with its moving average of weights."""
+    """Step 2: learned on the training photos, with its moving average of weights."""
     channels = TOP + MID + WIDTH
     flat = SIDE**2 * channels
 
@@ -182,7 +152,7 @@ def token_map(stored: NDArray[np.float16], lines: Lines, captions: list[NDArray[
     ends = (0, TOP, TOP + MID, channels)
     spread = torch.cat([plain[..., a:b].std().expand(b - a) for a, b in itertools.pairwise(ends)])
     torch.manual_seed(0)
-    learner = TokenMap(plain.mean(dim=(0, 1)), spread)
+    learner = TokenMap(plain.mean(dim=(0, 1)), spread, lines.states.states.shape[1])
     optimizer = torch.optim.AdamW(learner.parameters(), 1e-3, weight_decay=0.05, betas=(0.9, 0.98))
     average = Average(list(learner.parameters()), 0.99)
     batch = min(BATCH, len(stored))
@@ -214,32 +184,35 @@ def token_map(stored: NDArray[np.float16], lines: Lines, captions: list[NDArray[
     return learner.eval()
 
 
-def projection(learner: TokenMap, images: ImageTower) -> Projection:
-    """The map as the embedded model's projection, with the second backbone in it."""
-    second = Second(BACKBONE, SIZE)
-    second.images.backbone.load_state_dict(images.backbone.state_dict())
-    made = Projection(TOP, MID, DIM, SIDE, second=second, second_width=WIDTH).eval()
+def projection(learner: TokenMap) -> Projection:
+    """The map as the embedded model's projection."""
+    made = Projection(TOP, MID, DIM, SIDE, second_width=WIDTH).eval()
     weight = learner.map.weight.detach() / learner.spread
     with torch.no_grad():
         made.top.weight.copy_(weight[:, :TOP])
         made.top.bias.copy_(learner.map.bias - weight @ learner.mean)
         assert made.mid is not None
-        assert made.second_map is not None
+        assert made.second is not None
         made.mid.weight.copy_(weight[:, TOP : TOP + MID])
-        made.second_map.weight.copy_(weight[:, TOP + MID :])
+        made.second.weight.copy_(weight[:, TOP + MID :])
     return made
 
 
-def regions(data: Path, work: Path, encoder: Path, out: Path, device: str) -> None:
-    """Steps 1 to 3: ``regions.onnx`` into the encoder's folder, ``words.onnx`` into the reranker's."""
-    images, texts = second_towers(data, work / "second", device)
+def regions(data: Path, work: Path, encoder: Path, out: Path) -> None:
+    """Steps 1 and 2: ``regions.onnx`` into the encoder's folder, ``words.onnx`` into the reranker's."""
     out.mkdir(parents=True, exist_ok=True)
-    write_words(texts, len(texts.layers) - TEXT_LAYERS, EMBEDDED / "text.onnx", out / "words.onnx")
-    first, _, _, _ = model_folder.read(EMBEDDED)
+    write_words(encoder / "text.onnx", out / "words.onnx")
+    tower, _, _, card = model_folder.read(encoder)
     training = read_split(data, "train")
-    stored = cells(training, VIEWS, work / "cells.npy", (first.eval(), images))
-    lines = encode_lines(WordEncoder(EMBEDDED, out / "words.onnx"), [text for own in training.texts for text in own])
-    region_graph.write(encoder, projection(token_map(stored, lines, training.caption_rows()), images))
+    stored = cells(training, VIEWS, work / "cells.npy", tower.eval(), card.preprocess)
+    lines = encode_lines(WordEncoder(encoder, out / "words.onnx"), [text for own in training.texts for text in own])
+    region_graph.write(encoder, projection(token_map(stored, lines, training.caption_rows())))
+
+
+def sentences(photos: Pairs) -> Pairs:
+    """Only what could be said of a photo as a caption: no question with its answer, no list of things."""
+    texts = [tuple(text for text in own if "?" not in text and text.count(",") < 2) for own in photos.texts]
+    return replace(photos, texts=tuple(texts)).keep(row for row, own in enumerate(texts) if own)
 
 
 def _begun(folder: Path) -> bool:
@@ -258,7 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=SHIPPED)
     parser.add_argument("--work", type=Path, default=Path("scratch/reranker"))
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--keep-regions", action="store_true", help="leave out steps 1 to 3, which were done before")
+    parser.add_argument("--keep-regions", action="store_true", help="leave out steps 1 and 2, which were done before")
     for field in fields(RerankRecipe):
         option = "questions-a-step" if field.name == "questions" else field.name.replace("_", "-")
         parser.add_argument(f"--{option}", type=type(field.default), default=field.default, dest=field.name)
@@ -276,13 +249,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not (folder / "reranker.json").exists():  # else it was killed before all files were copied
         made = work / "regions.made"
         if not keep and not made.exists():
-            regions(data, work, encoder, out, device)
+            regions(data, work, encoder, out)
             made.touch()
         asked = WrittenQuestions(questions / "images", read_daquar(questions))
         resume = _begun(folder)
         run.run(
-            OnnxEncoder(encoder), WordEncoder(EMBEDDED, out / "words.onnx"),
-            Sources(read_split(data, "train"), read_split(data, "dev"), asked), recipe, folder, "embedded",
+            OnnxEncoder(encoder), WordEncoder(encoder, out / "words.onnx"),
+            Sources(sentences(read_split(data, "train")), read_split(data, "dev"), asked), recipe, folder, "embedded",
             RunOptions(device=device, resume=resume),
         )  # fmt: skip
     for name in ("match.onnx", "caption.onnx", "reranker.json"):
