@@ -1,7 +1,7 @@
 """A fixed set of texts that nobody asked for: how near a picture is to them is its hubness (``search/hubness.py``).
 
 A model folder may bring the vectors of the querybank as ``background.npy``, float16 (m, dim): those of the embedded
-model are 512 centroids of the captions it was trained with (``mmsearch/training/shipped/calibrate.py``).  For other
+model are 512 centroids of the captions it was trained with (``mmsearch/training/common/calibrate.py``).  For other
 models some of the plain sentences of ``language/prompts.py`` are encoded once.  Which gains what is measured in
 ``docs/search.md``.
 """
@@ -22,7 +22,7 @@ from mmsearch.language.prompts import scenes
 from mmsearch.media.filesystem import atomic_file, read_array
 from mmsearch.types import Vectors
 
-VERSION = "1"  # part of an index's name: another one for each change of a querybank; a test knows the files of each
+VERSION = "2"  # part of an index's name: another one for each change of a querybank; a test knows the files of each
 _BANK = re.compile(r"background-[0-9a-f]{16}-[0-9]+b?\.npy")
 FILE = "background.npy"  # in a model folder; the name is from before hubness was called so
 NEAREST = 10  # texts of the querybank that make a picture's hubness
