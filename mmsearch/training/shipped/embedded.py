@@ -177,7 +177,7 @@ def compose(first: EmbeddedTrainee, second: EmbeddedTrainee, photos: Pairs, dim:
             assert tower.join.map is not None
             tower.join.map.weight.copy_(directions)
     return EmbeddedTrainee(
-        images, texts, config, first.tokenizer, scale=float((first.log_scale + second.log_scale).exp().sqrt())
+        images, texts, config, first.tokenizer, scale=float((first.log_scale + second.log_scale).detach().exp().sqrt())
     )
 
 
