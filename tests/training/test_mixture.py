@@ -12,7 +12,7 @@ from mmsearch.errors import SourceError
 from mmsearch.training.common import pairs
 from mmsearch.training.reranker.questions import read_daquar
 from mmsearch.training.shipped import mixture
-from mmsearch.training.shipped.mixture import SETS, difference_hash, told, write
+from mmsearch.training.shipped.mixture import SETS, looks, statements, write
 
 QA = "file\tsource\tquestion\tanswer\tagreement_of_10\tstatement\n"
 
@@ -53,7 +53,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_what_questions_say(data: Path) -> None:
-    found = list(told(data / "more/coco-vqa/qa.tsv"))
+    found = list(statements(data / "more/coco-vqa/qa.tsv"))
     assert found == [("003.jpg", "What is this? kite"), ("004.jpg", "Is it cold")]
 
 
@@ -69,9 +69,9 @@ def test_nothing_that_is_set_aside_is_learned_from(data: Path, tmp_path: Path, m
     everything = [name for names in lists.values() for name in names]
     assert len(set(everything)) == len(everything)
     aside = {name for label, names in lists.items() if label != "train" for name in names}
-    hashes = {name: difference_hash(out / "images" / name) for name in everything}
+    hashes = {name: np.frombuffer(looks(out / "images" / name), np.uint8) for name in everything}
     for name in lists["train"]:
-        assert min(np.unpackbits(hashes[name] ^ hashes[other]).sum() for other in aside) > mixture.LIKE
+        assert min(np.unpackbits(hashes[name] ^ hashes[other]).sum() for other in aside) > mixture.SAME
     assert "foodish/000.jpg" not in everything  # shows a dev photo
     found = pairs.read(out / "captions.tsv", out / "images")  # every photo is there
     texts = dict(zip(found.names, found.texts, strict=True))

@@ -75,7 +75,7 @@ class Branch:
 
 BRANCHES = (Branch("tf_efficientnet_lite2", 0), Branch("tf_efficientnet_lite0", 224))
 # With ``--start``: a recipe for each branch.  The second one's text layers are those that the reranker reads.
-GO_ON = (
+FROM_VERSION_2 = (
     replace(RECIPE, epochs=2, image_layers=0, views=2, lr=2e-4, text_lr=3e-5),
     replace(RECIPE, epochs=4, image_layers=0, text_layers=0, views=2),
 )
@@ -170,7 +170,7 @@ def compose(first: EmbeddedTrainee, second: EmbeddedTrainee, photos: Pairs, dim:
         }
     texts.load_state_dict({**texts.state_dict(), **first.texts.state_dict(), **own})
     config = replace(config, dim=dim)
-    directions = _longest(images.eval(), texts.eval(), photos, first, dim)
+    directions = _principal_directions(images.eval(), texts.eval(), photos, first, dim)
     for tower in (images, texts):
         tower.join = Join(config)
         with torch.no_grad():
@@ -182,7 +182,9 @@ def compose(first: EmbeddedTrainee, second: EmbeddedTrainee, photos: Pairs, dim:
 
 
 @torch.no_grad()
-def _longest(images: ImageTower, texts: TextTower, photos: Pairs, first: EmbeddedTrainee, dim: int) -> Tensor:
+def _principal_directions(
+    images: ImageTower, texts: TextTower, photos: Pairs, first: EmbeddedTrainee, dim: int
+) -> Tensor:
     """The directions (dim, 2 * pool_dim), orthonormal, that keep most of the inner products of photos and captions: the
     first eigenvectors of the second moments, photos and captions counting alike."""
     images.join.map = texts.join.map = None
@@ -238,7 +240,9 @@ def main() -> None:
     branches, recipes, accuracy = [], [], {}
     for number, branch in enumerate(BRANCHES):
         folder = work / f"branch{number}"
-        recipe = replace(GO_ON[number] if start else RECIPE, **{**given, "seed": given.get("seed", 0) + number})
+        recipe = replace(
+            FROM_VERSION_2[number] if start else RECIPE, **{**given, "seed": given.get("seed", 0) + number}
+        )
         recipes.append(asdict(recipe))
         if not (folder / UNSEEN).exists():
             _, _, unseen = run(data, folder, recipe, hold_out, device, classes, branch, start)

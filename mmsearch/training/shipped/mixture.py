@@ -13,7 +13,7 @@ What is set aside is drawn with seed 0 before anything else, and no other set ma
 known by their number, all others by a hash of what they show.
 
 A photo's texts are its human captions; statements made of questions and answers; names of classes.  How often a text
-of a set stands in an epoch is its ``times``; a photo stands ``most`` times at most for its class.
+of a set counts in an epoch is its ``times``; of a class there are ``most`` photos at most.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ import numpy as np
 from PIL import Image
 
 from mmsearch.errors import SourceError
+from mmsearch.media.dhash import as_numbers, dhash, distance
 from mmsearch.training.common import pairs
 from mmsearch.training.reranker.questions import read_daquar
 
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 COCO_DEV = 250  # captioned photos of COCO
 WORDS_DEV = 0.1  # of the photos of single words
 AGREED = 4  # of ten people must give an answer for it to be told of a photo
-LIKE = 30  # bits of 256 in which the difference hashes of two files of one photo may differ
+SAME = 4  # bits of 64 in which the difference hashes of two files of one photo may differ
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def gather(data: Path) -> dict[str, Photo]:
             if one.folder != "more/coco-vqa":
                 photo.captions += [text for text in texts if text not in photo.captions]
         if one.folder == "more/coco-vqa":
-            for file, text in told(folder / "qa.tsv"):
+            for file, text in statements(folder / "qa.tsv"):
                 photo = _photo(found, folder, one, file)
                 if text not in photo.texts:
                     photo.texts.append(text)
@@ -108,7 +109,7 @@ def _photo(found: dict[str, Photo], folder: Path, one: Set, file: str) -> Photo:
     return found.setdefault(name, Photo(folder / "images" / file, name, [], []))
 
 
-def asked(file: Path) -> list[dict[str, str]]:
+def agreed_questions(file: Path) -> list[dict[str, str]]:
     """The questions about photos of COCO on whose answer enough people agree: ``file``, ``question``, ``answer`` and
     ``statement``, which may be empty."""
     try:
@@ -119,9 +120,9 @@ def asked(file: Path) -> list[dict[str, str]]:
     return [row for row in rows if int(row["agreement_of_10"]) >= AGREED]
 
 
-def told(file: Path) -> Iterator[tuple[str, str]]:
+def statements(file: Path) -> Iterator[tuple[str, str]]:
     """What questions and their answers say of photos, for those that no statement was made of."""
-    for row in asked(file):
+    for row in agreed_questions(file):
         question, answer = row["question"].strip().rstrip("?").strip(), row["answer"].strip()
         if not row["statement"] and answer not in ("no", "none", "nothing", "0"):
             yield row["file"], question if answer == "yes" else f"{question}? {answer}"
@@ -132,16 +133,15 @@ def questions(data: Path, aside: set[str]) -> Iterator[tuple[str, Path, str, str
     for file, question, answer in read_daquar(data / "daquar"):
         yield f"daquar/{file}", data / "daquar" / "images" / file, question, answer
     folder = data / "more" / "coco-vqa"
-    for row in asked(folder / "qa.tsv"):
+    for row in agreed_questions(folder / "qa.tsv"):
         if f"coco/{row['file']}" not in aside:
             yield f"coco/{row['file']}", folder / "images" / row["file"], row["question"].strip(), row["answer"].strip()
 
 
-def difference_hash(file: Path) -> np.ndarray:
-    """256 bits: whether each of 16 x 16 cells is brighter than the one to its right."""
+def looks(file: Path) -> bytes:
+    """The difference hash of a photo."""
     with Image.open(file) as image:
-        small = np.asarray(image.convert("L").resize((17, 16), Image.Resampling.BILINEAR), np.int16)
-    return np.packbits(small[:, 1:] < small[:, :-1])
+        return dhash(np.asarray(image.convert("RGB")))
 
 
 def set_aside(photos: dict[str, Photo], data: Path) -> dict[str, list[str]]:
@@ -155,14 +155,13 @@ def set_aside(photos: dict[str, Photo], data: Path) -> dict[str, list[str]]:
         "words_dev": [str(name) for name in rng.choice(single, round(WORDS_DEV * len(single)), replace=False)],
     }
     aside = {name for names in lists.values() for name in names}
-    hashes = {name: difference_hash(photo.file) for name, photo in photos.items()}
-    kept = np.stack([hashes[name] for name in sorted(aside)])
+    hashes, _ = as_numbers([looks(photo.file) for photo in photos.values()])
+    kept = hashes[[name in aside for name in photos]]
     lists["train"], alike = [], 0
-    for name in photos:
+    for name, own in zip(photos, hashes, strict=True):
         if name in aside:
             continue
-        differing = np.unpackbits(kept ^ hashes[name], axis=1).sum(axis=1)
-        if differing.min() <= LIKE:
+        if distance(kept, own).min() <= SAME:
             alike += 1
         else:
             lists["train"].append(name)
