@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from mmsearch.training.contrastive.prefix_cache import TokenStates
-from mmsearch.training.reranker.data import Lines, Photos, TrainData
+from mmsearch.training.reranker.data import Lines, Photos, Thing, TrainData
 
 COLOURS = ("red", "green", "blue", "yellow", "black", "white")
 SHAPES = ("ball", "box", "kite", "balloon")
@@ -96,5 +96,7 @@ def train_data(photos: int = 10, width: int = 16, dim: int = 6, several: int = 2
         answers=[np.array([photo % 3]) for photo in range(photos)],
         sources=np.arange(photos) % 2,
         near=ring,
+        alike=np.arange(photos),
+        things=[Thing(first + photo, np.array([photo]), np.array([(photo + 1) % photos])) for photo in range(photos)],
         classes=5,
     )

@@ -13,6 +13,7 @@ from mmsearch.errors import ModelError
 from mmsearch.rerank.resolve import SHIPPED
 from mmsearch.rerank.words import WordEncoder
 from mmsearch.training.reranker.data import Photos, RegionTrainee, encode_lines, hide
+from mmsearch.training.reranker.preparation import nearest, things
 from mmsearch.types import Vectors
 
 MASK = 103
@@ -104,6 +105,37 @@ def test_views_of_photos() -> None:
     vectors: Vectors = photos.vectors()
     own = stored[:, 0, 20:].astype(np.float64)
     assert np.allclose(vectors, own / np.sqrt((own**2).sum(axis=1))[:, None], atol=1e-6)
+
+
+def test_things_are_said_as_people_search_for_them() -> None:
+    asked = [
+        (0, "is there a dog?", "yes"),
+        (1, "are there any dogs in the photo?", "yes"),
+        (2, "is there a dog in the photo?", "no"),
+        (3, "is there a dog?", "yes"),
+        (2, "are there dogs?", "no"),
+        (4, "is there an umbrella?", "no"),  # nobody shows one
+        (4, "is the dog running?", "yes"),
+        (4, "what color is the dog?", "black"),
+    ]
+    found = {thing: [rows.tolist() for rows in photos] for thing, photos in things(asked).items()}
+    assert found == {"dog": [[0, 3], [2]], "dogs": [[1], [2]]}
+
+
+def test_nearest_photos_are_of_other_captions_while_there_are_some() -> None:
+    rng = np.random.default_rng(0)
+    photos = rng.standard_normal((12, 8)).astype(np.float32)
+    photos /= np.linalg.norm(photos, axis=1, keepdims=True)
+    alike = np.arange(12)
+    alike[:6] = 0
+    found = nearest(photos, photos, 6, alike)
+    assert all(set(row) == {6, 7, 8, 9, 10, 11} for row in found[:6].tolist())
+    others = photos @ photos.T
+    np.fill_diagonal(others, -np.inf)
+    assert [set(row) for row in found[6:].tolist()] == [set(np.argsort(-row)[:6].tolist()) for row in others[6:]]
+    assert all(
+        len(set(row)) == 11 and at not in row for at, row in enumerate(nearest(photos, photos, 50, alike).tolist())
+    )
 
 
 def test_model_without_region_tokens(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -22,7 +22,7 @@ from mmsearch.training.common.checkpoint import Run
 from mmsearch.training.common.mining import Batch
 from mmsearch.training.common.progress import TrainProgress
 from mmsearch.training.common.session import RunOptions
-from mmsearch.training.reranker.data import Lines, TrainData
+from mmsearch.training.reranker.data import Lines, Photos, TrainData
 from mmsearch.training.reranker.recipe import RerankRecipe
 from mmsearch.training.reranker.trainer import RerankOutcome, RerankTrainer, configured, match_scores, train
 
@@ -121,6 +121,42 @@ def test_match_is_the_cross_entropy_of_each_group_in_both_directions(smoothing: 
     assert float(gradient.abs().max()) > 1e-4
 
 
+def test_photos_that_share_a_caption_are_no_wrong_answers_to_each_other(tmp_path: Path) -> None:
+    alike = np.arange(10)
+    alike[7] = alike[0]  # both in the first group
+    made = session(replace(PLAIN, smoothing=0.3), tmp_path, replace(DATA, alike=alike))
+    model, lines, group = made.model, DATA.lines, GROUPS[0]
+    captions = group.captions[:, 0]
+    regions = model.see(DATA.photos.plain(group.photos))
+    states, mask = lines.batch(captions)
+    near = model.scale() * model.pooled_texts(states, mask) @ model.pooled_photos(regions).T
+    loss, _ = made._match([group], model.read(states), mask, regions, near)
+    square = torch.stack(
+        [torch.stack([one_by_one(model, lines, text, photo) for photo in group.photos]) for text in captions]
+    )
+    wanted = []
+    for rows in (square, square.T):
+        for row, meets in ((0, [0, 2]), (1, [1, 2]), (2, [2, 0, 1])):  # the right one first
+            wanted.append(F.cross_entropy(rows[row][meets], torch.tensor(0), label_smoothing=0.3).item())
+    assert loss.item() == pytest.approx(np.mean(wanted), abs=1e-4)
+
+
+def test_thing_matches_a_photo_that_shows_it_better_than_one_that_does_not(tmp_path: Path) -> None:
+    made = session(replace(PLAIN, things=40), tmp_path)
+    each = {
+        thing.line: F.softplus(
+            one_by_one(made.model, DATA.lines, thing.line, int(thing.absent[0]))
+            - one_by_one(made.model, DATA.lines, thing.line, int(thing.shown[0]))
+        ).item()
+        for thing in DATA.things
+    }
+    drawn = np.random.default_rng(5).integers(0, len(DATA.things), 40)
+    wanted = np.mean([each[DATA.things[number].line] for number in drawn])
+    tokens = replace(DATA, photos=Photos(DATA.photos.stored[:, :1], 4, DATA.photos.dim))  # one view: nothing is drawn
+    made = session(replace(PLAIN, things=40), tmp_path, tokens)
+    assert made._thing(np.random.default_rng(5)).item() == pytest.approx(wanted, abs=1e-4)
+
+
 def test_true_captions_are_set_against_their_false_versions(tmp_path: Path) -> None:
     made = session(PLAIN, tmp_path)
     model, lines = made.model, DATA.lines
@@ -183,10 +219,11 @@ def test_objectives_of_weight_0_or_without_data_are_left_out(tmp_path: Path) -> 
         return {name: term.item() for name, term in made._objectives(0, np.random.default_rng(0)).items()}
 
     every = parts(PLAIN)
-    assert set(every) == {"pooled", "match", "changed", "answer", "caption", "masked_words"}
-    assert parts(replace(PLAIN, changed=0.0, caption=0.0)).keys() == {"pooled", "match", "answer", "masked_words"}
-    assert parts(replace(PLAIN, match=0.0)).keys() == {"pooled", "answer", "caption", "masked_words"}
-    assert parts(replace(PLAIN, questions=0, captions=0, masked=0)).keys() == {"pooled", "match", "changed"}
+    assert set(every) == {"pooled", "match", "changed", "thing", "answer", "caption", "masked_words"}
+    assert every.keys() - parts(replace(PLAIN, changed=0.0, caption=0.0)).keys() == {"changed", "caption"}
+    assert every.keys() - parts(replace(PLAIN, match=0.0)).keys() == {"match", "changed"}
+    none = parts(replace(PLAIN, things=0, questions=0, captions=0, masked=0))
+    assert none.keys() == {"pooled", "match", "changed"}
     double = parts(replace(PLAIN, pooled=2 * PLAIN.pooled, match=2 * PLAIN.match))
     assert double["pooled"] == pytest.approx(2 * every["pooled"], rel=1e-5)
     assert double["match"] == pytest.approx(2 * every["match"], rel=1e-5)

@@ -135,6 +135,15 @@ def hide(
 
 
 @dataclass(frozen=True)
+class Thing:
+    """A thing that some photos are said to show, and that others surely do not."""
+
+    line: int  # row of lines
+    shown: Numbers  # rows of photos; at least one
+    absent: Numbers  # the same
+
+
+@dataclass(frozen=True)
 class TrainData:
     """Everything a run learns from; rows of ``photos`` are photos, rows of ``lines`` texts."""
 
@@ -151,6 +160,8 @@ class TrainData:
     answers: list[Numbers]  # the right answers of each question, as classes; at least one
     sources: Numbers  # (q,): questions of one source are drawn as often as those of another
     near: Numbers  # (captioned photos, k): other photos that the first stage finds by this one's captions
+    alike: Numbers  # (captioned photos,): the same number where photos share a caption; no wrong answers to each other
+    things: list[Thing]  # single words, with photos that show them and photos that do not
     classes: int = 0  # of hidden words
 
 

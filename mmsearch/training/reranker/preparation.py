@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from mmsearch.training.reranker.data import (
     Lines,
     Photos,
     RegionTrainee,
+    Thing,
     TrainData,
     encode_lines,
     hide,
@@ -99,7 +101,8 @@ def prepare(
     wordy = [row for row, places in enumerate(hidden) if places.any()]
     plain = [*texts, *(variant.text for _, variant in false)]
     asked_texts = sorted({question for _, question, _, _ in questions})
-    plain_lines = encode_lines(words, [*plain, *asked_texts], counter(progress, "captions"))
+    words_asked = things(asked)
+    plain_lines = encode_lines(words, [*plain, *asked_texts, *words_asked], counter(progress, "captions"))
     masked_lines = encode_lines(words, [], None, [hidden_ids[row] for row in wordy])
     lines = _joined(plain_lines, masked_lines)
     line_of = {question: len(plain) + number for number, question in enumerate(asked_texts)}
@@ -115,7 +118,9 @@ def prepare(
     photos = train_photos.vectors()
     mean = np.zeros_like(photos)
     np.add.at(mean, owner, vectors)
-    near = _nearest(mean, photos, recipe.near)
+    alike = pairs.groups()
+    near = nearest(mean, photos, recipe.near, alike)
+    first_thing = len(plain) + len(asked_texts)
     data = TrainData(
         photos=train_photos if written_photos[0] is None else _stacked(train_photos, written_photos[0]), lines=lines,
         captions=pairs.caption_rows(),
@@ -124,7 +129,9 @@ def prepare(
         questions=np.array([line_of[q] for _, q, _, _ in questions], np.int64),
         question_photo=np.array([p for p, _, _, _ in questions], np.int64),
         answers=[np.array(right) for _, _, right, _ in questions],
-        sources=np.array([s for _, _, _, s in questions], np.int64), near=near, classes=len(classes),
+        sources=np.array([s for _, _, _, s in questions], np.int64), near=near, alike=alike,
+        things=[Thing(first_thing + number, *photos) for number, photos in enumerate(words_asked.values())],
+        classes=len(classes),
     )  # fmt: skip
     bank = vectors[np.random.default_rng(recipe.seed).permutation(len(vectors))[:BANK]]
     judged = _dev(encoder, words, dev, dev_photos, bank, written_dev, written_photos, recipe)
@@ -179,6 +186,20 @@ def question_answers(sources: Sources, seed: int) -> list[tuple[str, str]]:
     return rows
 
 
+def things(asked: Sequence[tuple[int, str, str]]) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """What is asked for by "is there a dog?", as people search for it ("dog"): photos that show it and that do not."""
+    found: dict[str, dict[str, list[int]]] = {}
+    for photo, question, answer in asked:
+        there = re.fullmatch(r"(?:is|are) there (?:(?:an?|any|some) )?(.+?)(?: in the photo)?\?", question)
+        if there and answer in ("yes", "no"):
+            found.setdefault(there[1], {"yes": [], "no": []})[answer].append(photo)
+    return {
+        thing: (np.array(photos["yes"], np.int64), np.array(photos["no"], np.int64))
+        for thing, photos in sorted(found.items())
+        if photos["yes"] and photos["no"]
+    }
+
+
 def _sayings(texts: Sequence[str], size: int) -> tuple[list[str], list[NDArray[np.int64]]]:
     """The caption vocabulary, and each text in it."""
     cut = [caption_tokens(text)[: LONGEST - 2] for text in texts]
@@ -207,12 +228,16 @@ def _vectors(encoder: Encoder, texts: Sequence[str]) -> NDArray[np.float32]:
     return found
 
 
-def _nearest(texts: NDArray[np.float32], photos: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """For each photo the photos that its captions find, itself left out, (photos, count)."""
+def nearest(
+    texts: NDArray[np.float32], photos: NDArray[np.float32], count: int, alike: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """For each photo the photos that its captions find, (photos, count); those that share one are left out while
+    there are others."""
     count = min(count, len(photos) - 1)
     found = np.empty((len(photos), count), np.int64)
     for start in range(0, len(photos), 512):
         scores = texts[start : start + 512] @ photos.T
+        scores[alike[start : start + 512, None] == alike[None, :]] -= 10  # more than two cosines can differ
         rows = np.arange(len(scores))
         scores[rows, start + rows] = -np.inf
         top = np.argpartition(-scores, count - 1, axis=1)[:, :count]

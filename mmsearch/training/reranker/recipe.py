@@ -29,12 +29,14 @@ class RerankRecipe:
     groups: int = 12  # groups a step that go through the trunk: groups x group² pairs
     near: int = 50  # of this many nearest photos of the first stage the others of a group are drawn
     questions: int = 64  # with their photos
+    things: int = 48  # single words, each with a photo that shows it and one that does not
     captions: int = 64  # photos to be described
     masked: int = 48  # captions with hidden words
     # Weights of the objectives; 0 leaves one out
     pooled: float = 1.0  # softmax over the batch, both sides pooled before they meet
     match: float = 1.0  # softmax over the group, both directions
     changed: float = 0.5  # the caption before the same one with nouns swapped, an attribute or a number changed
+    thing: float = 0.25  # a word's photo before one without it
     answer: float = 0.5
     caption: float = 0.5
     masked_words: float = 0.25
@@ -75,7 +77,7 @@ class RerankRecipe:
                 raise ConfigError(f"{name} must be one of {', '.join(kinds)}, not {getattr(self, name)!r}")
         if self.width % RerankConfig.heads:
             raise ConfigError(f"width must be a multiple of {RerankConfig.heads}, not {self.width}")
-        for name in ("questions", "captions", "masked", "near", "lr", "weight_decay", "seed"):
+        for name in ("questions", "things", "captions", "masked", "near", "lr", "weight_decay", "seed"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative, not {getattr(self, name)}")
         for name in ("ema", "smoothing", "dropout", "token_dropout", "region_dropout", "word_dropout", "masked_share"):
@@ -85,7 +87,9 @@ class RerankRecipe:
             raise ConfigError(f"warmup must be between 0 and 1, not {self.warmup}")
         if not self.clip > 0:
             raise ConfigError(f"clip must be above 0, not {self.clip}")
-        weights = (self.pooled, self.match, self.changed, self.answer, self.caption, self.masked_words)
+        weights = (
+            self.pooled, self.match, self.changed, self.thing, self.answer, self.caption, self.masked_words,
+        )  # fmt: skip
         if min(weights) < 0 or self.match + self.pooled <= 0:
             raise ConfigError("match or pooled must be above 0, and no objective below")
         if self.precision not in ("auto", "fp32", "bf16"):

@@ -202,7 +202,7 @@ class RerankTrainer:
         shown = self.model.pooled_photos(regions, random_mask(regions.shape[:2], recipe.region_dropout, self.device))
         scale = self.model.scale()
         if recipe.pooled:
-            rows = torch.from_numpy(photos)
+            rows = torch.from_numpy(data.alike[photos])
             found["pooled"] = recipe.pooled * losses.info_nce(shown, texts, scale, recipe.smoothing, rows)
         near = scale * texts @ shown.T  # (b, b)
         words = self.model.read(states)
@@ -211,6 +211,8 @@ class RerankTrainer:
             found["match"] = recipe.match * loss
             if recipe.changed:
                 found["changed"] = recipe.changed * self._changed(captions, regions, shown, right, scale)
+        if recipe.thing and recipe.things and data.things:
+            found["thing"] = recipe.thing * self._thing(rng)
         if recipe.answer and recipe.questions and len(data.questions):
             found["answer"] = recipe.answer * self._answer(rng)
         if recipe.caption and recipe.captions:
@@ -257,7 +259,7 @@ class RerankTrainer:
         logits = self.model.matches(joined.fused).float() + near[i, j].float()
         square = torch.full((len(groups) * size * size,), losses.NEVER, device=self.device)
         square[torch.from_numpy(np.concatenate(cell))] = logits
-        square = square.view(len(groups), size, size)
+        square = square.view(len(groups), size, size).masked_fill(self._shared(groups, size), losses.NEVER)
         places = torch.arange(size, device=self.device).expand(len(groups), size)
         real = places < torch.tensor([[len(group.photos)] for group in groups], device=self.device)
         parts = []
@@ -270,6 +272,15 @@ class RerankTrainer:
         diagonal = square.diagonal(dim1=1, dim2=2)[real]  # in the order of the photos
         return torch.stack(parts).mean(), diagonal
 
+    def _shared(self, groups: list[mining.Batch], size: int) -> Tensor:
+        """(groups, size, size), True where a caption belongs to another photo of its group too."""
+        found = torch.zeros(len(groups), size, size, dtype=torch.bool)
+        for number, group in enumerate(groups):
+            alike, count = self.data.alike[group.photos], len(group.photos)
+            found[number, :count, :count] = torch.from_numpy(alike[:, None] == alike[None, :])
+        found &= ~torch.eye(size, dtype=torch.bool)
+        return found.to(self.device)
+
     def _changed(self, captions: Numbers, regions: Tensor, shown: Tensor, right: Tensor, scale: Tensor) -> Tensor:
         """The true caption must be ahead of its false version."""
         false = self.data.changed[captions[: len(right)]]
@@ -277,11 +288,26 @@ class RerankTrainer:
         if not len(rows):
             return right.sum() * 0
         at = torch.from_numpy(rows)
-        states, mask = self._words(false[rows])
-        joined = self.model.join(self.model.read(states), mask, regions[at])
-        near = scale * (self.model.pooled_texts(states, mask) * shown[at]).sum(dim=1)
-        wrong = self.model.matches(joined.fused).float() + near.float()
+        wrong = self._pairs(*self._words(false[rows]), regions[at], shown[at], scale)
         return F.softplus(wrong - right[at]).mean()
+
+    def _pairs(self, states: Tensor, mask: Tensor, regions: Tensor, shown: Tensor, scale: Tensor) -> Tensor:
+        """Match logits of texts, each with the photo of the same row, (n,)."""
+        joined = self.model.join(self.model.read(states), mask, regions)
+        near = scale * (self.model.pooled_texts(states, mask) * shown).sum(dim=1)
+        return self.model.matches(joined.fused).float() + near.float()
+
+    def _thing(self, rng: np.random.Generator) -> Tensor:
+        """A thing must match a photo that shows it better than one that does not."""
+        things = self.data.things
+        drawn = [things[number] for number in rng.integers(0, len(things), self.recipe.things)]
+        photos = [rng.choice(one.shown) for one in drawn] + [rng.choice(one.absent) for one in drawn]
+        tokens = self.data.photos.draw(np.array(photos), rng).to(self.device)
+        regions = self.model.see(F.dropout(tokens, self.recipe.token_dropout))
+        shown = self.model.pooled_photos(regions)
+        states, mask = self._words(np.array([one.line for one in drawn] * 2))
+        right, wrong = self._pairs(states, mask, regions, shown, self.model.scale()).chunk(2)
+        return F.softplus(wrong - right).mean()
 
     def _answer(self, rng: np.random.Generator) -> Tensor:
         data = self.data
