@@ -17,12 +17,9 @@ other      a dog is running                       what is the dog doing?        
 other      a dog on a beach                       where is the dog?                    beach
 =========  =====================================  ===================================  ===============================
 
-**No.**  Captions do not name all that is there, so "no" is asked only of kinds in ``ASKED``, and only for a word that
-nothing in any caption of the photo may stand for: no synonym, hypernym or hyponym (WordNet), no word of the same
-parent ("cap" where a hat is), no word that begins like it ("biker" for bike) or holds it ("football" for ball).  Of
-people, a word is absent only where all people that are mentioned are of the other sex or age.  Every thing is asked
-for as often with "yes" as with "no", so that the words of a question do not give its answer away; half of the photos
-for "no" show another thing of the same kind where there are enough.
+**No.**  "No" is asked only of kinds in ``ASKED``, and only for a word that is surely absent (``common/mentions.py``).
+Every thing is asked for as often with "yes" as with "no", so that the words of a question do not give its answer
+away; half of the photos for "no" show another thing of the same kind where there are enough.
 
 **Number.**  Only where all captions that count a thing agree; 1 where most captions speak of a single one and none of
 several, and no oftener than the other numbers together.  **Colour.**  Only where all captions that give a thing a
@@ -31,7 +28,6 @@ colour give the same one.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import itertools
 import random
@@ -42,8 +38,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmsearch.errors import SourceError
-from mmsearch.language.hard_negatives import article, may_be
+from mmsearch.language.hard_negatives import article
 from mmsearch.language.nouns import COLOURS, NUMBERS, Noun, Phrase, Token, find, nouns, phrases, tokenize, word_set
+from mmsearch.training.common.mentions import is_absent, nouns_of
 from mmsearch.training.common.pairs import read_lines
 
 ASKED = word_set("person animal bird vehicle sport toy music furniture clothing water ground machine")
@@ -83,16 +80,6 @@ INSTEAD = {
     "walking": ("sitting", "sleeping", "swimming"), "swimming": ("walking", "sitting", "climbing"),
     "sleeping": ("running", "jumping", "walking"), "climbing": ("sleeping", "swimming", "running"),
     "dancing": ("sleeping", "swimming"), "smiling": ("crying", "sleeping"), "flying": ("walking", "swimming"),
-}  # fmt: skip
-# Words that let one expect a thing although they do not name it.
-IMPLIED = {
-    "ball": word_set("soccer tennis volleyball basketball baseball football rugby cricket golf softball hockey game"),
-    "car": word_set("traffic street road racing race vehicle taxi jeep van truck"),
-    "bicycle": word_set("biker bmx cyclist bike cycling riding"), "bike": word_set("cyclist cycling rider riding bmx"),
-    "horse": word_set("rodeo jockey cowboy polo rider bull"), "boat": word_set("kayak raft rowing sailing ship canoe"),
-    "water": word_set("swim surf splash wet lake pool ocean sea river beach wave pond stream fountain rain boat"),
-    "snow": word_set("ski skier snowboard sled winter ice mountain"), "sand": word_set("beach desert dune shore"),
-    "camera": word_set("photo photograph photographer picture posing pose poses film filming video"),
 }  # fmt: skip
 DAQUAR = "qa.tsv"
 Row = tuple[str, str, str]  # file, question, answer
@@ -160,12 +147,12 @@ def searches(captions: Sequence[Sequence[str]], seed: int = 0, least: int = LEAS
     """
     read = [[_Read(tokens := tokenize(text), phrases(tokens)) for text in own] for own in captions]
     rng = random.Random(seed)
-    words, mentioned = _mentioned(read)
+    words = _words(read)
     found = []
     for thing, photos in sorted(_named(read).items()):
         noun = nouns()[thing]
         if len(photos) >= least:
-            absent = {photo for photo in range(len(read)) if _absent(noun, words[photo], mentioned[photo])}
+            absent = {photo for photo in range(len(read)) if is_absent(thing, words[photo])}
             several = 2 * sum(photos.values()) > len(photos)
             found.append(Search(_is_there(noun, several, rng), frozenset(photos), frozenset(absent - photos.keys())))
     done: dict[tuple[str, str], dict[int, bool]] = defaultdict(dict)  # thing, what it does -> photos, several
@@ -176,7 +163,7 @@ def searches(captions: Sequence[Sequence[str]], seed: int = 0, least: int = LEAS
     for (thing, doing), photos in sorted(done.items()):
         if len(photos) < least:
             continue
-        absent = {photo for photo in range(len(read)) if _absent(nouns()[thing], words[photo], mentioned[photo])}
+        absent = {photo for photo in range(len(read)) if is_absent(thing, words[photo])}
         instead = {photo for other in INSTEAD[doing] for photo in done.get((thing, other), ())}
         told = {photo for photo, own in enumerate(words) if any(DOING.get(word) == doing for word in own)}
         several = 2 * sum(photos.values()) > len(photos)
@@ -196,17 +183,15 @@ def _even(asked: list[Asked], rng: random.Random) -> list[Asked]:
 
 
 def _presence(read: Sequence[Sequence[_Read]], rng: random.Random) -> Iterator[Asked]:
-    words, mentioned = _mentioned(read)
-    kinds = [{nouns()[word].kind for word in own} for own in mentioned]
+    words = _words(read)
+    kinds = [{nouns()[word].kind for word in nouns_of(own)} for own in words]
     for thing, photos in sorted(_named(read).items()):
         if len(photos) < LEAST:
             continue
         noun = nouns()[thing]
         order = rng.sample(range(len(read)), len(read))
-        absent = (photo for photo in order if _absent(noun, words[photo], mentioned[photo]))
-        of_kind = (
-            photo for photo in order if noun.kind in kinds[photo] and _absent(noun, words[photo], mentioned[photo])
-        )
+        absent = (photo for photo in order if is_absent(thing, words[photo]))
+        of_kind = (photo for photo in order if noun.kind in kinds[photo] and is_absent(thing, words[photo]))
         chosen = list(itertools.islice(of_kind, (len(photos) + 1) // 2))
         there = set(chosen)
         chosen += itertools.islice((photo for photo in absent if photo not in there), len(photos) - len(chosen))
@@ -228,10 +213,9 @@ def _named(read: Sequence[Sequence[_Read]]) -> dict[str, dict[int, bool]]:
     return named
 
 
-def _mentioned(read: Sequence[Sequence[_Read]]) -> tuple[list[set[str]], list[set[str]]]:
-    """All words of each photo, and the nouns among them."""
-    words = [{token.word for one in own for token in one.tokens} for own in read]
-    return words, [{known[0].word for word in own if (known := find(word)) is not None} for own in words]
+def _words(read: Sequence[Sequence[_Read]]) -> list[set[str]]:
+    """All words of each photo."""
+    return [{token.word for one in own for token in one.tokens} for own in read]
 
 
 def _is_there(noun: Noun, several: bool, rng: random.Random) -> str:
@@ -241,26 +225,6 @@ def _is_there(noun: Noun, several: bool, rng: random.Random) -> str:
         return rng.choice([f"are there {noun.plural}?", f"are there any {noun.plural}?", f"can you see {noun.plural}?"])
     one = f"{article(noun.word)} {noun.word}"
     return rng.choice([f"is there {one}?", f"is there {one} in the photo?", f"can you see {one}?"])
-
-
-def _absent(noun: Noun, words: set[str], mentioned: set[str]) -> bool:
-    """Whether nothing in the captions may stand for a thing."""
-    hints = IMPLIED.get(noun.word, frozenset())
-    for word in words:
-        holds = noun.kind != "person" and len(word) > len(noun.word) and noun.word in word  # no man is in "woman"
-        if word in hints or word[:4] == noun.word[:4] or holds:
-            return False
-    others = [nouns()[word] for word in mentioned]
-    if noun.kind == "person" and not words.isdisjoint(("group", "team", "crowd", "someone", "couple", "family")):
-        return False
-    if noun.kind in ("water", "ground") and any(other.kind in ("water", "ground", "substance") for other in others):
-        return False
-    return not any(_may_be(noun.word, other.word) for other in others)
-
-
-@functools.cache
-def _may_be(one: str, other: str) -> bool:
-    return may_be(nouns()[one], nouns()[other])
 
 
 def _numbers(own: Sequence[_Read]) -> Iterator[tuple[str, str]]:
