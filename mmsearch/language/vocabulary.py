@@ -86,6 +86,10 @@ class Vocabulary:
                 forms.setdefault(words, set()).add(number)
         return forms
 
+    def named(self, text: str) -> list[str]:
+        """The tags that a whole text is another way to say: "people" is the tag "person"."""
+        return [self.names[number] for number in sorted(self._forms.get(_words(text), ()))]
+
     def mentioned(self, texts: Sequence[str]) -> NDArray[np.bool_]:
         """Which tags each text speaks of, with what they imply: (texts, tags).
 

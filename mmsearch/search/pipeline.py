@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 
 from mmsearch.errors import ImageError, QueryError
-from mmsearch.language import questions
+from mmsearch.language import negation, questions, vocabulary
 from mmsearch.media.filesystem import open_regular
-from mmsearch.query.model import Example, Query, Term, Words
+from mmsearch.query.model import Condition, Example, Query, Tagged, Term, Words
 from mmsearch.search import folding, retrieval
 from mmsearch.search.engine import Engine
 from mmsearch.search.options import Options
@@ -33,16 +33,17 @@ def search(engine: Engine, query: Query, options: Options) -> SearchResult:
     ``order`` other than by score sorts each page in itself, if there is a term that is wanted.  Raises QueryError.
     """
     engine.store.capabilities.check(query)
+    query, said = _with_negations(query)
     texts = [term.text for term in query.terms if isinstance(term, Words) and not term.exclude and not term.exact]
     query = _with_examples(_about_things(query), options)
     allowed = _allow(engine, query, options.within)
     if not any(not term.exclude and not (isinstance(term, Words) and term.exact) for term in query.terms):
-        return _list(engine, query, options, allowed)
+        return replace(_list(engine, query, options, allowed), notes=said)
     parsed = _parse(engine, query, options.unlike)
     ranking = Ranking(engine, query, parsed, texts, options, allowed)
     folded = folding.fold(engine.store, engine.index, ranking) if options.diverse else folding.each_by_itself(ranking)
     result = present(engine.store, engine.model, query, options, folded)
-    notes = ranking.notes
+    notes = [*said, *ranking.notes]
     if not result and ranking.left_out:
         least = options.least_relevance
         more = "more " if options.offset else ""
@@ -55,6 +56,29 @@ def needs_encoder(query: Query, options: Options) -> bool:
     """Whether anything of a search is compared with vectors; exact words and conditions are not."""
     by_words = all(isinstance(term, Words) and term.exact for term in query.terms)
     return not by_words or bool(options.like or options.unlike)
+
+
+def _with_negations(query: Query) -> tuple[Query, tuple[Note, ...]]:
+    """ "beach without people" as "beach -people", and what to say of it; vector arithmetic takes texts as they are."""
+    terms: list[Term] = []
+    notes: list[Note] = []
+    for term in query.terms:
+        found = None
+        if isinstance(term, Words) and not (
+            term.exact or term.exclude or query.arithmetic or questions.parse(term.text)
+        ):
+            found = negation.split(term.text)
+        if found is None:
+            terms.append(term)
+            continue
+        terms += [Words(found.wanted, term.weight)] if found.wanted else []
+        terms += [Words(text, term.weight, exclude=True) for text in found.left_out]
+        text = (
+            f"pictures that show {' or '.join(found.left_out)} are left out; to search for the words themselves, put "
+            "them in quotes"
+        )
+        notes.append(Note(text, "negation", wanted=found.wanted, left_out=list(found.left_out)))
+    return replace(query, terms=tuple(terms)), tuple(notes)
 
 
 def _about_things(query: Query) -> Query:
@@ -77,7 +101,8 @@ def _with_examples(query: Query, options: Options) -> Query:
 def _allow(engine: Engine, query: Query, within: Sequence[str]) -> Ids | None:
     """Ids that meet the conditions and have the exact words; None for all.  Raises QueryError for an unknown place."""
     store, model = engine.store, engine.model
-    allowed = store.searchable(model, within, query.conditions) if within or query.conditions else None
+    conditions = (*query.conditions, *_untagged(query))
+    allowed = store.searchable(model, within, conditions) if within or conditions else None
     if within and allowed is not None and not len(allowed) and not any(os.path.lexists(path) for path in within):
         raise QueryError(f"{within[0]}: no such file or folder, and no picture is known there")
     texts = [term for term in query.terms if isinstance(term, Words) and (term.exact or term.exclude)]
@@ -91,10 +116,21 @@ def _allow(engine: Engine, query: Query, within: Sequence[str]) -> Ids | None:
     return allowed
 
 
+def _untagged(query: Query) -> list[Condition]:
+    """Without the tags that excluded texts name: "people" is the tag "person" too."""
+    texts = [term.text for term in query.terms if isinstance(term, Words) and term.exclude and not term.exact]
+    if query.arithmetic or not texts:
+        return []
+    tags = [tag for text in texts for tag in (text, *vocabulary.builtin().named(text))]
+    return [Condition(Tagged(tag), exclude=True) for tag in dict.fromkeys(tags)]
+
+
 def _parse(engine: Engine, query: Query, unlike: Sequence[str] = ()) -> ParsedQuery:
     """The vectors of the query's terms, and of what its hits should be unlike."""
     typical = engine.calibration.typical if engine.calibration else None
-    parsed = retrieval.parsed_query(query.terms, lambda term: _embed(term, engine), query.arithmetic, typical)
+    parsed = retrieval.parsed_query(
+        query.terms, lambda term: _embed(term, engine), query.arithmetic, typical, engine.presence
+    )
     away = [QueryVector(_embed(Example(path), engine), 1 / len(unlike)) for path in unlike]
     return replace(parsed, unlike=tuple(away))
 

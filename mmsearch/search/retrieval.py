@@ -2,12 +2,13 @@
 
 Texts of a query are one text for the encoder, joined by "and": that finds pictures of both better than any combination
 of what each finds by itself.  Example pictures and texts are compared with the library one by one and their scores,
-in spreads from the mean of the library, are added.  Pictures that match an excluded term are left out; those that are
-only near to it lose some of their score.  What was measured: ``docs/search.md``.
+in spreads from the mean of the library, are added.  Pictures that show what an excluded term says are left out; those
+that are only near to it lose some of their score.  What was measured: ``docs/search.md``.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,12 +17,15 @@ from numpy.typing import NDArray
 
 from mmsearch.indexes.protocol import VectorIndex
 from mmsearch.query.model import Example, Term, Words
+from mmsearch.search.presence import Classifier, Presence
 from mmsearch.types import Ids, Vectors
 
 BETA = 0.1  # share of the hubness that is taken off, for each word of a text after the first …
 MOST_BETA = 0.5  # … up to this: for words such as "dog" many pictures are right, and the general ones most of all
 EXAMPLE_WEIGHT = 0.5  # what an example picture counts for beside a text
-EXCLUDED_SPREADS = 2.0  # spreads above the mean of the library from which on a picture matches an excluded term
+# Spreads above the mean of the library from which on a picture is left out: for a text where its model has learned no
+# ``Presence``, and for an example.
+EXCLUDED_SPREADS, EXAMPLE_SPREADS = 0.75, 2.0
 UNWANTED_SHARE = 0.3  # share of the cosine with an excluded term that is taken off
 POOL = 1000  # best pictures of each vector that are compared with all of them
 SAMPLE = 2000  # pictures of the library that mean and spread are taken from …
@@ -41,11 +45,32 @@ class QueryVector:
 
 
 @dataclass(frozen=True)
+class Excluded:
+    """What pictures must not show."""
+
+    vector: Vectors  # (dim,), unit length
+    weight: float = 1.0  # more than 1 leaves out more
+    spreads: float = EXAMPLE_SPREADS  # above the mean, where there is no classifier
+    typical: tuple[float, float] | None = None  # as ``QueryVector.typical``
+    classifier: Classifier | None = None  # tells which pictures show it
+
+    def matches(self, vectors: Vectors, sample: Vectors) -> NDArray[np.bool_]:
+        """Which pictures (n,) it leaves out, from their vectors (n, dim) and those of some of the library (m, dim)."""
+        found: NDArray[np.bool_]
+        if self.classifier is not None:
+            found = self.classifier(vectors) > -math.log(self.weight)
+        else:
+            mean, spread = _spread(sample @ self.vector, self.typical)
+            found = vectors @ self.vector > mean + self.spreads / self.weight * spread
+        return found
+
+
+@dataclass(frozen=True)
 class ParsedQuery:
-    """The vectors that a picture should match, and those that it must not."""
+    """The vectors that a picture should match, and what it must not show."""
 
     wanted: tuple[QueryVector, ...]
-    unwanted: tuple[QueryVector, ...] = ()
+    unwanted: tuple[Excluded, ...] = ()
     unlike: tuple[QueryVector, ...] = ()  # what the pictures should rather not be like; nothing is left out for it
     text: str = ""  # of all words together
 
@@ -60,12 +85,14 @@ class Candidates:
 
 
 def parsed_query(
-    terms: Sequence[Term], embed: Embed, arithmetic: bool = False, typical: tuple[float, float] | None = None
-) -> ParsedQuery:
+    terms: Sequence[Term], embed: Embed, arithmetic: bool = False, typical: tuple[float, float] | None = None,
+    presence: Presence | None = None,
+) -> ParsedQuery:  # fmt: skip
     """The vectors of the terms of a query; exact words have none.
 
     ``embed`` gives the vector of a term.  ``typical`` is what is known of the cosines of a text with photos, see
-    ``QueryVector``.  With ``arithmetic`` their vectors are added by weight, those of excluded terms subtracted.
+    ``QueryVector``, and ``presence`` tells what photos show.  With ``arithmetic`` their vectors are added by weight,
+    those of excluded terms subtracted.
     """
     terms = [term for term in terms if not (isinstance(term, Words) and term.exact)]
     said = [term for term in terms if isinstance(term, Words) and not term.exclude]
@@ -84,12 +111,15 @@ def parsed_query(
     shown = [term for term in terms if isinstance(term, Example) and not term.exclude]
     share = EXAMPLE_WEIGHT if said else 1.0
     wanted += [QueryVector(embed(term), share * term.weight) for term in shown]
-    unwanted = tuple(
-        QueryVector(embed(term), term.weight, typical=typical if isinstance(term, Words) else None)
-        for term in terms
-        if term.exclude
-    )
+    unwanted = tuple(_excluded(term, embed(term), typical, presence) for term in terms if term.exclude)
     return ParsedQuery(tuple(wanted), unwanted, text=text)
+
+
+def _excluded(term: Term, vector: Vectors, typical: tuple[float, float] | None, presence: Presence | None) -> Excluded:
+    if not isinstance(term, Words):
+        return Excluded(vector, term.weight)
+    classifier = presence.classifier(vector) if presence else None
+    return Excluded(vector, term.weight, EXCLUDED_SPREADS, typical, classifier)
 
 
 def without_end_mark(text: str) -> str:
@@ -158,24 +188,24 @@ def _scored(query: ParsedQuery, index: VectorIndex, ids: Ids) -> Candidates:
         for query_vector, (mean, spread) in zip(query.wanted, spreads, strict=True):
             scores += query_vector.weight / total * (rows @ augmented(query_vector) - mean) / spread
         scores = spreads[0][0] + spreads[0][1] * scores  # on the scale of the first vector
-    for query_vector in (*query.unwanted, *query.unlike):
-        scores = scores - UNWANTED_SHARE * query_vector.weight * (rows[:, :-1] @ query_vector.vector)
+    away = [(one.vector, one.weight) for one in query.unwanted] + [(one.vector, one.weight) for one in query.unlike]
+    for vector, weight in away:
+        scores = scores - UNWANTED_SHARE * weight * (rows[:, :-1] @ vector)
     remaining = np.flatnonzero(_matches_none(query.unwanted, rows, sample))
     order = remaining[np.argsort(-scores[remaining], kind="stable")]
     return Candidates(ids[order], scores[order].astype(np.float32), cosines[order].astype(np.float32))
 
 
-def excluding(unwanted: Sequence[QueryVector], index: VectorIndex, ids: Ids) -> Ids:
-    """Those of these pictures that match none of the excluded vectors, in their order."""
+def excluding(unwanted: Sequence[Excluded], index: VectorIndex, ids: Ids) -> Ids:
+    """Those of these pictures that show nothing that is excluded, in their order."""
     return ids[_matches_none(unwanted, index.vectors(ids), index.vectors(index.sample(SAMPLE)))]
 
 
-def _matches_none(unwanted: Sequence[QueryVector], rows: Vectors, sample: Vectors) -> NDArray[np.bool_]:
-    """Which of the pictures (n, dim + 1) match none of the excluded vectors."""
+def _matches_none(unwanted: Sequence[Excluded], rows: Vectors, sample: Vectors) -> NDArray[np.bool_]:
+    """Which of the pictures (n, dim + 1) show nothing that is excluded."""
     stays = np.ones(len(rows), np.bool_)
-    for query_vector in unwanted:
-        mean, spread = _spread(sample[:, :-1] @ query_vector.vector, query_vector.typical)
-        stays &= rows[:, :-1] @ query_vector.vector <= mean + EXCLUDED_SPREADS / query_vector.weight * spread
+    for excluded in unwanted:
+        stays &= ~excluded.matches(rows[:, :-1], sample[:, :-1])
     return stays
 
 

@@ -22,7 +22,7 @@ from mmsearch.errors import QueryError
 from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
 from mmsearch.query.model import Example, Query, Words
-from mmsearch.search import querybank
+from mmsearch.search import querybank, retrieval
 from mmsearch.types import Hit
 
 Scores = NDArray[np.float64]
@@ -120,13 +120,55 @@ def test_arithmetic_adds_and_subtracts_vectors(library: Library, oracle: Oracle)
 def test_what_matches_an_excluded_term_is_left_out(library: Library, oracle: Oracle, text: str) -> None:
     hits = library.search(Query((Words("a photo of something"), Words(text, exclude=True))))
     away = oracle.cosines(text)
-    mean, spread = oracle.standard(away, oracle.typical())
-    stays = [name for name, score in zip(oracle.names, away, strict=True) if score <= mean + 2 * spread]
+    form = np.load(EMBEDDED / "presence.npy").astype(np.float64)
+    asked = np.append(oracle.encoder.encode_texts([text])[0], 1)
+    odds = [float(asked @ form @ np.append(vector, 1)) for vector in oracle.vectors]
+    stays = [name for name, one in zip(oracle.names, odds, strict=True) if one <= 0]
     assert 1 <= len(oracle.names) - len(stays) <= 2
     assert oracle.names[int(np.argmax(away))] not in stays
     oracle.assert_hits(hits, oracle.first("a photo of something") - 0.3 * away, stays)
     listed = library.search(Query((Words(text, exclude=True),)))  # nothing ranks them: the newest first
     assert sorted(Path(hit.path).name for hit in listed) == stays
+
+
+def test_without_a_classifier_what_is_well_above_the_mean_is_left_out(library: Library, oracle: Oracle) -> None:
+    away = oracle.cosines("a cat")
+    for term, spreads in ((Words("a cat", exclude=True), 0.75), (Words("a cat", 2, exclude=True), 0.375)):
+        parsed = retrieval.parsed_query([term], lambda one: oracle.encoder.encode_texts([one.text])[0])
+        (excluded,) = parsed.unwanted
+        sample = oracle.vectors.astype(np.float32)
+        wanted = away > away.mean() + spreads * away.std()
+        np.testing.assert_array_equal(excluded.matches(sample, sample), wanted)
+        assert 0 < wanted.sum() < len(wanted)
+
+
+def test_plain_words_can_say_what_should_not_be_there(library: Library) -> None:
+    every = {Path(hit.path).name for hit in library.search("a photo")}
+    for text, terms in (
+        ("a photo without a cat", ["a photo", "-cat"]),
+        ("no cat", ["-cat"]),
+        ("a photo, no cat or motorcycle", ["a photo", "-cat", "-motorcycle"]),
+    ):
+        found, wanted = library.search(text), library.search(terms)
+        assert [hit.path for hit in found] == [hit.path for hit in wanted]
+        assert {Path(hit.path).name for hit in found} < every
+        (note,) = [note for note in found.notes if note.code == "negation"]
+        assert "in quotes" in note
+        assert note.fields["left_out"] == [term[1:] for term in terms if term[0] == "-"]
+    for asked in ("is there no cat?", Query((Words("no cat", exact=True),))):
+        assert not [note for note in library.search(asked).notes if note.code == "negation"]
+    arithmetic = library.search(Query((Words("a photo without a cat"),), arithmetic=True))
+    assert {Path(hit.path).name for hit in arithmetic} == every
+
+
+def test_words_leave_out_what_has_a_tag_of_the_same_meaning(library: Library, tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("person\ta motorcycle\n")  # a tag that is wrong, which no vector tells
+    library.tag(vocabulary=tmp_path / "words.txt", threshold=0.2)
+    tagged = {Path(hit.path).name for hit in library.search(Query(), where="tag:person")}
+    assert "3.png" in tagged
+    kept = {Path(hit.path).name for hit in library.search(["-people"])}
+    assert kept
+    assert not kept & tagged
 
 
 def test_what_is_written_about_a_photo_is_left_out_too(library: Library, tmp_path: Path) -> None:

@@ -1,0 +1,73 @@
+"""How likely it is that a picture shows what a text says, for leaving pictures out.
+
+A cosine has no zero: what is near for one word is far for another, and of 1,000 photos 800 may show people.  A bilinear
+form of the vectors of text and picture, learned from captioned photos (``training/common/presence.py``), has one: above
+0 it is more likely than not that the picture shows it, as many pictures with and without it given.  Of one text it is
+a vector and a number, so it costs as much as a cosine.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsearch.encoders.protocol import Encoder, said
+from mmsearch.errors import ModelError
+from mmsearch.media.filesystem import atomic_file, read_array
+from mmsearch.types import Vectors
+
+FILE = "presence.npy"  # in a model folder: float16 (dim + 1, dim + 1), see ``Presence``
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """What tells pictures that show something from others: log-odds are ``vectors @ direction + offset``."""
+
+    direction: Vectors  # (dim,)
+    offset: float
+
+    def __call__(self, vectors: Vectors) -> NDArray[np.float32]:
+        """The log-odds that pictures show it (n,), from their vectors (n, dim)."""
+        odds: NDArray[np.float32] = vectors @ self.direction + np.float32(self.offset)
+        return odds
+
+
+@dataclass(frozen=True)
+class Presence:
+    """The bilinear form of a model: log-odds are text @ form @ picture, both unit vectors with a 1 behind."""
+
+    form: Vectors  # (dim + 1, dim + 1) float32
+
+    @classmethod
+    def of(cls, encoder: Encoder) -> Presence | None:
+        """That of an encoder's model; None where it has none.  Raises ModelError for a damaged one."""
+        return None if encoder.folder is None else cls.read(encoder.folder, encoder.card.dim)
+
+    @classmethod
+    @functools.cache  # each search asks; the files of a model do not change
+    def read(cls, folder: Path, dim: int) -> Presence | None:
+        """That of a model folder; None where it has none.  Raises ModelError for a damaged one."""
+        file = folder / FILE
+        try:
+            form = read_array(file).astype(np.float32)
+            if form.shape != (dim + 1, dim + 1) or not np.isfinite(form).all():
+                raise ValueError(f"{form.shape} where {(dim + 1, dim + 1)} finite numbers are wanted")
+            return cls(form)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, EOFError) as error:
+            raise ModelError(f"{file} cannot be used: {said(error)}; install mmsearch again") from error
+
+    def write(self, folder: Path) -> None:
+        """Into a model folder."""
+        with atomic_file(folder / FILE) as draft, draft.open("wb") as opened:
+            np.save(opened, self.form.astype(np.float16))
+
+    def classifier(self, text: Vectors) -> Classifier:
+        """That of one text, from its vector (dim,)."""
+        row = text @ self.form[:-1] + self.form[-1]
+        return Classifier(row[:-1].astype(np.float32), float(row[-1]))

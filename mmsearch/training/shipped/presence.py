@@ -1,0 +1,66 @@
+"""What tells the embedded model which photos show a thing, for NOT: made when the model has been trained.
+
+    python -m mmsearch.training.shipped.presence --data DIR
+
+``DIR`` holds ``images/``, ``captions.tsv`` and ``train.txt``, as ``shipped.mixture`` makes it.  Writes ``presence.npy``
+into the model's folder; ``mmsearch/training/common/presence.py`` says how.  ``python -m benchmarks.excluded_terms``
+measures it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mmsearch.encoders.factory import EMBEDDED
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.search.presence import FILE
+from mmsearch.training.common import calibrate, presence
+from mmsearch.training.common.pairs import MARGIN, Pictures
+from mmsearch.training.contrastive import prefix_cache
+from mmsearch.training.shipped.embedded import read_split
+from mmsearch.training.shipped.rerank_embedded import sentences
+
+log = logging.getLogger(__name__)
+
+VIEWS = 4  # of each photo
+
+
+class _Vectors:
+    """An encoder in the shape that ``prefix_cache.image_views`` wants: pixels to vectors."""
+
+    def __init__(self, encoder: OnnxEncoder) -> None:
+        self._encoder = encoder
+
+    def image_prefix(self, pixels: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(self._encoder.encode_images(pixels.numpy()))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=EMBEDDED, help="the model's folder")
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    encoder = OnnxEncoder(given.out)
+    kept, pictures = Pictures.open(sentences(read_split(given.data, "train")), encoder.card.preprocess, MARGIN)
+    with tempfile.TemporaryDirectory() as folder:
+        stored = prefix_cache.image_views(
+            _Vectors(encoder), pictures, len(kept), VIEWS, Path(folder) / "views.npy", torch.device("cpu"), 0
+        )
+        views = np.ascontiguousarray(stored.transpose(1, 0, 2)).astype(np.float32)
+    views /= np.maximum(np.linalg.norm(views, axis=2, keepdims=True), 1e-12)
+    made = presence.fit(views, kept.texts, lambda texts: calibrate.encode(encoder, texts))
+    if made is None:
+        raise SystemExit("the captions name too few things")
+    made.write(given.out)
+    log.info("wrote %s", given.out / FILE)
+
+
+if __name__ == "__main__":
+    main()
