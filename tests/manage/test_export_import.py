@@ -33,8 +33,9 @@ from mmsearch.types import Progress, Skipped, Vectors
 ODD = [b"two\nlines.png", b"caf\xe9.png", "\N{CAT FACE}.png".encode(), b"=1+1.png", b"' -x,\".png"]
 XMP = (
     '<r xmlns:e="http://ns.adobe.com/exif/1.0/" xmlns:p="http://ns.adobe.com/photoshop/1.0/" xmlns:x='
-    '"http://ns.adobe.com/xap/1.0/" xmlns:i="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" x:Rating="4" p:City="=Łódź" '
-    'i:PersonInImage="Bob, jr." e:GPSLatitude="1,15S" e:GPSLongitude="2,30E" p:DateCreated="1985-07-14T12:00:00Z"/>'
+    '"http://ns.adobe.com/xap/1.0/" xmlns:i="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" x:Rating="4" x:Label="Red" '
+    'p:City="=Łódź" i:PersonInImage="Bob, jr." e:GPSLatitude="1,15S" e:GPSLongitude="2,30E" '
+    'p:DateCreated="1985-07-14T12:00:00Z"/>'
 )
 
 NUMBERS = ("latitude", "longitude", "mtime_ns", "rating")  # columns whose values may be below 0
@@ -120,7 +121,8 @@ def test_an_export_comes_back_to_the_last_bit(library: Library, other: Library, 
     before = everything(library)
     [beside] = before["sidecars"]
     assert beside[3:] == (
-        "1985-07-14T12:00:00+00:00", -1.25, 2.5, "=Łódź", "Bob, jr.", 4, "2016-11-03T12:04:45+00:00", None, None
+        "1985-07-14T12:00:00+00:00", -1.25, 2.5, "=Łódź", "Bob, jr.", 4, "Red", "2016-11-03T12:04:45+00:00",
+        None, None,
     )  # fmt: skip
     assert {name: len(rows) for name, rows in before.items()} == {
         "models": 1, "roots": 1, "photos": 11, "contents": 10, "vectors": 10, "regions": 10, "captions": 1, "ocr": 2,

@@ -229,12 +229,13 @@ def test_ratings(written: str, rating: int | None) -> None:
 @pytest.mark.parametrize(
     ("written", "label"),
     [
-        ('xmp:Label="Rot"', "Rot"), ('xmp:Label=" "', None), ('d:ColorLabel="1"', "Red"), ('d:ColorLabel="0"', None),
-        ('d:ColorLabel="99"', None), ('d:ColorLabel="1" xmp:Label="Winner"', "Winner"),
+        ('xmp:Label="Rot"', "Rot"), ('xmp:Label=" "', None), ('digi:ColorLabel="1"', "Red"),
+        ('digi:ColorLabel="0"', None), ('digi:ColorLabel="99"', None),
+        ('digi:ColorLabel="1" xmp:Label="Winner"', "Winner"),
     ],
 )  # fmt: skip
 def test_labels(written: str, label: str | None) -> None:
-    digikam = 'xmlns:d="http://www.digikam.org/ns/1.0/"'
+    digikam = 'xmlns:digi="http://www.digikam.org/ns/1.0/"'
     assert read_xmp(packet("", f"{NAMESPACES} {digikam} {written}")).label == label
 
 
