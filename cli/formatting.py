@@ -139,10 +139,10 @@ def measures(photo: Photo) -> str:
 
 
 def noted(photo: Photo) -> str:
-    """Town, people and stars, where somebody noted them."""
+    """Town, people, stars and label, where somebody noted them."""
     own = photo.annotations
     stars = "rejected" if own.rating == -1 else "★" * (own.rating or 0)
-    return "  ".join(part for part in (own.city, ", ".join(own.people), stars) if part)
+    return "  ".join(part for part in (own.city, ", ".join(own.people), stars, own.label) if part)
 
 
 def path_line(path: str, values: Sequence[str]) -> None:

@@ -27,7 +27,7 @@ WhereOption = Annotated[
     Texts, _option("where", "EXPR", 'Conditions in the query language: "date:2024 type:jpeg,png -camera:fuji".')
 ]
 DateOption = Annotated[
-    Texts, _option("date", "DATES", "Taken then: 2024, 2024-06, 2024-06-01..2024-06-15, >2024, today, yesterday.")
+    Texts, _option("date", "DATES", "Taken then: 2024, 2024-06, 2024-06-01..2024-06-15, >2024, june-2021, last week.")
 ]
 TakenOption = Annotated[Texts, _option("taken", "DATES", "The same, only by dates that the camera wrote.")]
 CameraOption = Annotated[Texts, _option("camera", "NAME", "A part of the camera's make or model.")]
@@ -35,6 +35,12 @@ LensOption = Annotated[Texts, _option("lens", "NAME", "A part of the lens's name
 CityOption = Annotated[Texts, _option("city", "NAME", "A part of the town's name, as it is written in the file.")]
 PersonOption = Annotated[Texts, _option("person", "NAME", "A part of the name of somebody in it. May be repeated.")]
 RatingOption = Annotated[Texts, _option("rating", "STARS", "Such as 5, >=4 or 3..5.")]
+LabelOption = Annotated[Texts, _option("label", "NAME", "A part of its label, such as red.")]
+AlbumOption = Annotated[Texts, _option("album", "NAME", "A part of the name of a folder that it lies in.")]
+IsoOption = Annotated[Texts, _option("iso", "NUMBER", "Such as 800, >=1600 or 100..400.")]
+ApertureOption = Annotated[Texts, _option("aperture", "NUMBER", "Such as f/2.8 or <4, of the f-number.")]
+ExposureOption = Annotated[Texts, _option("exposure", "SECONDS", "Such as 1/250, >1s or 1/60..1/15.")]
+FocalOption = Annotated[Texts, _option("focal", "MM", "The lens's focal length: 50mm, 24..70.")]
 NearOption = Annotated[Texts, _option("near", "LAT,LON,DIST", "Taken near a place: 48.85,2.35,10km (m, km, mi).")]
 TypeOption = Annotated[Texts, _option("type", "FORMAT", "The file's format: jpeg, png, heic, webp, ...")]
 WidthOption = Annotated[Texts, _option("width", "PIXELS", "Such as >2000, 1000..2000 or =640.")]

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from mmsearch.manage.move_aside import Moved
     from mmsearch.query.files import parse, parse_conditions
     from mmsearch.query.model import (
+        Album,
         AnyOf,
         Between,
         Camera,
@@ -53,10 +54,12 @@ if TYPE_CHECKING:
         Compare,
         Condition,
         Date,
+        EveryYear,
         Example,
         Format,
         HasPlace,
         HasText,
+        Label,
         Lens,
         Near,
         Person,
@@ -115,6 +118,7 @@ _HOMES = {
     "mmsearch.rerank.inspect": ["Explanation"],
     "mmsearch.manage.move_aside": ["Moved"],
     "mmsearch.query.model": [
+        "Album",
         "AnyOf",
         "Between",
         "Camera",
@@ -122,10 +126,12 @@ _HOMES = {
         "Compare",
         "Condition",
         "Date",
+        "EveryYear",
         "Example",
         "Format",
         "HasPlace",
         "HasText",
+        "Label",
         "Lens",
         "Near",
         "Person",
@@ -162,6 +168,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __version__ = "0.1.0"
 
 __all__ = [
+    "Album",
     "Annotations",
     "Answer",
     "AnyOf",
@@ -176,6 +183,7 @@ __all__ = [
     "Damaged",
     "Date",
     "DimensionError",
+    "EveryYear",
     "Example",
     "Exif",
     "Explanation",
@@ -189,6 +197,7 @@ __all__ = [
     "ImportReport",
     "IndexReport",
     "KeptModel",
+    "Label",
     "Lens",
     "Library",
     "LibraryBusyError",

@@ -55,7 +55,10 @@ def hit(hit: Hit) -> Json:
         "city": photo.annotations.city,
         "people": list(photo.annotations.people) or None,
         "rating": photo.annotations.rating,
+        "label": photo.annotations.label,
     }
+    exif = photo.exif
+    shot = {"iso": exif.iso, "aperture": exif.aperture, "exposure": exif.exposure, "focal": exif.focal}
     words = {"description": photo.description, "text": photo.text, "tags": list(photo.tags) or None}
     return {
         "rank": hit.rank,
@@ -73,6 +76,7 @@ def hit(hit: Hit) -> Json:
         "latitude": photo.exif.latitude,
         "longitude": photo.exif.longitude,
         "caption": photo.caption,
+        **_known(shot),
         **_known(words),
         **_known(noted),
     }

@@ -53,6 +53,10 @@ class Exif:
     lens: str | None = None
     latitude: float | None = None  # degrees, north positive
     longitude: float | None = None  # degrees, east positive
+    iso: int | None = None  # sensitivity
+    aperture: float | None = None  # the f-number
+    exposure: float | None = None  # seconds
+    focal: float | None = None  # focal length of the lens in millimetres, not that for 35 mm film
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Annotations:
     city: str | None = None  # where it was taken, or what it shows
     people: tuple[str, ...] = ()  # names of those who are in it
     rating: int | None = None  # stars, 1 to 5; -1: rejected
+    label: str | None = None  # most often a colour, as the program calls it
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class Sidecar:
     """What the files beside a photo say of it."""
 
     text: str = ""
-    exif: Exif = field(default_factory=Exif)  # of XMP: goes before what the picture's file says; no camera, no lens
+    exif: Exif = field(default_factory=Exif)  # of XMP: goes before what the picture's file says; when and where only
     annotations: Annotations = field(default_factory=Annotations)  # the same; people are added to those in the file
     fallback: Exif = field(default_factory=Exif)  # of Google Takeout: where nobody else says it
 
@@ -150,7 +155,7 @@ class Photo:
     description: str | None = None  # what was written into the file, or beside it
     text: str | None = None  # what was read in the picture
     tags: tuple[str, ...] = ()  # the surest first
-    annotations: Annotations = field(default_factory=Annotations)  # town, people, stars
+    annotations: Annotations = field(default_factory=Annotations)  # town, people, stars, label
     id: int = 0  # of the file in its library; 0 for a photo of no library
 
     @property

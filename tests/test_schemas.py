@@ -30,8 +30,8 @@ from mmsearch.types import Annotations, Damaged, Exif, Hit, IndexReport, Note, P
 PHOTO = Photo("/a.jpg", 300, 200, "jpeg", 7000, 0)
 TAKEN = datetime(2019, 7, 14, 18, 3, 22)
 FULL = Photo(
-    "/a.jpg", 300, 200, "jpeg", 7000, 0, Exif(TAKEN, "FUJIFILM X100V", "23mm", 48.85, 2.35), "a dog", "said", "TAXI",
-    ("dog", "sky"), Annotations("Łódź", ("Ann", "Bob"), 4),
+    "/a.jpg", 300, 200, "jpeg", 7000, 0, Exif(TAKEN, "FUJIFILM X100V", "23mm", 48.85, 2.35, 400, 2.8, 0.004, 23.0),
+    "a dog", "said", "TAXI", ("dog", "sky"), Annotations("Łódź", ("Ann", "Bob"), 4, "Red"),
 )  # fmt: skip
 SKIPPED = Skipped("/broken.png", "it is damaged")
 CUT = Damaged("/cut.jpg", "3 % of the picture is missing")
@@ -85,6 +85,11 @@ def test_a_hit() -> None:
         "city": "Łódź",
         "people": ["Ann", "Bob"],
         "rating": 4,
+        "label": "Red",
+        "iso": 400,
+        "aperture": 2.8,
+        "exposure": 0.004,
+        "focal": 23.0,
     }
     assert list(schemas.hit(hit))[:3] == ["rank", "path", "score"]  # a person who reads a line finds them first
 

@@ -169,6 +169,7 @@ def noted(photo: Photo) -> dict[str, object]:
         "town": own.city,
         "people": own.people,
         "stars": own.rating,
+        "label": own.label,
     }
     return {name: value for name, value in values.items() if value not in (None, "", ())}
 

@@ -47,6 +47,11 @@ COLUMNS: dict[str, type] = {
     "city": str,
     "people": list,  # in the CSV as JSON
     "rating": int,
+    "label": str,
+    "iso": int,
+    "aperture": float,  # f-number
+    "exposure": float,  # seconds
+    "focal": float,  # millimetres
     "sidecar": str,  # in files beside it
     "sidecar_facts": str,  # when, where and who by these, as JSON: see ``_facts``
     "caption": str,
@@ -62,7 +67,15 @@ COLUMNS: dict[str, type] = {
     "tags_vocabulary": str,
 }
 
-ADDED = ("city", "people", "rating", "sidecar_facts")  # columns that exports of earlier versions do not have
+SHOT = ("iso", "aperture", "exposure", "focal")
+ADDED = (
+    "city",
+    "people",
+    "rating",
+    "sidecar_facts",
+    "label",
+    *SHOT,
+)  # columns that exports of earlier versions do not have
 NEEDED = ("hash", "size", "mtime_ns", "width", "height", "format", "facts")  # columns that an export always fills
 _SAME = [field.name for field in fields(ExportRow) if field.name in COLUMNS]  # what a row calls as the column is called
 
@@ -92,13 +105,17 @@ def columns(row: ExportRow, vector: int) -> Columns:
 
 
 def _facts(sidecar: Sidecar) -> str | None:
-    """When and where, town, people and stars, then when and where by Takeout; None where nothing is said."""
+    """When and where, town, people and stars, then when and where by Takeout, and a label where there is one.
+
+    None where nothing is said.
+    """
 
     def exif(one: Exif) -> list[Any]:
         return [one.taken_at and one.taken_at.isoformat(), one.latitude, one.longitude]
 
     noted = sidecar.annotations
     facts = [*exif(sidecar.exif), noted.city, list(noted.people), noted.rating, *exif(sidecar.fallback)]
+    facts += [] if noted.label is None else [noted.label]
     return json.dumps(facts, ensure_ascii=False) if any(fact not in (None, []) for fact in facts) else None
 
 
@@ -106,11 +123,13 @@ def _sidecar(text: str, facts: str | None) -> Sidecar:
     """What was given to ``_facts``.  Raises ValueError, TypeError or RecursionError."""
     if facts is None:
         return Sidecar(text)
-    taken, latitude, longitude, city, people, rating, later, later_latitude, later_longitude = json.loads(facts)
+    taken, latitude, longitude, city, people, rating, later, later_latitude, later_longitude, *label = json.loads(facts)
+    if len(label) > 1:
+        raise ValueError(f"{facts!r} are no facts of a sidecar")
     return Sidecar(
         text,
         _exif(taken, latitude, longitude),
-        _annotations(city, people, rating),
+        _annotations(city, people, rating, *label),
         _exif(later, later_latitude, later_longitude),
     )
 
@@ -122,11 +141,13 @@ def _exif(taken_at: str | None, latitude: float | None, longitude: float | None)
     return Exif(None if taken_at is None else datetime.fromisoformat(taken_at), None, None, *degrees)
 
 
-def _annotations(city: str | None, people: list[str] | None, rating: int | None) -> Annotations:
-    names = [city or "", *(people or ())]
+def _annotations(
+    city: str | None, people: list[str] | None, rating: int | None, label: str | None = None
+) -> Annotations:
+    names = [city or "", label or "", *(people or ())]
     if not all(isinstance(name, str) and "\n" not in name for name in names) or stars(rating) != rating:
         raise ValueError(f"{city!r}, {people!r}, {rating!r} are no town, people and rating")
-    return Annotations(city, tuple(people or ()), rating)
+    return Annotations(city, tuple(people or ()), rating, label)
 
 
 def export_row(path: str, values: Columns) -> ExportRow:
@@ -173,6 +194,9 @@ def _check(row: ExportRow) -> None:
         raise ValueError("latitude and longitude go together")
     if not (-90 <= (row.latitude or 0) <= 90 and -180 <= (row.longitude or 0) <= 180):
         raise ValueError(f"{row.latitude}, {row.longitude} is no place on the earth")
+    for name in SHOT:
+        if (number := getattr(row, name)) is not None and not 0 < number < float("inf"):
+            raise ValueError(f"{name} must be above 0, not {number}")
     if row.caption is not None and None in (row.caption_model, row.caption_confidence):
         raise ValueError("a caption needs caption_model and caption_confidence")
     surely = [*row.tags.values(), *([] if row.caption_confidence is None else [row.caption_confidence])]
@@ -181,7 +205,7 @@ def _check(row: ExportRow) -> None:
     texts = [value for value in vars(row).values() if isinstance(value, str)]
     if row.sidecar is not None:
         noted = row.sidecar.annotations
-        texts += [row.sidecar.text, noted.city or "", *noted.people]
+        texts += [row.sidecar.text, noted.city or "", noted.label or "", *noted.people]
     for text in (*texts, *row.tags, *row.people):
         text.encode()  # half letters cannot be stored
         if "\0" in text:

@@ -4,4 +4,4 @@ A file or folder that cannot be read is a value or an ``ImageError``, never a cr
 and ``exif`` only.
 """
 
-METADATA_VERSION = 2  # grows when more is read from a picture than before: pictures with a lower one are read again
+METADATA_VERSION = 3  # grows when more is read from a picture than before: pictures with a lower one are read again

@@ -1,4 +1,4 @@
-"""What the camera wrote beside the pixels: when, with what, where."""
+"""What the camera wrote beside the pixels: when, with what, where, how exposed."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ _ORIGINAL = (0x9003, 0x9291, 0x9011)  # DateTimeOriginal: the shutter
 _DIGITIZED = (0x9004, 0x9292, 0x9012)  # DateTimeDigitized: the scan
 _CHANGED = (0x0132, 0x9290, 0x9010)  # DateTime: the last change
 _RATING = 0x4746  # of Windows: stars
+# The second of two is as a power of two (APEX), which some cameras write alone.
+_EXPOSURE, _SHUTTER = 0x829A, 0x9201  # ExposureTime, ShutterSpeedValue
+_F_NUMBER, _APERTURE = 0x829D, 0x9202  # FNumber, ApertureValue
+_FOCAL = 0x920A  # FocalLength
+_ISO = (0x8833, 0x8832, 0x8831, 0x8827)  # the last cannot say more than 65535 and says that then
+_MOST = {"iso": 1e8, "aperture": 1e4, "exposure": 1e7, "focal": 1e6}  # beyond is nonsense
 _LATITUDE, _LONGITUDE = (1, 2, "NS", 90.0), (3, 4, "EW", 180.0)  # (tag of the letter, tag of the angle, letters, limit)
 
 _Tags = dict[int, Any]
@@ -46,6 +52,10 @@ def exif_said(image: Image.Image) -> Said:
         latitude=latitude,
         longitude=longitude,
         rating=stars(rating) if isinstance(rating, int) else None,
+        iso=_iso(tags),
+        aperture=_amount("aperture", tags.get(_F_NUMBER), tags.get(_APERTURE), 0.5),
+        exposure=_amount("exposure", tags.get(_EXPOSURE), tags.get(_SHUTTER), -1.0),
+        focal=_amount("focal", tags.get(_FOCAL)),
     )
 
 
@@ -93,6 +103,25 @@ def _degrees(tags: _Tags, letter_tag: int, angle_tag: int, letters: str, limit: 
     if min(degrees, minutes, seconds) < 0 or total > limit:
         return None
     return -total if letter == letters[1] and total else total
+
+
+def _iso(tags: _Tags) -> int | None:
+    for tag in _ISO:
+        value = tags.get(tag)
+        number = _amount("iso", value[0] if isinstance(value, (tuple, list)) and value else value)
+        if number is not None and number >= 1:
+            return round(number)
+    return None
+
+
+def _amount(name: str, value: Any, power: Any = None, times: float = 0.0) -> float | None:
+    """A number above 0 of 6 digits; where there is none, 2 to the ``power``, which is multiplied before."""
+    number, exponent = _number(value), _number(power)
+    if not number and exponent is not None and abs(exponent) < 64:
+        number = 2 ** (exponent * times)
+    if number is None or not 0 < number <= _MOST[name]:
+        return None
+    return float(f"{number:.6g}") or None
 
 
 def _number(value: Any) -> float | None:

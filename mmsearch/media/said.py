@@ -27,9 +27,14 @@ class Said:
     longitude: float | None = None
     camera: str | None = None
     lens: str | None = None
+    iso: int | None = None
+    aperture: float | None = None
+    exposure: float | None = None  # seconds
+    focal: float | None = None  # millimetres
     city: str | None = None
     people: tuple[str, ...] = ()
     rating: int | None = None
+    label: str | None = None
     texts: tuple[str, ...] = ()  # as they were written
     keywords: tuple[str, ...] = ()
 
@@ -51,15 +56,20 @@ def believed(sources: Sequence[Said]) -> Exif:
         lens=_first(one.lens for one in sources),
         latitude=place.latitude,
         longitude=place.longitude,
+        iso=_first(one.iso for one in sources),
+        aperture=_first(one.aperture for one in sources),
+        exposure=_first(one.exposure for one in sources),
+        focal=_first(one.focal for one in sources),
     )
 
 
 def annotated(sources: Sequence[Said]) -> Annotations:
-    """Town and rating of the first source that has one, and the people of all."""
+    """Town, rating and label of the first source that has one, and the people of all."""
     return Annotations(
         city=_first(one.city for one in sources),
         people=different(name for one in sources for name in one.people)[:MOST_PEOPLE],
         rating=_first(one.rating for one in sources),
+        label=_first(one.label for one in sources),
     )
 
 

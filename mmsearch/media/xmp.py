@@ -36,6 +36,7 @@ _NAMESPACES = {
     "http://iptc.org/std/Iptc4xmpExt/2008-02-29/": "Iptc4xmpExt",
     "http://www.metadataworkinggroup.com/schemas/regions/": "mwg-rs",
     "http://ns.microsoft.com/photo/1.0/": "MicrosoftPhoto",
+    "http://darktable.sf.net/": "darktable",
     "http://ns.microsoft.com/photo/1.2/t/Region#": "MPReg",
     "http://www.w3.org/1999/02/22-rdf-syntax-ns#": "rdf",
 }
@@ -56,9 +57,14 @@ _ORIGINAL = ("exif:DateTimeOriginal", "photoshop:DateCreated")
 _DIGITIZED = ("exif:DateTimeDigitized", "xmp:CreateDate")
 _LATITUDE, _LONGITUDE = "exif:GPSLatitude", "exif:GPSLongitude"
 _RATING, _PERCENT = "xmp:Rating", "MicrosoftPhoto:Rating"  # stars; 1, 25, 50, 75 or 99 for one to five of them
+_LABEL = "xmp:Label"  # "Red", "Rot", "To do": as the program calls it
+_COLOURS = {  # numbers of colours
+    "digiKam:ColorLabel": ("", "Red", "Orange", "Yellow", "Green", "Blue", "Magenta", "Gray", "Black", "White"),
+    "darktable:colorlabels": ("Red", "Yellow", "Green", "Blue", "Purple"),
+}
 _WANTED = frozenset((
     *_TEXTS, _SUBJECT, *_LEVELS, _KIND, *_PEOPLE, *_PLACES, *_ORIGINAL, *_DIGITIZED, _LATITUDE, _LONGITUDE, _RATING,
-    _PERCENT,
+    _PERCENT, _LABEL, *_COLOURS,
 ))  # fmt: skip
 
 _NUMBER = r"(\d{1,3}(?:\.\d{1,20})?)"
@@ -67,7 +73,7 @@ _SIGNED = re.compile(rf"([+-]?){_NUMBER}", re.ASCII)
 
 
 def read_xmp(packet: bytes) -> Said:
-    """Texts, keywords, dates, place, people and rating of an XMP packet; of a damaged one what stands before that.
+    """Texts, keywords, dates, place, people, rating and label of an XMP packet; of a damaged one what is before that.
 
     Texts and keywords are as they were written, in the order of the lists above, the names of people and places last.
     A packet that declares entities or a document type says nothing, and neither does one above ``LONGEST_XMP``.  Never
@@ -89,6 +95,7 @@ def read_xmp(packet: bytes) -> Said:
         city=next((found for one in of(*_CITIES) if (found := one_line(one))), None),
         people=people,
         rating=_rating(of(_RATING), of(_PERCENT)),
+        label=_label(of(_LABEL), {name: of(name) for name in _COLOURS}),
         texts=tuple(of(*_TEXTS)),
         keywords=(*of(_SUBJECT), *levels, *people, *of(_OTHER), *of(*_PLACES)),
     )
@@ -119,6 +126,19 @@ def _rating(rated: Sequence[str], percent: Sequence[str]) -> int | None:
     for value in percent:
         if (match := _SIGNED.fullmatch(value.strip())) and float(match[2]):
             return stars(1 + float(match[2]) / 25)
+    return None
+
+
+def _label(named: Sequence[str], numbered: Mapping[str, Sequence[str]]) -> str | None:
+    """What it is called; else the colours that numbers stand for."""
+    for value in named:
+        if found := one_line(value):
+            return found
+    for name, values in numbered.items():
+        colours = _COLOURS[name]
+        known = {str(number): colour for number, colour in enumerate(colours) if colour}
+        if found := ", ".join(different(known[one.strip()] for one in values if one.strip() in known)):
+            return found
     return None
 
 

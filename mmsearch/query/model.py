@@ -5,16 +5,17 @@
 
 from __future__ import annotations
 
+import calendar
 import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from mmsearch.errors import QueryError
 
-Fact = Literal["width", "height", "megapixels", "bytes", "rating"]
+Fact = Literal["width", "height", "megapixels", "bytes", "rating", "iso", "aperture", "exposure", "focal"]
 Operator = Literal["<", "<=", "=", ">=", ">"]
 Order = Literal["score", "date", "name", "size"]
 Shape = Literal["portrait", "landscape", "square"]
@@ -71,6 +72,40 @@ class Date:
 
 
 @dataclass(frozen=True)
+class EveryYear:
+    """Taken from one day to another, both included, in whatever year, by the clock that ``Date`` goes by.
+
+    Where the last day is before the first one it is one of the next year: from December to February.
+    """
+
+    first: tuple[int, int]  # month and day; (2, 29) is the first of March in other years
+    last: tuple[int, int]  # (2, 29) is the 28th in other years
+    camera_only: bool = False  # as in ``Date``
+
+    def __post_init__(self) -> None:
+        for month, day in (self.first, self.last):
+            try:
+                datetime(2000, month, day)  # a leap year
+            except ValueError as error:
+                raise QueryError(f"no year has a day {day} of month {month}") from error
+
+    def span(self, year: int) -> tuple[datetime, datetime] | None:
+        """The first moment of the one that begins in a year below 9998, and the first moment after it.
+
+        None where there is no such day in that year: 29 February.
+        """
+        start = _day_in(year, self.first)
+        end = _day_in(year + (self.last < self.first), self.last, after=True)
+        return (start, end) if start < end else None
+
+
+def _day_in(year: int, day: tuple[int, int], after: bool = False) -> datetime:
+    if day == (2, 29) and not calendar.isleap(year):
+        return datetime(year, 3, 1)
+    return datetime(year, *day) + timedelta(days=int(after))
+
+
+@dataclass(frozen=True)
 class Camera:
     """Make or model contains this text; capitals do not matter."""
 
@@ -114,6 +149,32 @@ class Person:
 
     def __post_init__(self) -> None:
         _not_blank(self.text, "a person's name")
+
+
+@dataclass(frozen=True)
+class Album:
+    """The name of the folder that the file lies in, or of one around it up to the one that was indexed, contains this.
+
+    Capitals and accents do not matter.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        _not_blank(self.text, "an album's name")
+
+
+@dataclass(frozen=True)
+class Label:
+    """The label, most often a colour, that somebody gave the picture in a program contains this text.
+
+    Capitals and accents do not matter.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        _not_blank(self.text, "a label")
 
 
 @dataclass(frozen=True)
@@ -164,7 +225,11 @@ class Format:
 
 @dataclass(frozen=True)
 class Compare:
-    """A number of the upright picture or of its file, or the stars that somebody gave it (-1: rejected)."""
+    """A number of the upright picture or of its file, the stars that somebody gave it (-1: rejected), or its exposure.
+
+    ``iso`` is the sensitivity, ``aperture`` the f-number, ``exposure`` in seconds, ``focal`` the focal length in
+    millimetres.
+    """
 
     fact: Fact
     operator: Operator
@@ -218,10 +283,13 @@ class Tagged:
 
 OneFits = (
     Date
+    | EveryYear
     | Camera
     | Lens
     | City
     | Person
+    | Album
+    | Label
     | Within
     | Near
     | Format

@@ -15,7 +15,8 @@ from typing import Protocol
 
 from mmsearch.errors import QueryError, QuerySyntaxError
 from mmsearch.media.formats import picture_suffixes
-from mmsearch.query.fields import CONDITIONS, ELSEWHERE, choose, goes_on, meant, read
+from mmsearch.query.dates import reach
+from mmsearch.query.fields import CONDITIONS, ELSEWHERE, choose, goes_on, read
 from mmsearch.query.lexer import QUOTES, Piece, Pointing, first_word, is_quoted, next_word, quoted
 from mmsearch.query.model import (
     AnyOf,
@@ -35,21 +36,13 @@ _SORTS: dict[str, Order] = {"score": "score", "date": "date", "name": "name", "s
 _ENDS = {"asc": False, "desc": True}
 _MINUS = "-–−"  # as it is typed, and what programs for texts make of it
 
-_FIELD = re.compile(r"([A-Za-z]{2,}):(?=\S)(?!//)", re.ASCII)
+_FIELD = re.compile(r"([^\W\d_]{2,}(?:[-_][^\W\d_]+)*):(?=\S)(?!//|:)")  # http:// and std::vector are words
 _WEIGHT = re.compile(r"(\d+(?:\.\d*)?|\.\d+):(?=[^\s\d])", re.ASCII)  # 10:30 and 16:9 are words
 _WORD = re.compile(r"\S+")
 _AFTER_QUOTES = re.compile(r"[.,;:!?]*(?!\S)")  # punctuation says nothing
-_SPACED = (
-    "camera",
-    "city",
-    "in",
-    "lens",
-    "like",
-    "near",
-    "person",
-    "tag",
-    "words",
-)  # fields whose values may have spaces in them
+# Fields whose values may have spaces in them.
+_SPACED = ("album", "camera", "city", "in", "label", "lens", "like", "near", "person", "tag", "words")
+_NOT_YET = {"length": "videos", "duration": "videos"}  # known fields of what is not indexed yet
 
 
 class Examples(Protocol):
@@ -251,6 +244,9 @@ class _Reader:
         if name in ("in", "like") and not is_quoted(text.text) and self.examples.exists(text.text):
             whole, lists = True, False  # a path with spaces or commas in it
         pieces, taken = _values(text, whole, lists, name)
+        if name in ("date", "taken") and not whole and len(pieces) == 1 and not is_quoted(text.text):
+            taken = reach(text.text, self.today)
+            pieces = [Piece(text.text[:taken], text.at)]
         self._close_phrase()
         if name == "words":
             self.terms.append(Words(pieces[0].text, weight, excluded, exact=True))
@@ -307,21 +303,36 @@ def _is_special(word: str) -> bool:
 
 
 def _field_name(text: Piece) -> str | None:
-    """The field that a text begins with.  Raises QueryError for one that is spelt wrong."""
-    match = re.match(r"([A-Za-z]{2,}):(?!//)", text.text)
-    if match is None:
-        return None
-    name = match[1].lower()
-    if name in FIELDS:
-        return name
-    if not _FIELD.match(text.text):
-        return None
-    elsewhere = ELSEWHERE.get(name)
-    suggestion = f"did you mean {elsewhere}? " if elsewhere else meant(name, FIELDS, ":", cutoff=0.8)
-    if not suggestion:
-        return None
+    """The field that a text begins with.  Raises QuerySyntaxError for a name that is none."""
+    known = re.match(r"([A-Za-z]{2,}):(?!//)", text.text)
+    if known is not None and known[1].lower() in FIELDS:
+        return known[1].lower()
+    match = _FIELD.match(text.text)
     word = first_word(text.text)
-    raise text.wrong(f'{match[1]}: is no field; {suggestion}To look for the words themselves, write "{word}"')
+    if match is not None and match[1].lower() in _NOT_YET:
+        raise text.wrong(
+            f"{match[1]}: is of {_NOT_YET[match[1].lower()]}, which are not indexed yet: no item has one; leave it out"
+        )
+    if match is None or not any(map(str.isalnum, word[match.end() :])) or _is_path(word):
+        return None  # smile:) is a word
+    said = f'write "{word}"' if not any(quote in word for quote in QUOTES) else "put all of it in quotes"
+    raise text.wrong(f"{match[1]}: is no field; {_nearest(match[1])}To look for the words themselves, {said}")
+
+
+def _nearest(name: str) -> str:
+    """What a name that is no field may stand for, or which fields there are."""
+    import difflib
+
+    name = name.lower()
+    longer = [other for other in ELSEWHERE if len(other) > 4]
+    near = (
+        [name] * (name in ELSEWHERE)
+        or difflib.get_close_matches(name, longer, 1, cutoff=0.85)
+        or difflib.get_close_matches(name, FIELDS, 1)
+    )
+    if not near:
+        return f"the fields are {', '.join(FIELDS)}. "
+    return f"did you mean {ELSEWHERE.get(near[0], near[0] + ':')}? "
 
 
 def _values(text: Piece, whole: bool, lists: bool, name: str) -> tuple[list[Piece], int]:

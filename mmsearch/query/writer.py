@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 from mmsearch.errors import QueryError
-from mmsearch.query.fields import number_text, write
+from mmsearch.query.fields import write
 from mmsearch.query.lexer import in_quotes
 from mmsearch.query.model import AnyOf, Condition, Example, Query, Term, descends, usual_order
+from mmsearch.query.numbers import number_text
 
 _PLAIN = re.compile(r"\w[\w'-]*")  # words that need no quotes
 
@@ -48,13 +49,7 @@ def _condition_text(condition: Condition) -> str:
     if len({name for name, _ in values}) != 1:
         raise QueryError("a condition about several fields, or about none, cannot be written")
     name = values[0][0]
-    safe = name not in (
-        "camera",
-        "lens",
-        "city",
-        "person",
-        "in",
-        "tag",
-    )  # these have no spaces, commas or quotes in them
+    # The others have no spaces, commas or quotes in them.
+    safe = name not in ("camera", "lens", "city", "person", "album", "label", "in", "tag")
     texts = [text if safe or re.fullmatch(r"[\w.-]+", text) else in_quotes(text) for _, text in values]
     return f"{'-' if condition.exclude else ''}{name}:{','.join(texts)}"

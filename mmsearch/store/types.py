@@ -128,6 +128,11 @@ class ExportRow:
     city: str | None = None
     people: tuple[str, ...] = ()
     rating: int | None = None
+    label: str | None = None
+    iso: int | None = None
+    aperture: float | None = None
+    exposure: float | None = None
+    focal: float | None = None
     dhash: bytes | None = None
     metadata_version: int = 0
     sidecar: Sidecar | None = None  # what the files beside it say, and their stamp

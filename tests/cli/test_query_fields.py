@@ -14,7 +14,7 @@ from mmsearch.cli.query_command import QueryCommand, _told_apart
 
 XMP = (
     '<r xmlns:p="http://ns.adobe.com/photoshop/1.0/" xmlns:x="http://ns.adobe.com/xap/1.0/" p:City="Łódź" x:Rating="4" '
-    'xmlns:i="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" i:PersonInImage="Ann Lee"/>'
+    'x:Label="Red" xmlns:i="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" i:PersonInImage="Ann Lee"/>'
 )
 
 
@@ -23,7 +23,7 @@ def library(mmsearch: CLI, photos: Path) -> Path:
     """Five photos, of which two say more: when, with what, where."""
     exif = Image.Exif()
     exif[0x010F], exif[0x0110] = "FUJIFILM", "X-T4"
-    exif.get_ifd(0x8769)[0x9003] = "2024:06:15 12:00:00"
+    exif.get_ifd(0x8769).update({0x9003: "2024:06:15 12:00:00", 0x8827: 800, 0x829A: 0.004, 0x829D: 2.8, 0x920A: 50.0})
     exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 51.0, 30.0), 3: "E", 4: (2.0, 17.0, 40.0)})
     with Image.open(SAMPLES / "rocket.jpg") as image:
         image.save(photos / "trips" / "rocket.jpg", exif=exif)
@@ -60,6 +60,13 @@ def names(mmsearch: CLI, *arguments: str) -> list[str]:
         ("city:lodz", ["--city", "ŁÓDŹ"], ["cat.png"]),
         ("person:ann,bob", ["--person", "ann lee"], ["cat.png"]),
         ("rating:>=4", ["--rating", "4..5"], ["cat.png"]),
+        ("label:red", ["--label", "RED"], ["cat.png"]),
+        ("album:trips", ["--album", "trips"], ["motorcycle.png", "rocket.jpg"]),
+        ("iso:>=800", ["--iso", "800"], ["cat.png", "rocket.jpg"]),
+        ("exposure:1/250", ["--exposure", "<1/200"], ["cat.png", "rocket.jpg"]),
+        ("aperture:f/2.8", ["--aperture", "f/2..f/4"], ["cat.png", "rocket.jpg"]),
+        ("focal:50mm", ["--focal", ">=50"], ["cat.png", "rocket.jpg"]),
+        ("taken:june-2024", ["--taken", "june 2024"], ["rocket.jpg"]),
         ("in:photos/trips", ["--in", "photos/trips"], ["motorcycle.png", "rocket.jpg"]),
         ("words:rocket", ["--words", "rocket"], ["rocket.jpg"]),
         ("-in:./photos/trips -camera:canon", ["--where", "-in:./photos/trips -camera:canon"],
@@ -77,8 +84,9 @@ def test_fields_and_options_find_the_same(
 def test_towns_people_and_stars_are_shown(mmsearch: CLI, library: Path) -> None:
     [line] = mmsearch("query", "city:lodz", "--json").stdout.splitlines()
     hit = json.loads(line)
-    assert (hit["city"], hit["people"], hit["rating"]) == ("Łódź", ["Ann Lee"], 4)
-    assert "Łódź  Ann Lee  ★★★★" in mmsearch("query", "city:lodz", "--show", "--show-as", "blocks").stdout
+    assert (hit["city"], hit["people"], hit["rating"], hit["label"]) == ("Łódź", ["Ann Lee"], 4, "Red")
+    assert (hit["iso"], hit["aperture"], hit["exposure"], hit["focal"]) == (800, 2.8, 0.004, 50.0)
+    assert "Łódź  Ann Lee  ★★★★  Red" in mmsearch("query", "city:lodz", "--show", "--show-as", "blocks").stdout
     assert names(mmsearch, "words:cat.png") == ["cat.png"]
     assert names(mmsearch, "words:lodz") == ["cat.png"]
 
@@ -131,6 +139,10 @@ def test_newest_first_where_nothing_is_looked_for(mmsearch: CLI, library: Path) 
         (["--width", "wide"], 2, "  --width wide\n          ^\n"),
         (["dog", "--where", "type:png cat"], 2, "only conditions can stand here"),
         (["dog", "-camra:x"], 2, "did you mean camera:?"),
+        (["foo:bar"], 2, 'foo: is no field; the fields are date, taken, '),
+        (["dog", "-foo:bar"], 2, 'To look for the words themselves, write "foo:bar"'),
+        (["--where", "foo:bar"], 2, "foo: is no field"),
+        (["length:>10s"], 2, "is of videos, which are not indexed yet"),
         (["--sort", "date", "--sort", "name"], 2, "sort: is there twice"),
         (["dog", "--not", "./none.jpg"], 1, "./none.jpg: no such file"),
     ],

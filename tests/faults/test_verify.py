@@ -125,6 +125,7 @@ DAMAGES: dict[str, tuple[str, Injure]] = {
         sql("INSERT INTO sidecars (photo_id, stamp, text, later_taken_at) VALUES (1, 'x', '', 'soon')"),
     ),
     "impossible rating": ("wrong facts", sql("UPDATE contents SET rating = 11 WHERE id = 2")),
+    "impossible exposure": ("wrong facts", sql("UPDATE contents SET exposure = 0 WHERE id = 2")),
     "cut vector": ("wrong vector", sql("UPDATE embeddings SET vector = substr(vector, 1, 10) WHERE id = 1")),
     "zeros": ("wrong vector values", vector_of_zeros),
     "not finite": ("wrong vector values", vector_that_is_not_finite),

@@ -143,3 +143,22 @@ def test_any_copy_will_do(library: Library, described: Path) -> None:
     os.utime(described / "also.png", ns=(facts.st_atime_ns, facts.st_mtime_ns))
     assert library.index(described).facts == 5
     assert known(library)[0]["grass.png"] == "Behind the house"
+
+
+def test_a_library_of_before_learns_exposure_and_labels(library: Library, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769).update({0x8827: 800, 0x829A: 0.004})
+    Image.new("RGB", (16, 16), "red").save(tmp_path / "a.jpg", exif=exif.tobytes())
+    label = '<r xmlns:x="http://ns.adobe.com/xap/1.0/" x:Label="Red"/>'
+    (tmp_path / "a.xmp").write_text(label, "utf-8")
+    library.index(tmp_path)
+    asked = ("iso:800", "exposure:<1/200", "label:red")
+    with contextlib.closing(sqlite3.connect(library.folder / "library.sqlite")) as connection, connection:
+        connection.executescript(
+            "UPDATE contents SET metadata_version = 2, iso = NULL, exposure = NULL;"
+            "UPDATE sidecars SET stamp = 'of an earlier reading', label = NULL"
+        )
+    assert [len(library.search(query)) for query in asked] == [0, 0, 0]
+    report = library.index(tmp_path)
+    assert (report.facts, report.sidecars, report.unchanged) == (1, 1, 1)
+    assert [len(library.search(query)) for query in asked] == [1, 1, 1]

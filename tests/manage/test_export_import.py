@@ -25,7 +25,7 @@ from mmsearch.errors import ModelMismatchError, NoModelError, TransferError
 from mmsearch.library.library import Library
 from mmsearch.library.models import Models
 from mmsearch.library.opening import open_library
-from mmsearch.manage.exchange import COLUMNS, guarded, unguarded
+from mmsearch.manage.exchange import ADDED, COLUMNS, guarded, unguarded
 from mmsearch.media.decode import decode
 from mmsearch.query.model import Query, Words
 from mmsearch.types import Progress, Skipped, Vectors
@@ -33,8 +33,9 @@ from mmsearch.types import Progress, Skipped, Vectors
 ODD = [b"two\nlines.png", b"caf\xe9.png", "\N{CAT FACE}.png".encode(), b"=1+1.png", b"' -x,\".png"]
 XMP = (
     '<r xmlns:e="http://ns.adobe.com/exif/1.0/" xmlns:p="http://ns.adobe.com/photoshop/1.0/" xmlns:x='
-    '"http://ns.adobe.com/xap/1.0/" xmlns:i="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" x:Rating="4" p:City="=Łódź" '
-    'i:PersonInImage="Bob, jr." e:GPSLatitude="1,15S" e:GPSLongitude="2,30E" p:DateCreated="1985-07-14T12:00:00Z"/>'
+    '"http://ns.adobe.com/xap/1.0/" xmlns:i="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" x:Rating="4" x:Label="Red" '
+    'p:City="=Łódź" i:PersonInImage="Bob, jr." e:GPSLatitude="1,15S" e:GPSLongitude="2,30E" '
+    'p:DateCreated="1985-07-14T12:00:00Z"/>'
 )
 
 NUMBERS = ("latitude", "longitude", "mtime_ns", "rating")  # columns whose values may be below 0
@@ -63,10 +64,13 @@ def rich(library: Library, photos: Path) -> Path:
         writer.put_text(contents[2], "an engine 1.0", "")
         writer.put_tags("a vocabulary", {contents[0]: {"cat": 0.9, "=animal": 0.95}, contents[3]: {}})
     with closing(sqlite3.connect(library.folder / "library.sqlite")) as connection, connection:
-        values = ("2024-05-06T07:08:09", "A camera", "'quoted", -33.8688197, 151.2092955, "Köln", "Cid\nDora", -1)
+        values = (
+            "2024-05-06T07:08:09", "A camera", "'quoted", -33.8688197, 151.2092955, "Köln", "Cid\nDora", -1,
+            "Red, Blue", 400, 2.8, 0.333333, 50.0,
+        )  # fmt: skip
         connection.execute(
             "UPDATE contents SET taken_at = ?, camera = ?, lens = ?, latitude = ?, longitude = ?, city = ?, "
-            "people = ?, rating = ? WHERE id = ?",
+            "people = ?, rating = ?, label = ?, iso = ?, aperture = ?, exposure = ?, focal = ? WHERE id = ?",
             (*values, contents[4]),
         )
     return photos
@@ -89,15 +93,15 @@ def everything(library: Library) -> dict[str, list[Any]]:
         "photos": "SELECT path, state, reason, size, mtime_ns, hash FROM photos "
         "JOIN contents ON contents.id = content_id",
         "contents": "SELECT hash, width, height, format, taken_at, camera, lens, latitude, longitude, description, "
-        "city, people, rating, dhash, metadata_version FROM contents",
+        "city, people, rating, label, iso, aperture, exposure, focal, dhash, metadata_version FROM contents",
         "vectors": "SELECT hash, vector FROM embeddings " + OF_ITEM,
         "regions": "SELECT hash, fingerprint, data FROM regions " + OF_ITEM,
         "captions": "SELECT hash, reranker, text, confidence FROM captions " + OF_ITEM,
         "ocr": "SELECT hash, engine, text FROM ocr " + OF_ITEM,
         "tags": "SELECT hash, tag, vocabulary, score FROM tags " + OF_ITEM,
         "tagged": "SELECT hash, vocabulary FROM tagged " + OF_ITEM,
-        "sidecars": "SELECT path, stamp, text, taken_at, latitude, longitude, city, people, rating, later_taken_at, "
-        "later_latitude, later_longitude FROM sidecars JOIN photos ON photos.id = photo_id",
+        "sidecars": "SELECT path, stamp, text, taken_at, latitude, longitude, city, people, rating, label, "
+        "later_taken_at, later_latitude, later_longitude FROM sidecars JOIN photos ON photos.id = photo_id",
         "words": "SELECT path, name, description, caption, ocr, tags FROM words JOIN photos ON photos.id = words.rowid",
     }
     with closing(sqlite3.connect(library.folder / "library.sqlite")) as connection:
@@ -117,7 +121,8 @@ def test_an_export_comes_back_to_the_last_bit(library: Library, other: Library, 
     before = everything(library)
     [beside] = before["sidecars"]
     assert beside[3:] == (
-        "1985-07-14T12:00:00+00:00", -1.25, 2.5, "=Łódź", "Bob, jr.", 4, "2016-11-03T12:04:45+00:00", None, None
+        "1985-07-14T12:00:00+00:00", -1.25, 2.5, "=Łódź", "Bob, jr.", 4, "Red", "2016-11-03T12:04:45+00:00",
+        None, None,
     )  # fmt: skip
     assert {name: len(rows) for name, rows in before.items()} == {
         "models": 1, "roots": 1, "photos": 11, "contents": 10, "vectors": 10, "regions": 10, "captions": 1, "ocr": 2,
@@ -302,6 +307,8 @@ def change(folder: Path, line: int, **cells: str) -> None:
         ({"hash": "abc"}, "this is not what an export holds"),
         ({"taken_at": "yesterday"}, "this is not what an export holds"),
         ({"rating": "7"}, "this is not what an export holds"),
+        ({"iso": "0"}, "this is not what an export holds"),
+        ({"exposure": "-1"}, "this is not what an export holds"),
         ({"people": "[1]"}, "this is not what an export holds"),
         ({"sidecar_stamp": "x", "sidecar_facts": "[" * 100_000}, "this is not what an export holds"),
         ({"sidecar_stamp": "x", "sidecar_facts": "[1, 2]"}, "this is not what an export holds"),
@@ -488,7 +495,7 @@ def test_an_export_of_a_version_that_knew_no_towns_and_people(
     library.export(tmp_path / "export")
     rows = table(tmp_path / "export")
     with (tmp_path / "export" / "photos.csv").open("w", encoding="utf-8", newline="") as file:
-        kept = [name for name in COLUMNS if name not in ("city", "people", "rating", "sidecar_facts")]
+        kept = [name for name in COLUMNS if name not in ADDED]
         writer = csv.DictWriter(file, kept, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)

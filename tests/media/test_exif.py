@@ -65,6 +65,27 @@ def test_all_fields_are_read_from_a_file(tmp_path: Path, suffix: str) -> None:
         )
 
 
+EXPOSURE, F_NUMBER, ISO, SHUTTER, APERTURE, FOCAL = 0x829A, 0x829D, 0x8827, 0x9201, 0x9202, 0x920A
+
+
+@pytest.mark.parametrize(
+    ("tags", "exif"),
+    [
+        ({EXPOSURE: IFDRational(1, 250), F_NUMBER: IFDRational(28, 10), ISO: 400, FOCAL: IFDRational(50, 1)},
+         Exif(exposure=0.004, aperture=2.8, iso=400, focal=50.0)),
+        ({EXPOSURE: IFDRational(1, 3), ISO: (200, 0), FOCAL: IFDRational(425, 100)},
+         Exif(exposure=0.333333, iso=200, focal=4.25)),
+        ({SHUTTER: IFDRational(5, 1), APERTURE: IFDRational(2, 1)}, Exif(exposure=0.03125, aperture=2.0)),
+        ({EXPOSURE: IFDRational(0, 1), SHUTTER: IFDRational(-1, 1)}, Exif(exposure=2.0)),
+        ({ISO: 65535, 0x8832: 102_400}, Exif(iso=102_400)),
+        ({EXPOSURE: IFDRational(0, 0), F_NUMBER: 0, ISO: 0, FOCAL: IFDRational(0, 1)}, Exif()),
+        ({EXPOSURE: "x", F_NUMBER: -1.0, ISO: (), FOCAL: float("inf"), SHUTTER: 10**9}, Exif()),
+    ],
+)  # fmt: skip
+def test_exposure(tags: Tags, exif: Exif) -> None:
+    assert read_exif(image_with(sub=tags)) == exif
+
+
 def test_a_picture_without_exif_has_empty_fields() -> None:
     assert read_exif(Image.new("RGB", (1, 1))) == Exif()
 

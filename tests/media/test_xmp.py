@@ -224,3 +224,21 @@ def test_names_of_faces_however_they_are_written() -> None:
 )  # fmt: skip
 def test_ratings(written: str, rating: int | None) -> None:
     assert read_xmp(packet("", f"{NAMESPACES} {written}")).rating == rating
+
+
+@pytest.mark.parametrize(
+    ("written", "label"),
+    [
+        ('xmp:Label="Rot"', "Rot"), ('xmp:Label=" "', None), ('digi:ColorLabel="1"', "Red"),
+        ('digi:ColorLabel="0"', None), ('digi:ColorLabel="99"', None),
+        ('digi:ColorLabel="1" xmp:Label="Winner"', "Winner"),
+    ],
+)  # fmt: skip
+def test_labels(written: str, label: str | None) -> None:
+    digikam = 'xmlns:digi="http://www.digikam.org/ns/1.0/"'
+    assert read_xmp(packet("", f"{NAMESPACES} {digikam} {written}")).label == label
+
+
+def test_labels_of_darktable() -> None:
+    body = "<k:colorlabels><rdf:Seq><rdf:li>0</rdf:li><rdf:li>3</rdf:li><rdf:li>x</rdf:li></rdf:Seq></k:colorlabels>"
+    assert read_xmp(packet(body, f'{NAMESPACES} xmlns:k="http://darktable.sf.net/"')).label == "Red, Blue"

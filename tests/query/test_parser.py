@@ -16,6 +16,7 @@ from mmsearch.query import parser
 from mmsearch.query.fields import FORMATS
 from mmsearch.query.files import parse, parse_conditions
 from mmsearch.query.model import (
+    Album,
     AnyOf,
     Between,
     Camera,
@@ -23,11 +24,13 @@ from mmsearch.query.model import (
     Compare,
     Condition,
     Date,
+    EveryYear,
     Example,
     Fits,
     Format,
     HasPlace,
     HasText,
+    Label,
     Lens,
     Near,
     Person,
@@ -123,8 +126,13 @@ def test_terms(words: list[str], meant: tuple[Words, ...]) -> None:
         "at 10:30",
         "16:9",
         "http://example.org/a?b=c",
-        "note:hello",
+        "ftp://example.org std::vector",
         "re: your photo",
+        "star wars: a new hope",
+        "C:\\photos c:x",
+        "ratio16:9",
+        "smile:) :-) :D",
+        "a dog:",
         "a dog: black",
         "day / night",
         "and/or",
@@ -258,6 +266,26 @@ MONTH = Date(datetime(2024, 6, 1), datetime(2024, 7, 1))
         ("rating:>=4", Compare("rating", ">=", 4.0), "rating:>=4"),
         ("rating:3..5", Between("rating", 3.0, 5.0), "rating:3..5"),
         ("rating:-1", Compare("rating", "=", -1.0), "rating:=-1"),
+        ("iso:800", Compare("iso", "=", 800.0), "iso:=800"),
+        ("iso:100..400", Between("iso", 100.0, 400.0), "iso:100..400"),
+        ("aperture:f/2.8", Between("aperture", 2.66, 2.94), "aperture:2.66..2.94"),
+        ("aperture:<F4", Compare("aperture", "<", 4.0), "aperture:<4"),
+        ("aperture:f/2.8..f/4", Between("aperture", 2.8, 4.0), "aperture:2.8..4"),
+        ("exposure:1/250", Between("exposure", 0.0036, 0.0044), "exposure:0.0036..0.0044"),
+        ("exposure:>1s", Compare("exposure", ">", 1.0), "exposure:>1"),
+        ("exposure:>=1/3", Compare("exposure", ">=", 0.333333), "exposure:>=0.333333"),
+        ("exposure:0.5", Between("exposure", 0.45, 0.55), "exposure:0.45..0.55"),
+        ("exposure:<=10ms", Compare("exposure", "<=", 0.01), "exposure:<=0.01"),
+        ("focal:50mm", Between("focal", 49.5, 50.5), "focal:49.5..50.5"),
+        ("focal:24..70mm", Between("focal", 24.0, 70.0), "focal:24..70"),
+        ("label:Red", Label("Red"), "label:Red"),
+        ('album:"Rome 2019"', Album("Rome 2019"), 'album:"Rome 2019"'),
+        ("date:june", EveryYear((6, 1), (6, 30)), "date:june"),
+        ("taken:Summer", EveryYear((6, 1), (8, 31), True), "taken:june..august"),
+        ("date:24-dec..26-dec", EveryYear((12, 24), (12, 26)), "date:24-december..26-december"),
+        ("date:29-february", EveryYear((2, 29), (2, 29)), "date:29-february"),
+        ("date:june-2021", Date(datetime(2021, 6, 1), datetime(2021, 7, 1)), "date:2021-06"),
+        ('date:"last week"', Date(datetime(2025, 2, 17), datetime(2025, 2, 24)), "date:2025-02-17..2025-02-23"),
         ('tag:"golden gate"', Tagged("golden gate"), 'tag:"golden gate"'),
         ("TAG:dog", Tagged("dog"), "tag:dog"),
     ],
@@ -310,7 +338,14 @@ def test_order(text: str, order: str, descending: bool, canonical: str) -> None:
         ("date: 2024", "date: wants its value right after the colon", "     ^"),
         ("type:png,", "type: wants a value here", "         ^"),
         ("camera:,x", "camera: wants a value here", "       ^"),
-        ("date:June", "'June' is no date; write 2024, 2024-06, 2024-06-01, today", "     ^"),
+        ("date:Juni", "'Juni' is no date; write 2024, 2024-06, 2024-06-01, june-2024, ", "     ^"),
+        ("date:last dog", "'last' is no date; write 2024", "     ^"),
+        ("dog date:2020..01/02/2020", "'01/02/2020' can be two days", "               ^"),
+        ("length:>10s", "length: is of videos, which are not indexed yet: no item has one", "^"),
+        ("iso:auto", "'auto' is no number; write iso:800 or iso:>=1600", "    ^"),
+        ("exposure:>1/0", "'1/0' is no number; write exposure:1/250 or exposure:>1s", "          ^"),
+        ("aperture:f/big", "'big' is no number; write aperture:f/2.8 or aperture:<4", "           ^"),
+        ("focal:5cm", "'cm' is no unit of focal; known: mm", "       ^"),
         ("date:2024..2024-13", "'2024-13' is no date: month must be in 1..12", "           ^"),
         ("date:2023-02-29", "'2023-02-29' is no date: day", "     ^"),
         ("date:2024..2023", "2024..2023: the time ends before it begins", "     ^"),
@@ -365,6 +400,32 @@ def test_errors_point_at_the_column(text: str, message: str, mark: str | None) -
     assert message in said
     if mark is not None:
         assert (line, pointer) == ("  " + text.replace("\0", "?"), "  " + mark)
+
+
+@pytest.mark.parametrize(
+    ("word", "suggestion"),
+    [
+        ("label_colour:red", "the fields are date, taken, "),
+        ("camra:fuji", "did you mean camera:? "),
+        ("-camra:fuji", "did you mean camera:? "),
+        ("+2:orientaton:portrait", "did you mean orientation:? "),
+        ("extention:png", "did you mean type:? "),  # near to what other programs call it
+        ("file-type:png", "did you mean type:? "),
+        ("note:hello", "the fields are date, taken, "),
+        ("größe:>5MB", "the fields are date, taken, "),
+        ('xyz:"a b"', "the fields are date, taken, "),
+    ],
+)
+def test_a_field_that_is_none_is_an_error_with_the_nearest(word: str, suggestion: str) -> None:
+    name = word.lstrip("-+2:").partition(":")[0]
+    for words in ([f"a dog {word}"], ["a dog", word], [word]):
+        with pytest.raises(QuerySyntaxError) as caught:
+            parse(words)
+        assert str(caught.value).startswith(f"{name}: is no field; {suggestion}")
+        assert "in quotes" in str(caught.value) or 'write "' in str(caught.value)
+    with pytest.raises(QuerySyntaxError, match="is no field"):
+        parse_conditions(word.lstrip("+2:"))
+    assert parse([f'"{name}:x"']).terms == (Words(f"{name}:x"),)
 
 
 def test_an_error_in_one_of_several_words_points_into_the_whole_line() -> None:
@@ -451,6 +512,9 @@ def test_conditions_of_several_fields_cannot_be_written() -> None:
         lambda: Tagged(""),
         lambda: City(" "),
         lambda: Person(""),
+        lambda: Album(" "),
+        lambda: Label(""),
+        lambda: EveryYear((2, 30), (3, 1)),
         lambda: Within(""),
         lambda: Format(""),
         lambda: Near(90.1, 0.0, 1.0),
@@ -476,7 +540,8 @@ _FIELD_TEXT = st.builds(
     st.one_of(
         st.sampled_from(
             ["2024", "2024-06..2024-08", "..", ">today", "<=2024-02-30", "1,2,3km", "48.85,2.35,10", "jpg,png", "5MB",
-             ">12.5", "1..2", "=3px", "text", "gps", "square", "-date", "name:asc", '"a ""b"" c"', "~", "./x", "/", ""],
+             ">12.5", "1..2", "=3px", "june", "last-week", "1/250", "f/2.8",
+             "text", "gps", "square", "-date", "name:asc", '"a ""b"" c"', "~", "./x", "/", ""],
         ),
         st.text("0123456789.,-:<>=\"'/~ abTkmMB", max_size=12),
     ),
@@ -522,7 +587,8 @@ _NAMES = st.text(min_size=1, max_size=12).filter(lambda text: bool(text.strip())
 _MOMENTS = st.datetimes(datetime(1, 1, 1), datetime.max)
 _WEIGHTS = st.one_of(st.just(1.0), st.floats(1e-300, 1e300))
 _NUMBERS = st.one_of(st.integers(-(10**6), 10**9).map(float), st.floats(-1e300, 1e300))
-_FACTS = st.sampled_from(["width", "height", "megapixels", "bytes"])
+_FACTS = st.sampled_from(["width", "height", "megapixels", "bytes", "iso", "aperture", "exposure", "focal"])
+_DAYS = st.dates(date(2000, 1, 1), date(2000, 12, 31)).map(lambda day: (day.month, day.day))
 _PATHS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), min_size=1, max_size=12)
 _WHOLE_DAYS = st.dates(date(1, 1, 1), date(9998, 12, 31)).map(lambda day: datetime(day.year, day.month, day.day))
 
@@ -549,6 +615,10 @@ _ONE_FIELD = st.one_of(
     st.just(st.builds(Tagged, _NAMES)),
     st.just(st.builds(City, _NAMES)),
     st.just(st.builds(Person, _NAMES)),
+    st.just(st.builds(Album, _NAMES)),
+    st.just(st.builds(Label, _NAMES)),
+    st.just(st.one_of(_dates(False), st.builds(EveryYear, _DAYS, _DAYS, st.just(False)))),
+    st.just(st.builds(EveryYear, _DAYS, _DAYS, st.just(True))),
     st.just(st.builds(lambda path: Within(os.path.abspath("/" + path)), _PATHS)),
     st.just(st.builds(Near, st.floats(-90, 90), st.floats(-180, 180), st.floats(1e-300, 1e300))),
     st.just(st.builds(Format, st.sampled_from(sorted(set(FORMATS.values()))))),

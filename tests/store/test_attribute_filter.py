@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmsearch.query.model import (
+    Album,
     AnyOf,
     Between,
     Camera,
@@ -24,10 +25,12 @@ from mmsearch.query.model import (
     Compare,
     Condition,
     Date,
+    EveryYear,
     Fits,
     Format,
     HasPlace,
     HasText,
+    Label,
     Lens,
     Near,
     OneFits,
@@ -320,13 +323,90 @@ def test_towns_people_and_stars_of_files_and_beside_them(shelf: Shelf) -> None:
     assert found(HasPlace()) == ["/other"]
 
 
+def test_labels_of_files_and_beside_them(shelf: Shelf) -> None:
+    with shelf.store.writing() as writer:
+        for number, label in enumerate([None, "Red", "Gewählt"]):
+            picture = Decoded(PIXELS, 4, 3, "jpeg", Exif(), annotations=Annotations(label=label))
+            stored = writer.put(b"%d" % number, picture, np.zeros(4, np.float32), shelf.model)
+            writer.place(Found(f"/{number}", 1, 1), stored)
+    photos = shelf.store.files("/", shelf.model)
+
+    def found(text: str) -> list[str]:
+        ids = shelf.store.searchable(shelf.model, (), [Condition(Label(text))])
+        return sorted(photo.path for some in shelf.store.photos(ids.tolist()).values() for photo in some)
+
+    assert (found("red"), found("GEWAHLT"), found("blue")) == (["/1"], ["/2"], [])
+    with shelf.store.writing() as writer:
+        writer.put_sidecar(photos["/1"].id, "s", Sidecar("", annotations=Annotations(label="Blue")))
+        writer.put_sidecar(photos["/2"].id, "s", Sidecar("about"))
+    assert (found("red"), found("GEWAHLT"), found("blue")) == ([], ["/2"], ["/1"])
+    shown = shelf.store.photos(shelf.store.searchable(shelf.model).tolist())
+    labels = {photo.path: photo.annotations.label for some in shown.values() for photo in some}
+    assert labels == {"/0": None, "/1": "Blue", "/2": "Gewählt"}
+
+
+def test_exposure_is_compared_as_it_is_read(shelf: Shelf) -> None:
+    shelf.put("/a", 1, Exif(iso=400, aperture=2.8, exposure=0.333333, focal=50.0))
+    shelf.put("/b", 2, Exif(iso=100, aperture=8.0, exposure=0.004, focal=4.25))
+    shelf.put("/c", 3)
+    assert shelf.fitting(Compare("iso", ">", 100.0)) == ["/a"]
+    assert shelf.fitting(Compare("iso", ">=", 100.0)) == ["/a", "/b"]
+    assert shelf.fitting(Compare("aperture", "=", 2.8)) == ["/a"]
+    assert shelf.fitting(Compare("exposure", ">=", 0.333333)) == ["/a"]
+    assert shelf.fitting(Compare("exposure", "<", 0.333333)) == ["/b"]
+    assert shelf.fitting(Between("focal", 4.0, 5.0)) == ["/b"]
+    [photo] = [p for some in shelf.store.photos([1, 2, 3, 4]).values() for p in some if p.path == "/a"]
+    assert photo.exif == Exif(iso=400, aperture=2.8, exposure=0.333333, focal=50.0)
+
+
+def test_albums_are_folders_from_the_one_that_was_indexed_on(shelf: Shelf) -> None:
+    with shelf.store.writing() as writer:
+        writer.add_root("/home/anna/Photos")
+        writer.add_root("/home/anna/Photos/2019")
+    for number, path in enumerate(["Photos/2019/Łódź trip/a.jpg", "Photos/2019/b.jpg", "Photos/Rome/c/d.jpg"]):
+        shelf.put(f"/home/anna/{path}", number)
+    shelf.put("/mnt/anna/Rome/e.jpg", 7)  # below no root: its own folder counts
+    trip, second, rome, elsewhere = (file.path for file in shelf.files)
+    assert shelf.fitting(Album("lodz TRIP")) == [trip]
+    assert shelf.fitting(Album("2019")) == [second, trip]
+    assert shelf.fitting(Album("rome")) == [rome, elsewhere]
+    assert shelf.fitting(Album("photos")) == [second, trip, rome]
+    assert shelf.fitting(Album("anna")) == shelf.fitting(Album("d.jpg")) == shelf.fitting(Album("2019/Łódź")) == []
+    moved = "/home/anna/Photos/Rome/b.jpg"
+    with shelf.store.writing() as writer:
+        writer.move(shelf.store.files("/", shelf.model)[second].id, Found(moved, 1000, 1))
+    assert shelf.found(Condition(Album("rome"))) == [moved, rome, elsewhere]
+
+
+def test_months_and_seasons_of_every_year(shelf: Shelf) -> None:
+    shelf.put("/june", 1, Exif(datetime(2019, 6, 30, 23, 59, 59, 999_999)))
+    shelf.put("/july", 2, Exif(datetime(2021, 7, 1)))
+    shelf.put("/old", 3, Exif(datetime(1859, 6, 1)))
+    shelf.put("/february", 4, Exif(datetime(2020, 2, 29, 12, tzinfo=utc(9))))
+    shelf.put("/march", 5, Exif(datetime(2021, 3, 1)))
+    shelf.put("/file", 6, mtime=datetime(2022, 12, 31, 23))
+    assert shelf.fitting(EveryYear((6, 1), (6, 30))) == ["/june", "/old"]
+    assert shelf.fitting(EveryYear((6, 30), (7, 1))) == ["/july", "/june"]
+    assert shelf.fitting(EveryYear((12, 1), (2, 29))) == ["/february", "/file"]
+    assert shelf.fitting(EveryYear((12, 1), (2, 29), camera_only=True)) == ["/february"]
+    assert shelf.fitting(EveryYear((2, 29), (2, 29))) == ["/february"]
+    assert shelf.fitting(EveryYear((7, 1), (6, 30))) == sorted(file.path for file in shelf.files)
+
+
 def test_columns_are_read_again_only_where_they_changed(tmp_path: Path) -> None:
     """Tags, captions and texts are written for hours while others search."""
     with SqliteStore(tmp_path / "library.sqlite") as store:
         shelf = Shelf(store)
         shelf.put("/a", 1, Exif(datetime(2024, 5, 1), latitude=1.0, longitude=2.0))
         photo = store.files("/", shelf.model)["/a"].id
-        asked = (Date(datetime(2024, 1, 1), None, True), Near(1.0, 2.0, 1.0), City("x"), Compare("rating", ">", 1.0))
+        asked = (
+            Date(datetime(2024, 1, 1), None, True),
+            Near(1.0, 2.0, 1.0),
+            City("x"),
+            Label("x"),
+            Compare("iso", ">", 1.0),
+            Compare("rating", ">", 1.0),
+        )
 
         def columns() -> dict[object, object]:
             for one in asked:
@@ -504,6 +584,8 @@ def random_shelf(store: Store, seed: int, count: int) -> Shelf:
                     [None, "50mm", "XF 23mm"][int(rng.integers(3))],
                     latitude,
                     longitude,
+                    iso=[None, 90, 100, 110][int(rng.integers(4))],
+                    exposure=[None, 0.9, 1.0][int(rng.integers(3))],
                 ),
                 "width": int(rng.integers(90, 111)),
                 "height": int(rng.integers(90, 111)),
@@ -528,6 +610,14 @@ def meets(file: File, fits: Fits) -> bool:
             return False
         at = exif.taken_at.replace(tzinfo=None) if exif.taken_at else file.mtime
         return (fits.start is None or fits.start <= at) and (fits.end is None or at < fits.end)
+    if isinstance(fits, EveryYear):
+        if exif.taken_at is None and fits.camera_only:
+            return False
+        at = exif.taken_at.replace(tzinfo=None) if exif.taken_at else file.mtime
+        day = (at.month, at.day)
+        return fits.first <= day <= fits.last if fits.first <= fits.last else day >= fits.first or day <= fits.last
+    if isinstance(fits, Album):  # nothing is a root: the folder's own name
+        return fits.text.lower() in os.path.basename(os.path.dirname(file.path)).lower()
     if isinstance(fits, (Camera, Lens)):
         name = exif.camera if isinstance(fits, Camera) else exif.lens
         return name is not None and fits.text.lower() in name.lower()
@@ -545,7 +635,11 @@ def meets(file: File, fits: Fits) -> bool:
             "height": file.height,
             "megapixels": file.width * file.height / 1e6,
             "bytes": file.size,
+            "iso": exif.iso,
+            "exposure": exif.exposure,
         }[fits.fact]
+        if number is None:
+            return False
         if isinstance(fits, Between):
             return fits.least <= number <= fits.most
         return {
@@ -568,7 +662,10 @@ def meets(file: File, fits: Fits) -> bool:
 
 
 _moments = st.integers(-61, 61).map(lambda hours: DAY + timedelta(hours=hours))
-_facts = st.sampled_from([("width", 1.0), ("height", 1.0), ("megapixels", 1e-4), ("bytes", 10.0)])
+_facts = st.sampled_from(
+    [("width", 1.0), ("height", 1.0), ("megapixels", 1e-4), ("bytes", 10.0), ("iso", 1.0), ("exposure", 0.01)]
+)
+_days = st.tuples(st.sampled_from([5, 6]), st.integers(1, 30))  # around ``DAY``
 
 
 @st.composite
@@ -591,6 +688,8 @@ def _numbers(draw: st.DrawFn) -> OneFits:
 _one = st.one_of(
     _dates(),
     _numbers(),
+    st.builds(EveryYear, _days, _days, st.booleans()),
+    st.builds(Album, st.sampled_from(["a", "B", "none"])),
     st.builds(Camera, st.sampled_from(["canon", "X-T", "nikon d90", "o", "leica"])),
     st.builds(Lens, st.sampled_from(["MM", "xf", "85"])),
     st.builds(Within, st.sampled_from([*FOLDERS, "/a/3.jpg", "/none"])),

@@ -29,7 +29,7 @@ from mmsearch.types import Sidecar
 
 log = logging.getLogger(__name__)
 
-_VERSION = b"3"  # of the reading: files are read again by a version with another
+_VERSION = b"4"  # of the reading: files are read again by a version with another
 _BATCH = 500  # photos a transaction
 
 

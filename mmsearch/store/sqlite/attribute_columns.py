@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,15 @@ Mask = NDArray[np.bool_]  # (n,), of the n files that can be found
 UNKNOWN = np.iinfo(np.int64).min  # a time that nobody knows
 _BETWEEN = "char(30)"  # what separates texts that are read together
 # Columns of what may change while what can be found stays the same (``Writer.touch``, ``move``, ``put_text``).
-_CHANGING = (("file", "size"), ("file", "mtime_ns"), "path order", "positions of files", "text")
+_CHANGING = (
+    ("file", "size"),
+    ("file", "mtime_ns"),
+    "path order",
+    "positions of files",
+    "text",
+    "folders",
+    "names of folders",
+)
 _NOTED = "noted"  # begins the keys of columns that change with metadata and files beside photos (``Writer.noted``)
 
 
@@ -234,6 +243,28 @@ class Columns:
     def stars(self) -> NDArray[np.float64]:
         """NaN where nobody rated."""
         return self._with_sidecars("rating", _or_nan, np.float64, np.isnan)
+
+    def shot(self, name: str) -> NDArray[np.float64]:
+        """How the picture was exposed, by the file itself; NaN where it does not say."""
+        return self._cached(
+            (_NOTED, name), lambda: self._read(_or_nan(name), "contents ORDER BY id", np.float64)[self._positions()]
+        )
+
+    def _in_folders(self, fits: Callable[[str], bool]) -> Mask:
+        """Which files lie in a folder that fits."""
+
+        def load() -> NDArray[np.int32]:
+            paths = self._connection.exec_driver_sql(
+                "SELECT path FROM photos WHERE state = 'ok' AND content_id IS NOT NULL ORDER BY id"
+            ).scalars()
+            codes: dict[bytes, int] = {}
+            found = [codes.setdefault(os.path.dirname(path), len(codes)) for path in paths]
+            self._kept.columns["names of folders"] = np.array([os.fsdecode(folder) for folder in codes], object)
+            return np.array(found, np.int32)
+
+        codes = self._cached("folders", load)
+        fitting: Mask = np.array([fits(folder) for folder in self._kept.columns["names of folders"]], np.bool_)[codes]
+        return fitting
 
     def _having(self, items: Ids) -> Mask:
         """Which files have one of these items."""

@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Engine
 
 from mmsearch.language.letters import plain
 from mmsearch.query.model import (
+    Album,
     AnyOf,
     Between,
     Camera,
@@ -28,10 +29,12 @@ from mmsearch.query.model import (
     Compare,
     Condition,
     Date,
+    EveryYear,
     Fits,
     Format,
     HasPlace,
     HasText,
+    Label,
     Lens,
     Near,
     OneFits,
@@ -42,6 +45,7 @@ from mmsearch.query.model import (
 )
 from mmsearch.store.paths import by_links, inside, spellings
 from mmsearch.store.sqlite.attribute_columns import UNKNOWN, Columns, Kept, Mask, positions_of
+from mmsearch.store.sqlite.noted import SHOT
 from mmsearch.types import Ids
 
 EARTH = 6371.0  # km, the radius of the sphere that distances are measured on
@@ -56,6 +60,7 @@ _OPERATORS: dict[str, Callable[[Any, float], Mask]] = {
     ">": operator.gt,
 }
 _EPOCH = datetime(1970, 1, 1)
+_YEARS = range(1799, 2200)  # of photos: the reading of files takes no others (``media/dates.py``)
 _MICROSECOND = datetime.resolution
 
 
@@ -147,6 +152,8 @@ class _Reading(Columns):
     def _one_fits(self, fits: OneFits) -> Mask:
         if isinstance(fits, Date):
             return self._in_time(fits)
+        if isinstance(fits, EveryYear):
+            return self._every_year(fits)
         if isinstance(fits, Camera):
             return self._named("camera", lambda name: fits.text.casefold() in name.casefold())
         if isinstance(fits, Lens):
@@ -156,6 +163,10 @@ class _Reading(Columns):
         if isinstance(fits, Person):
             wanted_name = plain(fits.text)
             return self._noted("people", lambda names: wanted_name in plain(names), replaces=False)
+        if isinstance(fits, Label):
+            return self._noted("label", lambda name: plain(fits.text) in plain(name), replaces=True)
+        if isinstance(fits, Album):
+            return self._in_album(fits)
         if isinstance(fits, Within):
             return self._at_any(spellings(fits.path))
         if isinstance(fits, Near):
@@ -195,6 +206,34 @@ class _Reading(Columns):
             by_file &= written < _nanoseconds(date.end)
         return by_camera | by_file
 
+    def _every_year(self, every: EveryYear) -> Mask:
+        """In one of the spans, whose ends ascend: after an odd number of them."""
+        ends = [moment for year in _YEARS if (span := every.span(year)) for moment in span]
+
+        def inside(values: Ids, bounds: list[int]) -> Mask:
+            found: Mask = np.searchsorted(np.array(bounds, np.int64), values, side="right") % 2 == 1
+            return found
+
+        taken = self.taken()
+        by_camera: Mask = taken != UNKNOWN
+        mask = by_camera & inside(taken, [(moment - _EPOCH) // _MICROSECOND for moment in ends])
+        if every.camera_only or by_camera.all():
+            return mask
+        written = self._of_file("mtime_ns", np.int64)
+        return mask | (~by_camera & inside(written, [_nanoseconds(moment) for moment in ends]))
+
+    def _in_album(self, album: Album) -> Mask:
+        """By the names of a folder and of those around it, up to the outermost that was indexed."""
+        wanted = plain(album.text)
+        roots = [os.fsdecode(path) for path in self._connection.exec_driver_sql("SELECT path FROM roots").scalars()]
+
+        def fits(folder: str) -> bool:
+            around = [root for root in roots if folder == root or folder.startswith(root.rstrip(os.sep) + os.sep)]
+            above = os.path.dirname(min(around, key=len)) if around else os.path.dirname(folder)
+            return any(wanted in plain(name) for name in folder[len(above) :].split(os.sep))
+
+        return self._in_folders(fits)
+
     def _near(self, place: Near) -> Mask:
         """By the haversine formula (Sinnott 1984), for those at about the right latitude."""
         latitude, longitude = self.degrees("latitude"), self.degrees("longitude")
@@ -215,6 +254,8 @@ class _Reading(Columns):
     def _number(self, attribute: str) -> NDArray[Any]:
         if attribute == "rating":
             return self.stars()
+        if attribute in SHOT:
+            return self.shot(attribute)
         if attribute == "bytes":
             return self._of_file("size", np.int64)
         if attribute == "megapixels":

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from sqlalchemy import Connection, Table, bindparam, func, select, text
 from sqlalchemy.dialects.sqlite import insert
 
-from mmsearch.store.sqlite.noted import annotation_columns, annotations_of, sidecar_of
+from mmsearch.store.sqlite.noted import SHOT, annotation_columns, annotations_of, sidecar_of
 from mmsearch.store.sqlite.tables import (
     captions,
     contents,
@@ -119,6 +119,8 @@ class ExportRows:
                     city=row.city,
                     people=annotations_of(None, row.people, None).people,
                     rating=row.rating,
+                    label=row.label,
+                    **{name: getattr(row, name) for name in SHOT},
                     dhash=row.dhash,
                     metadata_version=row.metadata_version,
                     sidecar=None if row.sidecar_stamp is None else sidecar_of(row),
@@ -141,7 +143,19 @@ _ADD = {
 }
 _SAME = select(contents.c.id).where(contents.c.hash == bindparam("hash"))
 FIRST_ITEM = select(items.c.id).where(items.c.content_id == bindparam("content"), items.c.part == 0)
-_CONTENT = ("hash", "width", "height", "format", "taken_at", "camera", "lens", "latitude", "longitude", "description")
+_CONTENT = (
+    "hash",
+    "width",
+    "height",
+    "format",
+    "taken_at",
+    "camera",
+    "lens",
+    *SHOT,
+    "latitude",
+    "longitude",
+    "description",
+)
 
 
 def put(
@@ -156,7 +170,7 @@ def put(
         return bool(connection.execute(_ADD[table], values).rowcount)
 
     known = {name: getattr(new, name) for name in (*_CONTENT, "dhash", "metadata_version")}
-    add(contents, **known, **annotation_columns(Annotations(new.city, new.people, new.rating)))
+    add(contents, **known, **annotation_columns(Annotations(new.city, new.people, new.rating, new.label)))
     content: int = connection.execute(_SAME, {"hash": new.hash}).scalar_one()
     add(items, content_id=content, part=0)
     item: int = connection.execute(FIRST_ITEM, {"content": content}).scalar_one()

@@ -20,6 +20,7 @@ from mmsearch.encoders.protocol import RegionCard
 from mmsearch.encoders.region_codec import unpack
 from mmsearch.errors import LibraryError
 from mmsearch.store.sqlite import fulltext
+from mmsearch.store.sqlite.noted import SHOT
 from mmsearch.store.types import EXAMPLES, Damage
 
 AT_ONCE = 2_000  # vectors looked at together
@@ -57,13 +58,15 @@ def _no_place(before: str = "") -> str:
 
 
 _NO_RATING = "rating NOT IN (-1, 1, 2, 3, 4, 5)"
+_NO_EXPOSURE = " OR ".join(f"{name} <= 0 OR typeof({name}) IN ('text', 'blob')" for name in SHOT)
 _LOST_CONTENT = (
     _AGAIN + ", content_id = NULL WHERE content_id IN (SELECT id FROM contents WHERE {where})",
     "DELETE FROM contents WHERE {where}",
 )
 _METADATA_AGAIN = (
     "UPDATE contents SET taken_at = NULL, latitude = NULL, longitude = NULL, rating = NULL, dhash = NULL, "
-    "metadata_version = 0 WHERE {where}",
+    + "".join(f"{name} = NULL, " for name in SHOT)
+    + "metadata_version = 0 WHERE {where}",
 )
 _ACTIVE = (
     "SELECT items.content_id FROM embeddings JOIN items ON items.id = embeddings.item_id "
@@ -138,8 +141,8 @@ RULES = (
     _Rule(
         "wrong facts",
         "contents",
-        f"(dhash IS NOT NULL AND length(dhash) <> 8) OR {_no_place()} OR {_NO_RATING}",
-        "pictures with an impossible place, rating or hash of looks",
+        f"(dhash IS NOT NULL AND length(dhash) <> 8) OR {_no_place()} OR {_NO_RATING} OR {_NO_EXPOSURE}",
+        "pictures with an impossible place, rating, exposure or hash of looks",
         "these facts are read again by the next index run",
         _METADATA_AGAIN,
     ),

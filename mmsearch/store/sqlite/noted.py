@@ -21,6 +21,8 @@ LONGITUDE = "coalesce(sidecars.longitude, contents.longitude, sidecars.later_lon
 CITY = "coalesce(sidecars.city, contents.city)"
 PEOPLE = "coalesce(sidecars.people, '') || char(10) || coalesce(contents.people, '')"
 RATING = "coalesce(sidecars.rating, contents.rating)"
+LABEL = "coalesce(sidecars.label, contents.label)"
+SHOT = ("iso", "aperture", "exposure", "focal")  # columns of contents alone
 # The same for queries that are made of SQLAlchemy's parts; they join ``sidecars``, where there may be no row.
 taken_at = func.coalesce(sidecars.c.taken_at, contents.c.taken_at, sidecars.c.later_taken_at)
 latitude = func.coalesce(sidecars.c.latitude, contents.c.latitude, sidecars.c.later_latitude)
@@ -35,10 +37,15 @@ def exif_columns(exif: Exif, before: str = "") -> dict[str, Any]:
     }
 
 
+def shot_columns(exif: Exif) -> dict[str, Any]:
+    """With what a picture was taken and how it was exposed, as it is stored."""
+    return {name: getattr(exif, name) for name in ("camera", "lens", *SHOT)}
+
+
 def annotation_columns(annotations: Annotations) -> dict[str, Any]:
-    """Town, people and stars as they are stored."""
+    """Town, people, stars and label as they are stored."""
     people = "\n".join(annotations.people) or None
-    return {"city": annotations.city, "people": people, "rating": annotations.rating}
+    return {"city": annotations.city, "people": people, "rating": annotations.rating, "label": annotations.label}
 
 
 def sidecar_columns(sidecar: Sidecar) -> dict[str, Any]:
@@ -51,9 +58,9 @@ def sidecar_columns(sidecar: Sidecar) -> dict[str, Any]:
     }
 
 
-def annotations_of(city: str | None, people: str | None, rating: int | None) -> Annotations:
+def annotations_of(city: str | None, people: str | None, rating: int | None, label: str | None = None) -> Annotations:
     """Of stored values."""
-    return Annotations(city, different(name for name in (people or "").split("\n") if name), rating)
+    return Annotations(city, different(name for name in (people or "").split("\n") if name), rating, label)
 
 
 def sidecar_of(row: Any) -> Sidecar:
@@ -63,5 +70,5 @@ def sidecar_of(row: Any) -> Sidecar:
         taken_at, *place = (getattr(row, f"sidecar_{before}{name}") for name in ("taken_at", "latitude", "longitude"))
         return Exif(datetime.fromisoformat(taken_at) if taken_at else None, None, None, *place)
 
-    annotations = annotations_of(row.sidecar_city, row.sidecar_people, row.sidecar_rating)
+    annotations = annotations_of(row.sidecar_city, row.sidecar_people, row.sidecar_rating, row.sidecar_label)
     return Sidecar(row.sidecar_text, exif(""), annotations, exif("later_"))

@@ -80,6 +80,11 @@ contents = Table(
     Column("city", String),
     Column("people", String),  # a name a line
     Column("rating", Integer),  # stars, 1 to 5; -1: rejected
+    Column("label", String),  # most often a colour
+    Column("iso", Integer),
+    Column("aperture", Float),  # f-number
+    Column("exposure", Float),  # seconds
+    Column("focal", Float),  # millimetres
     Column("dhash", LargeBinary),  # 8 bytes, near-equal for near-equal pictures; see media/dhash.py
     Column("metadata_version", Integer, nullable=False, server_default="0"),  # of the reading of the above
     Column("damage", String),  # what of the picture could not be read, in words
@@ -184,6 +189,7 @@ sidecars = Table(
     Column("city", String),
     Column("people", String),
     Column("rating", Integer),
+    Column("label", String),
     # These count where neither says it.
     Column("later_taken_at", String),
     Column("later_latitude", Float),

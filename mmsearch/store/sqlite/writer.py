@@ -18,7 +18,7 @@ from mmsearch.store.region_tokens import tokens_of
 from mmsearch.store.sqlite import fulltext
 from mmsearch.store.sqlite.blobs import TableBlobs
 from mmsearch.store.sqlite.export_rows import FIRST_ITEM, put
-from mmsearch.store.sqlite.noted import annotation_columns, exif_columns, sidecar_columns
+from mmsearch.store.sqlite.noted import SHOT, annotation_columns, exif_columns, shot_columns, sidecar_columns
 from mmsearch.store.sqlite.tables import (
     captions,
     contents,
@@ -47,8 +47,8 @@ def _renewing(table: Table, key: Sequence[str], renewed: Sequence[str]) -> Inser
 
 # Made once and given values when they run: making them anew took as long as running them.
 _METADATA = (
-    "taken_at", "camera", "lens", "latitude", "longitude", "description", "city", "people", "rating", "dhash",
-    "metadata_version", "damage",
+    "taken_at", "camera", "lens", "latitude", "longitude", "description", "city", "people", "rating", "label", *SHOT,
+    "dhash", "metadata_version", "damage",
 )  # fmt: skip
 _CONTENT = _renewing(contents, ["hash"], _METADATA)
 _SAME_CONTENT = select(contents.c.id).where(contents.c.hash == bindparam("hash"))
@@ -68,8 +68,7 @@ def _metadata(picture: Decoded) -> dict[str, Any]:
     """What the table of contents says of a picture beside its shape."""
     return {
         **exif_columns(picture.exif),
-        "camera": picture.exif.camera,
-        "lens": picture.exif.lens,
+        **shot_columns(picture.exif),
         "description": picture.description,
         **annotation_columns(picture.annotations),
         "dhash": dhash(picture.pixels),
