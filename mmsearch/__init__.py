@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmsearch.config import Settings
     from mmsearch.errors import (
+        ArgumentError,
         ConfigError,
         DimensionError,
         ImageError,
@@ -60,9 +61,11 @@ if TYPE_CHECKING:
         Lens,
         Near,
         Person,
+        Picture,
         Query,
         Shaped,
         Tagged,
+        Vector,
         Within,
         Words,
     )
@@ -90,6 +93,7 @@ _HOMES = {
     "mmsearch.config": ["Settings"],
     "mmsearch.manage.duplicates": ["Group"],
     "mmsearch.errors": [
+        "ArgumentError",
         "ConfigError",
         "DimensionError",
         "ImageError",
@@ -129,9 +133,11 @@ _HOMES = {
         "Lens",
         "Near",
         "Person",
+        "Picture",
         "Query",
         "Shaped",
         "Tagged",
+        "Vector",
         "Within",
         "Words",
     ],
@@ -165,6 +171,7 @@ __all__ = [
     "Annotations",
     "Answer",
     "AnyOf",
+    "ArgumentError",
     "Between",
     "Camera",
     "Caption",
@@ -203,6 +210,7 @@ __all__ = [
     "Note",
     "Person",
     "Photo",
+    "Picture",
     "Progress",
     "Query",
     "QueryError",
@@ -217,6 +225,7 @@ __all__ = [
     "TagReport",
     "Tagged",
     "TransferError",
+    "Vector",
     "Vocabulary",
     "VocabularyError",
     "Within",

@@ -6,13 +6,18 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 PathLike: TypeAlias = str | os.PathLike[str]
 Paths: TypeAlias = PathLike | Sequence[PathLike]  # one, or several
+# A picture in memory: the bytes of a picture file, a Pillow image, or pixels (height, width, 3) uint8 in RGB.
+PictureData: TypeAlias = "bytes | bytearray | memoryview | Image.Image | NDArray[np.uint8]"
 
 Vectors = NDArray[np.float32]  # (n, dim), unit rows
 Regions = NDArray[np.float32]  # (n, side * side, dim): what is where in n pictures, rows of a grid in reading order

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mmsearch import config
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import SourceError, TransferError
-from mmsearch.library.arguments import absolute, globs, known, known_or_existing, parsed, real_paths
+from mmsearch.library.arguments import Asked, ShownAs, absolute, globs, known, known_or_existing, parsed, shown
 from mmsearch.library.models import Models
 from mmsearch.library.searching import Searcher
 from mmsearch.library.status import Status, status
@@ -119,7 +119,7 @@ class Library:
 
     def search(
         self,
-        query: Paths | Query,
+        query: Asked | Sequence[Asked] | Query,
         k: int = 10,
         *,
         offset: int = 0,
@@ -128,10 +128,13 @@ class Library:
         rerank: bool | None = None,
         min_relevance: float | None = None,
         diverse: bool = False,
-        like: Sequence[PathLike] = (),
-        unlike: Sequence[PathLike] = (),
+        like: ShownAs | Sequence[ShownAs] = (),
+        unlike: ShownAs | Sequence[ShownAs] = (),
     ) -> SearchResult:
-        """The ``k`` best pictures for a query: what a person types, a picture file (a ``Path``), or several of both.
+        """The ``k`` best pictures for a query: what a person types, a picture or a vector, or several of these.
+
+        A picture is a file (a ``Path``), the bytes of one, a Pillow image, or pixels (height, width, 3) uint8 in RGB; a
+        vector is an array (dim,) of the library's model, of any length.
 
         ``offset`` leaves out the best ones: that of the next page is ``result.next_offset``.  What a person should know
         is in ``result.notes``.
@@ -140,8 +143,8 @@ class Library:
         again, if the query has words, and questions are answered; None does so where the model has a reranker that was
         measured to help.  Hits below ``min_relevance``, in [0, 1], are left out; None takes the setting where relevance
         is known.  ``diverse`` folds near-duplicates and bursts into one hit and prefers hits that differ.  ``like`` and
-        ``unlike`` are pictures of which more or less is wanted, files of the library or others.  Raises QueryError,
-        NoModelError, ModelError.
+        ``unlike`` are pictures of which more or less is wanted, one or several, as in ``query``; texts are paths.  Raises
+        QueryError, ArgumentError, DimensionError, NoModelError, ModelError.
 
         >>> [os.path.basename(hit.path) for hit in library.search("a man with a camera", k=1)]
         ['cameraman.png']
@@ -151,7 +154,7 @@ class Library:
         wanted = parsed(query, where)
         options = Options(
             k, offset, [way for folder in path_list(within) for way in spellings(folder)],
-            min_relevance, self.settings.min_relevance, diverse, real_paths(like), real_paths(unlike),
+            min_relevance, self.settings.min_relevance, diverse, shown("like", like), shown("unlike", unlike),
         )  # fmt: skip
         searcher = Searcher(self.store, self.vectors, self.models, self.settings.max_megapixels)
         return searcher.search(wanted, options, rerank)

@@ -8,7 +8,7 @@ from datetime import date
 
 from mmsearch.errors import QueryError
 from mmsearch.query import parser
-from mmsearch.query.model import Condition, Query
+from mmsearch.query.model import Condition, Query, Term
 
 
 class PictureFiles:
@@ -33,8 +33,13 @@ class PictureFiles:
         return os.path.realpath(full)
 
 
-def parse(words: Sequence[str], options: Sequence[tuple[str, str]] = (), today: date | None = None) -> Query:
-    """Command-line words to a query, as ``parser.parse`` reads them; paths are looked at.
+def parse(
+    words: Sequence[str],
+    options: Sequence[tuple[str, str]] = (),
+    today: date | None = None,
+    beside: Sequence[Term] = (),
+) -> Query:
+    """Command-line words to a query, as ``parser.parse`` reads them; paths are looked at.  ``beside`` are more terms.
 
     Raises QueryError where a path leads nowhere, QuerySyntaxError where nothing is left, and with the column where the
     text is wrong.
@@ -45,7 +50,7 @@ def parse(words: Sequence[str], options: Sequence[tuple[str, str]] = (), today: 
     >>> query.conditions[0].fits
     Compare(fact='width', operator='>', value=800.0)
     """
-    return parser.parse(words, PictureFiles(), options, today)
+    return parser.parse(words, PictureFiles(), options, today, beside)
 
 
 def parse_conditions(text: str, today: date | None = None) -> tuple[Condition, ...]:
