@@ -95,7 +95,7 @@ def hit_table(hits: Sequence[Hit], title: str) -> None:
     )
     answered = any(hit.answer is not None for hit in hits)
     judged = any(hit.relevance is not None for hit in hits)
-    ranked = any(hit.score for hit in hits)  # conditions alone rank nothing
+    ranked = any(hit.score is not None for hit in hits)  # conditions alone rank nothing
     if ranked:
         table.add_column("Score", justify="right", style="green")
     if judged:
@@ -111,7 +111,7 @@ def hit_table(hits: Sequence[Hit], title: str) -> None:
         path = cell(shown(hit.path), link)
         if hit.similar:
             path.append(f" {similar(hit)}", "dim")
-        cells = [cell(f"{hit.score:.3f}")] if ranked else []
+        cells = [cell(score(hit))] if ranked else []
         cells += [cell(probability(hit))] if judged else []
         cells += [cell(answer(hit))] if answered else []
         table.add_row(*cells, path, measures(photo), f"{photo.date:%Y-%m-%d %H:%M}")
@@ -174,6 +174,11 @@ def caption_table(rows: Sequence[tuple[str, Sequence[Caption]]]) -> None:
     console().print(table)
 
 
+def score(hit: Hit) -> str:
+    """A hit's score; empty where nothing ranked it."""
+    return "" if hit.score is None else f"{hit.score:.3f}"
+
+
 def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
     """What an ``index`` run did, in sentences."""
     counts = {
@@ -182,7 +187,8 @@ def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
         "moved": report.moved,
         "back again": report.restored,
         "unchanged": report.unchanged,
-        "gone": report.removed,
+        "gone": report.removed - report.excluded,
+        "excluded": report.excluded,
         "skipped": len(report.skipped),
     }
     done = ", ".join(f"{number:,} {what}" for what, number in counts.items() if number)

@@ -143,7 +143,8 @@ def _list(engine: Engine, query: Query, options: Options, allowed: Ids | None) -
         ids = engine.index.ids() if allowed is None else allowed
         allowed = retrieval.excluding(unwanted, engine.index, ids)
     blocks = _listed(engine, query, allowed, options.end + 1)
-    return present(engine.store, engine.model, replace(query, order="score"), options, blocks)
+    result = present(engine.store, engine.model, replace(query, order="score"), options, blocks)
+    return replace(result, hits=tuple(replace(hit, score=None) for hit in result.hits))
 
 
 def _listed(engine: Engine, query: Query, allowed: Ids | None, count: int) -> Iterator[Block[Folded]]:
