@@ -357,10 +357,10 @@ def _cells(figures: dict[str, float], intervals: dict[str, list[float]]) -> dict
 
 
 @contextmanager
-def jsonl_file(path: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
+def jsonl_file(path: Path, force: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Yields a function that writes one object as a line.  The file takes its name when all went well, or not at all.
 
-    Raises SourceError at once where it cannot be written.
+    Raises SourceError at once where it cannot be written, or is there already and not to be replaced by ``force``.
     """
     from mmsearch.errors import SourceError
     from mmsearch.media.filesystem import atomic_file
@@ -368,6 +368,8 @@ def jsonl_file(path: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
     target = Path(os.path.realpath(os.path.expanduser(path)))  # a link stays one
     if target.exists() and not target.is_file():
         raise SourceError(f"{path} cannot be written: it is {'a folder' if target.is_dir() else 'no regular file'}")
+    if target.exists() and not force:
+        raise SourceError(f"{path} exists already; choose another file", code="file-exists")
     with atomic_file(target) as draft:
         try:
             file = draft.open("w", encoding="ascii", newline="\n")
