@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import os
 import reprlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from functools import wraps
 from numbers import Integral, Real
 from typing import Any, NamedTuple, TypeVar
@@ -92,14 +92,17 @@ RULES = {
 }
 
 
-def check(name: str, rule: Rule, value: object) -> None:
-    """Raises ArgumentError for what a parameter does not take."""
-    if rule.several and isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
-        for place, one in enumerate(value):
+def check(name: str, rule: Rule, value: object) -> object:
+    """The value, a list where it is several, whatever they came in; raises ArgumentError for what nobody takes."""
+    if rule.several and isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
+        values = list(value)
+        for place, one in enumerate(values):
             if not rule.holds(one):
                 raise ArgumentError(f"{name}[{place}]", reprlib.repr(one), rule.wanted)
-    elif not rule.holds(value):
+        return values
+    if not rule.holds(value):
         raise ArgumentError(name, reprlib.repr(value), rule.wanted)
+    return value
 
 
 def checked(function: Function) -> Function:
@@ -109,11 +112,11 @@ def checked(function: Function) -> Function:
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        given = signature.bind(*args, **kwargs).arguments
+        given = signature.bind(*args, **kwargs)
         for name, default in known.items():
-            if name in given and given[name] is not default:
-                check(name, RULES[name], given[name])
-        return function(*args, **kwargs)
+            if name in given.arguments and given.arguments[name] is not default:
+                given.arguments[name] = check(name, RULES[name], given.arguments[name])
+        return function(*given.args, **given.kwargs)
 
     return call  # type: ignore[return-value]
 

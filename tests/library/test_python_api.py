@@ -81,6 +81,7 @@ def test_wrong_arguments_are_errors_of_ours_that_name_them(library: Library, pho
     with pytest.raises(ArgumentError) as caught:
         library.index(5)  # type: ignore[arg-type]
     assert caught.value.fields == {"argument": "paths", "got": "5", "wanted": RULES["paths"].wanted}
+    assert library.index(path for path in [photos / "trips"]).unchanged == 2  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="unexpected keyword argument 'path'"):  # of Python itself, as ever
         library.index(path="a")  # type: ignore[call-arg]
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from scores import score as score_of
 
 import mmsearch
 from mmsearch.config import Settings
@@ -28,7 +29,7 @@ def indexed(library: Library, photos: Path) -> Library:
 
 def scores(library: Library, query: Any, **options: Any) -> dict[str, float]:
     """Name -> score of all hits."""
-    return {Path(hit.path).name: hit.score for hit in library.search(query, **options)}
+    return {Path(hit.path).name: score_of(hit) for hit in library.search(query, **options)}
 
 
 def test_bytes_of_a_file_find_what_the_file_finds(indexed: Library, photos: Path) -> None:
@@ -108,7 +109,7 @@ def test_several_of_all_kinds_are_one_query(indexed: Library, photos: Path, enco
 
 def test_a_picture_in_memory_beside_what_is_left_out_is_ranked(indexed: Library, photos: Path) -> None:
     hits = indexed.search(["-people", (photos / "cat.png").read_bytes()])
-    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    assert [score_of(hit) for hit in hits] == sorted((score_of(hit) for hit in hits), reverse=True)
     assert Path(hits[0].path).name == "cat.png"
     cat = str(photos / "cat.png")
     by_file = scores(indexed, Query((Words("a photo"), Example(cat, exclude=True))))
