@@ -97,12 +97,10 @@ def parsed(query: Asked | Sequence[Asked] | Query, where: str | Sequence[Conditi
         query = parse(words, beside=terms)
     if isinstance(where, str):
         return replace(query, conditions=(*query.conditions, *parse_conditions(where)))
-    conditions = list(where) if isinstance(where, (list, tuple)) else [where]
-    for one in conditions:
-        if not isinstance(one, Condition):
-            wanted = 'a text, such as "date:2024 type:png", or a list of Conditions'
-            raise ArgumentError("where", in_memory.described(where), wanted)
-    return replace(query, conditions=(*query.conditions, *conditions))
+    if not isinstance(where, (list, tuple)) or not all(isinstance(one, Condition) for one in where):
+        wanted = 'a text, such as "date:2024 type:png", or a list of Conditions'
+        raise ArgumentError("where", in_memory.described(where), wanted)
+    return replace(query, conditions=(*query.conditions, *where))
 
 
 def _several(argument: str, given: object, wanted: str) -> list[tuple[str, object]]:

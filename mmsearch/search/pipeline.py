@@ -12,7 +12,7 @@ from mmsearch.errors import DimensionError, ImageError, QueryError
 from mmsearch.language import questions
 from mmsearch.media.filesystem import open_regular
 from mmsearch.media.in_memory import unit_vector
-from mmsearch.query.model import Picture, Query, Shown, Term, Vector, Words
+from mmsearch.query.model import Example, Picture, Query, Shown, Term, Vector, Words
 from mmsearch.search import folding, retrieval
 from mmsearch.search.engine import Engine
 from mmsearch.search.options import Options
@@ -116,15 +116,14 @@ def _embed(term: Term, engine: Engine) -> Vectors:
     preprocess = engine.encoder.card.preprocess
     try:
         if isinstance(term, Picture):
-            made: Vectors = engine.encoder.encode_images(
-                decode_content(term.content, "the picture", preprocess, engine.max_megapixels)[None]
-            )[0]
-            return made
-        with open_regular(term.path) as file:
-            pixels = decode(file, term.path, preprocess, engine.max_megapixels).pixels
+            pixels = decode_content(term.content, "the picture", preprocess, engine.max_megapixels)
+        else:
+            with open_regular(term.path) as file:
+                pixels = decode(file, term.path, preprocess, engine.max_megapixels).pixels
     except ImageError as error:
         raise QueryError(f"{error.path} cannot be used as a query: {error.reason}") from error
     except OSError as error:
+        assert isinstance(term, Example)  # what is in memory needs no drive
         vector_id = engine.store.vector_of(term.path, engine.model)  # its drive may be unplugged
         if vector_id is None:
             raise QueryError(f"{term.path} cannot be used as a query: {error.strerror or error}") from error
