@@ -37,11 +37,13 @@ from mmsearch.cli import (
     watch,
 )
 from mmsearch.cli.advice import worded
+from mmsearch.cli.command_group import CommandGroup
 from mmsearch.cli.query_command import QueryCommand
 from mmsearch.errors import MMSearchError, PatternError, QueryError, QuerySyntaxError
 
 app = typer.Typer(
     name="mmsearch",
+    cls=CommandGroup,
     help="Find your own pictures by what is in them.",
     no_args_is_help=True,
     add_completion=True,

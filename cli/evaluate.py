@@ -66,8 +66,12 @@ def command(
     ] = None,
     dump: Annotated[
         Path | None,
-        typer.Option("--dump", metavar="FILE.jsonl", help="Write each query with its rank and the best five answers."),
+        typer.Option("--dump", metavar="FILE.jsonl", help="Write each query with its rank and the best answers."),
     ] = None,
+    top: Annotated[
+        int | None, typer.Option("--top", min=1, metavar="N", help="With --dump: so many answers each. Default: 5.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="With --dump: replace the file.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Measure caption retrieval in both directions, zero-shot classification, or both.
@@ -84,10 +88,12 @@ def command(
         raise typer.BadParameter("--rerank needs --captions")
     if candidates is not None and not rerank:
         raise typer.BadParameter("--candidates needs --rerank")
+    if dump is None and (top is not None or force):
+        raise typer.BadParameter(f"{'--force' if top is None else '--top'} needs --dump")
     if not math.isfinite(beta):
         raise typer.BadParameter(f"must be a number from 0, not {beta}", param_hint="--beta")
 
-    from mmsearch.evaluation.evaluate import Measures, evaluate, read_captions, read_classes, read_texts
+    from mmsearch.evaluation.evaluate import DUMPED, Measures, evaluate, read_captions, read_classes, read_texts
 
     found = read_captions(captions, only) if captions is not None else None
     classes = read_classes(zero_shot) if zero_shot is not None else None
@@ -96,12 +102,12 @@ def command(
     _check(models)
     results: list[dict[str, Any]] = []
     several = len(models) > 1
-    with formatting.jsonl_file(dump) if dump is not None else nullcontext() as write:
+    with formatting.jsonl_file(dump, force) if dump is not None else nullcontext() as write:
         try:
             for one in models:
                 encoder = _encoder(library, one, device, trust_pickle)
                 reranker = _reranker(encoder) if rerank else None
-                measures = Measures(classes, querybank, beta, reranker, candidates or 100, write)
+                measures = Measures(classes, querybank, beta, reranker, candidates or 100, write, top or DUMPED)
                 with progress_bar(f"Encoding, {encoder.card.name}" if several else "Encoding") as progress:
                     figures = evaluate(encoder, found, images, measures, progress=progress)
                 results.append(figures)

@@ -95,7 +95,7 @@ def hit_table(hits: Sequence[Hit], title: str) -> None:
     )
     answered = any(hit.answer is not None for hit in hits)
     judged = any(hit.relevance is not None for hit in hits)
-    ranked = any(hit.score for hit in hits)  # conditions alone rank nothing
+    ranked = any(hit.score is not None for hit in hits)  # conditions alone rank nothing
     if ranked:
         table.add_column("Score", justify="right", style="green")
     if judged:
@@ -111,7 +111,7 @@ def hit_table(hits: Sequence[Hit], title: str) -> None:
         path = cell(shown(hit.path), link)
         if hit.similar:
             path.append(f" {similar(hit)}", "dim")
-        cells = [cell(f"{hit.score:.3f}")] if ranked else []
+        cells = [cell(score(hit))] if ranked else []
         cells += [cell(probability(hit))] if judged else []
         cells += [cell(answer(hit))] if answered else []
         table.add_row(*cells, path, measures(photo), f"{photo.date:%Y-%m-%d %H:%M}")
@@ -174,6 +174,11 @@ def caption_table(rows: Sequence[tuple[str, Sequence[Caption]]]) -> None:
     console().print(table)
 
 
+def score(hit: Hit) -> str:
+    """A hit's score; empty where nothing ranked it."""
+    return "" if hit.score is None else f"{hit.score:.3f}"
+
+
 def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
     """What an ``index`` run did, in sentences."""
     counts = {
@@ -182,7 +187,8 @@ def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
         "moved": report.moved,
         "back again": report.restored,
         "unchanged": report.unchanged,
-        "gone": report.removed,
+        "gone": report.removed - report.excluded,
+        "excluded": report.excluded,
         "skipped": len(report.skipped),
     }
     done = ", ".join(f"{number:,} {what}" for what, number in counts.items() if number)
@@ -351,10 +357,10 @@ def _cells(figures: dict[str, float], intervals: dict[str, list[float]]) -> dict
 
 
 @contextmanager
-def jsonl_file(path: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
+def jsonl_file(path: Path, force: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Yields a function that writes one object as a line.  The file takes its name when all went well, or not at all.
 
-    Raises SourceError at once where it cannot be written.
+    Raises SourceError at once where it cannot be written, or is there already and not to be replaced by ``force``.
     """
     from mmsearch.errors import SourceError
     from mmsearch.media.filesystem import atomic_file
@@ -362,6 +368,8 @@ def jsonl_file(path: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
     target = Path(os.path.realpath(os.path.expanduser(path)))  # a link stays one
     if target.exists() and not target.is_file():
         raise SourceError(f"{path} cannot be written: it is {'a folder' if target.is_dir() else 'no regular file'}")
+    if target.exists() and not force:
+        raise SourceError(f"{path} exists already; choose another file", code="file-exists")
     with atomic_file(target) as draft:
         try:
             file = draft.open("w", encoding="ascii", newline="\n")

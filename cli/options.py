@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -105,12 +104,7 @@ def opened(library: Path | None, must_exist: bool = True, auto: str = "auto", **
 
     Where ``auto`` is "cpu", a command asks once: models are loaded quickly, too.
     """
-    from mmsearch.errors import NoModelError
     from mmsearch.library.opening import open_library
-    from mmsearch.store.open import has_store
 
     settings = settings_with(auto, **changes)
-    folder = settings.library if library is None else Path(os.path.expanduser(library)).absolute()
-    if must_exist and not has_store(folder):
-        raise NoModelError(f"there is no library in {folder} yet")
-    return open_library(folder, settings=settings, quick=auto == "cpu")
+    return open_library(library, settings=settings, quick=auto == "cpu", create=not must_exist)

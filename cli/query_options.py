@@ -90,7 +90,10 @@ def title(query: Query) -> str:
     plain = [
         formatting.shown(term.path) if isinstance(term, Example) else term.text
         for term in query.terms
-        if not term.exclude and term.weight == 1 and not (isinstance(term, Words) and term.exact)
+        if not term.exclude
+        and term.weight == 1
+        and isinstance(term, (Words, Example))
+        and not (isinstance(term, Words) and term.exact)
     ]
     if query == Query(query.terms, arithmetic=query.arithmetic) and len(plain) == len(query.terms):
         return " + ".join(plain)

@@ -133,7 +133,7 @@ def _card(hit: Hit, picture: Image | str) -> str:
         data = f"data:image/jpeg;base64,{_jpeg(picture)}"
         shape = f'width="{picture.width}" height="{picture.height}"'
         seen = f'<img src="{data}" {shape} alt="{alternative}">'
-    lines = [f'<span class="rank">{hit.rank}</span> <span class="score">{hit.score:.3f}</span>']
+    lines = [f'<span class="rank">{hit.rank}</span> <span class="score">{formatting.score(hit)}</span>']
     if hit.relevance is not None:
         lines[0] += f' <span class="sure">relevance {formatting.probability(hit)}</span>'
     if hit.answer is not None:

@@ -68,7 +68,7 @@ def _told(hit: Hit) -> RenderableType:
     photo = hit.photo
     link = Style(link=Path(hit.path).as_uri()) if hit.path.isprintable() else Style()
     first = cell(f"{hit.rank}  ", "bold")
-    first.append(f"{hit.score:.3f}", "green")
+    first.append(formatting.score(hit), "green")
     for more in (formatting.probability(hit), formatting.answer(hit)):
         first.append(cell(f"  {more}" if more else ""))
     lines = [first, cell(formatting.shown(hit.path), link)]

@@ -38,16 +38,16 @@ def command(
         return
     model = "none yet"
     if status.model is not None:
-        model = f"{formatting.model_name(status.model, status.precision)} ({status.dim} dimensions)"
+        model = formatting.model_name(status.model, status.precision)
     rows = {
         "library": f"{formatting.shown(status.library, relative=False)} ({formatting.size(status.bytes)})",
         "settings": formatting.shown(str(config.config_file()), relative=False),
         "model": model,
         "photos": f"{status.photos:,} can be found{_damaged(status)}, "
         f"{status.missing:,} missing, {status.failed:,} could not be read",
-        "regions": f"{formatting.plural(status.regions, 'photo')} with region tokens, "
+        "details": f"{formatting.plural(status.regions, 'photo')} can be looked at again and asked about, "
         f"{status.captions:,} with captions",
-        "index": f"{formatting.plural(status.index, 'vector')}{_found(status)}, generation {status.generation}",
+        "search": _compared(status),
     }
     for name, value in rows.items():
         print(f"{name:9} {value}")
@@ -76,11 +76,12 @@ def _damaged(status: Status) -> str:
     return f" ({len(status.damaged):,} damaged)" if status.damaged else ""
 
 
-def _found(status: Status) -> str:
-    """How an index is searched that does not compare all vectors."""
+def _compared(status: Status) -> str:
+    """How many different pictures a search compares, and how many of the nearest it finds where not with all."""
     if status.recall is None or status.index_kind == "exact":
-        return ""
-    return f", {status.index_kind} (finds {100 * status.recall:.1f} % of the nearest 10)"
+        return f"compares all pictures ({status.index:,} different)"
+    found = f"{100 * status.recall:.1f} % of the 10 nearest ({status.index_kind})"
+    return f"of {formatting.plural(status.index, 'different picture')} it finds {found}"
 
 
 def _picture(told: Summary, photos: int) -> dict[str, list[str]]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmsearch.config import Settings
     from mmsearch.errors import (
+        ArgumentError,
         ConfigError,
         DimensionError,
         ImageError,
@@ -63,9 +64,11 @@ if TYPE_CHECKING:
         Lens,
         Near,
         Person,
+        Picture,
         Query,
         Shaped,
         Tagged,
+        Vector,
         Within,
         Words,
     )
@@ -93,6 +96,7 @@ _HOMES = {
     "mmsearch.config": ["Settings"],
     "mmsearch.manage.duplicates": ["Group"],
     "mmsearch.errors": [
+        "ArgumentError",
         "ConfigError",
         "DimensionError",
         "ImageError",
@@ -135,9 +139,11 @@ _HOMES = {
         "Lens",
         "Near",
         "Person",
+        "Picture",
         "Query",
         "Shaped",
         "Tagged",
+        "Vector",
         "Within",
         "Words",
     ],
@@ -172,6 +178,7 @@ __all__ = [
     "Annotations",
     "Answer",
     "AnyOf",
+    "ArgumentError",
     "Between",
     "Camera",
     "Caption",
@@ -212,6 +219,7 @@ __all__ = [
     "Note",
     "Person",
     "Photo",
+    "Picture",
     "Progress",
     "Query",
     "QueryError",
@@ -226,6 +234,7 @@ __all__ = [
     "TagReport",
     "Tagged",
     "TransferError",
+    "Vector",
     "Vocabulary",
     "VocabularyError",
     "Within",

@@ -2,6 +2,7 @@
 
     MMSearchError              catch this to catch them all
     |-- ConfigError            the configuration file or an environment variable has a wrong value
+    |-- ArgumentError          a call was given something of the wrong kind, such as a number for a path
     |-- ModelError             a model is unknown, unreadable, or cannot be run here
     |   |-- PickledWeightsError its weights are a pickle, and nobody said that it is trusted
     |   `-- ModelMismatchError the library's vectors were made by another model
@@ -51,6 +52,18 @@ class ConfigError(MMSearchError):
     """The configuration file or an environment variable has a wrong value."""
 
     code = "bad-setting"
+
+
+class ArgumentError(MMSearchError):
+    """A call was given something of the wrong kind, or a value that is none of those that there are."""
+
+    code = "bad-argument"
+    argument: str
+    got: str
+    wanted: str
+
+    def __init__(self, argument: str, got: str, wanted: str) -> None:
+        super().__init__(f"{argument} must be {wanted}, not {got}", argument=argument, got=got, wanted=wanted)
 
 
 class ModelError(MMSearchError):

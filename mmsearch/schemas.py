@@ -1,8 +1,9 @@
 """How results, reports, models and errors look as JSON: the one place that the command line, a server and agents use.
 
-Each function takes a value of the library and returns a new dict of what ``json.dumps`` takes.  Keys are a promise:
-none is renamed or taken away, new ones may come.  Bytes of a path that are no UTF-8 are lone surrogates, as
-``os.fsdecode`` makes them.  The figures of ``evaluation.evaluate`` are such dicts already.
+Those of hits and pages are their own ``to_dict``. Each function takes a value of the library and returns a new dict of
+what ``json.dumps`` takes.  Keys are a promise: none is renamed or taken away, new ones may come. Bytes of a path that
+are no UTF-8 are lone surrogates, as ``os.fsdecode`` makes them. The figures of ``evaluation.evaluate`` are such dicts
+already.
 """
 
 from __future__ import annotations
@@ -42,44 +43,7 @@ EXAMPLES = 5  # paths that are named of each damage
 
 def hit(hit: Hit) -> Json:
     """A hit; what is known of some hits only, such as answers to questions, has its keys where it is known."""
-    photo = hit.photo
-    judged = {
-        "first_stage": hit.first_stage,
-        "answer": hit.answer,
-        "answer_confidence": hit.answer_confidence,
-        "relevance": hit.relevance,
-        "reasons": list(hit.reasons) or None,
-        "similar": list(hit.similar) or None,
-    }
-    noted = {
-        "city": photo.annotations.city,
-        "people": list(photo.annotations.people) or None,
-        "rating": photo.annotations.rating,
-        "label": photo.annotations.label,
-    }
-    exif = photo.exif
-    shot = {"iso": exif.iso, "aperture": exif.aperture, "exposure": exif.exposure, "focal": exif.focal}
-    words = {"description": photo.description, "text": photo.text, "tags": list(photo.tags) or None}
-    return {
-        "rank": hit.rank,
-        "path": hit.path,
-        "score": hit.score,
-        **_known(judged),
-        "width": photo.width,
-        "height": photo.height,
-        "format": photo.format,
-        "bytes": photo.size,
-        "date": photo.date.isoformat(timespec="seconds"),
-        "taken_at": photo.exif.taken_at.isoformat() if photo.exif.taken_at else None,
-        "camera": photo.exif.camera,
-        "lens": photo.exif.lens,
-        "latitude": photo.exif.latitude,
-        "longitude": photo.exif.longitude,
-        "caption": photo.caption,
-        **_known(shot),
-        **_known(words),
-        **_known(noted),
-    }
+    return hit.to_dict()
 
 
 def search_result(result: SearchResult) -> Json:
@@ -87,16 +51,7 @@ def search_result(result: SearchResult) -> Json:
 
     See ``SearchResult``: where the next page begins is None where there is none.
     """
-    return {
-        "hits": [hit(one) for one in result],
-        "notes": [note(one) for one in result.notes],
-        "next_offset": result.next_offset,
-        "generation": result.generation,
-    }
-
-
-def _known(values: Json) -> Json:
-    return {name: value for name, value in values.items() if value is not None}
+    return result.to_dict()
 
 
 # One photo
@@ -163,6 +118,7 @@ def index_report(report: IndexReport) -> Json:
         "restored": report.restored,
         "unchanged": report.unchanged,
         "removed": report.removed,
+        "excluded": report.excluded,
         "skipped": skipped(report.skipped),
         "damaged": damaged(report.damaged),
         "passed_over": dict(report.passed_over),
@@ -365,7 +321,7 @@ def kept_model(kept: KeptModel, precision: str | None) -> Json:
 
 def note(note: Note) -> Json:
     """Something that a person should know."""
-    return {"code": note.code, "message": str(note), "fields": dict(note.fields)}
+    return note.to_dict()
 
 
 def error(error: MMSearchError) -> Json:

@@ -6,13 +6,18 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 PathLike: TypeAlias = str | os.PathLike[str]
 Paths: TypeAlias = PathLike | Sequence[PathLike]  # one, or several
+# A picture in memory: the bytes of a picture file, a Pillow image, or pixels (height, width, 3) uint8 in RGB.
+PictureData: TypeAlias = "bytes | bytearray | memoryview | Image.Image | NDArray[np.uint8]"
 
 Vectors = NDArray[np.float32]  # (n, dim), unit rows
 Regions = NDArray[np.float32]  # (n, side * side, dim): what is where in n pictures, rows of a grid in reading order
@@ -117,6 +122,10 @@ class Note(str):
         note.code, note.fields = code, fields
         return note
 
+    def to_dict(self) -> dict[str, Any]:
+        """The note as ``json.dumps`` takes it."""
+        return {"code": self.code, "message": str(self), "fields": dict(self.fields)}
+
 
 @dataclass(frozen=True)
 class Skipped:
@@ -163,6 +172,42 @@ class Photo:
         """When it was taken; where the file does not say, when it was last written (local time)."""
         return self.exif.taken_at or datetime.fromtimestamp(self.mtime_ns / 1e9)
 
+    def to_dict(self) -> dict[str, Any]:
+        """The photo as ``json.dumps`` takes it; what is known of some photos only has its key where it is known.
+
+        Keys are a promise: none is renamed or taken away, new ones may come.
+        """
+        noted = {
+            "city": self.annotations.city,
+            "people": list(self.annotations.people) or None,
+            "rating": self.annotations.rating,
+            "label": self.annotations.label,
+        }
+        exif = self.exif
+        shot = {"iso": exif.iso, "aperture": exif.aperture, "exposure": exif.exposure, "focal": exif.focal}
+        words = {"description": self.description, "text": self.text, "tags": list(self.tags) or None}
+        return {
+            "path": self.path,
+            "width": self.width,
+            "height": self.height,
+            "format": self.format,
+            "bytes": self.size,
+            "date": self.date.isoformat(timespec="seconds"),
+            "taken_at": self.exif.taken_at.isoformat() if self.exif.taken_at else None,
+            "camera": self.exif.camera,
+            "lens": self.exif.lens,
+            "latitude": self.exif.latitude,
+            "longitude": self.exif.longitude,
+            "caption": self.caption,
+            **_known(shot),
+            **_known(words),
+            **_known(noted),
+        }
+
+
+def _known(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
 
 @dataclass(frozen=True)
 class Hit:
@@ -176,7 +221,7 @@ class Hit:
     rank: int  # 1 is the best
     # What hits are ranked by; higher is better, within one query: the cosine similarity less the photo's hubness, up to
     # 1 more for words that are written about it, and what reranking makes of that.  It is no cosine, and may exceed 1.
-    score: float
+    score: float | None  # None where nothing was looked for: conditions alone rank nothing
     photo: Photo
     first_stage: float | None = None  # the cosine similarity in [-1, 1], where the picture was reranked
     answer: str | None = None  # where the query is a question
@@ -188,6 +233,24 @@ class Hit:
     @property
     def path(self) -> str:
         return self.photo.path
+
+    def to_dict(self) -> dict[str, Any]:
+        """The hit as ``json.dumps`` takes it; what is known of some hits only has its key where it is known.
+
+        >>> hit = library.search("a man with a camera", k=1)[0].to_dict()
+        >>> hit["rank"], hit["width"], hit["format"], hit["reasons"]
+        (1, 512, 'png', ['name: cameraman'])
+        """
+        judged = {
+            "first_stage": self.first_stage,
+            "answer": self.answer,
+            "answer_confidence": self.answer_confidence,
+            "relevance": self.relevance,
+            "reasons": list(self.reasons) or None,
+            "similar": list(self.similar) or None,
+        }
+        photo = self.photo.to_dict()
+        return {"rank": self.rank, "path": photo.pop("path"), "score": self.score, **_known(judged), **photo}
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,6 +276,15 @@ class SearchResult(Sequence[Hit]):
 
     def __getitem__(self, key: int | slice) -> Hit | list[Hit]:
         return list(self.hits[key]) if isinstance(key, slice) else self.hits[key]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The page as ``json.dumps`` takes it: hits, notes, where the next one begins, the state of the library."""
+        return {
+            "hits": [hit.to_dict() for hit in self.hits],
+            "notes": [note.to_dict() for note in self.notes],
+            "next_offset": self.next_offset,
+            "generation": self.generation,
+        }
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -254,7 +326,8 @@ class IndexReport:
     moved: int = 0  # known content at a new path; not encoded again
     restored: int = 0  # files that had vanished and are back; not encoded again
     unchanged: int = 0
-    removed: int = 0  # files that are gone: kept in the library as missing, not searched
+    removed: int = 0  # files that are gone or left out: kept in the library as missing, not searched
+    excluded: int = 0  # of these, files that are there, and left out now
     skipped: tuple[Skipped, ...] = ()
     damaged: tuple[Damaged, ...] = ()  # of those that were read now
     passed_over: dict[str, int] = field(default_factory=dict)  # suffix -> files that are no pictures here, as videos

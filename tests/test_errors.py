@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 # A program may rely on these: none changes.
 CODES = {
+    "ArgumentError": "bad-argument",
     "ConfigError": "bad-setting",
     "DimensionError": "wrong-dimension",
     "ImageError": "bad-image",

@@ -139,6 +139,7 @@ def test_an_index_report() -> None:
         "restored": 0,
         "unchanged": 0,
         "removed": 0,
+        "excluded": 0,
         "skipped": [{"path": "/broken.png", "reason": "it is damaged"}],
         "damaged": [{"path": "/cut.jpg", "what": "3 % of the picture is missing"}],
         "passed_over": {".mp4": 3},

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from drawn_photos import Folder
+from scores import score
 
 from mmsearch.config import Settings
 from mmsearch.encoders.protocol import Encoder
@@ -44,7 +45,7 @@ def together(place: Path, settings: Settings, encoder: Encoder, seconds: float, 
                     paths = [hit.path for hit in hits]
                     if len(set(paths)) != len(paths):
                         errors.append("a file came twice")
-                    if [hit.score for hit in hits] != sorted((hit.score for hit in hits), reverse=True):
+                    if [score(hit) for hit in hits] != sorted((score(hit) for hit in hits), reverse=True):
                         errors.append("hits are not in order")
                     if not set(paths) <= ever:
                         errors.append(f"unknown files: {sorted(set(paths) - ever)[:2]}")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mmsearch.rerank.reranker import Reranker
 
 TEXTS = 64  # captions encoded together
-DUMPED = 5  # answers of each query in the dump
+DUMPED = 5  # answers of each query in the dump, where nobody says how many
 
 Dump = Callable[[dict[str, Any]], None]
 
@@ -101,7 +101,8 @@ class Measures:
     beta: float = BETA  # … so much of the hubness taken off
     reranker: Reranker | None = None  # caption retrieval with reranking too …
     rerank_depth: int = 100  # … of so many photos for each caption
-    dump: Dump | None = None  # gets each query with its right answers, their rank and the best answers
+    dump: Dump | None = None  # gets each query with its right answers, their rank and the best answers …
+    dumped: int = DUMPED  # … so many of them
 
 
 def evaluate(
@@ -174,7 +175,7 @@ def evaluate(
         figures["zero_shot"] = {**zero_shot.figures(scores, right, classes), "without_class": len(unlabelled)}
         figures.setdefault("photos", len(photos))
         if measures.dump is not None:
-            _dump_classes(photos, scores, right, classes, encoder.card.name, measures.dump)
+            _dump_classes(photos, scores, right, classes, encoder.card.name, measures)
     return {
         **figures,
         "skipped": [{"path": item.path, "reason": item.reason} for item in skipped],
@@ -254,7 +255,7 @@ def _retrieval(
             "beta": measures.beta,
         }
     if measures.dump is not None:
-        for line in _dumped(images, texts, owner, photos, captions, ranks):
+        for line in _dumped(images, texts, owner, photos, captions, ranks, measures.dumped):
             measures.dump({"model": encoder.card.name, **line})
     figures = {**_summary(ranks[""], owner, len(photos)), "queries": len(captions), "photos": len(photos)}
     if penalty is not None:
@@ -288,11 +289,12 @@ def _dumped(
     photos: Sequence[tuple[str, list[str]]],
     captions: Sequence[str],
     ranks: dict[str, dict[str, Ids]],
+    top: int,
 ) -> Iterator[dict[str, Any]]:
     names = [name for name, _ in photos]
     queries = {
-        "text_to_image": (captions, [[names[photo]] for photo in owner], metrics.best(texts, images, DUMPED), names),
-        "image_to_text": (names, [its for _, its in photos], metrics.best(images, texts, DUMPED), captions),
+        "text_to_image": (captions, [[names[photo]] for photo in owner], metrics.best(texts, images, top), names),
+        "image_to_text": (names, [its for _, its in photos], metrics.best(images, texts, top), captions),
     }
     for direction, (asked, right, (rows, scores), answers) in queries.items():
         for row, query in enumerate(asked):
@@ -312,14 +314,15 @@ def _dump_classes(
     right: Ids,
     classes: Sequence[Class],
     model: str,
-    dump: Dump,
+    measures: Measures,
 ) -> None:
+    assert measures.dump is not None
     names = [one.name for one in classes]
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :DUMPED]
+    order = np.argsort(-scores, axis=1, kind="stable")[:, : measures.dumped]
     ranks = zero_shot.ranks(scores, right)
     for photo, rank, number, rows, row in zip(photos, ranks, right, order, scores, strict=True):
         line = {"direction": "zero_shot", "query": photo, "right": [names[number]], "rank": int(rank)}
-        dump({"model": model, **line, "found": _found(rows, row[rows], names)})
+        measures.dump({"model": model, **line, "found": _found(rows, row[rows], names)})
 
 
 def _found(rows: Ids, scores: NDArray[np.float32], answers: Sequence[str]) -> list[dict[str, Any]]:

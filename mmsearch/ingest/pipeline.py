@@ -92,6 +92,7 @@ class _Run:
             restored=ledger.restored,
             unchanged=ledger.unchanged,
             removed=len(ledger.gone),
+            excluded=len(ledger.gone & self._plan.excluded),
             skipped=tuple(ledger.skipped),
             damaged=tuple(ledger.damaged),
             passed_over=self._plan.passed_suffixes,

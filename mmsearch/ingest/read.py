@@ -95,22 +95,27 @@ def read_again(item: PendingItem, preprocess: Preprocess, max_megapixels: float)
 def picture_decoder(options: Options, mark: Path, device: str) -> Iterator[Decode]:
     """What decodes pictures: this process, with the GPU that the encoder is on, or others that may crash.
 
-    ``mark`` is a file that is there while pictures are decoded, and stays where that does not come to its end.
+    ``mark`` is a file that is there while pictures are decoded, and stays where this process dies in between.  One that
+    was there before stays until a run comes to its end: what killed that run may not have been read yet.
     """
-    died = os.path.lexists(mark)
+    died, done = os.path.lexists(mark), False
     with contextlib.suppress(FileExistsError):
         mark.touch(exist_ok=False)  # follows no link
-    if options.isolate == "always" or (options.isolate == "auto" and died):
-        if died:
-            log.info("the last run broke off: pictures are decoded in processes of their own this time")
-        with Decoders(options.readers) as decoders:
-            yield decoders.decode
-    elif options.gpu_decoding and device.startswith("cuda"):
-        with _on_gpu(device) as decoder:
-            yield decoder
-    else:
-        yield decode
-    mark.unlink(missing_ok=True)
+    try:
+        if options.isolate == "always" or (options.isolate == "auto" and died):
+            if died:
+                log.info("the last run broke off: pictures are decoded in processes of their own this time")
+            with Decoders(options.readers) as decoders:
+                yield decoders.decode
+        elif options.gpu_decoding and device.startswith("cuda"):
+            with _on_gpu(device) as decoder:
+                yield decoder
+        else:
+            yield decode
+        done = True
+    finally:  # an error, Ctrl-C or a callback that raises is no crash
+        if done or not died:
+            mark.unlink(missing_ok=True)
 
 
 @contextmanager

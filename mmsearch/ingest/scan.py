@@ -23,6 +23,7 @@ class Plan:
     read: list[Found] = field(default_factory=list)  # new, changed, or to be tried again
     restore: list[tuple[int, Found]] = field(default_factory=list)  # had vanished, back as they were
     gone: set[int] = field(default_factory=set)  # rows whose file is not there any more, or is left out now
+    excluded: set[int] = field(default_factory=set)  # of these, rows whose file is there
     unchanged: int = 0
     skipped: list[Skipped] = field(default_factory=list)  # unreadable folders; files that failed and have not changed
     notes: list[str] = field(default_factory=list)
@@ -147,7 +148,9 @@ def _scan_root(
         return found
     # Nobody knows what is in the unreadable; raw files and others that an extra reads are there, also without it.
     unseen = {item.path for item in unreadable} | (plan.passed_over & present.keys())
-    plan.gone |= {row.id for path, row in present.items() if path not in found and not _at_or_below(path, unseen)}
+    gone = {path: row.id for path, row in present.items() if path not in found and not _at_or_below(path, unseen)}
+    plan.gone |= set(gone.values())
+    plan.excluded |= {number for path, number in gone.items() if os.path.lexists(path)}
     return found
 
 

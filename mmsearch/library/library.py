@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmsearch import config
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import SourceError, TransferError
-from mmsearch.library.arguments import absolute, globs, known, known_or_existing, parsed, real_paths
+from mmsearch.library.arguments import Asked, ShownAs, absolute, globs, known, parsed, shown
+from mmsearch.library.checked import checked_methods
 from mmsearch.library.models import Models
 from mmsearch.library.searching import Searcher
 from mmsearch.library.status import Status, status
@@ -20,7 +20,7 @@ from mmsearch.rerank.reranker import Reranker
 from mmsearch.search.options import Options
 from mmsearch.store.paths import spellings
 from mmsearch.store.types import KeptModel, Losses, StoredModel
-from mmsearch.types import IndexReport, PathLike, Paths, Progress, SearchResult, Skipped, path_list
+from mmsearch.types import IndexReport, PathLike, Paths, Photo, Progress, SearchResult, Skipped, path_list
 
 if TYPE_CHECKING:  # a search needs none of these, and is to start quickly
     from mmsearch.ingest.enrich.tags import TagReport
@@ -37,9 +37,8 @@ if TYPE_CHECKING:  # a search needs none of these, and is to start quickly
     from mmsearch.store.protocol import Lock, Store, VectorSearch
     from mmsearch.store.types import Damage
 
-log = logging.getLogger(__name__)
 
-
+@checked_methods
 class Library:
     """Pictures that can be found.  A context manager; safe to search from several threads, also while indexing.
 
@@ -57,6 +56,7 @@ class Library:
         return self.store.folder
 
     def close(self) -> None:
+        """Let go of the database; whatever is asked of the library afterwards is a LibraryError."""
         self.store.close()
 
     def __enter__(self) -> Library:
@@ -119,7 +119,7 @@ class Library:
 
     def search(
         self,
-        query: Paths | Query,
+        query: Asked | Sequence[Asked] | Query,
         k: int = 10,
         *,
         offset: int = 0,
@@ -128,11 +128,13 @@ class Library:
         rerank: bool | None = None,
         min_relevance: float | None = None,
         diverse: bool = False,
-        like: Sequence[PathLike] = (),
-        unlike: Sequence[PathLike] = (),
+        like: ShownAs | Sequence[ShownAs] = (),
+        unlike: ShownAs | Sequence[ShownAs] = (),
     ) -> SearchResult:
-        """The ``k`` best pictures for a query: what a person types, a picture file (a ``Path``), or several of both.
+        """The ``k`` best pictures for a query: what a person types, a picture or a vector, or several of these.
 
+        A picture is a ``Path``, the bytes of a file, a Pillow image, or pixels (height, width, 3) uint8 in RGB, and a
+        vector an array (dim,) of the library's model.
         ``offset`` leaves out the best ones: that of the next page is ``result.next_offset``.  What a person should know
         is in ``result.notes``.
         ``within`` keeps those in or below these paths, ``where`` those that meet conditions, in the query language
@@ -140,8 +142,8 @@ class Library:
         again, if the query has words, and questions are answered; None does so where the model has a reranker that was
         measured to help.  Hits below ``min_relevance``, in [0, 1], are left out; None takes the setting where relevance
         is known.  ``diverse`` folds near-duplicates and bursts into one hit and prefers hits that differ.  ``like`` and
-        ``unlike`` are pictures of which more or less is wanted, files of the library or others.  Raises QueryError,
-        NoModelError, ModelError.
+        ``unlike`` are pictures of which more or less is wanted, one or several, as in ``query``; texts are paths.
+        Raises QueryError, ArgumentError, DimensionError, NoModelError, ModelError.
 
         >>> [os.path.basename(hit.path) for hit in library.search("a man with a camera", k=1)]
         ['cameraman.png']
@@ -151,10 +153,29 @@ class Library:
         wanted = parsed(query, where)
         options = Options(
             k, offset, [way for folder in path_list(within) for way in spellings(folder)],
-            min_relevance, self.settings.min_relevance, diverse, real_paths(like), real_paths(unlike),
+            min_relevance, self.settings.min_relevance, diverse, shown("like", like), shown("unlike", unlike),
         )  # fmt: skip
         searcher = Searcher(self.store, self.vectors, self.models, self.settings.max_megapixels)
         return searcher.search(wanted, options, rerank)
+
+    def get(self, path: PathLike) -> Photo | None:
+        """All that is known of a file that can be found; None for one that is unknown, gone or could not be read.
+
+        >>> library.get("photos/cat.png").width
+        451
+        """
+        from mmsearch.library.browsing import photo_at
+
+        return photo_at(self.store, path)
+
+    def __contains__(self, path: object) -> bool:
+        return isinstance(path, (str, os.PathLike)) and self.get(path) is not None
+
+    def __iter__(self) -> Iterator[Photo]:
+        """Every file that can be found, read a thousand at a time; in the order in which pictures became known."""
+        from mmsearch.library.browsing import photos
+
+        return photos(self.store)
 
     def encoder(self, stored: StoredModel | None = None) -> Encoder:
         """The encoder of this library's model, loaded once.  Raises NoModelError, ModelError, ModelMismatchError."""
@@ -282,17 +303,9 @@ class Library:
         >>> library.duplicates("exact")
         []
         """
-        from mmsearch.manage import duplicates
+        from mmsearch.library.tidying import groups
 
-        stored = self.models.active()
-        spelled = known_or_existing(self.store, stored, within)
-        settings = self.settings
-        groups, left = duplicates.find(
-            self.store, stored, level, spelled, threshold, settings.max_megapixels, settings.decoders, progress
-        )
-        for line in duplicates.left_alone(left):
-            log.warning("%s", line)
-        return groups
+        return groups(self.store, self.models, self.settings, level, within, threshold, progress)
 
     def set_aside(
         self,

@@ -8,14 +8,16 @@ from pathlib import Path
 
 from mmsearch import config
 from mmsearch.encoders.protocol import Encoder
-from mmsearch.errors import LibraryError
+from mmsearch.errors import LibraryError, NoModelError
+from mmsearch.library.checked import checked
 from mmsearch.library.library import Library
 from mmsearch.library.live_index import LiveIndex
 from mmsearch.library.models import Models
-from mmsearch.store.open import INDEX, check_new, open_store
+from mmsearch.store.open import INDEX, check_new, has_store, open_store
 from mmsearch.types import PathLike
 
 
+@checked
 def open_library(
     folder: PathLike | None = None,
     *,
@@ -24,13 +26,14 @@ def open_library(
     settings: config.Settings | None = None,
     encoder: Encoder | None = None,
     quick: bool = False,
+    create: bool = True,
 ) -> Library:
     """Open the library in ``folder``, made if absent; without one, the user's own library.
 
     ``model`` (of a library that is new) and ``device`` take the place of the settings'; ``encoder`` that of the model:
     the way for a model of one's own.  ``quick`` is for a program that asks a question or two and ends: models are
-    loaded in a third of the time, and are loaded again where more is asked.  Raises LibraryError, NewerLibraryError,
-    ConfigError.
+    loaded in a third of the time, and are loaded again where more is asked.  Without ``create`` a library that is not
+    there is a NoModelError, and nothing is made.  Raises ArgumentError, LibraryError, NewerLibraryError, ConfigError.
 
     >>> with mmsearch.open_library("photos.mmsearch", model="embedded") as library:
     ...     print(library.index("photos").added, "added")
@@ -42,6 +45,8 @@ def open_library(
     if device is not None:
         settings = replace(settings, device=device)
     path = settings.library if folder is None else Path(os.path.expanduser(folder)).absolute()
+    if not create and not has_store(path):
+        raise NoModelError(f"there is no library in {path} yet")
     check_new(path)
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ Colour profiles (ICC) are ignored, as open_clip ignores them: its models were tr
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -20,7 +21,7 @@ from mmsearch.media.memory_budget import Budget, trim
 from mmsearch.media.metadata import read_metadata
 from mmsearch.media.modes import is_deep, to_rgb, with_low_bits
 from mmsearch.media.opening import open_picture, reason
-from mmsearch.types import Decoded, Pixels, Preprocess
+from mmsearch.types import Decoded, PictureData, Pixels, Preprocess
 
 _UPRIGHT = {  # EXIF orientation -> what turns the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -78,6 +79,26 @@ def decode(
             annotations=said.annotations,
             damage=found.damage,
         )
+
+
+def decode_content(content: PictureData, name: str, preprocess: Preprocess, max_megapixels: float = 200.0) -> Pixels:
+    """The pixels of a picture in memory as ``preprocess`` wants them, (size, size, 3) uint8; ``name`` is for errors.
+
+    Bytes are decoded as a file is.  Of a Pillow image it is the present frame, upright as its EXIF says.  Raises
+    ImageError as ``decode`` does.
+    """
+    if isinstance(content, (bytes, bytearray, memoryview)):
+        return decode(io.BytesIO(content), name, preprocess, max_megapixels).pixels
+    with _explained(name):
+        image = content if isinstance(content, Image.Image) else Image.fromarray(np.ascontiguousarray(content))
+        width, height = image.size
+        if not width or not height:
+            raise ImageError(name, "it has no pixels")
+        if width * height > max_megapixels * 1e6:
+            raise ImageError(name, _too_large(width, height, max_megapixels), retry=True)
+        with IN_FLIGHT.share(width * height):
+            rgb, orientation = to_rgb(image), _orientation(image)
+            return prepare(rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb, preprocess)
 
 
 def upright(file: BinaryIO, path: str, side: int, max_megapixels: float = 200.0, enlarge: bool = True) -> Image.Image:

@@ -6,9 +6,10 @@ import os
 from collections.abc import Sequence
 from datetime import date
 
-from mmsearch.errors import QueryError
+from mmsearch.errors import ArgumentError, QueryError
+from mmsearch.media.in_memory import described
 from mmsearch.query import parser
-from mmsearch.query.model import Condition, Query
+from mmsearch.query.model import Condition, Query, Term
 
 
 class PictureFiles:
@@ -33,8 +34,13 @@ class PictureFiles:
         return os.path.realpath(full)
 
 
-def parse(words: Sequence[str], options: Sequence[tuple[str, str]] = (), today: date | None = None) -> Query:
-    """Command-line words to a query, as ``parser.parse`` reads them; paths are looked at.
+def parse(
+    words: str | Sequence[str],
+    options: Sequence[tuple[str, str]] = (),
+    today: date | None = None,
+    beside: Sequence[Term] = (),
+) -> Query:
+    """Command-line words to a query, as ``parser.parse`` reads them; paths are looked at.  ``beside`` are more terms.
 
     Raises QueryError where a path leads nowhere, QuerySyntaxError where nothing is left, and with the column where the
     text is wrong.
@@ -45,11 +51,18 @@ def parse(words: Sequence[str], options: Sequence[tuple[str, str]] = (), today: 
     >>> query.conditions[0].fits
     Compare(fact='width', operator='>', value=800.0)
     """
-    return parser.parse(words, PictureFiles(), options, today)
+    texts = [words] if isinstance(words, str) else words
+    for place, one in enumerate(texts if isinstance(texts, (list, tuple)) else [texts]):
+        if not isinstance(one, str):
+            name = f"words[{place}]" if one is not texts else "words"
+            raise ArgumentError(name, described(one), "a text or a list of texts")
+    return parser.parse(texts, PictureFiles(), options, today, beside)
 
 
 def parse_conditions(text: str, today: date | None = None) -> tuple[Condition, ...]:
     """A text of conditions alone, such as ``date:2024 -type:png``.  Raises QuerySyntaxError with the column."""
+    if not isinstance(text, str):
+        raise ArgumentError("text", described(text), "a text (str)")
     return parser.parse_conditions(text, PictureFiles(), today)
 
 

@@ -11,9 +11,15 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mmsearch.errors import QueryError
+from mmsearch.media import in_memory
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mmsearch.types import PictureData
 
 Fact = Literal["width", "height", "megapixels", "bytes", "rating", "iso", "aperture", "exposure", "focal"]
 Operator = Literal["<", "<=", "=", ">=", ">"]
@@ -48,7 +54,45 @@ class Example:
         _weighs(self.weight)
 
 
-Term = Words | Example
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Find what looks like a picture that is no file: one that was just downloaded, drawn or cut out.
+
+    ``content`` is what a picture file holds, a Pillow image, or pixels (height, width, 3) uint8 in RGB.  It is not
+    copied, and two of them are never equal.  Of a Pillow image it is the present frame, turned as its EXIF says.
+    """
+
+    content: PictureData
+    weight: float = 1.0
+    exclude: bool = False
+
+    def __post_init__(self) -> None:
+        wrong = in_memory.problem(self.content)
+        if wrong is not None:
+            raise QueryError(wrong)
+        _weighs(self.weight)
+
+
+@dataclass(frozen=True, eq=False)
+class Vector:
+    """Find what is near to a vector that the library's model made, such as a row of ``encode_images``.
+
+    Its length does not matter, unless it is 0.  It is not copied, and two of them are never equal.
+    """
+
+    values: NDArray[Any]  # (dim,), any kind of floating-point numbers
+    weight: float = 1.0
+    exclude: bool = False
+
+    def __post_init__(self) -> None:
+        wrong = in_memory.vector_problem(self.values)
+        if wrong is not None:
+            raise QueryError(wrong)
+        _weighs(self.weight)
+
+
+Shown = Example | Picture | Vector  # what is compared by its looks
+Term = Words | Shown
 
 
 @dataclass(frozen=True)
@@ -334,6 +378,10 @@ class Query:
     descending: bool = True
     arithmetic: bool = False
 
+    def __post_init__(self) -> None:
+        _all_are(self.terms, Term, "the terms of a query")
+        _all_are(self.conditions, Condition, "the conditions of a query")
+
     @property
     def has_words(self) -> bool:
         return any(isinstance(term, Words) for term in self.terms)
@@ -349,7 +397,15 @@ def usual_order(terms: Sequence[Term]) -> Order:
     return "score" if any(not term.exclude for term in terms) else "date"
 
 
+def _all_are(values: object, kind: Any, what: str) -> None:
+    if not isinstance(values, (tuple, list)) or not all(isinstance(one, kind) for one in values):
+        names = " or ".join(one.__name__ for one in getattr(kind, "__args__", (kind,)))
+        raise QueryError(f"{what} are a tuple of {names}, not {in_memory.described(values)}")
+
+
 def _not_blank(text: str, what: str) -> None:
+    if not isinstance(text, str):
+        raise QueryError(f"{what} must be a text, not {in_memory.described(text)}")
     if not text.strip():
         raise QueryError(f"{what} is empty")
 

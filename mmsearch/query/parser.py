@@ -58,14 +58,19 @@ class Examples(Protocol):
 
 
 def parse(
-    words: Sequence[str], examples: Examples, options: Sequence[tuple[str, str]] = (), today: date | None = None
+    words: Sequence[str],
+    examples: Examples,
+    options: Sequence[tuple[str, str]] = (),
+    today: date | None = None,
+    beside: Sequence[Term] = (),
 ) -> Query:
     """Command-line words to a query.
 
     Words that stand next to each other form one phrase, so that ``a dog on a beach`` needs no quotes; one with a space
     in it is a phrase of its own, in which operators and fields are understood too.  ``options`` are names of fields
     with their values, ``not`` with what to leave out, ``where`` with conditions; dashes before a name are shown in
-    errors and mean nothing.  ``today`` is the date to count from.
+    errors and mean nothing.  ``today`` is the date to count from.  ``beside`` are terms
+    that no text can say; they follow those of the words.
 
     Raises what ``examples`` raises for a path, with its column, QuerySyntaxError where nothing is left, and with the
     column where the text is wrong.
@@ -82,6 +87,7 @@ def parse(
         before = f"{name} "
         with Pointing(before + value):
             reader.option(name.lstrip("-"), Piece(value, len(before)))
+    reader.terms += beside
     return reader.query()
 
 

@@ -7,7 +7,7 @@ import re
 from mmsearch.errors import QueryError
 from mmsearch.query.fields import write
 from mmsearch.query.lexer import in_quotes
-from mmsearch.query.model import AnyOf, Condition, Example, Query, Term, descends, usual_order
+from mmsearch.query.model import AnyOf, Condition, Example, Query, Term, Words, descends, usual_order
 from mmsearch.query.numbers import number_text
 
 _PLAIN = re.compile(r"\w[\w'-]*")  # words that need no quotes
@@ -17,7 +17,7 @@ def written(query: Query) -> str:
     """The query as text that ``parse([text])`` reads as the same query.
 
     ``arithmetic`` is an option of the command line and not part of the text.  Raises QueryError for what the language
-    cannot say: one condition about several fields.
+    cannot say: one condition about several fields, a picture in memory, a vector.
     """
     parts = [_term_text(term, first=not number) for number, term in enumerate(query.terms)]
     parts += [_condition_text(condition) for condition in query.conditions]
@@ -33,6 +33,8 @@ def _term_text(term: Term, first: bool) -> str:
     sign = "-" if term.exclude else ""
     if isinstance(term, Example):
         return f"{sign}{weight}like:{in_quotes(term.path)}"
+    if not isinstance(term, Words):
+        raise QueryError(f"a {type(term).__name__.lower()} in memory cannot be written as a text")
     if term.exact:
         return f"{sign}{weight}words:{in_quotes(term.text)}"
     words = term.text.split()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmsearch.errors import QueryError
+from mmsearch.query.model import Shown
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,8 @@ class Options:
     min_relevance: float | None = None  # hits below it are left out …
     usual_relevance: float = 0.0  # … and below this where none is given and relevance is known
     diverse: bool = False  # near-duplicates and bursts become one hit, and hits differ from each other
-    like: Sequence[str] = ()  # pictures that the wanted ones are like …
-    unlike: Sequence[str] = ()  # … and unlike
+    like: Sequence[Shown] = ()  # pictures that the wanted ones are like, whatever their weight …
+    unlike: Sequence[Shown] = ()  # … and unlike
 
     def __post_init__(self) -> None:
         _check_whole("k", self.k, 1)

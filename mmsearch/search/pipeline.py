@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from mmsearch.errors import ImageError, QueryError
+from mmsearch.errors import DimensionError, ImageError, QueryError
 from mmsearch.language import negation, questions, vocabulary
 from mmsearch.media.filesystem import open_regular
-from mmsearch.query.model import Condition, Example, Query, Tagged, Term, Words
+from mmsearch.media.in_memory import unit_vector
+from mmsearch.query.model import Condition, Example, Picture, Query, Shown, Tagged, Term, Vector, Words
 from mmsearch.search import folding, retrieval
 from mmsearch.search.engine import Engine
 from mmsearch.search.options import Options
@@ -53,9 +54,9 @@ def search(engine: Engine, query: Query, options: Options) -> SearchResult:
 
 
 def needs_encoder(query: Query, options: Options) -> bool:
-    """Whether anything of a search is compared with vectors; exact words and conditions are not."""
-    by_words = all(isinstance(term, Words) and term.exact for term in query.terms)
-    return not by_words or bool(options.like or options.unlike)
+    """Whether anything of a search has to be made a vector; exact words and conditions have none, vectors are some."""
+    terms = (*query.terms, *options.like, *options.unlike)
+    return not all(isinstance(term, Vector) or (isinstance(term, Words) and term.exact) for term in terms)
 
 
 def _with_negations(query: Query) -> tuple[Query, tuple[Note, ...]]:
@@ -94,7 +95,7 @@ def _about_things(query: Query) -> Query:
 
 def _with_examples(query: Query, options: Options) -> Query:
     """``like`` and ``unlike`` as terms: those like it count as much as examples, together."""
-    like = [Example(path, 1 / len(options.like)) for path in options.like]
+    like = [replace(term, weight=1 / len(options.like), exclude=False) for term in options.like]
     return replace(query, terms=(*query.terms, *like)) if like else query
 
 
@@ -125,30 +126,40 @@ def _untagged(query: Query) -> list[Condition]:
     return [Condition(Tagged(tag), exclude=True) for tag in dict.fromkeys(tags)]
 
 
-def _parse(engine: Engine, query: Query, unlike: Sequence[str] = ()) -> ParsedQuery:
+def _parse(engine: Engine, query: Query, unlike: Sequence[Shown] = ()) -> ParsedQuery:
     """The vectors of the query's terms, and of what its hits should be unlike."""
     typical = engine.calibration.typical if engine.calibration else None
     parsed = retrieval.parsed_query(
         query.terms, lambda term: _embed(term, engine), query.arithmetic, typical, engine.presence
     )
-    away = [QueryVector(_embed(Example(path), engine), 1 / len(unlike)) for path in unlike]
+    away = [QueryVector(_embed(term, engine), 1 / len(unlike)) for term in unlike]
     return replace(parsed, unlike=tuple(away))
 
 
 def _embed(term: Term, engine: Engine) -> Vectors:
-    """The vector of one term, (dim,).  Raises QueryError for a picture that cannot be read."""
+    """The vector of one term, (dim,).  Raises QueryError for a picture that cannot be read, DimensionError."""
+    if isinstance(term, Vector):
+        given = unit_vector(term.values)
+        if len(given) != engine.model.dim:
+            raise DimensionError(got=len(given), wanted=engine.model.dim)
+        return given
     assert engine.encoder is not None
     if isinstance(term, Words):
         row: Vectors = engine.encoder.encode_texts([retrieval.without_end_mark(term.text)])[0]
         return row
-    from mmsearch.media.decode import decode  # brings in all that Pillow can read
+    from mmsearch.media.decode import decode, decode_content  # brings in all that Pillow can read
 
+    preprocess = engine.encoder.card.preprocess
     try:
-        with open_regular(term.path) as file:
-            pixels = decode(file, term.path, engine.encoder.card.preprocess, engine.max_megapixels).pixels
+        if isinstance(term, Picture):
+            pixels = decode_content(term.content, "the picture", preprocess, engine.max_megapixels)
+        else:
+            with open_regular(term.path) as file:
+                pixels = decode(file, term.path, preprocess, engine.max_megapixels).pixels
     except ImageError as error:
         raise QueryError(f"{error.path} cannot be used as a query: {error.reason}") from error
     except OSError as error:
+        assert isinstance(term, Example)  # what is in memory needs no drive
         vector_id = engine.store.vector_of(term.path, engine.model)  # its drive may be unplugged
         if vector_id is None:
             raise QueryError(f"{term.path} cannot be used as a query: {error.strerror or error}") from error
@@ -167,7 +178,8 @@ def _list(engine: Engine, query: Query, options: Options, allowed: Ids | None) -
         ids = engine.index.ids() if allowed is None else allowed
         allowed = retrieval.excluding(unwanted, engine.index, ids)
     blocks = _listed(engine, query, allowed, options.end + 1)
-    return present(engine.store, engine.model, replace(query, order="score"), options, blocks)
+    result = present(engine.store, engine.model, replace(query, order="score"), options, blocks)
+    return replace(result, hits=tuple(replace(hit, score=None) for hit in result.hits))
 
 
 def _listed(engine: Engine, query: Query, allowed: Ids | None, count: int) -> Iterator[Block[Folded]]:

@@ -52,7 +52,7 @@ def _rows(
 ) -> tuple[list[Row], bool]:
     """All rows up to the end of the page, or one more, and whether others follow the page."""
     examples = {os.path.realpath(term.path) for term in query.terms if isinstance(term, Example)}
-    examples |= {os.path.realpath(path) for path in options.unlike}
+    examples |= {os.path.realpath(term.path) for term in options.unlike if isinstance(term, Example)}
     rows: list[Row] = []
     for block in blocks:
         done = 0

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch.indexes.protocol import VectorIndex
-from mmsearch.query.model import Example, Term, Words
+from mmsearch.query.model import Term, Words
 from mmsearch.search.presence import Classifier, Presence
 from mmsearch.types import Ids, Vectors
 
@@ -108,7 +108,7 @@ def parsed_query(
             vector = vector + sum((term.weight / heaviest * embed(term) for term in said), np.zeros_like(vector))
         heaviest = max(term.weight for term in said)
         wanted.append(QueryVector(_unit(vector), heaviest, beta(text), typical))
-    shown = [term for term in terms if isinstance(term, Example) and not term.exclude]
+    shown = [term for term in terms if not isinstance(term, Words) and not term.exclude]
     share = EXAMPLE_WEIGHT if said else 1.0
     wanted += [QueryVector(embed(term), share * term.weight) for term in shown]
     unwanted = tuple(_excluded(term, embed(term), typical, presence) for term in terms if term.exclude)

@@ -287,3 +287,17 @@ def test_model_without_a_reranker(mmsearch: CLI, photos: Path, tmp_path: Path) -
     assert done.stdout == ""
     done = mmsearch(*EVAL, "--model", "embedded", "--rerank", check=1, MMSEARCH_RERANKER="none")
     assert done.stderr.endswith("mmsearch: the setting reranker is none\n")
+
+
+def test_a_dump_has_as_many_answers_as_are_asked_for_and_replaces_no_file(
+    mmsearch: CLI, photos: Path, tmp_path: Path
+) -> None:
+    dump = ["--model", "embedded", "--dump", "ranks.jsonl"]
+    (tmp_path / "ranks.jsonl").write_text("mine")
+    done = mmsearch(*EVAL, *dump, check=1)
+    assert "ranks.jsonl exists already; choose another file, or replace it with --force" in done.stderr
+    assert (tmp_path / "ranks.jsonl").read_text() == "mine"
+    mmsearch(*EVAL, *dump, "--force", "--top", "2")
+    assert {len(line["found"]) for line in lines((tmp_path / "ranks.jsonl").read_text())} == {2}
+    for option in (["--top", "2"], ["--force"]):
+        assert f"{option[0]} needs --dump" in mmsearch(*EVAL, *option, check=2).stderr

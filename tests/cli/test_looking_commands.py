@@ -170,7 +170,7 @@ def test_captions_of_a_library(looking: Run, direct: Looker, photos: Path) -> No
     assert (report["added"], report["captions"]) == (5, 5)
     (status,) = objects(looking("status", "--json").stdout)
     assert (status["photos"], status["captions"]) == (5, 5)
-    assert "5 photos with region tokens, 5 with captions" in looking("status").stdout
+    assert "5 photos can be looked at again and asked about, 5 with captions" in looking("status").stdout
     assert "captions written" not in looking("index", "--captions").stderr
     hits = objects(looking("query", "a cat", "--json").stdout)
     assert all(isinstance(hit["caption"], str) for hit in hits)

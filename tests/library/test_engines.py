@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scores import score
 
 from mmsearch.config import Settings
 from mmsearch.encoders import factory
@@ -39,7 +40,7 @@ def test_the_engine_that_indexed_first_decides_no_score(first: str, photos: Path
     for hits in found[1:]:
         for own, wanted in zip(hits, found[0], strict=True):
             assert [hit.path for hit in own] == [hit.path for hit in wanted]
-            np.testing.assert_allclose([hit.score for hit in own], [hit.score for hit in wanted], atol=1e-3)
+            np.testing.assert_allclose([score(hit) for hit in own], [score(hit) for hit in wanted], atol=1e-3)
             relevance, wanted_relevance = (np.array([hit.relevance for hit in one], float) for one in (own, wanted))
             np.testing.assert_allclose(relevance, wanted_relevance, atol=0.02)  # of [0, 1]; nan where there is none
             assert np.isfinite(wanted_relevance).all()

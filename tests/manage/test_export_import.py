@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from samples import SAMPLES
+from scores import score as score_of
 
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
@@ -413,7 +414,7 @@ def test_vectors_of_another_program_are_searched_as_own_ones(
         hits, wanted = other.search(query), library.search(query)
         # Each library has ids of its own.
         assert [replace(hit.photo, id=0) for hit in hits] == [replace(hit.photo, id=0) for hit in wanted]
-        np.testing.assert_allclose([hit.score for hit in hits], [hit.score for hit in wanted], atol=2e-3)
+        np.testing.assert_allclose([score_of(hit) for hit in hits], [score_of(hit) for hit in wanted], atol=2e-3)
     with closing(sqlite3.connect(other.folder / "library.sqlite")) as connection:
         blobs = [blob for (blob,) in connection.execute("SELECT vector FROM embeddings")]
     lengths = [float(np.linalg.norm(np.frombuffer(blob, "<f2").astype(np.float64))) for blob in blobs]

@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-from mmsearch.errors import LibraryError, NewerLibraryError, TransferError
+from mmsearch.errors import ArgumentError, LibraryError, NewerLibraryError, TransferError
 from mmsearch.media.filesystem import fsync, open_regular
 from mmsearch.store.open import DATABASE, check_new
 from mmsearch.store.sqlite.candidate import accept, check_made
 from mmsearch.store.sqlite.schema import HEAD
 from mmsearch.store.writer_lock import WriterLock
-from mmsearch.types import Progress
+from mmsearch.types import PathLike, Progress
 
 OnProgress = Callable[[Progress], None] | None
 
@@ -66,14 +66,18 @@ def backup(database: Path, file: Path, force: bool = False, progress: OnProgress
         raise TransferError(f"{file} cannot be written: {error.strerror or error}") from error
 
 
-def restore(file: Path, folder: Path, force: bool = False, progress: OnProgress = None) -> Path | None:
+def restore(file: PathLike, folder: PathLike, force: bool = False, progress: OnProgress = None) -> Path | None:
     """Put a backup in the place of the library in ``folder``, all at once; searches that are going on see old or new.
 
     ``file`` is copied as bytes and only the copy is opened: it and what lies beside it stay as they are.
     A library that has pictures, or cannot be read, is only replaced with ``force``, and kept beside: returns where.
     What ``verify`` would find wrong in the backup is mended before, or it is refused.
-    Raises TransferError, NewerLibraryError, LibraryBusyError, LibraryError.
+    Raises ArgumentError, TransferError, NewerLibraryError, LibraryBusyError, LibraryError.
     """
+    for name, path in (("file", file), ("folder", folder)):
+        if not isinstance(path, (str, os.PathLike)):
+            raise ArgumentError(name, repr(path), "a path (str or Path)")
+    file, folder = Path(os.path.expanduser(file)), Path(os.path.expanduser(folder))
     _check_file(file)
     check_new(folder)
     database = folder / DATABASE

@@ -54,7 +54,7 @@ class Database:
 
     def __init__(self, file: Path) -> None:
         """Raises NewerLibraryError for a file of a newer version, LibraryError where it cannot be opened."""
-        self.file = file
+        self.file, self._closed = file, False
         read_only = file.exists() and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
         wal = not on_network(file.parent)
         if not wal:
@@ -64,6 +64,8 @@ class Database:
             address += "&immutable=1"  # else SQLite wants to write its shared memory even to read
 
         def connect() -> sqlite3.Connection:
+            if self._closed:
+                raise LibraryError(f"the library {file.parent} is closed; open it again", code="library-closed")
             return sqlite3.connect(address, timeout=30, check_same_thread=False, isolation_level=None, uri=True)
 
         self._engine = create_engine(URL.create("sqlite"), creator=connect, poolclass=QueuePool, pool_size=8)
@@ -101,6 +103,8 @@ class Database:
             raise
 
     def close(self) -> None:
+        """Whatever is asked for afterwards is a LibraryError; what other threads are reading they read to the end."""
+        self._closed = True
         for held in (self._attributes, self._values, self._lists):
             held.close()
         self._engine.dispose()

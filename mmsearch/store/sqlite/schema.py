@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
@@ -31,6 +34,23 @@ def upgrade(connection: Connection, library: str, revision: str = "head") -> Non
     only called where ``is_current`` said no.  Raises NewerLibraryError for a file with a migration that this version
     does not know, LibraryError for a database of something else.
     """
+    with _quiet():
+        _upgrade(connection, library, revision)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Alembic tells every step, and what it imports, at INFO: that says nothing to who uses a library."""
+    logger = logging.getLogger("alembic")
+    before = logger.level
+    logger.setLevel(max(before, logging.WARNING))
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _upgrade(connection: Connection, library: str, revision: str) -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory

@@ -1,0 +1,72 @@
+"""The commands together: what people type in another order, or by another name, is understood or told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from typer.core import TyperGroup
+
+# What others call it -> the command.
+MEANT = {
+    "add": "index",
+    "check": "verify",
+    "dedupe": "duplicates",
+    "delete": "remove",
+    "describe": "caption",
+    "dupes": "duplicates",
+    "evaluate": "eval",
+    "find": "query",
+    "fix": "repair",
+    "forget": "remove",
+    "info": "status",
+    "ls": "query",
+    "rm": "remove",
+    "scan": "index",
+    "search": "query",
+    "stats": "status",
+    "update": "index",
+}
+
+
+class CommandGroup(TyperGroup):
+    """Takes the options of a command before its name too, as in ``mmsearch --library DIR query dog``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, command_first(self.commands, args))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name = args[0]
+        if name not in self.commands and name in MEANT and not ctx.resilient_parsing:
+            ctx.fail(f"No such command {name!r}. Did you mean {MEANT[name]!r}?")
+        return super().resolve_command(ctx, args)
+
+
+def command_first(commands: Mapping[str, Any], args: Sequence[str]) -> list[str]:
+    """The arguments with the name of the command first, where nothing but options of its own stands before it."""
+    for place, word in enumerate(args if args and args[0].startswith("-") else ()):
+        if word in commands and _are_options(commands[word].params, args[:place]):
+            return [word, *args[:place], *args[place + 1 :]]
+    return [*args]
+
+
+def _are_options(params: Sequence[Any], args: Sequence[str]) -> bool:
+    """Whether these are options of a command, each with its value where it takes one."""
+    takes_value = {
+        name: not getattr(param, "is_flag", False)
+        for param in params
+        if param.param_type_name == "option"
+        for name in (*param.opts, *param.secondary_opts)
+    }
+    rest = iter(args)
+    for arg in rest:
+        name, equals, _ = arg.partition("=")
+        if equals and arg.startswith("--"):
+            known = takes_value.get(name, False)
+        elif arg in takes_value:
+            known = not takes_value[arg] or next(rest, None) is not None
+        else:
+            known = not arg.startswith("--") and takes_value.get(arg[:2], False)  # -k5
+        if not known:
+            return False
+    return True

@@ -1,0 +1,129 @@
+"""What callers give, checked by the names of parameters: one table for all that people call.
+
+So a mistake is told at once, by the name of what was given, and not by whatever meets it first further down.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import reprlib
+from collections.abc import Callable, Iterable
+from functools import wraps
+from numbers import Integral, Real
+from typing import Any, NamedTuple, TypeVar
+
+from mmsearch.config import Settings
+from mmsearch.errors import ArgumentError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Class = TypeVar("Class", bound=type)
+
+
+class Rule(NamedTuple):
+    """What a parameter takes, besides its own default; a list is told which of its entries is wrong."""
+
+    holds: Callable[[Any], bool]
+    wanted: str
+    several: bool = False  # a list or tuple of such values will do
+
+
+def is_path(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, os.PathLike) and isinstance(os.fspath(value), str))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_switch(value: object) -> bool:
+    return isinstance(value, bool) or type(value).__name__ in ("bool", "bool_")  # of NumPy
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _one_of(*values: str) -> Rule:
+    return Rule(lambda value: value in values, f"{', '.join(map(repr, values[:-1]))} or {values[-1]!r}")
+
+
+_PATH = Rule(is_path, "a path (str or Path)")
+_PATHS = Rule(is_path, "a path (str or Path) or a list of paths", several=True)
+_TEXT = Rule(_is_text, "a text (str)")
+_SWITCH = Rule(_is_switch, "True or False")
+
+RULES = {
+    "alternatives": Rule(lambda value: _is_whole(value) and value >= 0, "a whole number from 0"),
+    "by": _one_of("match", "attention"),
+    "captions": _SWITCH,
+    "create": _SWITCH,
+    "deep": _SWITCH,
+    "device": _TEXT,
+    "diverse": _SWITCH,
+    "dry": _SWITCH,
+    "exclude": Rule(_is_text, "a glob (str) or a list of globs", several=True),
+    "file": _PATH,
+    "folder": _PATH,
+    "force": _SWITCH,
+    "groups": Rule(lambda value: hasattr(value, "keep"), "a list of the groups that duplicates found", several=True),
+    "level": _one_of("exact", "near", "burst"),
+    "max_megapixels": Rule(lambda value: _is_number(value) and value > 0, "a number above 0"),
+    "min_relevance": Rule(_is_number, "a number from 0 to 1"),
+    "model": _TEXT,
+    "name": _TEXT,
+    "ocr": _SWITCH,
+    "path": _PATH,
+    "paths": _PATHS,
+    "progress": Rule(callable, "a function that takes a Progress"),
+    "question": _TEXT,
+    "quick": _SWITCH,
+    "rerank": _SWITCH,
+    "settings": Rule(lambda value: isinstance(value, Settings), "a mmsearch.Settings"),
+    "text": _TEXT,
+    "threshold": Rule(lambda value: _is_number(value) and -1 <= value <= 1, "a number, at most 1"),
+    "vocabulary": Rule(lambda value: is_path(value) or hasattr(value, "fingerprint"), "a path or a Vocabulary"),
+    "wait": _SWITCH,
+    "within": _PATHS,
+}
+
+
+def check(name: str, rule: Rule, value: object) -> object:
+    """The value, a list where it is several, whatever they came in; raises ArgumentError for what nobody takes."""
+    if rule.several and isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
+        values = list(value)
+        for place, one in enumerate(values):
+            if not rule.holds(one):
+                raise ArgumentError(f"{name}[{place}]", reprlib.repr(one), rule.wanted)
+        return values
+    if not rule.holds(value):
+        raise ArgumentError(name, reprlib.repr(value), rule.wanted)
+    return value
+
+
+def checked(function: Function) -> Function:
+    """The function, which raises ArgumentError for arguments that ``RULES`` knows and that are of the wrong kind."""
+    signature = inspect.signature(function)
+    known = {name: one.default for name, one in signature.parameters.items() if name in RULES}
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(*args, **kwargs)
+        for name, default in known.items():
+            if name in given.arguments and given.arguments[name] is not default:
+                given.arguments[name] = check(name, RULES[name], given.arguments[name])
+        return function(*given.args, **given.kwargs)
+
+    return call  # type: ignore[return-value]
+
+
+def checked_methods(of: Class) -> Class:
+    """The class, each public method of which is ``checked``."""
+    for name, method in list(vars(of).items()):
+        if inspect.isfunction(method) and not name.startswith("_"):
+            setattr(of, name, checked(method))
+    return of
