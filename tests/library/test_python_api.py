@@ -23,7 +23,9 @@ from mmsearch.types import Progress
 # Parameters that other tables and rooms check: these name them, too.
 ELSEWHERE = {"query", "where", "like", "unlike", "k", "offset", "vocabulary", "stored", "encoder", "self"}
 
-WRONG: dict[str, tuple[Callable[[Library, Any], object], str]] = {
+OPEN: Any = open_library  # types are wrong on purpose
+MM: Any = mmsearch
+WRONG: dict[str, tuple[Callable[[Any, Any], object], str]] = {
     "index": (lambda lib, _: lib.index(5), "paths must be a path .str or Path. or a list of paths, not 5"),
     "index a list": (lambda lib, _: lib.index(["a", None]), r"paths\[1\] must be a path"),
     "index bytes": (lambda lib, _: lib.index(b"photos"), "paths must be .* not b'photos'"),
@@ -63,13 +65,13 @@ WRONG: dict[str, tuple[Callable[[Library, Any], object], str]] = {
     "backup": (lambda lib, _: lib.backup(5), "file must be a path"),
     "export": (lambda lib, _: lib.export(5), "folder must be a path"),
     "import": (lambda lib, _: lib.import_from(5), "folder must be a path"),
-    "open": (lambda lib, _: open_library(5), "folder must be a path"),
-    "open a model": (lambda lib, _: open_library(lib.folder, model=5), "model must be a text"),
-    "settings": (lambda lib, _: open_library(lib.folder, settings={}), "settings must be a mmsearch.Settings"),
-    "parse": (lambda lib, _: mmsearch.parse(5), "words must be a text or a list of texts, not 5"),
-    "parse a list": (lambda lib, _: mmsearch.parse(["a", 5]), r"words\[1\] must be a text or a list of texts, not 5"),
-    "conditions": (lambda lib, _: mmsearch.parse_conditions(5), "text must be a text .str., not 5"),
-    "restore": (lambda lib, _: mmsearch.restore(5, lib.folder), "file must be a path"),
+    "open": (lambda lib, _: OPEN(5), "folder must be a path"),
+    "open a model": (lambda lib, _: OPEN(lib.folder, model=5), "model must be a text"),
+    "settings": (lambda lib, _: OPEN(lib.folder, settings={}), "settings must be a mmsearch.Settings"),
+    "parse": (lambda lib, _: MM.parse(5), "words must be a text or a list of texts, not 5"),
+    "parse a list": (lambda lib, _: MM.parse(["a", 5]), r"words\[1\] must be a text or a list of texts, not 5"),
+    "conditions": (lambda lib, _: MM.parse_conditions(5), "text must be a text .str., not 5"),
+    "restore": (lambda lib, _: MM.restore(5, lib.folder), "file must be a path"),
 }  # fmt: skip
 
 
@@ -87,7 +89,9 @@ def test_wrong_arguments_are_errors_of_ours_that_name_them(library: Library, pho
 
 
 def test_every_parameter_that_people_see_is_checked() -> None:
-    methods = [method for name, method in vars(Library).items() if inspect.isfunction(method) and name[0] != "_"]
+    methods: list[Any] = [
+        method for name, method in vars(Library).items() if inspect.isfunction(method) and name[0] != "_"
+    ]
     seen = {name for method in [*methods, open_library] for name in inspect.signature(method).parameters}
     assert seen - RULES.keys() <= ELSEWHERE
     assert RULES.keys() <= seen

@@ -37,6 +37,7 @@ from mmsearch.query.model import (
     Query,
     Shaped,
     Tagged,
+    Term,
     Within,
     Words,
 )
@@ -47,7 +48,7 @@ TODAY = date(2025, 3, 1)
 HERE = Path(__file__).parent.parent
 
 
-def terms(*words: str) -> tuple[Words | Example, ...]:
+def terms(*words: str) -> tuple[Term, ...]:
     return parse(words, today=TODAY).terms
 
 

@@ -120,7 +120,7 @@ def test_a_picture_in_memory_beside_what_is_left_out_is_ranked(indexed: Library,
 
 def test_like_and_unlike_take_one_picture_or_several(indexed: Library, photos: Path) -> None:
     plain, kinds = scores(indexed, "a photo"), (str, Path, Path.read_bytes, Image.open)
-    for cat in [kind(photos / "cat.png") for kind in kinds]:  # type: ignore[operator]
+    for cat in [kind(photos / "cat.png") for kind in kinds]:
         assert scores(indexed, "a photo", like=cat) == scores(indexed, "a photo", like=[cat])
         assert scores(indexed, "a photo", unlike=cat) == scores(indexed, "a photo", unlike=[cat])
         assert scores(indexed, "a photo", like=cat)["grass.png"] != plain["grass.png"]

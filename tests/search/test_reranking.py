@@ -344,4 +344,4 @@ def test_a_score_is_no_cosine_and_the_first_stage_is(library: Library, photos: P
     best = library.search("cameraman", rerank=True)[0]
     assert best.reasons == ("name: cameraman",)
     assert best.first_stage is not None
-    assert -1 <= best.first_stage <= 1 < best.score
+    assert -1 <= best.first_stage <= 1 < score_of(best)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from older_schema import write_schema
 from samples import SAMPLES
+from scores import score
 
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
@@ -36,7 +37,7 @@ def saved(tmp_path: Path) -> Path:
 def answers(library: Library, text: str = "a cat") -> list[tuple[str, float]]:
     """By cosine alone."""
     hits = library.search(Query((Words(text),), arithmetic=True), 100)
-    return [(Path(hit.path).name, hit.score) for hit in hits]
+    return [(Path(hit.path).name, score(hit)) for hit in hits]
 
 
 def stored(database: Path) -> dict[str, Vectors]:
