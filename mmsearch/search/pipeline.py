@@ -74,10 +74,8 @@ def _with_negations(query: Query) -> tuple[Query, tuple[Note, ...]]:
             continue
         terms += [Words(found.wanted, term.weight)] if found.wanted else []
         terms += [Words(text, term.weight, exclude=True) for text in found.left_out]
-        text = (
-            f"pictures that show {' or '.join(found.left_out)} are left out; to search for the words themselves, put "
-            "them in quotes"
-        )
+        shown, words = " or ".join(found.left_out), term.text.replace('"', " ").strip()
+        text = f'pictures that show {shown} are left out; for pictures in which it is written: words:"{words}"'
         notes.append(Note(text, "negation", wanted=found.wanted, left_out=list(found.left_out)))
     return replace(query, terms=tuple(terms)), tuple(notes)
 

@@ -154,7 +154,7 @@ def test_plain_words_can_say_what_should_not_be_there(library: Library) -> None:
         assert [hit.path for hit in found] == [hit.path for hit in wanted]
         assert {Path(hit.path).name for hit in found} < every
         (note,) = [note for note in found.notes if note.code == "negation"]
-        assert "in quotes" in note
+        assert f'words:"{text}"' in note
         assert note.fields["left_out"] == [term[1:] for term in terms if term[0] == "-"]
     for asked in ("is there no cat?", Query((Words("no cat", exact=True),))):
         assert not [note for note in library.search(asked).notes if note.code == "negation"]
