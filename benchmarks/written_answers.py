@@ -2,11 +2,11 @@
 
     python -m benchmarks.written_answers --data DIR [--before CHECKOUT]
 
-``DIR`` is what ``training/shipped/mixture.py`` makes: ``images/`` and ``qa.tsv``.  Asked are the questions about a tenth
-of its photos, those that the reranker of this checkout did not learn from; one of ``--before`` may have.  An answer is
-right where it is the one that was written, or one of a list, in percent; "kept" is the share of the questions answered
-with a confidence of at least ``SURE``, "right of kept" how many of these are right.  COCO and DAQUAR apart, and of COCO
-yes or no, numbers, colours and all others.  One JSON line.
+``DIR`` is what ``training/shipped/mixture.py`` makes: ``images/`` and ``qa.tsv``.  Asked are the questions about a
+tenth of its photos, those that the reranker of this checkout did not learn from; one of ``--before`` may have.  An
+answer is right where it is the one that was written, or one of a list, in percent; "kept" is the share of the questions
+answered with a confidence of at least ``SURE``, "right of kept" how many of these are right.  COCO and DAQUAR apart,
+and of COCO yes or no, numbers, colours and all others.  One JSON line.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from mmsearch.errors import DimensionError, ImageError, QueryError
-from mmsearch.language import negation, questions, vocabulary
+from mmsearch.language import negation, questions
 from mmsearch.media.filesystem import open_regular
 from mmsearch.media.in_memory import unit_vector
 from mmsearch.query.model import Condition, Example, Picture, Query, Shown, Tagged, Term, Vector, Words
@@ -64,11 +64,11 @@ def _with_negations(query: Query) -> tuple[Query, tuple[Note, ...]]:
     terms: list[Term] = []
     notes: list[Note] = []
     for term in query.terms:
-        found = None
-        if isinstance(term, Words) and not (
-            term.exact or term.exclude or query.arithmetic or questions.parse(term.text)
-        ):
-            found = negation.split(term.text)
+        plain = isinstance(term, Words) and not (term.exact or term.exclude or query.arithmetic)
+        if not isinstance(term, Words) or not plain or questions.parse(term.text):
+            terms.append(term)
+            continue
+        found = negation.split(term.text)
         if found is None:
             terms.append(term)
             continue
@@ -120,6 +120,8 @@ def _untagged(query: Query) -> list[Condition]:
     texts = [term.text for term in query.terms if isinstance(term, Words) and term.exclude and not term.exact]
     if query.arithmetic or not texts:
         return []
+    from mmsearch.language import vocabulary  # read only where something is excluded
+
     tags = [tag for text in texts for tag in (text, *vocabulary.builtin().named(text))]
     return [Condition(Tagged(tag), exclude=True) for tag in dict.fromkeys(tags)]
 

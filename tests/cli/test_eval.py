@@ -181,7 +181,7 @@ def test_a_failing_model_keeps_the_figures_of_others_and_no_half_dump(
     """In processes: one of these commands as people start it."""
     models = ["--model", "embedded", "--model", f"local-dir:{tmp_path / 'nowhere'}"]
     (tmp_path / "ranks.jsonl").write_text("as it was")
-    done = mmsearch_process(*EVAL, *models, "--dump", "ranks.jsonl", check=1)
+    done = mmsearch_process(*EVAL, *models, "--dump", "ranks.jsonl", "--force", check=1)
     assert "embedded  text to image" in done.stdout
     assert "nowhere" in done.stderr
     assert (tmp_path / "ranks.jsonl").read_text() == "as it was"

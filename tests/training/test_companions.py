@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +21,9 @@ from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.encoders.protocol import ModelCard
 from mmsearch.library.opening import open_library
 from mmsearch.rerank.card import RerankCard, region_key
-from mmsearch.search import querybank
+from mmsearch.search import presence, querybank
 from mmsearch.search.calibration import FILE, Calibration, Logistic
+from mmsearch.search.presence import Presence
 from mmsearch.training.common.calibrate import fit
 from mmsearch.training.common.pairs import Pairs
 from mmsearch.training.common.session import RunOptions
@@ -47,6 +49,7 @@ def small_reranked(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_reranker(folder / "reranker", card)
         rows = np.random.default_rng(0).standard_normal((60, card.dim)).astype(np.float32)
         querybank.save(folder / "model" / querybank.FILE, rows / np.linalg.norm(rows, axis=1, keepdims=True))
+        Presence(np.eye(card.dim + 1, dtype=np.float32)).write(folder / "model")
         reranker = RerankCard.read(folder / "reranker").fingerprint
         (folder / "model" / FILE).write_text(Calibration(FIRST, (0.1, 0.2), RERANKED, reranker).to_json(), "utf-8")
 
@@ -129,8 +132,25 @@ def test_model_that_learned_nothing_keeps_the_files_of_its_base(
     outcome = trained(replace(QUICK, lr=0.0, text_lr=0.0), pairs)
     assert outcome.epoch == 0
     assert outcome.companions == Companions("copied", 8, NEEDED, "kept", reranker=True, lost=False)
-    for name in (FILE, querybank.FILE):
+    for name in (FILE, querybank.FILE, presence.FILE):
         assert (tmp_path / "out" / name).read_bytes() == (small_reranked / "model" / name).read_bytes()
+
+
+def test_presence_is_learned_anew_where_captions_name_enough_things(
+    small_reranked: Path, trained: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained()
+    assert not (tmp_path / "out" / presence.FILE).exists()  # eight photos teach nothing
+    monkeypatch.setattr("mmsearch.training.common.presence.NAMED", 1)
+    monkeypatch.setattr("mmsearch.training.common.presence.NEEDED", 2)
+    monkeypatch.setattr("mmsearch.training.common.presence.STEPS", 5)
+    shutil.rmtree(tmp_path / "out")
+    trained()
+    found = Presence.read(tmp_path / "out", ModelCard.read(tmp_path / "out").dim)
+    before = Presence.read(small_reranked / "model", ModelCard.read(small_reranked / "model").dim)
+    assert found is not None
+    assert before is not None
+    assert not np.array_equal(found.form, before.form)
 
 
 @pytest.fixture

@@ -59,6 +59,11 @@ def forms(thing: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((thing, *([plural] if plural else []), *more)))
 
 
+def teaches(captions: Sequence[Sequence[str]]) -> bool:
+    """Whether captions name enough things for ``fit``."""
+    return len(mentions(captions, NAMED).things) >= NEEDED
+
+
 def fit(views: Vectors, captions: Sequence[Sequence[str]], encode: Encode, seed: int = 0) -> Presence | None:
     """The form of a model, from ``views`` (v, n, dim) of n photos, unit rows, and their ``captions``.
 

@@ -4,6 +4,7 @@ the model before it could do.
 - *Region tokens*: those of the base model, where the image tower stayed as it was up to the pooling.  Then the base
   model's reranker reads them too: answers, captions and reranking work as before.
 - *Querybank*: centroids of the training captions, and of plain sentences where there are few.
+- *Presence*: what a NOT is told by, learned from the training photos where their captions name enough things.
 - *Calibration*: fitted on dev photos where there are enough.  With fewer it is the base model's, moved to where the
   scores of the trained model lie: both score the same photos for the same words, and the maps agree on scores that
   are as far from the mean, in units of the spread.
@@ -29,8 +30,9 @@ from mmsearch.rerank.resolve import find, for_encoder
 from mmsearch.search import querybank
 from mmsearch.search.calibration import FILE, Calibration, Logistic, query_hubness
 from mmsearch.search.hubness import hubness_penalty
+from mmsearch.search.presence import FILE as PRESENCE
 from mmsearch.search.retrieval import beta
-from mmsearch.training.common import calibrate
+from mmsearch.training.common import calibrate, presence
 from mmsearch.training.common.pairs import Pairs
 from mmsearch.training.common.progress import Counter
 
@@ -46,6 +48,7 @@ CAPTIONS = 10_000  # training captions that the querybank is made of, at most
 # Of fewer ones plain sentences join them: with 1,200 captions R@1 over 500 photos was 36.4 without correction, 36.9
 # with captions alone, 36.1 with sentences alone and 37.3 with both; with 100 captions 35.7 alone, 36.2 with both.
 FEW = 5_000
+SEEN = 2000  # training photos that presence is learned from, at most
 PHOTOS = 200  # by which the scores of two models are compared
 NAMES = 20  # of so many nouns one is asked for there
 
@@ -87,12 +90,29 @@ def complete(base: Path, folder: Path, material: Material, report: Counter | Non
         found = replace(
             found, regions="kept" if kept else "new", reranker=fitting is not None, lost=had and fitting is None
         )
+        _keep_presence(base, encoder, material)
         relevance = _relevance(base, encoder, fitting, material, report)
     except MMSearchError as error:  # a model without relevance is better than none
         log.warning("the model has no relevance: %s", error)
         return replace(found, reason=str(error))
     few = relevance == "moved" and count >= NEEDED
     return replace(found, relevance=relevance, reason="the dev captions name too few things" if few else "")
+
+
+def _keep_presence(base: Path, encoder: OnnxEncoder, material: Material) -> None:
+    """Nothing is written where the base model has none, or too few things are named: then scores alone tell."""
+    if not (base / PRESENCE).is_file():
+        return
+    if material.unchanged:
+        atomic_write(encoder.folder / PRESENCE, read_regular(base / PRESENCE))
+        return
+    photos = material.photos.keep(range(0, len(material.photos), -(-len(material.photos) // SEEN)))
+    if not presence.teaches(photos.texts):
+        return
+    vectors, _ = calibrate.pictures(encoder, photos)
+    made = presence.fit(vectors[None], photos.texts, lambda texts: calibrate.encode(encoder, texts))
+    if made is not None:
+        made.write(encoder.folder)
 
 
 def _relevance(
