@@ -181,7 +181,18 @@ def test_no_cell_of_the_table_is_a_formula(library: Library, rich: Path, tmp_pat
     assert [cell for cell in cells if cell[:1] in set("=+-@\t\r\n")] == []
     said = '\'=HYPERLINK("x") a cat named Ätna, sitting\nBob, jr., =Łódź'
     assert {row["sidecar"] for row in rows} == {"", said}
-    facts = ["1985-07-14T12:00:00+00:00", -1.25, 2.5, "=Łódź", ["Bob, jr."], 4, "2016-11-03T12:04:45+00:00", None, None, "Red"]
+    facts = [
+        "1985-07-14T12:00:00+00:00",
+        -1.25,
+        2.5,
+        "=Łódź",
+        ["Bob, jr."],
+        4,
+        "2016-11-03T12:04:45+00:00",
+        None,
+        None,
+        "Red",
+    ]
     assert [json.loads(row["sidecar_facts"]) for row in rows if row["sidecar_facts"]] == [facts]
     assert {(row["city"], row["people"], row["rating"]) for row in rows} == {
         ("", "", ""), ("Köln", '["Cid", "Dora"]', "-1")
