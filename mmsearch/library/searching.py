@@ -12,7 +12,6 @@ from mmsearch.search.calibration import Calibration
 from mmsearch.search.engine import Engine
 from mmsearch.search.options import Options
 from mmsearch.search.pipeline import needs_encoder, search
-from mmsearch.search.presence import Presence
 from mmsearch.search.reranking import RerankStage
 from mmsearch.types import Note, SearchResult
 
@@ -63,7 +62,6 @@ class Searcher:
             encoder=encoder,
             querybank=None if encoder is None else models.querybank(model),
             calibration=None if encoder is None else Calibration.of(encoder),
-            presence=None if encoder is None else Presence.of(encoder),
             reranking=stage,
             max_megapixels=self.max_megapixels,
         )

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.indexes.protocol import VectorIndex
 from mmsearch.search.calibration import Calibration
-from mmsearch.search.presence import Presence
 from mmsearch.search.reranking import RerankStage
 from mmsearch.store.types import StoredModel
 from mmsearch.types import Vectors
@@ -27,6 +26,5 @@ class Engine:
     encoder: Encoder | None  # None where ``pipeline.needs_encoder`` says so
     querybank: Vectors | None = None  # what hubness is taken from; (m, dim)
     calibration: Calibration | None = None
-    presence: Presence | None = None
     reranking: RerankStage | None = None
     max_megapixels: float = 200.0  # of example pictures

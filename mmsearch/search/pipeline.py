@@ -16,6 +16,7 @@ from mmsearch.query.model import Condition, Example, Picture, Query, Shown, Tagg
 from mmsearch.search import folding, retrieval
 from mmsearch.search.engine import Engine
 from mmsearch.search.options import Options
+from mmsearch.search.presence import Presence
 from mmsearch.search.present import present
 from mmsearch.search.ranking import Ranking
 from mmsearch.search.retrieval import ParsedQuery, QueryVector
@@ -129,9 +130,9 @@ def _untagged(query: Query) -> list[Condition]:
 def _parse(engine: Engine, query: Query, unlike: Sequence[Shown] = ()) -> ParsedQuery:
     """The vectors of the query's terms, and of what its hits should be unlike."""
     typical = engine.calibration.typical if engine.calibration else None
-    parsed = retrieval.parsed_query(
-        query.terms, lambda term: _embed(term, engine), query.arithmetic, typical, engine.presence
-    )
+    excludes = any(isinstance(term, Words) and term.exclude for term in query.terms)
+    presence = Presence.of(engine.encoder) if excludes and engine.encoder is not None else None
+    parsed = retrieval.parsed_query(query.terms, lambda term: _embed(term, engine), query.arithmetic, typical, presence)
     away = [QueryVector(_embed(term, engine), 1 / len(unlike)) for term in unlike]
     return replace(parsed, unlike=tuple(away))
 

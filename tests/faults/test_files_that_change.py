@@ -34,6 +34,7 @@ from mmsearch.query.model import Example, Query
 from mmsearch.rerank.card import RerankCard
 from mmsearch.search import querybank
 from mmsearch.search.calibration import Calibration
+from mmsearch.search.presence import Presence
 from mmsearch.training.common import pairs
 from mmsearch.types import Found, Photo
 
@@ -93,6 +94,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "texts.txt": read_texts,
     "config.toml": lambda file: config.load(file, {}),
     "background.npy": querybank.load,
+    "presence.npy": lambda file: Presence.read(file.parent, 4),
     "model.onnx": lambda file: session.load([file]),
     "words.onnx": lambda file: session.load([file, file]),
     "calibration.json": lambda file: Calibration.read(file.parent),
