@@ -120,6 +120,8 @@ class Ranking:
             if stage.required:
                 self.notes.append(Note("nothing was reranked: the query has no words", "nothing-to-rerank"))
             return block, 0.0
+        if not stage.gains(self.texts):
+            return block, 0.0
         engine = self.engine
         best, rest = block[: stage.rerank_depth], block[stage.rerank_depth :]
         assert engine.encoder is not None

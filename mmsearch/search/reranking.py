@@ -40,6 +40,14 @@ class RerankStage:
     rerank_depth: int = 100  # of the best candidates are reranked
     required: bool = True  # somebody asked for it; else a search goes on without it where it does not work
 
+    def gains(self, texts: Sequence[str]) -> bool:
+        """Whether it helps for the words of a query: not for a single word that is no question, unless it is required.
+
+        ``python -m benchmarks.second_look`` has what it gains for one word, for two, and for more.
+        """
+        words = [word for text in texts for word in text.split()]
+        return self.required or len(words) > 1 or any(questions.parse(text) for text in texts)
+
     def rank(
         self, texts: Sequence[str], candidates: Sequence[Scored], store: Store, model: StoredModel, encoder: Encoder
     ) -> tuple[list[Scored], Notes]:

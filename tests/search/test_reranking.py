@@ -181,6 +181,14 @@ def test_a_reranker_that_helps_is_used_unless_told_not_to(parts: Parts, small_re
             other.search("a cat", rerank=True)
 
 
+def test_a_single_word_is_looked_at_again_only_where_somebody_asks_for_it(parts: Parts, small_reranker: Path) -> None:
+    library = parts.library
+    assert library.search("cat") == library.search("cat", rerank=False)
+    assert None not in {hit.first_stage for hit in library.search("cat", rerank=True)}
+    for text in ("orange cat", "cat?"):  # two words; a question
+        assert None not in {hit.first_stage for hit in library.search(text)}
+
+
 def test_pictures_alone_are_not_reranked(parts: Parts, photos: Path) -> None:
     library = parts.library
     assert library.search(photos / "cat.png", rerank=True) == library.search(photos / "cat.png", rerank=False)
