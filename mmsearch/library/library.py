@@ -334,9 +334,9 @@ class Library:
         """The models that this library has vectors of, the one that is searched with first."""
         return self.store.kept_models()
 
-    def precision_of(self, model: StoredModel) -> str | None:
+    def precision_of(self, stored: StoredModel) -> str | None:
         """The precision of a model that is kept, such as ``float32`` or ``int8``; None where nothing here tells."""
-        return self.models.precision_of(model)
+        return self.models.precision_of(stored)
 
     def activate(self, name: str) -> StoredModel:
         """Search with another model whose vectors are kept.  Raises ModelError where they are not, or not complete."""

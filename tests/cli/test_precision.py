@@ -67,7 +67,7 @@ def test_to_int8_and_back(mmsearch: CLI, photos: Path, tmp_path: Path, model: st
     assert "exported in int8, in use" in mmsearch("models").stdout
     status = json.loads(mmsearch("status", "--json").stdout)
     assert (status["model"], status["fingerprint"], status["precision"]) == (model, small, "int8")
-    assert f"model     {model} in int8 (" in mmsearch("status").stdout
+    assert f"model     {model} in int8\n" in mmsearch("status").stdout
     assert [(one["fingerprint"], one["precision"], one["active"]) for one in kept(mmsearch)] == [
         (small, "int8", True),
         (plain, "float32", False),
