@@ -1,6 +1,6 @@
 """What a NOT leaves out: `-dog`, over several kinds of photos, against what their captions say.
 
-    python -m benchmarks.excluded_terms --data DIR [--work DIR] [--kinds dev coco_dev] [--table]
+    python -m benchmarks.excluded_terms --data DIR [--work DIR] [--kinds dev coco_dev] [--least 8] [--table]
 
 ``DIR`` is what ``training/shipped/mixture.py`` makes.  Each kind of photos becomes a real library, and each term a
 search without anything else.  Only terms that at least ``LEAST`` photos of a kind show and as many do not.  Of the
@@ -8,7 +8,10 @@ photos whose captions name the term (by any of the words below, or one that is b
 left in; of the others the share that is lost: of those in which it is surely absent (``training/common/mentions.py``),
 and of all.  Beside it, on the same vectors: a limit on the cosine, 2 and 0.75 spreads above the mean of the library.
 
-No photo of these kinds was trained on; epochs of the model were chosen on both.  One JSON line, or a table.
+"invisible": of words that no photo shows (``INVISIBLE``) the mean share of all photos that each leaves out.
+
+No photo of these kinds was trained on; epochs of the model were chosen on Flickr8k dev and COCO dev, nothing on
+``words_dev`` (98 photos of single words: take ``--least 3``).  One JSON line, or a table.
 """
 
 from __future__ import annotations
@@ -62,6 +65,7 @@ TERMS = {
     "flower": ("flower", set()),
 }
 LEAST = 8
+INVISIBLE = ("smith", "maria", "john", "2019", "4711", "IMG_0420", "xyzzy", "Hund", "good", "boring", "tomorrow", "iso")
 
 
 def names(words: set[str], term: str) -> bool:
@@ -87,8 +91,8 @@ def shares(stays: NDArray[np.bool_], named: NDArray[np.bool_], absent: NDArray[n
     return {name: round(100 * float(part.mean()), 1) for name, part in parts.items()}
 
 
-def measured(data: Path, kind: str, work: Path) -> dict[str, Any]:
-    """Of each term how many photos name it, and the shares by each way."""
+def measured(data: Path, kind: str, work: Path, least: int) -> tuple[dict[str, Any], float]:
+    """Of each term how many photos name it, and the shares by each way; and the figure of the invisible words."""
     photos = read_split(data, kind)
     library = made(photos, work / kind, told=False)
     stored = library.store.model()
@@ -101,15 +105,16 @@ def measured(data: Path, kind: str, work: Path) -> dict[str, Any]:
     for term, (thing, _) in TERMS.items():
         named = np.array([names(own, term) for own in words])
         absent = ~named & np.array([is_absent(nouns()[thing].word, own) for own in words])
-        if min(named.sum(), absent.sum()) < LEAST:
+        if min(named.sum(), absent.sum()) < least:
             continue
         vector = encoder.encode_texts([term])[0]
         ways = {"search": kept(library, term, len(photos))}
         for spreads in (2.0, 0.75):
             ways[f"{spreads} spreads"] = ~Excluded(vector, spreads=spreads).matches(vectors, vectors)
         found[term] = {"named": int(named.sum())} | {way: shares(own, named, absent) for way, own in ways.items()}
+    gone = [float((~kept(library, word, len(photos))).mean()) for word in INVISIBLE]
     library.close()
-    return found
+    return found, round(100 * float(np.mean(gone)), 1)
 
 
 def means(terms: dict[str, Any]) -> dict[str, dict[str, float]]:
@@ -141,13 +146,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, help="keeps the libraries")
     parser.add_argument("--kinds", nargs="+", default=["dev", "coco_dev"])
+    parser.add_argument("--least", type=int, default=LEAST, help="photos that a term must have, and lack")
     parser.add_argument("--table", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         figures = {}
         for kind in given.kinds:
-            terms = measured(given.data, kind, given.work or Path(folder))
-            figures[kind] = {"terms": terms, "means": means(terms)}
+            terms, invisible = measured(given.data, kind, given.work or Path(folder), given.least)
+            figures[kind] = {"terms": terms, "means": means(terms), "invisible": invisible}
     if given.table:
         print(table(figures))
     else:

@@ -177,8 +177,7 @@ def _scored(query: ParsedQuery, index: VectorIndex, ids: Ids) -> Candidates:
     rows = index.vectors(ids)  # (n, dim + 1)
     first = query.wanted[0]
     cosines = rows[:, :-1] @ first.vector
-    several = len(query.wanted) > 1 or bool(query.unwanted)
-    sample = index.vectors(index.sample(SAMPLE)) if several else rows
+    sample = _sample(index) if len(query.wanted) > 1 or _need_a_sample(query.unwanted) else rows
     if len(query.wanted) == 1:
         scores = rows @ augmented(first)
     else:
@@ -198,7 +197,18 @@ def _scored(query: ParsedQuery, index: VectorIndex, ids: Ids) -> Candidates:
 
 def excluding(unwanted: Sequence[Excluded], index: VectorIndex, ids: Ids) -> Ids:
     """Those of these pictures that show nothing that is excluded, in their order."""
-    return ids[_matches_none(unwanted, index.vectors(ids), index.vectors(index.sample(SAMPLE)))]
+    rows = index.vectors(ids)
+    return ids[_matches_none(unwanted, rows, _sample(index) if _need_a_sample(unwanted) else rows)]
+
+
+def _need_a_sample(unwanted: Sequence[Excluded]) -> bool:
+    """Whether anything excluded is told by the mean of the library."""
+    return any(excluded.classifier is None for excluded in unwanted)
+
+
+def _sample(index: VectorIndex) -> Vectors:
+    """Rows of some pictures of the library, that mean and spread are taken from."""
+    return index.vectors(index.sample(SAMPLE))
 
 
 def _matches_none(unwanted: Sequence[Excluded], rows: Vectors, sample: Vectors) -> NDArray[np.bool_]:

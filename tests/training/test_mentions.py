@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmsearch.training.common.mentions import is_absent, may_stand_for, mentions, words_of
+from mmsearch.training.common.mentions import counts, is_absent, may_stand_for, mentions, words_of
 
 CAPTIONS = [
     ["A brown poodle on grass.", "the dog is running"],
@@ -15,7 +15,7 @@ CAPTIONS = [
 
 
 def test_things_are_shown_absent_or_neither() -> None:
-    found = mentions(CAPTIONS, 1)
+    found = mentions(CAPTIONS, sorted(counts(CAPTIONS)))
     shown = {thing: found.shown[:, place].nonzero()[0].tolist() for place, thing in enumerate(found.things)}
     absent = {thing: found.absent[:, place].nonzero()[0].tolist() for place, thing in enumerate(found.things)}
     assert shown["dog"] == shown["poodle"] == shown["animal"] == [0]  # what is above it in WordNet too
@@ -26,9 +26,7 @@ def test_things_are_shown_absent_or_neither() -> None:
     assert shown["car"] == [3]
     assert 2 not in absent["car"]  # where there is a street one expects cars
     assert not (found.shown & found.absent).any()
-    assert mentions(CAPTIONS, 2).things == tuple(
-        thing for place, thing in enumerate(found.things) if found.shown[:, place].sum() >= 2
-    )
+    assert counts(CAPTIONS) == dict(zip(found.things, found.shown.sum(axis=0), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -46,6 +44,6 @@ def test_words_that_may_stand_for_a_thing(word: str, thing: str, may: bool) -> N
 
 
 def test_no_captions() -> None:
-    found = mentions([], 1)
+    found = mentions([], sorted(counts([])))
     assert found.things == ()
     assert found.shown.shape == found.absent.shape == (0, 0)

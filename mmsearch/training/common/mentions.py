@@ -72,13 +72,21 @@ class Mentions:
     absent: NDArray[np.bool_]  # (photos, things); of what is neither the captions do not tell
 
 
-def mentions(captions: Sequence[Sequence[str]], least: int) -> Mentions:
-    """Those of the photos with these captions: all things that ``least`` photos show."""
+def shown_by(words: set[str]) -> set[str]:
+    """The things that the words of a photo's captions name, and what is above them in WordNet."""
+    named = {above for word in nouns_of(words) for above in (word, *nouns()[word].above) if above in nouns()}
+    return named | {"person"} if words & PEOPLE else named
+
+
+def counts(captions: Sequence[Sequence[str]]) -> Counter[str]:
+    """How many of the photos with these captions show each thing."""
+    return Counter(thing for own in captions for thing in shown_by(words_of(own)))
+
+
+def mentions(captions: Sequence[Sequence[str]], things: Sequence[str]) -> Mentions:
+    """Which of the photos with these captions show ``things``, and which surely do not."""
     words = [words_of(own) for own in captions]
-    named = [{above for word in nouns_of(own) for above in (word, *nouns()[word].above) if above in nouns()}
-             | ({"person"} if own & PEOPLE else set()) for own in words]  # fmt: skip
-    counts = Counter(thing for own in named for thing in own)
-    things = tuple(sorted(thing for thing, count in counts.items() if count >= least))
+    named = [shown_by(own) for own in words]
     places = {thing: place for place, thing in enumerate(things)}
     shown = np.zeros((len(captions), len(things)), np.bool_)
     absent = np.ones_like(shown)
@@ -89,4 +97,4 @@ def mentions(captions: Sequence[Sequence[str]], least: int) -> Mentions:
             if word not in standing:
                 standing[word] = np.array([may_stand_for(word, thing) for thing in things], np.bool_)
             absent[row] &= ~standing[word]
-    return Mentions(things, shown, absent & ~shown)
+    return Mentions(tuple(things), shown, absent & ~shown)

@@ -9,6 +9,7 @@ that no photo shows: else a third of all photos would show a "smith" or "2019".
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from torch.nn import functional as F
 
 from mmsearch.language.nouns import nouns
 from mmsearch.search.presence import Presence
-from mmsearch.training.common.mentions import Mentions, mentions
+from mmsearch.training.common.mentions import Mentions, counts, mentions
 from mmsearch.training.common.optimize import rate
 from mmsearch.types import Vectors
 
@@ -61,7 +62,11 @@ def forms(thing: str) -> tuple[str, ...]:
 
 def teaches(captions: Sequence[Sequence[str]]) -> bool:
     """Whether captions name enough things for ``fit``."""
-    return len(mentions(captions, NAMED).things) >= NEEDED
+    return len(_often(counts(captions))) >= NEEDED
+
+
+def _often(count: Counter[str]) -> list[str]:
+    return sorted(thing for thing, photos in count.items() if photos >= NAMED)
 
 
 def fit(views: Vectors, captions: Sequence[Sequence[str]], encode: Encode, seed: int = 0) -> Presence | None:
@@ -69,15 +74,15 @@ def fit(views: Vectors, captions: Sequence[Sequence[str]], encode: Encode, seed:
 
     None where these name fewer than ``NEEDED`` things.
     """
-    named = mentions(captions, NAMED)
-    if len(named.things) < NEEDED:
+    known = counts(captions)
+    if len(_often(known)) < NEEDED:
         return None
+    named = mentions(captions, _often(known))
     own = [forms(thing) for thing in named.things]
     count = np.array([len(one) for one in own])
     texts = _Texts(torch.from_numpy(encode([text for one in own for text in one])), np.cumsum(count) - count, count)
     rng = np.random.default_rng([seed, 0])
     said = torch.from_numpy(encode([str(rng.choice(texts)) for texts in captions]))
-    known = set(mentions(captions, 1).things)
     unnamed = torch.from_numpy(encode([*(word for word in sorted(nouns()) if word not in known), *NUMBERS]))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
