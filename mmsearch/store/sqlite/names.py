@@ -5,6 +5,9 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
+from collections.abc import Sequence
+
+from mmsearch.language.letters import plain
 
 FOLDERS = 3  # the nearest ones; those further up are the same for all
 _HUMPS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])", re.ASCII)
@@ -34,6 +37,17 @@ def taken_apart(text: str) -> str:
         )
         apart.append(f" {char}" if humps else char)
     return "".join(apart)
+
+
+def is_in_file_name(path: str, words: Sequence[str]) -> bool:
+    """Whether the file's own name has these plain words, perhaps with another English ending; else a folder does."""
+    name = plain(_parts(path)[0])
+    return all(_stem(word) in name for word in words)
+
+
+def _stem(word: str) -> str:
+    """About what is left of a word without its ending."""
+    return word[: max(3, len(word) - 3)] if word.isascii() and word.isalpha() else word
 
 
 def name_words(path: str) -> str:
