@@ -26,7 +26,7 @@ from sqlalchemy.exc import DatabaseError
 from mmsearch.language.letters import plain
 from mmsearch.language.word_rates import word_rates
 from mmsearch.store.sqlite.fulltext_ranking import PRIOR, WEIGHTS, Form, Having, Lists, Rows, best, shares, sums
-from mmsearch.store.sqlite.names import is_in_file_name, name_parts, name_words, taken_apart
+from mmsearch.store.sqlite.names import file_name, has_words, name_parts, name_words, taken_apart
 from mmsearch.store.sqlite.spelling import expression, marked, pieces_of, stored, written
 from mmsearch.store.sqlite.stop_words import STOP_WORDS
 from mmsearch.store.sqlite.tables import WORDS
@@ -210,16 +210,16 @@ def _hits(lists: Lists, rows: Rows, numbers: Ids, asked: Asked, having: Having, 
     first = first[reached[first] > 0]
     rows, numbers, having_columns = rows[first], numbers[first], having_columns[first]
     evidence, said, written = _places(lists, rows, asked, having)
+    parts = np.round(np.minimum(np.stack([evidence, said, written]) / (total or 1.0), 1.0), 6).tolist()
+    sums_, own, bits = np.round(evidence, 6).tolist(), numbers.tolist(), having_columns.tolist()
+    names = {bits_: tuple(column for bit, column in enumerate(WORDS) if bits_ >> bit & 1) for bits_ in set(bits)}
     hits: dict[int, WordHit] = {}
     for at in np.lexsort((rows, -np.round(evidence, 9))).tolist():
-        number = int(numbers[at])
         if len(hits) == limit:
             break
-        if number not in hits:  # of the files of a content the best one comes first
-            columns = tuple(column for bit, column in enumerate(WORDS) if having_columns[at] >> bit & 1)
-            each = (float(sum_[at]) / total for sum_ in (evidence, said, written))
-            score, *others = (round(min(share, 1.0), 6) for share in each)
-            hits[number] = WordHit(number, score, round(float(evidence[at]), 6), columns, *others)
+        if own[at] not in hits:  # of the files of a content the best one comes first
+            score, of_said, of_written = (part[at] for part in parts)
+            hits[own[at]] = WordHit(own[at], score, sums_[at], names[bits[at]], of_said, of_written)
     return list(hits.values())
 
 
@@ -232,19 +232,19 @@ def _places(
     """
     own = {column: shares(rows, asked.forms, having, column, len(asked.weights)) for column in WORDS}
     worth = np.full(own["name"].shape, FOLDER)
-    named = np.flatnonzero((own["name"] > 0).any(axis=0))
+    written = np.maximum.reduce([own[column] for column in ("description", "ocr", "name")])
+    whole = (written > 0).all(axis=0)  # only of these it may decide whether file or folder is named so
+    named = np.flatnonzero(whole & (own["name"] > np.maximum(own["description"], own["ocr"])).any(axis=0))
     if len(named) > MOST_NAMES:
         named = named[np.argsort(-(asked.weights @ own["name"][:, named]), kind="stable")[:MOST_NAMES]]
     paths = dict(lists.connection.execute(_PATHS, (json.dumps(rows[named].tolist()),)).fetchall())
-    for at in named.tolist():
-        path = os.fsdecode(paths[int(rows[at])])
-        for unit in np.flatnonzero(own["name"][:, at]).tolist():
-            if is_in_file_name(path, asked.units[unit]):
-                worth[unit, at] = WEIGHTS["name"]
+    files = [file_name(os.fsdecode(paths[row])) for row in rows[named].tolist()]
+    for unit, words in enumerate(asked.units):
+        there = [at for at, has in zip(named.tolist(), has_words(files, words), strict=True) if has]
+        worth[unit, there] = WEIGHTS["name"]  # where the column has none of the unit it counts for nothing anyway
     missing = 1 - worth * own["name"]
     for column in ("description", "ocr", "tags", "caption"):
         missing *= 1 - WEIGHTS[column] * own[column]
-    written = np.maximum.reduce([own[column] for column in ("description", "ocr", "name")])
     weights = asked.weights
     return weights @ (1 - missing), weights @ own["description"], weights @ written
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mmsearch.language.letters import plain
 
@@ -39,10 +39,16 @@ def taken_apart(text: str) -> str:
     return "".join(apart)
 
 
-def is_in_file_name(path: str, words: Sequence[str]) -> bool:
-    """Whether the file's own name has these plain words, perhaps with another English ending; else a folder does."""
-    name = plain(_parts(path)[0])
-    return all(_stem(word) in name for word in words)
+def file_name(path: str) -> str:
+    """The file's own name in plain letters, without bytes that are no UTF-8."""
+    name = path.replace("\\", "/").rpartition("/")[2]
+    return plain(name if name.isascii() else name.encode("utf-8", "ignore").decode())
+
+
+def has_words(names: Iterable[str], words: Sequence[str]) -> list[bool]:
+    """Which of these plain names have these plain words, perhaps with another English ending."""
+    stems = [_stem(word) for word in words]
+    return [all(stem in name for stem in stems) for name in names]
 
 
 def _stem(word: str) -> str:
