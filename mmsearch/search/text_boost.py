@@ -1,6 +1,9 @@
 """What words that are written about a picture add to its score.
 
 The score is on the scale of cosines: ``docs/search.md`` has the measurement.
+
+How rare words are is their evidence, the sum of the logarithms of how many pictures there are for each that has them,
+with what is known of words from elsewhere.  So it means the same in a library of ten pictures and of a million.
 """
 
 from __future__ import annotations
@@ -10,11 +13,12 @@ from dataclasses import dataclass
 
 from mmsearch.store.types import WordHit
 
-ALL_WORDS = 1.0  # all words of the query are there, and they are rare: such a picture comes first
+ALL_WORDS = 1.0  # all words of the query are there, and they tell enough: no look-alike is so near
 SOME_WORDS = 0.3  # for the share of them that is there
 WHOLE = 0.999  # share from which on all words are there
-WRITTEN = ("name", "description", "ocr")  # by people, not guessed by a model
-RARE = 3.0  # evidence (``WordHit.evidence``) from which on words are rare: one picture in twenty has the word
+# Evidence from which on a picture that has all words is what was asked for.  One unit below it is not at all.
+SAID = 1.0  # of descriptions and keywords, which people wrote about this picture: one picture in three has the word
+READ = 3.0  # of read text and names, which may be about something else: one in twenty
 
 
 @dataclass(frozen=True)
@@ -22,26 +26,29 @@ class TextBoost:
     """What one picture gets."""
 
     added: float  # to its score, in [0, ALL_WORDS]
-    word_share: float  # of the query's words, in [0, 1], where all are there and rare: its relevance is at least this
+    word_share: float  # its relevance is at least this: how far the words that are there decide, in [0, 1]
 
 
 def text_boosts(hits: Iterable[WordHit]) -> dict[int, TextBoost]:
     """What each picture gets that has words of the query, by the id of its vector."""
     boosts = {}
     for hit in hits:
-        decides = has_all(hit) and hit.evidence >= RARE and any(column in WRITTEN for column in hit.columns)
-        boosts[hit.number] = TextBoost(ALL_WORDS, hit.score) if decides else TextBoost(SOME_WORDS * hit.score, 0.0)
+        decides = hit.score * _certainty(hit)
+        boosts[hit.number] = TextBoost(SOME_WORDS * hit.score + (ALL_WORDS - SOME_WORDS) * decides, decides)
     return boosts
 
 
-def has_all(hit: WordHit) -> bool:
-    """Whether the picture has all words of the query."""
-    return hit.score >= WHOLE
+def _certainty(hit: WordHit) -> float:
+    """How far words decide that a picture is what was asked for, in [0, 1]; 0 where one of them is missing."""
+    if hit.written < WHOLE:
+        return 0.0
+    evidence = hit.evidence / hit.score  # of the words, wherever they stand
+    return min(max(evidence - (SAID if hit.said >= WHOLE else READ) + 1, 0.0), 1.0)
 
 
 def is_excluded(hit: WordHit) -> bool:
     """Whether a picture that was looked for by words to be left out is left out.
 
-    It has all of the words, and not only in a caption, which a model guessed.
+    It has all of the words, not only in captions and tags, which a model guessed.
     """
-    return has_all(hit) and hit.columns != ("caption",)
+    return hit.written >= WHOLE

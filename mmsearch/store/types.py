@@ -108,6 +108,8 @@ class WordHit:
     score: float  # in [0, 1]: the share of the query's words that it has, weighted by how rare they are and where it is
     evidence: float  # the same as a sum of weights, logarithms of rarity: of a common word it is low even at score 1
     columns: tuple[str, ...]  # where they were found: of name, description, caption, ocr, tags
+    said: float = 0.0  # in [0, 1]: the share of them that stands in its description, keywords or names of people
+    written: float = 0.0  # the same with text that was read in it, and with names of its file and folders
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from mmsearch.search.options import Options
 from mmsearch.search.pipeline import search
 from mmsearch.search.retrieval import BETA
 from mmsearch.search.text_boost import SOME_WORDS
+from mmsearch.store.sqlite.fulltext import FOLDER
 from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.types import Decoded, Exif, Found, Vectors
 
@@ -141,6 +142,7 @@ def test_a_word_counts_for_each_of_many_photos_that_have_it(tmp_path: Path, enco
     numbers = [int(Path(hit.path).stem) for hit in hits]
     assert max(numbers) > 1000
     assert all(number < kites for number in numbers)
-    np.testing.assert_allclose([score_of(hit) for hit in hits], cosines[numbers] + SOME_WORDS, atol=1e-4)
+    expected = cosines[numbers] + FOLDER * SOME_WORDS
+    np.testing.assert_allclose([score_of(hit) for hit in hits], expected, atol=1e-4)
     assert {number for number in np.argsort(-cosines)[:10].tolist() if number < kites} <= set(numbers)
     assert [hit.reasons for hit in hits] == [("name: kite",)] * 10

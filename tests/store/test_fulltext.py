@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sqlite3
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from unittest import mock
@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from older_schema import write_schema
 
 from mmsearch.language.letters import plain
+from mmsearch.language.word_rates import word_rates
 from mmsearch.store.protocol import Store
 from mmsearch.store.sqlite import fulltext_ranking, snapshot_cache
 from mmsearch.store.sqlite.fulltext_ranking import LONG, Form, RowSet, best, sums
@@ -91,7 +92,7 @@ def trip(store: Store) -> dict[str, int]:
         ("cafe zurich", ["DSC0099.jpg"]),
         ("CAFE\u0301", ["DSC0099.jpg"]),
         ("city street", ["DSC0099.jpg"]),
-        ("a dog on a beach", ["dog.jpg", "IMG_2042.jpg", "DSC0099.jpg"]),
+        ("a dog on a beach", ["dog.jpg", "DSC0099.jpg", "IMG_2042.jpg"]),  # a tag tells more than a caption
         ("the", []),
         ("scanner", []),  # no word begins so
         ("do", []),  # a stop word, alone: looked for, not as a beginning
@@ -105,17 +106,59 @@ def test_what_is_found(store: Store, trip: dict[str, int], query: str, names: li
 
 
 def test_a_hit_says_how_much_of_the_query_it_has_and_where(store: Store, trip: dict[str, int]) -> None:
-    dog, beach = (math.log(1 + (6 - have + 0.5) / (have + 0.5)) for have in (2, 3))  # so many of 6 have the word
+    dog, beach = (rarity(have, 6, word) for have, word in ((2, "dog"), (3, "beach")))  # so many of 6 have the word
     whole = dog + beach
 
-    def hit(name: str, evidence: float, *columns: str) -> WordHit:
-        return WordHit(trip[name], round(evidence / whole, 6), round(evidence, 6), columns)
+    def hit(name: str, evidence: float, written: float, *columns: str) -> WordHit:
+        return WordHit(trip[name], round(evidence / whole, 6), round(evidence, 6), columns, 0.0, written)
 
     assert store.find_words("a dog on a beach", model_of(store)) == [
-        hit("dog.jpg", whole, "name"),
-        hit("IMG_2042.jpg", 0.4 * whole, "caption"),
-        hit("DSC0099.jpg", 0.7 * beach, "tags"),
+        hit("dog.jpg", dog + 0.7 * beach, 1.0, "name"),  # the beach is in the name of its folder
+        hit("DSC0099.jpg", 0.7 * beach, 0.0, "tags"),
+        hit("IMG_2042.jpg", 0.4 * whole, 0.0, "caption"),
     ]
+
+
+def rarity(have: int, photos: int, word: str) -> float:
+    """As it is defined: with a hundred photos of which so many have the word as texts have it elsewhere."""
+    return math.log((photos + 100) / (have + 0.5 + 100 * word_rates().get(word, 0.0)))
+
+
+def test_how_rare_a_word_is_in_small_and_large_libraries(store: Store) -> None:
+    """Of few photos one with "4711" and one with "dog" are not alike, and one photo in 17 is not one in 17."""
+    for number in range(17):
+        add(store, f"/p/x{number}.jpg", description="a dog 4711" if number == 3 else "nothing")
+    model = model_of(store)
+    [dog], [number], [both] = (store.find_words(text, model) for text in ("dog", "4711", "4711 dog"))
+    assert number.evidence == pytest.approx(math.log(117 / 1.5))
+    assert dog.evidence == pytest.approx(rarity(1, 17, "dog"))
+    assert 1.5 < dog.evidence < 2.5 < number.evidence
+    assert both.evidence == pytest.approx(dog.evidence + number.evidence)
+
+
+def test_what_several_places_say_counts_more_than_one_and_less_than_their_sum(store: Store) -> None:
+    numbers = [add(store, f"/p/{number}.jpg") for number in range(3)]
+    with store.writing() as writer:
+        writer.put_tags("v", {numbers[0]: {"kite": 0.9}, numbers[1]: {"kite": 0.9}})
+        writer.put_caption(numbers[0], "r", "a kite", 0.5)
+        writer.put_caption(numbers[2], "r", "a kite", 0.5)
+    hits = store.find_words("kite", model_of(store))
+    assert [(hit.number, hit.score) for hit in hits] == [
+        (numbers[0], pytest.approx(1 - 0.3 * 0.6)), (numbers[1], 0.7), (numbers[2], 0.4),
+    ]  # fmt: skip
+
+
+def test_what_is_said_of_a_photo_its_file_and_its_folder(store: Store) -> None:
+    said = add(store, "/p/a/1.jpg", description="Großeltern 1958")
+    file = add(store, "/p/a/Grosseltern_1958.jpg")
+    folder = add(store, "/p/Großeltern 1958/2.jpg")
+    both = add(store, "/p/1958/3.jpg", description="Großeltern")
+    hits = {hit.number: hit for hit in store.find_words("Großeltern 1958", model_of(store))}
+    assert list(hits) == [said, file, both, folder]
+    assert [hits[number].score for number in (said, file, folder)] == [1.0, 1.0, 0.7]
+    assert 0.7 < hits[both].score < 1
+    assert [hit.written for hit in hits.values()] == [1.0] * 4
+    assert [hits[number].said for number in (said, file, folder)] == [1.0, 0.0, 0.0]
 
 
 def test_exact_words_must_stand_in_this_order(store: Store, trip: dict[str, int]) -> None:
@@ -484,6 +527,12 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SqliteStore
 
 
 WORTH = {"name": 1.0, "description": 1.0, "ocr": 1.0, "tags": 0.7, "caption": 0.4}
+FOLDERS = WORTH | {"name": 0.7}  # the files of these photos have other names
+
+
+def together(shares: Iterable[float]) -> float:
+    """What several places say, as if each were right or wrong by itself."""
+    return 1 - math.prod(1 - share for share in shares)
 
 
 def scores(has: list[dict[str, set[str]]], words: list[str]) -> dict[int, float]:
@@ -492,11 +541,11 @@ def scores(has: list[dict[str, set[str]]], words: list[str]) -> dict[int, float]
     for word in words:
         having = sum(any(word in own for own in photo.values()) for photo in has)
         if having <= len(has) / 2:
-            weights[word] = math.log(1 + (len(has) - having + 0.5) / (having + 0.5))
+            weights[word] = rarity(having, len(has), word)
     whole = sum(weights.values())
     result = {}
     for number, photo in enumerate(has, 1):
-        best = {w: max((WORTH[c] for c, own in photo.items() if w in own), default=0.0) for w in weights}
+        best = {w: together(FOLDERS[c] for c, own in photo.items() if w in own) for w in weights}
         if any(best.values()):
             result[number] = sum(weights[word] * best[word] for word in weights) / whole
     return result
@@ -603,18 +652,18 @@ FORMS = [
 def test_the_best_photos_are_those_of_all_sums(
     having: dict[tuple[int, str], set[int]], weights: list[float], count: int, photos: int, chunk: int
 ) -> None:
-    """By plain Python: for each unit the best form, or the sum of those that add up, by the best column of each."""
+    """By plain Python: for each unit and column the best form, or the sum of those that add up; columns together."""
     oracle = {}
     for row in range(1, 61):
         total = 0.0
         for unit, weight in enumerate(weights):
-            shares = [
-                (form, max((form.share * WORTH[c] for c in WORDS if row in having.get((n, c), ())), default=0.0))
-                for n, form in enumerate(FORMS)
-                if form.unit == unit
-            ]
-            added = sum(share for form, share in shares if form.adds)
-            total += weight * max([added, *(share for form, share in shares if not form.adds)])
+            own = [(n, form) for n, form in enumerate(FORMS) if form.unit == unit]
+            shares = []
+            for column in WORDS:
+                has = [form for n, form in own if row in having.get((n, column), ())]
+                added = sum(form.share for form in has if form.adds)
+                shares.append(WORTH[column] * max([added, *(form.share for form in has if not form.adds)]))
+            total += weight * together(shares)
         if total:
             oracle[row] = total
     lists = {key: RowSet(np.array(sorted(rows), np.int32), photos) for key, rows in having.items()}

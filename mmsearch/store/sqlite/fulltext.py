@@ -16,6 +16,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,9 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
 from mmsearch.language.letters import plain
-from mmsearch.store.sqlite.fulltext_ranking import Form, Having, Lists, Rows, best, sums
-from mmsearch.store.sqlite.names import name_parts, name_words, taken_apart
+from mmsearch.language.word_rates import word_rates
+from mmsearch.store.sqlite.fulltext_ranking import PRIOR, WEIGHTS, Form, Having, Lists, Rows, best, shares, sums
+from mmsearch.store.sqlite.names import file_name, has_words, name_parts, name_words, taken_apart
 from mmsearch.store.sqlite.spelling import expression, marked, pieces_of, stored, written
 from mmsearch.store.sqlite.stop_words import STOP_WORDS
 from mmsearch.store.sqlite.tables import WORDS
@@ -33,6 +35,10 @@ from mmsearch.types import Ids
 
 BEGINS = 0.8  # what a word counts for that only begins as the query's does
 APART = 0.8  # what the words of "IMG_2041" count for where they do not stand beside each other
+
+FOLDER = 0.7  # what a word counts for in the name of a folder: it is said of all photos in there
+MOST_NAMES = 1000  # of so many photos, the best ones, it is looked whether file or folder has a word; then: the folder
+RATES = 1000  # times as many photos as ``PRIOR`` up to which it matters how common words are elsewhere
 
 MOST_UNITS = 32  # of a query; what follows is not looked up
 LONGEST_WORD = 64  # characters; what follows is not looked at
@@ -135,6 +141,15 @@ def path_words(path: bytes) -> str:
 # What a query finds
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a query looks for."""
+
+    forms: list[Form]  # how its units may be written
+    weights: NDArray[np.float64]  # of each unit
+    units: list[tuple[str, ...]]  # the plain words of each
+
+
 def find(
     lists: Lists,
     text: str,
@@ -151,23 +166,23 @@ def find(
     """
     if limit < 1 or (allowed is not None and not len(allowed)):
         return []
-    forms, weights = _meant(text, exact, lists)
-    having = lists.of(forms)
+    asked = _meant(text, exact, lists)
+    having = lists.of(asked.forms)
     if allowed is not None and len(allowed) <= max(FEW, min(SMALL, lists.photos / 10)):
         pairs = np.array(lists.connection.execute(_FILES, (json.dumps(allowed.tolist()), model)).fetchall(), np.int64)
         pairs = pairs.reshape(-1, 2)
-        return _hits(pairs[:, 0].astype(np.int32), pairs[:, 1], forms, having, weights, limit)
+        return _hits(lists, pairs[:, 0].astype(np.int32), pairs[:, 1], asked, having, limit)
     share = 1.0 if allowed is None else min(1.0, len(allowed) / max(lists.photos, 1))
     count = math.ceil(MORE * limit / share)
     while True:
-        rows = best(forms, having, weights, count)
+        rows = best(asked.forms, having, asked.weights, count)
         own = numbers(rows.astype(np.int64)) if allowed is not None or len(rows) > SMALL else None
         if own is None:
             own = _numbers(lists.connection, rows, model)
         there = own >= 0
         if allowed is not None:
             there &= _among(own, np.sort(allowed, kind="stable"))
-        hits = _hits(rows[there], own[there], forms, having, weights, limit)
+        hits = _hits(lists, rows[there], own[there], asked, having, limit)
         if len(hits) == limit or len(rows) < count:
             return hits
         count *= MORE * MORE
@@ -187,28 +202,61 @@ _VECTORS = (
 )
 
 
-def _hits(
-    rows: Rows, numbers: Ids, forms: Sequence[Form], having: Having, weights: NDArray[np.float64], limit: int
-) -> list[WordHit]:
+def _hits(lists: Lists, rows: Rows, numbers: Ids, asked: Asked, having: Having, limit: int) -> list[WordHit]:
     """The best of these photos, which ascend, with the ids of their vectors; those that have nothing are left out."""
-    reached, having_columns = sums(rows, forms, having, weights)
-    total = float(weights.sum())
+    reached, having_columns = sums(rows, asked.forms, having, asked.weights)
+    total = float(asked.weights.sum())
+    first = np.sort(np.lexsort((rows, -np.round(reached, 9)))[: max(limit, MOST_NAMES)])
+    first = first[reached[first] > 0]
+    rows, numbers, having_columns = rows[first], numbers[first], having_columns[first]
+    evidence, said, written = _places(lists, rows, asked, having)
+    parts = np.round(np.minimum(np.stack([evidence, said, written]) / (total or 1.0), 1.0), 6).tolist()
+    sums_, own, bits = np.round(evidence, 6).tolist(), numbers.tolist(), having_columns.tolist()
+    names = {bits_: tuple(column for bit, column in enumerate(WORDS) if bits_ >> bit & 1) for bits_ in set(bits)}
     hits: dict[int, WordHit] = {}
-    for at in np.lexsort((rows, -np.round(reached, 9))).tolist():
-        evidence, number = float(reached[at]), int(numbers[at])
-        if evidence <= 0 or len(hits) == limit:
+    for at in np.lexsort((rows, -np.round(evidence, 9))).tolist():
+        if len(hits) == limit:
             break
-        if number not in hits:  # of the files of a content the best one comes first
-            columns = tuple(column for bit, column in enumerate(WORDS) if having_columns[at] >> bit & 1)
-            hits[number] = WordHit(number, round(min(evidence / total, 1.0), 6), round(evidence, 6), columns)
+        if own[at] not in hits:  # of the files of a content the best one comes first
+            score, of_said, of_written = (part[at] for part in parts)
+            hits[own[at]] = WordHit(own[at], score, sums_[at], names[bits[at]], of_said, of_written)
     return list(hits.values())
+
+
+def _places(
+    lists: Lists, rows: Rows, asked: Asked, having: Having
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """For each of these photos, which ascend, sums of the weights of the units that it has, (n,) each.
+
+    Of all columns, each counting for what it is worth; of descriptions; and of descriptions, read text and names.
+    """
+    own = {column: shares(rows, asked.forms, having, column, len(asked.weights)) for column in WORDS}
+    worth = np.full(own["name"].shape, FOLDER)
+    written = np.maximum.reduce([own[column] for column in ("description", "ocr", "name")])
+    whole = (written > 0).all(axis=0)  # only of these it may decide whether file or folder is named so
+    named = np.flatnonzero(whole & (own["name"] > np.maximum(own["description"], own["ocr"])).any(axis=0))
+    if len(named) > MOST_NAMES:
+        named = named[np.argsort(-(asked.weights @ own["name"][:, named]), kind="stable")[:MOST_NAMES]]
+    paths = dict(lists.connection.execute(_PATHS, (json.dumps(rows[named].tolist()),)).fetchall())
+    files = [file_name(os.fsdecode(paths[row])) for row in rows[named].tolist()]
+    for unit, words in enumerate(asked.units):
+        there = [at for at, has in zip(named.tolist(), has_words(files, words), strict=True) if has]
+        worth[unit, there] = WEIGHTS["name"]  # where the column has none of the unit it counts for nothing anyway
+    missing = 1 - worth * own["name"]
+    for column in ("description", "ocr", "tags", "caption"):
+        missing *= 1 - WEIGHTS[column] * own[column]
+    weights = asked.weights
+    return weights @ (1 - missing), weights @ own["description"], weights @ written
+
+
+_PATHS = "SELECT photos.id, photos.path FROM json_each(?) CROSS JOIN photos ON photos.id = value"
 
 
 def reasons(
     lists: Lists, text: str, numbers: Sequence[int], model: int, exact: bool = False
 ) -> dict[int, tuple[str, ...]]:
     """What ``Store.reasons`` returns; ``model`` is the id of a model."""
-    forms, _ = _meant(text, exact, lists)
+    forms = _meant(text, exact, lists).forms
     if not forms:
         return {}
     pages = lists.connection.execute(
@@ -278,33 +326,45 @@ def excerpt(text: str, words: set[str]) -> str:
     return f"{'…' if first else ''}{line}{'…' if after < len(pieces) else ''}"
 
 
-def _meant(text: str, exact: bool, lists: Lists) -> tuple[list[Form], NDArray[np.float64]]:
-    """How the units of a query may be written, and the weight of each unit; a search asks several times."""
+def _meant(text: str, exact: bool, lists: Lists) -> Asked:
+    """What a query looks for; a search asks several times."""
     return lists.cached.of(
         ("meant", text, exact), lambda: (_exact if exact else _forms)(text, lists), lambda _: len(text)
     )
 
 
-def _exact(text: str, lists: Lists) -> tuple[list[Form], NDArray[np.float64]]:
+def _exact(text: str, lists: Lists) -> Asked:
     """All words of a text in their order, as one unit."""
-    asked = expression(_words(text))
+    words = _words(text)
+    asked = expression(words)
     if not asked:
-        return [], np.zeros(0)
-    return [Form(0, asked, 1.0)], np.array([lists.weight_above_zero(asked)])
+        return Asked([], np.zeros(0), [])
+    return Asked([Form(0, asked, 1.0)], np.array([lists.weight_above_zero(asked)]), [_plain(words)])
 
 
-def _forms(text: str, lists: Lists) -> tuple[list[Form], NDArray[np.float64]]:
+def _forms(text: str, lists: Lists) -> Asked:
     """How the units of a query may be written, and the weight of each unit."""
     units = list(dict.fromkeys(words for chunk in _POSSESSIVE.sub("", text).split() if (words := tuple(_words(chunk)))))
     telling = [unit for unit in units if not STOP_WORDS.issuperset(plain(word) for word in unit)]
-    forms: list[Form] = []
+    asked = Asked([], np.zeros(0), [])
     weights: list[float] = []
     for unit in (telling or units)[:MOST_UNITS]:
         weight, own = _one_word(unit[0], len(weights), lists) if len(unit) == 1 else _joined(unit, len(weights), lists)
         if weight > 0:
             weights.append(weight)
-            forms += own
-    return forms, np.array(weights)
+            asked.forms.extend(own)
+            asked.units.append(_plain(unit))
+    return replace(asked, weights=np.array(weights))
+
+
+def _plain(words: Iterable[str]) -> tuple[str, ...]:
+    """Plain words, taken apart as names are."""
+    return tuple(part for word in words for part in plain(taken_apart(word)).split())
+
+
+def _rate(word: str, lists: Lists) -> float:
+    """The share of texts elsewhere that have a word; 0 where the library itself tells enough."""
+    return word_rates().get(plain(word), 0.0) if lists.count < RATES * PRIOR else 0.0
 
 
 def _words(text: str) -> list[str]:
@@ -316,14 +376,14 @@ def _one_word(word: str, unit: int, lists: Lists) -> tuple[float, list[Form]]:
     """A word as it is, taken apart ("IMG2041" is "IMG 2041" too), and as a beginning."""
     parts = _words(taken_apart(word))
     asked = [expression([word]), *([expression(parts)] if len(parts) > 1 else [])]
-    weight = min(lists.weight(one) for one in asked)
+    weight = min(lists.weight(one, _rate(word, lists)) for one in asked)
     forms = [Form(unit, one, 1.0) for one in dict.fromkeys(asked)]
     # Words that nobody wrote may have been typed in part, and so may numbers.  Others are not taken for beginnings: a
     # cap is no captain.
-    unknown = weight == lists.weight_of(0)
+    unknown = not any(lists.frequency(one) for one in asked)
     if (unknown and len(word) >= 3) or (len(word) >= 2 and word[-1].isdigit()):
         beginning = expression([word], begins=True)
-        begun = lists.weight(beginning)
+        begun = lists.weight(beginning) if lists.frequency(beginning) else 0.0
         if unknown:
             weight = begun or weight
         if begun and weight:
@@ -333,7 +393,7 @@ def _one_word(word: str, unit: int, lists: Lists) -> tuple[float, list[Form]]:
 
 def _joined(words: Sequence[str], unit: int, lists: Lists) -> tuple[float, list[Form]]:
     """Words beside each other, the last perhaps the beginning of a number, or apart from each other."""
-    rarities = [lists.weight(expression([word])) for word in words]
+    rarities = [lists.weight(expression([word]), _rate(word, lists)) for word in words]
     weight = sum(rarities) or lists.weight(expression(words))
     forms = [Form(unit, expression(words), 1.0)]
     if words[-1][-1].isdigit():

@@ -23,6 +23,7 @@ from mmsearch.store.sqlite.tables import WORDS
 # What a word counts for by where it is.  People wrote names, descriptions and what can be read in a picture; tags and
 # captions are guesses of a model.
 WEIGHTS = {"name": 1.0, "description": 1.0, "ocr": 1.0, "tags": 0.7, "caption": 0.4}
+PRIOR = 100  # photos: what is known of words from elsewhere (``language/word_rates.py``) counts as much as so many here
 FEW = 20  # photos; in a larger library a word that more than half of the photos have says nothing
 LONG = 10_000  # photos up to which those with a word are counted one by one
 _WINDOWS, _SHARE = 16, 16  # to estimate how many have a common word: so many stretches of the table, 1/16 of it in all
@@ -105,6 +106,7 @@ class Lists:
     def __init__(self, connection: sqlite3.Connection, cached: Snapshot) -> None:
         self.connection, self.cached = connection, cached
         self.photos = cached.of("photos", lambda: self._number("SELECT coalesce(max(id), 0) FROM photos"))
+        self.count = cached.of("files", lambda: self._number("SELECT count(*) FROM photos"))
 
     def of(self, forms: Sequence[Form]) -> Having:
         """All photos that have them."""
@@ -141,19 +143,26 @@ class Lists:
         copy.execute(made)
         return copy
 
-    def weight(self, expression: str) -> float:
-        """How rare a word or phrase is; 0 where it says nothing, because most photos have it."""
-        have = self._frequency(expression)
-        return 0.0 if self.photos >= FEW and have > self.photos / 2 else self.weight_of(have)
+    def weight(self, expression: str, rate: float = 0.0) -> float:
+        """How rare a word or phrase is; 0 where it says nothing, because most photos have it.
+
+        ``rate`` is the share of texts that have it elsewhere, see ``weight_of``.
+        """
+        have = self.frequency(expression)
+        return 0.0 if self.count >= FEW and have > self.count / 2 else self.weight_of(have, rate)
 
     def weight_above_zero(self, expression: str) -> float:
-        return self.weight_of(self._frequency(expression))
+        return self.weight_of(self.frequency(expression), 0.0)
 
-    def weight_of(self, have: int) -> float:
-        """The logarithm of how many photos there are for each that has it: idf of BM25, in Lucene's form, above 0."""
-        return math.log(1 + (max(self.photos - have, 0) + 0.5) / (have + 0.5))
+    def weight_of(self, have: int, rate: float) -> float:
+        """The logarithm of how many photos there are for each that has it, in [0, inf).
 
-    def _frequency(self, expression: str) -> int:
+        That is the idf of BM25 in Lucene's form, with ``PRIOR`` photos beside those of the library, of which a share of
+        ``rate`` has it: so one of 17 photos does not make a common word rare, nor a name common.
+        """
+        return max(math.log((self.count + PRIOR) / (have + 0.5 + PRIOR * rate)), 0.0)
+
+    def frequency(self, expression: str) -> int:
         """How many photos have it: counted up to ``LONG``, above estimated to a few percent."""
         return self.cached.of(("count", expression), lambda: self._counted(expression))
 
@@ -199,23 +208,26 @@ def sums(
 
     ``rows`` ascend; ``weights`` are those of the units.
     """
-    total, columns = np.zeros(len(rows)), np.zeros(len(rows), np.int64)
-    best, added = np.zeros((len(weights), len(rows))), np.zeros((len(weights), len(rows)))
+    columns = np.zeros(len(rows), np.int64)
+    missing = np.ones((len(weights), len(rows)))  # of each unit, after the columns so far
+    for bit, column in enumerate(WORDS):
+        own = shares(rows, forms, lists, column, len(weights))
+        columns |= (own > 0).any(axis=0).astype(np.int64) << bit
+        missing *= 1 - WEIGHTS[column] * own
+    return weights @ (1 - missing), columns
+
+
+def shares(rows: Rows, forms: Sequence[Form], lists: Having, column: str, units: int) -> NDArray[np.float64]:
+    """How much of each unit each row, of some that ascend, has in one column: (units, n) in [0, 1]."""
+    best, added = np.zeros((units, len(rows))), np.zeros((units, len(rows)))
     for number, form in enumerate(forms):
-        share = np.zeros(len(rows))
-        for bit, column in enumerate(WORDS):
-            if (number, column) in lists:
-                [there] = lists[number, column].has(rows).nonzero()
-                if len(there):
-                    share[there] = np.maximum(share[there], form.share * WEIGHTS[column])
-                    columns[there] |= 1 << bit
-        if form.adds:
-            added[form.unit] += share
-        else:
-            np.maximum(best[form.unit], share, out=best[form.unit])
-    for weight, one, several in zip(weights, best, added, strict=True):
-        total += weight * np.maximum(one, several)
-    return total, columns
+        if (number, column) in lists:
+            [there] = lists[number, column].has(rows).nonzero()
+            if form.adds:
+                added[form.unit, there] += form.share
+            else:
+                best[form.unit, there] = np.maximum(best[form.unit, there], form.share)
+    return np.maximum(best, added)
 
 
 def best(forms: Sequence[Form], lists: Having, weights: NDArray[np.float64], count: int) -> Rows:
@@ -242,7 +254,7 @@ def best(forms: Sequence[Form], lists: Having, weights: NDArray[np.float64], cou
             rows, position = lists[key].after(position, size)
             if not len(rows) or (len(found) == count and most <= least + _EQUAL and rows[0] > last):
                 break
-            rows, own = _reaching(rows, units, lists, most, least if len(found) == count else -math.inf)
+            rows, own = _reaching(rows, units, forms, lists, least if len(found) == count else -math.inf)
             new = ~_positions(np.sort(found), rows)[0]  # what is in the lists before this one was looked at with them
             found, reached = np.concatenate([found, rows[new]]), np.concatenate([reached, own[new]])
             if len(found) >= count:
@@ -260,42 +272,41 @@ class _Unit:
 
     weight: float
     most: float  # that it adds to a sum
-    keys: Mapping[int, Sequence[tuple[tuple[int, str], float]]]  # of a form: its lists and their shares
-    adding: frozenset[int]  # forms whose shares add up
+    keys: Mapping[str, Sequence[tuple[int, str]]]  # of a column: its lists
 
 
 def _units(forms: Sequence[Form], keys: Sequence[tuple[int, str]], weights: NDArray[np.float64]) -> list[_Unit]:
     """Those of these lists, in their order."""
-    own: dict[int, dict[int, list[tuple[tuple[int, str], float]]]] = {}
+    own: dict[int, dict[str, list[tuple[int, str]]]] = {}
     for key in keys:
-        form = forms[key[0]]
-        own.setdefault(form.unit, {}).setdefault(key[0], []).append((key, form.share * WEIGHTS[key[1]]))
+        own.setdefault(forms[key[0]].unit, {}).setdefault(key[1], []).append(key)
     units = []
-    for unit, of_form in own.items():
-        adding = frozenset(number for number in of_form if forms[number].adds)
-        shares = {number: max(share for _, share in lists) for number, lists in of_form.items()}
-        added = sum(shares[number] for number in adding)
-        most = max([added, *(share for number, share in shares.items() if number not in adding)])
-        units.append(_Unit(float(weights[unit]), float(weights[unit]) * most, of_form, adding))
+    for unit, of_column in own.items():
+        missing = 1.0
+        for column, lists in of_column.items():
+            added = sum(forms[number].share for number, _ in lists if forms[number].adds)
+            missing *= 1 - WEIGHTS[column] * max(added, *(forms[number].share for number, _ in lists))
+        units.append(_Unit(float(weights[unit]), float(weights[unit]) * (1 - missing), of_column))
     return units
 
 
 def _reaching(
-    rows: Rows, units: Sequence[_Unit], lists: Having, left: float, least: float
+    rows: Rows, units: Sequence[_Unit], forms: Sequence[Form], lists: Having, least: float
 ) -> tuple[Rows, NDArray[np.float64]]:
     """Those of these photos whose sums may reach ``least``, and their sums, rounded, from the lists of these units."""
-    total = np.zeros(len(rows))
+    total, left = np.zeros(len(rows)), sum(unit.most for unit in units)
     for unit in units:
-        best, added = np.zeros(len(rows)), np.zeros(len(rows))
-        for number, keys in unit.keys.items():
-            share = np.zeros(len(rows))
-            for key, own in reversed(keys):  # ascending
-                share[lists[key].has(rows)] = own
-            if number in unit.adding:
-                added += share
-            else:
-                best = np.maximum(best, share)
-        total += unit.weight * np.maximum(best, added)
+        missing = np.ones(len(rows))
+        for column, keys in unit.keys.items():
+            best, added = np.zeros(len(rows)), np.zeros(len(rows))
+            for key in keys:
+                form, there = forms[key[0]], lists[key].has(rows)
+                if form.adds:
+                    added[there] += form.share
+                else:
+                    best[there] = np.maximum(best[there], form.share)
+            missing *= 1 - WEIGHTS[column] * np.maximum(best, added)
+        total += unit.weight * (1 - missing)
         left -= unit.most
         enough = total + left >= least - _EQUAL
         if not enough.all():

@@ -5,6 +5,9 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
+
+from mmsearch.language.letters import plain
 
 FOLDERS = 3  # the nearest ones; those further up are the same for all
 _HUMPS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])", re.ASCII)
@@ -34,6 +37,23 @@ def taken_apart(text: str) -> str:
         )
         apart.append(f" {char}" if humps else char)
     return "".join(apart)
+
+
+def file_name(path: str) -> str:
+    """The file's own name in plain letters, without bytes that are no UTF-8."""
+    name = path.replace("\\", "/").rpartition("/")[2]
+    return plain(name if name.isascii() else name.encode("utf-8", "ignore").decode())
+
+
+def has_words(names: Iterable[str], words: Sequence[str]) -> list[bool]:
+    """Which of these plain names have these plain words, perhaps with another English ending."""
+    stems = [_stem(word) for word in words]
+    return [all(stem in name for stem in stems) for name in names]
+
+
+def _stem(word: str) -> str:
+    """About what is left of a word without its ending."""
+    return word[: max(3, len(word) - 3)] if word.isascii() and word.isalpha() else word
 
 
 def name_words(path: str) -> str:
