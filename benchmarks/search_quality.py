@@ -39,10 +39,11 @@ from numpy.typing import NDArray
 from benchmarks.common import report
 from mmsearch import Library, Query, Words, open_library
 from mmsearch.config import Settings
+from mmsearch.evaluation.answerable import NO_THINGS
 from mmsearch.language.nouns import phrases, tokenize
 from mmsearch.search import querybank, retrieval
 from mmsearch.search.hubness import hubness_penalty
-from mmsearch.training.common.calibrate import NO_THINGS, measured
+from mmsearch.training.common.calibrate import measured
 from mmsearch.training.common.pairs import Pairs
 from mmsearch.training.shipped.embedded import read_split
 

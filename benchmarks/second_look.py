@@ -29,12 +29,13 @@ from benchmarks.plain_queries import RIGHT, UNCLEAR, graded, judged_photos, read
 from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.evaluation import metrics
+from mmsearch.evaluation.answerable import encode
 from mmsearch.rerank.reranker import Reranker
 from mmsearch.rerank.resolve import for_encoder
 from mmsearch.search import querybank
 from mmsearch.search.hubness import hubness_penalty
 from mmsearch.search.retrieval import beta
-from mmsearch.training.common.calibrate import encode, pictures
+from mmsearch.training.common.calibrate import pictures
 from mmsearch.training.common.pairs import Pairs
 from mmsearch.training.shipped.embedded import read_split
 from mmsearch.types import Regions, Vectors

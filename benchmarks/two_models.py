@@ -31,11 +31,12 @@ from numpy.typing import NDArray
 from benchmarks.common import report
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.evaluation import metrics
+from mmsearch.evaluation.answerable import encode
 from mmsearch.rerank.reranker import Reranker
 from mmsearch.rerank.words import WordEncoder
 from mmsearch.search import querybank
 from mmsearch.search.hubness import BETA, hubness_penalty
-from mmsearch.training.common.calibrate import encode, pictures
+from mmsearch.training.common.calibrate import pictures
 from mmsearch.training.common.pairs import Pairs
 from mmsearch.training.shipped.embedded import read_split
 from mmsearch.training.shipped.version2 import ENCODER, RERANKER

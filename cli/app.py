@@ -18,6 +18,7 @@ import typer
 from mmsearch.cli import (
     ask,
     backup,
+    calibrate,
     caption,
     duplicates,
     evaluate,
@@ -66,6 +67,7 @@ app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 app.command("export")(exporting.export_command)
 app.command("import")(exporting.import_command)
+app.command("calibrate")(calibrate.command)
 app.command("models")(models.command)
 app.command("eval")(evaluate.command)
 app.command("train")(train.command)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mmsearch.encoders.catalogue import ModelInfo
     from mmsearch.errors import MMSearchError
     from mmsearch.ingest.enrich.tags import TagReport
+    from mmsearch.library.calibrating import CalibrationReport
     from mmsearch.library.repair import Repaired
     from mmsearch.library.status import Status
     from mmsearch.manage.duplicates import Group
@@ -142,6 +143,22 @@ def index_report(report: IndexReport) -> Json:
 def tag_report(report: TagReport) -> Json:
     """What a ``tag`` run did."""
     return {"tagged": report.tagged, "tags": dict(report.tags), "seconds": report.seconds}
+
+
+def calibration_report(report: CalibrationReport) -> Json:
+    """What fitting a relevance to a library gave."""
+    return {
+        "photos": report.photos,
+        "texts": report.texts,
+        "before": dict(report.before),
+        "after": dict(report.after),
+        "changed": report.changed,
+    }
+
+
+def calibration_cleared(there: bool) -> Json:
+    """Whether a library had a relevance of its own, which it has no more."""
+    return {"cleared": there}
 
 
 def tags(counts: dict[str, int]) -> Json:

@@ -58,6 +58,11 @@ class TextEncoder:
         """The pieces of words that ids stand for."""
         return tuple(self._tokenizer.id_to_token(number) or "" for number in ids)
 
+    def parts(self, word: str) -> list[str]:
+        """The pieces that a word is made of in this vocabulary."""
+        found: list[str] = self._tokenizer.encode(clean(word, self._rules.clean), add_special_tokens=False).tokens
+        return found
+
     def __call__(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """n texts -> ids (n, t) int64, padded on the right to the model's context or to the longest."""
         cleaned = [clean(text, self._rules.clean) for text in texts]

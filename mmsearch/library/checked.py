@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import os
 import reprlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from numbers import Integral, Real
 from typing import Any, NamedTuple, TypeVar
@@ -60,6 +60,9 @@ _SWITCH = Rule(_is_switch, "True or False")
 RULES = {
     "alternatives": Rule(lambda value: _is_whole(value) and value >= 0, "a whole number from 0"),
     "by": _one_of("match", "attention"),
+    "captioned": Rule(
+        lambda value: is_path(value) or isinstance(value, Mapping), "a path or a dict of captions by file name"
+    ),
     "captions": _SWITCH,
     "create": _SWITCH,
     "deep": _SWITCH,

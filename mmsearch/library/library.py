@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from mmsearch.types import IndexReport, PathLike, Paths, Photo, Progress, Search
 if TYPE_CHECKING:  # a search needs none of these, and is to start quickly
     from mmsearch.ingest.enrich.tags import TagReport
     from mmsearch.language.vocabulary import Vocabulary
+    from mmsearch.library.calibrating import CalibrationReport
     from mmsearch.library.indexing import Ingest
     from mmsearch.library.repair import Checkup, Repaired
     from mmsearch.manage.duplicates import Group, Level
@@ -270,6 +271,32 @@ class Library:
         from mmsearch.library.forget import losses
 
         return losses(self.store, path_list(paths))
+
+    def calibrate(
+        self,
+        captioned: PathLike | Mapping[str, Sequence[str]] | None = None,
+        *,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> CalibrationReport:
+        """Fit relevance to this library by captions of its pictures; it is kept where it tells better than before.
+
+        ``captioned`` is a file with lines of file name, tab and caption, or captions by file name; None takes what is
+        written in and beside the files.  Raises SourceError for too few of them, NoModelError, ModelError,
+        LibraryBusyError.
+        """
+        from mmsearch.evaluation.evaluate import read_captions
+        from mmsearch.library.calibrating import calibrate
+
+        given = read_captions(Path(captioned)) if isinstance(captioned, (str, os.PathLike)) else captioned
+        with self.lock():
+            return calibrate(self.store, self.models, given, progress)
+
+    def clear_calibration(self) -> bool:
+        """Forget what ``calibrate`` fitted; whether there was anything.  Raises NoModelError, LibraryBusyError."""
+        from mmsearch.library.calibrating import forget
+
+        with self.lock():
+            return forget(self.models)
 
     def remove(self, paths: Paths) -> int:
         """Forget files, or everything below folders; the files themselves stay.  Returns how many were forgotten.

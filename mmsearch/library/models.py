@@ -19,6 +19,7 @@ from mmsearch.language.prompts import scenes
 from mmsearch.rerank.reranker import Reranker
 from mmsearch.rerank.resolve import find, for_encoder
 from mmsearch.search import querybank, retrieval
+from mmsearch.search.calibration import Calibration
 from mmsearch.search.reranking import Notes, RerankStage, left_out
 from mmsearch.store.types import StoredModel
 from mmsearch.types import Note, Vectors
@@ -79,6 +80,7 @@ class Models:
         self._encoders = Once[Encoder]()  # by fingerprint
         self._rerankers = Once[Reranker]()  # by the identity of their encoder
         self._querybanks = Once[Vectors]()  # by fingerprint
+        self._calibrations: dict[Path, tuple[int, Calibration | None]] = {}  # with the time of their files
         self._without_bank: set[str] = set()  # fingerprints of which it was said that they have none
 
     def active(self) -> StoredModel:
@@ -209,6 +211,25 @@ class Models:
         if not (required or reranker.card.helps):
             return None, ()
         return RerankStage(reranker, self._settings.rerank_candidates, required), ()
+
+    def calibration_file(self, stored: StoredModel) -> Path:
+        """Where the calibration is that was fitted to this library, for a model."""
+        return self._folder / f"calibration-{stored.fingerprint}.json"
+
+    def calibration(self, encoder: Encoder, stored: StoredModel) -> Calibration | None:
+        """What relevance comes from: what was fitted to this library, else what the model brings; None for neither.
+
+        Raises ModelError for a damaged one.
+        """
+        file = self.calibration_file(stored)
+        try:
+            changed = file.stat().st_mtime_ns  # each search asks, and another process may fit it
+        except OSError:
+            return Calibration.of(encoder)
+        if self._calibrations.get(file, (0, None))[0] != changed:
+            own = Calibration.load(file, "forget it: mmsearch calibrate --clear")
+            self._calibrations[file] = (changed, own)
+        return self._calibrations[file][1]
 
     def querybank(self, stored: StoredModel) -> Vectors | None:
         """The querybank of a model, (m, dim), kept in the library's folder: it is needed without the encoder too.

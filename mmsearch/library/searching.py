@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from mmsearch.library.models import Models
 from mmsearch.query.model import Query
-from mmsearch.search.calibration import Calibration
 from mmsearch.search.engine import Engine
 from mmsearch.search.options import Options
 from mmsearch.search.pipeline import needs_encoder, search
@@ -61,7 +60,7 @@ class Searcher:
             index=self.vectors.searched(snapshot),
             encoder=encoder,
             querybank=None if encoder is None else models.querybank(model),
-            calibration=None if encoder is None else Calibration.of(encoder),
+            calibration=None if encoder is None else models.calibration(encoder, model),
             reranking=stage,
             max_megapixels=self.max_megapixels,
         )

@@ -2,7 +2,7 @@
 
 A cosine has no zero: what is a good score differs from query to query.  The logistic map here was fitted on texts over
 a library that shows what they say, against the same texts over the library without any picture of the things that they
-name (``mmsearch/training/common/calibrate.py``), both equally often.  Beside the score it looks at how near the query
+name (``mmsearch/evaluation/answerable.py``), both equally often.  Beside the score it looks at how near the query
 is to texts that nobody asked for: a text that is near to many is near to many pictures too; and at the share of the
 hubness that was taken off, which tells short texts from long ones.
 """
@@ -67,7 +67,11 @@ class Calibration:
     @functools.cache  # each search asks; the files of a model do not change
     def read(cls, folder: Path) -> Calibration | None:
         """That of a model folder; None where it has none.  Raises ModelError for a damaged one."""
-        file = folder / FILE
+        return cls.load(folder / FILE, "install mmsearch again")
+
+    @classmethod
+    def load(cls, file: Path, remedy: str) -> Calibration | None:
+        """That of a file; None where there is none.  Raises ModelError, which says ``remedy``, for a damaged one."""
         try:
             values = json.loads(read_text(file))
             reranked = values["reranked"]
@@ -85,7 +89,7 @@ class Calibration:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
-            raise ModelError(f"{file} cannot be read: {said(error)}; install mmsearch again") from error
+            raise ModelError(f"{file} cannot be read: {said(error)}; {remedy}") from error
 
 
 def query_hubness(query: Vectors, querybank: Vectors, nearest: int) -> float:

@@ -22,6 +22,7 @@ from mmsearch.search.ranking import Ranking
 from mmsearch.search.retrieval import ParsedQuery, QueryVector
 from mmsearch.search.scored import Block, Folded, Scored
 from mmsearch.search.text_boost import is_excluded
+from mmsearch.search.unknown_words import unknown_words
 from mmsearch.types import Ids, Note, SearchResult, Vectors
 
 
@@ -45,7 +46,7 @@ def search(engine: Engine, query: Query, options: Options) -> SearchResult:
     ranking = Ranking(engine, query, parsed, texts, options, allowed)
     folded = folding.fold(engine.store, engine.index, ranking) if options.diverse else folding.each_by_itself(ranking)
     result = present(engine.store, engine.model, query, options, folded)
-    notes = [*said, *ranking.notes]
+    notes = [*said, *ranking.notes, *_unknown(engine, parsed.text)]
     if not result and ranking.left_out:
         least = options.least_relevance
         more = "more " if options.offset else ""
@@ -79,6 +80,18 @@ def _with_negations(query: Query) -> tuple[Query, tuple[Note, ...]]:
         text = f'pictures that show {shown} are left out; for pictures in which it is written: words:"{words}"'
         notes.append(Note(text, "negation", wanted=found.wanted, left_out=list(found.left_out)))
     return replace(query, terms=tuple(terms)), tuple(notes)
+
+
+def _unknown(engine: Engine, text: str) -> tuple[Note, ...]:
+    """What to say of words that the model cannot read, and that are not written about any picture either."""
+    if not text or engine.encoder is None:
+        return ()
+    words = [word for word in unknown_words(text, engine.encoder) if not engine.store.find_words(word, engine.model)]
+    if not words:
+        return ()
+    names = ", ".join(f'"{word}"' for word in words)
+    text = f"the model most likely does not know {names}: it reads English"
+    return (Note(text, "unknown-words", words=words),)
 
 
 def _about_things(query: Query) -> Query:

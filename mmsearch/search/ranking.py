@@ -9,7 +9,7 @@ import numpy as np
 
 from mmsearch.errors import QueryError
 from mmsearch.query.model import Example, Query
-from mmsearch.search import retrieval
+from mmsearch.search import relevance, retrieval
 from mmsearch.search.calibration import Logistic, query_hubness
 from mmsearch.search.engine import Engine
 from mmsearch.search.options import Options
@@ -17,7 +17,7 @@ from mmsearch.search.querybank import NEAREST
 from mmsearch.search.retrieval import ParsedQuery
 from mmsearch.search.scored import Block, Scored
 from mmsearch.search.text_boost import TextBoost, text_boosts
-from mmsearch.types import Ids, Note
+from mmsearch.types import Ids, Note, Vectors
 
 DEPTH = 10  # candidates that are retrieved first, however few hits are asked for …
 GROWTH = 10  # … and how many times as many when these are used up
@@ -133,19 +133,30 @@ class Ranking:
         return [*reranked, *(one._replace(score=one.score - drop) for one in rest)], drop
 
     def _logistic(self, block: Sequence[Scored]) -> Logistic | None:
-        """What makes a score a relevance: for a text that is no question, with a model that has a calibration."""
+        """What makes a score a relevance: for a text that is no question, after reranking for a calibrated model."""
         engine, parsed = self.engine, self.parsed
-        if engine.calibration is None or engine.querybank is None:
+        if engine.querybank is None:
             return None
         if not parsed.text or len(parsed.wanted) > 1 or self.query.arithmetic:
             return None
         if any(one.answer in ("yes", "no") for one in block):  # then scores are of another kind
             return None
-        if not any(one.reranked for one in block):
+        reranked = any(one.reranked for one in block)
+        if engine.calibration is None:
+            return None if reranked else self._general(block, engine.querybank)
+        if not reranked:
             return engine.calibration.first
         stage = engine.reranking
         fits = stage is not None and stage.reranker.card.fingerprint == engine.calibration.reranker
         return engine.calibration.reranked if fits else None
+
+    def _general(self, block: Sequence[Scored], querybank: Vectors) -> Logistic:
+        """That of a model without a calibration, from its best picture by vectors."""
+        if not block:
+            return Logistic(0.0, 0.0, 0.0, 0.0)  # nothing is judged
+        best = max(block, key=lambda one: one.score - one.boost)
+        row = self.engine.index.vectors(np.array([best.id], np.int64))[0, :-1]
+        return relevance.logistic(self.parsed.text, best.score - best.boost, best.cosine, row, querybank)
 
     def _check_relevance(self, logistic: Logistic | None) -> None:
         """Where it is unknown nobody can ask for it: an error where one does, a note where the settings do."""
@@ -153,8 +164,8 @@ class Ranking:
             return
         if self.options.min_relevance:
             raise QueryError(
-                "the least relevance can be asked for only where it is known: for words that are no question, with a "
-                "model that was calibrated, such as the embedded one, and its own reranker",
+                "the least relevance can be asked for only where it is known: for words that are no question, and "
+                "after reranking only with a model that was calibrated with its reranker, as the embedded one was",
                 code="relevance-unknown",
             )
         if self.options.usual_relevance and self.options.min_relevance is None:
@@ -175,8 +186,8 @@ class Ranking:
         wanted, least = self.parsed.wanted[0], self.options.least_relevance
         scores = np.array([*(one.score - one.boost for one in block), block[-1].score], np.float64)
         shares = logistic(scores, query_hubness(wanted.vector, self.engine.querybank, NEAREST), wanted.beta)
-        relevance = np.maximum(shares[:-1], [one.word_share for one in block]).round(4).tolist()
-        pairs = zip(block, relevance, strict=True)
+        likely = np.maximum(shares[:-1], [one.word_share for one in block]).round(4).tolist()
+        pairs = zip(block, likely, strict=True)
         relevant = [Scored(*one[:-1], relevance=r) for one, r in pairs if r >= least]  # ``_replace`` takes far longer
         self.left_out = self.left_out or len(relevant) < len(block)
         return relevant, shares[-1] < least

@@ -129,11 +129,11 @@ def test_how_rare_a_word_is_in_small_and_large_libraries(store: Store) -> None:
     for number in range(17):
         add(store, f"/p/x{number}.jpg", description="a dog 4711" if number == 3 else "nothing")
     model = model_of(store)
-    [dog], [number], [both] = (store.find_words(text, model) for text in ("dog", "4711", "4711 dog"))
-    assert number.evidence == pytest.approx(math.log(117 / 1.5))
+    [dog], [digits], [both] = (store.find_words(text, model) for text in ("dog", "4711", "4711 dog"))
+    assert digits.evidence == pytest.approx(math.log(117 / 1.5))
     assert dog.evidence == pytest.approx(rarity(1, 17, "dog"))
-    assert 1.5 < dog.evidence < 2.5 < number.evidence
-    assert both.evidence == pytest.approx(dog.evidence + number.evidence)
+    assert 1.5 < dog.evidence < 2.5 < digits.evidence
+    assert both.evidence == pytest.approx(dog.evidence + digits.evidence)
 
 
 def test_what_several_places_say_counts_more_than_one_and_less_than_their_sum(store: Store) -> None:
@@ -674,8 +674,8 @@ def test_the_best_photos_are_those_of_all_sums(
     assert rows.tolist() == sorted(wanted)
     assert reached.tolist() == pytest.approx([oracle[row] for row in rows.tolist()])
     for row, place in zip(rows.tolist(), places.tolist(), strict=True):
-        has = {column for (_, column), own in having.items() if row in own}
-        assert {column for bit, column in enumerate(WORDS) if place >> bit & 1} == has
+        in_columns = {column for (_, column), held in having.items() if row in held}
+        assert {column for bit, column in enumerate(WORDS) if place >> bit & 1} == in_columns
 
 
 # Kept between searches

@@ -19,12 +19,12 @@ from mmsearch.config import Settings
 from mmsearch.encoders.agreement import pictures
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.encoders.protocol import ModelCard
+from mmsearch.evaluation.answerable import fit
 from mmsearch.library.opening import open_library
 from mmsearch.rerank.card import RerankCard, region_key
 from mmsearch.search import presence, querybank
 from mmsearch.search.calibration import FILE, Calibration, Logistic
 from mmsearch.search.presence import Presence
-from mmsearch.training.common.calibrate import fit
 from mmsearch.training.common.pairs import Pairs
 from mmsearch.training.common.session import RunOptions
 from mmsearch.training.contrastive import companions

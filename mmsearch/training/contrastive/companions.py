@@ -23,6 +23,7 @@ from mmsearch.encoders.export.carried import carry_regions
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.encoders.protocol import Encoder, ModelCard
 from mmsearch.errors import MMSearchError, ModelError
+from mmsearch.evaluation import answerable
 from mmsearch.language.nouns import nouns
 from mmsearch.media.filesystem import atomic_write, read_regular
 from mmsearch.rerank.reranker import Reranker
@@ -110,7 +111,7 @@ def _keep_presence(base: Path, encoder: OnnxEncoder, material: Material) -> None
     if not presence.teaches(photos.texts):
         return
     vectors, _ = calibrate.pictures(encoder, photos)
-    made = presence.fit(vectors[None], photos.texts, lambda texts: calibrate.encode(encoder, texts))
+    made = presence.fit(vectors[None], photos.texts, lambda texts: answerable.encode(encoder, texts))
     if made is not None:
         made.write(encoder.folder)
 
@@ -130,11 +131,11 @@ def _relevance(
     querybank.save(bank, calibrate.centroids(encoder, _bank_texts(material.photos)))
     if dev is not None and len(dev) >= NEEDED:
         seen = calibrate.pictures(encoder, dev)
-        scores = calibrate.scored(encoder, reranker, dev, seen, max(1, dev.captions // TEXTS), report)
+        scores = answerable.scored(encoder, reranker, dev.texts, seen, max(1, dev.captions // TEXTS), report)
         if len(scores.get("photo", ())) >= LEAST:  # captions of another language name nothing that is known
-            first, reranked = calibrate.maps(scores, np.ones(len(scores["photo"]), bool))
+            first, reranked = answerable.maps(scores, np.ones(len(scores["photo"]), bool))
             own = None if reranker is None else reranker.card.fingerprint
-            _write(encoder.folder, Calibration(first, calibrate.typical(encoder, seen[0]), reranked, own))
+            _write(encoder.folder, Calibration(first, answerable.typical(encoder, seen[0]), reranked, own))
             return "fitted"
     old, new = (scale_of(one, material.photos) for one in (OnnxEncoder(base), encoder))
     _write(encoder.folder, moved(before, old, new))
@@ -165,7 +166,7 @@ def scale_of(encoder: Encoder, photos: Pairs) -> Scale:
     """That of an encoder with its querybank, on at most ``PHOTOS`` of the photos."""
     vectors, _ = calibrate.pictures(encoder, photos.keep(range(0, len(photos), -(-len(photos) // PHOTOS))))
     names, bank = sorted(nouns())[::NAMES], querybank.vectors(encoder)
-    queries = calibrate.encode(encoder, names)
+    queries = answerable.encode(encoder, names)
     shares = np.array([beta(name) for name in names], np.float32)
     penalty = hubness_penalty(vectors, bank, 1.0, querybank.NEAREST)
     scores = queries @ vectors.T - shares[:, None] * penalty  # (t, d) x (d, p) -> (t, p)
@@ -173,7 +174,7 @@ def scale_of(encoder: Encoder, photos: Pairs) -> Scale:
     return Scale(
         (float(scores.mean()), float(scores.std(axis=1).mean())),
         (float(near.mean()), float(near.std())),
-        calibrate.typical(encoder, vectors),
+        answerable.typical(encoder, vectors),
     )
 
 

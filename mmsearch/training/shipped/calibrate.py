@@ -7,7 +7,7 @@
 
 ``background.npy``: 512 centroids of every fifth caption of the training photos.
 
-``calibration.json``: fitted on captions of one half of the dev photos; ``mmsearch/training/common/calibrate.py`` says
+``calibration.json``: fitted on captions of one half of the dev photos; ``mmsearch/evaluation/answerable.py`` says
 how.
 """
 
@@ -21,10 +21,11 @@ from pathlib import Path
 
 from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.evaluation.answerable import maps, scored, typical
 from mmsearch.rerank.resolve import for_encoder
 from mmsearch.search import querybank
 from mmsearch.search.calibration import FILE, Calibration
-from mmsearch.training.common.calibrate import centroids, maps, pictures, scored, typical
+from mmsearch.training.common.calibrate import centroids, pictures
 from mmsearch.training.common.pairs import Pairs
 from mmsearch.training.shipped.embedded import read_split
 
@@ -58,7 +59,7 @@ def main() -> None:
     reranker = for_encoder(encoder)
     dev = read_dev(given.data)
     seen = pictures(encoder, dev)
-    scores = scored(encoder, reranker, dev, seen, given.every)
+    scores = scored(encoder, reranker, dev.texts, seen, given.every)
     first, reranked = maps(scores, scores["photo"] % 2 == 0)
     made = Calibration(first, typical(encoder, seen[0]), reranked, reranker.card.fingerprint)
     (given.out / FILE).write_text(made.to_json(), "utf-8")

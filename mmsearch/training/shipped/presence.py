@@ -19,8 +19,9 @@ import torch
 
 from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.evaluation import answerable
 from mmsearch.search.presence import FILE
-from mmsearch.training.common import calibrate, presence
+from mmsearch.training.common import presence
 from mmsearch.training.common.pairs import MARGIN, Pictures
 from mmsearch.training.contrastive import prefix_cache
 from mmsearch.training.shipped.embedded import read_split
@@ -55,7 +56,7 @@ def main() -> None:
         )
         views = np.ascontiguousarray(stored.transpose(1, 0, 2)).astype(np.float32)
     views /= np.maximum(np.linalg.norm(views, axis=2, keepdims=True), 1e-12)
-    made = presence.fit(views, kept.texts, lambda texts: calibrate.encode(encoder, texts))
+    made = presence.fit(views, kept.texts, lambda texts: answerable.encode(encoder, texts))
     if made is None:
         raise SystemExit("the captions name too few things")
     made.write(given.out)
