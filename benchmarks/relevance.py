@@ -103,7 +103,7 @@ def main() -> None:
     found["fitted"] = [vars(one) for one in answerable.general_maps(fitted, everything(fitted))]
     right = np.concatenate([np.repeat([True, False], len(one) // 2) for one in shares.values()])
     found["diagram"] = diagram(np.concatenate(list(shares.values())), right)
-    report("relevance", **found)
+    report("relevance", found)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ class Settings:
     regions: bool = True  # store region tokens of pictures too, 4 kB each: what a reranker looks at
     reranker: str = "auto"  # "auto": the one that ships for the library's model; "none"; or a folder
     recall: float = 0.95  # share of the nearest pictures that a search among very many must find; 1 compares all
-    rerank_candidates: int = 100  # pictures of the first stage that are looked at again
+    rerank_candidates: int = 100  # pictures of the first stage that are looked at again; unasked at most 30
     trust_pickle: bool = False  # read weights of models that are pickles; "true" trusts whoever made them
     min_relevance: float = 0.0  # hits below it are left out, 0 to 1, where relevance is known; 0 shows all
 

@@ -74,7 +74,7 @@ class Ranking:
         stage, index = self.engine.reranking, self.engine.index
         searched = len(index) if self.allowed is None else len(self.allowed)
         depth = 100 if self.options.diverse or searched <= FEW else DEPTH
-        depth = max(depth, stage.rerank_depth if stage else 0)
+        depth = max(depth, stage.depth(self.texts) if stage else 0)
         examples = sum(isinstance(term, Example) for term in self.query.terms)  # these are no hits
         seen: set[int] = set()
         while True:
@@ -123,7 +123,8 @@ class Ranking:
         if not stage.gains(self.texts):
             return block, 0.0
         engine = self.engine
-        best, rest = block[: stage.rerank_depth], block[stage.rerank_depth :]
+        depth = stage.depth(self.texts)
+        best, rest = block[:depth], block[depth:]
         assert engine.encoder is not None
         reranked, notes = stage.rank(self.texts, best, engine.store, engine.model, engine.encoder)
         self.notes += notes

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from mmsearch.rerank.reranker import Answer, Reranker
     from mmsearch.store.protocol import Store
 
+# Candidates that are reranked where nobody asked for it, at most: with 100 no caption finds its photo better
+# (``python -m benchmarks.second_look``).  Answers are looked for in all that the setting allows.
+FEW = 30
 ANSWER_WEIGHT = 5.0  # of the log-odds of yes against no beside the match, a logit too: python -m benchmarks.questions
 
 Notes = tuple[Note, ...]
@@ -37,7 +40,7 @@ class RerankStage:
     """A reranker, and how it is used."""
 
     reranker: Reranker
-    rerank_depth: int = 100  # of the best candidates are reranked
+    rerank_depth: int = 100  # candidates at most
     required: bool = True  # somebody asked for it; else a search goes on without it where it does not work
 
     def gains(self, texts: Sequence[str]) -> bool:
@@ -47,6 +50,11 @@ class RerankStage:
         """
         words = [word for text in texts for word in text.split()]
         return self.required or len(words) > 1 or any(questions.parse(text) for text in texts)
+
+    def depth(self, texts: Sequence[str]) -> int:
+        """How many of the best candidates are reranked for the words of a query."""
+        wanted = self.required or any(questions.parse(text) for text in texts)
+        return self.rerank_depth if wanted else min(self.rerank_depth, FEW)
 
     def rank(
         self, texts: Sequence[str], candidates: Sequence[Scored], store: Store, model: StoredModel, encoder: Encoder

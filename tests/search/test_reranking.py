@@ -189,6 +189,22 @@ def test_a_single_word_is_looked_at_again_only_where_somebody_asks_for_it(parts:
         assert None not in {hit.first_stage for hit in library.search(text)}
 
 
+def test_fewer_candidates_are_looked_at_where_nobody_asks_for_it(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers are looked for in all of them, and so is what somebody asked for; a smaller setting holds always."""
+    library = parts.library
+    monkeypatch.setattr("mmsearch.search.reranking.FEW", 2)
+
+    def looked_at(text: str, rerank: bool | None = None) -> int:
+        return sum(hit.first_stage is not None for hit in library.search(text, rerank=rerank))
+
+    assert looked_at("an orange cat") == 2
+    assert looked_at("an orange cat", rerank=True) == len(parts.paths)
+    assert looked_at("is there a cat?") == len(parts.paths)
+    changed(library, rerank_candidates=1)
+    assert looked_at("an orange cat") == 1
+    assert looked_at("an orange cat", rerank=True) == 1
+
+
 def test_pictures_alone_are_not_reranked(parts: Parts, photos: Path) -> None:
     library = parts.library
     assert library.search(photos / "cat.png", rerank=True) == library.search(photos / "cat.png", rerank=False)
