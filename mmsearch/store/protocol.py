@@ -223,29 +223,23 @@ class WordSearch(Protocol):
 
 
 class PendingRows(Protocol):
-    """What an enrichment has still to look at; each method names one."""
+    """What an enrichment has still to look at; each method names one.  What is read comes in the order of paths."""
 
     def pending_regions(
         self, model: StoredModel, card: RegionCard, roots: Sequence[str], of: StoredModel | None = None
     ) -> list[PendingItem]:
         """Items in or below ``roots`` that can be found with ``model``, but without tokens of this card.
 
-        With ``of`` the tokens, and a vector, of that model are wanted.  In the order of their first paths.
+        With ``of`` the tokens, and a vector, of that model are wanted.
         """
         ...
 
     def pending_metadata(self, model: StoredModel, roots: Sequence[str]) -> list[PendingItem]:
-        """The first items of contents in or below ``roots`` that can be found, but were not read by this version.
-
-        In the order of their first paths.
-        """
+        """The first items of contents in or below ``roots`` that can be found, but were not read by this version."""
         ...
 
     def pending_text(self, engine: str, roots: Sequence[str]) -> list[PendingItem]:
-        """Items in or below ``roots`` that can be found, but were not looked at for text by this engine.
-
-        In the order of their first paths.
-        """
+        """Items in or below ``roots`` that can be found, but were not looked at for text by this engine."""
         ...
 
     def pending_captions(
