@@ -1,10 +1,14 @@
 """Indexing a folder: photos a second, against each step alone and a plain loop over the same photos in the same run.
 
     python -m benchmarks.indexing --photos DIR [--limit 2000] [--rounds 3] [--no-regions]
-    python -m benchmarks.indexing --megapixels 12 [--limit 48] [--rounds 3] [--no-regions]
+    python -m benchmarks.indexing --megapixels 12 [--limit 48] [--rounds 3] [--no-regions] [--model NAME]
 
 The plain loop opens each photo, converts it to RGB, prepares it as open_clip does, everything at full size, and encodes
 it with the same model and the same outputs; it stores nothing.  The ways take turns; figures are medians of the rounds.
+``--model`` indexes with another model than the embedded one, whose region tokens are then made in a second pass: the
+way "index without region tokens" beside it, and milliseconds a photo of both and of the second pass's encoder, say what
+that costs.
+
 Photos a second of the CPU time of this process stand beside those of the clock: other programs disturb them less.
 """
 
@@ -26,7 +30,7 @@ from benchmarks.common import report
 from benchmarks.decoding import plain_path
 from mmsearch.config import Settings
 from mmsearch.encoders import factory
-from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.encoders.protocol import Encoder
 from mmsearch.ingest.options import Options
 from mmsearch.ingest.prefetch import read_ahead
 from mmsearch.library.opening import open_library
@@ -36,8 +40,9 @@ from mmsearch.types import Found, IndexReport
 class Ways:
     """The ways that are compared, each over all photos."""
 
-    def __init__(self, files: list[Path], encoder: OnnxEncoder, regions: bool) -> None:
-        self.files, self.encoder, self.regions = files, encoder, regions
+    def __init__(self, files: list[Path], encoder: Encoder, regions: bool, beside: bool = False) -> None:
+        """``beside`` says that the region tokens come from the embedded model, in a second pass."""
+        self.files, self.encoder, self.regions, self.beside = files, encoder, regions, beside
         self.preprocess = encoder.card.preprocess
         self.plain_path = plain_path(self.preprocess)
         self.reports: list[IndexReport] = []
@@ -49,21 +54,27 @@ class Ways:
         return read_ahead(found, set(), self.preprocess, Options())
 
     def encode(self, pixels: Any) -> None:
-        if self.regions:
+        if self.regions and not self.beside:
             self.encoder.encode_pictures(pixels)
         else:
             self.encoder.encode_images(pixels)
 
     def index(self) -> int:
+        self.reports.append(self._indexed(self.regions))
+        return self.reports[-1].encoded
+
+    def index_without(self) -> int:
+        return self._indexed(False).encoded
+
+    def _indexed(self, regions: bool) -> IndexReport:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
             (folder / "photos").mkdir()
             for number, file in enumerate(self.files):
                 (folder / "photos" / f"{number:06d}{file.suffix}").symlink_to(file.absolute())
-            settings = replace(Settings(), cache=folder / "cache", regions=self.regions)
+            settings = replace(Settings(), cache=folder / "cache", regions=regions)
             with open_library(folder / "library", settings=settings, encoder=self.encoder) as library:
-                self.reports.append(library.index(folder / "photos"))
-        return self.reports[-1].encoded
+                return library.index(folder / "photos")
 
     def read_alone(self) -> int:
         return sum(1 for _ in self._read())
@@ -104,6 +115,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="photos, the first by name; default: 2000, or 48 that are made")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--no-regions", action="store_true", help="vectors alone")
+    parser.add_argument("--model", default="embedded")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         if given.photos:
@@ -111,18 +123,17 @@ def main() -> None:
         else:
             unit = (given.megapixels * 1e6 / 12) ** 0.5
             files = make(Path(scratch), given.limit or 48, (round(4 * unit), round(3 * unit)))
-        ways = Ways(files, factory.embedded(), not given.no_regions)
-        found: dict[str, Any] = dict(
-            paces(
-                {
-                    "index": ways.index,
-                    "reading alone": ways.read_alone,
-                    "encoding alone": ways.encode_alone,
-                    "plain loop": ways.plain_loop,
-                },
-                given.rounds,
-            )
-        )
+        encoder = factory.choose(given.model, factory.LoadOptions("cpu")).encoder
+        ways = Ways(files, encoder, not given.no_regions, given.model != "embedded")
+        compared = {
+            "index": ways.index,
+            "reading alone": ways.read_alone,
+            "encoding alone": ways.encode_alone,
+            "plain loop": ways.plain_loop,
+        }
+        if ways.beside:
+            compared["index without region tokens"] = ways.index_without
+        found: dict[str, Any] = dict(paces(compared, given.rounds))
     for pace in ("photos/s", "photos/CPU s"):
         index, slowest = found["index"][pace], min(found[way][pace] for way in ("reading alone", "encoding alone"))
         found[f"ratios of {pace}"] = {
@@ -130,6 +141,10 @@ def main() -> None:
             "index to its slowest step alone": round(index / slowest, 3),
         }
     last = ways.reports[-1]
+    if ways.beside:
+        names = ("index", "index without region tokens")
+        found["ms a photo"] = {name: round(1000 / found[name]["photos/s"], 1) for name in names}
+        found["ms a photo"]["encoder of the tokens"] = round(1000 * last.shares.get("tokens", 0.0) / len(files), 1)
     facts = {"photos": len(files), "regions": ways.regions, "skipped": len(last.skipped), "rounds": given.rounds}
     report("indexing", {**facts, **found, "busy seconds": last.shares, "limit": last.limit})
 

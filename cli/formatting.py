@@ -197,7 +197,7 @@ def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
         return
     yield f"{done} in {report.seconds:.1f} s{_pace(report)}"
     if report.regions:
-        yield f"region tokens added to {plural(report.regions, 'photo')} indexed before"
+        yield _tokens_made(report)
     if report.captions:
         yield f"captions written for {plural(report.captions, 'photo')}"
     if report.facts:
@@ -225,6 +225,15 @@ _STEPS = {
     "read": "reading and decoding", "encode": "encoding", "store": "storing", "caption": "captioning",
     "text": "looking for text",
 }  # fmt: skip
+
+
+def _tokens_made(report: IndexReport) -> str:
+    """What the pass for region tokens did; where they are of another model, what that took."""
+    seconds = report.shares.get("tokens")
+    if seconds is None:
+        return f"region tokens added to {plural(report.regions, 'photo')} indexed before"
+    photos, each = plural(report.regions, "photo"), 1000 * seconds / report.regions
+    return f"region tokens of the embedded model added to {photos} ({each:.0f} ms each to encode)"
 
 
 def _pace(report: IndexReport) -> str:

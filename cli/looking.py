@@ -35,7 +35,9 @@ def looker(library: Path | None, device: str | None) -> Iterator[Looker]:
     choice = factory.choose(settings.model, factory.LoadOptions.of(settings))
     if choice.note:
         formatting.say(choice.note)
-    yield Looker(choice.encoder, for_encoder(choice.encoder, settings.reranker), settings.max_megapixels)
+    reranker = for_encoder(choice.encoder, settings.reranker)
+    assert reranker.encoder is not None  # it was made with one
+    yield Looker(reranker.encoder, reranker, settings.max_megapixels)
 
 
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}  # as Pillow calls them

@@ -341,7 +341,7 @@ class IndexReport:
 
     @property
     def regions(self) -> int:
-        """Pictures indexed before that got region tokens now."""
+        """Pictures that got region tokens in a pass of their own: indexed before, or those of another model."""
         return self.enriched.get("regions", 0)
 
     @property
@@ -372,7 +372,8 @@ class IndexReport:
     @property
     def pace(self) -> float | None:
         """Pictures read and encoded a second; None where there were none."""
-        encoded = self.encoded + self.regions
+        again = "tokens" in self.shares  # of another model: what was encoded got them too
+        encoded = max(self.encoded, self.regions) if again else self.encoded + self.regions
         return encoded / self.seconds if encoded and self.seconds else None
 
     @property

@@ -18,7 +18,7 @@ from mmsearch.encoders.device import all_devices, choose_device
 from mmsearch.encoders.hub import access, registry
 from mmsearch.encoders.hub.registry import Source
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
-from mmsearch.encoders.protocol import Encoder
+from mmsearch.encoders.protocol import Encoder, ModelCard
 from mmsearch.encoders.torch.multi_gpu import on_all
 from mmsearch.errors import ModelError
 
@@ -66,6 +66,11 @@ class Choice:
 def embedded() -> OnnxEncoder:
     """The embedded model on the CPU."""
     return OnnxEncoder(EMBEDDED)
+
+
+def embedded_card(options: LoadOptions) -> ModelCard:
+    """That of the embedded model.  Raises ModelError where it is not there."""
+    return ModelCard.read(options.embedded)
 
 
 def exports(cache: Path) -> list[OnnxEncoder]:

@@ -20,6 +20,7 @@ from mmsearch.ingest.options import Options
 from mmsearch.ingest.prefetch import read_ahead
 from mmsearch.media.discover import walk
 from mmsearch.media.filesystem import read_text
+from mmsearch.rerank.card import region_key
 from mmsearch.search.hubness import BETA, NEAREST, hubness_penalty
 from mmsearch.types import Found, Ids, Progress, Regions, Skipped, Vectors
 
@@ -155,8 +156,15 @@ def evaluate(
             class_of[path] = number
         skipped += unlabelled
     regions: dict[str, Regions] | None = {} if measures.reranker is not None and captions is not None else None
-    vectors, unreadable = _encode(encoder, files, options or Options(), progress, regions)
+    beside: Encoder | None = None  # gives the tokens, where they are not the encoder's own: it sees photos otherwise
+    if measures.reranker is not None and region_key(encoder.card) != measures.reranker.card.regions:
+        beside = measures.reranker.encoder
+    own = None if beside is not None else regions
+    vectors, unreadable = _encode(encoder, files, options or Options(), progress, own)
     skipped += unreadable
+    if beside is not None and regions is not None:
+        readable = {path: file for path, file in files.items() if path in vectors}
+        _encode(beside, readable, options or Options(), progress, regions)
     figures: dict[str, Any] = {}
     if captions is not None:
         photos = [path for path in names if path in vectors]

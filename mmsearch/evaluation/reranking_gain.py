@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.evaluation import metrics
 from mmsearch.language import hard_negatives
-from mmsearch.rerank.fusion_rules import combine
+from mmsearch.rerank.card import region_key
+from mmsearch.rerank.fusion_rules import combine, in_spreads
 from mmsearch.types import Ids, Progress, Regions, Vectors
 
 if TYPE_CHECKING:
@@ -42,8 +43,10 @@ def figures(
 
     ``scores`` (q, p) are the first stage's.  Only what it returned is reranked, its best ``rerank_depth``; a right
     photo that is not among them keeps its rank.  The gain's interval is that of the difference of each caption before
-    and after (paired bootstrap, clustered by photo).
+    and after (paired bootstrap, clustered by photo).  Where the reranker reads the tokens of another model, scores are
+    combined in spreads, as in a search that asks for it.
     """
+    own = region_key(encoder.card) == reranker.card.regions
     captions, owner = photos.captions, photos.owner
     count = min(rerank_depth, scores.shape[1])
     before = np.empty(len(captions), np.int64)
@@ -55,7 +58,10 @@ def figures(
         chosen = np.argsort(-row, kind="stable")[:count]
         begun = time.perf_counter()
         match = reranker.look(caption, photos.tokens[chosen]).match
-        final = combine(row[chosen], match, reranker.card.rule, reranker.card.weight)
+        if own:
+            final = combine(row[chosen], match, reranker.card.rule, reranker.card.weight)
+        else:
+            final = in_spreads(row[chosen], match)
         seconds += time.perf_counter() - begun
         right = np.flatnonzero(chosen == owner[query])
         after[query] = int((final >= final[right[0]]).sum()) if len(right) else before[query]
@@ -69,8 +75,8 @@ def figures(
         "candidates": count,
         "milliseconds": round(1000 * seconds / max(len(captions), 1), 1),
         "reranker": reranker.card.name,
-        "rule": reranker.card.rule,
-        "weight": reranker.card.weight,
+        "rule": reranker.card.rule if own else "in spreads",
+        "weight": reranker.card.weight if own else 1.0,
     }
 
 

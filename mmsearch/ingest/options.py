@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mmsearch.encoders.protocol import Encoder
+from mmsearch.encoders.protocol import Encoder, RegionCard
 from mmsearch.store.protocol import Store
+from mmsearch.store.region_tokens import TokenModel
 from mmsearch.store.types import StoredModel
 from mmsearch.types import Progress
 
@@ -78,3 +79,9 @@ class IngestContext:
     roots: Sequence[str]  # absolute paths of folders and files
     options: Options = Options()
     progress: Callable[[Progress], None] | None = None  # called in the thread of the run
+    tokens: TokenModel | None = None  # what region tokens are of; None where no model gives any
+
+    @property
+    def own_tokens(self) -> RegionCard | None:
+        """The card of the region tokens that come with the vectors; None where they come from another model."""
+        return self.tokens.card if self.tokens is not None and self.tokens.encoder is self.encoder else None

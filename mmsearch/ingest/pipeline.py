@@ -37,7 +37,7 @@ class _Run:
     def __init__(self, context: IngestContext) -> None:
         options, self._threads = context.options.suited(context.encoder)
         self._context = replace(context, options=options)
-        self._card = context.encoder.card.regions if options.regions else None
+        self._card = context.own_tokens if options.regions else None
         self._done = 0
 
     def run(self) -> IndexReport:

@@ -40,7 +40,8 @@ class Ingest:
         """
         vectors, models = self.vectors, self.models
         stored, encoder = models.bind(model, everything)
-        context = IngestContext(self.store, stored, encoder, roots, options, self.progress)
+        tokens = models.token_model(stored, encoder, room=options.regions)
+        context = IngestContext(self.store, stored, encoder, roots, options, self.progress, tokens)
         enrichments = registry.chosen(context)  # what is not there for them is said before any work
         active = models.active()
         vectors.refresh(active)  # before ids are handed out: an index from before a restored backup is thrown away

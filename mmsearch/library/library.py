@@ -377,10 +377,14 @@ class Library:
         return chosen
 
     def prune(self) -> int:
-        """Drop the vectors of models that are not searched with, and free their space; returns how many."""
+        """Drop the vectors of models that are not searched with, and free their space; returns how many.
+
+        Those of the embedded model stay where the library's region tokens are its own.
+        """
         with self.lock():
+            keep = self.models.beside()
             with self.store.writing() as writer:
-                gone = writer.prune()
+                gone = writer.prune(keep)
             self.store.vacuum()
         return gone
 

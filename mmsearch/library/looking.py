@@ -12,20 +12,20 @@ from mmsearch.types import Regions
 
 
 def looker(store: Store, models: Models, max_megapixels: float) -> Looker:
-    """A ``Looker`` with the library's model and reranker; photos above ``max_megapixels`` are refused.
+    """A ``Looker`` with the library's reranker and what gives its tokens; photos above ``max_megapixels`` are refused.
 
     Raises NoModelError, ModelError, ModelMismatchError.
     """
     stored = models.active()
-    reranker = models.reranker()
     encoder = models.encoder(stored)
-    card = encoder.card.regions
+    reranker = models.reranker(encoder)
+    of = models.token_model(stored, encoder)
 
     def tokens(path: str) -> Regions | None:
         vector = next((n for way in spellings(path) if (n := store.vector_of(way, stored)) is not None), None)
-        if vector is None or card is None:
+        if vector is None or of is None:
             return None
-        found, there = store.regions(np.array([vector], np.int64), stored, card)
+        found, there = of.tokens(store, np.array([vector], np.int64), stored)
         return found if there[0] else None
 
-    return Looker(encoder, reranker, max_megapixels, tokens)
+    return Looker(models.token_encoder(encoder), reranker, max_megapixels, tokens)

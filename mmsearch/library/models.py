@@ -6,6 +6,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Hashable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -16,11 +17,12 @@ from mmsearch.encoders import factory
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import ModelError, ModelMismatchError, NoModelError
 from mmsearch.language.prompts import scenes
+from mmsearch.rerank import resolve
 from mmsearch.rerank.reranker import Reranker
-from mmsearch.rerank.resolve import find, for_encoder
 from mmsearch.search import querybank, retrieval
 from mmsearch.search.calibration import Calibration
 from mmsearch.search.reranking import Notes, RerankStage, left_out
+from mmsearch.store.region_tokens import TokenModel
 from mmsearch.store.types import StoredModel
 from mmsearch.types import Note, Vectors
 
@@ -78,7 +80,9 @@ class Models:
         self._store, self._folder, self._settings = store, folder, settings
         self._options = factory.LoadOptions.of(settings, quick)
         self._encoders = Once[Encoder]()  # by fingerprint
-        self._rerankers = Once[Reranker]()  # by the identity of their encoder
+        self._towers = Once[Encoder]()  # the embedded model, where region tokens come from it
+        self._readings = Once[resolve.Reading]()  # by the identity of the encoder that is searched with
+        self._rerankers = Once[Reranker]()  # as well
         self._querybanks = Once[Vectors]()  # by fingerprint
         self._calibrations: dict[Path, tuple[int, Calibration | None]] = {}  # with the time of their files
         self._without_bank: set[str] = set()  # fingerprints of which it was said that they have none
@@ -127,8 +131,8 @@ class Models:
         return self.override is None and factory.full_name(name, self._settings.cache) == stored.name
 
     def _with_regions(self, encoder: Encoder) -> Encoder:
-        """An export from before there were region tokens, made anew where they are wanted."""
-        if self._settings.regions and self.override is None:
+        """An export from before there were region tokens, made anew where its own are wanted."""
+        if self._settings.regions and self.override is None and self.token_encoder(encoder) is encoder:
             encoder = factory.remembering(factory.exported_anew(encoder, self._options), self._options)
             self._encoders.put(encoder.card.fingerprint, encoder)
         return encoder
@@ -164,7 +168,9 @@ class Models:
     def forget_others(self, model: StoredModel) -> None:
         """Keep only what is loaded of this model."""
         self._encoders.keep({model.fingerprint})
-        self._rerankers.keep({id(encoder) for encoder in self._encoders.values()})
+        searched = {id(encoder) for encoder in self._encoders.values()}
+        self._readings.keep(searched)
+        self._rerankers.keep(searched)
 
     def kept(self, name: str) -> StoredModel:
         """A model of this name or fingerprint with complete vectors, not the active one if there are two.
@@ -185,32 +191,98 @@ class Models:
             )
         return chosen.model
 
+    def _embedded(self) -> Encoder:
+        """The embedded model, beside another one."""
+
+        def load() -> Encoder:
+            choice = factory.choose("embedded", replace(self._options, precision="float32"))
+            return factory.remembering(choice.encoder, self._options)
+
+        return self._towers.get("embedded", load)
+
+    def _reading(self, encoder: Encoder) -> resolve.Reading:
+        """What looks closely at the pictures of an encoder.  Raises ModelError."""
+        wanted = self._settings.reranker
+        return self._readings.get(id(encoder), lambda: resolve.reading(encoder, wanted, self._embedded))
+
+    def token_encoder(self, encoder: Encoder) -> Encoder:
+        """The encoder that gives the region tokens beside the vectors of ``encoder``: itself, or the embedded model's.
+
+        It is the one whose tokens the reranker of the settings reads; where there is none, ``encoder``.
+        """
+        try:
+            return self._reading(encoder).encoder
+        except ModelError:
+            return encoder
+
+    def token_model(self, stored: StoredModel, encoder: Encoder, room: bool = False) -> TokenModel | None:
+        """What the region tokens of pictures are of that are searched with ``stored``, whose encoder is ``encoder``.
+
+        With ``room`` the library gets to know it; None where it does not, or where no encoder gives tokens.
+        """
+        source = self.token_encoder(encoder)
+        card = source.card
+        if card.regions is None:
+            return None
+        its = stored if source is encoder else self._store.known_model(card.fingerprint)
+        if its is None and room:
+            with self._store.writing() as writer:
+                its = writer.add_model(card.name, card.fingerprint, card.dim, active=False)
+        return None if its is None else TokenModel(source, its, card.regions)
+
+    def beside(self) -> StoredModel | None:
+        """The model that gives the library's region tokens, where that is not the one it is searched with."""
+        stored = self._store.model()
+        if stored is None:
+            return None
+        try:
+            found = self.token_model(stored, self.encoder(stored))
+        except ModelError as error:  # what it is cannot be told: rather keep too much
+            log.info("region tokens are kept: %s", error)
+            return next((one for one in self.of_tokens(stored) if one.id != stored.id), None)
+        return None if found is None or found.stored.id == stored.id else found.stored
+
+    def of_tokens(self, stored: StoredModel) -> list[StoredModel]:
+        """The models whose region tokens a library that is searched with ``stored`` may have; none is loaded."""
+        try:
+            beside = self._store.known_model(factory.embedded_card(self._options).fingerprint)
+        except ModelError:  # a checkout without its weights
+            beside = None
+        return [stored] if beside is None or beside.id == stored.id else [stored, beside]
+
     def reranker(self, encoder: Encoder | None = None) -> Reranker:
-        """The reranker that fits an encoder, by default the active model's.
+        """The reranker for an encoder's library, by default the active model's; its ``encoder`` gives what it reads.
 
         Raises ModelError where there is none, NoModelError.
         """
         encoder = encoder or self.encoder()
         wanted, quick = self._settings.reranker, self._options.quick
-        return self._rerankers.get(id(encoder), lambda: for_encoder(encoder, wanted, quick))
+        return self._rerankers.get(id(encoder), lambda: resolve.load(self._reading(encoder), wanted, quick))
 
-    def rerank_stage(self, encoder: Encoder, required: bool) -> tuple[RerankStage | None, Notes]:
+    def rerank_stage(self, stored: StoredModel, required: bool, asks: bool) -> tuple[RerankStage | None, Notes]:
         """What a search reranks with, where it is ``required`` or was measured to help, and what to say of it.
+
+        ``asks`` says whether the query is a question.  A reranker that reads the tokens of another model than the one
+        searched with answers questions, and changes no order unless it is ``required``: nobody measured that it helps.
 
         Raises ModelError, where it is required, when there is no reranker, or one that does not fit.  Where it is not,
         the latter is a note: a wrong setting must not stop a search.
         """
+        encoder = self.encoder(stored)
         try:
-            if not required and find(encoder.card, self._settings.reranker) is None:
+            found = self._reading(encoder)
+            own = found.encoder is encoder
+            if not required and (found.folder is None or not (own or asks)):
                 return None, ()
             reranker = self.reranker(encoder)
         except ModelError as error:
             if required:
                 raise
             return None, (left_out(error),)
-        if not (required or reranker.card.helps):
+        if not (required or reranker.card.helps or not own):
             return None, ()
-        return RerankStage(reranker, self._settings.rerank_candidates, required), ()
+        tokens = self.token_model(stored, encoder)
+        return RerankStage(reranker, tokens, self._settings.rerank_candidates, required, own), ()
 
     def calibration_file(self, stored: StoredModel) -> Path:
         """Where the calibration is that was fitted to this library, for a model."""

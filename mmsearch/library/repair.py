@@ -79,7 +79,7 @@ class Checkup:
         card = None
         if model is not None:
             try:
-                card = self.models.encoder(model).card.regions
+                card = self.models.token_encoder(self.models.encoder(model)).card.regions
             except ModelError as error:
                 log.info("region tokens are not looked at: %s", error)
         return Parts(self.store, self.folder, model, self.vectors, card)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mmsearch.library.models import Models
 from mmsearch.query.model import Query
-from mmsearch.search.engine import Engine
+from mmsearch.search.engine import Engine, no_tokens
 from mmsearch.search.options import Options
-from mmsearch.search.pipeline import needs_encoder, search
+from mmsearch.search.pipeline import is_question, needs_encoder, search
 from mmsearch.search.reranking import RerankStage
 from mmsearch.types import Note, SearchResult
 
@@ -36,7 +37,7 @@ class Searcher:
         """
         for _ in range(TRIES):
             snapshot, before = self.vectors.snapshot(), self.store.generation()
-            engine, notes = self._engine(snapshot, rerank, needs_encoder(query, options))
+            engine, notes = self._engine(snapshot, rerank, query, needs_encoder(query, options))
             result = search(engine, query, options)
             now = self.store.generation()
             if len(result) >= options.k or before == now:
@@ -45,7 +46,7 @@ class Searcher:
         return replace(result, notes=(*notes, *result.notes), generation=generation)
 
     def _engine(
-        self, snapshot: VectorSnapshot, rerank: bool | None, with_encoder: bool
+        self, snapshot: VectorSnapshot, rerank: bool | None, query: Query, with_encoder: bool
     ) -> tuple[Engine, Sequence[Note]]:
         """What a search works on, and what to say of it."""
         models, model = self.models, snapshot.model
@@ -53,7 +54,7 @@ class Searcher:
         stage: RerankStage | None = None
         notes: Sequence[Note] = ()
         if encoder is not None and rerank is not False:
-            stage, notes = models.rerank_stage(encoder, required=rerank is True)
+            stage, notes = models.rerank_stage(model, required=rerank is True, asks=is_question(query))
         engine = Engine(
             store=self.store,
             model=model,
@@ -63,5 +64,6 @@ class Searcher:
             calibration=None if encoder is None else models.calibration(encoder, model),
             reranking=stage,
             max_megapixels=self.max_megapixels,
+            tokens=no_tokens if encoder is None else partial(models.token_model, model, encoder),
         )
         return engine, notes

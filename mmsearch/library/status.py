@@ -48,7 +48,7 @@ def status(folder: Path, store: Store, vectors: VectorSearch, models: Models) ->
     return Status(
         library=str(folder),
         photos=counts.photos,
-        regions=store.with_regions(model) if model else 0,
+        regions=max((store.with_regions(one) for one in models.of_tokens(model)), default=0) if model else 0,
         captions=summary.captions,
         failed=counts.failed,
         missing=counts.missing,

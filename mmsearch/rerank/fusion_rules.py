@@ -41,6 +41,15 @@ def combine(
     raise ConfigError(f"there is no rule {rule!r} to combine scores; there are: {', '.join(RULES)}")
 
 
+def in_spreads(first: NDArray[np.float32], match: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The rule "sum" on the scale of ``first``, (n,): what scores of any model can be combined by.
+
+    A weight is of one model's scale of cosines.
+    """
+    spread: float = float(first.std()) if len(first) else 0.0
+    return (first + spread * _standard(match)).astype(np.float32)
+
+
 def _standard(values: NDArray[np.float32]) -> NDArray[np.float32]:
     if not len(values):
         return values.astype(np.float32)

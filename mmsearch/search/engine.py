@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,12 @@ from mmsearch.types import Vectors
 
 if TYPE_CHECKING:
     from mmsearch.store.protocol import Store
+    from mmsearch.store.region_tokens import TokenModel
+
+
+def no_tokens() -> TokenModel | None:
+    """Where no model gives region tokens."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -27,4 +34,5 @@ class Engine:
     querybank: Vectors | None = None  # what hubness is taken from; (m, dim)
     calibration: Calibration | None = None
     reranking: RerankStage | None = None
+    tokens: Callable[[], TokenModel | None] = no_tokens  # the model that gives region tokens; may be another one
     max_megapixels: float = 200.0  # of example pictures

@@ -16,7 +16,7 @@ from mmsearch.query.model import Condition, Example, Picture, Query, Shown, Tagg
 from mmsearch.search import folding, retrieval
 from mmsearch.search.engine import Engine
 from mmsearch.search.options import Options
-from mmsearch.search.presence import Presence
+from mmsearch.search.presence import Presence, PresenceBeside
 from mmsearch.search.present import present
 from mmsearch.search.ranking import Ranking
 from mmsearch.search.retrieval import ParsedQuery, QueryVector
@@ -59,6 +59,12 @@ def needs_encoder(query: Query, options: Options) -> bool:
     """Whether anything of a search has to be made a vector; exact words and conditions have none, vectors are some."""
     terms = (*query.terms, *options.like, *options.unlike)
     return not all(isinstance(term, Vector) or (isinstance(term, Words) and term.exact) for term in terms)
+
+
+def is_question(query: Query) -> bool:
+    """Whether a photo can answer something that is asked."""
+    said = [term for term in query.terms if isinstance(term, Words) and not (term.exact or term.exclude)]
+    return any(questions.parse(term.text) is not None for term in said)
 
 
 def _with_negations(query: Query) -> tuple[Query, tuple[Note, ...]]:
@@ -144,10 +150,19 @@ def _parse(engine: Engine, query: Query, unlike: Sequence[Shown] = ()) -> Parsed
     """The vectors of the query's terms, and of what its hits should be unlike."""
     typical = engine.calibration.typical if engine.calibration else None
     excludes = any(isinstance(term, Words) and term.exclude for term in query.terms)
-    presence = Presence.of(engine.encoder) if excludes and engine.encoder is not None else None
+    presence = _presence(engine) if excludes else None
     parsed = retrieval.parsed_query(query.terms, lambda term: _embed(term, engine), query.arithmetic, typical, presence)
     away = [QueryVector(_embed(term, engine), 1 / len(unlike)) for term in unlike]
     return replace(parsed, unlike=tuple(away))
+
+
+def _presence(engine: Engine) -> Presence | None:
+    """What tells what photos show: of the model that is searched with, else of that which gives region tokens."""
+    presence = None if engine.encoder is None else Presence.of(engine.encoder)
+    tokens = None if presence is not None else engine.tokens()
+    if tokens is None or tokens.encoder is engine.encoder:
+        return presence
+    return PresenceBeside.beside(tokens, engine.store, engine.model)
 
 
 def _embed(term: Term, engine: Engine) -> Vectors:

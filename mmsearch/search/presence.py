@@ -9,8 +9,10 @@ a vector and a number, so it costs as much as a cosine.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,12 @@ from numpy.typing import NDArray
 from mmsearch.encoders.protocol import Encoder, said
 from mmsearch.errors import ModelError
 from mmsearch.media.filesystem import atomic_file, read_array
-from mmsearch.types import Vectors
+from mmsearch.types import Ids, Vectors
+
+if TYPE_CHECKING:
+    from mmsearch.store.protocol import Store
+    from mmsearch.store.region_tokens import TokenModel
+    from mmsearch.store.types import StoredModel
 
 FILE = "presence.npy"  # in a model folder: float16 (dim + 1, dim + 1), see ``Presence``
 
@@ -71,3 +78,29 @@ class Presence:
         """That of one text, from its vector (dim,)."""
         row = text @ self.form[:-1] + self.form[-1]
         return Classifier(row[:-1].astype(np.float32), float(row[-1]))
+
+
+@dataclass(frozen=True)
+class PresenceBeside(Presence):
+    """The form of another model than the one searched with, and what it reads in place of that one's vectors."""
+
+    encode: Callable[[str], Vectors]  # a text to its vector (dim,)
+    vectors: Callable[[Ids], tuple[Vectors, NDArray[np.bool_]]]  # of pictures by the ids that are searched, see below
+
+    @classmethod
+    def beside(cls, tokens: TokenModel, store: Store, searched: StoredModel) -> PresenceBeside | None:
+        """That of the model that gives a library's region tokens; None where it has none.  Raises ModelError."""
+        presence = Presence.of(tokens.encoder)
+        if presence is None:
+            return None
+
+        def encode(text: str) -> Vectors:
+            row: Vectors = tokens.encoder.encode_texts([text])[0]
+            return row
+
+        def vectors(ids: Ids) -> tuple[Vectors, NDArray[np.bool_]]:
+            """Those that there are, (m, dim), of the pictures with these ids (n,), and which have one, (n,)."""
+            own = tokens.ids(store, ids, searched)
+            return store.vectors(own[own >= 0], tokens.stored.dim), own >= 0
+
+        return cls(presence.form, encode, vectors)

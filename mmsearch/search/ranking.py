@@ -125,11 +125,10 @@ class Ranking:
         engine = self.engine
         depth = stage.depth(self.texts)
         best, rest = block[:depth], block[depth:]
-        assert engine.encoder is not None
-        reranked, notes = stage.rank(self.texts, best, engine.store, engine.model, engine.encoder)
+        reranked, notes = stage.rank(self.texts, best, engine.store, engine.model)
         self.notes += notes
-        if not any(one.reranked for one in reranked):
-            return block, 0.0
+        if not any(one.reranked for one in reranked):  # as they were, but for answers
+            return [*reranked, *rest], 0.0
         drop = best[-1].score - min(one.score for one in reranked)
         return [*reranked, *(one._replace(score=one.score - drop) for one in rest)], drop
 

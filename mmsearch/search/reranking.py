@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import ModelError
 from mmsearch.language import questions
-from mmsearch.rerank.fusion_rules import combine
+from mmsearch.rerank.fusion_rules import combine, in_spreads
 from mmsearch.search.scored import Scored
 from mmsearch.store.types import StoredModel
 from mmsearch.types import Note, Regions
@@ -20,6 +19,7 @@ from mmsearch.types import Note, Regions
 if TYPE_CHECKING:
     from mmsearch.rerank.reranker import Answer, Reranker
     from mmsearch.store.protocol import Store
+    from mmsearch.store.region_tokens import TokenModel
 
 # Candidates that are reranked where nobody asked for it, at most: with 100 no caption finds its photo better
 # (``python -m benchmarks.second_look``).  Answers are looked for in all that the setting allows.
@@ -40,16 +40,19 @@ class RerankStage:
     """A reranker, and how it is used."""
 
     reranker: Reranker
+    tokens: TokenModel | None  # what it reads; None where the library has none of these yet
     rerank_depth: int = 100  # candidates at most
     required: bool = True  # somebody asked for it; else a search goes on without it where it does not work
+    own: bool = True  # the tokens are of the model that is searched with; else only who asks for it gets another order
 
     def gains(self, texts: Sequence[str]) -> bool:
         """Whether it helps for the words of a query: not for a single word that is no question, unless it is required.
 
-        ``python -m benchmarks.second_look`` has what it gains for one word, for two, and for more.
+        ``python -m benchmarks.second_look`` has what it gains for one word, for two, and for more.  Where it reads the
+        tokens of another model than the one searched with, only questions gain: their answers.
         """
         words = [word for text in texts for word in text.split()]
-        return self.required or len(words) > 1 or any(questions.parse(text) for text in texts)
+        return self.required or (self.own and len(words) > 1) or any(questions.parse(text) for text in texts)
 
     def depth(self, texts: Sequence[str]) -> int:
         """How many of the best candidates are reranked for the words of a query."""
@@ -57,7 +60,7 @@ class RerankStage:
         return self.rerank_depth if wanted else min(self.rerank_depth, FEW)
 
     def rank(
-        self, texts: Sequence[str], candidates: Sequence[Scored], store: Store, model: StoredModel, encoder: Encoder
+        self, texts: Sequence[str], candidates: Sequence[Scored], store: Store, model: StoredModel
     ) -> tuple[list[Scored], Notes]:
         """``candidates``, best first, in their new order, and what a person should know.
 
@@ -65,15 +68,16 @@ class RerankStage:
         about; where it can be answered by yes or no, the log-odds of yes are added, weighed, before the rule of the
         reranker's card makes one score of both stages', and photos that are answered yes come before the others.
         Photos without region tokens get the mean match of the others, so that they move neither up nor down by
-        themselves; where none has any, all stay as they were.
+        themselves; where none has any, all stay as they were.  Where the tokens are of another model than the one
+        searched with, photos get answers and keep their scores, unless it is ``required``.
 
         Raises ModelError when the reranker's files turn out to be damaged; where it is not ``required``, all stay as
         they were and a note says so.
         """
-        if not candidates or encoder.card.regions is None:
-            return list(candidates), ()
+        if not candidates:
+            return [], ()
         ids = np.array([one.id for one in candidates], np.int64)
-        tokens, has_tokens = store.regions(ids, model, encoder.card.regions)
+        tokens, has_tokens = self.tokens.tokens(store, ids, model) if self.tokens else _none(len(ids))
         if not has_tokens.any():
             note = Note("nothing was reranked: no region tokens are stored", "no-region-tokens")
             return list(candidates), (note,) if self.required else ()
@@ -112,11 +116,19 @@ class RerankStage:
 
         ``has_tokens`` (n,) says which of them ``matches`` and ``answers``, if any, are of.
         """
+        answer_of = dict(zip(np.flatnonzero(has_tokens).tolist(), answers, strict=False))  # row -> answer
+        if not (self.own or self.required):
+            return [
+                one._replace(answer=answer_of[row].text, confidence=answer_of[row].confidence)
+                if row in answer_of
+                else one
+                for row, one in enumerate(best)
+            ]
         match = np.full(len(best), matches.mean(), np.float32)
         match[has_tokens] = matches
         first = np.array([one.score for one in best], np.float32)
-        fused = combine(first, match, self.reranker.card.rule, self.reranker.card.weight)
-        answer_of = dict(zip(np.flatnonzero(has_tokens).tolist(), answers, strict=False))  # row -> answer
+        card = self.reranker.card
+        fused = combine(first, match, card.rule, card.weight) if self.own else in_spreads(first, match)
         yes = np.array([row in answer_of and answer_of[row].text == "yes" for row in range(len(best))])
         fused = _ahead(fused, yes)
         reranked = []
@@ -131,6 +143,11 @@ class RerankStage:
                 )
             )
         return reranked
+
+
+def _none(count: int) -> tuple[Regions, NDArray[np.bool_]]:
+    """The tokens of so many photos that have none."""
+    return np.empty((count, 0, 0), np.float32), np.zeros(count, np.bool_)
 
 
 def _ahead(scores: NDArray[np.float32], yes: NDArray[np.bool_]) -> NDArray[np.float32]:

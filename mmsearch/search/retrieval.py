@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mmsearch.indexes.protocol import VectorIndex
 from mmsearch.query.model import Term, Words
-from mmsearch.search.presence import Classifier, Presence
+from mmsearch.search.presence import Classifier, Presence, PresenceBeside
 from mmsearch.types import Ids, Vectors
 
 BETA = 0.1  # share of the hubness that is taken off, for each word of a text after the first …
@@ -29,6 +29,7 @@ EXCLUDED_SPREADS, EXAMPLE_SPREADS = 0.75, 2.0
 UNWANTED_SHARE = 0.3  # share of the cosine with an excluded term that is taken off
 POOL = 1000  # best pictures of each vector that are compared with all of them
 SAMPLE = 2000  # pictures of the library that mean and spread are taken from …
+AT_ONCE = 8192  # vectors of another model that are read together
 PRIOR = 50  # … and so many typical ones: in a library of six every picture would be near the mean
 
 Embed = Callable[[Term], Vectors]  # a term to its vector (dim,)
@@ -52,16 +53,29 @@ class Excluded:
     weight: float = 1.0  # more than 1 leaves out more
     spreads: float = EXAMPLE_SPREADS  # above the mean, where there is no classifier
     typical: tuple[float, float] | None = None  # as ``QueryVector.typical``
-    classifier: Classifier | None = None  # tells which pictures show it
+    classifier: Classifier | None = None  # tells which pictures show it …
+    beside: PresenceBeside | None = None  # … by these vectors in place of those that are searched
 
-    def matches(self, vectors: Vectors, sample: Vectors) -> NDArray[np.bool_]:
-        """Which pictures (n,) it leaves out, from their vectors (n, dim) and those of some of the library (m, dim)."""
+    @property
+    def needs_a_sample(self) -> bool:
+        """Whether the mean of the library tells it, of some pictures at least."""
+        return self.classifier is None or self.beside is not None
+
+    def matches(self, vectors: Vectors, sample: Vectors, ids: Ids | None = None) -> NDArray[np.bool_]:
+        """Which pictures (n,) it leaves out, from their vectors (n, dim) and those of some of the library (m, dim).
+
+        ``ids`` (n,) are those of the vectors, where there are others ``beside``.
+        """
         found: NDArray[np.bool_]
-        if self.classifier is not None:
+        if self.classifier is not None and self.beside is None:
             found = self.classifier(vectors) > -math.log(self.weight)
-        else:
-            mean, spread = _spread(sample @ self.vector, self.typical)
-            found = vectors @ self.vector > mean + self.spreads / self.weight * spread
+            return found
+        mean, spread = _spread(sample @ self.vector, self.typical)
+        found = vectors @ self.vector > mean + self.spreads / self.weight * spread
+        if self.classifier is not None and self.beside is not None and ids is not None:
+            for start in range(0, len(ids), AT_ONCE):
+                others, there = self.beside.vectors(ids[start : start + AT_ONCE])
+                found[start : start + AT_ONCE][there] = self.classifier(others) > -math.log(self.weight)
         return found
 
 
@@ -118,6 +132,9 @@ def parsed_query(
 def _excluded(term: Term, vector: Vectors, typical: tuple[float, float] | None, presence: Presence | None) -> Excluded:
     if not isinstance(term, Words):
         return Excluded(vector, term.weight)
+    if isinstance(presence, PresenceBeside):
+        other = presence.encode(without_end_mark(term.text))
+        return Excluded(vector, term.weight, EXCLUDED_SPREADS, typical, presence.classifier(other), presence)
     classifier = presence.classifier(vector) if presence else None
     return Excluded(vector, term.weight, EXCLUDED_SPREADS, typical, classifier)
 
@@ -190,7 +207,7 @@ def _scored(query: ParsedQuery, index: VectorIndex, ids: Ids) -> Candidates:
     away = [(one.vector, one.weight) for one in query.unwanted] + [(one.vector, one.weight) for one in query.unlike]
     for vector, weight in away:
         scores = scores - UNWANTED_SHARE * weight * (rows[:, :-1] @ vector)
-    remaining = np.flatnonzero(_matches_none(query.unwanted, rows, sample))
+    remaining = np.flatnonzero(_matches_none(query.unwanted, ids, rows, sample))
     order = remaining[np.argsort(-scores[remaining], kind="stable")]
     return Candidates(ids[order], scores[order].astype(np.float32), cosines[order].astype(np.float32))
 
@@ -198,12 +215,12 @@ def _scored(query: ParsedQuery, index: VectorIndex, ids: Ids) -> Candidates:
 def excluding(unwanted: Sequence[Excluded], index: VectorIndex, ids: Ids) -> Ids:
     """Those of these pictures that show nothing that is excluded, in their order."""
     rows = index.vectors(ids)
-    return ids[_matches_none(unwanted, rows, _sample(index) if _need_a_sample(unwanted) else rows)]
+    return ids[_matches_none(unwanted, ids, rows, _sample(index) if _need_a_sample(unwanted) else rows)]
 
 
 def _need_a_sample(unwanted: Sequence[Excluded]) -> bool:
     """Whether anything excluded is told by the mean of the library."""
-    return any(excluded.classifier is None for excluded in unwanted)
+    return any(excluded.needs_a_sample for excluded in unwanted)
 
 
 def _sample(index: VectorIndex) -> Vectors:
@@ -211,11 +228,11 @@ def _sample(index: VectorIndex) -> Vectors:
     return index.vectors(index.sample(SAMPLE))
 
 
-def _matches_none(unwanted: Sequence[Excluded], rows: Vectors, sample: Vectors) -> NDArray[np.bool_]:
-    """Which of the pictures (n, dim + 1) show nothing that is excluded."""
+def _matches_none(unwanted: Sequence[Excluded], ids: Ids, rows: Vectors, sample: Vectors) -> NDArray[np.bool_]:
+    """Which of the pictures (n,), whose rows of the index are (n, dim + 1), show nothing that is excluded."""
     stays = np.ones(len(rows), np.bool_)
     for excluded in unwanted:
-        stays &= ~excluded.matches(rows[:, :-1], sample[:, :-1])
+        stays &= ~excluded.matches(rows[:, :-1], sample[:, :-1], ids)
     return stays
 
 

@@ -69,6 +69,10 @@ class ModelRows(Protocol):
         """The models that there are vectors of, the active one first."""
         ...
 
+    def known_model(self, fingerprint: str) -> StoredModel | None:
+        """The model of this fingerprint, active or not; None where there is none."""
+        ...
+
     def pending_vectors(self, model: StoredModel) -> int:
         """How many pictures that can be found have no vector of this model."""
         ...
@@ -184,6 +188,10 @@ class ItemRows(Protocol):
         """The id of the vector of what this file held when it was last read well; None where nothing is known."""
         ...
 
+    def of_model(self, ids: Ids, model: StoredModel) -> Ids:
+        """The ids (n,) of the vectors that ``model`` made of the items with these vectors; -1 where there is none."""
+        ...
+
     def hashes(self, ids: Ids) -> tuple[Hashes, NDArray[np.bool_]]:
         """The difference hashes of the pictures with these vector ids, in their order, and which of them there are."""
         ...
@@ -215,27 +223,23 @@ class WordSearch(Protocol):
 
 
 class PendingRows(Protocol):
-    """What an enrichment has still to look at; each method names one."""
+    """What an enrichment has still to look at; each method names one.  What is read comes in the order of paths."""
 
-    def pending_regions(self, model: StoredModel, card: RegionCard, roots: Sequence[str]) -> list[PendingItem]:
-        """Items in or below ``roots`` that can be found, but without tokens of this card.
+    def pending_regions(
+        self, model: StoredModel, card: RegionCard, roots: Sequence[str], of: StoredModel | None = None
+    ) -> list[PendingItem]:
+        """Items in or below ``roots`` that can be found with ``model``, but without tokens of this card.
 
-        In the order of their first paths.
+        With ``of`` the tokens, and a vector, of that model are wanted.
         """
         ...
 
     def pending_metadata(self, model: StoredModel, roots: Sequence[str]) -> list[PendingItem]:
-        """The first items of contents in or below ``roots`` that can be found, but were not read by this version.
-
-        In the order of their first paths.
-        """
+        """The first items of contents in or below ``roots`` that can be found, but were not read by this version."""
         ...
 
     def pending_text(self, engine: str, roots: Sequence[str]) -> list[PendingItem]:
-        """Items in or below ``roots`` that can be found, but were not looked at for text by this engine.
-
-        In the order of their first paths.
-        """
+        """Items in or below ``roots`` that can be found, but were not looked at for text by this engine."""
         ...
 
     def pending_captions(

@@ -21,8 +21,8 @@ class ModelWriter(Protocol):
         """Search with this model from now on; the vectors of others stay."""
         ...
 
-    def prune(self) -> int:
-        """Drop the models that are not searched with, and their vectors; returns how many vectors."""
+    def prune(self, keep: StoredModel | None = None) -> int:
+        """Drop the models that are not searched with, and their vectors, but ``keep``; returns how many vectors."""
         ...
 
 
@@ -101,10 +101,13 @@ class ItemWriter(Protocol):
         """Store what a content that was read again says of itself, and its hash."""
         ...
 
-    def put_regions(self, item: int, data: bytes, model: StoredModel, card: RegionCard) -> None:
+    def put_regions(
+        self, item: int, data: bytes, model: StoredModel, card: RegionCard, vector: Vectors | None = None
+    ) -> None:
         """Store the packed region tokens of an item that has a vector of this model, in place of what it has.
 
-        What can be found stays the same.
+        With ``vector`` (dim,), of a model that is not searched with, that is stored where the item has none.  What can
+        be found stays the same.
         """
         ...
 

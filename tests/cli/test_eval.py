@@ -278,13 +278,18 @@ def test_what_several_models_gain_is_in_tables(mmsearch: CLI, photos: Path, tmp_
     assert len(rows[at + 2 :]) >= 4
 
 
-def test_model_without_a_reranker(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
+def test_a_model_without_tokens_is_reranked_by_those_of_the_embedded_one(
+    mmsearch: CLI, photos: Path, tmp_path: Path
+) -> None:
     plain = model_without_regions(tmp_path / "plain")
-    done = mmsearch(*EVAL, "--model", f"local-dir:{plain}", "--rerank", check=1)
-    assert done.stderr.endswith(
-        f"mmsearch: local-dir:{plain} has no reranker; train one for it with `mmsearch train-reranker`\n"
-    )
-    assert done.stdout == ""
+    own, other = ["--model", "embedded", "--rerank", "--json"], ["--model", f"local-dir:{plain}", "--rerank", "--json"]
+    (wanted,), (found,) = (lines(mmsearch(*EVAL, *options).stdout) for options in (own, other))
+    assert found["text_to_image"] == wanted["text_to_image"]  # these are its vectors
+    assert found["reranked"]["changed"] == wanted["reranked"]["changed"]
+    assert (found["reranked"]["rule"], found["reranked"]["weight"]) == ("in spreads", 1.0)
+
+
+def test_without_a_reranker(mmsearch: CLI, photos: Path) -> None:
     done = mmsearch(*EVAL, "--model", "embedded", "--rerank", check=1, MMSEARCH_RERANKER="none")
     assert done.stderr.endswith("mmsearch: the setting reranker is none\n")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -159,10 +160,19 @@ def test_wrong_input_has_a_message_and_an_exit_code(
     assert (photos / "cat.png").read_bytes() == before
 
 
-def test_a_model_without_a_reranker(mmsearch: CLI, region_model: Path, photos: Path) -> None:
+def test_a_model_without_a_reranker_takes_that_of_the_embedded_one(
+    mmsearch: CLI, region_model: Path, photos: Path
+) -> None:
     model = {"MMSEARCH_MODEL": f"local-dir:{region_model}"}
+    wanted = mmsearch("caption", "photos/cat.png").stdout
+    assert mmsearch("caption", "photos/cat.png", **model).stdout == wanted  # without a library
+    done = mmsearch("index", "photos", "--captions", **model)
+    assert re.search(r"region tokens of the embedded model added to 5 photos \(\d+ ms each to encode\)", done.stderr)
+    assert mmsearch("caption", "photos/cat.png").stdout == wanted
+    assert "5 photos can be looked at again and asked about, 5 with captions" in mmsearch("status").stdout
+    none = {**model, "MMSEARCH_RERANKER": "none"}
     for arguments in (["caption", "photos/cat.png"], ["index", "photos", "--captions"]):
-        assert "mmsearch train-reranker" in mmsearch(*arguments, check=1, **model).stderr
+        assert "the setting reranker is none" in mmsearch(*arguments, check=1, **none).stderr
 
 
 def test_captions_of_a_library(looking: Run, direct: Looker, photos: Path) -> None:

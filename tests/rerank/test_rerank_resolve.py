@@ -11,7 +11,7 @@ import pytest
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import ModelError
 from mmsearch.rerank.card import RerankCard, region_key
-from mmsearch.rerank.resolve import SHIPPED, find, for_encoder
+from mmsearch.rerank.resolve import SHIPPED, Reading, find, for_encoder, load, reading
 
 
 def test_auto_takes_the_one_that_ships_where_it_fits(
@@ -74,9 +74,26 @@ def test_a_folder_for_other_regions_is_refused(
         for_encoder(encoder, str(small_reranker))
 
 
-def test_a_model_without_a_reranker_says_what_to_do(region_encoder: OnnxEncoder) -> None:
+def test_one_that_does_not_fit_reads_the_tokens_of_the_embedded_model(
+    region_encoder: OnnxEncoder, encoder: OnnxEncoder, small_reranker: Path
+) -> None:
+    assert reading(encoder) == Reading(encoder, SHIPPED)  # nothing beside it
+    assert reading(region_encoder, towers=lambda: encoder) == Reading(encoder, SHIPPED)
+    reranker = for_encoder(region_encoder)
+    assert reranker.folder == SHIPPED
+    assert reranker.encoder is not None
+    assert reranker.encoder.card == encoder.card
+    assert reading(region_encoder, str(small_reranker)) == Reading(region_encoder, small_reranker)
+    assert reading(region_encoder, str(SHIPPED), lambda: encoder) == Reading(encoder, SHIPPED)
+    assert reading(region_encoder, "none") == Reading(region_encoder, None)
+
+
+def test_one_that_reads_neither_is_none(region_encoder: OnnxEncoder) -> None:
+    assert reading(region_encoder, towers=lambda: region_encoder) == Reading(region_encoder, None)
     with pytest.raises(ModelError, match="has no reranker; train one for it"):
-        for_encoder(region_encoder)
+        load(Reading(region_encoder, None))
+    with pytest.raises(ModelError, match="was trained on other region tokens than"):
+        reading(region_encoder, str(SHIPPED), lambda: region_encoder)
 
 
 def test_a_damaged_one_that_ships_is_an_error(

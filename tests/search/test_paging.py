@@ -103,7 +103,7 @@ def engines(tmp_path_factory: pytest.TempPathFactory, encoder: OnnxEncoder) -> I
         hubness = rng.uniform(0, 0.3, COUNT).astype(np.float32)
         rows = Rows(dim + 1).plus(ids, np.column_stack([vectors, hubness])[order])
         exact = Engine(store, model, StoredIndex(rows), encoder)
-        stage = Shuffling(reranker=None, rerank_depth=30)  # type: ignore[arg-type]  # it needs none
+        stage = Shuffling(reranker=None, tokens=None, rerank_depth=30)  # type: ignore[arg-type]  # it needs none
         bank = vectors[:50]
         yield {
             "exact": exact,

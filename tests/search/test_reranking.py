@@ -176,9 +176,8 @@ def test_a_reranker_that_helps_is_used_unless_told_not_to(parts: Parts, small_re
         with pytest.raises(ModelError, match="the setting reranker is none"):
             other.search("a cat", rerank=True)
     with open_library(library.folder, settings=replace(helping, reranker="auto"), encoder=parts.encoder) as other:
-        assert other.search("a cat") == plain  # none ships for this model
-        with pytest.raises(ModelError, match="has no reranker; train one for it"):
-            other.search("a cat", rerank=True)
+        assert other.search("a cat") == plain  # the one that ships reads other tokens, which the library lacks so far
+        assert other.search("a cat", rerank=True).notes == ("nothing was reranked: no region tokens are stored",)
 
 
 def test_a_single_word_is_looked_at_again_only_where_somebody_asks_for_it(parts: Parts, small_reranker: Path) -> None:

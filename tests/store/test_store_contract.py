@@ -152,6 +152,48 @@ def test_many_vectors_and_region_tokens_come_back_in_the_order_of_ids(store: Sto
     assert (empty.shape, none.shape) == ((0, 4, 3), (0,))
 
 
+def test_tokens_of_another_model_stand_beside_the_vectors_that_are_searched(store: Store) -> None:
+    model = add(store, "/a", b"1")
+    add(store, "/b", b"2")
+    add(store, "/away/c", b"3")
+    generation = store.generation()
+    assert (store.known_model("abc"), store.known_model("def")) == (model, None)
+    with store.writing() as writer:
+        other = writer.add_model("other", "def", 2, active=False)
+    assert store.known_model("def") == other
+    ids = store.searchable(model)
+    assert store.of_model(ids, model).tolist() == ids.tolist()
+    assert store.of_model(ids, other).tolist() == [-1, -1, -1]
+    assert store.of_model(ids[:0], other).tolist() == []
+    pending = store.pending_regions(model, CARD, ["/"], other)
+    assert [item.hash for item in pending] == [b"1", b"3", b"2"]
+    with store.writing() as writer:
+        for item in pending[:2]:
+            vector = np.array([float(item.hash), 0], np.float32)
+            writer.put_regions(item.item, pack(tokens(int(item.hash)))[0], other, CARD, vector)
+    assert [item.hash for item in store.pending_regions(model, CARD, ["/"], other)] == [b"2"]
+    assert store.pending_regions(model, CARD, ["/away"], other) == []
+    assert len(store.pending_regions(model, CARD, ["/"])) == 3  # none of its own
+    contents = [content_of(vector) for vector in store.vectors(ids, DIM)]
+    its = store.of_model(ids[::-1], other)[::-1]
+    assert [content for content, number in zip(contents, its.tolist(), strict=True) if number < 0] == [b"2"]
+    there = its >= 0
+    known = [int(content) for content, one in zip(contents, there, strict=True) if one]
+    assert store.vectors(its[there], 2)[:, 0].tolist() == known
+    found, has = store.regions(its, other, CARD)
+    assert has.tolist() == there.tolist()
+    np.testing.assert_array_equal(found[there], tokens(*known))
+    assert (store.with_regions(model), store.with_regions(other)) == (0, 2)
+    assert store.generation() == generation  # nothing else can be found
+    assert store.searchable(model).tolist() == ids.tolist()
+    with store.writing() as writer:
+        assert writer.prune(keep=other) == 0
+    assert store.with_regions(other) == 2
+    with store.writing() as writer:
+        assert writer.prune() == 2
+    assert (store.known_model("def"), store.with_regions(other)) == (None, 0)
+
+
 def test_the_generation_grows_with_what_can_be_found(store: Store) -> None:
     model = add(store, "/a", b"1")
     add(store, "/b", b"2")

@@ -25,7 +25,7 @@ class Enrichment(ABC, Generic[Item, Job, Result]):
 
     name: ClassVar[str]  # of its count in ``IndexReport.enriched``
     step: ClassVar[str] = ""  # of its ``Progress``, where it is called otherwise there
-    share: ClassVar[str] = ""  # of ``IndexReport.shares`` that computing counts for; empty where it takes no time
+    share: str = ""  # of ``IndexReport.shares`` that computing counts for; empty where it takes no time
     reads: ClassVar[bool] = False  # files are opened: ``read`` is called in threads
     batch: int = 32  # items computed and stored together
     threads: int = 0  # that compute the next batches while one is stored; 0: the thread of the run computes

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mmsearch.encoders.protocol import RegionCard
 from mmsearch.ingest.enrich.base import Enrichment
 from mmsearch.ingest.options import IngestContext
 from mmsearch.rerank.captions import Caption
 from mmsearch.rerank.reranker import Reranker
 from mmsearch.rerank.resolve import for_encoder
+from mmsearch.store.region_tokens import TokenModel
 from mmsearch.store.types import PendingVector
 from mmsearch.store.writing import StoreWriter
 
@@ -22,24 +22,23 @@ class Captions(Enrichment[PendingVector, PendingVector, list[Caption]]):
     name = "captions"
     share = "caption"
 
-    def __init__(self, context: IngestContext, card: RegionCard, reranker: Reranker) -> None:
-        self._context, self._card, self._reranker = context, card, reranker
+    def __init__(self, context: IngestContext, tokens: TokenModel, reranker: Reranker) -> None:
+        self._context, self._tokens, self._reranker = context, tokens, reranker
         self.batch = context.options.batch
 
     @classmethod
     def of(cls, context: IngestContext) -> Captions | None:
-        """None where the encoder gives no region tokens.  Raises ModelError where it has no reranker."""
+        """None where there are no region tokens.  Raises ModelError where there is no reranker for them."""
         reranker = for_encoder(context.encoder, context.options.reranker)
-        card = context.encoder.card.regions
-        return None if card is None else cls(context, card, reranker)
+        return None if context.tokens is None else cls(context, context.tokens, reranker)
 
     def pending(self) -> list[PendingVector]:
-        context = self._context
-        return context.store.pending_captions(context.model, self._card, self._reranker.card.fingerprint, context.roots)
+        context, of = self._context, self._tokens
+        return context.store.pending_captions(of.stored, of.card, self._reranker.card.fingerprint, context.roots)
 
     def compute(self, batch: Sequence[PendingVector]) -> list[Caption]:
         vectors = np.array([item.vector for item in batch], np.int64)
-        tokens, _ = self._context.store.regions(vectors, self._context.model, self._card)
+        tokens, _ = self._context.store.regions(vectors, self._tokens.stored, self._tokens.card)
         return [captions[0] for captions in self._reranker.caption(tokens)]
 
     def save(self, writer: StoreWriter, batch: Sequence[PendingVector], result: list[Caption]) -> int:

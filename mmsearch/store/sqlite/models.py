@@ -34,6 +34,12 @@ class Models(Database):
             kept.append(KeptModel(model, bool(row.active), row.vectors, self.pending_vectors(model)))
         return kept
 
+    def known_model(self, fingerprint: str) -> StoredModel | None:
+        one = "SELECT id, name, fingerprint, dim FROM models WHERE fingerprint = ?"
+        with explained(self.file), self._values.reading() as (connection, cached):
+            row = cached.of((one, fingerprint), lambda: connection.execute(one, (fingerprint,)).fetchone())
+        return StoredModel(*row) if row else None
+
     def pending_vectors(self, model: StoredModel) -> int:
         embedded = contents_with(embeddings).where(embeddings.c.model_id == model.id)
         query = select(func.count()).where(photos.c.state == "ok", photos.c.content_id.not_in(embedded))

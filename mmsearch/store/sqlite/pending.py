@@ -22,13 +22,24 @@ def with_regions(model: StoredModel, card: RegionCard | None = None) -> Select[t
     return query if card is None else query.where(regions.c.fingerprint == card.fingerprint)
 
 
+def _embedded(model: StoredModel | None) -> Select[tuple[int]]:
+    """Ids of the items that have a vector: of this model, or of any."""
+    query = select(embeddings.c.item_id)
+    return query if model is None else query.where(embeddings.c.model_id == model.id)
+
+
 class Pending(Database):
     """What an enrichment has still to look at; each method names one."""
 
-    def pending_regions(self, model: StoredModel, card: RegionCard, roots: Sequence[str]) -> list[PendingItem]:
+    def pending_regions(
+        self, model: StoredModel, card: RegionCard, roots: Sequence[str], of: StoredModel | None = None
+    ) -> list[PendingItem]:
         if not roots:
             return []
-        return self._pending(model, items.c.id.not_in(with_regions(model, card)), roots)
+        having = with_regions(of or model, card)
+        if of is not None:  # tokens are found by the id of a vector of theirs, and verify may have taken that out
+            having = having.where(regions.c.item_id.in_(_embedded(of)))
+        return self._pending(model, items.c.id.not_in(having), roots)
 
     def pending_metadata(self, model: StoredModel, roots: Sequence[str]) -> list[PendingItem]:
         if not roots:
@@ -96,16 +107,13 @@ class Pending(Database):
     def _pending(
         self, model: StoredModel | None, condition: ColumnElement[bool], roots: Sequence[str]
     ) -> list[PendingItem]:
-        embedded = select(embeddings.c.item_id)
-        if model is not None:
-            embedded = embedded.where(embeddings.c.model_id == model.id)
         query = (
             select(items.c.id, items.c.content_id, contents.c.hash, photos.c.path, photos.c.size, photos.c.mtime_ns)
             .join(contents, contents.c.id == photos.c.content_id)
             .join(items, items.c.content_id == contents.c.id)
             .where(
                 photos.c.state == "ok",
-                items.c.id.in_(embedded),
+                items.c.id.in_(_embedded(model)),
                 condition,
                 or_(*(at_or_below(photos.c.path, root) for root in roots)),
             )

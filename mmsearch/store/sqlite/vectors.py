@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select
@@ -9,8 +11,13 @@ from sqlalchemy import select
 from mmsearch.media.dhash import Hashes, as_numbers
 from mmsearch.store.sqlite.connection import Database
 from mmsearch.store.sqlite.tables import contents, embeddings, items
-from mmsearch.store.types import chunks
+from mmsearch.store.types import StoredModel, chunks
 from mmsearch.types import Ids, Vectors
+
+_OF_MODEL = (
+    "SELECT own.id, other.id FROM json_each(?) CROSS JOIN embeddings AS own ON own.id = value "
+    "CROSS JOIN embeddings AS other ON other.item_id = own.item_id AND other.model_id = ?"
+)
 
 
 class VectorRows(Database):
@@ -24,6 +31,12 @@ class VectorRows(Database):
                 found.update((number, vector) for number, vector in connection.execute(query))
         joined = b"".join(found[number] for number in ids.tolist())
         return np.frombuffer(joined, "<f2").reshape(len(ids), dim).astype(np.float32)
+
+    def of_model(self, ids: Ids, model: StoredModel) -> Ids:
+        with self._reading() as connection:
+            rows = connection.exec_driver_sql(_OF_MODEL, (json.dumps(ids.tolist()), model.id)).all()
+        others = {own: number for own, number in rows}  # noqa: C416  # rows are no pairs for ``dict``
+        return np.array([others.get(number, -1) for number in ids.tolist()], np.int64)
 
     def hashes(self, ids: Ids) -> tuple[Hashes, NDArray[np.bool_]]:
         query = (

@@ -108,10 +108,10 @@ class Writer:
         self._connection.execute(models.update().values(active=models.c.id == model.id))
         self.changed = True
 
-    def prune(self) -> int:
-        others = select(models.c.id).where(models.c.active.is_(False))
+    def prune(self, keep: StoredModel | None = None) -> int:
+        others = select(models.c.id).where(models.c.active.is_(False), models.c.id != (keep.id if keep else -1))
         gone: int = self._connection.execute(embeddings.delete().where(embeddings.c.model_id.in_(others))).rowcount
-        self._connection.execute(models.delete().where(models.c.active.is_(False)))
+        self._connection.execute(models.delete().where(models.c.id.in_(others)))
         return gone
 
     def mend(self, card: RegionCard | None) -> None:
@@ -170,7 +170,12 @@ class Writer:
         self._described.add(content)
         self.noted = True
 
-    def put_regions(self, item: int, data: bytes, model: StoredModel, card: RegionCard) -> None:
+    def put_regions(
+        self, item: int, data: bytes, model: StoredModel, card: RegionCard, vector: Vectors | None = None
+    ) -> None:
+        if vector is not None:
+            row = {"item_id": item, "model_id": model.id, "vector": vector.astype("<f2").tobytes()}
+            self._connection.execute(_VECTOR, row)
         self._blobs.put(tokens_of(model, card), {self._vector(item, model): data})
 
     def _vector(self, item: int, model: StoredModel) -> int:
