@@ -15,7 +15,7 @@ from mmsearch.query.model import Camera, City, Condition, Date, Format, OneFits,
 from mmsearch.query.writer import written
 from mmsearch.store.paths import spellings
 from mmsearch.store.types import FACETS
-from mmsearch.types import Note, Paths, SearchResult, path_list
+from mmsearch.types import Ids, Note, Paths, SearchResult, path_list
 
 if TYPE_CHECKING:
     from mmsearch.store.protocol import Store
@@ -84,7 +84,9 @@ def facets(
         raise NoModelError(f"the library {store.folder} is empty")
     nothing = isinstance(query, str) and not query.strip()
     wanted = parsed(Query(order="date") if nothing else query, where)
-    photos, notes, complete = None, (), True
+    photos: Ids | None = None
+    notes: tuple[Note, ...] = ()
+    complete = True
     if wanted.terms:
         found = search(replace(wanted, order="score"), BEST, rerank=False, within=within, min_relevance=min_relevance)
         photos = np.array([hit.photo.id for hit in found], np.int64)
