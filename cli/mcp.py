@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import socket
+import sys
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from mmsearch.cli import formatting, options
+from mmsearch.cli import formatting, options, streams
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
@@ -55,7 +57,8 @@ def command(
             return
         # What waits for stdin is a thread that nothing wakes: a signal ends the process at once, as losing it would.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        server.run("stdio")
+        with contextlib.redirect_stdout(streams.unguarded(sys.stdout)):  # the protocol is JSON, which commands nothing
+            server.run("stdio")
 
 
 def _over_http(server: MCPServer[None], port: int) -> None:

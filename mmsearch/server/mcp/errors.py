@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from mcp.server.mcpserver.exceptions import ToolError
 
-from mmsearch.errors import MMSearchError
+from mmsearch.errors import ImageError, MMSearchError
 from mmsearch.server.errors import Refused
 from mmsearch.server.mcp.answers import LONG, readable
 
@@ -27,6 +27,8 @@ def explained() -> Iterator[None]:
     """Turns errors of the library into those of a tool; any other one is a bug, of which an agent sees no text."""
     try:
         yield
+    except ImageError as error:  # its own sentence begins with the path
+        raise tool_error(error.code, f"the picture cannot be seen: {error.reason}") from error
     except MMSearchError as error:
         raise tool_error(error.code, str(error)) from error
     except Refused as error:

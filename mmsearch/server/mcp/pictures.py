@@ -1,4 +1,4 @@
-"""Pictures as agents get them."""
+"""Answers and pictures as agents get them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import io
 import math
 from collections.abc import Sequence
 
-from mcp_types import ImageContent
+from mcp_types import CallToolResult, ImageContent, TextContent
 from PIL import Image, ImageDraw, ImageFont
+from pydantic import BaseModel
 
 from mmsearch.errors import ImageError
 from mmsearch.library.library import Library
@@ -18,6 +19,16 @@ from mmsearch.types import Photo
 CELL, LABEL, GAP = 240, 22, 6  # pixels: of a picture on a sheet, of the line below it, between two
 MOST = 30  # pictures on a sheet
 QUALITY = 85  # of JPEG
+
+
+def answered(told: BaseModel, *pictures: ImageContent) -> CallToolResult:
+    """An answer as data, the same as text for models that read no data, and pictures behind it.
+
+    What is not known, or is as it usually is, is left out: models read all of it.
+    """
+    text = TextContent(type="text", text=told.model_dump_json(exclude_defaults=True))
+    data = told.model_dump(mode="json", exclude_defaults=True)
+    return CallToolResult(content=[text, *pictures], structured_content=data)
 
 
 def image_content(content: bytes, kind: str = "image/webp") -> ImageContent:

@@ -46,5 +46,5 @@ Examples:
 {chr(10).join(EXAMPLES)}
 
 Photos are named by their ids here, never by paths. list_facets tells which years, cameras, folders, tags, people and
-towns there are, with the condition for each. A relevance below 0.3 mostly means that nothing fits.
+towns there are, with the condition for each. A hit of low relevance, such as 0.1, mostly does not fit.
 """

@@ -13,12 +13,13 @@ import anyio
 import anyio.to_thread
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError, ToolError
-from mcp_types import ToolAnnotations
+from mcp_types import CallToolResult, ToolAnnotations
 
 from mmsearch import __version__
 from mmsearch.errors import MMSearchError
 from mmsearch.library.library import Library
 from mmsearch.server.mcp.errors import explained
+from mmsearch.server.mcp.pictures import answered
 from mmsearch.server.mcp.tools import Tools
 from mmsearch.server.mcp.writes import WriteTools
 
@@ -98,7 +99,8 @@ def _in_thread(tool: Callable[..., Any], limiter: anyio.CapacityLimiter) -> Call
     async def call(**arguments: Any) -> Any:
         def work() -> Any:
             with explained():
-                return tool(**arguments)
+                told = tool(**arguments)
+            return told if isinstance(told, CallToolResult) else answered(told)
 
         return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiter)
 

@@ -8,8 +8,8 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from mcp_types import CallToolResult, ImageContent, TextContent
-from pydantic import BaseModel, Field
+from mcp_types import CallToolResult
+from pydantic import Field
 
 from mmsearch.errors import ImageError, MMSearchError
 from mmsearch.library.library import Library
@@ -35,7 +35,7 @@ from mmsearch.server.mcp.answers import (
     readable,
 )
 from mmsearch.server.mcp.errors import tool_error, unknown_photo
-from mmsearch.server.mcp.pictures import MOST, image_content, jpeg, sheet, shown_size
+from mmsearch.server.mcp.pictures import MOST, answered, image_content, jpeg, sheet, shown_size
 from mmsearch.server.mcp.query_help import HELP
 from mmsearch.server.queries import examples, read_query
 from mmsearch.store.types import FACETS
@@ -61,7 +61,7 @@ class Tools:
         query: QueryText,
         limit: Limit = 10,
         min_relevance: Annotated[
-            float | None, Field(description="Leave out less relevant ones; 0.3 leaves out most of what does not fit.")
+            float | None, Field(description="Leave out less relevant ones; such as 0.2.")
         ] = None,
         diverse: Annotated[
             bool, Field(description="Fold near-duplicates into one hit, prefer hits that differ.")
@@ -104,7 +104,7 @@ class Tools:
         small = self._library.thumbnail(photo, size)
         width, height = shown_size(small.content)
         told = ViewAnswer.model_validate({**answers.facts(photo), "shown_width": width, "shown_height": height})
-        return _with_pictures(told, [image_content(small.content)])
+        return answered(told, image_content(small.content))
 
     def contact_sheet(
         self,
@@ -114,7 +114,7 @@ class Tools:
         photos = [self._photo(number) for number in dict.fromkeys(ids)]
         drawn, columns, failed = sheet(self._library, photos)
         told = SheetAnswer(columns=columns, ids=[photo.id for photo in photos], failed=failed)
-        return _with_pictures(told, [jpeg(drawn)])
+        return answered(told, jpeg(drawn))
 
     def photo_details(self, id: Id) -> DetailsAnswer:
         """All that is known of a photo: when, where and with what it was taken, and what is written about it."""
@@ -151,9 +151,9 @@ class Tools:
             words.append(WordPlace(word=word.word, x=round(x, 3), y=round(y, 3), heat=round(float(word.heat.max()), 3)))
         told = ExplainAnswer(id=id, text=text, match=found.score, words=words)
         try:
-            return _with_pictures(told, [jpeg(looker.draw(found))])
+            return answered(told, jpeg(looker.draw(found)))
         except ImageError:  # the file is gone, and its stored tokens are not
-            return _with_pictures(told, [])
+            return answered(told)
 
     def list_facets(
         self,
@@ -259,9 +259,3 @@ class Tools:
 
 def _digest(about: Sequence[object]) -> str:
     return hashlib.blake2b(json.dumps(about).encode(), digest_size=8).hexdigest()
-
-
-def _with_pictures(told: BaseModel, pictures: Sequence[ImageContent]) -> CallToolResult:
-    """An answer as data and as text, with pictures behind it."""
-    text = TextContent(type="text", text=told.model_dump_json())
-    return CallToolResult(content=[text, *pictures], structured_content=told.model_dump(mode="json"))
