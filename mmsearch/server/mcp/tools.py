@@ -60,9 +60,7 @@ class Tools:
         self,
         query: QueryText,
         limit: Limit = 10,
-        min_relevance: Annotated[
-            float | None, Field(description="Leave out less relevant ones; such as 0.2.")
-        ] = None,
+        min_relevance: Annotated[float | None, Field(description="Leave out less relevant ones; such as 0.2.")] = None,
         diverse: Annotated[
             bool, Field(description="Fold near-duplicates into one hit, prefer hits that differ.")
         ] = False,
@@ -170,7 +168,7 @@ class Tools:
         for facet in found.facets:
             if facet.field in (fields or FACETS):
                 values = [
-                    FacetValueAnswer(untrusted_value=readable(one.value), count=one.count, query=one.query)
+                    FacetValueAnswer(untrusted_value=readable(one.value), count=one.count, untrusted_query=one.query)
                     for one in facet.values
                     if one.query == readable(one.query, 2000)  # else no text that gets through would find it
                 ]
