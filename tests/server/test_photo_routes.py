@@ -96,7 +96,7 @@ def test_a_file_that_is_gone_is_said(asker: Asker, indexed: Library, photos: Pat
     answer = client.get(f"{API}/photos/{number}/file")
     assert (answer.status_code, answer.json()["code"]) == (404, "file-gone")
     answer = client.get(f"{API}/photos/{number}/thumb")
-    assert (answer.status_code, answer.json()["code"]) == (422, "bad-image")
+    assert (answer.status_code, answer.json()["code"]) == (404, "file-gone")
 
 
 def test_a_zip_has_the_files_each_under_its_own_name(asker: Asker, indexed: Library, photos: Path) -> None:
@@ -183,7 +183,7 @@ def test_scripts_in_names_stay_text(asker: Asker, library: Library, tmp_path: Pa
     folder.mkdir()
     name = '"><img src=x onerror=alert(1)>\r\n;.png'
     Image.new("RGB", (40, 30), "red").save(folder / name)
-    (folder / f"{name}.txt").write_text("<script>alert(2)</script>", "utf-8")
+    (folder / name.replace(".png", ".txt")).write_text("<script>alert(2)</script>", "utf-8")
     library.index(folder)
     client = asker(library)
     answer = client.get(f"{API}/search")
