@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -30,9 +31,12 @@ class AsyncLibrary:
         self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="mmsearch-async")
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self.library, name)
-        if name.startswith("_") or not callable(method):
+        """A method of the library to be awaited; what is none, such as ``folder``, as it is."""
+        if name.startswith("_"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        method = getattr(self.library, name)
+        if not inspect.ismethod(method):
+            return method
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             return await asyncio.get_running_loop().run_in_executor(self._pool, partial(method, *args, **kwargs))

@@ -118,11 +118,11 @@ def _memory(process: int) -> int:
 
 
 def test_two_servers_of_one_library(tmp_path: Path) -> None:
-    with serving(tmp_path) as (_, first), serving(tmp_path, "--read-only") as (_, second):
-        with client(first) as one, client(second) as other:
-            one.post(f"{API}/searches", json={"name": "a", "query": "q=b"}).raise_for_status()
-            assert other.get(f"{API}/searches").json() == {"searches": [{"name": "a", "query": "q=b"}]}
-            assert other.delete(f"{API}/searches/a").status_code == 403
+    first, second = serving(tmp_path), serving(tmp_path, "--read-only")
+    with first as (_, writes), second as (_, reads), client(writes) as one, client(reads) as other:
+        one.post(f"{API}/searches", json={"name": "a", "query": "q=b"}).raise_for_status()
+        assert other.get(f"{API}/searches").json() == {"searches": [{"name": "a", "query": "q=b"}]}
+        assert other.delete(f"{API}/searches/a").status_code == 403
 
 
 def test_a_port_that_is_taken_is_said(mmsearch: CLI, tmp_path: Path) -> None:
