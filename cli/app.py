@@ -28,6 +28,7 @@ from mmsearch.cli import (
     query,
     reindex,
     remove,
+    serve,
     status,
     streams,
     tag,
@@ -71,6 +72,7 @@ app.command("eval")(evaluate.command)
 app.command("train")(train.command)
 app.command("train-reranker")(train_reranker.command)
 app.command("watch")(watch.command)
+app.command("serve")(serve.command)
 
 
 def _version(wanted: bool) -> None:

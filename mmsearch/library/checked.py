@@ -70,6 +70,7 @@ RULES = {
     "file": _PATH,
     "folder": _PATH,
     "force": _SWITCH,
+    "id": Rule(_is_whole, "the id of a photo (int)"),
     "groups": Rule(lambda value: hasattr(value, "keep"), "a list of the groups that duplicates found", several=True),
     "level": _one_of("exact", "near", "burst"),
     "max_megapixels": Rule(lambda value: _is_number(value) and value > 0, "a number above 0"),

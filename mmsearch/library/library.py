@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from mmsearch import config
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import SourceError, TransferError
 from mmsearch.library.arguments import Asked, ShownAs, absolute, globs, known, parsed, shown
+from mmsearch.library.browsing import Browsing
 from mmsearch.library.checked import checked_methods
 from mmsearch.library.models import Models
 from mmsearch.library.searching import Searcher
@@ -20,7 +21,7 @@ from mmsearch.rerank.reranker import Reranker
 from mmsearch.search.options import Options
 from mmsearch.store.paths import spellings
 from mmsearch.store.types import KeptModel, Losses, StoredModel
-from mmsearch.types import IndexReport, PathLike, Paths, Photo, Progress, SearchResult, Skipped, path_list
+from mmsearch.types import IndexReport, PathLike, Paths, Progress, SearchResult, Skipped, path_list
 
 if TYPE_CHECKING:  # a search needs none of these, and is to start quickly
     from mmsearch.ingest.enrich.tags import TagReport
@@ -39,7 +40,7 @@ if TYPE_CHECKING:  # a search needs none of these, and is to start quickly
 
 
 @checked_methods
-class Library:
+class Library(Browsing):
     """Pictures that can be found.  A context manager; safe to search from several threads, also while indexing.
 
     ``open_library`` puts its parts together: the truth (``store``), the index made from it (``vectors``), what encodes
@@ -157,25 +158,6 @@ class Library:
         )  # fmt: skip
         searcher = Searcher(self.store, self.vectors, self.models, self.settings.max_megapixels)
         return searcher.search(wanted, options, rerank)
-
-    def get(self, path: PathLike) -> Photo | None:
-        """All that is known of a file that can be found; None for one that is unknown, gone or could not be read.
-
-        >>> library.get("photos/cat.png").width
-        451
-        """
-        from mmsearch.library.browsing import photo_at
-
-        return photo_at(self.store, path)
-
-    def __contains__(self, path: object) -> bool:
-        return isinstance(path, (str, os.PathLike)) and self.get(path) is not None
-
-    def __iter__(self) -> Iterator[Photo]:
-        """Every file that can be found, read a thousand at a time; in the order in which pictures became known."""
-        from mmsearch.library.browsing import photos
-
-        return photos(self.store)
 
     def encoder(self, stored: StoredModel | None = None) -> Encoder:
         """The encoder of this library's model, loaded once.  Raises NoModelError, ModelError, ModelMismatchError."""

@@ -164,6 +164,10 @@ class ItemRows(Protocol):
         """
         ...
 
+    def photos_by_id(self, ids: Sequence[int]) -> dict[int, Photo]:
+        """The files with these ids, ``Photo.id``, by id; those that cannot be found are left out."""
+        ...
+
     def beside(
         self, paths: Sequence[str], within: Sequence[str] = (), conditions: Sequence[Condition] = ()
     ) -> dict[str, list[Photo]]:
