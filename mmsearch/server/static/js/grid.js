@@ -4,7 +4,7 @@ import { el } from "./dom.js";
 import { Layout } from "./layout.js";
 import { selection } from "./selection.js";
 import { link, state } from "./state.js";
-import { place, tile } from "./tile.js";
+import { discard, load, place, tile } from "./tile.js";
 import { month } from "./words.js";
 
 const MARGIN = 600; // pixels above and below the window that have tiles
@@ -21,6 +21,7 @@ export class Grid extends EventTarget {
     this._headings = new Map(); // index of a row -> element
     this._layout = null;
     this._asked = 0; // an animation frame
+    this._seen = 0; // how far down the page was when thumbnails were asked for
     root.addEventListener("click", (event) => this._clicked(event));
     root.addEventListener("keydown", (event) => this._pressed(event));
     root.addEventListener("focusin", (event) => this._focused(event));
@@ -104,7 +105,7 @@ export class Grid extends EventTarget {
     }
     for (const [at, element] of this._tiles) {
       if (wanted.has(at) || element.contains(document.activeElement)) continue; // focus is never taken away
-      element.remove();
+      discard(element);
       this._tiles.delete(at);
     }
     for (const [index, element] of this._headings) {
@@ -113,8 +114,18 @@ export class Grid extends EventTarget {
       this._headings.delete(index);
     }
     for (const at of wanted) this._tile(at);
+    this._pictures();
     if (!this.results.done && top + window.innerHeight * (1 + AHEAD) > this._layout.total && !this.results.failed)
       this.results.more();
+  }
+
+  /** Thumbnails of the tiles: at once, but of a page that is dragged past only those that stay. */
+  _pictures() {
+    const moved = Math.abs(window.scrollY - this._seen);
+    this._seen = window.scrollY;
+    clearTimeout(this._later);
+    if (moved > window.innerHeight / 2) this._later = setTimeout(() => this._pictures(), 90);
+    else for (const [at, element] of this._tiles) load(element, this.results.hits[at]);
   }
 
   _heading(index, row) {
@@ -257,7 +268,8 @@ export class Grid extends EventTarget {
   }
 
   _drop() {
-    for (const element of [...this._tiles.values(), ...this._headings.values()]) element.remove();
+    for (const element of this._tiles.values()) discard(element);
+    for (const element of this._headings.values()) element.remove();
     this._tiles.clear();
     this._headings.clear();
   }

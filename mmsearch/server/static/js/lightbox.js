@@ -6,11 +6,12 @@ import { Heat } from "./heat.js";
 import { Panel } from "./panel.js";
 import { remember, remembered } from "./settings.js";
 import { above, go, state } from "./state.js";
-import { alternative, fileName } from "./words.js";
+import { alternative, fileName, number } from "./words.js";
 
 const SHOWN = new Set(["jpeg", "jpg", "mpo", "png", "webp", "gif", "avif"]); // originals that browsers can show
 const EDGE = 8; // photos before the end of the list at which more are fetched
 const PANEL = 360; // pixels
+const LARGEST = 3; // times that a small photo is enlarged when it is opened
 
 let open = null;
 
@@ -47,8 +48,10 @@ class Lightbox {
       wheelToZoom: true,
       showHideAnimationType: still ? "none" : "zoom",
       returnFocus: false, // the grid knows better: the tile may have been drawn anew
-      secondaryZoomLevel: 1,
-      maxZoomLevel: 4,
+      initialZoomLevel: shownWhole,
+      secondaryZoomLevel: (levels) => Math.max(1, 2 * shownWhole(levels)),
+      maxZoomLevel: (levels) => Math.max(4, 3 * shownWhole(levels)),
+      counter: false, // it would tell how many were fetched, not how many there are
       getViewportSizeFn: () => ({ x: window.innerWidth - (this.besides() ? PANEL : 0), y: window.innerHeight }),
       errorMsg: "This photo cannot be shown. Is its drive connected?",
       closeTitle: "Close (Esc)",
@@ -87,6 +90,11 @@ class Lightbox {
 
   _buttons() {
     this.pswp.ui.registerElement({
+      name: "place",
+      order: 5,
+      onInit: (element) => (this._place = element),
+    });
+    this.pswp.ui.registerElement({
       name: "info",
       title: "What is known of it (I)",
       ariaLabel: "What is known of it",
@@ -107,11 +115,18 @@ class Lightbox {
   _changed() {
     const hit = this._hit();
     if (!hit) return;
+    if (this._place) this._place.textContent = this._counted();
     this.pswp.element?.setAttribute("aria-label", `Photo ${fileName(hit.path)}`);
     this.panel.show(hit);
     this.heat.changed(hit.id, this.text());
     if (state().photo && state().photo !== hit.id) go({ photo: hit.id }, { replace: true });
     if (this.pswp.currIndex + EDGE >= this.list.hits.length) this.list.more?.();
+  }
+
+  _counted() {
+    const { done, found, hits } = this.list;
+    const all = done === false ? found : hits.length;
+    return all ? `${number(this.pswp.currIndex + 1)} of ${number(all)}` : number(this.pswp.currIndex + 1);
   }
 
   _hit() {
@@ -120,8 +135,9 @@ class Lightbox {
 
   _grown() {
     const { pswp } = this;
-    if (!pswp.isDestroying) pswp.refreshSlideContent(pswp.currIndex + 1);
-    pswp.ui?.uiElementsData && pswp.dispatch("change");
+    if (pswp.isDestroying) return;
+    pswp.refreshSlideContent(pswp.currIndex + 1);
+    pswp.dispatch("change"); // the arrow to the next one, and the count
   }
 
   _togglePanel() {
@@ -158,6 +174,11 @@ class Lightbox {
     this.panel.stop();
     this.onClosed(this._last ?? this.pswp.currIndex);
   }
+}
+
+/** The zoom that shows all of a photo; small ones are enlarged, but not beyond recognition. */
+function shownWhole({ elementSize, panAreaSize }) {
+  return Math.min(panAreaSize.x / elementSize.x, panAreaSize.y / elementSize.y, LARGEST);
 }
 
 /** A photo as PhotoSwipe takes it; the original is fetched only where somebody zooms in. */

@@ -34,7 +34,7 @@ function answer(hit) {
 }
 
 function relevance(hit) {
-  if (typeof hit.relevance !== "number") return null;
+  if (typeof hit.relevance !== "number" || hit.relevance < 0.005) return null; // no number says as much as "0 %"
   return el("span", { class: "relevance", text: percent(hit.relevance), title: "How likely it is what you mean" });
 }
 
@@ -50,10 +50,21 @@ export function place(element, hit, { left, top, width, height, at, count }) {
   element.style.height = `${height}px`;
   element.setAttribute("aria-posinset", at + 1);
   element.setAttribute("aria-setsize", count);
+  element.dataset.size = thumbSize(Math.max(width, height));
+}
+
+/** Asks for the thumbnail, or for a larger one where the tile has grown. */
+export function load(element, hit) {
   const image = element.querySelector("img");
-  const size = thumbSize(Math.max(width, height));
-  if (Number(image.dataset.size ?? 0) < size) {
-    image.dataset.size = size;
-    image.src = thumb(hit, size);
-  }
+  const size = Number(element.dataset.size);
+  if (Number(image.dataset.size ?? 0) >= size) return;
+  image.dataset.size = size;
+  image.src = thumb(hit, size);
+}
+
+/** Takes a tile away; a thumbnail that is still awaited is not fetched any more. */
+export function discard(element) {
+  const image = element.querySelector("img");
+  if (!image.complete) image.removeAttribute("src");
+  element.remove();
 }
