@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     )
     from mmsearch.ingest.enrich.tags import TagReport
     from mmsearch.language.vocabulary import Vocabulary
+    from mmsearch.library.facets import Facet, Facets, FacetValue
     from mmsearch.library.library import Library
     from mmsearch.library.opening import open_library
     from mmsearch.library.repair import Repaired
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from mmsearch.manage.export import ExportReport
     from mmsearch.manage.import_vectors import ImportReport
     from mmsearch.manage.move_aside import Moved
+    from mmsearch.media.thumbnail_cache import Thumbnail
     from mmsearch.query.files import parse, parse_conditions
     from mmsearch.query.model import (
         Album,
@@ -115,12 +117,14 @@ _HOMES = {
     ],
     "mmsearch.manage.export": ["ExportReport"],
     "mmsearch.manage.import_vectors": ["ImportReport"],
+    "mmsearch.library.facets": ["Facet", "Facets", "FacetValue"],
     "mmsearch.library.library": ["Library"],
     "mmsearch.library.opening": ["open_library"],
     "mmsearch.library.repair": ["Repaired"],
     "mmsearch.library.status": ["Status"],
     "mmsearch.rerank.inspect": ["Explanation"],
     "mmsearch.manage.move_aside": ["Moved"],
+    "mmsearch.media.thumbnail_cache": ["Thumbnail"],
     "mmsearch.query.model": [
         "Album",
         "AnyOf",
@@ -195,6 +199,9 @@ __all__ = [
     "Exif",
     "Explanation",
     "ExportReport",
+    "Facet",
+    "FacetValue",
+    "Facets",
     "Format",
     "Group",
     "HasPlace",
@@ -233,6 +240,7 @@ __all__ = [
     "Status",
     "TagReport",
     "Tagged",
+    "Thumbnail",
     "TransferError",
     "Vector",
     "Vocabulary",

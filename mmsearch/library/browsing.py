@@ -1,26 +1,41 @@
-"""What a library knows of its files, without a search."""
+"""What a library knows of its files: each of them, small pictures of them, and what they are counted by."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mmsearch.library.checked import checked_methods
+from mmsearch.store.open import THUMBNAILS
 from mmsearch.store.paths import spellings
-from mmsearch.types import PathLike, Photo
+from mmsearch.types import PathLike, Paths, Photo
 
 if TYPE_CHECKING:
+    from mmsearch.config import Settings
+    from mmsearch.library.arguments import Asked
+    from mmsearch.library.facets import Facets
+    from mmsearch.media.thumbnail_cache import Thumbnail, ThumbnailCache
+    from mmsearch.query.model import Condition, Query
     from mmsearch.store.protocol import Store
+    from mmsearch.types import SearchResult
 
 AT_ONCE = 1000  # pictures whose files are read at once
 
 
 @checked_methods
 class Browsing:
-    """The part of ``Library`` that looks things up and searches nothing."""
+    """The part of a ``Library`` that looks at what is stored."""
 
     store: Store
+    settings: Settings
+
+    if TYPE_CHECKING:  # a library's own
+
+        def search(
+            self, query: Query, k: int, *, rerank: bool, within: Paths, min_relevance: float | None
+        ) -> SearchResult: ...
 
     def get(self, path: PathLike) -> Photo | None:
         """All that is known of a file that can be found; None for one that is unknown, gone or could not be read.
@@ -28,36 +43,83 @@ class Browsing:
         >>> library.get("photos/cat.png").width
         451
         """
-        model = self.store.model()
-        if model is None:
-            return None
-        for way in spellings(path):
-            vector = self.store.vector_of(way, model)
-            files = [] if vector is None else self.store.photos([vector]).get(vector, [])
-            found = next((photo for photo in files if photo.path == way), None)
-            if found is not None:
-                return found
-        return None
+        return photo_at(self.store, path)
 
     def photo(self, id: int) -> Photo | None:
-        """The same by its ``Photo.id``, which stays when the file is moved.
+        """The file with this id (``Photo.id``); None for one that is unknown, gone or could not be read.
 
-        >>> library.photo(library.get("photos/cat.png").id) == library.get("photos/cat.png")
-        True
+        >>> library.photo(library.get("photos/cat.png").id).width
+        451
         """
-        return self.store.photos_by_id([id]).get(id)
+        model = self.store.model()
+        return None if model is None else self.store.photos_by_id([id], model).get(id)
 
     def __contains__(self, path: object) -> bool:
         return isinstance(path, (str, os.PathLike)) and self.get(path) is not None
 
     def __iter__(self) -> Iterator[Photo]:
-        """Every file that can be found, read a thousand at a time; in the order in which pictures became known.
+        """Every file that can be found, read a thousand at a time; in the order in which pictures became known."""
+        return photos(self.store)
 
-        Those that come meanwhile are left out.
+    def thumbnail(self, photo: Photo, side: int = 320) -> Thumbnail:
+        """A small upright WebP of a photo, its longer side at most ``side`` pixels: 160, 320, 640 or 1280.
+
+        It is made once and kept in the library's folder, up to ``settings.thumbnails`` megabytes of all.  Where the
+        file has changed since it was indexed it shows what is there now; where it is gone, what was kept of it.
+        Raises ImageError where there is no picture to be had.
         """
-        model = self.store.model()
-        ids = [] if model is None else self.store.searchable(model).tolist()
-        for start in range(0, len(ids), AT_ONCE):
-            found = self.store.photos(ids[start : start + AT_ONCE])
-            for number in ids[start : start + AT_ONCE]:
-                yield from found.get(number, ())
+        return self._thumbnails.get(photo, self.store.content_hash(photo.id), side)
+
+    @cached_property
+    def _thumbnails(self) -> ThumbnailCache:
+        from mmsearch.media.thumbnail_cache import ThumbnailCache
+
+        own = self.settings
+        return ThumbnailCache(self.store.folder / THUMBNAILS, own.thumbnails * 2**20, own.max_megapixels)
+
+    def facets(
+        self,
+        query: Asked | Sequence[Asked] | Query = "",
+        *,
+        where: str | Sequence[Condition] = (),
+        within: Paths = (),
+        min_relevance: float | None = None,
+        most: int = 50,
+    ) -> Facets:
+        """What the photos are that a query finds, or all of them: years, cameras, folders, tags, types, people, towns.
+
+        Each value has the number of its photos and the condition that leaves these, as text of the query language.
+        Conditions alone choose exactly.  Of a query with words or examples the best 2,000 hits are counted that are
+        relevant enough (``min_relevance`` as of ``search``), by the first stage alone; ``complete`` says whether these
+        are all.  Of each facet the ``most`` frequent values are given.  Raises as ``search``.
+
+        >>> [(value.value, value.count, value.query) for value in library.facets(where="width:>500")["type"].values]
+        [('png', 3, 'type:png'), ('jpeg', 1, 'type:jpeg')]
+        """
+        from mmsearch.library.facets import facets
+
+        return facets(self.store, self.search, query, where, within, min_relevance, most)
+
+
+def photo_at(store: Store, path: PathLike) -> Photo | None:
+    """The file at a path, however the store writes it; None where none can be found there."""
+    model = store.model()
+    if model is None:
+        return None
+    for way in spellings(path):
+        vector = store.vector_of(way, model)
+        files = [] if vector is None else store.photos([vector]).get(vector, [])
+        found = next((photo for photo in files if photo.path == way), None)
+        if found is not None:
+            return found
+    return None
+
+
+def photos(store: Store) -> Iterator[Photo]:
+    """All files that can be found, by the ids of their vectors; those that come meanwhile are left out."""
+    model = store.model()
+    ids = [] if model is None else store.searchable(model).tolist()
+    for start in range(0, len(ids), AT_ONCE):
+        found = store.photos(ids[start : start + AT_ONCE])
+        for number in ids[start : start + AT_ONCE]:
+            yield from found.get(number, ())

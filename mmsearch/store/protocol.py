@@ -27,6 +27,7 @@ from mmsearch.encoders.protocol import RegionCard
 from mmsearch.indexes.protocol import VectorIndex
 from mmsearch.media.dhash import Hashes
 from mmsearch.query.model import Condition, Order
+from mmsearch.store.pending_rows import PendingRows
 from mmsearch.store.types import (
     BlobKind,
     Block,
@@ -35,11 +36,9 @@ from mmsearch.store.types import (
     Counts,
     Damage,
     DuplicateCandidate,
+    FacetCounts,
     KeptModel,
     Losses,
-    PendingItem,
-    PendingVector,
-    SidecarState,
     StoredFile,
     StoredModel,
     Summary,
@@ -164,10 +163,6 @@ class ItemRows(Protocol):
         """
         ...
 
-    def photos_by_id(self, ids: Sequence[int]) -> dict[int, Photo]:
-        """The files with these ids, ``Photo.id``, by id; those that cannot be found are left out."""
-        ...
-
     def beside(
         self, paths: Sequence[str], within: Sequence[str] = (), conditions: Sequence[Condition] = ()
     ) -> dict[str, list[Photo]]:
@@ -186,6 +181,28 @@ class ItemRows(Protocol):
 
     def vector_of(self, path: str, model: StoredModel) -> int | None:
         """The id of the vector of what this file held when it was last read well; None where nothing is known."""
+        ...
+
+    def photos_by_id(self, ids: Sequence[int], model: StoredModel) -> dict[int, Photo]:
+        """The files with these ids (``Photo.id``) that can be found, by id; others are left out."""
+        ...
+
+    def content_hash(self, photo: int) -> bytes | None:
+        """The hash of what a file held when it was last read well, by its id; None where nothing is known."""
+        ...
+
+    def facets(
+        self,
+        model: StoredModel,
+        within: Sequence[str] = (),
+        conditions: Sequence[Condition] = (),
+        photos: Ids | None = None,
+        most: int = 50,
+    ) -> FacetCounts:
+        """What the files are that can be found, by years, cameras and so on, ``most`` values of each.
+
+        ``within`` and ``conditions`` as of ``photos``; ``photos`` keeps those with these ids (``Photo.id``).
+        """
         ...
 
     def hashes(self, ids: Ids) -> tuple[Hashes, NDArray[np.bool_]]:
@@ -215,51 +232,6 @@ class WordSearch(Protocol):
 
         Pictures that have none are left out.  Meant for a page of hits: it takes about 0.1 ms a picture.
         """
-        ...
-
-
-class PendingRows(Protocol):
-    """What an enrichment has still to look at; each method names one."""
-
-    def pending_regions(self, model: StoredModel, card: RegionCard, roots: Sequence[str]) -> list[PendingItem]:
-        """Items in or below ``roots`` that can be found, but without tokens of this card.
-
-        In the order of their first paths.
-        """
-        ...
-
-    def pending_metadata(self, model: StoredModel, roots: Sequence[str]) -> list[PendingItem]:
-        """The first items of contents in or below ``roots`` that can be found, but were not read by this version.
-
-        In the order of their first paths.
-        """
-        ...
-
-    def pending_text(self, engine: str, roots: Sequence[str]) -> list[PendingItem]:
-        """Items in or below ``roots`` that can be found, but were not looked at for text by this engine.
-
-        In the order of their first paths.
-        """
-        ...
-
-    def pending_captions(
-        self, model: StoredModel, card: RegionCard, reranker: str, roots: Sequence[str]
-    ) -> list[PendingVector]:
-        """Items in or below ``roots`` that can be found and have tokens of this card, but no caption.
-
-        A caption of another reranker than that of this fingerprint is none.  In the order of their ids.
-        """
-        ...
-
-    def pending_tags(self, model: StoredModel, vocabulary: str, within: Sequence[str] = ()) -> list[PendingVector]:
-        """Items that can be found and were not compared with this vocabulary, by its fingerprint.
-
-        ``within`` keeps those that have a file in or below these paths.  In the order of their ids.
-        """
-        ...
-
-    def sidecar_states(self, roots: Sequence[str]) -> Iterator[SidecarState]:
-        """The photos in or below ``roots`` that can be found, in the order of their paths."""
         ...
 
 

@@ -111,6 +111,17 @@ class WordHit:
 
 
 @dataclass(frozen=True)
+class FacetCounts:
+    """What some files are: by facet its values, those of the most files first, and how many files have each.
+
+    A value is what a condition asks for (``FACETS``), and counts the files that meet it.
+    """
+
+    files: int  # that were counted
+    values: dict[str, list[tuple[str, int]]]  # a list may be one longer than was asked for: then there are more
+
+
+@dataclass(frozen=True)
 class ExportRow:
     """A file, and what is known of it and of its content; None and 0 where nothing is."""
 
@@ -186,6 +197,7 @@ class Capabilities:
             raise QueryError("this library cannot look up words: leave out exact and excluded ones", code="no-words")
 
 
+FACETS = ("year", "camera", "folder", "tag", "type", "person", "city")  # in the order in which people look for them
 TOKENS = "tokens"  # packed region tokens (``encoders/region_codec.py``)
 
 

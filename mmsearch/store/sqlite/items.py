@@ -30,7 +30,16 @@ from mmsearch.store.sqlite.tables import (
     sidecars,
     tags,
 )
-from mmsearch.store.types import Contents, Counts, DuplicateCandidate, StoredFile, StoredModel, WordHit, chunks
+from mmsearch.store.types import (
+    Contents,
+    Counts,
+    DuplicateCandidate,
+    FacetCounts,
+    StoredFile,
+    StoredModel,
+    WordHit,
+    chunks,
+)
 from mmsearch.types import Damaged, Exif, Found, Ids, Photo, Skipped
 
 
@@ -173,7 +182,12 @@ class Items(Database):
     def photos(
         self, ids: Sequence[int], within: Sequence[str] = (), conditions: Sequence[Condition] = ()
     ) -> dict[int, list[Photo]]:
-        rows = self._photo_rows(_PHOTOS, ids)
+        # Not on a connection that is kept: threads would wait for each other, long where one wants very many.
+        with explained(self.file), contextlib.closing(self._engine.raw_connection()) as held:
+            cursor = held.cursor()
+            cursor.row_factory = sqlite3.Row  # type: ignore[attr-defined]  # it is one of sqlite3's
+            cursor.execute(_PHOTOS, (json.dumps([int(number) for number in ids]),))
+            rows = cursor.fetchall()
         if within or conditions:
             with explained(self.file):
                 meeting = self._attributes.meeting(np.array([row["id"] for row in rows], np.int64), within, conditions)
@@ -183,17 +197,28 @@ class Items(Database):
             found.setdefault(row["vector"], []).append(_photo(row))
         return found
 
-    def photos_by_id(self, ids: Sequence[int]) -> dict[int, Photo]:
-        return {row["id"]: _photo(row) for row in self._photo_rows(_PHOTOS_BY_ID, ids)}
-
-    def _photo_rows(self, query: str, ids: Sequence[int]) -> list[sqlite3.Row]:
-        # Not on a connection that is kept: threads would wait for each other, long where one wants very many.
+    def photos_by_id(self, ids: Sequence[int], model: StoredModel) -> dict[int, Photo]:
         with explained(self.file), contextlib.closing(self._engine.raw_connection()) as held:
-            cursor = held.cursor()
-            cursor.row_factory = sqlite3.Row  # type: ignore[attr-defined]  # it is one of sqlite3's
-            cursor.execute(query, (json.dumps([int(number) for number in ids]),))
-            rows: list[sqlite3.Row] = cursor.fetchall()
-        return rows
+            asked = json.dumps([int(number) for number in ids])
+            vectors = [row[0] for row in held.cursor().execute(_VECTORS_OF, (asked, model.id)).fetchall()]
+        files = {photo.id: photo for own in self.photos(vectors).values() for photo in own}
+        return {number: files[number] for number in ids if number in files}
+
+    def content_hash(self, photo: int) -> bytes | None:
+        query = select(contents.c.hash).join(photos, photos.c.content_id == contents.c.id).where(photos.c.id == photo)
+        with self._reading() as connection:
+            return connection.execute(query).scalar()
+
+    def facets(
+        self,
+        model: StoredModel,
+        within: Sequence[str] = (),
+        conditions: Sequence[Condition] = (),
+        photos: Ids | None = None,
+        most: int = 50,
+    ) -> FacetCounts:
+        with explained(self.file):
+            return self._attributes.facets(model.id, photos, within, conditions, most)
 
     def beside(
         self, paths: Sequence[str], within: Sequence[str] = (), conditions: Sequence[Condition] = ()
@@ -292,36 +317,31 @@ class Items(Database):
 
 
 # Not through SQLAlchemy, which takes several times as long as the query.
-_COLUMNS = f"""
-photos.id AS id, photos.path, photos.size, photos.mtime_ns, width, height, format,
+_PHOTOS = f"""
+SELECT embeddings.id AS vector, photos.id AS id, photos.path, photos.size, photos.mtime_ns, width, height, format,
     {noted.TAKEN_AT} AS taken_at, camera, lens, {noted.LATITUDE} AS latitude, {noted.LONGITUDE} AS longitude,
     {noted.CITY} AS city, {noted.PEOPLE} AS people, {noted.RATING} AS rating, {noted.LABEL} AS label,
     {", ".join(noted.SHOT)}, description, captions.text AS caption,
     sidecars.text AS sidecar, ocr.text AS ocr,
     (SELECT json_group_array(json_array(-score, tag)) FROM tags WHERE tags.item_id = items.id HAVING count(*))
         AS tags
-"""
-_BESIDES = """
-    LEFT JOIN captions ON captions.item_id = items.id
-    LEFT JOIN sidecars ON sidecars.photo_id = photos.id
-    LEFT JOIN ocr ON ocr.item_id = items.id
-"""
-_PHOTOS = f"""
-SELECT embeddings.id AS vector, {_COLUMNS}
 FROM json_each(?) CROSS JOIN embeddings ON embeddings.id = value
     CROSS JOIN items ON items.id = embeddings.item_id
     CROSS JOIN contents ON contents.id = items.content_id
     CROSS JOIN photos ON photos.content_id = contents.id
-{_BESIDES}
+    LEFT JOIN captions ON captions.item_id = items.id
+    LEFT JOIN sidecars ON sidecars.photo_id = photos.id
+    LEFT JOIN ocr ON ocr.item_id = items.id
 WHERE +photos.state = 'ok' -- the plus keeps SQLite from reading all photos in this state
 ORDER BY photos.path
 """
-_PHOTOS_BY_ID = f"""
-SELECT {_COLUMNS}
-FROM json_each(?) CROSS JOIN photos ON photos.id = value AND photos.state = 'ok'
-    CROSS JOIN contents ON contents.id = photos.content_id
-    CROSS JOIN items ON items.content_id = contents.id AND items.part = 0
-{_BESIDES}
+
+
+# The vectors of the first items of files, by the ids of the files.
+_VECTORS_OF = """
+SELECT embeddings.id FROM json_each(?) CROSS JOIN photos ON photos.id = value
+    CROSS JOIN items ON items.content_id = photos.content_id AND items.part = 0
+    CROSS JOIN embeddings ON embeddings.item_id = items.id AND embeddings.model_id = ?
 """
 
 
