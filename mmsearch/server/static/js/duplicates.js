@@ -19,9 +19,9 @@ export async function duplicatesView(root, open) {
   const said = el("p", { class: "hint", role: "status", text: "Comparing the photos…" });
   const list = el("div", { class: "groups" });
   replace(root, el("div", { class: "view-head" }, el("label", { for: "level", text: "Alike:" }), level, said), list);
-  const { groups } = await get("duplicates", { level: state().level });
+  const { groups, more } = await get("duplicates", { level: state().level });
   const spare = groups.reduce((sum, group) => sum + group.bytes, 0);
-  said.textContent = groups.length ? `${plural(groups.length, "group")}; the others take ${bytes(spare)}.` : "No duplicates were found.";
+  said.textContent = groups.length ? `${more ? "The largest " : ""}${plural(groups.length, "group")}; the others take ${bytes(spare)}.` : "No duplicates were found.";
   draw(list, groups, 0, open);
 }
 

@@ -68,7 +68,7 @@ export class Heat extends EventTarget {
     try {
       const found = await get(`photos/${this._id}/heat`, { q: this._text }, mine.signal);
       if (mine.signal.aborted) return;
-      Object.assign(this, { words: found.words, _whole: found.overall, _box: found.box ?? [0, 0, 1, 1] });
+      Object.assign(this, { words: found.words, _whole: found.overall, _part: found.part ?? [0, 0, 1, 1] });
       this._draw();
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -96,7 +96,7 @@ export class Heat extends EventTarget {
   _place() {
     const image = this.pswp.currSlide?.content?.element;
     if (!this._canvas || !image) return;
-    const [left, top, right, bottom] = this._box;
+    const [left, top, right, bottom] = this._part;
     const [width, height] = [parseFloat(image.style.width), parseFloat(image.style.height)];
     Object.assign(this._canvas.style, {
       left: `${left * width}px`,

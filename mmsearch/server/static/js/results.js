@@ -93,7 +93,7 @@ export class Results extends EventTarget {
     this.notes = page.notes?.length ? page.notes : this.notes;
     this.question = page.question ?? this.question;
     this.generation = page.generation;
-    this.found = page.found ?? this.found;
+    this.found = page.found >= this.hits.length ? page.found : null;
     this._cursor = page.next_cursor;
     this.done = !page.next_cursor;
     this.dispatchEvent(new Event("more"));

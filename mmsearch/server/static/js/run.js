@@ -13,6 +13,7 @@ const STEPS = {
 let source = null;
 let ended = () => {};
 let announced = "";
+let current = 0; // number of the run that was started here
 
 /** `onEnd` is called when a run is over, so that the page shows what is new; `onProgress` with photos so far. */
 export function startRuns({ onEnd, running }) {
@@ -21,7 +22,7 @@ export function startRuns({ onEnd, running }) {
 }
 
 export async function startRun(paths) {
-  await post("index", paths?.length ? { paths } : {});
+  ({ run: current } = await post("index", paths?.length ? { paths } : {}));
   follow();
   show({ step: "pictures", done: 0, total: 0, path: "" });
 }
@@ -30,9 +31,12 @@ export async function startRun(paths) {
 export function follow() {
   if (source) return;
   source = new EventSource(address("index/events"));
-  source.addEventListener("progress", (event) => show(JSON.parse(event.data)));
-  source.addEventListener("done", (event) => finish(JSON.parse(event.data)));
-  source.addEventListener("failed", (event) => fail(JSON.parse(event.data)));
+  for (const [name, action] of Object.entries({ progress: show, done: finish, failed: fail })) {
+    source.addEventListener(name, (event) => {
+      const told = JSON.parse(event.data);
+      if ((told.run ?? current) >= current) action(told); // an earlier run is told of again at the start
+    });
+  }
   source.addEventListener("error", () => source?.readyState === EventSource.CLOSED && stopListening());
 }
 
@@ -79,6 +83,6 @@ function finish(report) {
 
 function fail(problem) {
   stopListening();
-  toast(problem.detail || problem.message || problem.title || "The index run failed.", { error: true });
+  toast(problem.detail || "The index run failed.", { error: problem.code !== "index-stopped" });
   ended();
 }
