@@ -158,9 +158,10 @@ def test_sorted_by_date_photos_stand_under_their_months(page: Any) -> None:
 
 
 def test_the_timeline_writes_a_month(page: Any) -> None:
+    find(page, "camera:canon")
     page.locator("#timeline-switch").click()
-    page.get_by_role("button", name=f"March 2022: {COPIES} photos").click()
-    expect(page.locator("#box")).to_have_value("date:2022-03")
+    page.get_by_role("button", name=f"April 2022: {COPIES} photos").click()
+    expect(page.locator("#box")).to_have_value("camera:canon date:2022-04")
     expect(page.locator("#count")).to_have_text(f"{COPIES} photos")
 
 

@@ -52,7 +52,7 @@ export async function updateFacets(anew = false) {
 
 /** Facets of a query; one that is in use counts what there would be without it, so that others can be added. */
 async function fetched(q) {
-  const { facets } = await get("facets", { q });
+  const { facets } = await get("facets", { q, min_relevance: state().min || "" });
   const inUse = facets.filter(({ values }) => values.some((value) => use(q, value.query)) || usedField(q, values));
   const others = await Promise.all(inUse.map(({ values }) => withoutOwn(q, values)));
   const all = new Map(facets.map((facet) => [facet.field, facet]));

@@ -27,14 +27,14 @@ export function openLightbox(list, index, { tileOf = () => null, onClosed = () =
 }
 
 /** Closes the open photo, as going back does. */
-export const closeLightbox = () => open?.pswp.close();
+export const closeLightbox = () => open?.close();
 
 class Lightbox {
   constructor(list, index, { tileOf, onClosed, text }) {
     Object.assign(this, { list, tileOf, onClosed, text });
     this.pswp = new PhotoSwipe(this._options(index));
     this.heat = new Heat(this.pswp);
-    this.panel = new Panel({ heat: this.heat, text, close: () => this.pswp.close() });
+    this.panel = new Panel({ heat: this.heat, text });
     this._wire();
     this.pswp.init();
   }
@@ -61,6 +61,13 @@ class Lightbox {
     };
   }
 
+  /** Closes it; while it still opens, as soon as it is open. */
+  close() {
+    const { pswp } = this;
+    if (pswp.opener.isOpening) pswp.on("openingAnimationEnd", () => pswp.close());
+    else pswp.close();
+  }
+
   /** Whether the panel stands beside the photo, and not below it as on phones. */
   besides() {
     return this.panelOpen() && window.innerWidth >= 800;
@@ -78,7 +85,7 @@ class Lightbox {
     pswp.addFilter("thumbEl", (_, data, index) => this.tileOf(index));
     pswp.addFilter("placeholderSrc", (_, content) => content.data.msrc ?? false);
     pswp.on("uiRegister", () => this._buttons());
-    pswp.on("bindEvents", () => this._started());
+    pswp.on("firstUpdate", () => this._started());
     pswp.on("change", () => this._changed());
     pswp.on("keydown", (event) => this._pressed(event));
     pswp.on("close", () => this._closing());
@@ -155,7 +162,8 @@ class Lightbox {
   _pressed(event) {
     const pressed = event.originalEvent;
     const special = pressed.ctrlKey || pressed.metaKey || pressed.altKey;
-    if (pressed.target.closest?.("input, textarea, select, dialog")) event.preventDefault(); // typing moves no photo
+    if (pressed.key === "Escape") event.preventDefault(); // keys.js closes it, also while it still opens
+    else if (pressed.target.closest?.("input, textarea, select, dialog")) event.preventDefault(); // typing moves no photo
     else if (special) return;
     else if (pressed.key === "i") this._togglePanel();
     else if (pressed.key === "h") this.panel.toggleHeat();

@@ -235,7 +235,7 @@ async function start() {
   startSearchBox();
   startDrop();
   startActions((id) => results?.hits[results.indexOf(id)]?.path);
-  startKeys({ grid, lightboxOpen, selectAll: () => attempt(selectAll) });
+  startKeys({ grid, selectAll: () => attempt(selectAll) });
   grid.addEventListener("open", ({ detail }) => go({ photo: results.hits[detail].id }));
   changes.addEventListener("change", ({ detail }) => show(detail));
   let kept = 0;

@@ -6,21 +6,20 @@ import { button, el, replace } from "./dom.js";
 import { withUse } from "./querytext.js";
 import { attempt } from "./say.js";
 import { selection } from "./selection.js";
-import { has } from "./server.js";
 import { go, state } from "./state.js";
 import { bytes, date, exposure, fileName, folderName, number, percent } from "./words.js";
 
 const quoted = (text) => (/[\s,"]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
 export class Panel {
-  constructor({ heat, text, close }) {
-    Object.assign(this, { heat, text, close });
+  constructor({ heat, text }) {
+    Object.assign(this, { heat, text });
     this.element = el("aside", { class: "panel", "aria-label": "What is known of the photo", tabIndex: -1 });
     this._top = el("div");
     this._heat = el("section", { class: "heat-words" });
     this._facts = el("div");
     this._ask = this._asking();
-    this.element.append(this._top, this._heat, this._facts, ...(has("look") ? [this._ask] : []));
+    this.element.append(this._top, this._heat, this._facts, this._ask);
     heat.addEventListener("change", () => this._showHeat());
     this._marks = () => this.hit && this._showTop();
     selection.addEventListener("change", this._marks);
@@ -83,12 +82,12 @@ export class Panel {
   }
 
   toggleHeat() {
-    if (this.text() && has("look")) this.heat.toggle();
+    if (this.text()) this.heat.toggle();
   }
 
   _showHeat() {
     const { heat } = this;
-    if (!this.text() || !has("look")) return replace(this._heat);
+    if (!this.text()) return replace(this._heat);
     const focused = this._heat.contains(document.activeElement) ? document.activeElement.textContent : null;
     const toggle = button({ icon: "heat", text: "Where in the photo", class: "tool text", "aria-pressed": String(heat.on) }, () => heat.toggle());
     const word = (name, text) => button({ text, class: "word", "aria-pressed": String(heat.word === name) }, () => heat.show(name));

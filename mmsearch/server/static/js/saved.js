@@ -19,8 +19,7 @@ export async function showSaved() {
   const body = el("div", { class: "saved" }, el("p", { class: "hint", text: "Reading…" }));
   const box = dialog("Saved searches", {}, body);
   const draw = async () => {
-    const answer = await get("searches");
-    const searches = answer.searches ?? answer;
+    const { searches } = await get("searches");
     replace(body, searches.length ? el("ul", {}, searches.map(row)) : el("p", { class: "hint", text: "None yet. Search for something, then choose “Save search”." }));
   };
   const row = (search) =>
@@ -30,7 +29,7 @@ export async function showSaved() {
         openSaved(search.query);
       }),
       !readOnly() && button({ icon: "trash", label: `Forget ${search.name}`, class: "tool small" }, () => attempt(async () => {
-        await remove(`searches/${encodeURIComponent(search.id ?? search.name)}`);
+        await remove(`searches/${encodeURIComponent(search.name)}`);
         await draw();
       })));
   try {

@@ -9,6 +9,7 @@ const box = () => byId("box");
 const list = () => byId("completions");
 
 let offered = []; // {insert, label, kind}
+let begins = 0; // where the text that they replace begins
 let chosen = -1;
 let asked = 0;
 
@@ -42,14 +43,15 @@ async function offer() {
   try {
     const answer = await get("complete", { text, at });
     if (turn !== asked || document.activeElement !== box()) return;
-    show(answer.completions ?? answer);
+    show(answer);
   } catch {
     close(); // typing goes on without completions
   }
 }
 
-function show(completions) {
+function show({ completions, start }) {
   offered = completions.slice(0, 10);
+  begins = start;
   if (!offered.length) return close();
   chosen = -1;
   const options = offered.map((one, at) =>
@@ -90,8 +92,8 @@ function take(event, at) {
   const insert = offered[at].insert;
   const rest = text.slice(word.end);
   const space = insert.endsWith(":") || rest.startsWith(" ") ? "" : " ";
-  box().value = text.slice(0, word.start) + insert + space + rest;
-  const end = word.start + insert.length + space.length;
+  box().value = text.slice(0, begins) + insert + space + rest;
+  const end = begins + insert.length + space.length;
   box().setSelectionRange(end, end);
   close();
   if (insert.endsWith(":")) offer();

@@ -6,10 +6,9 @@ let status = null;
 
 export const library = () => status;
 
-/** Whether the server can do something that not each one can. Writing things are off where it is read-only. */
+/** Whether the server can do something that not each one can. */
 export function has(feature) {
-  const features = status?.features ?? {};
-  return Array.isArray(features) ? features.includes(feature) : Boolean(features[feature]);
+  return Boolean(status?.features.includes(feature));
 }
 
 export const readOnly = () => Boolean(status?.read_only);
