@@ -24,7 +24,7 @@ class Heard:
 def find(page: Any, query: str) -> None:
     page.locator("#box").fill(query)
     page.locator("#box").press("Enter")
-    page.wait_for_url(re.compile(r"[?&]q="))
+    page.wait_for_url(re.compile(r"[?&]q="), wait_until="commit")
 
 
 def tile(page: Any, name: str) -> Any:

@@ -103,19 +103,26 @@ function group({ field, values }) {
     "section",
     { class: "facet", "aria-label": name },
     el("h3", { text: name }),
-    el("ul", {}, all.slice(0, count).map((value) => row(value, q))),
+    el("ul", {}, all.slice(0, count).map((value) => row(value, q, field))),
     more,
   );
 }
 
-function row(value, q) {
+/** The end of a folder's path, which tells it from others. */
+function shortened(path) {
+  const parts = path.split(/[\\/]/).filter(Boolean);
+  return parts.length > 2 ? `…/${parts.slice(-2).join("/")}` : path;
+}
+
+function row(value, q, field) {
   const how = use(q, value.query);
-  const label = String(value.label ?? value.value);
+  const whole = String(value.value);
+  const label = field === "folder" ? shortened(whole) : whole;
   const write = (wanted) => go({ q: withUse(state().q, value.query, wanted), photo: 0 });
   const take = el(
     "button",
     { type: "button", class: "value", "aria-pressed": String(how === "wanted"), on: { click: () => write(how === "wanted" ? "" : "wanted") } },
-    el("span", { class: "label", text: label, title: label }),
+    el("span", { class: "label", text: label, title: whole }),
     el("span", { class: "number", text: number(value.count) }),
   );
   const leave = button({ icon: "less", class: "tool small", label: `Leave out ${label}` }, () => write(how === "excluded" ? "" : "excluded"));

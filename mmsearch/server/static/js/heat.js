@@ -6,7 +6,7 @@ import { get } from "./api.js";
 const INFERNO = [
   [0, 0, 4], [33, 12, 74], [87, 16, 110], [138, 34, 106], [188, 55, 84], [228, 90, 49], [249, 142, 9], [249, 203, 53], [252, 255, 164],
 ];
-const OPAQUE = 0.72; // of the hottest place
+const OPAQUE = 0.78; // of the hottest place; cold ones are seen through
 
 export class Heat extends EventTarget {
   // Events: "change" (what is shown, or that it is fetched, is another).
@@ -122,7 +122,7 @@ function painted(heat) {
   const pixels = context.createImageData(side, side);
   heat.flat().forEach((value, at) => {
     const [red, green, blue] = colour(value);
-    pixels.data.set([red, green, blue, Math.round(255 * OPAQUE * Math.min(1, 0.25 + value * 0.75))], at * 4);
+    pixels.data.set([red, green, blue, Math.round(255 * OPAQUE * Math.min(1, value))], at * 4);
   });
   context.putImageData(pixels, 0, 0);
   return canvas;

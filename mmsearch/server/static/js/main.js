@@ -180,6 +180,7 @@ function chrome() {
   updateChips();
   updateFacets();
   if (now.view === "photos") updateTimeline();
+  byId("facets").classList.toggle("away", now.view === "duplicates");
   for (const one of byId("views").children) {
     if (one.dataset.view === now.view) one.setAttribute("aria-current", "page");
     else one.removeAttribute("aria-current");

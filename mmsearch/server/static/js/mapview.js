@@ -21,7 +21,15 @@ export async function mapView(root, open) {
     attributionControl: false, worldCopyJump: true, minZoom: 1, maxZoom: DEEPEST, zoomSnap: 0.5, maxBounds: [[-85, -720], [85, 720]],
   });
   map.setView([25, 10], 2);
-  leaflet.geoJSON(world, { style: ({ properties }) => ({ className: `world-${properties.kind}` }), interactive: false }).addTo(map);
+  for (const turn of [-360, 0, 360]) {
+    leaflet
+      .geoJSON(world, {
+        style: ({ properties }) => ({ className: `world-${properties.kind}` }),
+        coordsToLatLng: ([longitude, latitude]) => leaflet.latLng(latitude, longitude + turn),
+        interactive: false,
+      })
+      .addTo(map);
+  }
   leaflet.control.scale({ imperial: false }).addTo(map);
   const marks = leaflet.layerGroup().addTo(map);
   let places = [];

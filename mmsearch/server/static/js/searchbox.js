@@ -39,7 +39,7 @@ async function offer() {
   const turn = (asked += 1);
   const text = box().value;
   const at = box().selectionStart ?? text.length;
-  if (!current(text, at).text) return close();
+  if (!current(text, at).text || text.trim() === state().q) return close(); // nothing to complete, or searched already
   try {
     const answer = await get("complete", { text, at });
     if (turn !== asked || document.activeElement !== box()) return;
