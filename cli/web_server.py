@@ -55,7 +55,8 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End what would keep connections open, then wait for those that are at work."""
-        self.config.app.state.context.stop()  # type: ignore[union-attr]  # it is ours
+        context = self.config.app.state.context  # type: ignore[union-attr]  # it is ours
+        await asyncio.to_thread(context.runs.close, END_SECONDS)
         await super().shutdown(sockets)
 
 

@@ -80,7 +80,7 @@ if TYPE_CHECKING:
     from mmsearch.rerank.inspect import Explanation
     from mmsearch.rerank.reranker import Answer
     from mmsearch.store.sqlite.backup import restore
-    from mmsearch.store.types import Damage, KeptModel
+    from mmsearch.store.types import Damage, KeptModel, Overview
     from mmsearch.types import (
         Annotations,
         Damaged,
@@ -169,7 +169,7 @@ _HOMES = {
     "mmsearch.rerank.heat": ["WordHeat"],
     "mmsearch.rerank.reranker": ["Answer"],
     "mmsearch.store.sqlite.backup": ["restore"],
-    "mmsearch.store.types": ["Damage", "KeptModel"],
+    "mmsearch.store.types": ["Damage", "KeptModel", "Overview"],
     "mmsearch.ingest.enrich.tags": ["TagReport"],
     "mmsearch.language.vocabulary": ["Vocabulary"],
 }
@@ -224,6 +224,7 @@ __all__ = [
     "NewerLibraryError",
     "NoModelError",
     "Note",
+    "Overview",
     "Person",
     "Photo",
     "Picture",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mmsearch.media.thumbnail_cache import Thumbnail, ThumbnailCache
     from mmsearch.query.model import Condition, Query
     from mmsearch.store.protocol import Store
+    from mmsearch.store.types import Overview
     from mmsearch.types import SearchResult
 
 AT_ONCE = 1000  # pictures whose files are read at once
@@ -96,9 +97,29 @@ class Browsing:
         >>> [(value.value, value.count, value.query) for value in library.facets(where="width:>500")["type"].values]
         [('png', 3, 'type:png'), ('jpeg', 1, 'type:jpeg')]
         """
-        from mmsearch.library.facets import facets
+        from mmsearch.library.facets import Chosen, facets
 
-        return facets(self.store, self.search, query, where, within, min_relevance, most)
+        chosen = Chosen.by(self.store, self.search, query, where, within, min_relevance)
+        return facets(self.store, chosen, most)
+
+    def overview(
+        self,
+        query: Asked | Sequence[Asked] | Query = "",
+        *,
+        where: str | Sequence[Condition] = (),
+        within: Paths = (),
+        min_relevance: float | None = None,
+    ) -> Overview:
+        """Ids, times and places of the photos that ``facets`` counts.  Raises as ``search``.
+
+        >>> overview = library.overview("type:jpeg")
+        >>> overview.ids.tolist() == [library.get("photos/trips/rocket.jpg").id], overview.places.tolist()
+        (True, [[nan, nan]])
+        """
+        from mmsearch.library.facets import Chosen
+
+        chosen = Chosen.by(self.store, self.search, query, where, within, min_relevance)
+        return self.store.overview(chosen.model, chosen.within, chosen.conditions, chosen.photos)
 
 
 def photo_at(store: Store, path: PathLike) -> Photo | None:

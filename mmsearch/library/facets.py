@@ -14,8 +14,8 @@ from mmsearch.library.arguments import Asked, parsed
 from mmsearch.query.model import Camera, City, Condition, Date, Format, OneFits, Person, Query, Tagged, Within
 from mmsearch.query.writer import written
 from mmsearch.store.paths import spellings
-from mmsearch.store.types import FACETS
-from mmsearch.types import Note, Paths, SearchResult, path_list
+from mmsearch.store.types import FACETS, StoredModel
+from mmsearch.types import Ids, Note, Paths, SearchResult, path_list
 
 if TYPE_CHECKING:
     from mmsearch.store.protocol import Store
@@ -69,37 +69,56 @@ class Facets:
 Search = Callable[..., SearchResult]
 
 
-def facets(
-    store: Store,
-    search: Search,
-    query: Asked | Sequence[Asked] | Query,
-    where: str | Sequence[Condition],
-    within: Paths,
-    min_relevance: float | None,
-    most: int,
-) -> Facets:
-    """See ``Library.facets``; ``search`` is that of the library."""
-    model = store.model()
-    if model is None:
-        raise NoModelError(f"the library {store.folder} is empty")
-    nothing = isinstance(query, str) and not query.strip()
-    wanted = parsed(Query(order="date") if nothing else query, where)
-    photos, notes, complete = None, (), True
-    if wanted.terms:
-        found = search(replace(wanted, order="score"), BEST, rerank=False, within=within, min_relevance=min_relevance)
-        photos = np.array([hit.photo.id for hit in found], np.int64)
-        notes, complete = found.notes, found.next_offset is None
-    else:
-        store.capabilities.check(wanted)
-    ways = [way for folder in path_list(within) for way in spellings(folder)]
-    counted = store.facets(model, ways, wanted.conditions, photos, most)
+@dataclass(frozen=True)
+class Chosen:
+    """The photos that a query finds, as a store is asked for them."""
+
+    model: StoredModel
+    within: tuple[str, ...]
+    conditions: tuple[Condition, ...]
+    photos: Ids | None  # ids of the best ones, of a query that ranks; None for all that meet the conditions
+    notes: tuple[Note, ...]
+    complete: bool  # these are all that the query finds
+
+    @classmethod
+    def by(
+        cls,
+        store: Store,
+        search: Search,
+        query: Asked | Sequence[Asked] | Query,
+        where: str | Sequence[Condition] = (),
+        within: Paths = (),
+        min_relevance: float | None = None,
+    ) -> Chosen:
+        """Those of a query; of one with words the ``BEST`` by its first stage.  Raises as ``Library.search``."""
+        model = store.model()
+        if model is None:
+            raise NoModelError(f"the library {store.folder} is empty")
+        nothing = isinstance(query, str) and not query.strip()
+        wanted = parsed(Query(order="date") if nothing else query, where)
+        photos, notes, complete = None, tuple[Note, ...](), True
+        if wanted.terms:
+            found = search(
+                replace(wanted, order="score"), BEST, rerank=False, within=within, min_relevance=min_relevance
+            )
+            photos = np.array([hit.photo.id for hit in found], np.int64)
+            notes, complete = found.notes, found.next_offset is None
+        else:
+            store.capabilities.check(wanted)
+        ways = tuple(way for folder in path_list(within) for way in spellings(folder))
+        return cls(model, ways, tuple(wanted.conditions), photos, tuple(notes), complete)
+
+
+def facets(store: Store, chosen: Chosen, most: int) -> Facets:
+    """See ``Library.facets``."""
+    counted = store.facets(chosen.model, chosen.within, chosen.conditions, chosen.photos, most)
     shown = []
     for field in FACETS:
         values = counted.values.get(field, [])
         pieces = [FacetValue(value, count, _condition(field, value)) for value, count in values[:most]]
         if pieces:
             shown.append(Facet(field, tuple(pieces), len(values) > most))
-    return Facets(tuple(shown), counted.files, complete, notes)
+    return Facets(tuple(shown), counted.files, chosen.complete, chosen.notes)
 
 
 def _condition(field: str, value: str) -> str:

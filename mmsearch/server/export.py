@@ -23,9 +23,10 @@ LEFT_OUT = "left out.txt"  # in a zip: what is not in it, and why
 
 
 def chosen(library: Library, ids: Sequence[int], options: ServerOptions) -> list[Photo]:
-    """The photos with these ids, each once.  Raises Refused for one that is unknown, and where they are too many bytes."""
+    """The photos with these ids, each once.  Raises Refused for one that is unknown, and for too many bytes."""
     wanted = list(dict.fromkeys(ids))
-    found = library.store.photos_by_id(wanted)
+    model = library.store.model()
+    found = {} if model is None else library.store.photos_by_id(wanted, model)
     missing = [photo_id for photo_id in wanted if photo_id not in found]
     if missing:
         text = f"no photo has the id {missing[0]} (any more), nor {len(missing) - 1} others of these"

@@ -179,3 +179,193 @@ class Status(BaseModel):
     read_only: bool
     features: list[str] = Field(description="What this server can do: places, files, export-folder, look")
     indexing: IndexState
+
+
+class WordHeat(BaseModel):
+    """Where a word is found."""
+
+    word: str
+    heat: list[list[float]]
+
+
+class Explanation(BaseModel):
+    """Where a text is found in a photo: ``side`` x ``side`` values in [0, 1], rows from the top."""
+
+    photo: str
+    text: str
+    score: float
+    by: str
+    side: int
+    words: list[WordHeat]
+    overall: list[list[float]]
+    part: list[float] = Field(description="Of the photo that the values cover: left, top, right, bottom, in shares")
+
+
+class Answer(BaseModel):
+    """An answer, and how sure it is."""
+
+    answer: str
+    confidence: float
+
+
+class Answers(BaseModel):
+    """What a photo answers to a question, the likeliest first."""
+
+    photo: str
+    question: str
+    answers: list[Answer]
+
+
+class OtherCaption(BaseModel):
+    """Another caption, and how sure it is."""
+
+    caption: str
+    confidence: float
+
+
+class Caption(BaseModel):
+    """What a photo shows."""
+
+    photo: str
+    caption: str
+    confidence: float
+    alternatives: list[OtherCaption]
+
+
+class DuplicateGroup(BaseModel):
+    """Photos that show the same; the one to keep is the first."""
+
+    level: str
+    photos: list[Photo]
+    keep: int
+    bytes: int = Field(description="Of the others")
+
+
+class Duplicates(BaseModel):
+    """Groups, those that take most space first."""
+
+    groups: list[DuplicateGroup]
+    more: bool
+
+
+class SavedSearch(Strict):
+    """A search with a name; ``query`` is what a page makes of it."""
+
+    name: str = Field(min_length=1, max_length=200, pattern=r"\S")
+    query: Text
+
+
+class SavedSearches(BaseModel):
+    """All saved searches."""
+
+    searches: list[SavedSearch]
+
+
+class ExportRequest(Strict):
+    """Photos to take away."""
+
+    ids: list[PhotoId] = Field(min_length=1, max_length=10_000)
+    kind: Literal["zip", "folder"] = "zip"
+    folder: str | None = Field(None, max_length=4000, description="Its whole path, for kind folder")
+
+
+class NotCopied(BaseModel):
+    """A photo that could not be copied."""
+
+    id: int
+    path: str
+    reason: str
+
+
+class Copied(BaseModel):
+    """What was copied to a folder."""
+
+    folder: str
+    copied: int
+    skipped: list[NotCopied]
+
+
+class IndexRequest(Strict):
+    """Folders or files to index; without any, all that the library knows."""
+
+    paths: list[Annotated[str, Field(min_length=1, max_length=4000)]] = Field([], max_length=100)
+
+
+class RunStarted(BaseModel):
+    """The number of an index run."""
+
+    run: int
+
+
+class RunStopped(BaseModel):
+    """Whether there was a run to stop."""
+
+    stopping: bool
+
+
+class FacetValue(BaseModel):
+    """A value, how many photos have it, and the condition that leaves these."""
+
+    value: str
+    count: int
+    query: str
+
+
+class Facet(BaseModel):
+    """What photos differ by."""
+
+    field: str
+    values: list[FacetValue]
+    more: bool
+
+
+class Facets(BaseModel):
+    """Of the photos that a query finds; of a query with words the best ones are counted."""
+
+    facets: list[Facet]
+    counted: int
+    complete: bool
+    notes: list[Note]
+
+
+class Month(BaseModel):
+    """Such as 2024-07, and how many photos are of it."""
+
+    month: str
+    count: int
+
+
+class Timeline(BaseModel):
+    """The months of the photos that a query finds, the first one first."""
+
+    months: list[Month]
+
+
+class Place(BaseModel):
+    """A photo, and where it was taken."""
+
+    id: int
+    latitude: float
+    longitude: float
+
+
+class Places(BaseModel):
+    """Where the photos were taken that a query finds."""
+
+    places: list[Place]
+    more: bool
+
+
+class Completion(BaseModel):
+    """What the word before the cursor may become."""
+
+    insert: str
+    label: str
+    kind: str
+
+
+class Completions(BaseModel):
+    """The likeliest first; they take the place of what stands from ``start`` to the cursor."""
+
+    completions: list[Completion]
+    start: int

@@ -8,10 +8,14 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from mmsearch.library.library import Library
 from mmsearch.query.model import Query, Vector
+from mmsearch.search.scored import Scored
+from mmsearch.search.shots import RAW, Row, Shots
 from mmsearch.server.errors import Refused
-from mmsearch.types import Hit, Note, SearchResult
+from mmsearch.types import Hit, Ids, Note, SearchResult
 
 LISTS = 64  # that are kept, those that were read last
 AHEAD = 400  # hits that are searched at once from the second page on: a search anew takes longer than its hits
@@ -33,14 +37,15 @@ class Asked:
     @property
     def by_score(self) -> bool:
         """Whether there is anything that hits are nearer to or farther from."""
-        return bool(self.like) or any(
-            not term.exclude and not getattr(term, "exact", False) for term in self.query.terms
-        )
+        exact = [getattr(term, "exact", False) for term in self.query.terms]
+        wanted = [not term.exclude and not is_exact for term, is_exact in zip(self.query.terms, exact, strict=True)]
+        return bool(self.like) or any(wanted)
 
     @property
-    def sorts_the_best(self) -> bool:
-        """Whether the best hits are wanted in another order than from the best down."""
-        return self.by_score and self.query.order != "score"
+    def is_listing(self) -> bool:
+        """Whether it is for all photos that meet conditions, by date."""
+        nothing = self.query.terms or self.like or self.unlike or self.min_relevance
+        return not nothing and self.query.order in ("score", "date")
 
     def search(self, library: Library, k: int, offset: int) -> SearchResult:
         """Hits of this search."""
@@ -60,7 +65,8 @@ class ResultList:
     hits: tuple[Hit, ...] = ()  # those that were found last …
     start: int = 0  # … which begin here
     notes: tuple[Note, ...] = ()
-    found: int | None = None  # how many there are in all, where that is known exactly
+    ids: Ids | None = None  # of all photos in their order, where nothing ranks them
+    hidden: set[int] = field(default_factory=set)  # ids of raw files whose picture is a hit
     more: bool = True  # whether others may follow ``hits``
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -69,12 +75,12 @@ class ResultList:
 class Page:
     """Some hits of a list."""
 
+    query: Query
     hits: Sequence[Hit]
     notes: Sequence[Note]
-    next_cursor: str | None
     generation: int | None
-    found: int | None  # hits of the whole list, where nothing ranks them
-    query: Query
+    next_cursor: str | None = None
+    found: int | None = None  # photos of the whole list, where nothing ranks them
 
 
 class ResultLists:
@@ -89,67 +95,94 @@ class ResultLists:
         """The first page of a search; of a library in which nothing is, an empty one.  Raises as ``Library.search``."""
         if self._library.store.model() is None:
             note = Note("nothing was indexed yet", "library-empty")
-            return Page((), (note,), None, self._library.store.generation(), 0, asked.query)
+            return Page(asked.query, (), (note,), self._library.store.generation(), found=0)
         return self._page(secrets.token_urlsafe(12), ResultList(asked, key), 0, 0, k)
 
     def next(self, cursor: str, key: object, k: int) -> Page:
         """The page at a cursor; ``key`` is None or what was asked.  Raises Refused for one that does not serve."""
         name, *places = cursor.split(".")
-        with self._lock:
-            found = self._lists.get(name)
-        numbers = [int(place) for place in places if place.isdecimal() and len(place) < 10]
+        numbers = [int(place) for place in places if place.isascii() and place.isdecimal() and len(place) < 10]
         if len(numbers) != 2 or len(places) != 2:
             raise Refused(400, "bad-cursor", "the cursor is none that this server gave")
+        with self._lock:
+            found = self._lists.get(name)
         if found is None or found.generation is None or found.generation != self._library.store.generation():
-            raise Refused(410, "stale_cursor", "the library has changed since this search; search again")
+            raise _stale()
         if key is not None and key != found.key:
             raise Refused(400, "cursor-mismatch", "the cursor belongs to another search")
-        return self._page(name, found, *numbers, k)
+        offset, rank = numbers
+        return self._page(name, found, offset, rank, k)
 
     def _page(self, name: str, found: ResultList, offset: int, rank: int, k: int) -> Page:
         """``k`` hits from the one at ``offset``, ranked from ``rank`` + 1: photos that were shown are not counted."""
         hits: list[Hit] = []
         with found.lock:
             while len(hits) < k:
-                if not found.start <= offset < found.start + len(found.hits):
-                    if offset and not found.more and offset >= found.start + len(found.hits):
+                end = found.start + len(found.hits)
+                if not found.start <= offset < end:
+                    if found.hits and not found.more and offset >= end:
                         break
                     self._search(found, offset, k)
                     if not found.hits:
                         break
                 hit = found.hits[offset - found.start]
                 offset += 1
-                if hit.photo.id not in found.asked.shown:
+                if hit.photo.id not in found.asked.shown and hit.photo.id not in found.hidden:
                     hits.append(replace(hit, rank=rank + len(hits) + 1))
             more = offset < found.start + len(found.hits) or found.more
-            notes, generation = found.notes, found.generation
-        cursor = None
-        if more:
-            cursor = f"{name}.{offset}.{rank + len(hits)}"
-            with self._lock:
-                self._lists[name] = found
-                self._lists.move_to_end(name)
-                while len(self._lists) > LISTS:
-                    self._lists.popitem(last=False)
-        return Page(hits, notes, cursor, generation, found.found, found.asked.query)
+            total = None if found.ids is None else len(found.ids)
+            page = Page(found.asked.query, hits, found.notes, found.generation, found=total)
+        if not more:
+            return page
+        with self._lock:
+            self._lists[name] = found
+            self._lists.move_to_end(name)
+            while len(self._lists) > LISTS:
+                self._lists.popitem(last=False)
+        return replace(page, next_cursor=f"{name}.{offset}.{rank + len(hits)}")
 
     def _search(self, found: ResultList, offset: int, k: int) -> None:
-        """Search for the hits from ``offset``."""
-        asked = found.asked
-        if asked.sorts_the_best:
-            result, more = asked.search(self._library, SORTED, 0), False
+        """Find the hits from ``offset``.  Raises Refused where they would not go on from those before."""
+        asked, library = found.asked, self._library
+        if asked.is_listing:
+            return self._list(found, offset, k)
+        if asked.by_score and asked.query.order != "score":
+            result = asked.search(library, SORTED, 0)
+            found.start, found.more = 0, False
             if result.next_offset is not None:
                 text = f"the {SORTED:,} best pictures are sorted; there are others that fit less"
                 result = replace(result, notes=(*result.notes, Note(text, "best-sorted", count=SORTED)))
-            found.start = 0
         else:
-            wanted = max(AHEAD, k) if offset else k + len(asked.shown)
-            result = asked.search(self._library, wanted, offset)
-            more, found.start = result.next_offset is not None, offset
-        if found.start and result.generation != found.generation:
-            raise Refused(410, "stale_cursor", "the library has changed since this search; search again")
-        found.hits, found.more, found.generation = result.hits, more, result.generation
-        found.notes = result.notes
-        if not asked.by_score and all(isinstance(term, Vector) for term in asked.query.terms):
-            model = self._library.store.model()
-            found.found = 0 if model is None else len(self._library.store.searchable(model, (), asked.query.conditions))
+            result = asked.search(library, max(AHEAD, k) if offset else k + len(asked.shown), offset)
+            found.start, found.more = offset, result.next_offset is not None
+            if offset and result.generation != found.generation:
+                raise _stale()
+        found.hits, found.notes, found.generation = result.hits, result.notes, result.generation
+        return None
+
+    def _list(self, found: ResultList, offset: int, k: int) -> None:
+        """The same where nothing ranks the photos: all ids are put in order once, and pages are cut from them."""
+        library, query = self._library, found.asked.query
+        if found.ids is None:
+            found.generation = library.store.generation()
+            overview = library.overview(query)
+            order = np.lexsort((overview.ids, overview.moments))
+            found.ids = overview.ids[order[::-1] if query.descending else order]
+            if library.store.generation() != found.generation:
+                found.generation = None  # the next page is asked for anew
+        chosen = found.ids[offset : offset + (max(AHEAD, k) if offset else k)].tolist()
+        model = library.store.model()
+        photos = {} if model is None else library.store.photos_by_id(chosen, model)
+        if len(photos) < len(chosen):
+            raise _stale()
+        rows: list[Row] = [(Scored(number, 0.0), photos[number], ()) for number in chosen]
+        raws = [row for row in rows if row[1].format == RAW]
+        shots = Shots(library.store, query, ())
+        found.hidden |= {row[1].id for row in raws} - {photo.id for _, photo, _ in shots.once(raws)}
+        found.hits = tuple(Hit(0, None, photo, similar=others) for _, photo, others in shots.with_others(rows))
+        found.start, found.more = offset, offset + len(chosen) < len(found.ids)
+        return
+
+
+def _stale() -> Refused:
+    return Refused(410, "stale_cursor", "the library has changed since this search; search again")

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import RedirectResponse
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mmsearch.server import errors
@@ -111,7 +111,7 @@ class Gate:
             level = logging.DEBUG if scope["path"].startswith("/static/") or "/thumb" in scope["path"] else logging.INFO
             logger.log(level, "%s %s %d %.1f ms", scope["method"], scope["path"], status, 1000 * seconds)
 
-    def _entrance(self, scope: Scope, headers: Headers) -> RedirectResponse | None:
+    def _entrance(self, scope: Scope, headers: Headers) -> Response | None:
         """Where a browser comes with the token in the address: a cookie in its place, and on to the page."""
         pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         tokens = [value for name, value in pairs if name == "token"]

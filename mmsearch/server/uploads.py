@@ -29,7 +29,7 @@ class Uploads:
         self._reading = 0
 
     async def vector(self, request: Request) -> Vector:
-        """The vector of the picture in a request's body, or in the first file of a form.  Raises Refused, ImageError."""
+        """The vector of the picture in a body, or in the first file of a form.  Raises Refused, ImageError."""
         if self._reading >= AT_ONCE:
             raise Refused(503, "busy", "too many pictures are sent at once; try again", {"Retry-After": "2"})
         self._reading += 1
@@ -44,7 +44,9 @@ class Uploads:
         length = request.headers.get("content-length", "")
         if length.isdigit() and int(length) > self._options.upload_bytes:
             most = self._options.upload_bytes
-            raise Refused(413, "too-large", f"the picture has more than {most:,} bytes", {"Connection": "close"}, most=most)
+            raise Refused(
+                413, "too-large", f"the picture has more than {most:,} bytes", {"Connection": "close"}, most=most
+            )
         if request.headers.get("content-type", "").startswith("multipart/form-data"):
             async with request.form(max_files=1, max_fields=20) as form:
                 files = [value for value in form.values() if isinstance(value, UploadFile)]

@@ -39,6 +39,7 @@ from mmsearch.store.types import (
     FacetCounts,
     KeptModel,
     Losses,
+    Overview,
     StoredFile,
     StoredModel,
     Summary,
@@ -203,6 +204,16 @@ class ItemRows(Protocol):
 
         ``within`` and ``conditions`` as of ``photos``; ``photos`` keeps those with these ids (``Photo.id``).
         """
+        ...
+
+    def overview(
+        self,
+        model: StoredModel,
+        within: Sequence[str] = (),
+        conditions: Sequence[Condition] = (),
+        photos: Ids | None = None,
+    ) -> Overview:
+        """When and where the files were taken that ``facets`` counts."""
         ...
 
     def hashes(self, ids: Ids) -> tuple[Hashes, NDArray[np.bool_]]:

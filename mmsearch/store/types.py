@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mmsearch.errors import QueryError
 from mmsearch.query.model import AnyOf, OneFits, Query, Words
-from mmsearch.types import Found, Sidecar
+from mmsearch.types import Found, Ids, Sidecar
 
 Value = TypeVar("Value")
 FINGERPRINT = re.compile("[0-9A-Za-z-]{1,64}")  # of a model: names of files are made of it
@@ -89,6 +92,17 @@ class DuplicateCandidate:
     pixels: int
     taken_at: datetime | None
     dhash: bytes | None
+
+
+@dataclass(frozen=True, eq=False)
+class Overview:
+    """When and where files were taken, in the order of their ids."""
+
+    ids: Ids  # (n,), ``Photo.id``, ascending
+    # (n,) microseconds since 1970 on the clock of the camera; where nobody says, when the file was last written, on
+    # this machine's clock
+    moments: Ids
+    places: NDArray[np.float64]  # (n, 2), latitude and longitude in degrees, NaN where not known
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,9 @@ def _check(context: Context, paths: list[str]) -> None:
 )
 async def events(context: Served) -> Response:
     """Server-sent events of index runs: ``progress``, ``done`` with the report, ``failed`` with code and detail."""
-    return StreamingResponse(context.runs.events(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    return StreamingResponse(
+        context.runs.events(), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+    )
 
 
 @router.post("/stop", response_model=RunStopped, operation_id="stop_index")

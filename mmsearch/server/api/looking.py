@@ -32,9 +32,7 @@ async def ask(context: Served, photo_id: PhotoId, q: Words, k: Annotated[int, Qu
 
 
 @router.get("/{photo_id}/caption", response_model=Caption, operation_id="caption")
-async def caption(
-    context: Served, photo_id: PhotoId, alternatives: Annotated[int, Query(ge=0, le=10)] = 0
-) -> Response:
+async def caption(context: Served, photo_id: PhotoId, alternatives: Annotated[int, Query(ge=0, le=10)] = 0) -> Response:
     """What a photo shows, in a sentence."""
     return Json(await context.searches.run(_caption, context, photo_id, alternatives))
 

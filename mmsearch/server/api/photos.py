@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from mmsearch.server import files, thumbs
+from mmsearch.server import files
 from mmsearch.server.context import Context, Served
 from mmsearch.server.errors import Json
 from mmsearch.server.models import PhotoDetails
@@ -19,7 +19,7 @@ from mmsearch.types import Photo
 router = APIRouter(prefix="/photos", tags=["photos"])
 
 PhotoId = Annotated[int, Path(ge=1, lt=2**63)]
-Size = Literal["160", "320", "640", "1280"]
+Size = Literal["160", "320", "640", "1280"]  # ``mmsearch.types.SIDES``
 
 
 def known(context: Context, photo_id: int) -> Photo:
@@ -54,11 +54,11 @@ async def thumb(
     """A small upright WebP; with the photo's ``version`` as ``v`` it may be kept for ever."""
     found = await context.searches.run(known, context, photo_id)
     age = "max-age=31536000, immutable" if v == version_of(found) else "max-age=60"
-    headers = {"ETag": f'"{version_of(found)}-{size}"', "Cache-Control": f"private, {age}"}
+    made = await context.pictures.run(context.library.thumbnail, found, int(size))
+    headers = {"ETag": f'"{made.etag}"', "Cache-Control": f"private, {age}"}
     if files.is_fresh(request.headers, headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    content = await context.pictures.run(thumbs.webp, context.library, found, int(size))
-    return Response(content, media_type="image/webp", headers=headers)
+    return Response(made.content, media_type="image/webp", headers=headers)
 
 
 @router.get(

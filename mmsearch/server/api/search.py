@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from mmsearch.query.model import Query as Wanted
+from mmsearch.query.model import Vector
 from mmsearch.server.context import Context, Served
 from mmsearch.server.errors import Json
 from mmsearch.server.models import SearchPage, SearchRequest
@@ -25,27 +26,52 @@ async def search(context: Served, asked: Annotated[SearchRequest, Query()]) -> R
     return Json(await context.searches.run(_page, context, asked))
 
 
+@router.post(
+    "/search/image",
+    response_model=SearchPage,
+    operation_id="search_by_image",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "image/*": {"schema": {"type": "string", "format": "binary"}},
+                "multipart/form-data": {
+                    "schema": {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}
+                },
+            },
+        }
+    },
+)
+async def search_by_image(request: Request, context: Served, asked: Annotated[SearchRequest, Query()]) -> Response:
+    """The photos that are like a picture, which is sent as the body; further pages are asked for by ``search``."""
+    picture = await context.uploads.vector(request)
+    return Json(await context.searches.run(_page, context, asked, picture))
+
+
 @router.post("/search", response_model=SearchPage, operation_id="search_by_body")
 async def search_by_body(context: Served, asked: SearchRequest) -> Response:
     """The same, for queries that no address has room for."""
     return Json(await context.searches.run(_page, context, asked))
 
 
-def _page(context: Context, asked: SearchRequest) -> dict[str, Any]:
-    """The page that is asked for, as JSON."""
+def _page(context: Context, asked: SearchRequest, picture: Vector | None = None) -> dict[str, Any]:
+    """The page that is asked for, as JSON; ``picture`` is looked for too."""
     key = asked.model_dump(exclude={"k", "cursor"})
     if asked.cursor is not None:
         only = not asked.model_fields_set - {"k", "cursor"}
         return answer(context, context.lists.next(asked.cursor, None if only else key, asked.k))
-    return answer(context, context.lists.first(wanted(context, asked), key, asked.k))
+    return answer(context, context.lists.first(wanted(context, asked, picture), key, asked.k))
 
 
-def wanted(context: Context, asked: SearchRequest) -> Asked:
+def wanted(context: Context, asked: SearchRequest, picture: Vector | None = None) -> Asked:
     """A request as a search of the library.  Raises QueryError, Refused."""
-    query = sorted_by(read_query(asked.q, asked.where, context.options.show_places), asked.sort)
+    query = read_query(asked.q, asked.where, context.options.show_places)
     like, unlike = examples(context.library, asked.like), examples(context.library, asked.unlike)
-    if like.vectors and asked.sort is None:
+    if not query.terms and (like.vectors or picture is not None):
         query = replace(query, order="score")
+    if picture is not None:
+        query = replace(query, terms=(*query.terms, picture))
+    query = sorted_by(query, asked.sort)
     return Asked(
         query,
         like=like.vectors,

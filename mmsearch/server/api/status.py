@@ -29,7 +29,7 @@ def _status(context: Context) -> dict[str, Any]:
         "version": mmsearch.__version__,
         "read_only": options.read_only,
         "features": _features(context),
-        "indexing": {"running": False, "run": None, "progress": None},
+        "indexing": context.runs.state(),
     }
 
 

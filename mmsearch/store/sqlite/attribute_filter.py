@@ -47,7 +47,8 @@ from mmsearch.store.paths import by_links, inside, spellings
 from mmsearch.store.sqlite.attribute_columns import UNKNOWN, Kept, Mask, nanoseconds, positions_of
 from mmsearch.store.sqlite.facet_columns import FacetColumns
 from mmsearch.store.sqlite.noted import SHOT
-from mmsearch.store.types import FacetCounts
+from mmsearch.store.sqlite.overview_columns import OverviewColumns
+from mmsearch.store.types import FacetCounts, Overview
 from mmsearch.types import Ids
 
 EARTH = 6371.0  # km, the radius of the sphere that distances are measured on
@@ -125,10 +126,22 @@ class AttributeFilter:
     ) -> FacetCounts:
         """What the files are that have a vector of this model and meet all conditions, all of them or these photos."""
         with self._lock, self._reading() as read:
-            mask = read.meeting(within, conditions) & (read.vectors(model) >= 0)
-            if photos is not None:
-                mask &= np.isin(read.photos, photos)
+            mask = self._chosen(read, model, photos, within, conditions)
             return FacetCounts(int(mask.sum()), read.facets(mask, most))
+
+    def overview(
+        self, model: int, photos: Ids | None, within: Sequence[str], conditions: Sequence[Condition]
+    ) -> Overview:
+        """When and where the files were taken that ``facets`` counts."""
+        with self._lock, self._reading() as read:
+            return read.overview(self._chosen(read, model, photos, within, conditions))
+
+    @staticmethod
+    def _chosen(
+        read: _Reading, model: int, photos: Ids | None, within: Sequence[str], conditions: Sequence[Condition]
+    ) -> Mask:
+        mask: Mask = read.meeting(within, conditions) & (read.vectors(model) >= 0)
+        return mask if photos is None else mask & np.isin(read.photos, photos)
 
     def _reading(self) -> _Reading:
         if self._connection is None:
@@ -136,7 +149,7 @@ class AttributeFilter:
         return _Reading(self._kept, self._connection)
 
 
-class _Reading(FacetColumns):
+class _Reading(FacetColumns, OverviewColumns):
     """Which files meet conditions, in one state of the database."""
 
     def meeting(self, within: Sequence[str], conditions: Sequence[Condition]) -> Mask:

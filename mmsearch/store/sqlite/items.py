@@ -35,6 +35,7 @@ from mmsearch.store.types import (
     Counts,
     DuplicateCandidate,
     FacetCounts,
+    Overview,
     StoredFile,
     StoredModel,
     WordHit,
@@ -219,6 +220,16 @@ class Items(Database):
     ) -> FacetCounts:
         with explained(self.file):
             return self._attributes.facets(model.id, photos, within, conditions, most)
+
+    def overview(
+        self,
+        model: StoredModel,
+        within: Sequence[str] = (),
+        conditions: Sequence[Condition] = (),
+        photos: Ids | None = None,
+    ) -> Overview:
+        with explained(self.file):
+            return self._attributes.overview(model.id, photos, within, conditions)
 
     def beside(
         self, paths: Sequence[str], within: Sequence[str] = (), conditions: Sequence[Condition] = ()
