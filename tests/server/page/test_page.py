@@ -64,6 +64,25 @@ def test_a_long_list_is_scrolled_with_few_tiles_and_kept_when_a_photo_was_open(p
     expect(page).not_to_have_url(re.compile(r"photo="))
 
 
+def test_reloading_and_going_back_keep_the_place(page: Any) -> None:
+    for _ in range(6):
+        page.mouse.move(600, 500)
+        page.mouse.wheel(0, 1200)
+        page.wait_for_timeout(300)
+    before = page.evaluate("scrollY")
+    assert before > 4000
+    page.reload()
+    expect(page.locator(".tile").first).to_be_visible()
+    page.wait_for_timeout(1000)
+    assert page.evaluate("scrollY") == before
+    find(page, "a cat")
+    expect(page.locator(".tile").first.locator("img")).to_have_attribute("alt", re.compile(r"cat\.png"))
+    assert page.evaluate("scrollY") == 0
+    page.go_back()
+    page.wait_for_timeout(1000)
+    assert page.evaluate("scrollY") == before
+
+
 def test_the_header_stays_above_the_tiles(page: Any) -> None:
     page.mouse.move(600, 500)
     page.mouse.wheel(0, 500)

@@ -1,4 +1,4 @@
-// What can be done with the selected photos: paths, a zip, a copy in a folder, tags.
+// What can be done with the selected photos: paths, a zip, a copy in a folder.
 
 import { get, post, postForFile } from "./api.js";
 import { ask, dialog } from "./dialogs.js";
@@ -23,7 +23,6 @@ function show(known) {
     button({ icon: "copies", text: "Copy paths", class: "tool text" }, () => attempt(() => copyPaths(known))),
     button({ icon: "download", text: "Zip", class: "tool text" }, () => attempt(zip)),
     has("export-folder") && button({ icon: "folder", text: "Copy to folder", class: "tool text" }, () => attempt(copyToFolder)),
-    has("tags") && button({ icon: "tag", text: "Tag", class: "tool text" }, () => attempt(tag)),
     button({ icon: "close", label: "End the selection", class: "tool" }, () => selection.clear()),
   ];
   const count = el("strong", { id: "selected", text: `${number(selection.size)} selected` });
@@ -74,20 +73,6 @@ async function copyToFolder() {
   });
   if (!folder) return;
   const report = await post("export", { ids: selection.ids, kind: "folder", folder });
-  const skipped = report.skipped?.length ? ` ${plural(report.skipped.length, "photo")} could not be copied.` : "";
-  toast(`Copied ${plural(report.copied ?? report.files ?? 0, "photo")} to ${report.folder ?? folder}.${skipped}`);
+  const skipped = report.skipped.length ? ` ${plural(report.skipped.length, "photo")} could not be copied.` : "";
+  toast(`Copied ${plural(report.copied, "photo")} to ${report.folder}.${skipped}`);
 }
-
-async function tag() {
-  const text = await ask(`Tag ${plural(selection.size, "photo")}`, {
-    label: "Tags, with commas between them",
-    hint: "A minus before a tag takes it away.",
-    action: "Tag",
-  });
-  if (!text) return;
-  const tags = text.split(",").map((one) => one.trim()).filter(Boolean);
-  const away = tags.filter((one) => one.startsWith("-")).map((one) => one.slice(1).trim());
-  await post("tags", { ids: selection.ids, add: tags.filter((one) => !one.startsWith("-")), remove: away });
-  toast("Tagged.");
-}
-

@@ -37,6 +37,7 @@ export class Grid extends EventTarget {
     this.results = results;
     this.rowHeight = rowHeight;
     this.active = 0;
+    selection.anchor = null; // an index of the list before
     this._newLayout();
     this.extend();
   }

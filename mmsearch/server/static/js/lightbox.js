@@ -11,6 +11,7 @@ import { alternative, fileName, number } from "./words.js";
 const SHOWN = new Set(["jpeg", "jpg", "mpo", "png", "webp", "gif", "avif"]); // originals that browsers can show
 const EDGE = 8; // photos before the end of the list at which more are fetched
 const PANEL = 360; // pixels
+const WIDE = 800; // pixels of a window that has room for it beside the photo
 const LARGEST = 3; // times that a small photo is enlarged when it is opened
 
 let open = null;
@@ -52,7 +53,7 @@ class Lightbox {
       secondaryZoomLevel: (levels) => Math.max(1, 2 * shownWhole(levels)),
       maxZoomLevel: (levels) => Math.max(4, 3 * shownWhole(levels)),
       counter: false, // it would tell how many were fetched, not how many there are
-      getViewportSizeFn: () => ({ x: window.innerWidth - (this.besides() ? PANEL : 0), y: window.innerHeight }),
+      getViewportSizeFn: () => this._room(),
       errorMsg: "This photo cannot be shown. Is its drive connected?",
       closeTitle: "Close (Esc)",
       zoomTitle: "Zoom (Z)",
@@ -68,13 +69,15 @@ class Lightbox {
     else pswp.close();
   }
 
-  /** Whether the panel stands beside the photo, and not below it as on phones. */
-  besides() {
-    return this.panelOpen() && window.innerWidth >= 800;
+  /** The pixels that the photo has: the panel stands beside it, on phones below it, as css/lightbox.css has them. */
+  _room() {
+    const { innerWidth: width, innerHeight: height } = window;
+    if (!this.panelOpen()) return { x: width, y: height };
+    return width >= WIDE ? { x: width - PANEL, y: height } : { x: width, y: Math.round(height * 0.42) };
   }
 
   panelOpen() {
-    this._panelOpen ??= remembered("panel", "yes") === "yes" && window.innerWidth >= 800;
+    this._panelOpen ??= remembered("panel", "yes") === "yes" && window.innerWidth >= WIDE;
     return this._panelOpen;
   }
 
@@ -149,7 +152,7 @@ class Lightbox {
 
   _togglePanel() {
     this._panelOpen = !this.panelOpen();
-    if (window.innerWidth >= 800) remember("panel", this._panelOpen ? "yes" : "no");
+    if (window.innerWidth >= WIDE) remember("panel", this._panelOpen ? "yes" : "no");
     this._showPanel();
     this.pswp.updateSize(true);
   }

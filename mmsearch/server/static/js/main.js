@@ -238,8 +238,11 @@ async function start() {
   startActions((id) => results?.hits[results.indexOf(id)]?.path);
   startKeys({ grid, selectAll: () => attempt(selectAll) });
   grid.addEventListener("open", ({ detail }) => go({ photo: results.hits[detail].id }));
-  changes.addEventListener("change", ({ detail }) => show(detail));
   let kept = 0;
+  changes.addEventListener("change", ({ detail }) => {
+    clearTimeout(kept); // it is another entry of the history now
+    show(detail);
+  });
   addEventListener("scroll", () => {
     clearTimeout(kept);
     kept = setTimeout(() => keepPlace(here()), 150);

@@ -11,6 +11,7 @@ const list = () => byId("completions");
 let offered = []; // {insert, label, kind}
 let begins = 0; // where the text that they replace begins
 let chosen = -1;
+let shown = null; // query that the box was filled with
 let asked = 0;
 
 export function startSearchBox() {
@@ -21,18 +22,26 @@ export function startSearchBox() {
   box().addEventListener("input", settled(offer, 120));
   box().addEventListener("keydown", pressed);
   box().addEventListener("blur", () => setTimeout(close, 150)); // after a click on a completion
-  showQuery();
+  restore();
 }
 
-/** Shows the query of the state, unless somebody is typing another one. */
+/** Shows the query of the state where it is another one; what somebody types meanwhile stays. */
 export function showQuery() {
-  if (document.activeElement !== box() || !list().hidden) close();
-  box().value = state().q;
+  if (state().q === shown) return;
+  restore();
+}
+
+function restore() {
+  close();
+  shown = state().q;
+  box().value = shown;
 }
 
 function submit() {
   close();
-  go({ q: box().value.trim(), view: state().view === "duplicates" ? "photos" : state().view, photo: 0 });
+  shown = box().value.trim();
+  if (matchMedia("(pointer: coarse)").matches) box().blur(); // its keyboard hides the photos
+  go({ q: shown, view: state().view === "duplicates" ? "photos" : state().view, photo: 0 });
 }
 
 async function offer() {
@@ -103,7 +112,7 @@ function pressed(event) {
   const open = !list().hidden;
   if (event.key === "Escape") {
     if (open) close();
-    else if (box().value !== state().q) showQuery();
+    else if (box().value !== state().q) restore();
     else box().blur();
     event.preventDefault();
     event.stopPropagation();
