@@ -25,10 +25,12 @@ from mmsearch.cli import (
     explain,
     exporting,
     index,
+    mcp,
     models,
     query,
     reindex,
     remove,
+    serve,
     status,
     streams,
     tag,
@@ -73,6 +75,8 @@ app.command("eval")(evaluate.command)
 app.command("train")(train.command)
 app.command("train-reranker")(train_reranker.command)
 app.command("watch")(watch.command)
+app.command("serve")(serve.command)
+app.command("mcp")(mcp.command)
 
 
 def _version(wanted: bool) -> None:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     )
     from mmsearch.ingest.enrich.tags import TagReport
     from mmsearch.language.vocabulary import Vocabulary
+    from mmsearch.library.facets import Facet, Facets, FacetValue
     from mmsearch.library.library import Library
     from mmsearch.library.opening import open_library
     from mmsearch.library.repair import Repaired
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from mmsearch.manage.export import ExportReport
     from mmsearch.manage.import_vectors import ImportReport
     from mmsearch.manage.move_aside import Moved
+    from mmsearch.media.thumbnail_cache import Thumbnail
     from mmsearch.query.files import parse, parse_conditions
     from mmsearch.query.model import (
         Album,
@@ -77,8 +79,10 @@ if TYPE_CHECKING:
     from mmsearch.rerank.heat import WordHeat
     from mmsearch.rerank.inspect import Explanation
     from mmsearch.rerank.reranker import Answer
+    from mmsearch.server import ServerOptions, serve
+    from mmsearch.server.async_library import AsyncLibrary
     from mmsearch.store.sqlite.backup import restore
-    from mmsearch.store.types import Damage, KeptModel
+    from mmsearch.store.types import Damage, KeptModel, Overview
     from mmsearch.types import (
         Annotations,
         Damaged,
@@ -115,12 +119,14 @@ _HOMES = {
     ],
     "mmsearch.manage.export": ["ExportReport"],
     "mmsearch.manage.import_vectors": ["ImportReport"],
+    "mmsearch.library.facets": ["Facet", "Facets", "FacetValue"],
     "mmsearch.library.library": ["Library"],
     "mmsearch.library.opening": ["open_library"],
     "mmsearch.library.repair": ["Repaired"],
     "mmsearch.library.status": ["Status"],
     "mmsearch.rerank.inspect": ["Explanation"],
     "mmsearch.manage.move_aside": ["Moved"],
+    "mmsearch.media.thumbnail_cache": ["Thumbnail"],
     "mmsearch.query.model": [
         "Album",
         "AnyOf",
@@ -164,8 +170,10 @@ _HOMES = {
     "mmsearch.rerank.captions": ["Caption"],
     "mmsearch.rerank.heat": ["WordHeat"],
     "mmsearch.rerank.reranker": ["Answer"],
+    "mmsearch.server": ["ServerOptions", "serve"],
+    "mmsearch.server.async_library": ["AsyncLibrary"],
     "mmsearch.store.sqlite.backup": ["restore"],
-    "mmsearch.store.types": ["Damage", "KeptModel"],
+    "mmsearch.store.types": ["Damage", "KeptModel", "Overview"],
     "mmsearch.ingest.enrich.tags": ["TagReport"],
     "mmsearch.language.vocabulary": ["Vocabulary"],
 }
@@ -179,6 +187,7 @@ __all__ = [
     "Answer",
     "AnyOf",
     "ArgumentError",
+    "AsyncLibrary",
     "Between",
     "Camera",
     "Caption",
@@ -195,6 +204,9 @@ __all__ = [
     "Exif",
     "Explanation",
     "ExportReport",
+    "Facet",
+    "FacetValue",
+    "Facets",
     "Format",
     "Group",
     "HasPlace",
@@ -217,6 +229,7 @@ __all__ = [
     "NewerLibraryError",
     "NoModelError",
     "Note",
+    "Overview",
     "Person",
     "Photo",
     "Picture",
@@ -226,6 +239,7 @@ __all__ = [
     "QuerySyntaxError",
     "Repaired",
     "SearchResult",
+    "ServerOptions",
     "Settings",
     "Shaped",
     "Skipped",
@@ -233,6 +247,7 @@ __all__ = [
     "Status",
     "TagReport",
     "Tagged",
+    "Thumbnail",
     "TransferError",
     "Vector",
     "Vocabulary",
@@ -245,6 +260,7 @@ __all__ = [
     "parse",
     "parse_conditions",
     "restore",
+    "serve",
     "written",
 ]
 

@@ -52,6 +52,7 @@ class Settings:
     recall: float = 0.95  # share of the nearest pictures that a search among very many must find; 1 compares all
     rerank_candidates: int = 100  # pictures of the first stage that are looked at again; unasked at most 30
     trust_pickle: bool = False  # read weights of models that are pickles; "true" trusts whoever made them
+    thumbnails: int = 1000  # megabytes of small pictures that are kept beside a library; 0 keeps none
     min_relevance: float = 0.0  # hits below it are left out, 0 to 1, where relevance is known; 0 shows all
 
 
@@ -112,7 +113,7 @@ def _typed(where: str, name: str, value: object) -> object:
         raise ConfigError(f"{where}: precision must be float32 or int8, not {value!r}")
     if name == "isolate" and converted not in ("auto", "always", "never"):
         raise ConfigError(f"{where}: isolate must be auto, always or never, not {value!r}")
-    smallest = 0 if name in ("decoders", "min_relevance", "recall") else 1
+    smallest = 0 if name in ("decoders", "min_relevance", "recall", "thumbnails") else 1
     if isinstance(converted, (int, float)) and not isinstance(converted, bool) and not converted >= smallest:
         raise ConfigError(f"{where}: {name} must be at least {smallest}, not {value!r}")
     if name in ("min_relevance", "recall") and isinstance(converted, float) and converted > 1:

@@ -25,6 +25,9 @@ Ids = NDArray[np.int64]  # (n,)
 Pixels = NDArray[np.uint8]  # (height, width, 3), or (n, height, width, 3)
 
 
+SIDES = (160, 320, 640, 1280)  # pixels of the longer side of thumbnails
+
+
 def path_list(paths: Paths) -> list[PathLike]:
     """One path as a list of it, several as a list of them."""
     return [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)

@@ -46,6 +46,7 @@ ORDER = [
     "mmsearch.training.reranker",
     "mmsearch.training.shipped",
     "mmsearch.schemas",
+    "mmsearch.server",
     "mmsearch",
     "mmsearch.cli",
 ]

@@ -1,14 +1,125 @@
-"""What a library knows of its files, without a search."""
+"""What a library knows of its files: each of them, small pictures of them, and what they are counted by."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
+from mmsearch.library.checked import checked_methods
+from mmsearch.store.open import THUMBNAILS
 from mmsearch.store.paths import spellings
-from mmsearch.store.protocol import Store
-from mmsearch.types import PathLike, Photo
+from mmsearch.types import PathLike, Paths, Photo
+
+if TYPE_CHECKING:
+    from mmsearch.config import Settings
+    from mmsearch.library.arguments import Asked
+    from mmsearch.library.facets import Facets
+    from mmsearch.media.thumbnail_cache import Thumbnail, ThumbnailCache
+    from mmsearch.query.model import Condition, Query
+    from mmsearch.store.protocol import Store
+    from mmsearch.store.types import Overview
+    from mmsearch.types import SearchResult
 
 AT_ONCE = 1000  # pictures whose files are read at once
+
+
+@checked_methods
+class Browsing:
+    """The part of a ``Library`` that looks at what is stored."""
+
+    store: Store
+    settings: Settings
+
+    if TYPE_CHECKING:  # a library's own
+
+        def search(
+            self, query: Query, k: int, *, rerank: bool, within: Paths, min_relevance: float | None
+        ) -> SearchResult: ...
+
+    def get(self, path: PathLike) -> Photo | None:
+        """All that is known of a file that can be found; None for one that is unknown, gone or could not be read.
+
+        >>> library.get("photos/cat.png").width
+        451
+        """
+        return photo_at(self.store, path)
+
+    def photo(self, id: int) -> Photo | None:
+        """The file with this id (``Photo.id``); None for one that is unknown, gone or could not be read.
+
+        >>> library.photo(library.get("photos/cat.png").id).width
+        451
+        """
+        model = self.store.model()
+        return None if model is None else self.store.photos_by_id([id], model).get(id)
+
+    def __contains__(self, path: object) -> bool:
+        return isinstance(path, (str, os.PathLike)) and self.get(path) is not None
+
+    def __iter__(self) -> Iterator[Photo]:
+        """Every file that can be found, read a thousand at a time; in the order in which pictures became known."""
+        return photos(self.store)
+
+    def thumbnail(self, photo: Photo, side: int = 320) -> Thumbnail:
+        """A small upright WebP of a photo, its longer side at most ``side`` pixels: 160, 320, 640 or 1280.
+
+        It is made once and kept in the library's folder, up to ``settings.thumbnails`` megabytes of all.  Where the
+        file has changed since it was indexed it shows what is there now; where it is gone, what was kept of it.
+        Raises ImageError where there is no picture to be had.
+        """
+        return self._thumbnails.get(photo, self.store.content_hash(photo.id), side)
+
+    @cached_property
+    def _thumbnails(self) -> ThumbnailCache:
+        from mmsearch.media.thumbnail_cache import ThumbnailCache
+
+        own = self.settings
+        return ThumbnailCache(self.store.folder / THUMBNAILS, own.thumbnails * 2**20, own.max_megapixels)
+
+    def facets(
+        self,
+        query: Asked | Sequence[Asked] | Query = "",
+        *,
+        where: str | Sequence[Condition] = (),
+        within: Paths = (),
+        min_relevance: float | None = None,
+        most: int = 50,
+    ) -> Facets:
+        """What the photos are that a query finds, or all of them: years, cameras, folders, tags, types, people, towns.
+
+        Each value has the number of its photos and the condition that leaves these, as text of the query language.
+        Conditions alone choose exactly.  Of a query with words or examples the best 2,000 hits are counted that are
+        relevant enough (``min_relevance`` as of ``search``), by the first stage alone; ``complete`` says whether these
+        are all.  Of each facet the ``most`` frequent values are given.  Raises as ``search``.
+
+        >>> [(value.value, value.count, value.query) for value in library.facets(where="width:>500")["type"].values]
+        [('png', 3, 'type:png'), ('jpeg', 1, 'type:jpeg')]
+        """
+        from mmsearch.library.facets import Chosen, facets
+
+        chosen = Chosen.by(self.store, self.search, query, where, within, min_relevance)
+        return facets(self.store, chosen, most)
+
+    def overview(
+        self,
+        query: Asked | Sequence[Asked] | Query = "",
+        *,
+        where: str | Sequence[Condition] = (),
+        within: Paths = (),
+        min_relevance: float | None = None,
+    ) -> Overview:
+        """Ids, times and places of the photos that ``facets`` counts.  Raises as ``search``.
+
+        >>> overview = library.overview("type:jpeg")
+        >>> overview.ids.tolist() == [library.get("photos/trips/rocket.jpg").id], overview.places.tolist()
+        (True, [[nan, nan]])
+        """
+        from mmsearch.library.facets import Chosen
+
+        chosen = Chosen.by(self.store, self.search, query, where, within, min_relevance)
+        return self.store.overview(chosen.model, chosen.within, chosen.conditions, chosen.photos)
 
 
 def photo_at(store: Store, path: PathLike) -> Photo | None:

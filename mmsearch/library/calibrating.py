@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +14,14 @@ from numpy.typing import NDArray
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import ModelError, SourceError
 from mmsearch.evaluation import answerable
+from mmsearch.evaluation.evaluate import read_captions
 from mmsearch.library.models import Models
 from mmsearch.media.filesystem import atomic_write
 from mmsearch.rerank.reranker import Reranker
 from mmsearch.search.calibration import Calibration, Shares
 from mmsearch.store.protocol import Store
 from mmsearch.store.types import StoredModel
-from mmsearch.types import Ids, Progress, Regions
+from mmsearch.types import Ids, PathLike, Progress, Regions
 
 # Pictures with captions that are wanted.  Fitted to fewer, a map is worse than what there is: see
 # ``training/contrastive/companions.py`` for the figures.
@@ -44,16 +46,17 @@ class CalibrationReport:
 def calibrate(
     store: Store,
     models: Models,
-    captions: Mapping[str, Sequence[str]] | None,
+    captioned: PathLike | Mapping[str, Sequence[str]] | None,
     progress: Callable[[Progress], None] | None,
 ) -> CalibrationReport:
     """Fit a relevance to a library and keep it in its folder, where it tells better than what there is.
 
-    Half of the pictures are fitted on and the others judged; then all are fitted on.  ``captions`` are by file name or
-    path; without them what is written into and beside the files counts.  The caller has the lock of writers.  Raises
+    Half of the pictures are fitted on and the others judged; then all are fitted on.  ``captioned`` has captions by file
+    name or path, or is a file of them; without it what is written into and beside the files counts.  The caller has the lock of writers.  Raises
     SourceError for too few captions, NoModelError, ModelError.
     """
     stored = models.active()
+    captions = read_captions(Path(captioned)) if isinstance(captioned, (str, os.PathLike)) else captioned
     ids, texts = _captioned(store, stored, captions)
     encoder = models.encoder(stored)
     reranker, tokens = _looked_at(store, models, encoder, stored, ids)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from mmsearch.config import Settings
 from mmsearch.errors import ArgumentError
+from mmsearch.types import SIDES, Photo
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Class = TypeVar("Class", bound=type)
@@ -74,19 +75,23 @@ RULES = {
     "folder": _PATH,
     "force": _SWITCH,
     "groups": Rule(lambda value: hasattr(value, "keep"), "a list of the groups that duplicates found", several=True),
+    "id": Rule(_is_whole, "a whole number: the id of a photo"),
     "level": _one_of("exact", "near", "burst"),
     "max_megapixels": Rule(lambda value: _is_number(value) and value > 0, "a number above 0"),
+    "most": Rule(lambda value: _is_whole(value) and 1 <= value <= 10_000, "a whole number from 1 to 10000"),
     "min_relevance": Rule(_is_number, "a number from 0 to 1"),
     "model": _TEXT,
     "name": _TEXT,
     "ocr": _SWITCH,
     "path": _PATH,
     "paths": _PATHS,
+    "photo": Rule(lambda value: isinstance(value, Photo), "a Photo"),
     "progress": Rule(callable, "a function that takes a Progress"),
     "question": _TEXT,
     "quick": _SWITCH,
     "rerank": _SWITCH,
     "settings": Rule(lambda value: isinstance(value, Settings), "a mmsearch.Settings"),
+    "side": Rule(lambda value: value in SIDES, "160, 320, 640 or 1280"),
     "text": _TEXT,
     "threshold": Rule(lambda value: _is_number(value) and -1 <= value <= 1, "a number, at most 1"),
     "vocabulary": Rule(lambda value: is_path(value) or hasattr(value, "fingerprint"), "a path or a Vocabulary"),

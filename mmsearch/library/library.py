@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from mmsearch import config
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import SourceError, TransferError
 from mmsearch.library.arguments import Asked, ShownAs, absolute, globs, known, parsed, shown
+from mmsearch.library.browsing import Browsing
 from mmsearch.library.checked import checked_methods
 from mmsearch.library.models import Models
 from mmsearch.library.searching import Searcher
@@ -20,7 +21,7 @@ from mmsearch.rerank.reranker import Reranker
 from mmsearch.search.options import Options
 from mmsearch.store.paths import spellings
 from mmsearch.store.types import KeptModel, Losses, StoredModel
-from mmsearch.types import IndexReport, PathLike, Paths, Photo, Progress, SearchResult, Skipped, path_list
+from mmsearch.types import IndexReport, PathLike, Paths, Progress, SearchResult, Skipped, path_list
 
 if TYPE_CHECKING:  # a search needs none of these, and is to start quickly
     from mmsearch.ingest.enrich.tags import TagReport
@@ -40,7 +41,7 @@ if TYPE_CHECKING:  # a search needs none of these, and is to start quickly
 
 
 @checked_methods
-class Library:
+class Library(Browsing):
     """Pictures that can be found.  A context manager; safe to search from several threads, also while indexing.
 
     ``open_library`` puts its parts together: the truth (``store``), the index made from it (``vectors``), what encodes
@@ -159,25 +160,6 @@ class Library:
         searcher = Searcher(self.store, self.vectors, self.models, self.settings.max_megapixels)
         return searcher.search(wanted, options, rerank)
 
-    def get(self, path: PathLike) -> Photo | None:
-        """All that is known of a file that can be found; None for one that is unknown, gone or could not be read.
-
-        >>> library.get("photos/cat.png").width
-        451
-        """
-        from mmsearch.library.browsing import photo_at
-
-        return photo_at(self.store, path)
-
-    def __contains__(self, path: object) -> bool:
-        return isinstance(path, (str, os.PathLike)) and self.get(path) is not None
-
-    def __iter__(self) -> Iterator[Photo]:
-        """Every file that can be found, read a thousand at a time; in the order in which pictures became known."""
-        from mmsearch.library.browsing import photos
-
-        return photos(self.store)
-
     def encoder(self, stored: StoredModel | None = None) -> Encoder:
         """The encoder of this library's model, loaded once.  Raises NoModelError, ModelError, ModelMismatchError."""
         return self.models.encoder(stored)
@@ -281,15 +263,12 @@ class Library:
         """Fit relevance to this library by captions of its pictures; it is kept where it tells better than before.
 
         ``captioned`` is a file with lines of file name, tab and caption, or captions by file name; None takes what is
-        written in and beside the files.  Raises SourceError for too few of them, NoModelError, ModelError,
-        LibraryBusyError.
+        written in and beside the files.  Raises SourceError for too few, NoModelError, ModelError, LibraryBusyError.
         """
-        from mmsearch.evaluation.evaluate import read_captions
         from mmsearch.library.calibrating import calibrate
 
-        given = read_captions(Path(captioned)) if isinstance(captioned, (str, os.PathLike)) else captioned
         with self.lock():
-            return calibrate(self.store, self.models, given, progress)
+            return calibrate(self.store, self.models, captioned, progress)
 
     def clear_calibration(self) -> bool:
         """Forget what ``calibrate`` fitted; whether there was anything.  Raises NoModelError, LibraryBusyError."""

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 # What lies in a library's folder.
 DATABASE = "library.sqlite"
 INDEX = "index"  # a folder
+THUMBNAILS = "thumbnails"  # a folder of small pictures, which may be deleted (``media/thumbnail_cache.py``)
 MARK = ".mmsearch-decoding"  # while pictures are decoded
 
 # A library may be made beside these: what one has beside its database, and what systems put into empty folders.
 _HARMLESS = re.compile(
-    rf"\.?{re.escape(DATABASE)}.*|{INDEX}|{re.escape(MARK)}|{re.escape(LOCK)}|background-[0-9a-f]{{16}}-.*\.npy"
+    rf"\.?{re.escape(DATABASE)}.*|{INDEX}|{THUMBNAILS}|{re.escape(MARK)}|{re.escape(LOCK)}|background-[0-9a-f]{{16}}-.*\.npy"
     r"|decoding|\.[0-9a-f]{12}\.partial|lost\+found|\.DS_Store|Thumbs\.db|desktop\.ini"
 )
 
@@ -52,9 +53,12 @@ def check_new(folder: Path) -> None:
     if INDEX in names and not foreign:
         from mmsearch.indexes.manifest import is_own
 
-        within = folder / INDEX
-        inside = sorted(os.listdir(within)) if within.is_dir() and not within.is_symlink() else [""]
-        foreign = [os.path.join(INDEX, name) for name in inside if not is_own(name)]
+        foreign = [os.path.join(INDEX, name) for name in _inside(folder / INDEX) if not is_own(name)]
+    if THUMBNAILS in names and not foreign:
+        from mmsearch.media.thumbnail_cache import SHARD
+
+        within = _inside(folder / THUMBNAILS)
+        foreign = [os.path.join(THUMBNAILS, name) for name in within if not SHARD.fullmatch(name)]
     if foreign:
         raise LibraryError(
             f"{folder} holds other files, such as {foreign[0]!r}, and no library; a library wants a folder of its own: "
@@ -62,6 +66,11 @@ def check_new(folder: Path) -> None:
             code="folder-in-use",
             folder=folder,
         )
+
+
+def _inside(folder: Path) -> list[str]:
+    """The names in a folder; one that is nobody's where it is none, or a link."""
+    return sorted(os.listdir(folder)) if folder.is_dir() and not folder.is_symlink() else [""]
 
 
 def has_store(folder: Path) -> bool:

@@ -27,6 +27,7 @@ from mmsearch.encoders.protocol import RegionCard
 from mmsearch.indexes.protocol import VectorIndex
 from mmsearch.media.dhash import Hashes
 from mmsearch.query.model import Condition, Order
+from mmsearch.store.pending_rows import PendingRows
 from mmsearch.store.types import (
     BlobKind,
     Block,
@@ -35,11 +36,10 @@ from mmsearch.store.types import (
     Counts,
     Damage,
     DuplicateCandidate,
+    FacetCounts,
     KeptModel,
     Losses,
-    PendingItem,
-    PendingVector,
-    SidecarState,
+    Overview,
     StoredFile,
     StoredModel,
     Summary,
@@ -192,6 +192,38 @@ class ItemRows(Protocol):
         """The ids (n,) of the vectors that ``model`` made of the items with these vectors; -1 where there is none."""
         ...
 
+    def photos_by_id(self, ids: Sequence[int], model: StoredModel) -> dict[int, Photo]:
+        """The files with these ids (``Photo.id``) that can be found, by id; others are left out."""
+        ...
+
+    def content_hash(self, photo: int) -> bytes | None:
+        """The hash of what a file held when it was last read well, by its id; None where nothing is known."""
+        ...
+
+    def facets(
+        self,
+        model: StoredModel,
+        within: Sequence[str] = (),
+        conditions: Sequence[Condition] = (),
+        photos: Ids | None = None,
+        most: int = 50,
+    ) -> FacetCounts:
+        """What the files are that can be found, by years, cameras and so on, ``most`` values of each.
+
+        ``within`` and ``conditions`` as of ``photos``; ``photos`` keeps those with these ids (``Photo.id``).
+        """
+        ...
+
+    def overview(
+        self,
+        model: StoredModel,
+        within: Sequence[str] = (),
+        conditions: Sequence[Condition] = (),
+        photos: Ids | None = None,
+    ) -> Overview:
+        """When and where the files were taken that ``facets`` counts."""
+        ...
+
     def hashes(self, ids: Ids) -> tuple[Hashes, NDArray[np.bool_]]:
         """The difference hashes of the pictures with these vector ids, in their order, and which of them there are."""
         ...
@@ -219,47 +251,6 @@ class WordSearch(Protocol):
 
         Pictures that have none are left out.  Meant for a page of hits: it takes about 0.1 ms a picture.
         """
-        ...
-
-
-class PendingRows(Protocol):
-    """What an enrichment has still to look at; each method names one.  What is read comes in the order of paths."""
-
-    def pending_regions(
-        self, model: StoredModel, card: RegionCard, roots: Sequence[str], of: StoredModel | None = None
-    ) -> list[PendingItem]:
-        """Items in or below ``roots`` that can be found with ``model``, but without tokens of this card.
-
-        With ``of`` the tokens, and a vector, of that model are wanted.
-        """
-        ...
-
-    def pending_metadata(self, model: StoredModel, roots: Sequence[str]) -> list[PendingItem]:
-        """The first items of contents in or below ``roots`` that can be found, but were not read by this version."""
-        ...
-
-    def pending_text(self, engine: str, roots: Sequence[str]) -> list[PendingItem]:
-        """Items in or below ``roots`` that can be found, but were not looked at for text by this engine."""
-        ...
-
-    def pending_captions(
-        self, model: StoredModel, card: RegionCard, reranker: str, roots: Sequence[str]
-    ) -> list[PendingVector]:
-        """Items in or below ``roots`` that can be found and have tokens of this card, but no caption.
-
-        A caption of another reranker than that of this fingerprint is none.  In the order of their ids.
-        """
-        ...
-
-    def pending_tags(self, model: StoredModel, vocabulary: str, within: Sequence[str] = ()) -> list[PendingVector]:
-        """Items that can be found and were not compared with this vocabulary, by its fingerprint.
-
-        ``within`` keeps those that have a file in or below these paths.  In the order of their ids.
-        """
-        ...
-
-    def sidecar_states(self, roots: Sequence[str]) -> Iterator[SidecarState]:
-        """The photos in or below ``roots`` that can be found, in the order of their paths."""
         ...
 
 

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mmsearch.errors import QueryError
 from mmsearch.query.model import AnyOf, OneFits, Query, Words
-from mmsearch.types import Found, Sidecar
+from mmsearch.types import Found, Ids, Sidecar
 
 Value = TypeVar("Value")
 FINGERPRINT = re.compile("[0-9A-Za-z-]{1,64}")  # of a model: names of files are made of it
@@ -91,6 +94,17 @@ class DuplicateCandidate:
     dhash: bytes | None
 
 
+@dataclass(frozen=True, eq=False)
+class Overview:
+    """When and where files were taken, in the order of their ids."""
+
+    ids: Ids  # (n,), ``Photo.id``, ascending
+    # (n,) microseconds since 1970 on the clock of the camera; where nobody says, when the file was last written, on
+    # this machine's clock
+    moments: Ids
+    places: NDArray[np.float64]  # (n, 2), latitude and longitude in degrees, NaN where not known
+
+
 @dataclass(frozen=True)
 class Counts:
     """How many files are in each state."""
@@ -110,6 +124,17 @@ class WordHit:
     columns: tuple[str, ...]  # where they were found: of name, description, caption, ocr, tags
     said: float = 0.0  # in [0, 1]: the share of them that stands in its description, keywords or names of people
     written: float = 0.0  # the same with text that was read in it, and with names of its file and folders
+
+
+@dataclass(frozen=True)
+class FacetCounts:
+    """What some files are: by facet its values, those of the most files first, and how many files have each.
+
+    A value is what a condition asks for (``FACETS``), and counts the files that meet it.
+    """
+
+    files: int  # that were counted
+    values: dict[str, list[tuple[str, int]]]  # a list may be one longer than was asked for: then there are more
 
 
 @dataclass(frozen=True)
@@ -188,6 +213,7 @@ class Capabilities:
             raise QueryError("this library cannot look up words: leave out exact and excluded ones", code="no-words")
 
 
+FACETS = ("year", "camera", "folder", "tag", "type", "person", "city")  # in the order in which people look for them
 TOKENS = "tokens"  # packed region tokens (``encoders/region_codec.py``)
 
 

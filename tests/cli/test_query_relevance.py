@@ -21,7 +21,7 @@ def test_relevance(mmsearch: CLI, photos: Path) -> None:
     table = mmsearch("query", "a motorcycle").stdout.splitlines()
     assert table[1].split()[:2] == ["Score", "Relevance"]
     assert table[2].split()[1] == f"{shares[0]:.0%}"
-    empty = mmsearch("query", "a motorcycle", "--min-relevance", "1")
+    empty = mmsearch("query", "a violin", "--min-relevance", "1")
     assert empty.stdout == ""
     told = "no pictures found with a relevance of 100% or more; --min-relevance 0 shows the nearest ones"
     assert empty.stderr.strip() == told

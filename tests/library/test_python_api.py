@@ -50,6 +50,11 @@ WRONG: dict[str, tuple[Callable[[Any, Any], object], str]] = {
     "remove": (lambda lib, _: lib.remove(None), "paths must be a path .* not None"),
     "losses": (lambda lib, _: lib.losses(5), "paths must be a path"),
     "get": (lambda lib, _: lib.get(5), "path must be a path"),
+    "photo": (lambda lib, _: lib.photo("a"), "id must be a whole number: the id of a photo, not 'a'"),
+    "thumbnail": (lambda lib, _: lib.thumbnail(5), "photo must be a Photo, not 5"),
+    "side": (lambda lib, p: lib.thumbnail(lib.get(p.parent / "trips/rocket.jpg"), 5), "side must be 160, 320, 640 or"),
+    "most": (lambda lib, _: lib.facets(most=0), "most must be a whole number from 1 to 10000, not 0"),
+    "facets": (lambda lib, _: lib.facets(5), "query must be words"),
     "caption": (lambda lib, _: lib.caption(5), "path must be a path"),
     "alternatives": (lambda lib, p: lib.caption(p, "2"), "alternatives must be a whole number from 0"),
     "ask": (lambda lib, p: lib.ask(p, 5), "question must be a text"),
@@ -89,9 +94,7 @@ def test_wrong_arguments_are_errors_of_ours_that_name_them(library: Library, pho
 
 
 def test_every_parameter_that_people_see_is_checked() -> None:
-    methods: list[Any] = [
-        method for name, method in vars(Library).items() if inspect.isfunction(method) and name[0] != "_"
-    ]
+    methods: list[Any] = [method for name, method in inspect.getmembers(Library, inspect.isfunction) if name[0] != "_"]
     seen = {name for method in [*methods, open_library] for name in inspect.signature(method).parameters}
     assert seen - RULES.keys() <= ELSEWHERE
     assert RULES.keys() <= seen
@@ -104,6 +107,7 @@ def test_one_photo_and_all_photos(library: Library, photos: Path) -> None:
     assert cat is not None
     assert (cat.path, cat.width, cat.format) == (str(photos / "cat.png"), 451, "png")
     assert [cat] == [hit.photo for hit in library.search("a cat", within=cat.path)]
+    assert (library.photo(cat.id), library.photo(cat.id + 1000), library.photo(2**70)) == (cat, None, None)
     (photos / "copy.png").write_bytes((photos / "cat.png").read_bytes())
     library.index()
     copy = library.get(photos / "copy.png")
@@ -116,7 +120,7 @@ def test_one_photo_and_all_photos(library: Library, photos: Path) -> None:
     assert library.get(photos) is None  # a folder
     (photos / "cat.png").unlink()
     library.index()
-    assert library.get(photos / "cat.png") is None
+    assert (library.get(photos / "cat.png"), library.photo(cat.id), library.photo(copy.id)) == (None, None, copy)
     assert len(list(library)) == 5
 
 
@@ -159,6 +163,8 @@ def test_a_closed_library_says_so(library: Library, photos: Path) -> None:
         library.index,
         lambda: library.get(photos / "cat.png"),
         lambda: list(library),
+        lambda: library.photo(1),
+        library.facets,
         lambda: library.remove(photos),
         lambda: library.tags(),
         library.kept_models,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,8 +30,12 @@ _CHANGING = (
     "text",
     "folders",
     "names of folders",
+    "folders above",
+    "names of folders above",
+    "tags",
+    "names of tags",
 )
-_NOTED = "noted"  # begins the keys of columns that change with metadata and files beside photos (``Writer.noted``)
+NOTED = "noted"  # begins the keys of columns that change with metadata and files beside photos (``Writer.noted``)
 
 
 def microseconds(column: str) -> str:
@@ -60,7 +66,7 @@ class Kept:
         found = states()
         other = {name for name in ("generation", "noted") if found.get(name) != self.states.get(name)}
         for key in list(self.columns):
-            noted = isinstance(key, tuple) and key[0] == _NOTED
+            noted = isinstance(key, tuple) and key[0] == NOTED
             if "generation" in other or key in _CHANGING or (noted and "noted" in other):
                 del self.columns[key]
         self.masks.clear()
@@ -170,16 +176,22 @@ class Columns:
 
         What is said beside a file ``replaces`` what it says itself, or is added to it.
         """
-        in_file = self._fitting_texts((_NOTED, "codes", column), column, "contents ORDER BY id", fits)
+        in_file = self._fitting_texts((NOTED, "codes", column), column, "contents ORDER BY id", fits)
         mask: Mask = in_file[self._positions()]
         source = f"sidecars WHERE {column} IS NOT NULL ORDER BY photo_id"
-        beside = self._fitting_texts((_NOTED, "codes beside", column), column, source, fits)
+        beside = self._fitting_texts((NOTED, "codes beside", column), column, source, fits)
         positions, existing = self._beside(source, column)
         mask[positions] = beside[existing] | (mask[positions] & (not replaces))
         return mask
 
     def _fitting_texts(self, key: tuple[str, ...], column: str, source: str, fits: Callable[[str], bool]) -> Mask:
         """Which of these rows have a text that fits."""
+        codes, names = self._texts(key, column, source)
+        fitting: Mask = np.array([bool(name) and fits(name) for name in names], np.bool_)[codes]
+        return fitting
+
+    def _texts(self, key: tuple[str, ...], column: str, source: str) -> tuple[NDArray[np.int32], NDArray[Any]]:
+        """The texts of these rows, as codes, and the texts that the codes stand for; "" where there is none."""
         names_of = (*key, "names")
 
         def load() -> NDArray[Any]:
@@ -193,8 +205,7 @@ class Columns:
             return np.fromiter(map(codes.__getitem__, texts), np.int32, len(texts))
 
         codes = self._cached(key, load)
-        fitting: Mask = np.array([bool(name) and fits(name) for name in self._kept.columns[names_of]], np.bool_)[codes]
-        return fitting
+        return codes, self._kept.columns[names_of]
 
     def _beside(self, source: str, column: str) -> tuple[Ids, Mask]:
         """The positions of the photos of these rows of ``sidecars``, and which rows are of photos that can be found."""
@@ -203,7 +214,7 @@ class Columns:
             positions, existing = positions_of(self._read("photo_id", source, np.int64), self.photos)
             return np.stack([positions.astype(np.int64, copy=False), existing])
 
-        positions, existing = self._cached((_NOTED, "beside", column), load)
+        positions, existing = self._cached((NOTED, "beside", column), load)
         there = existing.astype(np.bool_)
         return positions[there], there
 
@@ -230,7 +241,7 @@ class Columns:
                 values[positions[missing]] = later[missing]
             return values
 
-        return self._cached((_NOTED, column), load)
+        return self._cached((NOTED, column), load)
 
     def taken(self) -> Ids:
         """Microseconds since 1970 on the clock of the camera; ``UNKNOWN`` where nobody says when it was."""
@@ -247,11 +258,17 @@ class Columns:
     def shot(self, name: str) -> NDArray[np.float64]:
         """How the picture was exposed, by the file itself; NaN where it does not say."""
         return self._cached(
-            (_NOTED, name), lambda: self._read(_or_nan(name), "contents ORDER BY id", np.float64)[self._positions()]
+            (NOTED, name), lambda: self._read(_or_nan(name), "contents ORDER BY id", np.float64)[self._positions()]
         )
 
     def _in_folders(self, fits: Callable[[str], bool]) -> Mask:
         """Which files lie in a folder that fits."""
+        codes, names = self._folders_of_files()
+        fitting: Mask = np.array([fits(folder) for folder in names], np.bool_)[codes]
+        return fitting
+
+    def _folders_of_files(self) -> tuple[NDArray[np.int32], NDArray[Any]]:
+        """The folder of each file, as codes, and the folders that the codes stand for."""
 
         def load() -> NDArray[np.int32]:
             paths = self._connection.exec_driver_sql(
@@ -263,8 +280,7 @@ class Columns:
             return np.array(found, np.int32)
 
         codes = self._cached("folders", load)
-        fitting: Mask = np.array([fits(folder) for folder in self._kept.columns["names of folders"]], np.bool_)[codes]
-        return fitting
+        return codes, self._kept.columns["names of folders"]
 
     def _having(self, items: Ids) -> Mask:
         """Which files have one of these items."""
@@ -306,3 +322,14 @@ def positions_of(wanted: Ids, known: Ids) -> tuple[NDArray[np.intp], Mask]:
     existing: Mask = positions < len(known)
     existing[existing] = known[positions[existing]] == wanted[existing]
     return positions, existing
+
+
+def nanoseconds(local: datetime) -> int:
+    """Since 1970, of a moment on this machine's clock; the least or largest number there is where it is too far off."""
+    try:
+        seconds = local.replace(microsecond=0).timestamp()
+    except (OverflowError, ValueError, OSError):
+        seconds = math.inf if local.year > 1970 else -math.inf
+    if abs(seconds) > 9.2e9:
+        return int(np.iinfo(np.int64).max if seconds > 0 else np.iinfo(np.int64).min)
+    return (int(seconds) * 1_000_000 + local.microsecond) * 1000

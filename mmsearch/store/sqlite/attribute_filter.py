@@ -44,8 +44,11 @@ from mmsearch.query.model import (
     Within,
 )
 from mmsearch.store.paths import by_links, inside, spellings
-from mmsearch.store.sqlite.attribute_columns import UNKNOWN, Columns, Kept, Mask, positions_of
+from mmsearch.store.sqlite.attribute_columns import UNKNOWN, Kept, Mask, nanoseconds, positions_of
+from mmsearch.store.sqlite.facet_columns import FacetColumns
 from mmsearch.store.sqlite.noted import SHOT
+from mmsearch.store.sqlite.overview_columns import OverviewColumns
+from mmsearch.store.types import FacetCounts, Overview
 from mmsearch.types import Ids
 
 EARTH = 6371.0  # km, the radius of the sphere that distances are measured on
@@ -118,13 +121,35 @@ class AttributeFilter:
         found[existing] = numbers[positions[existing]]
         return found
 
+    def facets(
+        self, model: int, photos: Ids | None, within: Sequence[str], conditions: Sequence[Condition], most: int
+    ) -> FacetCounts:
+        """What the files are that have a vector of this model and meet all conditions, all of them or these photos."""
+        with self._lock, self._reading() as read:
+            mask = self._chosen(read, model, photos, within, conditions)
+            return FacetCounts(int(mask.sum()), read.facets(mask, most))
+
+    def overview(
+        self, model: int, photos: Ids | None, within: Sequence[str], conditions: Sequence[Condition]
+    ) -> Overview:
+        """When and where the files were taken that ``facets`` counts."""
+        with self._lock, self._reading() as read:
+            return read.overview(self._chosen(read, model, photos, within, conditions))
+
+    @staticmethod
+    def _chosen(
+        read: _Reading, model: int, photos: Ids | None, within: Sequence[str], conditions: Sequence[Condition]
+    ) -> Mask:
+        mask: Mask = read.meeting(within, conditions) & (read.vectors(model) >= 0)
+        return mask if photos is None else mask & np.isin(read.photos, photos)
+
     def _reading(self) -> _Reading:
         if self._connection is None:
             self._connection = self._engine.connect()
         return _Reading(self._kept, self._connection)
 
 
-class _Reading(Columns):
+class _Reading(FacetColumns, OverviewColumns):
     """Which files meet conditions, in one state of the database."""
 
     def meeting(self, within: Sequence[str], conditions: Sequence[Condition]) -> Mask:
@@ -201,9 +226,9 @@ class _Reading(Columns):
             return by_camera
         written = self._of_file("mtime_ns", np.int64)
         if date.start is not None:
-            by_file &= written >= _nanoseconds(date.start)
+            by_file &= written >= nanoseconds(date.start)
         if date.end is not None:
-            by_file &= written < _nanoseconds(date.end)
+            by_file &= written < nanoseconds(date.end)
         return by_camera | by_file
 
     def _every_year(self, every: EveryYear) -> Mask:
@@ -220,7 +245,7 @@ class _Reading(Columns):
         if every.camera_only or by_camera.all():
             return mask
         written = self._of_file("mtime_ns", np.int64)
-        return mask | (~by_camera & inside(written, [_nanoseconds(moment) for moment in ends]))
+        return mask | (~by_camera & inside(written, [nanoseconds(moment) for moment in ends]))
 
     def _in_album(self, album: Album) -> Mask:
         """By the names of a folder and of those around it, up to the outermost that was indexed."""
@@ -325,14 +350,3 @@ class _Reading(Columns):
             "SELECT id FROM photos WHERE path >= ? ORDER BY path LIMIT 1", (bound,)
         ).scalar()
         return len(positions) if found is None else int(positions[found])
-
-
-def _nanoseconds(local: datetime) -> int:
-    """Since 1970, of a moment on this machine's clock; the least or largest number there is where it is too far off."""
-    try:
-        seconds = local.replace(microsecond=0).timestamp()
-    except (OverflowError, ValueError, OSError):
-        seconds = math.inf if local.year > 1970 else -math.inf
-    if abs(seconds) > 9.2e9:
-        return int(np.iinfo(np.int64).max if seconds > 0 else np.iinfo(np.int64).min)
-    return (int(seconds) * 1_000_000 + local.microsecond) * 1000

@@ -30,7 +30,17 @@ from mmsearch.store.sqlite.tables import (
     sidecars,
     tags,
 )
-from mmsearch.store.types import Contents, Counts, DuplicateCandidate, StoredFile, StoredModel, WordHit, chunks
+from mmsearch.store.types import (
+    Contents,
+    Counts,
+    DuplicateCandidate,
+    FacetCounts,
+    Overview,
+    StoredFile,
+    StoredModel,
+    WordHit,
+    chunks,
+)
 from mmsearch.types import Damaged, Exif, Found, Ids, Photo, Skipped
 
 
@@ -188,6 +198,39 @@ class Items(Database):
             found.setdefault(row["vector"], []).append(_photo(row))
         return found
 
+    def photos_by_id(self, ids: Sequence[int], model: StoredModel) -> dict[int, Photo]:
+        with explained(self.file), contextlib.closing(self._engine.raw_connection()) as held:
+            asked = json.dumps([int(number) for number in ids])
+            vectors = [row[0] for row in held.cursor().execute(_VECTORS_OF, (asked, model.id)).fetchall()]
+        files = {photo.id: photo for own in self.photos(vectors).values() for photo in own}
+        return {number: files[number] for number in ids if number in files}
+
+    def content_hash(self, photo: int) -> bytes | None:
+        query = select(contents.c.hash).join(photos, photos.c.content_id == contents.c.id).where(photos.c.id == photo)
+        with self._reading() as connection:
+            return connection.execute(query).scalar()
+
+    def facets(
+        self,
+        model: StoredModel,
+        within: Sequence[str] = (),
+        conditions: Sequence[Condition] = (),
+        photos: Ids | None = None,
+        most: int = 50,
+    ) -> FacetCounts:
+        with explained(self.file):
+            return self._attributes.facets(model.id, photos, within, conditions, most)
+
+    def overview(
+        self,
+        model: StoredModel,
+        within: Sequence[str] = (),
+        conditions: Sequence[Condition] = (),
+        photos: Ids | None = None,
+    ) -> Overview:
+        with explained(self.file):
+            return self._attributes.overview(model.id, photos, within, conditions)
+
     def beside(
         self, paths: Sequence[str], within: Sequence[str] = (), conditions: Sequence[Condition] = ()
     ) -> dict[str, list[Photo]]:
@@ -302,6 +345,14 @@ FROM json_each(?) CROSS JOIN embeddings ON embeddings.id = value
     LEFT JOIN ocr ON ocr.item_id = items.id
 WHERE +photos.state = 'ok' -- the plus keeps SQLite from reading all photos in this state
 ORDER BY photos.path
+"""
+
+
+# The vectors of the first items of files, by the ids of the files.
+_VECTORS_OF = """
+SELECT embeddings.id FROM json_each(?) CROSS JOIN photos ON photos.id = value
+    CROSS JOIN items ON items.content_id = photos.content_id AND items.part = 0
+    CROSS JOIN embeddings ON embeddings.item_id = items.id AND embeddings.model_id = ?
 """
 
 

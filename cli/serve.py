@@ -1,0 +1,100 @@
+"""``mmsearch serve``: the library as a web page, and for programs, on this machine."""
+
+from __future__ import annotations
+
+import ipaddress
+import signal
+import socket
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmsearch.cli import formatting, options
+
+if TYPE_CHECKING:
+    from mmsearch.server.options import ServerOptions
+
+
+def command(
+    library: options.LibraryOption = None,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes one that is free.")] = 7878,
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help="Where to listen. Default: this machine alone.")
+    ] = "127.0.0.1",
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Change nothing, write nothing.")] = False,
+    token: Annotated[
+        str | None,
+        typer.Option("--token", envvar="MMSEARCH_TOKEN", help="What opens the door. Default: a new one each time."),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option("--allow-host", metavar="NAME", help="Another name of this server. May be repeated."),
+    ] = None,
+    show_places: Annotated[
+        bool | None,
+        typer.Option("--show-places/--hide-places", help="Where photos were taken. Default: shown on this machine."),
+    ] = None,
+    access_log: Annotated[bool, typer.Option("--access-log", help="A line for each request, without queries.")] = False,
+    device: options.DeviceOption = None,
+) -> None:
+    """Serve the library as a web page and a REST interface, until it is stopped.
+
+    For this machine alone, unless --host says otherwise. The address that is printed has a token in it: whoever knows
+    it may do what the page can do. Needs mmsearch[web].
+    """
+    from mmsearch.cli.web_server import run
+
+    given = _options(host, token, allow_host or (), read_only, show_places)
+    with options.opened(library, must_exist=False, device=device) as found, _listening(host, port) as listening:
+        shown = f"http://{_authority(host, listening.getsockname()[1])}/?token={given.token}"
+        formatting.say(f"serving {formatting.shown(str(found.folder))}; Ctrl-C ends it")
+        print(shown, flush=True)
+        stopped = run(found, given, listening, shown if open_page else None, access_log)
+    if stopped == signal.SIGINT:
+        raise typer.Exit(130)
+
+
+def _options(
+    host: str, token: str | None, names: list[str] | tuple[str, ...], read_only: bool, show_places: bool | None
+) -> ServerOptions:
+    from mmsearch.server.options import LOCAL_NAMES, ServerOptions, host_name, new_token
+
+    if token is not None and len(token) < 16:
+        raise typer.BadParameter("must have at least 16 characters, so that nobody guesses it", param_hint="--token")
+    local = _is_loopback(host)
+    hosts = LOCAL_NAMES | {host_name(f"[{host}]" if ":" in host else host), *map(host_name, names)}
+    return ServerOptions(
+        token=token or new_token(),
+        hosts=frozenset(hosts - {""}),
+        any_address=not local,
+        read_only=read_only,
+        local=local and not names,
+        show_places=(local and not names) if show_places is None else show_places,
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _authority(host: str, port: int) -> str:
+    """Host and port as a browser on this machine takes them."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that takes connections there.  Raises MMSearchError where that cannot be."""
+    from mmsearch.errors import MMSearchError
+
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=256)
+    except OSError as error:
+        raise MMSearchError(
+            f"cannot listen on {_authority(host, port)}: {error.strerror or error}; choose another port", code="no-port"
+        ) from error

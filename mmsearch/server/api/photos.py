@@ -1,0 +1,77 @@
+"""One photo, by its id: what is known of it, a thumbnail, its file."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import Response
+
+from mmsearch.server import files
+from mmsearch.server.context import Context, Served
+from mmsearch.server.errors import Json
+from mmsearch.server.models import PhotoDetails
+from mmsearch.server.photo_json import photo_json, version_of
+from mmsearch.server.queries import unknown_photo
+from mmsearch.types import Photo
+
+router = APIRouter(prefix="/photos", tags=["photos"])
+
+PhotoId = Annotated[int, Path(ge=1, lt=2**63)]
+Size = Literal["160", "320", "640", "1280"]  # ``mmsearch.types.SIDES``
+
+
+def known(context: Context, photo_id: int) -> Photo:
+    """The photo of this id.  Raises Refused where there is none."""
+    photo = context.library.photo(photo_id)
+    if photo is None:
+        raise unknown_photo(photo_id)
+    return photo
+
+
+@router.get("/{photo_id}", response_model=PhotoDetails, operation_id="photo")
+async def photo(context: Served, photo_id: PhotoId) -> Response:
+    """All that is known of a photo."""
+    found = await context.searches.run(known, context, photo_id)
+    present = await context.pictures.run(os.path.isfile, found.path)
+    return Json({**photo_json(found, context.options), "present": present})
+
+
+@router.get(
+    "/{photo_id}/thumb",
+    operation_id="thumbnail",
+    response_class=Response,
+    responses={200: {"content": {"image/webp": {"schema": {"type": "string", "format": "binary"}}}}},
+)
+async def thumb(
+    request: Request,
+    context: Served,
+    photo_id: PhotoId,
+    size: Size = "320",
+    v: Annotated[str, Query(max_length=64)] = "",
+) -> Response:
+    """A small upright WebP; with the photo's ``version`` as ``v`` it may be kept for ever."""
+    found = await context.searches.run(known, context, photo_id)
+    age = "max-age=31536000, immutable" if v == version_of(found) else "max-age=60"
+    made = await context.pictures.run(context.library.thumbnail, found, int(size))
+    headers = {"ETag": f'"{made.etag}"', "Cache-Control": f"private, {age}"}
+    if files.is_fresh(request.headers, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    return Response(made.content, media_type="image/webp", headers=headers)
+
+
+@router.get(
+    "/{photo_id}/file",
+    operation_id="photo_file",
+    response_class=Response,
+    responses={
+        200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}},
+        206: {"description": "The part that Range asked for"},
+    },
+)
+async def file(request: Request, context: Served, photo_id: PhotoId) -> Response:
+    """The file itself, byte by byte as it is; ``Range`` asks for a part of it."""
+    found = await context.searches.run(known, context, photo_id)
+    files.check_place(found, context.options)
+    return await context.pictures.run(files.response, found, request.headers)

@@ -1,0 +1,75 @@
+"""The ASGI application: its routes, what stands around them, and its end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+import mmsearch
+from mmsearch.errors import MMSearchError
+from mmsearch.library.library import Library
+from mmsearch.server import errors
+from mmsearch.server.api import browse, complete, duplicates, export, jobs, looking, page, photos, saved, search, status
+from mmsearch.server.context import Context
+from mmsearch.server.models import Problem
+from mmsearch.server.options import ServerOptions
+from mmsearch.server.security import Gate
+
+API = "/api/v1"
+_PROBLEM: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "What went wrong",
+        "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
+    }
+}
+
+
+def make(library: Library, options: ServerOptions) -> FastAPI:
+    """See ``mmsearch.server.app``."""
+    context = Context(library, options)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        context.close()
+
+    app = FastAPI(
+        title="mmsearch",
+        version=mmsearch.__version__,
+        description="Find your own pictures by what is in them.",
+        openapi_url=f"{API}/openapi.json",
+        docs_url=None,  # these load programs from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.context, app.state.options = context, options
+    for routes in (search, photos, looking, browse, complete, duplicates, export, saved, jobs, status):
+        app.include_router(routes.router, prefix=API, responses=_PROBLEM)
+    app.include_router(page.router)
+    app.add_middleware(Gate, options=options)
+    app.add_exception_handler(MMSearchError, _library_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    return app
+
+
+async def _library_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, MMSearchError)
+    return errors.of_library(error)
+
+
+async def _http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return errors.of_http(error)
+
+
+async def _validation_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return errors.of_validation([dict(one) for one in error.errors()])

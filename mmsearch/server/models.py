@@ -1,0 +1,371 @@
+"""What the interface takes and gives, as Pydantic models: OpenAPI is made of them.
+
+Answers are the dicts of ``mmsearch/schemas.py``, which are not checked again on their way out; a test holds that these
+models have exactly their keys.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MOST_HITS = 1000  # of a page
+MOST_EXAMPLES = 20
+
+Sort = Literal["relevance", "newest", "oldest"]
+PhotoId = Annotated[int, Field(ge=1, lt=2**63)]
+Text = Annotated[str, Field(max_length=4000)]
+
+
+class Strict(BaseModel):
+    """Of a request: what is unknown is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class SearchRequest(Strict):
+    """A search, or the next page of one."""
+
+    q: Text = Field("", description="What is looked for, in the query language; empty for all photos")
+    k: int = Field(50, ge=1, le=MOST_HITS, description="Hits of a page")
+    cursor: str | None = Field(None, max_length=200, description="Where the page before ended")
+    sort: Sort | None = Field(None, description="By relevance, or by date; without words the newest come first")
+    min_relevance: float | None = Field(None, ge=0, le=1, description="Hits below it are left out")
+    rerank: bool | None = Field(None, description="Look at the best hits again; by default where it helps")
+    diverse: bool = Field(False, description="Near-duplicates become one hit")
+    like: list[PhotoId] = Field([], max_length=MOST_EXAMPLES, description="Photos of which more is wanted")
+    unlike: list[PhotoId] = Field([], max_length=MOST_EXAMPLES, description="Photos of which less is wanted")
+    where: Text = Field("", description="Conditions, in the query language")
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="Names the kind of problem, and never changes")
+    fields: dict[str, Any]
+
+
+class Note(BaseModel):
+    """Something that a person should know."""
+
+    code: str
+    message: str
+    fields: dict[str, Any]
+
+
+class Photo(BaseModel):
+    """A photo; what is known of some only is null or left out for others."""
+
+    id: int
+    path: str
+    width: int
+    height: int
+    format: str
+    bytes: int
+    date: str
+    taken_at: str | None
+    camera: str | None
+    lens: str | None
+    latitude: float | None
+    longitude: float | None
+    caption: str | None
+    version: str = Field(description="Changes with the file: for thumbnails that may be kept for ever, with &v=")
+    iso: int | None = None
+    aperture: float | None = None
+    exposure: float | None = None
+    focal: float | None = None
+    description: str | None = None
+    text: str | None = None
+    tags: list[str] = []
+    city: str | None = None
+    people: list[str] = []
+    rating: int | None = None
+    label: str | None = None
+
+
+class PhotoDetails(Photo):
+    """A photo, and whether its file is there at this moment."""
+
+    present: bool
+
+
+class Hit(Photo):
+    """A found photo."""
+
+    rank: int
+    score: float | None
+    first_stage: float | None = None
+    answer: str | None = None
+    answer_confidence: float | None = None
+    relevance: float | None = Field(None, description="Probability that it is what the query means, where known")
+    reasons: list[str] = Field([], description="Where words of the query were found")
+    similar: list[str] = Field([], description="Paths of near-duplicates that it stands for")
+
+
+class SearchPage(BaseModel):
+    """Some hits, best first."""
+
+    hits: list[Hit]
+    notes: list[Note]
+    next_cursor: str | None = Field(description="Of the next page; null where there is none")
+    more: bool
+    found: int | None = Field(description="How many photos meet the conditions, where nothing ranks them; else null")
+    generation: int | None = Field(description="Of the library: grows with every change")
+    question: str | None
+
+
+class Skipped(BaseModel):
+    """A file that could not be read."""
+
+    path: str
+    reason: str
+
+
+class Damaged(BaseModel):
+    """A file that was read as far as it goes."""
+
+    path: str
+    what: str
+
+
+class IndexState(BaseModel):
+    """The index run that goes on, or the last one."""
+
+    running: bool
+    run: int | None
+    progress: dict[str, Any] | None
+
+
+class Status(BaseModel):
+    """What the library holds, and what this server does."""
+
+    photos: int
+    regions: int
+    captions: int
+    failed: int
+    missing: int
+    model: str | None
+    dim: int | None
+    fingerprint: str | None
+    precision: str | None
+    index: int
+    index_kind: str | None
+    recall: float | None
+    generation: int
+    bytes: int
+    library: str
+    roots: list[str]
+    exclude: dict[str, list[str]]
+    failures: list[Skipped]
+    damaged: list[Damaged]
+    formats: dict[str, int]
+    years: dict[str, int]
+    dated: int
+    cameras: dict[str, int]
+    photo_bytes: int
+    megapixels: float | None
+    located: int
+    described: int
+    texts: int
+    tagged: int
+    copies: int
+    reasons: dict[str, int]
+    version: str
+    read_only: bool
+    features: list[str] = Field(description="What this server can do: places, files, export-folder, look")
+    indexing: IndexState
+
+
+class WordHeat(BaseModel):
+    """Where a word is found."""
+
+    word: str
+    heat: list[list[float]]
+
+
+class Explanation(BaseModel):
+    """Where a text is found in a photo: ``side`` x ``side`` values in [0, 1], rows from the top."""
+
+    photo: str
+    text: str
+    score: float
+    by: str
+    side: int
+    words: list[WordHeat]
+    overall: list[list[float]]
+    part: list[float] = Field(description="Of the photo that the values cover: left, top, right, bottom, in shares")
+
+
+class Answer(BaseModel):
+    """An answer, and how sure it is."""
+
+    answer: str
+    confidence: float
+
+
+class Answers(BaseModel):
+    """What a photo answers to a question, the likeliest first."""
+
+    photo: str
+    question: str
+    answers: list[Answer]
+
+
+class OtherCaption(BaseModel):
+    """Another caption, and how sure it is."""
+
+    caption: str
+    confidence: float
+
+
+class Caption(BaseModel):
+    """What a photo shows."""
+
+    photo: str
+    caption: str
+    confidence: float
+    alternatives: list[OtherCaption]
+
+
+class DuplicateGroup(BaseModel):
+    """Photos that show the same; the one to keep is the first."""
+
+    level: str
+    photos: list[Photo]
+    keep: int
+    bytes: int = Field(description="Of the others")
+
+
+class Duplicates(BaseModel):
+    """Groups, those that take most space first."""
+
+    groups: list[DuplicateGroup]
+    more: bool
+
+
+class SavedSearch(Strict):
+    """A search with a name; ``query`` is what a page makes of it."""
+
+    name: str = Field(min_length=1, max_length=200, pattern=r"\S")
+    query: Text
+
+
+class SavedSearches(BaseModel):
+    """All saved searches."""
+
+    searches: list[SavedSearch]
+
+
+class ExportRequest(Strict):
+    """Photos to take away."""
+
+    ids: list[PhotoId] = Field(min_length=1, max_length=10_000)
+    kind: Literal["zip", "folder"] = "zip"
+    folder: str | None = Field(None, max_length=4000, description="Its whole path, for kind folder")
+
+
+class NotCopied(BaseModel):
+    """A photo that could not be copied."""
+
+    id: int
+    path: str
+    reason: str
+
+
+class Copied(BaseModel):
+    """What was copied to a folder."""
+
+    folder: str
+    copied: int
+    skipped: list[NotCopied]
+
+
+class IndexRequest(Strict):
+    """Folders or files to index; without any, all that the library knows."""
+
+    paths: list[Annotated[str, Field(min_length=1, max_length=4000)]] = Field([], max_length=100)
+
+
+class RunStarted(BaseModel):
+    """The number of an index run."""
+
+    run: int
+
+
+class RunStopped(BaseModel):
+    """Whether there was a run to stop."""
+
+    stopping: bool
+
+
+class FacetValue(BaseModel):
+    """A value, how many photos have it, and the condition that leaves these."""
+
+    value: str
+    count: int
+    query: str
+
+
+class Facet(BaseModel):
+    """What photos differ by."""
+
+    field: str
+    values: list[FacetValue]
+    more: bool
+
+
+class Facets(BaseModel):
+    """Of the photos that a query finds; of a query with words the best ones are counted."""
+
+    facets: list[Facet]
+    counted: int
+    complete: bool
+    notes: list[Note]
+
+
+class Month(BaseModel):
+    """Such as 2024-07, and how many photos are of it."""
+
+    month: str
+    count: int
+
+
+class Timeline(BaseModel):
+    """The months of the photos that a query finds, the first one first."""
+
+    months: list[Month]
+
+
+class Place(BaseModel):
+    """A photo, and where it was taken."""
+
+    id: int
+    latitude: float
+    longitude: float
+
+
+class Places(BaseModel):
+    """Where the photos were taken that a query finds."""
+
+    places: list[Place]
+    more: bool
+
+
+class Completion(BaseModel):
+    """What the word before the cursor may become."""
+
+    insert: str
+    label: str
+    kind: str
+
+
+class Completions(BaseModel):
+    """The likeliest first; they take the place of what stands from ``start`` to the cursor."""
+
+    completions: list[Completion]
+    start: int

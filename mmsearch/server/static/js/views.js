@@ -1,0 +1,41 @@
+// The views beside the photos: the map and the duplicates. Each is made when it is first looked at.
+
+import { get } from "./api.js";
+import { duplicatesView } from "./duplicates.js";
+import { byId, el, replace } from "./dom.js";
+import { mapView } from "./mapview.js";
+import { attempt } from "./say.js";
+
+const MOST = 24; // photos of one place that are opened
+
+let map = null; // a promise of it, while it is the view
+let turn = 0;
+
+/** Shows the view that the state names, or none; `open(photos, index)` opens photos. */
+export async function showView(state, open) {
+  const mine = (turn += 1);
+  const root = byId("view");
+  root.hidden = state.view === "photos";
+  try {
+    if (state.view !== "map") await closeMap();
+    if (mine !== turn) return;
+    if (state.view === "map") {
+      map ??= mapView(root, (ids) => openIds(ids, open));
+      const made = await map;
+      if (mine === turn) await made.update(state.q);
+    } else if (state.view === "duplicates") await duplicatesView(root, open);
+    else root.replaceChildren();
+  } catch (error) {
+    if (mine === turn) replace(root, el("p", { class: "hint", role: "alert", text: error.message }));
+  }
+}
+
+async function closeMap() {
+  const old = map;
+  map = null;
+  (await old?.catch(() => null))?.close();
+}
+
+function openIds(ids, open) {
+  return attempt(async () => open(await Promise.all(ids.slice(0, MOST).map((id) => get(`photos/${id}`)))));
+}

@@ -1,0 +1,98 @@
+"""A browser, the library that it looks at, and pages that may not complain or ask another machine for anything."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import page_library
+import pytest
+from browsing import Heard
+
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+SECONDS = 7_000  # milliseconds that something may take on a busy machine
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser; skips where there is none."""
+    pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed: apt-get install chromium")
+    return CHROMIUM
+
+
+@pytest.fixture(scope="session")
+def shown_library(chromium: str, tmp_path_factory: pytest.TempPathFactory, encoder: OnnxEncoder) -> Path:
+    return page_library.make(tmp_path_factory.mktemp("page"), encoder)
+
+
+@pytest.fixture(scope="session")
+def address(shown_library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with page_library.served(shown_library, tmp_path_factory.mktemp("served")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Any]:
+    """One for each file of tests: as long as it is open, no event loop can run in this thread."""
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=SECONDS)
+    with sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+def opened(browser: Any, heard: Heard) -> Iterator[Any]:
+    """Opens pages; at the end none may have complained, nor asked another machine for anything."""
+    contexts = []
+
+    def listen(page: Any) -> None:
+        page.on("console", lambda said: said.type in ("error", "warning") and heard.complaints.append(said.text))
+        page.on("pageerror", lambda error: heard.complaints.append(str(error)))
+        page.on("dialog", lambda dialog: (heard.complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("request", lambda request: heard.hosts.add(request.url.split("/")[2] if "//" in request.url else ""))
+
+    def open_page(url: str, query: str = "", **options: Any) -> Any:
+        context = browser.new_context(
+            **{"viewport": {"width": 1280, "height": 800}, "accept_downloads": True, **options}
+        )
+        contexts.append(context)
+        context.on("page", listen)
+        page = context.new_page()
+        page.set_default_timeout(SECONDS)
+        page.goto(url)
+        page.wait_for_url(re.compile(r"/$"))
+        if query:
+            page.goto(url.split("?")[0] + query)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert heard.left() == []
+    assert {host.split(":")[0] for host in heard.hosts} <= {"127.0.0.1", ""}
+
+
+@pytest.fixture
+def page(opened: Any, address: str) -> Any:
+    shown = opened(address)
+    shown.locator(".tile").first.wait_for()
+    return shown
