@@ -51,9 +51,9 @@ def calibrate(
 ) -> CalibrationReport:
     """Fit a relevance to a library and keep it in its folder, where it tells better than what there is.
 
-    Half of the pictures are fitted on and the others judged; then all are fitted on.  ``captioned`` has captions by file
-    name or path, or is a file of them; without it what is written into and beside the files counts.  The caller has the lock of writers.  Raises
-    SourceError for too few captions, NoModelError, ModelError.
+    Half of the pictures are fitted on and the others judged; then all are fitted on.  ``captioned`` has captions by
+    file name or path, or is a file of them; without it what is written into and beside the files counts.  The caller
+    has the lock of writers.  Raises SourceError for too few captions, NoModelError, ModelError.
     """
     stored = models.active()
     captions = read_captions(Path(captioned)) if isinstance(captioned, (str, os.PathLike)) else captioned
