@@ -32,11 +32,11 @@ def test_nearest_models(downloaded: Callable[..., Path], clip_export: OnnxEncode
     }
     exported = [(small.fingerprint, "int8"), (clip_export.card.fingerprint, "float32")]
     assert available(cache, False, (*DEFAULTS, "misspelt"), tmp_path / "no embedded model") == [
-        *(ModelInfo("RN50/openai", 32, 64, sizes[facts[1]], "exported", *facts) for facts in sorted(exported)),
-        ModelInfo("ViT-B-32/laion2b_s34b_b79k", 512, 224, 5, "downloaded"),
-        ModelInfo("ViT-B-32-256/datacomp_s34b_b86k", 512, 256, None, "hub"),
-        ModelInfo("ViT-B-16-SigLIP2/webli", 768, 224, None, "hub"),
-        ModelInfo("RN50-quickgelu/openai", 1024, 224, 7, "downloaded"),
+        *(ModelInfo("RN50/openai", 32, 64, sizes[facts[1]], "exported", *facts, "English") for facts in sorted(exported)),
+        ModelInfo("ViT-B-32/laion2b_s34b_b79k", 512, 224, 5, "downloaded", languages="English"),
+        ModelInfo("ViT-B-32-256/datacomp_s34b_b86k", 512, 256, None, "hub", languages="English"),
+        ModelInfo("ViT-B-16-SigLIP2/webli", 768, 224, None, "hub", languages="109 languages"),
+        ModelInfo("RN50-quickgelu/openai", 1024, 224, 7, "downloaded", languages="English"),
         ModelInfo("hf-hub:org/name", 8, None, 3, "downloaded"),
     ]
 

@@ -16,7 +16,7 @@ from mmsearch.encoders.hub import access
 def test_status_is_what_the_hub_says(fake_hub: Any, hub_root: Path) -> None:
     (hub_root / "org" / "name").mkdir(parents=True)
     assert access.ask("org/name") == 200
-    assert access.ask("org/other") == 404
+    assert access.ask("org/other") == 401  # as for a private one
     assert access.ask() == 404  # this hub has no front page
     assert fake_hub.asked == ["api/models/org/name", "api/models/org/other", ""]
 
