@@ -114,4 +114,4 @@ def recast(file: Path, given: int, found: int | None = None) -> None:
 
 def outside(file: Path) -> None:
     """The weights of the graph lie in a file beside it."""
-    onnx.save(onnx.load(file), file, save_as_external_data=True, location=f"{file.name}.data", size_threshold=0)
+    onnx.save(onnx.load(file), file, save_as_external_data=True, location=f"{file.name}.data")

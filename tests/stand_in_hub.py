@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -40,6 +41,11 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, answer: type[BaseHTTPRequestHandler]) -> None:
         super().__init__(("127.0.0.1", 0), answer)
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Of a client that went away nothing is said."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:
@@ -108,7 +114,8 @@ class _Answer(BaseHTTPRequestHandler):
         """The trouble of this request, if any; one with a status of its own is answered, and more is not to be said."""
         trouble = hub.trouble(on, path)
         if trouble is not None:
-            time.sleep(trouble.delay)
+            if trouble.delay:
+                time.sleep(trouble.delay)
             if trouble.status:
                 self.reply(trouble.status, b"", trouble.headers)
         return trouble

@@ -237,7 +237,9 @@ def _obstacle(source: Source, options: LoadOptions) -> str | None:
     status = access.ask(source.repo)
     if status is None:
         return f"no model hub can be reached and {absent}"
-    return None if status == 200 or status in access.BUSY else f"{access.endpoint()} answers with HTTP {status} and {absent}"
+    if status == 200 or status in access.BUSY:
+        return None
+    return f"{access.endpoint()} answers with HTTP {status} and {absent}"
 
 
 def _named(source: Source, options: LoadOptions, strict: bool) -> Choice:
@@ -292,7 +294,12 @@ def _published(source: Source, options: LoadOptions) -> tuple[Encoder, str] | No
     elsewhere = source.folder is None and source.pretrained is None and registry.weights(source) is None
     if elsewhere and access.forbidden() is None:
         answer = access.about(source.repo)
-        files = published.files_of(answer.files) if answer is not None else []
+        names = answer.files if answer is not None else ()
+        if answer is not None and answer.status not in (200, 401, 403, 404):  # it is busy, or out of order
+            from mmsearch.encoders.hub import download
+
+            names = download.listing(source.name, source.repo)
+        files = published.files_of(names)
         if files:
             from mmsearch.encoders.hub import download
 

@@ -66,35 +66,35 @@ def test_auto_downloads_exports_indexes_and_answers(run: Run, hub: Hub, photos: 
     hub.troubles += [
         Trouble(429, {"RateLimit": '"resolvers";r=0;t=2', "RateLimit-Policy": '"resolvers";q=3000;w=300'}, on="facts"),
         Trouble(503, on="facts"),
+        Trouble(429, on="api"),
         Trouble(cut=3_000_000, file=SAFE),
+        Trouble(delay=3, file=SAFE),
         Trouble(403, file=SAFE),  # the address has expired meanwhile
     ]
-    done = run("index", photos, "--device", "cpu")
+    done = run("index", photos, "--device", "cpu", HF_HUB_DOWNLOAD_TIMEOUT="1")
     assert done.stderr.splitlines()[:3] == [
         f"downloading ViT-B-32-256/datacomp_s34b_b86k from {hub.url}",
         f"{hub.url} is busy (HTTP 429): asking again in 2 s",
         f"{hub.url} is busy (HTTP 503): asking again in 1 s",
     ]
-    assert f"{hub.url} broke off: asking again in 1 s" in done.stderr
+    assert done.stderr.count(f"{hub.url} broke off: asking again in 1 s") == 2
     assert "using ViT-B-32-256/datacomp_s34b_b86k, the first choice on a CPU" in done.stderr
     assert "5 added" in done.stderr
-    assert hub.sent == [weights] * 3
+    assert hub.sent == [weights] * 4
     assert set(hub.ranges) == {f"bytes={2 * 2**20}-"}  # what came is written in blocks of 1 MiB
     assert hub.leaked == []
     hub.stop()  # from here on there is no hub
     for variables in ({}, {"MMSEARCH_OFFLINE": "1"}):
         found = run("query", "-k", "2", "--json", "a cat", **variables)
         assert (len(found.stdout.splitlines()), found.stderr) == (2, "")
-        again = run("index", photos, "-l", "other", "--model", CPU, **variables)
-        assert "5 added" in again.stderr or "5 unchanged" in again.stderr
+        assert "5 added" in run("index", photos, "-l", f"new{len(variables)}", "--model", CPU, **variables).stderr
 
 
 def test_a_borrowed_tokenizer_comes_too_and_all_works_offline(run: Run, hub: Hub, photos: Path) -> None:
     done = run("index", photos, "--model", GPU, "--device", "cpu")
     assert "5 added" in done.stderr
-    assert sorted(hub.sent) == [
-        f"{REPOSITORIES[GPU]}/{file}" for file in (SAFE, "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json")
-    ]  # fmt: skip
+    files = (SAFE, "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json")
+    assert sorted(hub.sent) == [f"{REPOSITORIES[GPU]}/{file}" for file in files]
     listed = [json.loads(line) for line in run("models", "--json").stdout.splitlines()]
     assert {one["name"]: (one["where"], one["languages"]) for one in listed} == {
         "embedded": ("embedded", "English"),
@@ -166,7 +166,9 @@ def test_what_the_hub_refuses_is_said(hub: Hub, tmp_path: Path) -> None:
     gated, private, *_ = said("weak")
     assert "is gated, and the account of the token that was sent has no access; accept its terms" in gated
     assert private.endswith("or it is private and the token that was sent does not open it")
-    assert said("unknown")[1].endswith("it does not accept the token that was sent; log in anew: `hf auth login`, or set HF_TOKEN to another")
+    assert said("unknown")[1].endswith(
+        "it does not accept the token that was sent; log in anew: `hf auth login`, or set HF_TOKEN to another"
+    )
     gated, private, nobody, renamed = said("strong")
     assert (gated, private) == (f"using hf-hub:{own}", f"using hf-hub:{other}")
     assert nobody.endswith("or it is private and the token that was sent does not open it")
@@ -185,7 +187,7 @@ def test_a_hub_that_stays_busy_ends_in_a_sentence(hub: Hub, tmp_path: Path) -> N
         patch.setattr(download.time, "sleep", waited.append)
         with pytest.raises(ModelError, match=r"could not be downloaded from .*429.*the same command goes on"):
             download.fetch("mine", REPOSITORIES[CPU], [SAFE])
-        hub.troubles[:] = [Trouble(429, {"Retry-After": "90000"}, on="facts"), Trouble(delay=0.1)]
+        hub.troubles[:] = [Trouble(429, {"Retry-After": "90000"}, on="facts")]
         download.fetch("mine", REPOSITORIES[CPU], [SAFE])
     assert waited == [1.0] * download.FAILURES + [download.LONGEST]
 

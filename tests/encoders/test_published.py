@@ -18,11 +18,10 @@ from onnx import TensorProto, helper
 from PIL import Image
 from published_models import TEXTUAL, VISUAL, WITHOUT_TORCH, outside, recast, write_published
 from shared import made_once
-from stand_in_hub import Hub
+from stand_in_hub import Hub, Trouble
 from test_open_clip import cosines, reference
 
 from mmsearch.encoders.agreement import TEXTS
-from mmsearch.encoders.catalogue import available
 from mmsearch.encoders.factory import LoadOptions, choose, for_card
 from mmsearch.encoders.onnx.published import PublishedEncoder
 from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder
@@ -154,8 +153,16 @@ def other_input(file: Path, name: str, shape: list[int], kind: int) -> None:
         (lambda top: (top / "textual" / "tokenizer.json").write_text("{}"), r"tokenizer\.json cannot be read"),
         (lambda top: (top / "visual" / "preprocess_cfg.json").write_text("[]"), "how its pictures are prepared"),
         (lambda top: (top / "config.json").write_text("nonsense"), r"config\.json cannot be read"),
+        (lambda top: replace_json(top / "config.json", embed_dim="x"), "dim is x; wanted is a whole number"),
+        (lambda top: replace_json(top / "config.json", text_cfg=[7]), "describes no model that can be used"),
+        (lambda top: replace_json(top / "config.json", text_cfg={"context_length": 10**9}), "context_length is 10000"),
+        (lambda top: replace_json(top / "visual" / "preprocess_cfg.json", size=10**9), "size is 1000000000; wanted is"),
+        (lambda top: replace_json(top / "visual" / "preprocess_cfg.json", std=[0, 0, 0]), "std is 0"),
         (lambda top: replace_json(top / "config.json", embed_dim=99), "config.json says 99"),
-        (lambda top: replace_json(top / "config.json", text_cfg={"context_length": 64}), r"wanted is one input \(n, 64"),
+        (
+            lambda top: replace_json(top / "config.json", text_cfg={"context_length": 64}),
+            r"wanted is one input \(n, 64",
+        ),
         (
             lambda top: replace_json(top / "visual" / "preprocess_cfg.json", size=[32, 32]),
             r"takes image \(1, 3, 64, 64\) float; wanted is one input \(n, 3, 32, 32\), pictures as floating",
@@ -170,9 +177,7 @@ def other_input(file: Path, name: str, shape: list[int], kind: int) -> None:
         ),
     ],
 )
-def test_what_does_not_fit_is_said(
-    copy: Path, tmp_path: Path, damage: Callable[[Path], object], sentence: str
-) -> None:
+def test_what_does_not_fit_is_said(copy: Path, tmp_path: Path, damage: Callable[[Path], object], sentence: str) -> None:
     damage(copy)
     with pytest.raises(ModelError, match=sentence):
         PublishedEncoder(copy, "mine", tmp_path / "cache")
@@ -205,9 +210,11 @@ def test_a_repository_is_downloaded_and_needs_neither(
     name = "hf-hub:some-app/ViT-B-32__openai"
     repo = shutil.copytree(of_clip, hub_root / "some-app" / "ViT-B-32__openai")
     outside(repo / TEXTUAL)
+    fake_hub.troubles.append(Trouble(429, {"Retry-After": "1"}, on="api", times=2))
     variables = {"HF_ENDPOINT": fake_hub.url, "MMSEARCH_OFFLINE": "0"}
     done = without_torch(tmp_path, "index", str(photos), "--model", name, **variables)
     assert f"downloading {name} from {fake_hub.url}" in done.stderr
+    assert f"{fake_hub.url} is busy (HTTP 429): asking again in 1 s" in done.stderr
     assert "5 added" in done.stderr
     assert "some-app/ViT-B-32__openai/visual/model.armnn" not in fake_hub.sent
     fake_hub.stop()
@@ -217,13 +224,10 @@ def test_a_repository_is_downloaded_and_needs_neither(
         one for one in map(json.loads, without_torch(tmp_path, "models", "--json").stdout.splitlines())
         if one["name"] == name
     )  # fmt: skip
-    assert (listed["dim"], listed["where"], listed["languages"], listed["in_use"]) == (32, "downloaded", "English", True)
+    assert (listed["dim"], listed["where"], listed["languages"], listed["in_use"]) == (
+        32,
+        "downloaded",
+        "English",
+        True,
+    )
     assert listed["bytes"] > (of_clip / VISUAL).stat().st_size
-
-
-def test_available_says_what_nobody_knows(of_clip: Path, tmp_path: Path) -> None:
-    listed = {info.name: info.languages for info in available(tmp_path, full=True)}
-    assert listed["embedded"] == listed["ViT-B-32/openai"] == listed["ViT-B-16-SigLIP/webli"] == "English"
-    assert listed["ViT-B-16-SigLIP2/webli"] == "109 languages"
-    assert listed["xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k"] == "100 languages"
-    assert listed["nllb-clip-base/v1"] == "201 languages"

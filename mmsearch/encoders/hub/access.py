@@ -113,7 +113,7 @@ def about(repo: str = "", seconds: float = SECONDS) -> Answer | None:
             if (own := token()) is not None:
                 request.add_unredirected_header("Authorization", f"Bearer {own}")  # for this host alone
             with urllib.request.urlopen(request, timeout=seconds) as answer:
-                answers.put(Answer(answer.status, _files(answer.read(_LONGEST)) if repo else ()))
+                answers.put(Answer(answer.status, files_in(answer.read(_LONGEST)) if repo else ()))
         except urllib.error.HTTPError as error:
             answers.put(Answer(error.code))
             error.close()
@@ -127,7 +127,7 @@ def about(repo: str = "", seconds: float = SECONDS) -> Answer | None:
         return None
 
 
-def _files(content: bytes) -> tuple[str, ...]:
+def files_in(content: bytes) -> tuple[str, ...]:
     """The files of a repository, in what the hub says of it."""
     try:
         return tuple(str(each["rfilename"]) for each in json.loads(content)["siblings"])

@@ -7,16 +7,17 @@ are taken from the requests of ``huggingface_hub``, with their tokens, redirects
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import hashlib
 import logging
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from filelock import FileLock
 from huggingface_hub import (
@@ -41,10 +42,12 @@ from mmsearch.encoders.hub import access, pickles
 from mmsearch.errors import ModelError
 
 logger = logging.getLogger(__name__)
+Said = TypeVar("Said")
 
 BLOCK = 2**20  # bytes that are written at once
 FAILURES = 5  # in a row, with nothing that came between them, after which a download is given up
 LONGEST = 300.0  # seconds that are waited at once for a hub that is busy: the length of its window for requests
+EVERY = 60.0  # seconds after which a log says again how far a download is
 _BUSY = (*access.BUSY, 500, 502, 503, 504)  # its answers then, or when it is out of order for a while
 _SHA256 = re.compile(r"[0-9a-f]{64}")  # an ETag that is one: of large files; small ones have git's
 _RESET = re.compile(r"\bt\s*=\s*(\d+)")  # seconds to the next window, in the header RateLimit
@@ -56,8 +59,7 @@ def fetch(name: str, repo: str, files: Sequence[str], trust_pickle: bool = False
     Where it has none, nothing is said unless one is ``needed``.  Raises PickledWeightsError before a pickle is
     downloaded, unless they are trusted, and ModelError where nothing usable came.
     """
-    place = f"{name} could not be downloaded from {access.endpoint()}"
-    try:
+    with _worded(name, repo):
         for file in files:
             try:
                 facts = _facts(repo, file)
@@ -66,16 +68,43 @@ def fetch(name: str, repo: str, files: Sequence[str], trust_pickle: bool = False
             pickles.check(name, file, trust_pickle)
             _store(name, repo, file, facts)
             return
-    except (ModelError, KeyboardInterrupt):
+        if needed:
+            raise ModelError(f"{_failed(name)}: {repo} holds none of {', '.join(files)}")
+
+
+def listing(name: str, repo: str) -> tuple[str, ...]:
+    """The files of the repository ``org/name``, asked for the model ``name`` until the hub answers.  Raises ModelError.
+
+    ``access.about`` asks once, and not for long.
+    """
+
+    def ask() -> tuple[str, ...]:
+        url, timeout = f"{access.endpoint()}/api/models/{repo}", constants.HF_HUB_ETAG_TIMEOUT
+        answer = get_session().get(url, headers=_headers(to_hub=True), timeout=timeout, follow_redirects=True)
+        hf_raise_for_status(answer)
+        return access.files_in(answer.content)
+
+    with _worded(name, repo):
+        return _patiently(ask)
+
+
+@contextlib.contextmanager
+def _worded(name: str, repo: str) -> Iterator[None]:
+    """What goes wrong is a ModelError that says why."""
+    try:
+        yield
+    except ModelError:
         raise
     except Exception as error:  # of the HTTP library, huggingface_hub and the disk
         refused = _refused(error, repo)
         if refused:
-            raise ModelError(f"{place}: {refused}", code="model-refused") from error
+            raise ModelError(f"{_failed(name)}: {refused}", code="model-refused") from error
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise ModelError(f"{place}: {reason}; what came is kept, and the same command goes on") from error
-    if needed:
-        raise ModelError(f"{place}: {repo} holds none of {', '.join(files)}")
+        raise ModelError(f"{_failed(name)}: {reason}; what came is kept, and the same command goes on") from error
+
+
+def _failed(name: str) -> str:
+    return f"{name} could not be downloaded from {access.endpoint()}"
 
 
 def fetch_all(name: str, repo: str, files: Sequence[str]) -> None:
@@ -124,11 +153,17 @@ class _Patience:
 
 
 def _facts(repo: str, file: str) -> HfFileMetadata:
-    """What the hub says of a file; it is asked again where it is busy, or cannot be reached."""
-    url, patience = hf_hub_url(repo, file, endpoint=access.endpoint()), _Patience()
+    """What the hub says of a file."""
+    url = hf_hub_url(repo, file, endpoint=access.endpoint())
+    return _patiently(lambda: get_hf_file_metadata(url, token=access.token() or False))
+
+
+def _patiently(ask: Callable[[], Said]) -> Said:
+    """What the hub answers; it is asked again where it is busy, or cannot be reached."""
+    patience = _Patience()
     while True:
         try:
-            return get_hf_file_metadata(url, token=access.token() or False)
+            return ask()
         except HfHubHTTPError as error:
             if error.response.status_code not in _BUSY or patience.ended:
                 raise
@@ -148,10 +183,8 @@ def _stated_wait(answer: Any) -> float:
     if after.strip().isdecimal():
         seconds = float(after)
     elif after:
-        try:
+        with contextlib.suppress(ValueError):
             seconds = email.utils.parsedate_to_datetime(after).timestamp() - time.time()
-        except ValueError:
-            pass
     elif limit is not None:
         seconds = float(limit[1])
     return min(max(seconds, 1.0), LONGEST)
@@ -203,7 +236,7 @@ def _receive(repo: str, name: str, facts: HfFileMetadata, file: BinaryIO) -> Non
     have = file.seek(0, os.SEEK_END)
     if facts.size is not None and have > facts.size:
         have = file.truncate(file.seek(0))
-    patience = _Patience()
+    patience, fresh = _Patience(), True  # ``fresh``: where the file is was asked just now
     with tqdm(total=facts.size, initial=have, unit="B", unit_scale=True, disable=None) as bar:
         while have != facts.size:
             wait, why = 1.0, "broke off"
@@ -212,7 +245,7 @@ def _receive(repo: str, name: str, facts: HfFileMetadata, file: BinaryIO) -> Non
                 break
             except HfHubHTTPError as error:
                 status = error.response.status_code
-                expired = status == 403 and not _of_hub(facts) and not patience.failures
+                expired = status == 403 and not _of_hub(facts) and not fresh
                 if not expired and (status not in _BUSY or patience.ended):
                     raise
                 if expired:
@@ -226,6 +259,7 @@ def _receive(repo: str, name: str, facts: HfFileMetadata, file: BinaryIO) -> Non
             except Exception:  # of the connection; the HTTP library is another one from version to version
                 if patience.ended:
                     raise
+            fresh = not wait
             if file.tell() > have:
                 patience = _Patience()
             have = file.tell()
@@ -239,12 +273,16 @@ def _of_hub(facts: HfFileMetadata) -> bool:
     return facts.location.startswith(f"{access.endpoint()}/")
 
 
+def _headers(to_hub: bool) -> dict[str, str]:
+    """Of a request; no other host than the hub gets the token."""
+    token = access.token() if to_hub else None
+    return {"User-Agent": "mmsearch", **({"Authorization": f"Bearer {token}"} if token else {})}
+
+
 def _append(facts: HfFileMetadata, file: BinaryIO, bar: Any) -> None:
     """One request for what is missing of the file on the hub, written as it comes."""
     have = file.tell()
-    headers = {"User-Agent": "mmsearch", "Accept-Encoding": "identity"}
-    if _of_hub(facts):
-        headers |= {"Authorization": f"Bearer {token}"} if (token := access.token()) else {}  # no token for others
+    headers = {"Accept-Encoding": "identity", **_headers(_of_hub(facts))}
     if have:
         headers["Range"] = f"bytes={have}-"
     timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
@@ -253,9 +291,13 @@ def _append(facts: HfFileMetadata, file: BinaryIO, bar: Any) -> None:
         if have and answer.status_code == 200:  # it sends the whole, whatever was asked for
             file.truncate(file.seek(0))
             bar.reset()
+        told = time.monotonic()
         for block in answer.iter_bytes(BLOCK):
             file.write(block)
             bar.update(len(block))
+            if bar.disable and time.monotonic() - told > EVERY:  # no terminal
+                told = time.monotonic()
+                logger.info("downloaded %.0f of %.0f MB", file.tell() / 1e6, (facts.size or 0) / 1e6)
 
 
 def _point(pointer: Path, blob: Path) -> None:

@@ -35,7 +35,10 @@ def files_of(names: Iterable[str]) -> list[str]:
         return []
     choices = (CONFIG, PREPROCESS, TOKENIZER, TOKENIZER_CONFIG)
     described = [next((name for name in choice if name in known), "") for choice in choices]
-    return [*filter(None, described), *sorted(filter(_is_weights, known), key=lambda name: (name in (VISUAL, TEXTUAL), name))]
+    return [
+        *filter(None, described),
+        *sorted(filter(_is_weights, known), key=lambda name: (name in (VISUAL, TEXTUAL), name)),
+    ]
 
 
 def weights_of(folder: Path) -> list[str]:

@@ -159,8 +159,8 @@ def description(source: Source) -> dict[str, Any]:
         name = "open_clip_config.json"
         file = source.folder / name if source.folder is not None else access.cached(source.repo, name)
         return dict(json.loads(read_text(file))["model_cfg"]) if file is not None else {}
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return {}
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, ModelError, ImportError):
+        return {}  # open_clip, which has them, may be missing
 
 
 @cache
@@ -213,6 +213,8 @@ def _unknown(name: str, known: Table) -> str:
         return f"{model} has no weights {tag!r} but, for example, {', '.join(tags)}"
     if name.replace("/", "-") in architectures():
         return f"open_clip has no pretrained weights for {name!r}"
+    if Path(name).is_dir():
+        return f"there is no model {name!r}; for the folder of that name say {LOCAL}{name}"
     close = difflib.get_close_matches(name, [*known, *(entry.name for entry in entries())], n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(close)}?" if close else ""
     return f"there is no model {name!r}{hint}"

@@ -22,7 +22,15 @@ from tokenizers import Tokenizer
 from mmsearch.encoders.hub import published
 from mmsearch.encoders.onnx import session as onnx_session
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
-from mmsearch.encoders.protocol import Cleaning, ModelCard, TokenRules, preprocess_from, said
+from mmsearch.encoders.protocol import (
+    LONGEST,
+    Cleaning,
+    ModelCard,
+    TokenRules,
+    preprocess_from,
+    said,
+    whole_number,
+)
 from mmsearch.errors import ModelError
 from mmsearch.media.filesystem import atomic_write, open_regular, read_regular, read_text
 from mmsearch.types import Pixels, Preprocess, Vectors
@@ -126,16 +134,21 @@ def _described(folder: Path) -> list[str]:
 
 def _found_out(folder: Path, name: str) -> _Known:
     """Reads the files, loads both graphs, and runs each on one row.  Raises ModelError."""
-    preprocess = preprocess_from(_json(_file(folder, published.PREPROCESS)), name)
-    config = _json(folder / published.CONFIG[0]) if (folder / published.CONFIG[0]).is_file() else {}
-    config = config.get("model_cfg", config)
-    text_cfg = config.get("text_cfg", {})
-    image_file, text_file = folder / published.VISUAL, folder / published.TEXTUAL
+    try:
+        config = _json(folder / published.CONFIG[0]) if (folder / published.CONFIG[0]).is_file() else {}
+        config = config.get("model_cfg", config)
+        text_cfg = config.get("text_cfg", {})
+        image_file, text_file = folder / published.VISUAL, folder / published.TEXTUAL
+        context = text_cfg.get("context_length") or _context(text_file) or CONTEXT
+        whole_number("context_length", context, 1, LONGEST)
+        preprocess = preprocess_from(_json(_file(folder, published.PREPROCESS)), name)
+        rules = _rules(folder, text_cfg, context)
+        card = ModelCard(name, config.get("embed_dim", 1), preprocess, rules, "", "as published")
+        ModelCard.from_json(card.to_json())  # sizes are sane before anything is made of them
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise ModelError(f"{folder} describes no model that can be used: {said(error)}") from error
     picture = np.zeros((1, preprocess.size, preprocess.size, 3), np.uint8)
     image, image_dim = _tried(image_file, _FLOATS, _prepared(picture, preprocess), "pictures as floating point numbers")
-    stated = text_cfg.get("context_length")
-    context = stated or _context(text_file) or CONTEXT
-    rules = _rules(folder, text_cfg, context)
     row = np.full((1, context), rules.pad_id, np.int64)
     text, text_dim = _tried(text_file, _WHOLE, row, "ids of tokens as whole numbers")
     dim = config.get("embed_dim", image_dim)
@@ -144,11 +157,7 @@ def _found_out(folder: Path, name: str) -> _Known:
             f"the vectors of {name} do not fit: {image_dim} dimensions of pictures, {text_dim} of texts, config.json "
             f"says {dim}"
         )
-    card = ModelCard(name, dim, preprocess, rules, _hash(folder), "as published")
-    try:
-        return _Known(ModelCard.from_json(card.to_json()), image, text)
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise ModelError(f"{folder} describes no model that can be used: {said(error)}") from error
+    return _Known(replace(card, dim=dim, weights=_hash(folder)), image, text)
 
 
 def _tried(file: Path, kinds: Mapping[str, str], example: NDArray[Any], what: str) -> tuple[GraphFacts, int]:
