@@ -143,7 +143,7 @@ def preprocess_from(facts: Mapping[str, Any], name: str) -> Preprocess:
             raise ModelError(f"{name} resizes by {interpolation} {resize_mode}, which is not supported")
         if len(mean) != 3 or len(std) != 3 or not isinstance(fill, int):
             raise ModelError(f"{name} does not take pictures in RGB")
-        return Preprocess(int(height), mean, std, interpolation, resize_mode, fill)  # type: ignore[arg-type]
+        return Preprocess(int(height), mean, std, interpolation, resize_mode, fill)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise ModelError(f"{name} does not say how its pictures are prepared: {said(error)}") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import os
 import subprocess
@@ -15,8 +16,9 @@ import pytest
 from hub_models import CPU, GPU, REPOSITORIES, SAFE, write_repository
 from samples import surroundings
 from shared import made_once
-from stand_in_hub import Hub, Trouble
+from stand_in_hub import COMMIT, Hub, Trouble
 
+from mmsearch.encoders.hub import download
 from mmsearch.errors import ModelError
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -48,7 +50,7 @@ def run(hub: Hub, tmp_path: Path) -> Run:
         own = {"HF_ENDPOINT": hub.url, "MMSEARCH_OFFLINE": "0", **variables}
         command = [sys.executable, hub_models.__file__, *map(str, arguments)]
         environment = {**surroundings(tmp_path, own), "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=900)
         assert done.returncode == check, done.stderr
         assert "Traceback" not in done.stderr, done.stderr
         return done
@@ -106,6 +108,7 @@ def test_a_borrowed_tokenizer_comes_too_and_all_works_offline(run: Run, hub: Hub
     assert "5 added" in run("index", photos, "-l", "new", "--model", GPU, MMSEARCH_OFFLINE="1").stderr
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_where_it_was(run: Run, hub: Hub, photos: Path, tmp_path: Path) -> None:
     hub.troubles.append(Trouble(cut=3_000_000, file=SAFE, times=1))
     hub.troubles.append(Trouble(404, file=SAFE, times=100))
@@ -119,6 +122,7 @@ def test_a_run_that_was_killed_goes_on_where_it_was(run: Run, hub: Hub, photos: 
     assert not part.exists()
 
 
+@pytest.mark.slow
 def test_a_wrong_hash_is_refused(run: Run, hub: Hub, photos: Path, tmp_path: Path) -> None:
     hub.stated[SAFE] = "0" * 64
     done = run("index", photos, "--model", CPU, check=1)
@@ -128,68 +132,79 @@ def test_a_wrong_hash_is_refused(run: Run, hub: Hub, photos: Path, tmp_path: Pat
     assert "using the embedded model: the weights of ViT-B-32-256/datacomp_s34b_b86k came damaged" in auto.stderr
 
 
-LOAD = """
-import sys
-from mmsearch.encoders.factory import LoadOptions, choose
-from mmsearch.errors import ModelError
-for name in sys.argv[1:]:
-    try:
-        print(choose(name, LoadOptions("cpu")).note)
-    except ModelError as error:
-        print(error.code, error)
-"""
+@pytest.fixture
+def fetched(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """``fetched(repo, file)``: what is said of a download; empty when all is well."""
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "huggingface"))
+
+    def fetch(repo: str, file: str = "open_clip_config.json", token: str = "") -> str:
+        monkeypatch.setenv("HF_TOKEN", token)
+        try:
+            download.fetch("mine", repo, [file])
+        except ModelError as error:
+            return str(error).removeprefix(f"mine could not be downloaded from {hub.url}: ")
+        return ""
+
+    return fetch
 
 
-def test_what_the_hub_refuses_is_said(hub: Hub, tmp_path: Path) -> None:
+def test_what_the_hub_refuses_is_said(hub: Hub, fetched: Callable[..., str]) -> None:
     own, other = REPOSITORIES[CPU], REPOSITORIES[GPU]
     hub.gated, hub.private = {own}, {other}
     hub.renamed["old/name"] = own
     hub.tokens = {"weak": set(), "strong": {own, other}}
-    names = [f"hf-hub:{name}" for name in (own, other, "no/body", "old/name")]
-
-    def said(token: str) -> list[str]:
-        variables = {"HF_ENDPOINT": hub.url, "MMSEARCH_OFFLINE": "0", **({"HF_TOKEN": token} if token else {})}
-        done = subprocess.run(
-            [sys.executable, "-c", LOAD, *names], env=surroundings(tmp_path, variables), capture_output=True, text=True
-        )
-        assert (done.returncode, done.stderr) == (0, ""), done.stderr
-        return done.stdout.replace(f" could not be downloaded from {hub.url}", "").splitlines()
-
-    log_in = "log in: `hf auth login`, or set HF_TOKEN"
-    accept = f"accept its terms at {hub.url}/{own}, then {log_in}"
-    assert said("") == [
-        f"model-refused hf-hub:{own}: {own} is gated, and no token was sent; {accept}",
-        f"model-refused hf-hub:{other}: there is no repository {other}, or it is private; to open it {log_in}",
-        f"model-refused hf-hub:no/body: there is no repository no/body, or it is private; to open it {log_in}",
-        f"model-refused hf-hub:old/name: old/name is gated, and no token was sent; {accept.replace(own, 'old/name')}",
-    ]
-    gated, private, *_ = said("weak")
-    assert "is gated, and the account of the token that was sent has no access; accept its terms" in gated
-    assert private.endswith("or it is private and the token that was sent does not open it")
-    assert said("unknown")[1].endswith(
-        "it does not accept the token that was sent; log in anew: `hf auth login`, or set HF_TOKEN to another"
-    )
-    gated, private, nobody, renamed = said("strong")
-    assert (gated, private) == (f"using hf-hub:{own}", f"using hf-hub:{other}")
-    assert nobody.endswith("or it is private and the token that was sent does not open it")
-    assert renamed == "using hf-hub:old/name"
+    log_in, page = "log in: `hf auth login`, or set HF_TOKEN", f"{hub.url}/{own}"
+    assert fetched(own) == f"{own} is gated, and no token was sent; accept its terms at {page}, then {log_in}"
+    for absent in (other, "no/body"):
+        assert fetched(absent) == f"there is no repository {absent}, or it is private; to open it {log_in}"
+    assert fetched("old/name").startswith("old/name is gated, and no token was sent; accept its terms at ")
+    assert "the account of the token that was sent has no access; accept" in fetched(own, token="weak")
+    closed = "there is no repository {}, or it is private and the token that was sent does not open it"
+    for absent in (other, "no/body"):
+        assert fetched(absent, token="weak") == closed.format(absent)
+    refused = "it does not accept the token that was sent; log in anew: `hf auth login`, or set HF_TOKEN to another"
+    assert fetched(own, token="unknown") == refused
+    assert [fetched(repo, SAFE, "strong") for repo in (own, other, "old/name")] == ["", "", ""]
+    assert fetched("no/body", token="strong") == closed.format("no/body")
+    assert fetched(own, "nothing.json", "strong") == f"{own} holds none of nothing.json"
     assert hub.leaked == []
 
 
-def test_a_hub_that_stays_busy_ends_in_a_sentence(hub: Hub, tmp_path: Path) -> None:
-    from mmsearch.encoders.hub import download
-
+def test_a_hub_that_stays_busy_ends_in_a_sentence(
+    hub: Hub, fetched: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     waited: list[float] = []
+    monkeypatch.setattr("mmsearch.encoders.hub.download.time.sleep", waited.append)
     hub.troubles.append(Trouble(429, {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, on="facts", times=100))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_ENDPOINT", hub.url)
-        patch.setenv("HF_HOME", str(tmp_path / "huggingface"))
-        patch.setattr(download.time, "sleep", waited.append)
-        with pytest.raises(ModelError, match=r"could not be downloaded from .*429.*the same command goes on"):
-            download.fetch("mine", REPOSITORIES[CPU], [SAFE])
-        hub.troubles[:] = [Trouble(429, {"Retry-After": "90000"}, on="facts")]
-        download.fetch("mine", REPOSITORIES[CPU], [SAFE])
-    assert waited == [1.0] * download.FAILURES + [download.LONGEST]
+    said = fetched(REPOSITORIES[CPU])
+    assert said.startswith("429 Too Many Requests")
+    assert said.endswith("what came is kept, and the same command goes on")
+    hub.troubles[:] = [Trouble(429, {"Retry-After": "90000"}, on="facts"), Trouble(500, on="content")]
+    assert fetched(REPOSITORIES[CPU]) == ""
+    assert waited == [1.0] * download.FAILURES + [download.LONGEST, 1.0]
+
+
+def test_the_stand_in_speaks_the_hubs_protocol(hub: Hub) -> None:
+    def ask(path: str, **headers: str) -> tuple[int, dict[str, str]]:
+        connection = http.client.HTTPConnection("127.0.0.1", hub.server_port)
+        connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}
+
+    repo = REPOSITORIES[GPU]
+    status, large = ask(f"/{repo}/resolve/main/{SAFE}")
+    assert (status, large["x-repo-commit"], large["location"].startswith(hub.cdn.url)) == (302, COMMIT, True)
+    assert large["x-linked-size"] == str((hub.root / repo / SAFE).stat().st_size)
+    status, small = ask(f"/{repo}/resolve/{COMMIT}/tokenizer.json")
+    assert (status, small["location"]) == (307, f"/api/resolve-cache/models/{repo}/{COMMIT}/tokenizer.json")
+    assert ask(small["location"], If_None_Match=small["etag"])[0] == 304
+    status, part = ask(small["location"], Range="bytes=100-")
+    assert (status, part["content-range"].startswith("bytes 100-")) == (206, True)
+    assert ask(small["location"], Range="bytes=99999999-")[0] == 416
+    assert ask(f"/{repo}/resolve/other/tokenizer.json")[1]["x-error-code"] == "RevisionNotFound"
+    assert ask(f"/{repo}/resolve/main/other")[1]["x-error-code"] == "EntryNotFound"
+    assert ask(f"/api/models/{repo}/revision/{COMMIT}")[0] == ask(f"/api/models/{repo}/tree/main")[0] == 200
 
 
 @pytest.mark.slow

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
 import pytest
 from PIL import Image
+from published_models import write_published
 from shared import made_once
 from small_models import write_open_clip
 from stand_in_hub import Hub
@@ -114,6 +117,29 @@ def clip_export(clip: OpenClipEncoder, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="session")
 def siglip_export(siglip: OpenClipEncoder, tmp_path_factory: pytest.TempPathFactory) -> OnnxEncoder:
     return exported(siglip, tmp_path_factory)
+
+
+def model_cfg(folder: Path) -> dict[str, Any]:
+    """What open_clip calls so, of one of its folders."""
+    found: dict[str, Any] = json.loads((folder / "open_clip_config.json").read_text("utf-8"))["model_cfg"]
+    return found
+
+
+@pytest.fixture(scope="session")
+def clip_published(clip: OpenClipEncoder, clip_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One row a run, unit vectors."""
+    config = model_cfg(clip_folder)
+    return made_once(tmp_path_factory, "published", lambda folder: write_published(folder, clip, config))
+
+
+@pytest.fixture(scope="session")
+def siglip_published(siglip: OpenClipEncoder, siglip_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Any number of rows, vectors of any length."""
+
+    def make(folder: Path) -> None:
+        write_published(folder, siglip, model_cfg(siglip_folder), rows=None, unit=False)
+
+    return made_once(tmp_path_factory, "published-siglip", make)
 
 
 @pytest.fixture(params=["clip", "siglip"])

@@ -13,13 +13,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from conftest import CLIP, SIGLIP
 from onnx import TensorProto, helper
+from open_clip_reference import cosines, reference
 from PIL import Image
-from published_models import TEXTUAL, VISUAL, WITHOUT_TORCH, outside, recast, write_published
-from shared import made_once
+from published_models import TEXTUAL, VISUAL, WITHOUT_TORCH, outside, recast
 from stand_in_hub import Hub, Trouble
-from test_open_clip import cosines, reference
 
 from mmsearch.encoders.agreement import TEXTS
 from mmsearch.encoders.factory import LoadOptions, choose, for_card
@@ -29,25 +27,9 @@ from mmsearch.errors import ModelError
 from mmsearch.media.decode import prepare
 
 
-@pytest.fixture(scope="session")
-def of_clip(clip: OpenClipEncoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One row a run, unit vectors."""
-    return made_once(tmp_path_factory, "published", lambda folder: write_published(folder, clip, CLIP))
-
-
-@pytest.fixture(scope="session")
-def of_siglip(siglip: OpenClipEncoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Any number of rows, vectors of any length."""
-
-    def make(folder: Path) -> None:
-        write_published(folder, siglip, SIGLIP, rows=None, unit=False)
-
-    return made_once(tmp_path_factory, "published-siglip", make)
-
-
 @pytest.fixture
-def copy(of_clip: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(of_clip, tmp_path / "model")
+def copy(clip_published: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(clip_published, tmp_path / "model")
 
 
 @pytest.fixture
@@ -67,12 +49,12 @@ def agrees(clip_folder: Path, photos_in_memory: list[Image.Image], tmp_path: Pat
     return check
 
 
-def test_one_row_a_run(agrees: Callable[..., None], of_clip: Path) -> None:
-    agrees(of_clip)
+def test_one_row_a_run(agrees: Callable[..., None], clip_published: Path) -> None:
+    agrees(clip_published)
 
 
-def test_any_rows_and_lengths(agrees: Callable[..., None], of_siglip: Path, siglip_folder: Path) -> None:
-    agrees(of_siglip, siglip_folder)
+def test_any_rows_and_lengths(agrees: Callable[..., None], siglip_published: Path, siglip_folder: Path) -> None:
+    agrees(siglip_published, siglip_folder)
 
 
 def test_other_numbers(agrees: Callable[..., None], copy: Path) -> None:
@@ -183,9 +165,9 @@ def test_what_does_not_fit_is_said(copy: Path, tmp_path: Path, damage: Callable[
         PublishedEncoder(copy, "mine", tmp_path / "cache")
 
 
-def test_it_is_not_trained_and_not_run_in_torch(of_clip: Path) -> None:
+def test_it_is_not_trained_and_not_run_in_torch(clip_published: Path) -> None:
     with pytest.raises(ModelError, match="is published as ONNX graphs, which do not run in torch"):
-        OpenClipEncoder.load(f"local-dir:{of_clip}")
+        OpenClipEncoder.load(f"local-dir:{clip_published}")
 
 
 def without_torch(place: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -197,18 +179,18 @@ def without_torch(place: Path, *arguments: str, **variables: str) -> subprocess.
     return done
 
 
-def test_a_folder_needs_neither_torch_nor_open_clip(of_clip: Path, photos: Path, tmp_path: Path) -> None:
-    done = without_torch(tmp_path, "index", str(photos), "--model", f"local-dir:{of_clip}")
+def test_a_folder_needs_neither_torch_nor_open_clip(clip_published: Path, photos: Path, tmp_path: Path) -> None:
+    done = without_torch(tmp_path, "index", str(photos), "--model", f"local-dir:{clip_published}")
     assert "5 added" in done.stderr
     found = without_torch(tmp_path, "query", "-k", "2", "--paths", "a cat").stdout
     assert len(found.splitlines()) == 2
 
 
 def test_a_repository_is_downloaded_and_needs_neither(
-    of_clip: Path, photos: Path, fake_hub: Hub, hub_root: Path, tmp_path: Path
+    clip_published: Path, photos: Path, fake_hub: Hub, hub_root: Path, tmp_path: Path
 ) -> None:
     name = "hf-hub:some-app/ViT-B-32__openai"
-    repo = shutil.copytree(of_clip, hub_root / "some-app" / "ViT-B-32__openai")
+    repo = shutil.copytree(clip_published, hub_root / "some-app" / "ViT-B-32__openai")
     outside(repo / TEXTUAL)
     fake_hub.troubles.append(Trouble(429, {"Retry-After": "1"}, on="api", times=2))
     variables = {"HF_ENDPOINT": fake_hub.url, "MMSEARCH_OFFLINE": "0"}
@@ -230,4 +212,4 @@ def test_a_repository_is_downloaded_and_needs_neither(
         "English",
         True,
     )
-    assert listed["bytes"] > (of_clip / VISUAL).stat().st_size
+    assert listed["bytes"] > (clip_published / VISUAL).stat().st_size
