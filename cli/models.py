@@ -22,7 +22,7 @@ def command(
     full: Annotated[bool, typer.Option("--all", help="List every open_clip model, not only the nearest.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """List the models that --model takes: which are on this machine, their dimensions and sizes."""
+    """List the models that --model takes: which are on this machine, their dimensions, sizes and languages."""
     from mmsearch import config
     from mmsearch.encoders.catalogue import available
 
@@ -39,13 +39,14 @@ def command(
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("Model", "Dim", "Pixels", "Size", "Where"):
+    for column in ("Model", "Dim", "Pixels", "Size", "Languages", "Where"):
         table.add_column(column, justify="right" if column in ("Dim", "Pixels", "Size") else "left", no_wrap=True)
     for model, in_use in zip(found, using, strict=True):
         size = formatting.size(model.bytes) if model.bytes else ""
         where = f"{model.where} in int8" if model.precision == "int8" else model.where
         where += ", in use" if in_use else ""
-        table.add_row(*map(cell, (model.name, str(model.dim or ""), str(model.image_size or ""), size, where)))
+        pixels, languages = str(model.image_size or ""), model.languages or "unknown"
+        table.add_row(*map(cell, (model.name, str(model.dim or ""), pixels, size, languages, where)))
     console(width=None if sys.stdout.isatty() else 120).print(table)
 
 

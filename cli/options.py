@@ -67,7 +67,8 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         metavar="MODEL",
-        help="auto, embedded, an open_clip name such as ViT-B-32 or ViT-B-32/laion2b_s34b_b79k, or local-dir:/path.",
+        help="auto, embedded, an open_clip name such as ViT-B-32 or ViT-B-32/laion2b_s34b_b79k, hf-hub:owner/name, or "
+        "local-dir:/path.",
     ),
 ]
 

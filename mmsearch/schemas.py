@@ -316,6 +316,7 @@ def model(info: ModelInfo, in_use: bool) -> Json:
         "where": info.where,
         "fingerprint": info.fingerprint,
         "precision": info.precision,
+        "languages": info.languages,
         "in_use": in_use,
     }
 

@@ -275,7 +275,7 @@ OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "all is well": (schemas.verified(7, []), {"ok": True, "photos": 7, "damages": []}),
     "repaired": (schemas.repaired(Repaired((DAMAGE,), ())), {"ok": True, "mended": [DAMAGED], "left": []}),
     "model": (
-        schemas.model(ModelInfo("embedded", 256, 224, 7, "embedded", "abc", "int8"), in_use=True),
+        schemas.model(ModelInfo("embedded", 256, 224, 7, "embedded", "abc", "int8", "English"), in_use=True),
         {
             "name": "embedded",
             "dim": 256,
@@ -284,6 +284,7 @@ OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
             "where": "embedded",
             "fingerprint": "abc",
             "precision": "int8",
+            "languages": "English",
             "in_use": True,
         },
     ),

@@ -10,7 +10,7 @@ from typing import Literal
 
 from mmsearch.config import Settings
 from mmsearch.encoders.factory import EMBEDDED, exports
-from mmsearch.encoders.hub import access, registry
+from mmsearch.encoders.hub import access, languages, published, registry
 from mmsearch.encoders.hub.registry import Source
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import ModelError
@@ -27,6 +27,7 @@ class ModelInfo:
     where: Literal["embedded", "exported", "downloaded", "hub"]  # the nearest place it can be had from
     fingerprint: str | None = None  # of what is embedded or exported
     precision: str | None = None  # likewise
+    languages: str | None = None  # that its texts may be in, such as "English"; None where nobody says
 
 
 def available(
@@ -66,7 +67,8 @@ def available(
 def _in_folder(encoder: OnnxEncoder, where: Literal["embedded", "exported"]) -> ModelInfo:
     card = encoder.card
     size = sum(file.stat().st_size for file in encoder.folder.iterdir() if file.is_file())
-    return ModelInfo(card.name, card.dim, card.preprocess.size, size, where, card.fingerprint, card.precision)
+    spoken = languages.ENGLISH if where == "embedded" else _languages(card.name)
+    return ModelInfo(card.name, card.dim, card.preprocess.size, size, where, card.fingerprint, card.precision, spoken)
 
 
 def _of_source(source: Source, file: Path | None) -> ModelInfo:
@@ -76,6 +78,32 @@ def _of_source(source: Source, file: Path | None) -> ModelInfo:
         source.name,
         facts.get("embed_dim"),
         size if isinstance(size, int) else None,
-        None if file is None else file.stat().st_size,
+        None if file is None else _size(source, file),
         "hub" if file is None else "downloaded",
+        languages=_languages(source.name, source),
     )
+
+
+def _languages(name: str, source: Source | None = None) -> str | None:
+    """The languages of a model by its full name, or by what describes it on this machine."""
+    model = name.rpartition("/")[0]
+    if model in registry.table():
+        return languages.of_architecture(model)
+    if not name.startswith((registry.HUB, registry.LOCAL)):
+        return None
+    if name.startswith(registry.HUB) and (model := _exported_from(name)) in registry.table():
+        return languages.of_architecture(model)
+    return languages.of_description(registry.description(source or Source(name, name)))
+
+
+def _exported_from(name: str) -> str:
+    """The architecture that a repository with ONNX exports is called after, as ``ViT-B-32__openai``."""
+    return name.rpartition("/")[2].partition("__")[0]
+
+
+def _size(source: Source, file: Path) -> int:
+    """Bytes of a model's weights, which ``file`` holds unless they are published in several."""
+    folder = registry.published_folder(source)
+    if folder is None:
+        return file.stat().st_size
+    return sum((folder / name).stat().st_size for name in published.weights_of(folder))

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, cast
 
 from mmsearch.config import Settings
 from mmsearch.encoders.device import all_devices, choose_device
-from mmsearch.encoders.hub import access, registry
+from mmsearch.encoders.hub import access, published, registry
 from mmsearch.encoders.hub.registry import Source
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.encoders.onnx.published import PublishedEncoder
 from mmsearch.encoders.protocol import Encoder, ModelCard
 from mmsearch.encoders.torch.multi_gpu import on_all
 from mmsearch.errors import ModelError
@@ -144,6 +145,8 @@ def for_card(card_name: str, fingerprint: str, options: LoadOptions) -> Encoder:
         source = registry.find(card_name)
         if source.folder is not None and registry.is_model_folder(source.folder):
             encoder = _in_folder(source, here)[0]
+        elif (ready := _published(source, here)) is not None:
+            encoder = ready[0]
         else:
             encoder = _torch(card_name, here)
             if here.device == "cuda":
@@ -239,7 +242,9 @@ def _obstacle(source: Source, options: LoadOptions) -> str | None:
     status = access.ask(source.repo)
     if status is None:
         return f"no model hub can be reached and {absent}"
-    return None if status == 200 else f"{access.endpoint()} answers with HTTP {status} and {absent}"
+    if status == 200 or status in access.BUSY:
+        return None
+    return f"{access.endpoint()} answers with HTTP {status} and {absent}"
 
 
 def _named(source: Source, options: LoadOptions, strict: bool) -> Choice:
@@ -251,6 +256,9 @@ def _named(source: Source, options: LoadOptions, strict: bool) -> Choice:
     earlier = _earlier(source, options) if options.device == "cpu" else None
     if earlier is not None:
         return Choice(earlier, f"using {source.name}{' in int8' if int8 else ''}")
+    ready = _published(source, options)
+    if ready is not None:
+        return Choice(*ready)
     if int8:
         plainly = replace(options, precision="float32")
         try:
@@ -280,6 +288,35 @@ def _in_folder(source: Source, options: LoadOptions) -> tuple[Encoder, str]:
     encoder = _embedded(source.folder, options)
     encoder.card = replace(encoder.card, name=source.name)  # type: ignore[misc]
     return encoder, note
+
+
+def _published(source: Source, options: LoadOptions) -> tuple[Encoder, str] | None:
+    """The model out of ONNX graphs that others published, downloaded if need be, and a line about it.
+
+    None where a folder or repository holds none.  Raises ModelError where those cannot be had or used.
+    """
+    folder = registry.published_folder(source)
+    elsewhere = source.folder is None and source.pretrained is None and registry.weights(source) is None
+    if elsewhere and access.forbidden() is None:
+        answer = access.about(source.repo)
+        names = answer.files if answer is not None else ()
+        if answer is not None and answer.status not in (200, 401, 403, 404):  # it is busy, or out of order
+            from mmsearch.encoders.hub import download
+
+            names = download.listing(source.name, source.repo)
+        files = published.files_of(names)
+        if files:
+            from mmsearch.encoders.hub import download
+
+            logger.info("downloading %s from %s", source.name, access.endpoint())
+            download.fetch_all(source.name, source.repo, files)
+            folder = registry.published_folder(source)
+    if folder is None:
+        return None
+    note = f"using {source.name}"
+    if options.device == "cuda":
+        note = f"{note} on the CPU: it was published for that"
+    return PublishedEncoder(folder, source.name, options.cache, quick=options.quick), note
 
 
 def _earlier(source: Source, options: LoadOptions) -> OnnxEncoder | None:

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
@@ -125,6 +125,27 @@ def _check(card: ModelCard) -> None:
     for name, text in texts:
         if not isinstance(text, str) or len(text) > LARGEST:
             raise ValueError(f"{name} is {str(text)[:60]!r}; wanted is a text")
+
+
+def preprocess_from(facts: Mapping[str, Any], name: str) -> Preprocess:
+    """What open_clip's ``preprocess_cfg`` of the model ``name`` says about its pictures, in our words.
+
+    Raises ModelError for what is not supported, or makes no sense.
+    """
+    try:
+        size, fill = facts["size"], facts.get("fill_color", 0)
+        height, width = (size, size) if isinstance(size, int) else (size[0], size[-1])
+        interpolation, resize_mode = facts.get("interpolation", "bicubic"), facts.get("resize_mode", "shortest")
+        mean, std = (tuple(float(value) for value in facts[key]) for key in ("mean", "std"))
+        if height != width:
+            raise ModelError(f"{name} wants pictures of {width} x {height} pixels; only square ones are supported")
+        if interpolation not in ("bicubic", "bilinear") or resize_mode not in ("shortest", "longest", "squash"):
+            raise ModelError(f"{name} resizes by {interpolation} {resize_mode}, which is not supported")
+        if len(mean) != 3 or len(std) != 3 or not isinstance(fill, int):
+            raise ModelError(f"{name} does not take pictures in RGB")
+        return Preprocess(int(height), mean, std, interpolation, resize_mode, fill)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise ModelError(f"{name} does not say how its pictures are prepared: {said(error)}") from error
 
 
 def whole_number(name: str, value: object, least: int, most: int) -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import threading
+import json
 from collections.abc import Callable, Iterator
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
 import pytest
 from PIL import Image
+from published_models import write_published
 from shared import made_once
 from small_models import write_open_clip
+from stand_in_hub import Hub
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
@@ -118,6 +119,29 @@ def siglip_export(siglip: OpenClipEncoder, tmp_path_factory: pytest.TempPathFact
     return exported(siglip, tmp_path_factory)
 
 
+def model_cfg(folder: Path) -> dict[str, Any]:
+    """What open_clip calls so, of one of its folders."""
+    found: dict[str, Any] = json.loads((folder / "open_clip_config.json").read_text("utf-8"))["model_cfg"]
+    return found
+
+
+@pytest.fixture(scope="session")
+def clip_published(clip: OpenClipEncoder, clip_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One row a run, unit vectors."""
+    config = model_cfg(clip_folder)
+    return made_once(tmp_path_factory, "published", lambda folder: write_published(folder, clip, config))
+
+
+@pytest.fixture(scope="session")
+def siglip_published(siglip: OpenClipEncoder, siglip_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Any number of rows, vectors of any length."""
+
+    def make(folder: Path) -> None:
+        write_published(folder, siglip, model_cfg(siglip_folder), rows=None, unit=False)
+
+    return made_once(tmp_path_factory, "published-siglip", make)
+
+
 @pytest.fixture(params=["clip", "siglip"])
 def kind(request: pytest.FixtureRequest) -> str:
     """Each of the two models in turn."""
@@ -150,78 +174,6 @@ def photos_in_memory() -> list[Image.Image]:
         Image.fromarray(random.integers(0, 256, (6, 6, 3), dtype=np.uint8)).resize(size, Image.Resampling.BICUBIC)
         for size in ((400, 300), (333, 500), (160, 160), (50, 40))
     ]
-
-
-class Hub(ThreadingHTTPServer):
-    """Serves ``root/org/name/file`` as the Hugging Face hub does; files named in ``denied`` get HTTP 403.
-
-    Files with an entry in ``stated`` are large ones, whose SHA-256 is said to be that.  ``cut`` ends all answers after
-    so many bytes.  The first ``busy`` requests for a file's content get HTTP 429.
-    """
-
-    def __init__(self, root: Path, denied: tuple[str, ...] = ()) -> None:
-        super().__init__(("127.0.0.1", 0), _Answer)
-        self.root, self.denied = root, denied
-        self.asked: list[str] = []
-        self.ranges: list[str] = []  # that were asked for
-        self.stated: dict[str, str] = {}  # file name -> SHA-256
-        self.cut: int | None = None
-        self.busy = 0
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def stop(self) -> None:
-        self.shutdown()
-        self.server_close()
-
-
-class _Answer(BaseHTTPRequestHandler):
-    server: Hub
-
-    def do_GET(self) -> None:
-        path = self.path.partition("?")[0].strip("/")
-        self.server.asked.append(path)
-        repo, _, name = path.partition("/resolve/main/")
-        file = self.server.root / repo / name
-        if path.startswith("api/models/"):
-            known = (self.server.root / path.removeprefix("api/models/")).is_dir()
-            self._send(200 if known else 404, b"{}")
-        elif not name or not file.is_file():
-            self._send(404, b"", {"X-Error-Code": "EntryNotFound"})
-        elif name in self.server.denied and self.command == "GET":
-            self._send(403, b"")
-        elif self.server.busy and self.command == "GET":
-            self.server.busy -= 1
-            self._send(429, b"", {"Retry-After": "1"})
-        else:
-            content = file.read_bytes()
-            headers = {"ETag": f'"{hashlib.sha1(content).hexdigest()}"', "X-Repo-Commit": "1" * 40}
-            if name in self.server.stated:
-                headers["X-Linked-ETag"] = f'"{self.server.stated[name]}"'
-            wanted = self.headers["Range"]
-            if wanted is None or self.command == "HEAD":
-                self._send(200, content, headers)
-                return
-            self.server.ranges.append(wanted)
-            start = int(wanted.removeprefix("bytes=").rstrip("-"))
-            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-            self._send(206, content[start:], headers)
-
-    do_HEAD = do_GET
-
-    def _send(self, status: int, content: bytes, headers: dict[str, str] | None = None) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(content)), **(headers or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(content[: self.server.cut])
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing."""
 
 
 @pytest.fixture

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from mmsearch.encoders import factory
 from mmsearch.encoders.agreement import TEXTS, pictures
 from mmsearch.encoders.export import int8
+from mmsearch.encoders.hub import published
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.encoders.onnx.published import PublishedEncoder
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.encoders.torch.embedded_encoder import TorchEmbeddedEncoder
 from mmsearch.encoders.torch.multi_gpu import on_all
@@ -25,7 +27,7 @@ from mmsearch.types import Pixels
 
 ENGINES = (
     "embedded", "embedded torch", "embedded on two", "clip torch", "clip on two", "clip export", "clip int8",
-    "siglip torch", "siglip export",
+    "clip published", "siglip torch", "siglip export", "siglip published",
 )  # fmt: skip
 
 
@@ -39,6 +41,8 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     torch_encoder: OpenClipEncoder = request.getfixturevalue(model)
     if kind == "torch":
         yield torch_encoder
+    elif kind == "published":
+        yield PublishedEncoder(request.getfixturevalue(f"{model}_published"), "mine", tmp_path_factory.mktemp("cache"))
     elif kind == "on two":
         yield on_all(torch_encoder, ["cpu", "cpu"])
     else:
@@ -139,7 +143,8 @@ def test_it_says_what_it_is_and_where_it_runs(engine: Encoder, tmp_path: Path) -
     assert type(card).from_json(card.to_json()) == card
     assert (card.dim, card.preprocess.size) == (engine.encode_texts(["a"]).shape[1], photos(engine).shape[1])
     assert (engine.device, engine.batch) == ("cpu", 0)
-    assert engine.folder is None or (engine.folder / "model.json").is_file()
+    folder = engine.folder
+    assert folder is None or (folder / "model.json").is_file() or published.is_layout(folder)
     engine.measured = tmp_path / "runs.json"  # where one measures, here it remembers
     assert engine.measured == tmp_path / "runs.json"
     engine.measured = None

@@ -16,7 +16,7 @@ from mmsearch.encoders.hub import access
 def test_status_is_what_the_hub_says(fake_hub: Any, hub_root: Path) -> None:
     (hub_root / "org" / "name").mkdir(parents=True)
     assert access.ask("org/name") == 200
-    assert access.ask("org/other") == 404
+    assert access.ask("org/other") == 401  # as for a private one
     assert access.ask() == 404  # this hub has no front page
     assert fake_hub.asked == ["api/models/org/name", "api/models/org/other", ""]
 
@@ -77,3 +77,25 @@ def test_offline_variables(variables: dict[str, str], found: str | None, monkeyp
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert access.forbidden() == found
+
+
+def test_the_token_is_found_as_the_hubs_library_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    assert access.token() is None
+    (tmp_path / "token").write_text(" of-the-file\n", "utf-8")
+    assert access.token() == "of-the-file"
+    monkeypatch.setenv("HF_TOKEN", "of-the-variable")
+    assert access.token() == "of-the-variable"
+    monkeypatch.setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")
+    assert access.token() is None
+
+
+def test_a_token_opens_a_private_repository_and_goes_to_the_hub_alone(
+    fake_hub: Any, hub_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (hub_root / "org" / "name").mkdir(parents=True)
+    (hub_root / "org" / "name" / "config.json").write_text("{}", "utf-8")
+    fake_hub.private, fake_hub.tokens = {"org/name"}, {"mine": {"org/name"}}
+    assert access.about("org/name") == access.Answer(401)
+    monkeypatch.setenv("HF_TOKEN", "mine")
+    assert access.about("org/name") == access.Answer(200, ("config.json",))

@@ -14,6 +14,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from open_clip_reference import cosines, reference
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -23,22 +24,6 @@ from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder, weights_h
 from mmsearch.errors import ModelError
 from mmsearch.media.decode import prepare
 from mmsearch.types import Preprocess, Vectors
-
-
-def reference(folder: Path, images: list[Image.Image], texts: list[str]) -> tuple[Vectors, Vectors]:
-    """The vectors of open_clip's own functions."""
-    model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
-    tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
-    model.eval()
-    with torch.inference_mode():
-        pixels = torch.stack([preprocess(image) for image in images])
-        image_rows = model.encode_image(pixels, normalize=True)
-        text_rows = model.encode_text(tokenizer(texts), normalize=True)
-    return image_rows.numpy(), text_rows.numpy()
-
-
-def cosines(one: Vectors, other: Vectors) -> float:
-    return float((one * other).sum(axis=1).min())
 
 
 def spread(rows: Vectors) -> float:

@@ -102,6 +102,11 @@ def test_unknown_name_is_refused_with_close_ones(name: str, sentence: str) -> No
     assert error.value.code == "unknown-model"
 
 
+def test_the_name_of_a_folder_alone_is_told_how_to_say_it(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=f"for the folder of that name say local-dir:{tmp_path}"):
+        registry.find(str(tmp_path))
+
+
 def test_weights_are_found_where_they_were_downloaded(downloaded: Put) -> None:
     laion, vitamin = registry.find("ViT-B-32/laion2b_s34b_b79k"), registry.find("ViTamin-S/datacomp1b")
     assert (registry.weights(laion), registry.weights(vitamin)) == (None, None)

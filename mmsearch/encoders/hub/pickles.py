@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from mmsearch.errors import PickledWeightsError
 
-_HARMLESS = (".safetensors", ".onnx", ".npz", ".npy")  # numpy reads its files without pickles unless told otherwise
+_HARMLESS = (
+    ".safetensors",
+    ".onnx",
+    ".npz",
+    ".npy",
+    ".json",
+)  # numpy reads its files without pickles unless told otherwise
 
 
 def check(name: str, file: str, trusted: bool) -> None:

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mmsearch.encoders.hub import access, open_clip_table
+from mmsearch.encoders.hub import access, open_clip_table, published
 from mmsearch.errors import ModelError
 from mmsearch.media.filesystem import read_text
 
@@ -115,12 +115,15 @@ def weights(source: Source) -> Path | None:
     if source.folder is not None:
         if is_model_folder(source.folder):
             return source.folder / "image.onnx"
+        if published.is_layout(source.folder):
+            return source.folder / published.VISUAL
         patterns = (*_LOCAL_WEIGHTS, *_LOCAL_PICKLES)
         return next((file for pattern in patterns for file in sorted(source.folder.glob(pattern))), None)
     if source.pretrained is not None:
         return _pretrained_file(source.pretrained)
     if access.cached(source.repo, "open_clip_config.json") is None:
-        return None
+        folder = published_folder(source)
+        return None if folder is None else folder / published.VISUAL
     return access.cached(source.repo, _SAFE) or access.cached(source.repo, _PICKLED)
 
 
@@ -130,6 +133,14 @@ def hub_files(source: Source) -> list[str]:
     if not file:
         return [_SAFE, _PICKLED]
     return [f"{file[:-4]}.safetensors", file] if file.endswith((".bin", ".pth")) else [file]
+
+
+def published_folder(source: Source) -> Path | None:
+    """The folder on this machine with the ONNX exports that others publish of the model; None where there is none."""
+    folder = access.snapshot(source.repo) if source.folder is None else source.folder
+    if source.pretrained is not None or folder is None or not published.is_layout(folder):
+        return None
+    return folder
 
 
 def is_model_folder(folder: Path) -> bool:
@@ -142,11 +153,14 @@ def description(source: Source) -> dict[str, Any]:
     try:
         if source.pretrained is not None:
             return dict(json.loads(read_text(architectures()[source.model])))
+        if (folder := published_folder(source)) is not None:
+            facts = dict(json.loads(read_text(folder / published.CONFIG[0])))
+            return dict(facts.get("model_cfg", facts))
         name = "open_clip_config.json"
         file = source.folder / name if source.folder is not None else access.cached(source.repo, name)
         return dict(json.loads(read_text(file))["model_cfg"]) if file is not None else {}
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return {}
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, ModelError, ImportError):
+        return {}  # open_clip, which has them, may be missing
 
 
 @cache
@@ -199,6 +213,8 @@ def _unknown(name: str, known: Table) -> str:
         return f"{model} has no weights {tag!r} but, for example, {', '.join(tags)}"
     if name.replace("/", "-") in architectures():
         return f"open_clip has no pretrained weights for {name!r}"
+    if Path(name).is_dir():
+        return f"there is no model {name!r}; for the folder of that name say {LOCAL}{name}"
     close = difflib.get_close_matches(name, [*known, *(entry.name for entry in entries())], n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(close)}?" if close else ""
     return f"there is no model {name!r}{hint}"

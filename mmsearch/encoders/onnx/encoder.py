@@ -57,15 +57,21 @@ class OnnxEncoder:
         missing = [name for name in FILES if not (folder / name).is_file()]
         if missing:
             raise ModelError(f"the model folder {folder} is incomplete: {', '.join(missing)} missing")
-        self.folder, self.threads = folder, threads
-        self.measured: Path | None = None  # how many pictures are best in one run
-        self.card = ModelCard.read(folder)
+        files = {name: folder / name for name in FILES}
+        self._start(folder, ModelCard.read(folder), files, threads, quick)
         # Written before there were region tokens.
         self.dated = self.card.regions is None and "regions" not in json.loads(read_text(folder / "model.json"))
+
+    def _start(self, folder: Path, card: ModelCard, files: dict[str, Path], threads: int, quick: bool) -> None:
+        """``files`` says where those of ``FILES`` are that are read later on."""
+        self.folder, self.threads, self.card, self._files = folder, threads, card, files
+        self.measured: Path | None = None  # how many pictures are best in one run
+        self.dated = False
+        self._most = 0  # pictures that a run may take; 0 is any number
         self._lock = threading.Lock()
         self._paces: dict[str, Pace] = {}
         self._sessions: dict[str, tuple[Any, bool]] = {}  # and whether its runs take one thread each
-        self._text = onnx_session.Graph([folder / "text.onnx"], threads, quick)
+        self._text = onnx_session.Graph([files["text.onnx"]], threads, quick)
         self._tokens: TextEncoder | None = None
 
     def _session(self, tower: str, together: int = 1) -> Any:
@@ -80,9 +86,9 @@ class OnnxEncoder:
         with self._lock:
             session, single = self._sessions.get(tower, (None, False))
             if session is None or (together > 1 and not single):
-                names = ["image.onnx", REGIONS] if tower == "pictures" else [f"{tower}.onnx"]
+                parts = [self._files["image.onnx"], *([self.folder / REGIONS] if tower == "pictures" else [])]
                 single = together > 1
-                session = onnx_session.load([self.folder / name for name in names], 1 if single else self.threads)
+                session = onnx_session.load(parts, 1 if single else self.threads)
                 self._sessions[tower] = session, single
             return session
 
@@ -94,21 +100,31 @@ class OnnxEncoder:
         cores = onnx_session.cores(self.threads)
         pace = self._pace(tower)
         most = -(-len(pixels) // cores)
-        size = pace.size(most)
+        size = self._most or pace.size(most)
         session = self._session(tower, min(cores, -(-len(pixels) // size)))
-        if not {output.name for output in session.get_outputs()}.issuperset(outputs):
+        if "regions" in outputs and "regions" not in {output.name for output in session.get_outputs()}:
             raise ModelError(f"the model folder {self.folder} is incomplete: {REGIONS} missing")
 
-        file = self.folder / "image.onnx"
+        file = self._files["image.onnx"]
 
         def run(share: Pixels) -> list[NDArray[np.float32]]:
-            return onnx_session.run(session, file, outputs, {"pixels": share})
+            return self._run_pictures(session, outputs, share)
 
         begun = time.perf_counter()
         rows = onnx_session.side_by_side(run, pixels, size, cores)
         pace.took(size, most, (time.perf_counter() - begun) / len(pixels))
         self._check(file, rows[0], len(pixels))
         return rows
+
+    def _run_pictures(self, session: Any, outputs: list[str], share: Pixels) -> list[NDArray[np.float32]]:
+        """One run of a graph that takes pictures."""
+        return onnx_session.run(session, self._files["image.onnx"], outputs, {"pixels": share})
+
+    def _run_texts(self, ids: NDArray[np.int64]) -> Vectors:
+        """The vectors of rows of ids, as the graph gives them."""
+        session = self._text.session(len(ids))
+        (vectors,) = onnx_session.run(session, self._files["text.onnx"], ["vectors"], {"ids": ids})
+        return vectors
 
     def _check(self, file: Path, vectors: Vectors, count: int) -> None:
         """Raises ModelError for vectors that are not what the card says."""
@@ -122,7 +138,7 @@ class OnnxEncoder:
     def _pace(self, tower: str) -> Pace:
         with self._lock:
             if tower not in self._paces:
-                usual = AT_ONCE_LARGE if (self.folder / "image.onnx").stat().st_size > LARGE else AT_ONCE_SMALL
+                usual = AT_ONCE_LARGE if self._files["image.onnx"].stat().st_size > LARGE else AT_ONCE_SMALL
                 cores, version = onnx_session.cores(self.threads), onnx_session.runtime().__version__
                 graph = f"{self.card.fingerprint} {tower}, {cores} cores, onnxruntime {version}"
                 self._paces[tower] = Pace(graph, usual, self.measured)
@@ -156,12 +172,11 @@ class OnnxEncoder:
             return np.empty((0, self.card.dim), np.float32)
         with self._lock:
             if self._tokens is None:
-                file = self.folder / "tokenizer.json"
+                file = self._files["tokenizer.json"]
                 try:
                     self._tokens = TextEncoder.load(file, self.card.tokens)
                 except Exception as error:  # tokenizers raises Exception itself
                     raise ModelError(f"{file} cannot be read: {error}") from error
-        session, file = self._text.session(len(texts)), self.folder / "text.onnx"
-        (vectors,) = onnx_session.run(session, file, ["vectors"], {"ids": self._tokens(texts)})
-        self._check(file, vectors, len(texts))
+        vectors = self._run_texts(self._tokens(texts))
+        self._check(self._files["text.onnx"], vectors, len(texts))
         return unit_rows(vectors)

@@ -30,15 +30,16 @@ from mmsearch.encoders import agreement
 from mmsearch.encoders.export.tokenizer import convert
 from mmsearch.encoders.hub import access, download, pickles, registry
 from mmsearch.encoders.hub.registry import Source
-from mmsearch.encoders.protocol import ModelCard
+from mmsearch.encoders.protocol import ModelCard, preprocess_from
 from mmsearch.encoders.texts import TextEncoder
 from mmsearch.encoders.torch import patch_regions
 from mmsearch.encoders.torch.batches import Batches, Setup, channels_last
 from mmsearch.encoders.torch.patch_regions import Grid, PatchRegions
-from mmsearch.errors import ModelError
+from mmsearch.errors import ModelError, PickledWeightsError
 from mmsearch.types import Pixels, Preprocess, Regions, Vectors
 
 logger = logging.getLogger(__name__)
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json")  # of a repository: all that a fast tokenizer needs
 _loading = threading.Lock()  # one model at a time: _quiet changes settings of the whole process
 
 
@@ -209,18 +210,7 @@ def _same(full: OpenClipEncoder, half: OpenClipEncoder) -> bool:
 
 def preprocess_of(model: Any, name: str) -> Preprocess:
     """What the model itself says about its pictures, in our words."""
-    facts = dict(model.visual.preprocess_cfg)
-    size, fill = facts["size"], facts.get("fill_color", 0)
-    height, width = (size, size) if isinstance(size, int) else (size[0], size[-1])
-    if height != width:
-        raise ModelError(f"{name} wants pictures of {width} x {height} pixels; only square ones are supported")
-    interpolation, resize_mode = facts["interpolation"], facts["resize_mode"]
-    if interpolation not in ("bicubic", "bilinear") or resize_mode not in ("shortest", "longest", "squash"):
-        raise ModelError(f"{name} resizes by {interpolation} {resize_mode}, which is not supported")
-    if len(facts["mean"]) != 3 or len(facts["std"]) != 3 or not isinstance(fill, int):
-        raise ModelError(f"{name} does not take pictures in RGB")
-    mean, std = (tuple(float(value) for value in facts[key]) for key in ("mean", "std"))
-    return Preprocess(int(height), mean, std, interpolation, resize_mode, fill)  # type: ignore[arg-type]
+    return preprocess_from(dict(model.visual.preprocess_cfg), name)
 
 
 def load_model(source: Source, trust_pickle: bool = False) -> tuple[Any, Any]:
@@ -228,33 +218,63 @@ def load_model(source: Source, trust_pickle: bool = False) -> tuple[Any, Any]:
 
     Raises PickledWeightsError, before they are opened, where the weights are a pickle, unless those are trusted.
     """
+    if registry.published_folder(source) is not None:
+        raise ModelError(f"{source.name} is published as ONNX graphs, which do not run in torch and cannot be trained")
     text_cfg = registry.description(source).get("text_cfg", {})
     borrowed = text_cfg.get("hf_tokenizer_name") or text_cfg.get("hf_model_name")
     if borrowed and importlib.util.find_spec("transformers") is None:  # said before the download
         raise ModelError(f"{source.name} needs the package transformers: pip install transformers")
-    failure: ModelError | None = None
     if source.folder is not None:
         return _open(source, trust_pickle, offline=_complete(source))
+    absent, failure = f"{source.name} is not on this machine", None
     if registry.weights(source) is not None:
         try:
             return _open(source, trust_pickle, offline=True)  # of a refused pickle the hub may have a safe twin
-        except ModelError as error:  # its tokenizer may be missing
-            failure = error
+        except ModelError as error:
+            tokenizer = text_cfg.get("hf_tokenizer_name")
+            if tokenizer and not isinstance(error, PickledWeightsError) and not _has_tokenizer(source):
+                absent = f"{source.name} is on this machine without its tokenizer ({tokenizer})"
+            else:
+                failure = error
     variable = access.forbidden()
     if variable is not None:
-        raise failure or ModelError(f"{source.name} is not on this machine, and {variable} forbids to download it")
+        raise failure or ModelError(f"{absent}, and {variable} forbids to download it")
     status = access.ask(source.repo)
-    if status is None or status >= 500:
-        how = "cannot be reached" if status is None else f"answers with HTTP {status}"
-        raise failure or ModelError(f"{source.name} is not on this machine, and {access.endpoint()} {how}")
+    if status is None:
+        raise failure or ModelError(f"{absent}, and {access.endpoint()} cannot be reached")
+    offline = False
     if source.repo:
         logger.info("downloading %s from %s", source.name, access.endpoint())
         with _loading, _quiet(False, []):
-            download.fetch(source.name, source.repo, registry.hub_files(source), trust_pickle)
+            offline = _fetch(source, trust_pickle)
     elif source.pretrained is not None:
         pickles.check(source.name, source.pretrained.url, trust_pickle)
         logger.info("downloading %s from %s", source.name, source.pretrained.url)
-    return _open(source, trust_pickle, offline=False)
+    return _open(source, trust_pickle, offline)
+
+
+def _fetch(source: Source, trust_pickle: bool) -> bool:
+    """All that the model needs from the hub; whether nothing is left for open_clip and transformers to ask it for.
+
+    Raises ModelError and PickledWeightsError.
+    """
+    if source.pretrained is None:
+        download.fetch(source.name, source.repo, ["open_clip_config.json"])
+    download.fetch(source.name, source.repo, registry.hub_files(source), trust_pickle)
+    text_cfg = registry.description(source).get("text_cfg", {})
+    tower, tokenizer = text_cfg.get("hf_model_name"), text_cfg.get("hf_tokenizer_name")
+    if tower:
+        download.fetch(source.name, tower, ["config.json"])
+    if tokenizer:
+        for file in (*_TOKENIZER, "special_tokens_map.json", "added_tokens.json"):
+            download.fetch(source.name, tokenizer, [file], needed=False)
+    return not (tokenizer or tower) or _has_tokenizer(source)
+
+
+def _has_tokenizer(source: Source) -> bool:
+    """Whether the tokenizer that the model borrows is on this machine, in the form that needs nothing else."""
+    repo = registry.description(source).get("text_cfg", {}).get("hf_tokenizer_name")
+    return bool(repo) and all(access.cached(repo, file) is not None for file in _TOKENIZER)
 
 
 def _complete(source: Source) -> bool:
@@ -310,7 +330,7 @@ def _tokenizer(source: Source, offline: bool) -> Any:
     repo = text_cfg.get("hf_tokenizer_name")
     if offline and repo and source.folder is None:
         file = access.cached(repo, "tokenizer.json")
-        if file is not None and access.cached(repo, "tokenizer_config.json") is not None:
+        if file is not None and _has_tokenizer(source):
             # By its repository's name, transformers would miss a config.json there, which few of them have.
             return HFTokenizer(
                 str(file.parent),
