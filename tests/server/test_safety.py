@@ -212,7 +212,7 @@ def test_what_is_no_picture_is_said(client: TestClient, content: bytes) -> None:
 
 def test_nothing_is_sent(client: TestClient) -> None:
     for given in ({"content": b""}, {"data": {"a": "b"}, "files": {"file": ("x.png", b"")}}):
-        answer = client.post(f"{API}/search/image", **given)  # type: ignore[arg-type]
+        answer = client.post(f"{API}/search/image", **given)
         assert (answer.status_code, answer.json()["code"]) == (422, "no-picture")
     answer = client.post(f"{API}/search/image", files=[("f", io.BytesIO(b"1")), ("f", io.BytesIO(b"2"))])
     assert answer.status_code == 400

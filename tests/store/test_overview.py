@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
-from test_facets import PICTURE, put, start
+import pytest
 
 from mmsearch.query.model import Camera, Condition
 from mmsearch.store.protocol import Store
-from mmsearch.types import Exif
+from mmsearch.types import Decoded, Exif, Found
+
+PICTURE = Decoded(np.zeros((8, 8, 3), np.uint8), 40, 30, "jpeg", Exif())
 
 
+@pytest.fixture
+def summer_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A clock that is put forward in summer."""
+    if not hasattr(time, "tzset"):
+        yield  # on Windows as it is
+        return
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("summer_time")
 def test_times_of_the_camera_or_of_the_file_and_places(store: Store) -> None:
-    model = start(store)
+    with store.writing() as writer:
+        model = writer.add_model("m", "abc", 4, active=True)
     empty = store.overview(model)
     assert (empty.ids.tolist(), empty.moments.tolist(), empty.places.tolist()) == ([], [], [])
     taken = {
@@ -27,14 +46,10 @@ def test_times_of_the_camera_or_of_the_file_and_places(store: Store) -> None:
     for number, (path, (moment, camera, place)) in enumerate(taken.items()):
         latitude, longitude = place or (None, None)
         exif = Exif(taken_at=moment, camera=camera, latitude=latitude, longitude=longitude)
-        put(
-            store,
-            model,
-            path,
-            bytes([number]),
-            replace(PICTURE, exif=exif),
-            mtime=written.get(path, datetime(2000, 1, 1)),
-        )
+        mtime = int(written.get(path, datetime(2000, 1, 1)).timestamp()) * 10**9
+        with store.writing() as writer:
+            stored = writer.put(bytes([number]), replace(PICTURE, exif=exif), np.zeros(4, np.float32), model)
+            writer.place(Found(path, 10, mtime), stored)
     ids = {path: store.files(path, model)[path].id for path in taken}
     found = store.overview(model)
     assert found.ids.tolist() == sorted(ids.values())
