@@ -41,7 +41,7 @@ from mmsearch.encoders.protocol import ModelCard
 from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
 from mmsearch.query.files import parse_conditions
-from mmsearch.store.sqlite import fulltext, tables
+from mmsearch.store.sqlite import fulltext, spelling, tables
 from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.store.sqlite.writer import Writer
 from mmsearch.store.types import StoredModel
@@ -110,6 +110,7 @@ def make(file: Path, card: ModelCard, photos: int, like: Path | None = None) -> 
     def configure(connection, _record) -> None:  # type: ignore[no-untyped-def]
         connection.execute("PRAGMA synchronous = OFF")
         connection.create_function("name_words", 1, fulltext.path_words, deterministic=True)
+        connection.create_function("plain_words", 1, spelling.stored, deterministic=True)
 
     rng = np.random.default_rng(0)
     trips = Trips(rng)

@@ -24,6 +24,7 @@ from mmsearch.cli import (
     explain,
     exporting,
     index,
+    mcp,
     models,
     query,
     reindex,
@@ -73,6 +74,7 @@ app.command("train")(train.command)
 app.command("train-reranker")(train_reranker.command)
 app.command("watch")(watch.command)
 app.command("serve")(serve.command)
+app.command("mcp")(mcp.command)
 
 
 def _version(wanted: bool) -> None:

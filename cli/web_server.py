@@ -13,12 +13,11 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from mmsearch.errors import MMSearchError
+from mmsearch.server import app
 
 try:
     import uvicorn
     from uvicorn.protocols.http.h11_impl import H11Protocol
-
-    from mmsearch.server.application import make
 except ImportError as missing:
     raise MMSearchError(f"serving needs more: pip install 'mmsearch[web]' ({missing})", code="needs-web") from missing
 
@@ -66,7 +65,7 @@ def run(
     """Serve until a signal comes, and return it; ``page`` is opened in a browser."""
     logging.getLogger("mmsearch.server").setLevel(logging.DEBUG if access_log else logging.WARNING)
     config = uvicorn.Config(
-        make(library, options),
+        app(library, options),
         http=_Protocol,
         ws="none",
         log_config=None,

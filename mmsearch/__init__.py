@@ -79,6 +79,8 @@ if TYPE_CHECKING:
     from mmsearch.rerank.heat import WordHeat
     from mmsearch.rerank.inspect import Explanation
     from mmsearch.rerank.reranker import Answer
+    from mmsearch.server import ServerOptions, serve
+    from mmsearch.server.async_library import AsyncLibrary
     from mmsearch.store.sqlite.backup import restore
     from mmsearch.store.types import Damage, KeptModel, Overview
     from mmsearch.types import (
@@ -168,6 +170,8 @@ _HOMES = {
     "mmsearch.rerank.captions": ["Caption"],
     "mmsearch.rerank.heat": ["WordHeat"],
     "mmsearch.rerank.reranker": ["Answer"],
+    "mmsearch.server": ["ServerOptions", "serve"],
+    "mmsearch.server.async_library": ["AsyncLibrary"],
     "mmsearch.store.sqlite.backup": ["restore"],
     "mmsearch.store.types": ["Damage", "KeptModel", "Overview"],
     "mmsearch.ingest.enrich.tags": ["TagReport"],
@@ -183,6 +187,7 @@ __all__ = [
     "Answer",
     "AnyOf",
     "ArgumentError",
+    "AsyncLibrary",
     "Between",
     "Camera",
     "Caption",
@@ -234,6 +239,7 @@ __all__ = [
     "QuerySyntaxError",
     "Repaired",
     "SearchResult",
+    "ServerOptions",
     "Settings",
     "Shaped",
     "Skipped",
@@ -254,6 +260,7 @@ __all__ = [
     "parse",
     "parse_conditions",
     "restore",
+    "serve",
     "written",
 ]
 

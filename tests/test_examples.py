@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import inspect
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +39,10 @@ def with_examples() -> dict[str, doctest.DocTest]:
     for name in mmsearch.__all__:
         value = getattr(mmsearch, name)
         if callable(value):
-            found |= {test.name: test for test in finder.find(value, name, globs={}) if test.examples}
+            parts = inspect.getmro(value)[:-1] if inspect.isclass(value) and value.__module__ else [value]
+            own = [part for part in parts if getattr(part, "__module__", "").startswith("mmsearch.")]
+            for part in reversed(own):  # what a class has of another one is its own, too
+                found |= {test.name: test for test in finder.find(part, name, globs={}) if test.examples}
     return found
 
 

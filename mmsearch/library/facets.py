@@ -96,7 +96,9 @@ class Chosen:
             raise NoModelError(f"the library {store.folder} is empty")
         nothing = isinstance(query, str) and not query.strip()
         wanted = parsed(Query(order="date") if nothing else query, where)
-        photos, notes, complete = None, tuple[Note, ...](), True
+        photos: Ids | None = None
+        notes: tuple[Note, ...] = ()
+        complete = True
         if wanted.terms:
             found = search(
                 replace(wanted, order="score"), BEST, rerank=False, within=within, min_relevance=min_relevance
@@ -106,7 +108,7 @@ class Chosen:
         else:
             store.capabilities.check(wanted)
         ways = tuple(way for folder in path_list(within) for way in spellings(folder))
-        return cls(model, ways, tuple(wanted.conditions), photos, tuple(notes), complete)
+        return cls(model, ways, tuple(wanted.conditions), photos, notes, complete)
 
 
 def facets(store: Store, chosen: Chosen, most: int) -> Facets:

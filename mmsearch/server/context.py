@@ -18,6 +18,7 @@ from mmsearch.server.results import ResultLists
 from mmsearch.server.saved import SavedSearches
 from mmsearch.server.uploads import Uploads
 
+MOST_THREADS = 8  # of each kind: the store keeps so many connections
 WAITING_PICTURES = 512  # thumbnails and files: a page asks for many
 WAITING_SLOW = 4
 END_SECONDS = 5.0  # that an index run has to store what it holds
@@ -39,7 +40,7 @@ class Context:
     completions: Completions = field(init=False)
 
     def __post_init__(self) -> None:
-        threads = self.options.searchers or os.cpu_count() or 1
+        threads = self.options.searchers or min(MOST_THREADS, os.cpu_count() or 1)
         self.lists = ResultLists(self.library)
         self.searches = Workers("search", threads, self.options.waiting)
         self.pictures = Workers("pictures", threads, WAITING_PICTURES)

@@ -30,6 +30,7 @@ _STATUS: dict[type[MMSearchError], int] = {
     TransferError: 409,
     ConfigError: 500,
 }
+_STATUS_OF_CODE = {"file-gone": 404}
 
 
 class Refused(HTTPException):
@@ -78,6 +79,7 @@ def of_library(error: MMSearchError) -> ProblemJson:
     """An error of the library as an answer."""
     status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 400)
     said = schemas.error(error)
+    status = _STATUS_OF_CODE.get(said["code"], status)
     return problem(status, said["code"], said["message"], _plain(said["fields"]))
 
 

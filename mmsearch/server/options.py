@@ -24,7 +24,7 @@ class ServerOptions:
     read_only: bool = False  # nothing of the library is changed, nothing is written
     local: bool = True  # whoever asks sits at this machine: may name folders to index and to copy to
     show_places: bool = True  # latitude and longitude of photos, and files that hold them
-    searchers: int = 0  # threads that search; 0 is one a core
+    searchers: int = 0  # threads that search; 0 is one a core, at most 8
     waiting: int = 64  # searches that may wait; the next one is told to come back
     requests_per_second: float = 200.0  # of one token, in the long run …
     burst: int = 2_000  # … and at once: a page that is scrolled asks for many thumbnails

@@ -8,13 +8,14 @@ import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from mmsearch.errors import ArgumentError, ImageError
-from mmsearch.media.thumbnail_cache import SIDES, Thumbnail, ThumbnailCache
-from mmsearch.types import Photo
+from mmsearch.media.thumbnail_cache import Thumbnail, ThumbnailCache
+from mmsearch.types import SIDES, Photo
 
 HASH = bytes(range(16))
 LIMIT = 10 * 2**20
@@ -29,7 +30,7 @@ def photo_of(path: Path, id: int = 1) -> Photo:
     return Photo(str(path), *size, "jpeg", status.st_size, status.st_mtime_ns, id=id)
 
 
-def draw(path: Path, colour: str = "red", size: tuple[int, int] = (1600, 800), **options: object) -> Photo:
+def draw(path: Path, colour: str = "red", size: tuple[int, int] = (1600, 800), **options: Any) -> Photo:
     image = Image.new("RGB", size, colour)
     image.paste("blue", (0, 0, size[0] // 4, size[1] // 4))
     image.save(path, **options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -54,7 +55,14 @@ def start(store: Store, *roots: str) -> StoredModel:
 def fits(field: str, value: str) -> OneFits:
     if field == "year":
         return Date(datetime(int(value), 1, 1), datetime(int(value) + 1, 1, 1))
-    kinds = {"camera": Camera, "folder": Within, "tag": Tagged, "type": Format, "person": Person, "city": City}
+    kinds: dict[str, Callable[[str], OneFits]] = {
+        "camera": Camera,
+        "folder": Within,
+        "tag": Tagged,
+        "type": Format,
+        "person": Person,
+        "city": City,
+    }
     return kinds[field](value)
 
 
