@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import Heard, find, names, tile
+from page_browsing import Heard, find, names, tile
 from page_library import COPIES
 from PIL import Image
 from samples import SAMPLES

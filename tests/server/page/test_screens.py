@@ -12,7 +12,7 @@ from typing import Any
 import drawn_photos
 import page_library
 import pytest
-from browsing import Heard, axe, find, tile
+from page_browsing import Heard, axe, find, tile
 from page_library import SCRIPT
 from samples import SAMPLES
 
