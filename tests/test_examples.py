@@ -13,7 +13,6 @@ import pytest
 import mmsearch
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
-from mmsearch.library.browsing import Browsing
 from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
 
