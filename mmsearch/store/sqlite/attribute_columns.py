@@ -271,12 +271,14 @@ class Columns:
         """The folder of each file, as codes, and the folders that the codes stand for."""
 
         def load() -> NDArray[np.int32]:
-            paths = self._connection.exec_driver_sql(
+            rows = self._connection.exec_driver_sql(
                 "SELECT path FROM photos WHERE state = 'ok' AND content_id IS NOT NULL ORDER BY id"
-            ).scalars()
+            ).fetchall()
             codes: dict[bytes, int] = {}
-            found = [codes.setdefault(os.path.dirname(path), len(codes)) for path in paths]
-            self._kept.columns["names of folders"] = np.array([os.fsdecode(folder) for folder in codes], object)
+            separator = os.fsencode(os.sep)
+            found = [codes.setdefault(path.rpartition(separator)[0], len(codes)) for (path,) in rows]
+            folders = [os.path.dirname(os.fsdecode(folder + separator)) for folder in codes]  # it takes long: once each
+            self._kept.columns["names of folders"] = np.array(folders, object)
             return np.array(found, np.int32)
 
         codes = self._cached("folders", load)

@@ -10,7 +10,7 @@ from typing import Any
 
 import page_library
 import pytest
-from browsing import Heard
+from page_browsing import Heard
 
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 
@@ -19,7 +19,7 @@ ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-SECONDS = 7_000  # milliseconds that something may take on a busy machine
+SECONDS = 20_000  # milliseconds that something may take on a busy machine
 
 
 @pytest.fixture(scope="session")
@@ -64,10 +64,18 @@ def opened(browser: Any, heard: Heard) -> Iterator[Any]:
     """Opens pages; at the end none may have complained, nor asked another machine for anything."""
     contexts = []
 
+    def said(message: Any) -> None:
+        if message.type in ("error", "warning"):
+            heard.complaints.append(message.text)
+
+    def asked(dialog: Any) -> None:
+        heard.complaints.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
     def listen(page: Any) -> None:
-        page.on("console", lambda said: said.type in ("error", "warning") and heard.complaints.append(said.text))
+        page.on("console", said)
         page.on("pageerror", lambda error: heard.complaints.append(str(error)))
-        page.on("dialog", lambda dialog: (heard.complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("dialog", asked)
         page.on("request", lambda request: heard.hosts.add(request.url.split("/")[2] if "//" in request.url else ""))
 
     def open_page(url: str, query: str = "", **options: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 import drawn_photos
 import page_library
 import pytest
-from browsing import Heard, axe, find, tile
+from page_browsing import Heard, axe, find, tile
 from page_library import SCRIPT
 from samples import SAMPLES
 
@@ -216,6 +216,9 @@ def test_a_list_of_a_library_that_changed_begins_anew(
             expect(page.locator(".tile").first).to_be_visible()
             shutil.copy(SAMPLES / "chelsea.png", folder / "cat.png")
             library.index(folder)
+            search = address.split("?")[0] + "api/v1/search?k=1"
+            while page.request.get(search).json()["found"] != 301:  # the server learns of it with a search
+                page.wait_for_timeout(200)
             for _ in range(30):
                 page.mouse.move(600, 500)
                 page.mouse.wheel(0, 1500)

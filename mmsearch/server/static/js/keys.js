@@ -2,18 +2,14 @@
 
 import { byId } from "./dom.js";
 import { showHelp } from "./help.js";
-import { closeLightbox, lightboxOpen } from "./lightbox.js";
+import { lightboxOpen } from "./lightbox.js";
 import { selection } from "./selection.js";
 
 const typing = (target) => target.closest?.("input, textarea, select, [contenteditable]");
 
 export function startKeys({ grid, selectAll }) {
   document.addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || document.querySelector("dialog[open]")) return;
-    if (lightboxOpen()) {
-      if (event.key === "Escape") closeLightbox();
-      return;
-    }
+    if (event.defaultPrevented || lightboxOpen() || document.querySelector("dialog[open]")) return;
     const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
     if (event.key === "/" && plain && !typing(event.target)) {
       byId("box").focus();

@@ -90,7 +90,10 @@ class Lightbox {
     pswp.on("uiRegister", () => this._buttons());
     pswp.on("firstUpdate", () => this._started());
     pswp.on("change", () => this._changed());
-    pswp.on("keydown", (event) => this._pressed(event));
+    pswp.on("keydown", (event) => typed(event.originalEvent) && event.preventDefault());
+    const pressed = (event) => this._pressed(event); // PhotoSwipe listens only once it is open
+    document.addEventListener("keydown", pressed);
+    pswp.on("destroy", () => document.removeEventListener("keydown", pressed));
     pswp.on("close", () => this._closing());
     pswp.on("destroy", () => this._closed());
     const grown = () => this._grown();
@@ -163,13 +166,11 @@ class Lightbox {
   }
 
   _pressed(event) {
-    const pressed = event.originalEvent;
-    const special = pressed.ctrlKey || pressed.metaKey || pressed.altKey;
-    if (pressed.key === "Escape") event.preventDefault(); // keys.js closes it, also while it still opens
-    else if (pressed.target.closest?.("input, textarea, select, dialog")) event.preventDefault(); // typing moves no photo
-    else if (special) return;
-    else if (pressed.key === "i") this._togglePanel();
-    else if (pressed.key === "h") this.panel.toggleHeat();
+    const special = event.ctrlKey || event.metaKey || event.altKey;
+    if (event.key === "Escape") this.close();
+    else if (special || typed(event)) return;
+    else if (event.key === "i") this._togglePanel();
+    else if (event.key === "h") this.panel.toggleHeat();
   }
 
   _closing() {
@@ -186,6 +187,9 @@ class Lightbox {
     this.onClosed(this._last ?? this.pswp.currIndex);
   }
 }
+
+/** Keys that are typed into a field, or end it all, which is done here: PhotoSwipe leaves them alone. */
+const typed = (event) => event.key === "Escape" || Boolean(event.target.closest?.("input, textarea, select, dialog"));
 
 /** The zoom that shows all of a photo; small ones are enlarged, but not beyond recognition. */
 function shownWhole({ elementSize, panAreaSize }) {
