@@ -1,6 +1,6 @@
 """What HTTP adds to a library: searches and thumbnails through ``mmsearch serve``, beside the library called directly.
 
-    python -m benchmarks.serve --library DIR [--items 7000] [--requests 10000]
+    python -m benchmarks.serve --library DIR [--items 7000] [--requests 10000] [--rounds 400]
 
 The library is made in ``DIR`` where it is not there yet, as ``benchmarks.filtering`` makes it: random vectors of the
 embedded model's width, metadata as photos have it, and 64 pictures that are files.  ``--items 1000000`` is the large
@@ -39,7 +39,6 @@ from mmsearch.library.opening import open_library
 
 PICTURES, SIDE = 64, 1600  # files that thumbnails are made of, and pixels of their longer side
 CLIENTS = (1, 8, 32)
-ROUNDS = 400  # requests of each measurement
 HITS = 50
 
 
@@ -118,15 +117,15 @@ def memory(process: int) -> float:
     return round(int(found[1]) / 1024, 1) if found else 0.0
 
 
-def direct(library: Library, texts: list[str]) -> dict[str, Any]:
+def direct(library: Library, texts: list[str], rounds: int) -> dict[str, Any]:
     """Figures of the library itself."""
     library.search(texts[0], k=HITS)
     photos = [photo for number in range(1, PICTURES + 1) if (photo := library.photo(number)) is not None]
     for photo in photos:
         library.thumbnail(photo)
     return {
-        "search": figures(measured(lambda number: library.search(texts[number % len(texts)], k=HITS), ROUNDS)),
-        "thumbnail": figures(measured(lambda number: library.thumbnail(photos[number % len(photos)]), ROUNDS)),
+        "search": figures(measured(lambda number: library.search(texts[number % len(texts)], k=HITS), rounds)),
+        "thumbnail": figures(measured(lambda number: library.thumbnail(photos[number % len(photos)]), rounds)),
     }
 
 
@@ -136,12 +135,13 @@ def main() -> None:
     parser.add_argument("--library", type=Path, required=True)
     parser.add_argument("--items", type=int, default=7000)
     parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=400, help="requests of each measurement")
     given = parser.parse_args()
     folder = given.library.absolute()
     prepare(folder, given.items)
     texts = [f"{one} {word}" for one, word in itertools.product(TEXTS, ("today", "in the evening", "far away"))]
     with open_library(folder, settings=replace(config.load(), device="cpu")) as library:
-        told: dict[str, Any] = {"items": given.items, "direct": direct(library, texts)}
+        told: dict[str, Any] = {"items": given.items, "direct": direct(library, texts, given.rounds)}
     with served(folder) as (process, base, headers):
 
         def search(number: int) -> str:
@@ -152,8 +152,8 @@ def main() -> None:
 
         together(1, 20, search, headers)
         for clients in CLIENTS:
-            told[f"search, {clients} clients"] = figures(together(clients, ROUNDS, search, headers))
-            told[f"thumbnail, {clients} clients"] = figures(together(clients, ROUNDS, thumbnail, headers))
+            told[f"search, {clients} clients"] = figures(together(clients, given.rounds, search, headers))
+            told[f"thumbnail, {clients} clients"] = figures(together(clients, given.rounds, thumbnail, headers))
         before = memory(process)
         together(8, given.requests, search, headers)
         told["memory"] = {"before": before, "after": memory(process)}

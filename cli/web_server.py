@@ -78,6 +78,7 @@ def run(
         h11_max_incomplete_event_size=2**15,  # of the first line and the headers
     )
     server = _Server(config)
+    threading.Thread(target=_warm, args=(library,), daemon=True).start()
     if page is not None:
         threading.Timer(0.5, webbrowser.open, [page]).start()
     signal.signal(signal.SIGTERM, _interrupted)
@@ -88,3 +89,9 @@ def run(
 
 def _interrupted(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
+
+
+def _warm(library: Library) -> None:
+    """Loads the models before somebody waits for them."""
+    with contextlib.suppress(MMSearchError):  # nothing was indexed yet, or the server ended meanwhile
+        library.search("a photo", k=1)

@@ -23,12 +23,29 @@ from mmsearch.server.options import ServerOptions
 from mmsearch.server.security import Gate
 
 API = "/api/v1"
+_NAMED = "#/components/schemas/{model}"
 _PROBLEM: dict[int | str, dict[str, Any]] = {
     "default": {
         "description": "What went wrong",
-        "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
+        "content": {"application/problem+json": {"schema": {"$ref": _NAMED.format(model="Problem")}}},
     }
 }
+
+
+class _Application(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """The description, with ``Problem`` in the place of what the framework itself would say of errors."""
+        if self.openapi_schema is None:
+            schema = super().openapi()
+            for path in schema["paths"].values():
+                for operation in path.values():
+                    operation["responses"].pop("422", None)
+            models = schema["components"]["schemas"]
+            models["Problem"] = Problem.model_json_schema(ref_template=_NAMED)
+            for name in ("HTTPValidationError", "ValidationError"):
+                models.pop(name, None)
+        assert self.openapi_schema is not None
+        return self.openapi_schema
 
 
 def make(library: Library, options: ServerOptions) -> FastAPI:
@@ -40,7 +57,7 @@ def make(library: Library, options: ServerOptions) -> FastAPI:
         yield
         context.close()
 
-    app = FastAPI(
+    app = _Application(
         title="mmsearch",
         version=mmsearch.__version__,
         description="Find your own pictures by what is in them.",

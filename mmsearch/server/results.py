@@ -7,17 +7,19 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmsearch.library.library import Library
 from mmsearch.query.model import Query, Vector
 from mmsearch.search.scored import Scored
 from mmsearch.search.shots import RAW, Row, Shots
 from mmsearch.server.errors import Refused
-from mmsearch.types import Hit, Ids, Note, SearchResult
+from mmsearch.types import Hit, Note, SearchResult
 
-LISTS = 64  # that are kept, those that were read last
+LISTS = 32  # that are kept, those that were read last
 AHEAD = 400  # hits that are searched at once from the second page on: a search anew takes longer than its hits
 SORTED = 1000  # of the best hits, where they are sorted by date
 
@@ -44,13 +46,14 @@ class Asked:
     @property
     def is_listing(self) -> bool:
         """Whether it is for all photos that meet conditions, by date."""
-        nothing = self.query.terms or self.like or self.unlike or self.min_relevance
+        nothing = self.query.terms or self.like or self.unlike
         return not nothing and self.query.order in ("score", "date")
 
     def search(self, library: Library, k: int, offset: int) -> SearchResult:
-        """Hits of this search."""
+        """Hits of this search; the least relevance is one of what has a relevance."""
+        least = self.min_relevance if self.by_score else None
         return library.search(
-            self.query, k, offset=offset, rerank=self.rerank, min_relevance=self.min_relevance, diverse=self.diverse,
+            self.query, k, offset=offset, rerank=self.rerank, min_relevance=least, diverse=self.diverse,
             like=self.like, unlike=self.unlike,
         )  # fmt: skip
 
@@ -65,7 +68,7 @@ class ResultList:
     hits: tuple[Hit, ...] = ()  # those that were found last …
     start: int = 0  # … which begin here
     notes: tuple[Note, ...] = ()
-    ids: Ids | None = None  # of all photos in their order, where nothing ranks them
+    ids: NDArray[Any] | None = None  # of all photos in their order, where nothing ranks them
     hidden: set[int] = field(default_factory=set)  # ids of raw files whose picture is a hit
     more: bool = True  # whether others may follow ``hits``
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -167,7 +170,8 @@ class ResultLists:
             found.generation = library.store.generation()
             overview = library.overview(query)
             order = np.lexsort((overview.ids, overview.moments))
-            found.ids = overview.ids[order[::-1] if query.descending else order]
+            narrow = np.min_scalar_type(int(overview.ids.max(initial=0)))  # half the memory, or less
+            found.ids = overview.ids[order[::-1] if query.descending else order].astype(narrow)
             if library.store.generation() != found.generation:
                 found.generation = None  # the next page is asked for anew
         chosen = found.ids[offset : offset + (max(AHEAD, k) if offset else k)].tolist()

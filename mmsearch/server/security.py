@@ -6,15 +6,16 @@ import asyncio
 import hashlib
 import hmac
 import logging
+import math
 import re
 import time
 import uuid
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mmsearch.server import errors
@@ -99,6 +100,8 @@ class Gate:
                     return await self.app(scope, self._counted(scope, receive), answer)
             except HTTPException as error:
                 response = errors.of_http(error)
+                if scope["path"].endswith("/") and "text/html" in headers.get("accept", ""):  # a person reads it
+                    response = PlainTextResponse(f"mmsearch: {error.detail}\n", error.status_code)
             except Exception:
                 logger.exception("request %s failed", request_id)
                 if started:
@@ -133,7 +136,7 @@ class Gate:
         self._check_host(headers)
         write = scope["method"] not in _READS
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != headers["host"].lower():
+        if origin is not None and origin.lower().partition("://")[2] != headers["host"].lower():
             raise Refused(403, "foreign-origin", "another web site may not ask this server")
         site = headers.get("sec-fetch-site", "none")
         if site not in ("same-origin", "none") or (write and site == "none" and "sec-fetch-site" in headers):
@@ -143,7 +146,9 @@ class Gate:
             raise Refused(403, "foreign-origin", "a browser says where it writes from, with the header Origin")
         seconds = self._buckets[kind].take()
         if seconds:
-            raise Refused(429, "too-many-requests", "too many requests; slow down", {"Retry-After": f"{seconds:.0f}"})
+            raise Refused(
+                429, "too-many-requests", "too many requests; slow down", {"Retry-After": str(math.ceil(seconds))}
+            )
 
     def _check_host(self, headers: Headers) -> None:
         hosts = headers.getlist("host")
@@ -165,8 +170,8 @@ class Gate:
 
     def _cookie_name(self, headers: Headers) -> str:
         """With the port, which does not tell cookies apart: two servers on one machine have two."""
-        port = urlsplit("//" + headers.get("host", "")).port
-        return f"mmsearch_{port}" if port else "mmsearch"
+        port = re.search(r":(\d+)$", headers.get("host", ""))
+        return f"mmsearch_{port[1]}" if port else "mmsearch"
 
     def _counted(self, scope: Scope, receive: Receive) -> Receive:
         """The body, as long as it is not too long and keeps coming."""

@@ -29,6 +29,7 @@ from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
 from mmsearch.query.parser import FIELDS
 from mmsearch.server.queries import NoFiles
+from mmsearch.types import Progress
 
 pytest.importorskip("mcp", reason="needs mmsearch[mcp]")
 
@@ -337,6 +338,35 @@ def test_the_protocol_stays_alive_while_a_search_runs_and_a_call_can_be_cancelle
         assert data_of(await client.call_tool("search_photos", {"query": "a cat"}))["hits"]
 
     asked(waiting, ask)
+
+
+class Endless(Library):
+    """Looks for duplicates until whoever asked calls it off."""
+
+    begun, ended = threading.Event(), threading.Event()
+
+    def duplicates(self, *args: Any, progress: Callable[[Progress], None] | None = None, **kwargs: Any) -> Any:
+        assert progress is not None
+        try:
+            while True:
+                progress(Progress(1, 2, "x", "duplicates"))
+                self.begun.set()
+        finally:
+            self.ended.set()
+
+
+def test_what_takes_long_ends_when_it_is_called_off(served: Library) -> None:
+    endless = Endless(served.store, served.vectors, served.models, served.lock, served.settings)
+
+    async def ask(client: Client) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(client.call_tool, "find_duplicates", {})
+            await anyio.to_thread.run_sync(endless.begun.wait)
+            assert data_of(await client.call_tool("library_status", {}))["photos"] == 5
+            group.cancel_scope.cancel()
+        await anyio.to_thread.run_sync(endless.ended.wait)
+
+    asked(endless, ask)
 
 
 def test_query_help_is_true() -> None:

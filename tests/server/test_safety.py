@@ -64,7 +64,9 @@ def test_other_names_of_the_server_are_refused(client: TestClient, host: str) ->
         assert (answer.status_code, answer.json()["code"]) == (403, "wrong-host")
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:7878", "localhost", "LOCALHOST:80", "[::1]:7878", "localhost.:1"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:7878", "localhost", "LOCALHOST:80", "[::1]:7878", "localhost.:1", "localhost:99999"]
+)
 def test_names_of_this_machine(client: TestClient, host: str) -> None:
     assert client.get(f"{API}/status", headers={"Host": host}).status_code == 200
 
@@ -92,6 +94,8 @@ def test_no_other_site_writes(asker: Asker, method: str, path: str, body: object
     sites = [
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
+        {"Origin": ""},
         {"Origin": "http://127.0.0.1:8000"},
         {"Origin": BASE, "Sec-Fetch-Site": "cross-site"},
         {"Origin": BASE, "Sec-Fetch-Site": "same-site"},
@@ -208,7 +212,7 @@ def test_what_is_no_picture_is_said(client: TestClient, content: bytes) -> None:
 
 def test_nothing_is_sent(client: TestClient) -> None:
     for given in ({"content": b""}, {"data": {"a": "b"}, "files": {"file": ("x.png", b"")}}):
-        answer = client.post(f"{API}/search/image", **given)  # type: ignore[arg-type]
+        answer = client.post(f"{API}/search/image", **given)
         assert (answer.status_code, answer.json()["code"]) == (422, "no-picture")
     answer = client.post(f"{API}/search/image", files=[("f", io.BytesIO(b"1")), ("f", io.BytesIO(b"2"))])
     assert answer.status_code == 400
@@ -267,6 +271,12 @@ def test_the_log_has_no_queries(asker: Asker, caplog: pytest.LogCaptureFixture) 
     asker().get(f"{API}/search", params={"q": "secret dog"})
     assert f"GET {API}/search 200" in caplog.text
     assert "secret" not in caplog.text
+
+
+def test_a_person_without_the_token_reads_what_to_do(asker: Asker) -> None:
+    answer = asker(token="").get("/", headers={"Accept": "text/html,*/*"})
+    assert (answer.status_code, answer.headers["content-type"]) == (401, "text/plain; charset=utf-8")
+    assert answer.text.startswith("mmsearch: open the address that `mmsearch serve` printed")
 
 
 def test_wrong_methods_are_problems_too(client: TestClient) -> None:

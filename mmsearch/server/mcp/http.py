@@ -30,7 +30,7 @@ class BearerGate(Gate):
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), self._bearer):
             return "bearer"
-        text = "send the token that `mmsearch mcp --http` printed, as Authorization: Bearer"
+        text = "send the token of this server as Authorization: Bearer"
         raise Refused(401, "no-token", text, {"WWW-Authenticate": "Bearer"})
 
 

@@ -10,7 +10,6 @@ from functools import partial, wraps
 from typing import Any
 
 import anyio
-import anyio.to_thread
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError, ToolError
 from mcp_types import CallToolResult, ToolAnnotations
@@ -18,6 +17,7 @@ from mcp_types import CallToolResult, ToolAnnotations
 from mmsearch import __version__
 from mmsearch.errors import MMSearchError
 from mmsearch.library.library import Library
+from mmsearch.server.mcp.cancelling import in_thread
 from mmsearch.server.mcp.errors import explained
 from mmsearch.server.mcp.pictures import answered
 from mmsearch.server.mcp.tools import Tools
@@ -44,6 +44,7 @@ READING = (
     "query_help",
 )
 WRITING = ("tag_photos", "export_photos")
+LONG = ("find_duplicates", *WRITING)
 
 
 def make(library: Library, allow_writes: bool = False) -> MCPServer[None]:
@@ -58,15 +59,17 @@ def make(library: Library, allow_writes: bool = False) -> MCPServer[None]:
             log_level="WARNING",
         )
     limiter = anyio.CapacityLimiter(max(2, os.cpu_count() or 1))
+    alone = anyio.CapacityLimiter(1)  # for what takes minutes, so that the others need not wait for it
     tools = Tools(library, allow_writes)
     for name in READING:
         hints = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
-        server.add_tool(_in_thread(getattr(tools, name), limiter), name=name, annotations=hints)
+        threads = alone if name in LONG else limiter
+        server.add_tool(_in_thread(getattr(tools, name), threads), name=name, annotations=hints)
     if allow_writes:
         writes = WriteTools(library)
         for name in WRITING:
             hints = ToolAnnotations(read_only_hint=False, destructive_hint=False, open_world_hint=False)
-            server.add_tool(_in_thread(getattr(writes, name), limiter), name=name, annotations=hints)
+            server.add_tool(_in_thread(getattr(writes, name), alone), name=name, annotations=hints)
     _add_photos(server, tools, limiter)
     return server
 
@@ -81,7 +84,7 @@ def _add_photos(server: MCPServer[None], tools: Tools, limiter: anyio.CapacityLi
     )
     async def photo(id: str) -> bytes:
         try:
-            return await anyio.to_thread.run_sync(partial(tools.picture, id), abandon_on_cancel=True, limiter=limiter)
+            return await in_thread(partial(tools.picture, id), limiter)
         except ToolError as error:
             raise ResourceNotFoundError(str(error)) from error
         except MMSearchError as error:
@@ -90,10 +93,7 @@ def _add_photos(server: MCPServer[None], tools: Tools, limiter: anyio.CapacityLi
 
 
 def _in_thread(tool: Callable[..., Any], limiter: anyio.CapacityLimiter) -> Callable[..., Awaitable[Any]]:
-    """The tool in a thread, with errors that agents understand.
-
-    Whoever cancels need not wait: what runs comes to its end, and nobody hears of it.
-    """
+    """The tool in a thread, with errors that agents understand."""
 
     @wraps(tool)
     async def call(**arguments: Any) -> Any:
@@ -102,7 +102,7 @@ def _in_thread(tool: Callable[..., Any], limiter: anyio.CapacityLimiter) -> Call
                 told = tool(**arguments)
             return told if isinstance(told, CallToolResult) else answered(told)
 
-        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiter)
+        return await in_thread(work, limiter)
 
     return call
 

@@ -34,6 +34,7 @@ from mmsearch.server.mcp.answers import (
     WordPlace,
     readable,
 )
+from mmsearch.server.mcp.cancelling import go_on
 from mmsearch.server.mcp.errors import tool_error, unknown_photo
 from mmsearch.server.mcp.pictures import MOST, answered, image_content, jpeg, sheet, shown_size
 from mmsearch.server.mcp.query_help import HELP
@@ -187,7 +188,7 @@ class Tools:
 
         This opens many files: of a large library it takes minutes.
         """
-        groups = self._library.duplicates(level)
+        groups = self._library.duplicates(level, progress=go_on)
         shown = [
             GroupAnswer(
                 level=one.level, keep=one.keep.id, others=[photo.id for photo in one.others][:100], bytes=one.bytes

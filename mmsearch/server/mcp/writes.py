@@ -11,6 +11,7 @@ from pydantic import Field
 from mmsearch.library.library import Library
 from mmsearch.server.export import copied
 from mmsearch.server.mcp.answers import ExportAnswer, Left, TaggedAnswer, readable
+from mmsearch.server.mcp.cancelling import go_on
 from mmsearch.server.mcp.errors import tool_error, unknown_photo
 from mmsearch.types import Photo
 
@@ -32,7 +33,7 @@ class WriteTools:
         Tags are then found by words and by tag:. You cannot write tags of your own.
         """
         paths = [photo.path for photo in self._photos(ids)]
-        report = self._library.tag(paths)
+        report = self._library.tag(paths, progress=go_on)
         counts = list(self._library.tags(paths).items())[:MOST_TAGS]
         return TaggedAnswer(tagged=report.tagged, tags={readable(tag): count for tag, count in counts})
 
