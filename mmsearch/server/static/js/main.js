@@ -79,8 +79,10 @@ function shown(list) {
   updateCount(list);
   if (list.hits.length <= 120 || list.done) announce(said(list));
   if (list.hits.length) message(null);
-  else if (isEmpty(state()) && library()?.photos === 0) emptyLibrary();
-  else if (list.done) nothing();
+  else if (isEmpty(state()) && library()?.photos === 0) {
+    showNotes([]); // they say the same
+    emptyLibrary();
+  } else if (list.done) nothing();
 }
 
 function said(list) {
