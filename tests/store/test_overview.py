@@ -62,3 +62,8 @@ def test_times_of_the_camera_or_of_the_file_and_places(store: Store) -> None:
     assert some.ids.tolist() == sorted([ids["/c"], ids["/d"]])
     one = store.overview(model, conditions=[Condition(Camera("leica"))], photos=np.array([ids["/a"], ids["/d"], 99]))
     assert one.ids.tolist() == [ids["/d"]]
+    later = datetime(2022, 8, 1, 6, 0, 0)
+    with store.writing() as writer:
+        writer.touch(ids["/d"], Found("/d", 10, int(later.timestamp()) * 10**9))
+    now = store.overview(model, photos=np.array([ids["/d"]]))
+    assert now.moments.astype("datetime64[us]").tolist() == [later]

@@ -21,6 +21,7 @@ Mask = NDArray[np.bool_]  # (n,), of the n files that can be found
 
 UNKNOWN = np.iinfo(np.int64).min  # a time that nobody knows
 _BETWEEN = "char(30)"  # what separates texts that are read together
+MOMENTS = "moments"  # key of the column with the times of files
 # Columns of what may change while what can be found stays the same (``Writer.touch``, ``move``, ``put_text``).
 _CHANGING = (
     ("file", "size"),
@@ -34,6 +35,7 @@ _CHANGING = (
     "names of folders above",
     "tags",
     "names of tags",
+    MOMENTS,
 )
 NOTED = "noted"  # begins the keys of columns that change with metadata and files beside photos (``Writer.noted``)
 

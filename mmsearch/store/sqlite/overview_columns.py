@@ -6,7 +6,7 @@ from datetime import datetime
 
 import numpy as np
 
-from mmsearch.store.sqlite.attribute_columns import UNKNOWN, Columns, Mask
+from mmsearch.store.sqlite.attribute_columns import MOMENTS, UNKNOWN, Columns, Mask
 from mmsearch.store.types import Overview
 from mmsearch.types import Ids
 
@@ -18,11 +18,19 @@ class OverviewColumns(Columns):
 
     def overview(self, mask: Mask) -> Overview:
         """Of the files that the mask keeps."""
-        moments = self.taken()[mask]
-        unknown = moments == UNKNOWN
-        moments[unknown] = _on_this_clock(self._of_file("mtime_ns", np.int64)[mask][unknown])
         places = np.stack([self.degrees("latitude")[mask], self.degrees("longitude")[mask]], axis=1)
-        return Overview(self.photos[mask], moments, places)
+        return Overview(self.photos[mask], self._moments()[mask], places)
+
+    def _moments(self) -> Ids:
+        """When each file was taken, or else written."""
+
+        def load() -> Ids:
+            moments = self.taken().copy()
+            unknown = moments == UNKNOWN
+            moments[unknown] = _on_this_clock(self._of_file("mtime_ns", np.int64)[unknown])
+            return moments
+
+        return self._cached(MOMENTS, load)
 
 
 def _on_this_clock(nanoseconds: Ids) -> Ids:

@@ -158,6 +158,41 @@ def test_facets_write_the_query_several_at_once_and_leave_out(page: Any) -> None
     expect(page.locator("#box")).to_have_value(re.compile(r"^-camera:"))
 
 
+def test_conditions_are_joined_turned_round_and_taken_out_of_a_query(page: Any) -> None:
+    written = page.evaluate(
+        """async cases => {
+          const { conditions, withUse, withoutField, words } = await import('/static/js/querytext.js');
+          return [
+            ...cases.map(([query, piece, how]) => withUse(query, piece, how)),
+            withoutField('a dog date:2024 -date:2020', 'date'),
+            words('a dog -people date:2024 "type:jpeg" tag:"red car"'),
+            conditions('a dog in:"/my photos" -tag:cat'),
+          ];
+        }""",
+        [
+            ["a dog", "date:2024", "wanted"],
+            ["a dog date:2024", "date:2023", "wanted"],
+            ["date:2023,2024 a dog", "date:2023", ""],
+            ["a dog date:2024", "date:2024", "excluded"],
+            ["tag:cat", 'tag:"red car"', "wanted"],
+            ['camera:"Canon EOS 5D"', 'camera:"canon eos 5d"', ""],
+            ["date:2020..2022 dog", "date:2024", "wanted"],
+        ],
+    )
+    assert written == [
+        "a dog date:2024",
+        "a dog date:2024,2023",
+        "date:2024 a dog",
+        "a dog -date:2024",
+        'tag:cat tag:"red car"',
+        "",
+        "date:2020..2022,2024 dog",
+        "a dog",
+        'a dog -people "type:jpeg"',
+        ['in:"/my photos"', "-tag:cat"],
+    ]
+
+
 def test_the_slider_hides_what_is_less_relevant(page: Any) -> None:
     find(page, "a cat")
     expect(page.locator(".tile").first.locator("img")).to_have_attribute("alt", re.compile(r"cat\.png"))

@@ -219,10 +219,11 @@ def test_a_list_of_a_library_that_changed_begins_anew(
             search = address.split("?")[0] + "api/v1/search?k=1"
             while page.request.get(search).json()["found"] != 301:  # the server learns of it with a search
                 page.wait_for_timeout(200)
-            for _ in range(30):
-                page.mouse.move(600, 500)
-                page.mouse.wheel(0, 1500)
-                page.wait_for_timeout(80)
+            for _ in range(100):
+                page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+                page.wait_for_timeout(100)
+                if page.locator("#count").inner_text() == "301 photos":
+                    break
             expect(page.locator("#count")).to_have_text("301 photos")
             page.close()
 

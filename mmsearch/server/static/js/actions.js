@@ -5,7 +5,7 @@ import { ask, dialog } from "./dialogs.js";
 import { button, byId, el, replace } from "./dom.js";
 import { attempt, toast } from "./say.js";
 import { selection } from "./selection.js";
-import { has } from "./server.js";
+import { has, readOnly } from "./server.js";
 import { number, plural } from "./words.js";
 
 const AT_ONCE = 8; // photos whose paths are asked for side by side
@@ -22,7 +22,7 @@ function show(known) {
   const tools = [
     button({ icon: "copies", text: "Copy paths", class: "tool text" }, () => attempt(() => copyPaths(known))),
     button({ icon: "download", text: "Zip", class: "tool text" }, () => attempt(zip)),
-    has("export-folder") && button({ icon: "folder", text: "Copy to folder", class: "tool text" }, () => attempt(copyToFolder)),
+    has("export-folder") && !readOnly() && button({ icon: "folder", text: "Copy to folder", class: "tool text" }, () => attempt(copyToFolder)),
     button({ icon: "close", label: "End the selection", class: "tool" }, () => selection.clear()),
   ];
   const count = el("strong", { id: "selected", text: `${number(selection.size)} selected` });

@@ -14,6 +14,7 @@ const SHORT = 8; // values that are shown at first
 
 const longer = new Set(); // facets of which all values are shown
 let shown = [];
+let best = 0; // photos that were counted, where these are the best ones and not all
 let turn = 0;
 let asked = null; // query that the values are of
 
@@ -52,7 +53,8 @@ export async function updateFacets(anew = false) {
 
 /** Facets of a query; one that is in use counts what there would be without it, so that others can be added. */
 async function fetched(q) {
-  const { facets } = await get("facets", { q, min_relevance: state().min || "" });
+  const { facets, counted, complete } = await get("facets", { q, min_relevance: state().min || "" });
+  best = complete ? 0 : counted;
   const inUse = facets.filter(({ values }) => values.some((value) => use(q, value.query)) || usedField(q, values));
   const others = await Promise.all(inUse.map(({ values }) => withoutOwn(q, values)));
   const all = new Map(facets.map((facet) => [facet.field, facet]));
@@ -78,7 +80,8 @@ async function withoutOwn(q, values) {
 function show(facets) {
   shown = facets;
   const groups = facets.filter(({ values }) => values.length).map(group);
-  replace(byId("facets"), head(), groups.length ? groups : el("p", { class: "hint", text: "Nothing to filter by here." }));
+  const limit = best && el("p", { class: "hint", text: `Of the best ${number(best)} photos.` });
+  replace(byId("facets"), head(), limit || null, groups.length ? groups : el("p", { class: "hint", text: "Nothing to filter by here." }));
 }
 
 function head() {

@@ -4,11 +4,10 @@ import { dialog } from "./dialogs.js";
 import { button, el } from "./dom.js";
 import { running, startRun } from "./run.js";
 import { attempt, message } from "./say.js";
-import { library, readOnly } from "./server.js";
+import { readOnly } from "./server.js";
 import { bytes, number } from "./words.js";
 
-export function showLibrary() {
-  const status = library();
+export function showLibrary(status) {
   const rows = [
     ["Photos", number(status.photos)],
     ["Size of the photos", bytes(status.photo_bytes)],

@@ -16,10 +16,10 @@ import { words } from "./querytext.js";
 import { Results } from "./results.js";
 import { running, startRuns } from "./run.js";
 import { saveSearch, showSaved } from "./saved.js";
-import { announce, attempt, banner, failed, message, showNotes } from "./say.js";
+import { announce, attempt, banner, message, showNotes, toast } from "./say.js";
 import { showQuery, startSearchBox } from "./searchbox.js";
 import { selection } from "./selection.js";
-import { library, readOnly, refreshStatus } from "./server.js";
+import { has, library, readOnly, refreshStatus } from "./server.js";
 import { changes, go, isEmpty, keepPlace, place, searchKey, state } from "./state.js";
 import { themeButton } from "./themeswitch.js";
 import { startTimeline, timelineOpen, toggleTimeline, updateTimeline } from "./timeline.js";
@@ -75,12 +75,14 @@ function listen(list) {
 
 function shown(list) {
   byId("loading").hidden = list.done;
-  showNotes(list.question && list.hits.some((hit) => hit.answer) ? [...list.notes] : list.notes);
+  showNotes(list.notes);
   updateCount(list);
   if (list.hits.length <= 120 || list.done) announce(said(list));
   if (list.hits.length) message(null);
-  else if (isEmpty(state()) && library()?.photos === 0) emptyLibrary();
-  else if (list.done) nothing();
+  else if (isEmpty(state()) && library()?.photos === 0) {
+    showNotes([]); // they say the same
+    emptyLibrary();
+  } else if (list.done) nothing();
 }
 
 function said(list) {
@@ -97,7 +99,7 @@ function nothing() {
 function problem(list, error) {
   byId("loading").hidden = true;
   if (error.status === 401) return;
-  if (list.hits.length) failed(error);
+  if (list.hits.length) toast(error.message, { error: true, action: { text: "Try again", run: () => list.more() } });
   else {
     updateCount(null);
     announce(error.message);
@@ -109,6 +111,11 @@ function problem(list, error) {
 function forget(list) {
   list.close();
   for (const [key, one] of lists) if (one === list) lists.delete(key);
+}
+
+/** While the first photos are read: shows those that are there by now. */
+function showFirst() {
+  if (results?.done && !results.hits.length && isEmpty(state())) attempt(refreshStatus).then(libraryChanged);
 }
 
 /** The library has other photos than when the lists were made: they are begun anew, at the same place. */
@@ -184,6 +191,7 @@ function chrome() {
   for (const one of byId("views").children) {
     if (one.dataset.view === now.view) one.setAttribute("aria-current", "page");
     else one.removeAttribute("aria-current");
+    one.hidden = one.dataset.view === "map" && Boolean(library()) && !has("places");
   }
   document.title = now.q ? `${now.q} – mmsearch` : "mmsearch";
 }
@@ -210,7 +218,7 @@ function buildHead() {
     byId("tools"),
     button({ icon: "picture", label: "Search by a picture", class: "tool", id: "choose" }, choosePicture),
     button({ icon: "star", label: "Saved searches", class: "tool", id: "saved" }, showSaved),
-    button({ icon: "folder", label: "Library", class: "tool", id: "library" }, () => library() && showLibrary()),
+    button({ icon: "folder", label: "Library", class: "tool", id: "library" }, () => attempt(() => refreshStatus().then(showLibrary))),
     themeButton(),
     button({ icon: "help", label: "Help (?)", class: "tool", id: "help" }, showHelp),
   );
@@ -256,7 +264,7 @@ async function start() {
   events.addEventListener("online", () => away && ((away = false), banner(null)));
 
   await attempt(refreshStatus);
-  startRuns({ running: library()?.indexing?.running, onEnd: () => attempt(refreshStatus).then(libraryChanged) });
+  startRuns({ running: library()?.indexing.running, onProgress: showFirst, onEnd: () => attempt(refreshStatus).then(libraryChanged) });
   const now = state();
   show({ before: { ...now, view: "" }, now, moved: true });
   if (!matchMedia("(pointer: coarse)").matches && !now.photo) byId("box").focus();

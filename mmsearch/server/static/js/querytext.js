@@ -62,7 +62,7 @@ export function withUse(query, piece, how) {
   if (how === "wanted" && ALTERNATIVES.has(wanted.field)) {
     const at = kept.findIndex((one) => {
       const found = condition(one, FIELDS);
-      return found && found.field === wanted.field && !found.sign && !found.values.some((value) => value.includes(".."));
+      return found && found.field === wanted.field && !found.sign;
     });
     if (at >= 0) {
       kept[at] += `,${wanted.values.join(",")}`;

@@ -10,14 +10,18 @@ const STEPS = {
   text: "Reading text in photos", tags: "Tagging", index: "Building the index", duplicates: "Comparing",
 };
 
+const EVERY = 4000; // milliseconds between two looks at what is there by now
+
 let source = null;
 let ended = () => {};
+let progressed = () => {};
+let told = 0; // when `progressed` was called last
 let announced = "";
 let current = 0; // number of the run that was started here
 
-/** `onEnd` is called when a run is over, so that the page shows what is new; `onProgress` with photos so far. */
-export function startRuns({ onEnd, running }) {
-  ended = onEnd;
+/** `onEnd` is called when a run is over, so that the page shows what is new; `onProgress` now and then until then. */
+export function startRuns({ onProgress, onEnd, running }) {
+  [progressed, ended] = [onProgress, onEnd];
   if (running) follow();
 }
 
@@ -33,8 +37,8 @@ export function follow() {
   source = new EventSource(address("index/events"));
   for (const [name, action] of Object.entries({ progress: show, done: finish, failed: fail })) {
     source.addEventListener(name, (event) => {
-      const told = JSON.parse(event.data);
-      if ((told.run ?? current) >= current) action(told); // an earlier run is told of again at the start
+      const said = JSON.parse(event.data);
+      if ((said.run ?? current) >= current) action(said); // an earlier run is told of again at the start
     });
   }
   source.addEventListener("error", () => source?.readyState === EventSource.CLOSED && stopListening());
@@ -66,6 +70,9 @@ function show({ step, done, total, path }) {
   byId("run-file").textContent = path ? fileName(path) : "";
   if (announced !== name) announce(name); // not at every photo
   announced = name;
+  if (Date.now() - told < EVERY) return;
+  told = Date.now();
+  progressed();
 }
 
 function finish(report) {

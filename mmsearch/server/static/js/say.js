@@ -11,7 +11,13 @@ export function announce(text) {
 /** A message that goes away by itself; errors stay until they are closed. */
 export function toast(text, { error = false, action = null } = {}) {
   const box = el("div", { class: error ? "toast error" : "toast", role: error ? "alert" : "status" }, el("span", { text }));
-  if (action) box.append(button({ text: action.text, class: "link" }, action.run));
+  if (action) {
+    const run = () => {
+      box.remove();
+      action.run();
+    };
+    box.append(button({ text: action.text, class: "link" }, run));
+  }
   box.append(button({ icon: "close", label: "Close the message", class: "tool small" }, () => box.remove()));
   byId("toasts").append(box);
   if (!error) setTimeout(() => box.remove(), STAYS);
