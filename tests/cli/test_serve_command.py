@@ -147,3 +147,11 @@ def test_only_this_machine_sees_places_unless_it_is_said() -> None:
         assert _options(host, None, names, False, True).show_places is True
     assert _options("::1", None, (), False, None).allows("[::1]:7878")
     assert len({_options("::1", None, (), False, None).token for _ in range(3)}) == 3
+
+
+def test_answers_do_not_wait_for_more_to_send() -> None:
+    """asyncio turns Nagle's algorithm off only for sockets that name their protocol."""
+    from mmsearch.cli.serve import _listening
+
+    with _listening("127.0.0.1", 0) as listening:
+        assert listening.proto == socket.IPPROTO_TCP
