@@ -126,7 +126,8 @@ def test_reranking(searched: Library) -> None:
     hits = searched.search("a cat on a sofa", rerank=True).hits
     assert all(hit.first_stage is not None for hit in hits)
     assert names(hits)[0] == "cat.png"
-    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    scores = [hit.score or 0.0 for hit in hits]
+    assert scores == sorted(scores, reverse=True)
 
 
 def test_questions_are_answered(searched: Library) -> None:

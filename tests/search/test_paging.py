@@ -17,7 +17,6 @@ from scores import score as score_of
 from mmsearch.config import Settings
 from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
-from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import QueryError
 from mmsearch.indexes.index import StoredIndex
 from mmsearch.indexes.protocol import Neighbours
@@ -69,7 +68,7 @@ class Shuffling(RerankStage):
     """A reranker that puts its candidates in an order that has nothing to do with the first stage."""
 
     def rank(
-        self, texts: Sequence[str], candidates: Sequence[Scored], store: Store, model: StoredModel, encoder: Encoder
+        self, texts: Sequence[str], candidates: Sequence[Scored], store: Store, model: StoredModel
     ) -> tuple[list[Scored], Notes]:
         shuffled = sorted(candidates, key=lambda one: one.id * 7919 % 1000)
         return [one._replace(score=3.0 - 0.01 * row, reranked=True) for row, one in enumerate(shuffled)], ()
