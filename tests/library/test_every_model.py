@@ -6,7 +6,10 @@ The open_clip model is small and has random weights: what it finds is chance, an
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -266,3 +269,27 @@ def test_a_picture_that_goes_takes_its_tokens_with_it(foreign: Library, photos: 
         rows = [database.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("regions", "embeddings")]
     assert rows == [4, 8]
     assert foreign.verify(deep=True) == []
+
+
+KILLED = Path(__file__).parent.parent / "killed.py"
+
+
+@pytest.mark.slow
+def test_a_kill_among_the_tokens_loses_a_batch_at_most(own_settings: Settings, small_clip: Path, photos: Path) -> None:
+    own = replace(own_settings, model=f"local-dir:{small_clip}")
+    command = ["index", str(photos), "--library", str(own.library), "--model", own.model, "--json"]
+    with open_library(own.library, settings=replace(own, regions=False)) as library:
+        library.index(photos)
+    left = []
+    for count in range(1, 30):
+        killed = [sys.executable, str(KILLED), "after a commit", str(count), *command]
+        environment = {**os.environ, "MMSEARCH_BATCH": "2", "MMSEARCH_CACHE": str(own.cache)}
+        done = subprocess.run(killed, env=environment, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode in (0, -signal.SIGKILL), done.stderr
+        with open_library(own.library, settings=own) as library:
+            left.append(library.status().regions)
+            assert library.verify(deep=True) == []
+        if left[-1] == 5:
+            break
+    assert left[-1] == 5
+    assert set(left) & {2, 4}  # one of them died between two batches of tokens
