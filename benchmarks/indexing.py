@@ -143,6 +143,7 @@ def main() -> None:
     last = ways.reports[-1]
     if ways.beside:
         names = ("index", "index without region tokens")
+        found["CPU ms a photo"] = {name: round(1000 / found[name]["photos/CPU s"], 1) for name in names}
         found["ms a photo"] = {name: round(1000 / found[name]["photos/s"], 1) for name in names}
         found["ms a photo"]["encoder of the tokens"] = round(1000 * last.shares.get("tokens", 0.0) / len(files), 1)
     facts = {"photos": len(files), "regions": ways.regions, "skipped": len(last.skipped), "rounds": given.rounds}

@@ -3,10 +3,10 @@
     python -m benchmarks.other_first_stage --data MIXTURE --models DIR [DIR …] [--kinds dev coco_dev] [--every 10]
 
 ``MIXTURE`` is what ``training/shipped/mixture.py`` makes, ``DIR`` are model folders: each is a first stage, and
-"together" is all of them and the embedded model as one vector, which stands for a model that is stronger than the
-tokens.  Captions of each kind of photos look for their photo; the best 100 are looked at again and the scores combined
-by ``fusion_rules.in_spreads``, the match with several shares (1 is what a search does that asks for it; one that does
-not keeps the order, 0).  Recall at 1 and at 10 in percent, and the gain in points with its 95 % interval (paired
+"together" is all of them and the embedded model as one, which stands for a model that is stronger than the tokens.
+Captions of each kind of photos look for their photo; the best 100 are looked at again and the scores combined by
+``fusion_rules.in_spreads``, the match with several shares (``MATCH_SHARE`` is what a search does that asks for it; one
+that does not keeps the order).  Recall at 1 and at 10 in percent, and the gain in points with its 95 % interval (paired
 bootstrap over photos).  One JSON line.
 """
 
@@ -56,7 +56,7 @@ def measured(data: Path, kind: str, folders: list[Path], every: int) -> dict[str
             first, right = scores[name][query], np.flatnonzero(top == owner[query])
             ranks[name][:, query] = (first >= first[owner[query]]).sum()
             for row, share in enumerate(SHARES, 1):
-                final = first[top] + share * (in_spreads(first[top], match[top]) - first[top])
+                final = in_spreads(first[top], match[top], share)
                 if len(right):
                     ranks[name][row, query] = (final >= final[right[0]]).sum()
     found: dict[str, Any] = {"photos": len(photos.names), "captions": len(captions)}

@@ -223,7 +223,7 @@ def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
 
 _STEPS = {
     "read": "reading and decoding", "encode": "encoding", "store": "storing", "caption": "captioning",
-    "text": "looking for text",
+    "text": "looking for text", "tokens": "making region tokens",
 }  # fmt: skip
 
 

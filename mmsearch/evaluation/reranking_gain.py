@@ -14,7 +14,7 @@ from mmsearch.encoders.protocol import Encoder
 from mmsearch.evaluation import metrics
 from mmsearch.language import hard_negatives
 from mmsearch.rerank.card import region_key
-from mmsearch.rerank.fusion_rules import combine, in_spreads
+from mmsearch.rerank.fusion_rules import MATCH_SHARE, combine, in_spreads
 from mmsearch.types import Ids, Progress, Regions, Vectors
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def figures(
         "milliseconds": round(1000 * seconds / max(len(captions), 1), 1),
         "reranker": reranker.card.name,
         "rule": reranker.card.rule if own else "in spreads",
-        "weight": reranker.card.weight if own else 1.0,
+        "weight": reranker.card.weight if own else MATCH_SHARE,
     }
 
 

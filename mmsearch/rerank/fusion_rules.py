@@ -15,6 +15,9 @@ from mmsearch.errors import ConfigError
 
 Rule = Literal["match", "sum", "weighted", "ranks"]
 RULES: tuple[Rule, ...] = ("match", "sum", "weighted", "ranks")
+# What the match counts for beside a first stage that it was not measured with, in spreads: of those tried the one that
+# costs least where it costs something (python -m benchmarks.other_first_stage).
+MATCH_SHARE = 0.25
 SMOOTH = 60  # of reciprocal ranks, as in the paper
 
 
@@ -41,13 +44,15 @@ def combine(
     raise ConfigError(f"there is no rule {rule!r} to combine scores; there are: {', '.join(RULES)}")
 
 
-def in_spreads(first: NDArray[np.float32], match: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The rule "sum" on the scale of ``first``, (n,): what scores of any model can be combined by.
+def in_spreads(
+    first: NDArray[np.float32], match: NDArray[np.float32], share: float = MATCH_SHARE
+) -> NDArray[np.float32]:
+    """First-stage scores (n,) of any model, and a share of the match logits (n,) in spreads of the candidates.
 
     A weight is of one model's scale of cosines.
     """
     spread: float = float(first.std()) if len(first) else 0.0
-    return (first + spread * _standard(match)).astype(np.float32)
+    return (first + share * spread * _standard(match)).astype(np.float32)
 
 
 def _standard(values: NDArray[np.float32]) -> NDArray[np.float32]:

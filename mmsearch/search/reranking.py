@@ -40,7 +40,7 @@ class RerankStage:
     """A reranker, and how it is used."""
 
     reranker: Reranker
-    tokens: TokenModel | None  # what it reads; None where the library has none of these yet
+    tokens: TokenModel | None = None  # what it reads; None where the library has none of these yet
     rerank_depth: int = 100  # candidates at most
     required: bool = True  # somebody asked for it; else a search goes on without it where it does not work
     own: bool = True  # the tokens are of the model that is searched with; else only who asks for it gets another order

@@ -286,7 +286,7 @@ def test_a_model_without_tokens_is_reranked_by_those_of_the_embedded_one(
     (wanted,), (found,) = (lines(mmsearch(*EVAL, *options).stdout) for options in (own, other))
     assert found["text_to_image"] == wanted["text_to_image"]  # these are its vectors
     assert found["reranked"]["changed"] == wanted["reranked"]["changed"]
-    assert (found["reranked"]["rule"], found["reranked"]["weight"]) == ("in spreads", 1.0)
+    assert (found["reranked"]["rule"], found["reranked"]["weight"]) == ("in spreads", 0.25)
 
 
 def test_without_a_reranker(mmsearch: CLI, photos: Path) -> None:

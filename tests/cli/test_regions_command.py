@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,12 @@ def other_model(folder: Path) -> Path:
     file = folder / "model.json"
     file.write_text(file.read_text("utf-8").replace('"context": 64', '"context": 32'), "utf-8")
     return folder
+
+
+@pytest.fixture
+def mmsearch(mmsearch: CLI) -> CLI:
+    """Without a reranker tokens are those of the model itself."""
+    return partial(mmsearch, MMSEARCH_RERANKER="none")
 
 
 def one(out: str) -> dict[str, Any]:
@@ -66,6 +73,7 @@ def test_killed_back_fill_goes_on(mmsearch: CLI, photos: Path, tmp_path: Path) -
     before = one(mmsearch("status", "--json").stdout)
     region_graph.write(folder, Projection.random(1280, 120))
     environment = {**os.environ, "HOME": str(tmp_path / "home"), "MMSEARCH_OFFLINE": "1", "MMSEARCH_BATCH": "4"}
+    environment["MMSEARCH_RERANKER"] = "none"
     running = subprocess.Popen([sys.executable, "-m", "mmsearch.cli", "index"], env=environment)
     file = tmp_path / "home" / ".local" / "share" / "mmsearch" / "library" / "library.sqlite"
     for _ in range(1200):

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,18 @@ from samples import CLI
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.library.opening import open_library
-from mmsearch.rerank.resolve import SHIPPED
+from mmsearch.rerank.card import RerankCard
 from mmsearch.types import Hit
 
 RERANKED = ("first_stage", "answer", "answer_confidence")
 
 
 @pytest.fixture
-def library(mmsearch: CLI, photos: Path, region_model: Path) -> Path:
-    """The library of the command line's home, with region tokens."""
-    mmsearch("index", photos, "--model", f"local-dir:{region_model}", "--library", photos.parent / "library")
-    return photos.parent / "library"
+def library(mmsearch: CLI, photos: Path, region_model: Path, small_reranker: Path) -> Path:
+    """The library of the command line's home, with the region tokens that the small reranker reads."""
+    own, folder = {"MMSEARCH_RERANKER": str(small_reranker)}, photos.parent / "library"
+    mmsearch("index", photos, "--model", f"local-dir:{region_model}", "--library", folder, **own)
+    return folder
 
 
 def found(library: Path, reranker: Path, encoder: OnnxEncoder, query: str, rerank: bool | None = None) -> Sequence[Hit]:
@@ -96,12 +98,15 @@ def test_a_reranker_that_cannot_be_used_stops_only_who_asked_for_it(
     plain = mmsearch("query", "--library", library, "--json", "--no-rerank", "a cat", MMSEARCH_RERANKER="none").stdout
     damaged = shutil.copytree(small_reranker, tmp_path / "damaged")
     (damaged / "match.onnx").write_bytes(b"no graph")
-    other = f"the reranker {SHIPPED} was trained on other region tokens than "
+    unfit = shutil.copytree(small_reranker, tmp_path / "unfit")
+    card = RerankCard.read(unfit)
+    (unfit / "reranker.json").write_text(replace(card, regions=f"another{card.regions}").to_json())
+    other = f"the reranker {unfit} was trained on other region tokens than "
     reasons = {
         tmp_path / "nowhere": f"there is no folder {tmp_path / 'nowhere'}, which should hold a reranker; {ADVICE}\n",
         library: f"{library} is no reranker's folder: reranker.json, words.onnx, match.onnx, caption.onnx missing; "
         f"{ADVICE}\n",
-        SHIPPED: other,
+        unfit: other,
         damaged: f"{damaged / 'match.onnx'} cannot be loaded: ",
     }
     for folder, reason in reasons.items():
