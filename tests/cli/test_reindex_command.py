@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from functools import partial
 from pathlib import Path
 
 import pytest
 from samples import CLI
+
+
+@pytest.fixture
+def mmsearch(mmsearch: CLI) -> CLI:
+    """Without a reranker no vectors of the embedded model are made beside others (see ``test_every_model.py``)."""
+    return partial(mmsearch, MMSEARCH_RERANKER="none")
 
 
 @pytest.fixture

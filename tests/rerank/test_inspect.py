@@ -180,7 +180,7 @@ def test_a_photo_whose_file_is_gone_is_known_by_its_tokens(
 def test_without_a_reranker_it_is_said_what_to_do(
     settings: Settings, region_encoder: OnnxEncoder, photos: Path
 ) -> None:
-    settings = replace(settings, reranker="none")
+    settings = replace(settings, reranker="none")  # else the embedded model's reads its own tokens
     with open_library(settings.library, settings=settings, encoder=region_encoder) as library:
         with pytest.raises(NoModelError, match="is empty"):
             library.caption(photos / "cat.png")
