@@ -299,7 +299,7 @@ class Models:
         except OSError:
             return Calibration.of(encoder)
         if self._calibrations.get(file, (0, None))[0] != changed:
-            own = Calibration.load(file, "forget it: mmsearch calibrate --clear")
+            own = Calibration.load(file, "forget it, or fit it again", "bad-calibration")
             self._calibrations[file] = (changed, own)
         return self._calibrations[file][1]
 

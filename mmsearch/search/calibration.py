@@ -70,7 +70,7 @@ class Calibration:
         return cls.load(folder / FILE, "install mmsearch again")
 
     @classmethod
-    def load(cls, file: Path, remedy: str) -> Calibration | None:
+    def load(cls, file: Path, remedy: str, code: str = ModelError.code) -> Calibration | None:
         """That of a file; None where there is none.  Raises ModelError, which says ``remedy``, for a damaged one."""
         try:
             values = json.loads(read_text(file))
@@ -89,7 +89,7 @@ class Calibration:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
-            raise ModelError(f"{file} cannot be read: {said(error)}; {remedy}") from error
+            raise ModelError(f"{file} cannot be read: {said(error)}; {remedy}", code=code) from error
 
 
 def query_hubness(query: Vectors, querybank: Vectors, nearest: int) -> float:

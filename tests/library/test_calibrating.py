@@ -120,7 +120,7 @@ def test_a_damaged_file_is_said_with_the_way_out(told: tuple[Library, list[str]]
     stored = library.store.model()
     assert stored is not None
     library.models.calibration_file(stored).write_text("{")
-    with pytest.raises(ModelError, match="mmsearch calibrate --clear"):
+    with pytest.raises(ModelError, match="forget it, or fit it again"):
         library.search("a dog")
     assert library.clear_calibration()
     assert library.search("a dog")
