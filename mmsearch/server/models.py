@@ -251,7 +251,7 @@ class Duplicates(BaseModel):
 class SavedSearch(Strict):
     """A search with a name; ``query`` is what a page makes of it."""
 
-    name: str = Field(min_length=1, max_length=200, pattern=r"\S")
+    name: str = Field(min_length=1, max_length=200, pattern=r"[^\s.]")
     query: Text
 
 

@@ -160,7 +160,8 @@ def test_saved_searches_are_kept_beside_the_library(asker: Asker, indexed: Libra
     assert client.delete(f"{API}/searches/a%2Fb").status_code == 204
     assert client.delete(f"{API}/searches/a%2Fb").json()["code"] == "unknown-search"
     assert client.get(f"{API}/searches").json() == {"searches": saved[1:]}
-    assert client.post(f"{API}/searches", json={"name": " ", "query": ""}).status_code == 422
+    for name in (" ", ".", ".."):  # clients resolve dots in addresses, so these could never be deleted
+        assert client.post(f"{API}/searches", json={"name": name, "query": ""}).status_code == 422
     (indexed.folder / "searches.json").write_text("{", "utf-8")
     assert client.get(f"{API}/searches").json()["code"] == "searches-unreadable"
     assert client.post(f"{API}/searches", json={"name": "x", "query": ""}).json()["code"] == "searches-unreadable"
