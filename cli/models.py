@@ -40,14 +40,18 @@ def command(
 
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("Model", "Dim", "Pixels", "Size", "Languages", "Where"):
-        table.add_column(column, justify="right" if column in ("Dim", "Pixels", "Size") else "left", no_wrap=True)
+        number, long = (
+            column in ("Dim", "Pixels", "Size"),
+            column in ("Model", "Where"),
+        )  # folded, never cut
+        table.add_column(column, justify="right" if number else "left", no_wrap=not long, overflow="fold")
     for model, in_use in zip(found, using, strict=True):
         size = formatting.size(model.bytes) if model.bytes else ""
         where = f"{model.where} in int8" if model.precision == "int8" else model.where
         where += ", in use" if in_use else ""
         pixels, languages = str(model.image_size or ""), model.languages or "unknown"
         table.add_row(*map(cell, (model.name, str(model.dim or ""), pixels, size, languages, where)))
-    console(width=None if sys.stdout.isatty() else 120).print(table)
+    console(width=None if sys.stdout.isatty() else 1000).print(table)
 
 
 def _used(folder: Path) -> StoredModel | None:

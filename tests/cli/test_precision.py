@@ -69,7 +69,9 @@ def test_to_int8_and_back(mmsearch: CLI, photos: Path, tmp_path: Path, model: st
     library = Path(json.loads(mmsearch("status", "--json").stdout)["library"])
     plain, small = fingerprints(library)
     assert sorted(listed(mmsearch, model)) == sorted([(plain, "float32", False), (small, "int8", True)])
-    assert "exported in int8, in use" in mmsearch("models").stdout
+    shown = mmsearch("models").stdout
+    assert "exported in int8, in use" in shown
+    assert "…" not in shown  # however long names are
     status = json.loads(mmsearch("status", "--json").stdout)
     assert (status["model"], status["fingerprint"], status["precision"]) == (model, small, "int8")
     assert f"model     {model} in int8\n" in mmsearch("status").stdout
