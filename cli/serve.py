@@ -50,6 +50,10 @@ def command(
     with options.opened(library, must_exist=False, device=device) as found, _listening(host, port) as listening:
         shown = f"http://{_authority(host, listening.getsockname()[1])}/?token={given.token}"
         formatting.say(f"serving {formatting.shown(str(found.folder))}; Ctrl-C ends it")
+        if found.store.model() is None:
+            formatting.say("nothing is indexed there yet: add a folder on the page, or with mmsearch index FOLDER")
+        if given.any_address:
+            formatting.say("other machines put this machine's address in the place of the one below")
         print(shown, flush=True)
         stopped = run(found, given, listening, shown if open_page else None, access_log)
     if stopped == signal.SIGINT:

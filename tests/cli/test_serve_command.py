@@ -132,6 +132,16 @@ def test_a_port_that_is_taken_is_said(mmsearch: CLI, tmp_path: Path) -> None:
     assert failed.stderr.startswith(f"mmsearch: cannot listen on 127.0.0.1:{port}: ")
 
 
+def test_an_empty_library_and_other_machines_are_told_what_to_do(tmp_path: Path) -> None:
+    with serving(tmp_path, "--host", "0.0.0.0") as (process, address):
+        parts(address)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        told = process.stderr.read()
+    assert "nothing is indexed there yet: add a folder on the page" in told
+    assert "other machines put this machine's address" in told
+
+
 def test_a_token_that_is_guessed_is_refused(mmsearch: CLI) -> None:
     assert "at least 16 characters" in mmsearch("serve", "--token", "1234", check=2).stderr
 
