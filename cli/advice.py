@@ -42,6 +42,7 @@ ADVICE = {
     "pickled-weights": ", or add --trust-pickle",
     "relevance-unknown": "; leave out --min-relevance",
     "run-exists": "; go on with it: --resume, or choose another folder",
+    "too-few-captions": " (--captions FILE)",
     "unknown-model": "; see `mmsearch models --all`",
     "unknown-path": "; index it first: mmsearch index PATH",
 }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mmsearch.media.thumbnail_cache import Thumbnail, ThumbnailCache
     from mmsearch.query.model import Condition, Query
     from mmsearch.store.protocol import Store
-    from mmsearch.store.types import Overview
+    from mmsearch.store.types import Overview, StoredModel
     from mmsearch.types import SearchResult
 
 AT_ONCE = 1000  # pictures whose files are read at once
@@ -139,8 +139,14 @@ def photo_at(store: Store, path: PathLike) -> Photo | None:
 def photos(store: Store) -> Iterator[Photo]:
     """All files that can be found, by the ids of their vectors; those that come meanwhile are left out."""
     model = store.model()
-    ids = [] if model is None else store.searchable(model).tolist()
+    for _, files in pictures(store, model) if model is not None else ():
+        yield from files
+
+
+def pictures(store: Store, model: StoredModel) -> Iterator[tuple[int, Sequence[Photo]]]:
+    """The id of each vector of a model that can be found, ascending, and the files that show its picture."""
+    ids = store.searchable(model).tolist()
     for start in range(0, len(ids), AT_ONCE):
         found = store.photos(ids[start : start + AT_ONCE])
         for number in ids[start : start + AT_ONCE]:
-            yield from found.get(number, ())
+            yield number, found.get(number, ())

@@ -15,6 +15,7 @@ from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import ModelError, SourceError
 from mmsearch.evaluation import answerable
 from mmsearch.evaluation.evaluate import read_captions
+from mmsearch.library.browsing import pictures
 from mmsearch.library.models import Models
 from mmsearch.media.filesystem import atomic_write
 from mmsearch.rerank.reranker import Reranker
@@ -29,7 +30,6 @@ NEEDED = 200
 MOST = 3000  # pictures that texts are asked over
 TEXTS = 400  # captions that it is fitted on, and about as many short texts
 SHARED = 3  # pictures that may have the same description: of more it tells of an event, or of a camera
-AT_ONCE = 1000  # pictures whose files are read at once
 
 
 @dataclass(frozen=True)
@@ -134,10 +134,8 @@ def _captioned(
 
 def _files(store: Store, stored: StoredModel) -> Iterator[tuple[int, list[str], list[str]]]:
     """Each picture: the id of its vector, the paths of its files, and what is written into or beside them."""
-    ids = store.searchable(stored).tolist()
-    for start in range(0, len(ids), AT_ONCE):
-        for number, files in store.photos(ids[start : start + AT_ONCE]).items():
-            yield number, [one.path for one in files], [one.description for one in files if one.description]
+    for number, files in pictures(store, stored):
+        yield number, [one.path for one in files], [one.description for one in files if one.description]
 
 
 def _written(store: Store, stored: StoredModel) -> Iterator[tuple[int, list[str]]]:

@@ -96,7 +96,7 @@ def _unknown(engine: Engine, text: str) -> tuple[Note, ...]:
     if not words:
         return ()
     names = ", ".join(f'"{word}"' for word in words)
-    text = f"the model most likely does not know {names}: it reads English"
+    text = f"the model most likely does not know {names}: it reads common English words"
     return (Note(text, "unknown-words", words=words),)
 
 

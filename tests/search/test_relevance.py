@@ -122,7 +122,7 @@ def test_unknown_words_are_said_where_no_picture_has_them_written(library: Libra
     library.index(photos)
     [note] = library.search("a Hund").notes
     assert (note.code, note.fields) == ("unknown-words", {"words": ["Hund"]})
-    assert str(note) == 'the model most likely does not know "Hund": it reads English'
+    assert str(note) == 'the model most likely does not know "Hund": it reads common English words'
     (photos / "cat.txt").write_text("unser Hund")
     library.index()
     assert library.search("a Hund").notes == ()
