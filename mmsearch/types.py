@@ -88,10 +88,31 @@ class Sidecar:
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """A picture ready for an encoder."""
+class Part:
+    """One of the pictures of a file that holds several: a moment of a film, a page of a document."""
 
     pixels: Pixels  # (size, size, 3)
+    start_ms: int | None = None  # of a moment of a film, from its beginning; None for a page
+    end_ms: int | None = None
+    at_ms: int | None = None  # the frame that the pixels are of
+    text: str = ""  # words that belong to it: what is said in the moment, what stands on the page
+
+
+@dataclass(frozen=True)
+class Film:
+    """What is known of a video beside what any picture has."""
+
+    duration_ms: int
+    fps: float | None = None  # frames a second, on average
+    codec: str | None = None  # of its pictures, in lower case: "h264", "hevc", "vp9", "av1", "prores"
+    audio: bool = False  # whether it has sound
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture ready for an encoder, or the pictures of a file that holds several."""
+
+    pixels: Pixels  # (size, size, 3); of several, those of the one that shows the file best
     width: int  # of the upright original, in pixels
     height: int
     format: str  # Pillow's name in lower case, such as "jpeg"
@@ -99,6 +120,8 @@ class Decoded:
     description: str | None = None  # what was written into the file about the picture
     damage: str | None = None  # what of it could not be read, in words
     annotations: Annotations = field(default_factory=Annotations)
+    parts: tuple[Part, ...] = ()  # in the order of time or of pages; none where the picture is the whole file
+    film: Film | None = None
 
 
 @dataclass(frozen=True)
@@ -169,6 +192,7 @@ class Photo:
     tags: tuple[str, ...] = ()  # the surest first
     annotations: Annotations = field(default_factory=Annotations)  # town, people, stars, label
     id: int = 0  # of the file in its library; 0 for a photo of no library
+    film: Film | None = None  # of a video
 
     @property
     def date(self) -> datetime:

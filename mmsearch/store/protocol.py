@@ -27,6 +27,7 @@ from mmsearch.encoders.protocol import RegionCard
 from mmsearch.indexes.protocol import VectorIndex
 from mmsearch.media.dhash import Hashes
 from mmsearch.query.model import Condition, Order
+from mmsearch.store.part_rows import PartRows
 from mmsearch.store.pending_rows import PendingRows
 from mmsearch.store.types import (
     BlobKind,
@@ -300,7 +301,7 @@ class Care(Protocol):
 
 
 class MetadataStore(
-    ModelRows, FileRows, Statistics, ItemRows, WordSearch, PendingRows, Care, Protocol
+    ModelRows, FileRows, Statistics, ItemRows, PartRows, WordSearch, PendingRows, Care, Protocol
 ):  # fmt: skip
     """The truth of a library.  Reading is safe from several threads, each method sees what was committed before."""
 

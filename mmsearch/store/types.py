@@ -56,6 +56,19 @@ class KeptModel:
 
 
 @dataclass(frozen=True)
+class StoredPart:
+    """One of the items of a content that has several: a moment of a film, a page of a document."""
+
+    item: int
+    part: int  # its place among them, from 0
+    vector: int  # the id of its vector; -1 where there is none of the model that was asked for
+    start_ms: int | None = None  # None for a page
+    end_ms: int | None = None
+    at_ms: int | None = None  # the frame that its vectors are of
+    text: str = ""  # words that belong to it
+
+
+@dataclass(frozen=True)
 class PendingItem:
     """An item that has a vector and lacks something that is read from its files."""
 
@@ -63,6 +76,8 @@ class PendingItem:
     content: int
     hash: bytes  # of the content
     files: tuple[Found, ...]  # that hold it
+    part: int = 0  # which of the content's items it is
+    at_ms: int | None = None  # the frame of a film that it is
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,26 @@ class ItemWriter(Protocol):
         """
         ...
 
+    def put_parts(
+        self,
+        content_hash: bytes,
+        picture: Decoded,
+        vectors: Vectors,
+        model: StoredModel,
+        tokens: Sequence[bytes] | None = None,
+        card: RegionCard | None = None,
+    ) -> int:
+        """Store a content with an item for each of ``picture.parts``, and their vectors (n, dim); returns its id.
+
+        What is stored stays, as of ``put``: where another model has items of the content already, the parts must be
+        these (``PartRows.parts_of``).  ``tokens`` are packed, one for each part.  Raises ValueError for others.
+        """
+        ...
+
+    def put_part_text(self, item: int, source: str, text: str) -> None:
+        """Store words that belong to a part, "inside" its file or "beside" it, in place of those from there."""
+        ...
+
     def put_export_row(
         self, row: ExportRow, vector: Vectors, tokens: bytes | None, card: str | None, model: StoredModel
     ) -> None:

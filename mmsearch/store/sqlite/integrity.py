@@ -83,7 +83,8 @@ RULES = (
     _Rule(
         "wrong item",
         "items",
-        "part < 0 OR (start_ms IS NULL) <> (end_ms IS NULL) OR start_ms < 0 OR end_ms < start_ms",
+        "part < 0 OR (start_ms IS NULL) <> (end_ms IS NULL) OR start_ms < 0 OR end_ms < start_ms "
+        "OR at_ms < start_ms OR at_ms > end_ms OR (at_ms IS NOT NULL AND start_ms IS NULL)",
         "items with an impossible place or time",
         _READ,
         ("DELETE FROM items WHERE {where}",),
@@ -94,6 +95,7 @@ RULES = (
     _stray("regions", "model_id", "models", "region tokens of no model"),
     _stray("captions", "item_id", "items", "captions of no picture"),
     _stray("ocr", "item_id", "items", "texts of no picture"),
+    _stray("part_texts", "item_id", "items", "words of no picture"),
     _stray("tags", "item_id", "items", "tags of no picture"),
     _stray("tagged", "item_id", "items", "marks of tagging of no picture"),
     _stray("sidecars", "photo_id", "photos", "texts of files beside no photo"),
@@ -145,6 +147,17 @@ RULES = (
         "pictures with an impossible place, rating, exposure or hash of looks",
         "these facts are read again by the next index run",
         _METADATA_AGAIN,
+    ),
+    _Rule(
+        "wrong film",
+        "contents",
+        "duration_ms < 0 OR fps <= 0 OR audio NOT IN (0, 1) OR (codec IS NOT NULL AND duration_ms IS NULL)",
+        "films with an impossible length or rate",
+        "these facts are read again by the next index run",
+        (
+            "UPDATE contents SET duration_ms = NULL, fps = NULL, codec = NULL, audio = NULL, metadata_version = 0 "
+            "WHERE {where}",
+        ),
     ),
     _Rule(
         "wrong facts beside",

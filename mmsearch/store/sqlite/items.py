@@ -332,7 +332,7 @@ _PHOTOS = f"""
 SELECT embeddings.id AS vector, photos.id AS id, photos.path, photos.size, photos.mtime_ns, width, height, format,
     {noted.TAKEN_AT} AS taken_at, camera, lens, {noted.LATITUDE} AS latitude, {noted.LONGITUDE} AS longitude,
     {noted.CITY} AS city, {noted.PEOPLE} AS people, {noted.RATING} AS rating, {noted.LABEL} AS label,
-    {", ".join(noted.SHOT)}, description, captions.text AS caption,
+    {", ".join(noted.SHOT)}, {", ".join(noted.FILM)}, description, captions.text AS caption,
     sidecars.text AS sidecar, ocr.text AS ocr,
     (SELECT json_group_array(json_array(-score, tag)) FROM tags WHERE tags.item_id = items.id HAVING count(*))
         AS tags
@@ -389,4 +389,5 @@ def _photo(row: sqlite3.Row) -> Photo:
         text=row["ocr"] or None,
         tags=tuple(tag for _, tag in sorted(json.loads(tags))) if tags else (),  # (score below zero, tag)
         annotations=noted.annotations_of(row["city"], row["people"], row["rating"], row["label"]),
+        film=noted.film_of(row),
     )

@@ -13,7 +13,7 @@ from sqlalchemy import func
 
 from mmsearch.media.said import different
 from mmsearch.store.sqlite.tables import contents, sidecars
-from mmsearch.types import Annotations, Exif, Sidecar
+from mmsearch.types import Annotations, Exif, Film, Sidecar
 
 TAKEN_AT = "coalesce(sidecars.taken_at, contents.taken_at, sidecars.later_taken_at)"
 LATITUDE = "coalesce(sidecars.latitude, contents.latitude, sidecars.later_latitude)"
@@ -23,6 +23,7 @@ PEOPLE = "coalesce(sidecars.people, '') || char(10) || coalesce(contents.people,
 RATING = "coalesce(sidecars.rating, contents.rating)"
 LABEL = "coalesce(sidecars.label, contents.label)"
 SHOT = ("iso", "aperture", "exposure", "focal")  # columns of contents alone
+FILM = ("duration_ms", "fps", "codec", "audio")  # too
 # The same for queries that are made of SQLAlchemy's parts; they join ``sidecars``, where there may be no row.
 taken_at = func.coalesce(sidecars.c.taken_at, contents.c.taken_at, sidecars.c.later_taken_at)
 latitude = func.coalesce(sidecars.c.latitude, contents.c.latitude, sidecars.c.later_latitude)
@@ -46,6 +47,18 @@ def annotation_columns(annotations: Annotations) -> dict[str, Any]:
     """Town, people, stars and label as they are stored."""
     people = "\n".join(annotations.people) or None
     return {"city": annotations.city, "people": people, "rating": annotations.rating, "label": annotations.label}
+
+
+def film_columns(film: Film | None) -> dict[str, Any]:
+    """What is known of a film as it is stored; NULL for all else."""
+    return {name: getattr(film, name) if film else None for name in FILM}
+
+
+def film_of(row: Any) -> Film | None:
+    """Of the stored columns, by their names; None where the content is no film."""
+    if row["duration_ms"] is None:
+        return None
+    return Film(row["duration_ms"], row["fps"], row["codec"], bool(row["audio"]))
 
 
 def sidecar_columns(sidecar: Sidecar) -> dict[str, Any]:

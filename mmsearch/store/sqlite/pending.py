@@ -108,7 +108,16 @@ class Pending(Database):
         self, model: StoredModel | None, condition: ColumnElement[bool], roots: Sequence[str]
     ) -> list[PendingItem]:
         query = (
-            select(items.c.id, items.c.content_id, contents.c.hash, photos.c.path, photos.c.size, photos.c.mtime_ns)
+            select(
+                items.c.id,
+                items.c.content_id,
+                contents.c.hash,
+                items.c.part,
+                items.c.at_ms,
+                photos.c.path,
+                photos.c.size,
+                photos.c.mtime_ns,
+            )
             .join(contents, contents.c.id == photos.c.content_id)
             .join(items, items.c.content_id == contents.c.id)
             .where(
@@ -119,9 +128,12 @@ class Pending(Database):
             )
             .order_by(photos.c.path, items.c.part)
         )
-        found: dict[tuple[int, int, bytes], list[Found]] = {}
+        found: dict[tuple[int, int, bytes, int, int | None], list[Found]] = {}
         with self._reading() as connection:
             for row in connection.execute(query):
-                files = found.setdefault((row.id, row.content_id, row.hash), [])
+                files = found.setdefault((row.id, row.content_id, row.hash, row.part, row.at_ms), [])
                 files.append(Found(os.fsdecode(row.path), row.size, row.mtime_ns))
-        return [PendingItem(*ids, tuple(files)) for ids, files in found.items()]
+        return [
+            PendingItem(item, content, content_hash, tuple(files), part, at_ms)
+            for (item, content, content_hash, part, at_ms), files in found.items()
+        ]

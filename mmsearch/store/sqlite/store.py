@@ -24,6 +24,7 @@ from mmsearch.store.sqlite.connection import explained
 from mmsearch.store.sqlite.export_rows import ExportRows
 from mmsearch.store.sqlite.items import Items
 from mmsearch.store.sqlite.models import Models
+from mmsearch.store.sqlite.parts import Parts
 from mmsearch.store.sqlite.pending import Pending
 from mmsearch.store.sqlite.statistics import losses, summary
 from mmsearch.store.sqlite.tables import properties
@@ -42,7 +43,7 @@ _GROWN = insert(properties).on_conflict_do_update(
 )
 
 
-class SqliteStore(Models, Items, VectorRows, Pending):
+class SqliteStore(Models, Items, Parts, VectorRows, Pending):
     """All of it together, opened on a file: models, items, vectors, what is pending, and changes."""
 
     capabilities = Capabilities(

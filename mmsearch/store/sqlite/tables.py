@@ -10,6 +10,7 @@ embeddings  a vector per item and model; an id is never used twice and its vecto
             so that an index is up to date when it holds the same ids
 regions     region tokens per item and model, where they were computed
 captions    what a reranker says of an item, where it was asked
+part_texts  words that belong to a moment of a film or a page of a document, and where they stand
 ocr         the text read inside an item, where it was looked for; empty where there is none
 tags, tagged  words of a vocabulary that fit an item, and which vocabulary it was compared with
 sidecars    what files beside a photo say of it, such as ``photo.txt`` and ``photo.xmp``
@@ -34,6 +35,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     select,
+    text,
 )
 
 metadata = MetaData()
@@ -88,6 +90,10 @@ contents = Table(
     Column("dhash", LargeBinary),  # 8 bytes, near-equal for near-equal pictures; see media/dhash.py
     Column("metadata_version", Integer, nullable=False, server_default="0"),  # of the reading of the above
     Column("damage", String),  # what of the picture could not be read, in words
+    Column("duration_ms", Integer),  # of a film; NULL for all else
+    Column("fps", Float),
+    Column("codec", String),
+    Column("audio", Boolean),
     Index("contents_metadata_version", "metadata_version"),
     sqlite_autoincrement=True,
 )
@@ -117,7 +123,9 @@ items = Table(
     Column("part", Integer, nullable=False),
     Column("start_ms", Integer),  # of a moment of a video; NULL where there is no time
     Column("end_ms", Integer),
+    Column("at_ms", Integer),  # the frame that its vectors are of
     UniqueConstraint("content_id", "part"),
+    Index("items_parts", "content_id", sqlite_where=text("part > 0")),  # whether there are any, and of which contents
     sqlite_autoincrement=True,
 )
 
@@ -156,6 +164,14 @@ ocr = Table(
     metadata,
     Column("item_id", Integer, ForeignKey("items.id", ondelete="CASCADE"), primary_key=True),
     Column("engine", String, nullable=False),  # its name and version; text of another one is stale
+    Column("text", String, nullable=False),
+)
+
+part_texts = Table(
+    "part_texts",
+    metadata,
+    Column("item_id", Integer, ForeignKey("items.id", ondelete="CASCADE"), primary_key=True),
+    Column("source", String, primary_key=True),  # "inside" the file, or "beside" it
     Column("text", String, nullable=False),
 )
 

@@ -18,7 +18,15 @@ from mmsearch.store.region_tokens import tokens_of
 from mmsearch.store.sqlite import fulltext
 from mmsearch.store.sqlite.blobs import TableBlobs
 from mmsearch.store.sqlite.export_rows import FIRST_ITEM, put
-from mmsearch.store.sqlite.noted import SHOT, annotation_columns, exif_columns, shot_columns, sidecar_columns
+from mmsearch.store.sqlite.noted import (
+    FILM,
+    SHOT,
+    annotation_columns,
+    exif_columns,
+    film_columns,
+    shot_columns,
+    sidecar_columns,
+)
 from mmsearch.store.sqlite.tables import (
     captions,
     contents,
@@ -27,6 +35,7 @@ from mmsearch.store.sqlite.tables import (
     items,
     models,
     ocr,
+    part_texts,
     photos,
     roots,
     sidecars,
@@ -48,7 +57,7 @@ def _renewing(table: Table, key: Sequence[str], renewed: Sequence[str]) -> Inser
 # Made once and given values when they run: making them anew took as long as running them.
 _METADATA = (
     "taken_at", "camera", "lens", "latitude", "longitude", "description", "city", "people", "rating", "label", *SHOT,
-    "dhash", "metadata_version", "damage",
+    *FILM, "dhash", "metadata_version", "damage",
 )  # fmt: skip
 _CONTENT = _renewing(contents, ["hash"], _METADATA)
 _SAME_CONTENT = select(contents.c.id).where(contents.c.hash == bindparam("hash"))
@@ -58,6 +67,7 @@ _SAME_VECTOR = select(embeddings.c.id).where(
     embeddings.c.item_id == bindparam("item"), embeddings.c.model_id == bindparam("model")
 )
 _CAPTION = _renewing(captions, ["item_id"], ["reranker", "text", "confidence"])
+_PART_TEXT = _renewing(part_texts, ["item_id", "source"], ["text"])
 _TEXT = _renewing(ocr, ["item_id"], ["engine", "text"])
 _SIDECAR = _renewing(sidecars, ["photo_id"], [column.name for column in sidecars.c if column.name != "photo_id"])
 _PLACED = _renewing(photos, ["path"], ["state", "reason", "content_id", "size", "mtime_ns"])
@@ -74,6 +84,7 @@ def _metadata(picture: Decoded) -> dict[str, Any]:
         "dhash": dhash(picture.pixels),
         "metadata_version": METADATA_VERSION,
         "damage": picture.damage,
+        **film_columns(picture.film),
     }
 
 
@@ -140,19 +151,63 @@ class Writer:
         tokens: bytes | None = None,
         card: RegionCard | None = None,
     ) -> int:
+        content = self._put_content(content_hash, picture)
+        self._connection.execute(_ITEM, {"content_id": content, "part": 0})
+        item: int = self._connection.execute(FIRST_ITEM, {"content": content}).scalar_one()
+        self._put_vector(item, vector, model, tokens, card)
+        return content
+
+    def put_parts(
+        self,
+        content_hash: bytes,
+        picture: Decoded,
+        vectors: Vectors,
+        model: StoredModel,
+        tokens: Sequence[bytes] | None = None,
+        card: RegionCard | None = None,
+    ) -> int:
+        content = self._put_content(content_hash, picture)
+        rows = [
+            {"content_id": content, "part": part, "start_ms": one.start_ms, "end_ms": one.end_ms, "at_ms": one.at_ms}
+            for part, one in enumerate(picture.parts)
+        ]
+        self._connection.execute(_ITEM, rows)
+        of_content = select(items.c.id).where(items.c.content_id == content).order_by(items.c.part)
+        numbers = list(self._connection.execute(of_content).scalars())
+        if len(numbers) != len(picture.parts) or len(vectors) != len(numbers):
+            raise ValueError(f"{len(numbers)} items, {len(picture.parts)} parts and {len(vectors)} vectors")
+        for position, (item, part) in enumerate(zip(numbers, picture.parts, strict=True)):
+            self._put_vector(item, vectors[position], model, None if tokens is None else tokens[position], card)
+            if part.text:
+                self.put_part_text(item, "inside", part.text)
+        return content
+
+    def _put_content(self, content_hash: bytes, picture: Decoded) -> int:
+        """Store what is known of a content; its id."""
         shape = {"width": picture.width, "height": picture.height, "format": picture.format}
         self._connection.execute(_CONTENT, {"hash": content_hash, **shape, **_metadata(picture)})
         content: int = self._connection.execute(_SAME_CONTENT, {"hash": content_hash}).scalar_one()
-        self._connection.execute(_ITEM, {"content_id": content, "part": 0})
-        item: int = self._connection.execute(FIRST_ITEM, {"content": content}).scalar_one()
+        self._described.add(content)
+        self.noted = True
+        return content
+
+    def _put_vector(
+        self, item: int, vector: Vectors, model: StoredModel, tokens: bytes | None, card: RegionCard | None
+    ) -> None:
+        """Store the vector of an item that has none of this model, and its region tokens."""
         blob = vector.astype("<f2").tobytes()
         added = self._connection.execute(_VECTOR, {"item_id": item, "model_id": model.id, "vector": blob})
         if tokens is not None and card is not None:
             number = added.lastrowid if added.rowcount else self._vector(item, model)
             self._blobs.put(tokens_of(model, card), {number: tokens})
-        self._described.add(content)
-        self.noted = True
-        return content
+
+    def put_part_text(self, item: int, source: str, text: str) -> None:
+        if text:
+            self._connection.execute(_PART_TEXT, {"item_id": item, "source": source, "text": text})
+        else:
+            same = (part_texts.c.item_id == item) & (part_texts.c.source == source)
+            self._connection.execute(part_texts.delete().where(same))
+        self._described_items.add(item)
 
     def put_export_row(
         self, row: ExportRow, vector: Vectors, tokens: bytes | None, card: str | None, model: StoredModel

@@ -1,0 +1,31 @@
+"""What a store knows of contents that have several items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from mmsearch.store.types import StoredModel, StoredPart
+from mmsearch.types import Ids
+
+
+class PartRows(Protocol):
+    """The moments of films and the pages of documents."""
+
+    def parts(self, ids: Sequence[int], model: StoredModel) -> dict[int, list[StoredPart]]:
+        """All items of the contents that these vectors of ``model`` are of, in their order, by vector id.
+
+        Only for contents that have several; other ids are left out.
+        """
+        ...
+
+    def parts_of(self, content_hash: bytes, model: StoredModel) -> list[StoredPart]:
+        """The items of a content that has several, in their order; none where it is one, or is not known."""
+        ...
+
+    def contents_of(self, ids: Ids) -> Ids | None:
+        """The ids (n,) of the contents that these vectors are of, -1 for unknown ones.
+
+        None where each content of the library is one item: then each vector is of another one.
+        """
+        ...

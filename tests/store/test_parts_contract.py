@@ -1,0 +1,131 @@
+"""Contents of several items, as every ``Store`` has them: moments of a film, pages of a document."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mmsearch.encoders.protocol import RegionCard
+from mmsearch.encoders.region_codec import pack, unpack
+from mmsearch.store.protocol import Store
+from mmsearch.store.types import StoredModel, StoredPart
+from mmsearch.types import Decoded, Exif, Film, Found, Part
+
+CARD = RegionCard(2, 3, "projection")
+BLACK = np.zeros((1, 1, 3), np.uint8)
+PHOTO = Decoded(BLACK, 40, 30, "jpeg", Exif())
+FILM = Decoded(
+    BLACK, 640, 360, "mp4", Exif(),
+    parts=(Part(BLACK, 0, 2000, 500, "hello"), Part(BLACK, 2000, 5000, 2000), Part(BLACK, 5000, 9000, 7000, "goodbye")),
+    film=Film(9000, 25.0, "h264", True),
+)  # fmt: skip
+VECTORS = np.eye(3, 4, dtype=np.float32)
+
+
+def add_model(store: Store) -> StoredModel:
+    with store.writing() as writer:
+        return writer.add_model("m", "abc", 4, active=True)
+
+
+def put(store: Store, model: StoredModel, path: str, content: bytes = b"film", film: Decoded = FILM) -> None:
+    with store.writing() as writer:
+        writer.place(Found(path, 10, 5), writer.put_parts(content, film, VECTORS, model))
+
+
+def put_photo(store: Store, model: StoredModel, path: str) -> None:
+    with store.writing() as writer:
+        writer.place(Found(path, 10, 5), writer.put(path.encode(), PHOTO, VECTORS[0], model))
+
+
+def test_each_part_is_an_item_with_a_vector(store: Store) -> None:
+    model = add_model(store)
+    put_photo(store, model, "/photo")
+    put(store, model, "/film")
+    photo, *film = store.searchable(model).tolist()
+    np.testing.assert_array_equal(store.vectors(np.array(film), 4), VECTORS)
+    parts = store.parts([photo, film[1]], model)
+    assert list(parts) == [film[1]]
+    assert [replace(part, item=0) for part in parts[film[1]]] == [
+        StoredPart(0, 0, film[0], 0, 2000, 500, "hello"),
+        StoredPart(0, 1, film[1], 2000, 5000, 2000),
+        StoredPart(0, 2, film[2], 5000, 9000, 7000, "goodbye"),
+    ]
+    assert (store.parts_of(b"film", model), store.parts_of(b"/photo", model)) == (parts[film[1]], [])
+    files = store.photos(film)
+    assert [[photo.path for photo in files[number]] for number in film] == [["/film"]] * 3
+    assert (files[film[2]][0].film, files[film[2]][0].format) == (FILM.film, "mp4")
+
+
+def test_contents_are_told_apart_only_where_there_are_parts(store: Store) -> None:
+    model = add_model(store)
+    put_photo(store, model, "/photo")
+    (photo,) = store.searchable(model)
+    assert store.contents_of(np.array([photo])) is None
+    put(store, model, "/film")
+    ids = store.searchable(model)
+    contents = store.contents_of(np.append(ids, 999))
+    assert contents is not None
+    assert (len(set(contents[1:4].tolist())), contents[0] != contents[1], contents[4]) == (1, True, -1)
+
+
+def test_words_of_a_part_find_the_film(store: Store) -> None:
+    model = add_model(store)
+    put_photo(store, model, "/photo")
+    put(store, model, "/film")
+    (hit,) = store.find_words("goodbye", model)
+    assert [photo.path for photo in store.photos([hit.number])[hit.number]] == ["/film"]
+    first, *_ = store.parts_of(b"film", model)
+    with store.writing() as writer:
+        writer.put_part_text(first.item, "beside", "subtitles of it")
+    assert store.parts_of(b"film", model)[0].text.split("\n") == ["subtitles of it", "hello"]
+    assert len(store.find_words("subtitles", model)) == 1
+    with store.writing() as writer:
+        writer.put_part_text(first.item, "beside", "")
+    assert store.find_words("subtitles", model) == []
+
+
+def test_another_model_has_the_same_items(store: Store) -> None:
+    model = add_model(store)
+    put(store, model, "/film")
+    with store.writing() as writer:
+        other = writer.add_model("n", "def", 4, active=False)
+        writer.put_parts(b"film", FILM, VECTORS[::-1].copy(), other)
+    own, others = store.parts_of(b"film", model), store.parts_of(b"film", other)
+    assert [part.item for part in own] == [part.item for part in others]
+    np.testing.assert_array_equal(store.vectors(np.array([part.vector for part in others]), 4), VECTORS[::-1])
+    two = replace(FILM, parts=FILM.parts[:2])
+    with pytest.raises(ValueError, match="3 items, 2 parts and 2 vectors"), store.writing() as writer:
+        writer.put_parts(b"film", two, VECTORS[:2], other)
+
+
+def test_tokens_belong_to_parts(store: Store) -> None:
+    model = add_model(store)
+    drawn = np.random.default_rng(0).standard_normal((3, 4, 3)).astype(np.float32)
+    packed = pack(drawn)
+    with store.writing() as writer:
+        writer.place(Found("/film", 10, 5), writer.put_parts(b"film", FILM, VECTORS, model, packed, CARD))
+    ids = store.searchable(model)
+    tokens, there = store.regions(ids, model, CARD)
+    assert there.all()
+    np.testing.assert_array_equal(tokens, unpack(packed, 4, 3))
+
+
+def test_what_is_pending_names_the_frame(store: Store) -> None:
+    model = add_model(store)
+    put(store, model, "/film")
+    pending = store.pending_regions(model, CARD, ["/"])
+    assert [(one.part, one.at_ms, [file.path for file in one.files]) for one in pending] == [
+        (0, 500, ["/film"]), (1, 2000, ["/film"]), (2, 7000, ["/film"]),
+    ]  # fmt: skip
+    assert [one.part for one in store.pending_text("an engine", ["/"])] == [0, 1, 2]
+
+
+def test_a_removed_film_goes_with_its_parts(store: Store) -> None:
+    model = add_model(store)
+    put(store, model, "/film")
+    with store.writing() as writer:
+        assert writer.remove("/film") == 1
+        writer.sweep()
+    assert (store.parts_of(b"film", model), store.searchable(model).tolist()) == ([], [])
