@@ -71,4 +71,5 @@ class Parts(Database):
 
 def _part(row: Sequence[Any]) -> StoredPart:
     """A row of ``_PART``."""
-    return StoredPart(*row[:-1], text=row[-1] or "")
+    item, part, vector, start_ms, end_ms, at_ms, text = row
+    return StoredPart(item, part, vector, start_ms, end_ms, at_ms, text or "")
