@@ -15,6 +15,7 @@ from mmsearch.media.in_memory import unit_vector
 from mmsearch.query.model import Condition, Example, Picture, Query, Shown, Tagged, Term, Vector, Words
 from mmsearch.search import folding, retrieval
 from mmsearch.search.engine import Engine
+from mmsearch.search.moments import Moments
 from mmsearch.search.options import Options
 from mmsearch.search.presence import Presence, PresenceBeside
 from mmsearch.search.present import present
@@ -45,7 +46,7 @@ def search(engine: Engine, query: Query, options: Options) -> SearchResult:
     parsed = _parse(engine, query, options.unlike)
     ranking = Ranking(engine, query, parsed, texts, options, allowed)
     folded = folding.fold(engine.store, engine.index, ranking) if options.diverse else folding.each_by_itself(ranking)
-    result = present(engine.store, engine.model, query, options, folded)
+    result = present(engine.store, engine.model, query, options, folded, Moments(engine, parsed, allowed))
     notes = [*said, *ranking.notes, *_unknown(engine, parsed.text)]
     if not result and ranking.left_out:
         least = options.least_relevance

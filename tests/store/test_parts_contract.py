@@ -58,16 +58,17 @@ def test_each_part_is_an_item_with_a_vector(store: Store) -> None:
     assert (files[film[2]][0].film, files[film[2]][0].format) == (FILM.film, "mp4")
 
 
-def test_contents_are_told_apart_only_where_there_are_parts(store: Store) -> None:
+def test_vectors_of_a_film_have_the_same_first_one(store: Store) -> None:
     model = add_model(store)
     put_photo(store, model, "/photo")
-    (photo,) = store.searchable(model)
-    assert store.contents_of(np.array([photo])) is None
+    (photo,) = store.searchable(model).tolist()
+    assert store.firsts(np.array([photo]), model) is None
     put(store, model, "/film")
-    ids = store.searchable(model)
-    contents = store.contents_of(np.append(ids, 999))
-    assert contents is not None
-    assert (len(set(contents[1:4].tolist())), contents[0] != contents[1], contents[4]) == (1, True, -1)
+    photo, *film = store.searchable(model).tolist()
+    asked = np.array([film[2], photo, 999, film[0]])
+    firsts = store.firsts(asked, model)
+    assert firsts is not None
+    assert firsts.tolist() == [film[0], photo, -1, film[0]]
 
 
 def test_words_of_a_part_find_the_film(store: Store) -> None:
