@@ -19,15 +19,18 @@ from mmsearch.query.model import (
     Between,
     Camera,
     City,
+    Codec,
     Compare,
     Date,
     EveryYear,
     Format,
     HasPlace,
     HasText,
+    Kind,
     Label,
     Lens,
     Near,
+    OfKind,
     OneFits,
     Person,
     Shape,
@@ -53,6 +56,11 @@ FORMATS: dict[str, str] = {
     **{name: name for name in ("webp", "gif", "bmp", "ico", "tga", "pcx", "dds", "psd", "jxl")},
     **dict.fromkeys(("raw", *(suffix[1:] for suffix in sorted(RAW_SUFFIXES))), "raw"),
 }
+_KINDS: dict[str, Kind] = {
+    **dict.fromkeys(("photo", "photos", "picture", "pictures", "image", "images"), "photo"),
+    **dict.fromkeys(("video", "videos", "film", "films", "movie", "movies"), "video"),
+    **dict.fromkeys(("document", "documents"), "document"),
+}
 SHAPES: dict[str, Shape] = {"portrait": "portrait", "landscape": "landscape", "square": "square"}
 
 # Fields of other programs, and what they are called here.
@@ -69,6 +77,7 @@ ELSEWHERE = {
     "color": "label:",
     "country": "words:",
     "description": "words:",
+    "duration": "length:",
     "dir": "in:",
     "directory": "in:",
     "ext": "type:",
@@ -149,6 +158,10 @@ def write(fits: OneFits) -> tuple[str, str]:
         return "near", ",".join(number_text(number) for number in place) + "km"
     if isinstance(fits, Format):
         return "type", fits.name
+    if isinstance(fits, OfKind):
+        return "type", fits.kind
+    if isinstance(fits, Codec):
+        return "codec", fits.text
     if isinstance(fits, (Compare, Between)):
         return write_number(fits)
     if isinstance(fits, Shaped):
@@ -216,9 +229,11 @@ def _within(piece: Piece, _: date) -> Within:
     return Within(os.path.abspath(os.path.expanduser(piece.text)))
 
 
-def _format(piece: Piece, _: date) -> Format:
+def _format(piece: Piece, _: date) -> Format | OfKind:
     name = piece.part(1) if piece.text.startswith(".") else piece
-    return Format(choose(name, FORMATS, "format of pictures", dict.fromkeys(FORMATS.values())))
+    choices: dict[str, Format | OfKind] = {name: OfKind(kind) for name, kind in _KINDS.items()}
+    choices |= {name: Format(format_) for name, format_ in FORMATS.items()}
+    return choose(name, choices, "format of pictures", dict.fromkeys([*_KINDS.values(), *FORMATS.values()]))
 
 
 def _has(piece: Piece, _: date) -> HasText | HasPlace:
@@ -237,6 +252,7 @@ _READERS: dict[str, Callable[[Piece, date], OneFits]] = {
     "label": lambda piece, _: Label(piece.text),
     "in": _within,
     "type": _format,
+    "codec": lambda piece, _: Codec(piece.text),
     **{field: _number_reader(field) for field in FACTS},
     "orientation": lambda piece, _: Shaped(choose(piece, SHAPES, "orientation")),
     "has": _has,
