@@ -76,6 +76,9 @@ def command(
     device: DeviceOption = None,
     json: JsonOption = False,
     paths: Annotated[bool, typer.Option("--paths", help="Print only the paths.")] = False,
+    moments: Annotated[
+        bool, typer.Option("--moments", help="A line for each of the best moments of films and pages of documents.")
+    ] = False,
     print0: Annotated[
         bool, typer.Option("--print0", "-0", help="Print only the paths, each ended by a NUL, for xargs -0.")
     ] = False,
@@ -102,7 +105,7 @@ def command(
     alone list all pictures that meet them, the newest first. A question, such as "is anyone wearing a red hat?", is
     answered for each picture.
     """
-    results = Results(json, paths, print0, show, show_as, html, open_, copy_to, numbered)
+    results = Results(json, paths, print0, show, show_as, html, open_, copy_to, numbered, moments)
     sheet = results.check()
     options = {
         "where": where,
