@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -326,14 +324,3 @@ def positions_of(wanted: Ids, known: Ids) -> tuple[NDArray[np.intp], Mask]:
     existing: Mask = positions < len(known)
     existing[existing] = known[positions[existing]] == wanted[existing]
     return positions, existing
-
-
-def nanoseconds(local: datetime) -> int:
-    """Since 1970, of a moment on this machine's clock; the least or largest number there is where it is too far off."""
-    try:
-        seconds = local.replace(microsecond=0).timestamp()
-    except (OverflowError, ValueError, OSError):
-        seconds = math.inf if local.year > 1970 else -math.inf
-    if abs(seconds) > 9.2e9:
-        return int(np.iinfo(np.int64).max if seconds > 0 else np.iinfo(np.int64).min)
-    return (int(seconds) * 1_000_000 + local.microsecond) * 1000

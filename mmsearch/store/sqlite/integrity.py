@@ -19,8 +19,8 @@ from sqlalchemy.exc import DatabaseError
 from mmsearch.encoders.protocol import RegionCard
 from mmsearch.encoders.region_codec import unpack
 from mmsearch.errors import LibraryError
+from mmsearch.store.sql.noted import SHOT
 from mmsearch.store.sqlite import fulltext
-from mmsearch.store.sqlite.noted import SHOT
 from mmsearch.store.types import EXAMPLES, Damage
 
 AT_ONCE = 2_000  # vectors looked at together

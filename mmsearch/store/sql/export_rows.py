@@ -6,11 +6,11 @@ import json
 import os
 from collections.abc import Iterator
 
-from sqlalchemy import Connection, Table, bindparam, func, select, text
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, Table, bindparam, func, select
 
-from mmsearch.store.sqlite.noted import SHOT, annotation_columns, annotations_of, sidecar_of
-from mmsearch.store.sqlite.tables import (
+from mmsearch.store.sql.dialect import can_be_found, json_pairs
+from mmsearch.store.sql.noted import SHOT, annotation_columns, annotations_of, sidecar_of
+from mmsearch.store.sql.tables import (
     captions,
     contents,
     embeddings,
@@ -22,11 +22,11 @@ from mmsearch.store.sqlite.tables import (
     tagged,
     tags,
 )
+from mmsearch.store.sql.upserts import Upserts
 from mmsearch.store.types import Block, ExportRow
 from mmsearch.types import Annotations, Found
 
 BLOCK = 500  # vectors read together
-_FOUND = text("+photos.state = 'ok'")  # the plus keeps SQLite from reading all photos in this state each time
 
 
 class ExportRows:
@@ -37,7 +37,7 @@ class ExportRows:
         there = (
             select(photos.c.id)
             .join(items, items.c.content_id == photos.c.content_id)
-            .where(items.c.id == embeddings.c.item_id, _FOUND)
+            .where(items.c.id == embeddings.c.item_id, can_be_found())
         )
         self._found = (embeddings.c.model_id == model) & there.exists()
         of_model = regions.c.model_id == model
@@ -73,7 +73,7 @@ class ExportRows:
             yield Block([row[1] for row in rows], [row[2] for row in rows], list(self._files(first, last, positions)))
 
     def _files(self, first: int, last: int, positions: dict[int, int]) -> Iterator[tuple[int, ExportRow]]:
-        own_tags = select(func.json_group_array(func.json_array(tags.c.tag, tags.c.score)))
+        own_tags = select(json_pairs(tags.c.tag, tags.c.score))
         query = (
             select(
                 embeddings.c.id.label("vector"),
@@ -97,7 +97,7 @@ class ExportRows:
             .outerjoin(captions, captions.c.item_id == items.c.id)
             .outerjoin(ocr, ocr.c.item_id == items.c.id)
             .outerjoin(tagged, tagged.c.item_id == items.c.id)
-            .where(embeddings.c.id.between(first, last), embeddings.c.model_id == self._model, _FOUND)
+            .where(embeddings.c.id.between(first, last), embeddings.c.model_id == self._model, can_be_found())
             .order_by(embeddings.c.id, photos.c.path)
         )
         for row in self._connection.execute(query):
@@ -136,11 +136,6 @@ class ExportRows:
             )
 
 
-# Made once, as those of ``store.py``.
-_ADD = {
-    one: insert(one).on_conflict_do_nothing()
-    for one in (contents, items, embeddings, regions, captions, ocr, tagged, tags)
-}
 _SAME = select(contents.c.id).where(contents.c.hash == bindparam("hash"))
 FIRST_ITEM = select(items.c.id).where(items.c.content_id == bindparam("content"), items.c.part == 0)
 _CONTENT = (
@@ -159,7 +154,13 @@ _CONTENT = (
 
 
 def put(
-    connection: Connection, new: ExportRow, vector: bytes, tokens: bytes | None, card: str | None, model: int
+    connection: Connection,
+    upserts: Upserts,
+    new: ExportRow,
+    vector: bytes,
+    tokens: bytes | None,
+    card: str | None,
+    model: int,
 ) -> int:
     """Store what is known of a content, with its region tokens of this card; what is stored already stays.
 
@@ -167,7 +168,7 @@ def put(
     """
 
     def add(table: Table, **values: object) -> bool:
-        return bool(connection.execute(_ADD[table], values).rowcount)
+        return bool(connection.execute(upserts.add[table], values).rowcount)
 
     known = {name: getattr(new, name) for name in (*_CONTENT, "dhash", "metadata_version")}
     add(contents, **known, **annotation_columns(Annotations(new.city, new.people, new.rating, new.label)))
