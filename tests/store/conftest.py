@@ -7,12 +7,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from postgres_server import forget, open_postgres
 
 from mmsearch.store.open import open_store as open_embedded
 from mmsearch.store.protocol import Store
 
 # Name -> what opens the library of that driver that belongs to a folder, made when it is opened first.
-DRIVERS: dict[str, Callable[[Path], Store]] = {"sqlite": open_embedded}
+DRIVERS: dict[str, Callable[[Path], Store]] = {"sqlite": open_embedded, "postgres": open_postgres}
 
 
 @pytest.fixture(scope="session", params=DRIVERS)
@@ -22,9 +23,10 @@ def driver(request: pytest.FixtureRequest) -> Callable[[Path], Store]:
 
 
 @pytest.fixture
-def open_store(driver: Callable[[Path], Store], tmp_path: Path) -> Callable[[], Store]:
+def open_store(driver: Callable[[Path], Store], tmp_path: Path) -> Iterator[Callable[[], Store]]:
     """Opens one and the same library, as often as it is called."""
-    return partial(driver, tmp_path)
+    yield partial(driver, tmp_path)
+    forget(tmp_path)
 
 
 @pytest.fixture
