@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # What lies in a library's folder.
 DATABASE = "library.sqlite"
 INDEX = "index"  # a folder
+ON_SERVERS = "libraries"  # in the cache of a person: what is made here of libraries on servers, a folder each
 THUMBNAILS = "thumbnails"  # a folder of small pictures, which may be deleted (``media/thumbnail_cache.py``)
 MARK = ".mmsearch-decoding"  # while pictures are decoded
 
@@ -34,6 +35,21 @@ def open_store(folder: Path) -> Store:
     from mmsearch.store.sqlite.store import SqliteStore
 
     return SqliteStore(folder / DATABASE)
+
+
+def open_address(address: str, cache: Path, pool: int, create: bool = True) -> Store:
+    """The store of the library at an address of a server, made or brought up to date as needed.
+
+    What is made of it on this machine goes below ``cache``; ``pool`` connections are kept.  Raises NoModelError where
+    there is none and none is to be created, NewerLibraryError, LibraryError.
+    """
+    try:
+        from mmsearch.store.postgres.store import PostgresStore
+    except ImportError as error:
+        raise LibraryError(
+            f"a library in PostgreSQL needs more: pip install 'mmsearch[postgres]' ({error})", code="needs-postgres"
+        ) from error
+    return PostgresStore(address, cache / ON_SERVERS, pool, create)
 
 
 def check_new(folder: Path) -> None:

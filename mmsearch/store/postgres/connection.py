@@ -47,8 +47,11 @@ class Kept:
 class Database(Reading):
     """A database, filled and upgraded as needed.  Safe from several threads and processes."""
 
-    def __init__(self, url: str, pool: int = POOL) -> None:
-        """Raises NewerLibraryError for one of a newer version, LibraryError where it cannot be opened."""
+    def __init__(self, url: str, pool: int = POOL, create: bool = True) -> None:
+        """Raises NewerLibraryError for one of a newer version, LibraryError where it cannot be opened.
+
+        Without ``create`` a database without tables is a NoModelError.
+        """
         self.address, self._closed = Address(url), False
         self._halfvec: TypeInfo | None = None
 
@@ -75,7 +78,7 @@ class Database(Reading):
             with explained(self.address), self._engine.begin() as connection:
                 current = schema.is_current(connection)
                 if not current:
-                    schema.upgrade(connection, str(self.address))
+                    schema.upgrade(connection, str(self.address), create)
             if not current:
                 self._engine.dispose()  # connections from before know no vectors
         except BaseException:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from mmsearch.errors import LibraryError, NewerLibraryError
+from mmsearch.errors import LibraryError, NewerLibraryError, NoModelError
 
 HEAD = "011"  # the newest migration; a test compares it with the files in migrations/versions
 _LOCK = 0x6D6D7365617263  # of an advisory lock: one process makes the tables
@@ -22,11 +22,11 @@ def is_current(connection: Connection) -> bool:
     return found == HEAD
 
 
-def upgrade(connection: Connection, library: str) -> None:
+def upgrade(connection: Connection, library: str, create: bool = True) -> None:
     """Run the migrations that the database lacks, in the caller's transaction; others that come meanwhile wait.
 
-    Raises NewerLibraryError for a database with a migration that this version does not know; LibraryError for one of
-    something else, and where pgvector is missing.
+    Raises NoModelError for an empty one, without ``create``; NewerLibraryError for one with a migration that this
+    version does not know; LibraryError for one of something else, and where pgvector is missing.
     """
     connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
     if connection.exec_driver_sql("SELECT current_schema()").scalar() is None:
@@ -38,6 +38,8 @@ def upgrade(connection: Connection, library: str) -> None:
             "database",
             code="foreign-database",
         )
+    if not tables and not create:
+        raise NoModelError(f"there is no library in {library} yet")
     if not tables:
         _with_vectors(connection, library)
     _upgrade(connection, library)

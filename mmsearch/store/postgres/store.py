@@ -42,6 +42,10 @@ _GROWN = (
     "INSERT INTO properties (name, value) SELECT unnest(%s::text[]), '1' "
     "ON CONFLICT (name) DO UPDATE SET value = (properties.value::bigint + 1)::text"
 )
+_BYTES = (
+    "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class "
+    "WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
+)
 _MODEL = "SELECT id, name, fingerprint, dim FROM models WHERE"
 
 
@@ -52,11 +56,15 @@ class PostgresStore(Items, Parts, Pending, FileRows, ModelCounts):
         full_text=True, backup_file=False, integrity_rules=False, filters=frozenset(get_args(OneFits))
     )
 
-    def __init__(self, url: str, cache: Path, pool: int = POOL) -> None:
-        """``cache`` is a folder of this machine: one in there, of this library, keeps what is made of it."""
+    def __init__(self, url: str, cache: Path, pool: int = POOL, create: bool = True) -> None:
+        """``cache`` is a folder of this machine: one in there, of this library, keeps what is made of it.
+
+        Raises NoModelError where there is no library and, without ``create``, none is made; NewerLibraryError;
+        LibraryError.
+        """
         self._terms = Terms()
         self._lock_holder: Connection | None = None
-        super().__init__(url, pool)
+        super().__init__(url, pool, create)
         try:
             self._folder = cache / self.identity()
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -76,6 +84,14 @@ class PostgresStore(Items, Parts, Pending, FileRows, ModelCounts):
     @property
     def folder(self) -> Path:
         return self._folder
+
+    @property
+    def place(self) -> str:
+        return str(self.address)
+
+    def stored_bytes(self) -> int:
+        with self._reading() as connection:
+            return int(connection.exec_driver_sql(_BYTES).scalar_one())
 
     @property
     def blobs(self) -> TableBlobs:

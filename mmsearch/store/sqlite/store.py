@@ -63,6 +63,13 @@ class SqliteStore(Models, Items, Parts, VectorRows, Pending, FileRows, ModelCoun
         return self.file.parent
 
     @property
+    def place(self) -> str:
+        return str(self.folder)
+
+    def stored_bytes(self) -> int:
+        return 0
+
+    @property
     def blobs(self) -> TableBlobs:
         return TableBlobs(self._blob_transaction)
 
