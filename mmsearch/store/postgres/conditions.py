@@ -263,7 +263,7 @@ class Conditions:
 
     def _measured(self, fits: Compare | Between) -> Truth:
         if fits.fact == "at":
-            return exists().where(items.c.content_id == photos.c.content_id, _overlapping(fits))
+            return _has_item(_overlapping(fits))
         number = _number(fits.fact)
         if isinstance(fits, Compare):
             return _OPERATORS[fits.operator](number, _float(fits.value))
@@ -289,6 +289,12 @@ def _number(fact: str) -> ColumnElement[Any]:
     if fact == "megapixels":
         return cast(contents.c.width * contents.c.height, Float) / _float(1e6)
     return contents.c[fact]
+
+
+def _has_item(condition: Truth) -> Truth:
+    """Whether the content of the photo has an item like this."""
+    own = select(items.c.id).where(items.c.content_id == photos.c.content_id, condition)
+    return own.correlate(photos).exists()  # a query may have items of its own
 
 
 def _of_items(table: Any, condition: Truth) -> Truth:
@@ -346,7 +352,7 @@ def _near(place: Near) -> Truth:
 
 def _of_kind(kind: OfKind) -> Truth:
     film = contents.c.duration_ms.is_not(None)
-    several = exists().where(items.c.content_id == photos.c.content_id, items.c.part > 0)
+    several = _has_item(items.c.part > 0)
     return {"video": film, "document": several & ~film, "photo": ~(film | several)}[kind.kind]
 
 

@@ -1,0 +1,97 @@
+"""A library in PostgreSQL, from the terminal and over HTTP: what it answers is what one in a folder answers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from postgres_server import forget, url_of
+from samples import CLI, SAMPLES
+
+from mmsearch.config import Settings
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.library.opening import open_library
+
+QUERIES = (
+    ["a cat"],
+    ["rocket", "-cat"],
+    ["motorcycle", "camera:canon"],
+    ["type:jpeg"],
+    ["album:trips"],
+    ["date:..2015"],
+    ['"rocket"'],
+    ["--sort", "name", "width:>100"],
+)
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """A folder and an address for new libraries; the database has no tables, and not the types of pgvector."""
+    yield str(tmp_path / "library"), url_of(tmp_path, empty=True)
+    forget(tmp_path)
+
+
+def answers(mmsearch: CLI, place: str) -> list[list[dict[str, Any]]]:
+    """Of each query its hits without ids."""
+    found = []
+    for query in QUERIES:
+        lines = mmsearch("query", "--json", "--library", place, *query).stdout.splitlines()
+        found.append([{name: value for name, value in json.loads(line).items() if "id" not in name} for line in lines])
+    return found
+
+
+def test_all_commands_answer_as_in_a_folder(
+    mmsearch: CLI, photos: Path, places: tuple[str, str], tmp_path: Path, tag_cache: Path
+) -> None:
+    shutil.copytree(tag_cache, tmp_path / "cache", dirs_exist_ok=True)
+    environment = {"MMSEARCH_CACHE": str(tmp_path / "cache")}
+    shutil.copy(SAMPLES / "chelsea.png", photos / "trips" / "copy.png")
+    (photos / "broken.jpg").write_bytes(b"no picture")
+    told = []
+    for number, place in enumerate(places):
+        at = ("--library", place)
+        if number:
+            assert "there is no library" in mmsearch("query", "a cat", *at, check=1, **environment).stderr
+        mmsearch("index", photos, *at, check=None, **environment)
+        mmsearch("tag", *at, **environment)
+        before = answers(mmsearch, place)
+        mmsearch("export", tmp_path / f"export{number}", *at, **environment)
+        mmsearch("remove", photos / "trips" / "rocket.jpg", *at, **environment)
+        status = json.loads(mmsearch("status", "--json", *at, **environment).stdout)
+        told.append(
+            (before, answers(mmsearch, place), {n: status[n] for n in ("photos", "failed", "roots", "summary")})
+        )
+    in_folder, in_postgres = told
+    assert in_postgres == in_folder
+    assert [len(hits) > 0 for hits in in_folder[0]] == [True, True, False, True, True, True, True, True]
+    for name in ("vectors.npy", "photos.csv"):
+        own, other = ((tmp_path / f"export{number}" / name).read_bytes() for number in (0, 1))
+        assert own == other, name
+    refused = mmsearch("backup", tmp_path / "b", "--library", places[1], check=1).stderr
+    assert "this library cannot be copied to one file" in refused
+
+
+def test_served_and_changed_by_several_at_once(
+    photos: Path, places: tuple[str, str], settings: Settings, encoder: OnnxEncoder
+) -> None:
+    from mmsearch.server import ServerOptions, app
+
+    with (
+        open_library(places[1], settings=settings, encoder=encoder) as one,
+        open_library(places[1], settings=settings, encoder=encoder) as other,
+    ):
+        one.index(photos)
+        assert one.folder == other.folder
+        assert one.status().library == one.store.place
+        client = TestClient(app(other, ServerOptions()), base_url="http://127.0.0.1:7878")
+        hits = client.get("/api/v1/search", params={"q": "a cat"}).json()["hits"]
+        assert Path(hits[0]["path"]).name == "cat.png"
+        one.remove(photos / "cat.png")
+        hits = client.get("/api/v1/search", params={"q": "a cat"}).json()["hits"]
+        assert "cat.png" not in [Path(hit["path"]).name for hit in hits]
+        assert len(hits) == 4
