@@ -63,9 +63,8 @@ def test_all_commands_answer_as_in_a_folder(
         mmsearch("export", tmp_path / f"export{number}", *at, **environment)
         mmsearch("remove", photos / "trips" / "rocket.jpg", *at, **environment)
         status = json.loads(mmsearch("status", "--json", *at, **environment).stdout)
-        told.append(
-            (before, answers(mmsearch, place), {n: status[n] for n in ("photos", "failed", "roots", "summary")})
-        )
+        figures = {name: status[name] for name in ("photos", "failed", "roots", "summary")}
+        told.append((before, answers(mmsearch, place), figures))
     in_folder, in_postgres = told
     assert in_postgres == in_folder
     assert [len(hits) > 0 for hits in in_folder[0]] == [True, True, False, True, True, True, True, True]

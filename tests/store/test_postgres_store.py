@@ -20,6 +20,7 @@ from mmsearch.store.postgres.address import Address
 from mmsearch.store.postgres.store import PostgresStore
 from mmsearch.store.postgres.terms import Terms, in_order, lexemes, matching
 from mmsearch.store.sql.tables import metadata
+from mmsearch.store.types import StoredModel
 from mmsearch.types import Decoded, Exif, Found
 
 PICTURE = Decoded(np.zeros((9, 9, 3), np.uint8), 40, 30, "jpeg", Exif(camera="Ca\0non"))
@@ -43,6 +44,12 @@ def add(store: PostgresStore, path: str) -> None:
     with store.writing() as writer:
         model = store.model() or writer.add_model("m", "abc", 4, active=True)
         writer.place(Found(path, 10, 5), writer.put(path.encode(), PICTURE, np.ones(4, np.float32), model))
+
+
+def model_of(store: PostgresStore) -> StoredModel:
+    model = store.model()
+    assert model is not None
+    return model
 
 
 def caught(url: str, cache: Path, create: bool = True) -> LibraryError:
@@ -161,7 +168,7 @@ def test_a_connection_that_breaks(store: PostgresStore, tmp_path: Path) -> None:
     with pytest.raises(LibraryError, match="the connection broke"):
         write_without_the_lock()
     add(store, "/c")
-    assert sorted(store.files("/", store.model() or pytest.fail())) == ["/a", "/c"]
+    assert sorted(store.files("/", model_of(store))) == ["/a", "/c"]
 
 
 def test_after_closing_nothing_is_asked(store: PostgresStore) -> None:
@@ -173,7 +180,7 @@ def test_after_closing_nothing_is_asked(store: PostgresStore) -> None:
 
 def test_the_character_0_is_left_out(store: PostgresStore) -> None:
     add(store, "/a")
-    [[photo]] = store.photos(store.searchable(store.model() or pytest.fail()).tolist()).values()
+    [[photo]] = store.photos(store.searchable(model_of(store)).tolist()).values()
     assert photo.exif.camera == "Canon"
 
 
