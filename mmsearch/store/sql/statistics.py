@@ -50,7 +50,7 @@ def summary(connection: Connection, written: ColumnElement[str]) -> Summary:
         years={int(year): number for year, number in sorted(years.items()) if year is not None},
         dated=files - undated,
         cameras=dict(_most(Counter({name: number for name, number in cameras.items() if name}))[:5]),
-        bytes=size,
+        bytes=int(size),  # PostgreSQL adds up to a Decimal
         megapixels=_median(each(contents.c.width * contents.c.height)),
         located=each(noted.latitude.is_not(None), files=_NOTED)[1],
         described=having(or_(photos.c.content_id.in_(described), photos.c.id.in_(beside))),
