@@ -56,7 +56,7 @@ class Settings:
     postgres_pool: int = 8  # connections to a library in PostgreSQL that are kept; as many more when it is busy
     thumbnails: int = 1000  # megabytes of small pictures that are kept beside a library; 0 keeps none
     min_relevance: float = 0.0  # hits below it are left out, 0 to 1, where relevance is known; 0 shows all
-    # Of the default library, where it is on a server: "postgresql://user@host/database": it goes before
+    # Of the default library, where it is on a server, "postgresql://user@host/database": it goes before
     # ``library``, and may be set as that.  It may hold a password, so it is not shown.
     address: str = field(default="", repr=False)
 
