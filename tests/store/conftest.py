@@ -34,3 +34,17 @@ def store(open_store: Callable[[], Store]) -> Iterator[Store]:
     """An empty library."""
     with open_store() as opened:
         yield opened
+
+
+# Of these a server makes half a minute and more, with ten thousands of small statements.
+SLOW_ON_A_SERVER = (
+    "test_any_changes_leave_what_plain_dictionaries_hold",
+    "test_any_conditions_find_what_plain_python_finds",
+    "test_many_vectors_and_region_tokens_come_back_in_the_order_of_ids",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.name.startswith(SLOW_ON_A_SERVER) and "[postgres" in item.name:
+            item.add_marker(pytest.mark.slow)
