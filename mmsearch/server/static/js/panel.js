@@ -3,7 +3,7 @@
 import { file, get } from "./api.js";
 import { copyText } from "./actions.js";
 import { button, el, replace } from "./dom.js";
-import { isFilm, strip } from "./film.js";
+import { bestPart, isFilm, strip } from "./film.js";
 import { withUse } from "./querytext.js";
 import { attempt } from "./say.js";
 import { selection } from "./selection.js";
@@ -150,7 +150,7 @@ export class Panel {
   async _answer(question) {
     replace(this._answers, el("p", { class: "hint", text: "Looking…" }));
     try {
-      const { answers } = await get(`photos/${this.hit.id}/ask`, { q: question, k: 3 }, this._stop.signal);
+      const { answers } = await get(`photos/${this.hit.id}/ask`, { q: question, k: 3, part: bestPart(this.hit) }, this._stop.signal);
       replace(this._answers, el("ol", { class: "answers" }, answers.map((one) => el("li", {}, el("strong", { text: one.answer }), confidence(one.confidence)))));
     } catch (error) {
       this._answers.replaceChildren();
