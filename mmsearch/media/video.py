@@ -124,7 +124,11 @@ def _aspect(film: VideoFile) -> float:
 def _frame_at(film: VideoFile, seconds: float) -> VideoFrame | None:
     """The last frame whose time is not after ``seconds``; where there is none before, the first one."""
     first: VideoFrame | None = None
-    for earlier in (0.0, _FURTHER_BACK, seconds):  # where the keyframe before is damaged, or was missed: from further back
+    for earlier in (
+        0.0,
+        _FURTHER_BACK,
+        seconds,
+    ):  # where the keyframe before is damaged, or was missed: from further back
         best: VideoFrame | None = None
         budget = Budget(SECONDS, _PIXELS)
         if not film.seek(max(0.0, seconds - earlier)):

@@ -197,14 +197,20 @@ def _picture_stream(container: InputContainer, path: str) -> VideoStream:
 
     moving = []
     for stream in container.streams.video:
-        flags = [getattr(type(stream.disposition), name) for name in _NO_VIDEO if hasattr(type(stream.disposition), name)]
+        flags = [
+            getattr(type(stream.disposition), name) for name in _NO_VIDEO if hasattr(type(stream.disposition), name)
+        ]
         if not any(stream.disposition & flag for flag in flags):
             moving.append(stream)
     if not moving:
         beside = "but a still picture" if container.streams.video else "at all"
         sound = "only sound" if container.streams.audio else "no sound"
-        raise ImageError(path, f"there are no moving pictures in it {beside}, and {sound}" if beside == "at all"
-                         else f"there is {sound} in it and a still picture, no film")
+        raise ImageError(
+            path,
+            f"there are no moving pictures in it {beside}, and {sound}"
+            if beside == "at all"
+            else f"there is {sound} in it and a still picture, no film",
+        )
     known = [stream for stream in moving if stream.codec_context is not None]
     if not known:
         raise ImageError(path, "its pictures are in a format that FFmpeg does not know")

@@ -93,9 +93,7 @@ def _array(frame: VideoFrame, size: tuple[int, int], format: str) -> NDArray[Any
     matrix = frame.colorspace
     if matrix == _UNSPECIFIED:
         matrix = _BT709 if frame.height > _HIGH else _BT601
-    small = frame.reformat(
-        *size, format, src_colorspace=matrix, dst_colorspace=matrix, interpolation="AREA", threads=1
-    )
+    small = frame.reformat(*size, format, src_colorspace=matrix, dst_colorspace=matrix, interpolation="AREA", threads=1)
     return small.to_ndarray()
 
 
