@@ -70,10 +70,11 @@ def decode(
     is given.  ``jpegs`` are decoded by another program where it can.  Raises ImageError, and nothing else, for whatever
     is wrong with the file.
     """
-    kind = kind_of(file, path)
-    if kind != "photo":
-        with _explained(path), (in_flight or IN_FLIGHT).share(_FILM):
-            return _several(kind)(file, path, preprocess, max_megapixels)
+    with _explained(path):
+        several = kind_of(file, path)
+        if several != "photo":
+            with (in_flight or IN_FLIGHT).share(_FILM):
+                return _several(several)(file, path, preprocess, max_megapixels)
     with _explained(path), _upright(file, path, preprocess, max_megapixels, in_flight, jpegs) as found:
         kind, said = (found.about.format or "unknown").lower(), read_metadata(found.about)
         return Decoded(
@@ -99,6 +100,16 @@ def _several(kind: Kind) -> Callable[[BinaryIO, str, Preprocess, float], Decoded
     return decode_document
 
 
+def _upright_of_several(kind: Kind) -> Callable[[BinaryIO, str, int | None, int, float, bool], Image.Image]:
+    if kind == "video":
+        from mmsearch.media.video import upright_frame
+
+        return upright_frame
+    from mmsearch.media.document import upright_page
+
+    return upright_page
+
+
 def decode_content(content: PictureData, name: str, preprocess: Preprocess, max_megapixels: float = 200.0) -> Pixels:
     """The pixels of a picture in memory as ``preprocess`` wants them, (size, size, 3) uint8; ``name`` is for errors.
 
@@ -122,14 +133,14 @@ def decode_content(content: PictureData, name: str, preprocess: Preprocess, max_
 def upright(file: BinaryIO, path: str, side: int, max_megapixels: float = 200.0, enlarge: bool = True) -> Image.Image:
     """The whole picture in RGB, its longer side scaled to ``side`` pixels; without ``enlarge``, only if it is longer.
 
-    ``file`` is open and seekable, ``path`` names it in errors.  Of a film it is a frame that shows something.  Raises
-    ImageError as ``decode`` does.
+    ``file`` is open and seekable, ``path`` names it in errors.  Of a film it is a frame that shows something, of a
+    document its first page.  Raises ImageError as ``decode`` does.
     """
-    if kind_of(file, path) == "video":
-        from mmsearch.media.video import upright_frame
-
-        with _explained(path), IN_FLIGHT.share(_FILM):
-            return upright_frame(file, path, None, side, max_megapixels, enlarge)
+    with _explained(path):
+        several = kind_of(file, path)
+        if several != "photo":
+            with IN_FLIGHT.share(_FILM):
+                return _upright_of_several(several)(file, path, None, side, max_megapixels, enlarge)
     whole = Preprocess(side, resize_mode="longest")
     with _explained(path), _upright(file, path, whole, max_megapixels) as found:
         width, height = found.width, found.height

@@ -77,13 +77,14 @@ def decode_document(file: BinaryIO, path: str, preprocess: Preprocess, max_megap
 
 
 def upright_page(
-    file: BinaryIO, path: str, number: int, side: int, max_megapixels: float = 200.0, enlarge: bool = True
+    file: BinaryIO, path: str, number: int | None, side: int, max_megapixels: float = 200.0, enlarge: bool = False
 ) -> Image.Image:
-    """Page ``number`` of a PDF, from 0, in RGB on white, its longer side ``side`` pixels.
+    """Page ``number`` of a PDF, from 0, in RGB on white, its longer side ``side`` pixels; None is the first.
 
     Without ``enlarge`` it is no larger than at 150 dots an inch.  Raises ImageError where there is no such page.
     """
     with _opened(file, path) as document:
+        number = number or 0
         if not 0 <= number < len(document):
             raise ImageError(path, f"there is no page {number + 1} in it: it has {len(document)}")
         try:

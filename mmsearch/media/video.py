@@ -93,7 +93,7 @@ def decode_video(file: BinaryIO, path: str, preprocess: Preprocess, max_megapixe
 def upright_frame(
     file: BinaryIO, path: str, at_ms: int | None, side: int, max_megapixels: float = 200.0, enlarge: bool = False
 ) -> Image.Image:
-    """What a film shows ``at_ms`` milliseconds after its start: upright, RGB, its longer side scaled to ``side`` pixels.
+    """What a film shows ``at_ms`` milliseconds after its start, upright in RGB, its longer side scaled to ``side``.
 
     To the frame, where the file can be decoded from the keyframe before it; else the nearest one before.  A frame is
     shown until the next one, and the last one for ever.  Without ``at_ms`` it is a frame that shows something.  Without
@@ -179,12 +179,11 @@ def _parts(moments: Sequence[tuple[float, _Moment]], duration: float) -> tuple[l
     shows: list[float] = []
     for number, (time, moment) in enumerate(moments):
         end = moments[number + 1][0] if number + 1 < len(moments) else duration
-        if not number and time < _FIRST:
-            time = 0.0
+        start = 0.0 if not number and time < _FIRST else time
         if parts and _look_the_same(parts[-1].pixels, moment.pixels):
             parts[-1] = replace(parts[-1], end_ms=round(1000 * end))
             continue
-        parts.append(Part(moment.pixels, round(1000 * time), round(1000 * end)))
+        parts.append(Part(moment.pixels, round(1000 * start), round(1000 * end), round(1000 * time)))
         shows.append(moment.shows)
     return parts, shows
 

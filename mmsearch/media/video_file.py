@@ -1,7 +1,7 @@
 """A video file that is open: its picture stream, its packets and its frames, one after the other.
 
-FFmpeg reads it, through PyAV, an extra.  PyAV's logging is never touched: with any level set it hangs on damaged H.264.
-``container.decode()`` is never used: it ends at the first damaged packet.  So packets are demuxed and each one is tried.
+FFmpeg reads it, through PyAV, an extra.  Its logging is never touched: with any level set it hangs on damaged H.264.
+``container.decode()`` is never used, as it ends at the first damaged packet: packets are demuxed and each one is tried.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from mmsearch.errors import ImageError
 from mmsearch.media.formats import needs_extra
 
 if TYPE_CHECKING:
-    import av
     from av.container import InputContainer
     from av.packet import Packet
     from av.video.frame import VideoFrame
@@ -27,7 +26,7 @@ DEMUXERS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,asf,ogg,flv"
 MOST_ERRORS = 200  # of one file, one after the other; then nothing more is expected of it
 _STREAMED = frozenset(("mpegts", "mpeg", "mpegvideo", "m4v"))
 _MARGIN = 1.0  # seconds that are gone back more in these
-_NO_VIDEO = ("attached_pic", "timed_thumbnails", "still_image")  # pictures that stand beside something else
+_STILL = ("attached_pic", "timed_thumbnails", "still_image")  # pictures that stand beside something else
 
 
 class OverBudgetError(Exception):
@@ -140,6 +139,7 @@ def open_video(file: BinaryIO, path: str, max_megapixels: float) -> Iterator[Vid
     """
     try:
         import av
+        from av.stream import Discard
     except ImportError as error:
         raise ImageError(path, needs_extra("video"), retry=True) from error
     file.seek(0)
@@ -161,7 +161,7 @@ def open_video(file: BinaryIO, path: str, max_megapixels: float) -> Iterator[Vid
         context.options = {**context.options, "max_pixels": str(int(max_megapixels * 1e6))}  # a frame may be larger
         for other in container.streams:
             if other is not stream and other.type != "subtitle":
-                other.discard = "all"
+                other.discard = Discard.all
         start = _start(container, stream)
         yield VideoFile(path, container, stream, start, _duration(container, stream))
 
@@ -193,32 +193,24 @@ def _refuse(*_: object) -> Any:
 
 def _picture_stream(container: InputContainer, path: str) -> VideoStream:
     """The largest one that is a film.  Raises ImageError where there is none."""
-    import av
-
-    moving = []
-    for stream in container.streams.video:
-        flags = [
-            getattr(type(stream.disposition), name) for name in _NO_VIDEO if hasattr(type(stream.disposition), name)
-        ]
-        if not any(stream.disposition & flag for flag in flags):
-            moving.append(stream)
+    moving = [stream for stream in container.streams.video if not _is_still(stream)]
     if not moving:
-        beside = "but a still picture" if container.streams.video else "at all"
         sound = "only sound" if container.streams.audio else "no sound"
-        raise ImageError(
-            path,
-            f"there are no moving pictures in it {beside}, and {sound}"
-            if beside == "at all"
-            else f"there is {sound} in it and a still picture, no film",
-        )
+        beside = " beside a still picture" if container.streams.video else ""
+        raise ImageError(path, f"there are no moving pictures in it, {sound}{beside}")
     known = [stream for stream in moving if stream.codec_context is not None]
     if not known:
         raise ImageError(path, "its pictures are in a format that FFmpeg does not know")
     best = max(known, key=lambda one: (one.codec_context.width * one.codec_context.height, -one.index))
     if not best.codec_context.width or not best.codec_context.height:
         raise ImageError(path, "nothing says how large its pictures are: it is damaged or cut off at its beginning")
-    assert isinstance(best, av.video.stream.VideoStream)
     return best
+
+
+def _is_still(stream: VideoStream) -> bool:
+    """Whether it is the cover of a song, or small pictures of a film."""
+    kinds = type(stream.disposition)
+    return any(stream.disposition & getattr(kinds, name, 0) for name in _STILL)
 
 
 def _start(container: InputContainer, stream: VideoStream) -> float:

@@ -191,6 +191,7 @@ def _brightness(frame: VideoFrame) -> NDArray[np.float32] | None:
         return None
     plane = frame.planes[0]
     dtype = np.uint8 if component.bits == 8 else np.uint16
-    rows = np.frombuffer(plane, dtype).reshape(plane.height, -1)[:, : plane.width]
+    rows = np.frombuffer(memoryview(plane), dtype).reshape(plane.height, -1)[:, : plane.width]
     points = rows[:: max(1, plane.height // _POINTS), :: max(1, plane.width // _POINTS)]
-    return points.astype(np.float32) * (255 / (2**component.bits - 1))
+    brightness: NDArray[np.float32] = points.astype(np.float32) * np.float32(255 / (2**component.bits - 1))
+    return brightness

@@ -7,7 +7,7 @@ fields a sixtieth of a second apart, and in brightness beyond white (HDR).  All 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +74,7 @@ def turn_of(frame: VideoFrame) -> Image.Transpose | None:
     found = frame.side_data.get("DISPLAYMATRIX")
     if found is None:
         return None
-    matrix = np.frombuffer(bytes(found)[:36], np.int32)  # 3 x 3, in the order of bytes of this machine
+    matrix = np.frombuffer(bytes(cast(Any, found))[:36], np.int32)  # 3 x 3, in the order of bytes of this machine
     a, b, c, d = (int(matrix[number]) for number in (0, 1, 3, 4))
     sideways = abs(b) + abs(c) > abs(a) + abs(d)
     kept = (0, _sign(b), _sign(c), 0) if sideways else (_sign(a), 0, 0, _sign(d))
@@ -107,7 +107,8 @@ def _tone_mapped(deep: NDArray[np.uint16], transfer: int) -> NDArray[np.uint8]:
     most = np.maximum(light.max(axis=2, keepdims=True), 1e-6)
     rolled = np.where(most > _KNEE, _KNEE + (1 - _KNEE) * (1 - np.exp(-(most - _KNEE) / (1 - _KNEE))), most)
     light *= rolled / most  # all three alike: colours keep their hue
-    return _encoded()[np.minimum(light * 4095 + 0.5, 4095).astype(np.uint16)]
+    mapped: NDArray[np.uint8] = _encoded()[np.minimum(light * 4095 + 0.5, 4095).astype(np.uint16)]
+    return mapped
 
 
 @lru_cache(maxsize=2)
