@@ -30,6 +30,9 @@ _MUXERS = {
     "ogv": "ogg",
     "m4v": "mp4",
 }
+TESTED = (  # what cameras and programs write most
+    "h264 mp4", "h264 mov", "h264 mkv", "h264 mts", "hevc mp4", "vp9 webm", "av1 mp4", "prores mov", "mpeg4 avi",
+)  # fmt: skip
 CODECS = {  # codec as people call it -> encoder, format of pixels, options, container
     "h264 mp4": ("libx264", "yuv420p", {}, "mp4"),
     "h264 mov": ("libx264", "yuv420p", {}, "mov"),
@@ -40,7 +43,24 @@ CODECS = {  # codec as people call it -> encoder, format of pixels, options, con
     "av1 mp4": ("libsvtav1", "yuv420p", {"preset": "11", "svtav1-params": "lp=1"}, "mp4"),
     "prores mov": ("prores_ks", "yuv422p10le", {"profile": "0"}, "mov"),
     "mpeg4 avi": ("mpeg4", "yuv420p", {}, "avi"),
+    "mpeg4 3gp": ("mpeg4", "yuv420p", {}, "3gp"),
+    "mpeg2 mpg": ("mpeg2video", "yuv420p", {}, "mpg"),
+    "wmv2 wmv": ("wmv2", "yuv420p", {}, "wmv"),
+    "vp8 ogv": ("libvpx", "yuv420p", {"deadline": "realtime"}, "ogv"),
+    "flv flv": ("flv", "yuv420p", {}, "flv"),
 }
+
+
+_MADE = {  # format -> codec, container and tags of a film in it
+    "mp4": "h264 mp4", "mov": "h264 mov", "mkv": "h264 mkv", "webm": "vp9 webm", "avi": "mpeg4 avi",
+    "mpegts": "h264 mts", "3gp": "mpeg4 3gp", "mpeg": "mpeg2 mpg", "wmv": "wmv2 wmv", "ogv": "vp8 ogv",
+    "flv": "flv flv",
+}  # fmt: skip
+
+
+def made_for(format: str) -> bytes:
+    """A small film in one of the formats that are read, by its name."""
+    return film([Shot(one, 0.5) for one in photos()[:2]], Making(_MADE[format], rate=25 if format == "mpeg" else RATE))
 
 
 def photo(name: str, size: tuple[int, int] = SIZE) -> Pixels:

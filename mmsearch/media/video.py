@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from mmsearch.errors import ImageError
-from mmsearch.media.decode import prepare
+from mmsearch.media import memory_budget
+from mmsearch.media.decode import FILM, IN_FLIGHT, prepare
 from mmsearch.media.subtitles import cues_in_parts
 from mmsearch.media.video_file import Budget, OverBudgetError, VideoFile, open_video
 from mmsearch.media.video_frames import look_through
@@ -45,14 +46,20 @@ class _Moment:
     shows: float  # standard deviation of its grey
 
 
-def decode_video(file: BinaryIO, path: str, preprocess: Preprocess, max_megapixels: float = 200.0) -> Decoded:
+def decode_video(
+    file: BinaryIO,
+    path: str,
+    preprocess: Preprocess,
+    max_megapixels: float = 200.0,
+    in_flight: memory_budget.Budget = IN_FLIGHT,
+) -> Decoded:
     """The film in ``file``, which is open and seekable; ``path`` names it in errors.
 
     ``parts`` are its moments in order, each from its frame to the next one; ``pixels`` is the one that shows the film
-    best, (size, size, 3) uint8.  What could not be read is in ``damage``.  Raises ImageError, and nothing else, where
-    no frame can be read.
+    best, (size, size, 3) uint8.  What could not be read is in ``damage``.  Waits until there is room ``in_flight``.
+    Raises ImageError where no frame can be read.
     """
-    with open_video(file, path, max_megapixels) as film:
+    with in_flight.share(FILM), open_video(file, path, max_megapixels) as film:
         aspect = _aspect(film)
         longest = preprocess.resize_mode == "longest"
 

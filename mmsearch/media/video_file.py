@@ -193,11 +193,10 @@ def open_video(file: BinaryIO, path: str, max_megapixels: float) -> Iterator[Vid
             path, container, stream, _start(container, stream), _duration(container, stream), whole is not None
         )
         for other in container.streams:
-            if other.type == "subtitle" and other.codec_context is not None:
-                if other.codec_context.codec.canonical_name in _LETTERS:
-                    film.texts.add(other.index)
-                    continue
-            if other is not stream and not film.tells_holes:
+            known = other.codec_context is not None and other.codec_context.codec.canonical_name
+            if other.type == "subtitle" and known in _LETTERS:
+                film.texts.add(other.index)
+            elif other is not stream and not film.tells_holes:
                 other.discard = Discard.all
         yield film
 

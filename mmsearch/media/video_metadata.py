@@ -78,7 +78,7 @@ def said_inside(film: VideoFile, packets: Sequence[Packet[Any]]) -> list[Cue]:
     for chapter in film.container.chapters():
         base, title = chapter["time_base"], chapter["metadata"].get("title", "")
         if base is not None and not _NUMBERED.fullmatch(title.strip()):
-            start, end = (1000 * (float(chapter[name] * base) - film.start) for name in ("start", "end"))  # type: ignore[literal-required]
+            start, end = (1000 * (float(chapter[name] * base) - film.start) for name in ("start", "end"))
             cues.append(Cue(max(0, round(start)), round(end), title))
     for packet in packets[:MOST_CUES]:
         begin = film.time_of(packet.pts)
