@@ -119,7 +119,7 @@ def _read_pages(count: int, read: Callable[[int], Part], path: str) -> tuple[tup
     begun, until, failure = time.thread_time(), min(count, MOST_PAGES), ImageError(path, "there are no pages in it")
     for number in range(until):
         if time.thread_time() - begun > SECONDS:
-            until = number
+            until, failure = number, ImageError(path, "its pages take too long")
             break
         try:
             parts.append(read(number))
