@@ -7,23 +7,27 @@ all of it; those that are said in a moment, or stand on a page, lift this one am
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from mmsearch.indexes.protocol import VectorIndex
 from mmsearch.language.letters import plain
+from mmsearch.media.in_memory import unit_vector
 from mmsearch.search import retrieval
 from mmsearch.search.engine import Engine
 from mmsearch.search.retrieval import ParsedQuery
 from mmsearch.search.scored import Scored
 from mmsearch.store.types import StoredModel, StoredPart
-from mmsearch.types import Ids, Moment
+from mmsearch.types import Ids, Moment, Vectors
 
 if TYPE_CHECKING:
     from mmsearch.store.protocol import Store
 
 MOST = 5  # parts that a hit shows
+EXAMPLES = 32  # parts of a film that together say what other pictures should be like
+
+Value = TypeVar("Value")
 
 
 def best_of_files(store: Store, model: StoredModel, found: Iterable[Scored]) -> dict[int, Scored]:
@@ -49,6 +53,18 @@ def with_all_parts(store: Store, model: StoredModel, ids: Ids, allowed: Ids | No
     others = [part.vector for own in parts.values() for part in own if part.vector >= 0]
     found = np.setdiff1d(np.array(others, np.int64), ids)
     return np.append(ids, found if allowed is None else np.intersect1d(found, allowed))
+
+
+def some_of(parts: Sequence[Value]) -> list[Value]:
+    """At most ``EXAMPLES`` of the parts of a file that is given as an example, evenly over all of them."""
+    count = min(len(parts), EXAMPLES)
+    return [parts[(2 * number + 1) * len(parts) // (2 * count)] for number in range(count)]
+
+
+def one_for_all(rows: Vectors) -> Vectors:
+    """One vector (dim,) for those of the parts of a file (n, dim): their direction on average."""
+    one: Vectors = rows[0] if len(rows) == 1 else unit_vector(rows.mean(axis=0))
+    return one
 
 
 class Moments:

@@ -23,8 +23,8 @@ def hits(folder: Path) -> list[Hit]:
     ]
 
 
-def printed(capsys: pytest.CaptureFixture[str], folder: Path, **options: bool) -> list[list[str]]:
-    Results(**options).give(hits(folder), "a goal", 200.0, "", None)
+def printed(capsys: pytest.CaptureFixture[str], folder: Path, moments: bool = False) -> list[list[str]]:
+    Results(moments=moments).give(hits(folder), "a goal", 200.0, "", None)
     return [line.split("  ") for line in capsys.readouterr().out.splitlines()]
 
 
