@@ -6,6 +6,7 @@ PDFium reads PDFs, through pypdfium2, an extra.  It may be used by one thread at
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -87,7 +88,8 @@ def upright_page(
     number = number or 0
     if pages := tiff.pages(file, MOST_PAGES):
         _check_number(number, len(pages), path)
-        return upright_photo(pages[number], path, side, max_megapixels, enlarge)
+        free = Budget(math.inf)  # who asks holds a share already
+        return upright_photo(pages[number], path, side, max_megapixels, enlarge, free)
     with _opened(file, path) as document:
         _check_number(number, len(document), path)
         try:
