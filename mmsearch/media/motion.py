@@ -27,7 +27,7 @@ def is_motion_photo(image: Image.Image, file: BinaryIO) -> bool:
 
 
 def _has_samsung_film(file: BinaryIO) -> bool:
-    """A directory at the end names the blocks before it, of twelve bytes each: kind, place counted backwards, length."""
+    """A directory at the end names the blocks before it, of 12 bytes each: kind, place counted backwards, length."""
     size = size_of(file)
     file.seek(max(0, size - 8))
     end = file.read(8)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # What FFmpeg may take a file for.  Without these bounds a text file could name other files and addresses to be read.
 DEMUXERS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,asf,ogg,flv"
+_GLANCE = 30e6  # pixels, or 50 frames, from one look at the clock to the next
 _BYTES_BETWEEN, _HOLE = 2000, 1.0  # bytes and seconds that lack between two packets where something was not read
 MOST_ERRORS = 200  # of one file, one after the other; then nothing more is expected of it
 _STREAMED = frozenset(("mpegts", "mpeg", "mpegvideo", "m4v"))
@@ -45,12 +46,18 @@ class Budget:
     seconds: float
     pixels: float  # of the original size, decoded
     _begun: float = field(default_factory=time.thread_time)
+    _unseen: float = 0.0  # pixels since the clock was looked at, which takes up to a millisecond on some machines
 
     def spend(self, pixels: float) -> None:
         """Raises OverBudgetError once there is nothing left."""
         self.pixels -= pixels
-        if self.pixels < 0 or time.thread_time() - self._begun > self.seconds:
+        self._unseen += max(pixels, _GLANCE / 50)
+        if self.pixels < 0:
             raise OverBudgetError
+        if self._unseen > _GLANCE:
+            self._unseen = 0.0
+            if time.thread_time() - self._begun > self.seconds:
+                raise OverBudgetError
 
 
 @dataclass
