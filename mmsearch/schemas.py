@@ -124,6 +124,7 @@ def index_report(report: IndexReport) -> Json:
         "damaged": damaged(report.damaged),
         "passed_over": dict(report.passed_over),
         "encoded": report.encoded,
+        **{name: count for name in ("moments", "pages", "folded") if (count := getattr(report, name))},
         "regions": report.regions,
         "captions": report.captions,
         "facts": report.facts,

@@ -21,9 +21,11 @@ from mmsearch.store.sqlite.tables import (
     captions,
     contents,
     contents_with,
+    embedded,
     embeddings,
     exclusions,
     items,
+    lacking_part,
     photos,
     regions,
     roots,
@@ -65,7 +67,6 @@ class Items(Database):
         return found
 
     def files(self, root: str, model: StoredModel) -> dict[str, StoredFile]:
-        embedded = contents_with(embeddings).where(embeddings.c.model_id == model.id)
         query = select(
             photos.c.path,
             photos.c.id,
@@ -73,7 +74,7 @@ class Items(Database):
             photos.c.size,
             photos.c.mtime_ns,
             photos.c.content_id,
-            (photos.c.content_id.is_not(None) & photos.c.content_id.in_(embedded)).label("embedded"),
+            (photos.c.content_id.is_not(None) & photos.c.content_id.in_(embedded(model.id))).label("embedded"),
             photos.c.reason,
         ).where(at_or_below(photos.c.path, root))
         with self._reading() as connection:
@@ -83,7 +84,7 @@ class Items(Database):
     def contents(self, model: StoredModel) -> Contents:
         query = select(contents.c.hash, contents.c.id).join(items, items.c.content_id == contents.c.id)
         query = query.join(embeddings, embeddings.c.item_id == items.c.id)
-        query = query.where(embeddings.c.model_id == model.id, items.c.part == 0)
+        query = query.where(embeddings.c.model_id == model.id, items.c.part == 0, ~lacking_part(model.id))
         one = query.where(contents.c.hash == bindparam("hash"))
 
         def stored(content_hash: bytes) -> int | None:
