@@ -16,7 +16,7 @@ from mmsearch.cli.streams import cell, console
 
 if TYPE_CHECKING:
     from mmsearch.rerank.captions import Caption
-    from mmsearch.types import Hit, IndexReport, Photo
+    from mmsearch.types import Hit, IndexReport, Moment, Photo
 
 
 def shown(path: str, relative: bool = True) -> str:
@@ -82,10 +82,11 @@ def hit_paths(hits: Sequence[Hit], end: bytes = b"\n") -> None:
     _write(*(os.fsencode(hit.path) + end for hit in hits))
 
 
-def hit_table(hits: Sequence[Hit], title: str) -> None:
+def hit_table(hits: Sequence[Hit], title: str, moments: bool = False) -> None:
     """A table, with relevance where it is known and answers where a question was asked.
 
-    On a terminal that can, a click on a path opens the picture.
+    Of films and documents it says where their best part is; with ``moments`` each of their best parts has a line.  On a
+    terminal that can, a click on a path opens the picture.
     """
     from rich.style import Style
     from rich.table import Table
@@ -96,12 +97,15 @@ def hit_table(hits: Sequence[Hit], title: str) -> None:
     answered = any(hit.answer is not None for hit in hits)
     judged = any(hit.relevance is not None for hit in hits)
     ranked = any(hit.score is not None for hit in hits)  # conditions alone rank nothing
+    parted = any(hit.moments for hit in hits)
     if ranked:
         table.add_column("Score", justify="right", style="green")
     if judged:
         table.add_column("Relevance", justify="right")
     if answered:
         table.add_column("Answer", overflow="fold")
+    if parted:
+        table.add_column("Moment", justify="right", no_wrap=True)
     table.add_column("Path", overflow="fold", min_width=20)
     table.add_column("Size", style="dim", no_wrap=True)
     table.add_column("Date", style="dim", no_wrap=True)
@@ -114,7 +118,13 @@ def hit_table(hits: Sequence[Hit], title: str) -> None:
         cells = [cell(score(hit))] if ranked else []
         cells += [cell(probability(hit))] if judged else []
         cells += [cell(answer(hit))] if answered else []
+        before = len(cells)
+        cells += [cell(place(hit.moments[0]) if hit.moments else "")] if parted else []
         table.add_row(*cells, path, measures(photo), f"{photo.date:%Y-%m-%d %H:%M}")
+        for moment in hit.moments if moments else ():
+            empty = [cell("")] * (before - 1)
+            said = cell(" ".join(moment.text.split())[:80], "dim")
+            table.add_row(cell(f"{moment.score:.3f}", "dim"), *empty, cell(whole_place(moment), "dim"), said, "", "")
     console(width=None if sys.stdout.isatty() else 1000).print(table)  # in a pipe nothing is folded
 
 
@@ -134,8 +144,30 @@ def similar(hit: Hit) -> str:
 
 
 def measures(photo: Photo) -> str:
-    """Width, height and bytes."""
-    return f"{photo.width}×{photo.height}  {size(photo.size)}"
+    """Width, height, of a film its length, and bytes."""
+    length = f"  {clock(photo.film.duration_ms)}" if photo.film else ""
+    return f"{photo.width}×{photo.height}{length}  {size(photo.size)}"
+
+
+def clock(milliseconds: int) -> str:
+    """A time in a film: 1:23, 1:02:03."""
+    minutes, seconds = divmod(milliseconds // 1000, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def place(moment: Moment) -> str:
+    """Where in its file a moment or a page is."""
+    if moment.start_ms is None or moment.end_ms is None:
+        return f"p. {moment.page}"
+    return clock(moment.start_ms)
+
+
+def whole_place(moment: Moment) -> str:
+    """The same from its beginning to its end."""
+    if moment.start_ms is None or moment.end_ms is None:
+        return f"p. {moment.page}"
+    return f"{clock(moment.start_ms)}-{clock(moment.end_ms)}"
 
 
 def noted(photo: Photo) -> str:

@@ -39,6 +39,10 @@ def command(
     aperture: query_options.ApertureOption = None,
     exposure: query_options.ExposureOption = None,
     focal: query_options.FocalOption = None,
+    length: query_options.LengthOption = None,
+    fps: query_options.FpsOption = None,
+    codec: query_options.CodecOption = None,
+    at: query_options.AtOption = None,
     near: query_options.NearOption = None,
     type_: query_options.TypeOption = None,
     width: query_options.WidthOption = None,
@@ -72,6 +76,9 @@ def command(
     device: DeviceOption = None,
     json: JsonOption = False,
     paths: Annotated[bool, typer.Option("--paths", help="Print only the paths.")] = False,
+    moments: Annotated[
+        bool, typer.Option("--moments", help="A line for each of the best moments of films and pages of documents.")
+    ] = False,
     print0: Annotated[
         bool, typer.Option("--print0", "-0", help="Print only the paths, each ended by a NUL, for xargs -0.")
     ] = False,
@@ -98,7 +105,7 @@ def command(
     alone list all pictures that meet them, the newest first. A question, such as "is anyone wearing a red hat?", is
     answered for each picture.
     """
-    results = Results(json, paths, print0, show, show_as, html, open_, copy_to, numbered)
+    results = Results(json, paths, print0, show, show_as, html, open_, copy_to, numbered, moments)
     sheet = results.check()
     options = {
         "where": where,
@@ -115,6 +122,10 @@ def command(
         "aperture": aperture,
         "exposure": exposure,
         "focal": focal,
+        "length": length,
+        "fps": fps,
+        "codec": codec,
+        "at": at,
         "near": near,
         "type": type_,
         "width": width,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,10 @@ from mmsearch.cli.terminal import WAYS
 
 if TYPE_CHECKING:
     from mmsearch.types import Hit
+
+
+# Players of films that can be told where to begin.
+_PLAYERS = (("mpv", ("--start={}",)), ("vlc", ("--start-time={}",)))
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class Results:
     open: bool = False  # the sheet, else the best hit
     copy_to: Path | None = None
     numbered: bool = False  # copies
+    moments: bool = False  # a line for each in the table
 
     def check(self) -> Path | None:
         """Before any work is done; returns where the sheet goes.
@@ -53,6 +59,8 @@ class Results:
         chosen = [name for name, wanted in given.items() if wanted]
         if len(chosen) > 1:
             raise typer.BadParameter(f"{' and '.join(chosen)} exclude each other")
+        if self.moments and chosen:
+            raise typer.BadParameter(f"--moments and {chosen[0]} exclude each other: --moments is of the table")
         if self.numbered and self.copy_to is None:
             raise typer.BadParameter("--numbered needs --copy-to")
         if self.copy_to is not None and os.path.exists(os.path.expanduser(self.copy_to)):
@@ -91,7 +99,7 @@ class Results:
 
             done = copy([hit.path for hit in hits], self.copy_to, self.numbered)
         if self.open and (sheet is not None or hits):
-            done = _opened(str(sheet) if sheet is not None else hits[0].path) and done
+            done = (_opened(str(sheet)) if sheet is not None else _opened_there(hits[0])) and done
         if not done:
             raise typer.Exit(1)
 
@@ -102,7 +110,30 @@ class Results:
             if show(hits, title, max_megapixels, next((way for way in WAYS if way == self.show_as), None)):
                 return
             formatting.say("the output shows no pictures; --show-as blocks draws them anyway")
-        formatting.hit_table(hits, title)
+        formatting.hit_table(hits, title, self.moments)
+
+
+def _opened_there(hit: Hit) -> bool:
+    """Open a hit, a film at its best moment where there is a player that can be told; says so where that fails."""
+    start_ms = hit.moments[0].start_ms if hit.moments else None
+    if start_ms is not None and os.path.exists(hit.path) and not os.environ.get("BROWSER"):
+        import shutil
+        import subprocess
+
+        seconds = f"{start_ms / 1000:.3f}"
+        for player, options in _PLAYERS:
+            program = shutil.which(player)
+            if program is None:
+                continue
+            arguments = [program, *(option.format(seconds) for option in options), "--", hit.path]
+            with suppress(OSError):  # the next one may be better
+                playing = subprocess.Popen(
+                    arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )  # fmt: skip
+                playing.returncode = 0  # it goes on when this process ends: nobody waits for it
+                return True
+    return _opened(hit.path)
 
 
 def _opened(path: str) -> bool:

@@ -107,6 +107,10 @@ class Film:
     codec: str | None = None  # of its pictures, in lower case: "h264", "hevc", "vp9", "av1", "prores"
     audio: bool = False  # whether it has sound
 
+    def to_dict(self) -> dict[str, Any]:
+        """Keys of ``Photo.to_dict`` for films: ``length`` in seconds, ``fps``, ``codec``, ``audio``."""
+        return {"length": self.duration_ms / 1000, "fps": self.fps, "codec": self.codec, "audio": self.audio}
+
 
 @dataclass(frozen=True)
 class Decoded:
@@ -226,6 +230,7 @@ class Photo:
             "latitude": self.exif.latitude,
             "longitude": self.exif.longitude,
             "caption": self.caption,
+            **(self.film.to_dict() if self.film else {}),
             **_known(shot),
             **_known(words),
             **_known(noted),
@@ -234,6 +239,31 @@ class Photo:
 
 def _known(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A part of a found file: a moment of a film, or a page of a document."""
+
+    part: int  # its place among the parts of the file, from 0
+    score: float  # of this part, as ``Hit.score``
+    start_ms: int | None = None  # from the beginning of the film; None for a page
+    end_ms: int | None = None
+    at_ms: int | None = None  # the frame that shows it
+    text: str = ""  # words that belong to it
+
+    @property
+    def page(self) -> int | None:
+        """The number of the page, from 1; None for a moment of a film."""
+        return self.part + 1 if self.start_ms is None else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The part as ``json.dumps`` takes it: ``start``, ``end`` and ``at`` in seconds, or ``page``; and ``score``."""
+        if self.start_ms is None or self.end_ms is None or self.at_ms is None:
+            place: dict[str, Any] = {"page": self.page}
+        else:
+            place = {"start": self.start_ms / 1000, "end": self.end_ms / 1000, "at": self.at_ms / 1000}
+        return {**place, "score": self.score, **({"text": self.text} if self.text else {})}
 
 
 @dataclass(frozen=True)
@@ -256,6 +286,7 @@ class Hit:
     relevance: float | None = None  # probability that it is what the query means, in [0, 1]; None where unknown
     reasons: tuple[str, ...] = ()  # where words of the query were found, such as "name: IMG_2041"
     similar: tuple[str, ...] = ()  # paths of near-duplicates, or of the raw file of its shot, that this hit stands for
+    moments: tuple[Moment, ...] = ()  # of a film or a document: its best parts, the best one first
 
     @property
     def path(self) -> str:
@@ -275,6 +306,7 @@ class Hit:
             "relevance": self.relevance,
             "reasons": list(self.reasons) or None,
             "similar": list(self.similar) or None,
+            "moments": [moment.to_dict() for moment in self.moments] or None,
         }
         photo = self.photo.to_dict()
         return {"rank": self.rank, "path": photo.pop("path"), "score": self.score, **_known(judged), **photo}

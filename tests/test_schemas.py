@@ -25,7 +25,20 @@ from mmsearch.rerank.heat import WordHeat
 from mmsearch.rerank.inspect import Explanation
 from mmsearch.rerank.reranker import Answer
 from mmsearch.store.types import Damage, KeptModel, Losses, StoredModel, Summary
-from mmsearch.types import Annotations, Damaged, Exif, Hit, IndexReport, Note, Photo, Progress, SearchResult, Skipped
+from mmsearch.types import (
+    Annotations,
+    Damaged,
+    Exif,
+    Film,
+    Hit,
+    IndexReport,
+    Moment,
+    Note,
+    Photo,
+    Progress,
+    SearchResult,
+    Skipped,
+)
 
 PHOTO = Photo("/a.jpg", 300, 200, "jpeg", 7000, 0)
 TAKEN = datetime(2019, 7, 14, 18, 3, 22)
@@ -43,6 +56,21 @@ STATUS = Status(
 )  # fmt: skip
 HEAT = np.array([[0.0, 0.25], [0.123456, 1.0]], np.float32)
 JSON_HEAT = [[0.0, 0.25], [0.1235, 1.0]]
+
+
+def test_films_and_documents_have_moments_and_pages() -> None:
+    film = Photo("/a.mp4", 640, 360, "mp4", 7000, 0, film=Film(90_500, 29.97, "h264", True))
+    found = schemas.hit(Hit(1, 0.5, film, moments=(Moment(3, 0.5, 83_000, 90_500, 84_000, "said"), Moment(0, 0.4))))
+    assert {name: found[name] for name in ("length", "fps", "codec", "audio", "moments")} == {
+        "length": 90.5,
+        "fps": 29.97,
+        "codec": "h264",
+        "audio": True,
+        "moments": [
+            {"start": 83.0, "end": 90.5, "at": 84.0, "score": 0.5, "text": "said"},
+            {"page": 1, "score": 0.4},
+        ],
+    }
 
 
 def test_a_hit() -> None:

@@ -19,15 +19,18 @@ from mmsearch.query.model import (
     Between,
     Camera,
     City,
+    Codec,
     Compare,
     Date,
     EveryYear,
     Format,
     HasPlace,
     HasText,
+    Kind,
     Label,
     Lens,
     Near,
+    OfKind,
     OneFits,
     Person,
     Shape,
@@ -51,7 +54,16 @@ FORMATS: dict[str, str] = {
     **dict.fromkeys(("jpeg2000", "jp2", "j2k", "jpf", "jpx", "jpc", "j2c"), "jpeg2000"),
     **dict.fromkeys(("ppm", "pgm", "pbm", "pnm", "pfm"), "ppm"),
     **{name: name for name in ("webp", "gif", "bmp", "ico", "tga", "pcx", "dds", "psd", "jxl")},
+    **dict.fromkeys(("mp4", "m4v", "insv"), "mp4"),
+    **dict.fromkeys(("mpegts", "mts", "m2ts"), "mpegts"),
+    **dict.fromkeys(("mpeg", "mpg", "vob"), "mpeg"),
+    **{name: name for name in ("mov", "mkv", "webm", "avi", "3gp", "wmv", "ogv", "flv", "pdf")},
     **dict.fromkeys(("raw", *(suffix[1:] for suffix in sorted(RAW_SUFFIXES))), "raw"),
+}
+_KINDS: dict[str, Kind] = {
+    **dict.fromkeys(("photo", "photos", "picture", "pictures", "image", "images"), "photo"),
+    **dict.fromkeys(("video", "videos", "film", "films", "movie", "movies"), "video"),
+    **dict.fromkeys(("document", "documents"), "document"),
 }
 SHAPES: dict[str, Shape] = {"portrait": "portrait", "landscape": "landscape", "square": "square"}
 
@@ -69,6 +81,7 @@ ELSEWHERE = {
     "color": "label:",
     "country": "words:",
     "description": "words:",
+    "duration": "length:",
     "dir": "in:",
     "directory": "in:",
     "ext": "type:",
@@ -149,6 +162,10 @@ def write(fits: OneFits) -> tuple[str, str]:
         return "near", ",".join(number_text(number) for number in place) + "km"
     if isinstance(fits, Format):
         return "type", fits.name
+    if isinstance(fits, OfKind):
+        return "type", fits.kind
+    if isinstance(fits, Codec):
+        return "codec", fits.text
     if isinstance(fits, (Compare, Between)):
         return write_number(fits)
     if isinstance(fits, Shaped):
@@ -216,9 +233,11 @@ def _within(piece: Piece, _: date) -> Within:
     return Within(os.path.abspath(os.path.expanduser(piece.text)))
 
 
-def _format(piece: Piece, _: date) -> Format:
+def _format(piece: Piece, _: date) -> Format | OfKind:
     name = piece.part(1) if piece.text.startswith(".") else piece
-    return Format(choose(name, FORMATS, "format of pictures", dict.fromkeys(FORMATS.values())))
+    choices: dict[str, Format | OfKind] = {name: OfKind(kind) for name, kind in _KINDS.items()}
+    choices |= {name: Format(format_) for name, format_ in FORMATS.items()}
+    return choose(name, choices, "format of pictures", dict.fromkeys([*_KINDS.values(), *FORMATS.values()]))
 
 
 def _has(piece: Piece, _: date) -> HasText | HasPlace:
@@ -237,6 +256,7 @@ _READERS: dict[str, Callable[[Piece, date], OneFits]] = {
     "label": lambda piece, _: Label(piece.text),
     "in": _within,
     "type": _format,
+    "codec": lambda piece, _: Codec(piece.text),
     **{field: _number_reader(field) for field in FACTS},
     "orientation": lambda piece, _: Shaped(choose(piece, SHAPES, "orientation")),
     "has": _has,

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
     from mmsearch.types import PictureData
 
-Fact = Literal["width", "height", "megapixels", "bytes", "rating", "iso", "aperture", "exposure", "focal"]
+Fact = Literal[
+    "width", "height", "megapixels", "bytes", "rating", "iso", "aperture", "exposure", "focal", "length", "fps", "at"
+]
+Kind = Literal["photo", "video", "document"]
 Operator = Literal["<", "<=", "=", ">=", ">"]
 Order = Literal["score", "date", "name", "size"]
 Shape = Literal["portrait", "landscape", "square"]
@@ -272,7 +275,8 @@ class Compare:
     """A number of the upright picture or of its file, the stars that somebody gave it (-1: rejected), or its exposure.
 
     ``iso`` is the sensitivity, ``aperture`` the f-number, ``exposure`` in seconds, ``focal`` the focal length in
-    millimetres.
+    millimetres, ``length`` that of a film in seconds, ``fps`` its frames a second.  ``at`` is where in a film, in
+    seconds: only its moments there are searched.
     """
 
     fact: Fact
@@ -296,6 +300,23 @@ class Between:
         _finite(self.most)
         if self.least > self.most:
             raise QueryError(f"{self.least:g} is more than {self.most:g}; the smaller number comes first")
+
+
+@dataclass(frozen=True)
+class OfKind:
+    """A film, a document of several pages, or neither: one picture."""
+
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class Codec:
+    """The pictures of the film are coded so: "h264", "hevc" …; a part of the name, capitals do not matter."""
+
+    text: str
+
+    def __post_init__(self) -> None:
+        _not_blank(self.text, "the name of a codec")
 
 
 @dataclass(frozen=True)
@@ -337,6 +358,8 @@ OneFits = (
     | Within
     | Near
     | Format
+    | OfKind
+    | Codec
     | Compare
     | Between
     | Shaped

@@ -18,6 +18,9 @@ FACTS: dict[str, Fact] = {
     "aperture": "aperture",
     "exposure": "exposure",
     "focal": "focal",
+    "length": "length",
+    "fps": "fps",
+    "at": "at",
 }
 NUMBER = r"[+-]?(?:\d+(?:\.(\d*))?|\.(\d+))"
 AMOUNT = re.compile(rf"({NUMBER})\s*([a-z]*)", re.ASCII | re.IGNORECASE)
@@ -25,6 +28,7 @@ _OPERATORS: dict[str, Operator] = {">=": ">=", "<=": "<=", "≥": ">=", "≤": "
 # Unit -> (power of ten, factor): "1.1MB" is the float of 1.1e6 then, not that of 1.1 times a million.
 _PIXELS = {"": (0, 1), "px": (0, 1)}
 _BYTES = {"": (0, 1), "b": (0, 1), "kb": (3, 1), "mb": (6, 1), "gb": (9, 1), "tb": (12, 1)}
+_SECONDS = {"": (0, 1), "s": (0, 1), "sec": (0, 1), "ms": (-3, 1), "min": (0, 60), "h": (0, 3600)}
 UNITS: dict[str, dict[str, tuple[int, int]]] = {
     "width": _PIXELS,
     "height": _PIXELS,
@@ -35,10 +39,13 @@ UNITS: dict[str, dict[str, tuple[int, int]]] = {
     "aperture": {"": (0, 1)},
     "exposure": {"": (0, 1), "s": (0, 1), "sec": (0, 1), "ms": (-3, 1), "min": (0, 60)},
     "focal": {"": (0, 1), "mm": (0, 1)},
+    "length": _SECONDS,
+    "fps": {"": (0, 1), "fps": (0, 1)},
+    "at": _SECONDS,
 }
 _SHOWN_UNITS = {
     "size": "B, kB, MB, GB, TB, KiB, MiB and GiB", "megapixels": "MP", "exposure": "s, ms and min", "focal": "mm",
-    "width": "px", "height": "px",
+    "width": "px", "height": "px", "length": "s, ms, min and h", "fps": "fps", "at": "s, ms, min and h",
 }  # fmt: skip
 _EXAMPLES = {
     "width": ">2000 or 1000..2000",
@@ -50,7 +57,13 @@ _EXAMPLES = {
     "aperture": "f/2.8 or <4",
     "exposure": "1/250 or >1s",
     "focal": "50mm or 24..70",
+    "length": ">30s or 1:30..2:00",
+    "fps": ">=50 or 24..30",
+    "at": "1:20..2:00 or <30s",
 }
+_TIMES = ("length", "at")  # may be written as 1:30 and 1:02:03
+_CLOCK = re.compile(r"(?:(\d{1,3}):)?(\d{1,3}):([0-5]?\d(?:\.\d{1,3})?)", re.ASCII)
+_ROUNDED = ("megapixels", "focal", "length", "fps")  # 12 megapixels are what a label says: 11.5 to 12.5
 # Cameras round these: 1/60 is written as 1/64, f/3.5 as 3.48.  The next third of a stop is 26 and 12 % away.
 _ABOUT = {"exposure": 0.1, "aperture": 0.05}
 _DIGITS = 6  # of exposures and apertures, here and where they are stored: a third of a second has no end
@@ -120,6 +133,9 @@ def _amount(field: str, piece: Piece) -> tuple[float, float]:
     if fraction and float(fraction[2]):
         amount = float(fraction[1]) / float(fraction[2])
         return _rounded(amount), 0.2 * amount
+    clock = _CLOCK.fullmatch(piece.text) if field in _TIMES else None
+    if clock:
+        return 3600 * int(clock[1] or 0) + 60 * int(clock[2]) + float(clock[3]), 1.0 if field == "length" else 0.0
     if field == "aperture" and (stop := _STOP.match(piece.text)):
         piece = piece.part(stop.end())
     match = AMOUNT.fullmatch(piece.text)
@@ -138,7 +154,9 @@ def _amount(field: str, piece: Piece) -> tuple[float, float]:
         raise piece.wrong(f"{piece.text} is too large a number")
     if about is not None:
         return amount, 2 * about * abs(amount)
-    rounded = field in ("megapixels", "focal") or (power, factor) != (0, 1)
+    if field == "at":  # a moment has a length of its own
+        return amount, 0.0
+    rounded = field in _ROUNDED or (power, factor) != (0, 1)
     step = float(f"1e{power - len(decimals[0] or decimals[1] or '')}") * factor
     return amount, step if rounded else 0.0
 

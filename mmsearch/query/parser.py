@@ -41,8 +41,7 @@ _WEIGHT = re.compile(r"(\d+(?:\.\d*)?|\.\d+):(?=[^\s\d])", re.ASCII)  # 10:30 an
 _WORD = re.compile(r"\S+")
 _AFTER_QUOTES = re.compile(r"[.,;:!?]*(?!\S)")  # punctuation says nothing
 # Fields whose values may have spaces in them.
-_SPACED = ("album", "camera", "city", "in", "label", "lens", "like", "near", "person", "tag", "words")
-_NOT_YET = {"length": "videos", "duration": "videos"}  # known fields of what is not indexed yet
+_SPACED = ("album", "camera", "city", "codec", "in", "label", "lens", "like", "near", "person", "tag", "words")
 
 
 class Examples(Protocol):
@@ -315,10 +314,6 @@ def _field_name(text: Piece) -> str | None:
         return known[1].lower()
     match = _FIELD.match(text.text)
     word = first_word(text.text)
-    if match is not None and match[1].lower() in _NOT_YET:
-        raise text.wrong(
-            f"{match[1]}: is of {_NOT_YET[match[1].lower()]}, which are not indexed yet: no item has one; leave it out"
-        )
     if match is None or not any(map(str.isalnum, word[match.end() :])) or _is_path(word):
         return None  # smile:) is a word
     said = f'write "{word}"' if not any(quote in word for quote in QUOTES) else "put all of it in quotes"

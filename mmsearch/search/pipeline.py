@@ -15,6 +15,7 @@ from mmsearch.media.in_memory import unit_vector
 from mmsearch.query.model import Condition, Example, Picture, Query, Shown, Tagged, Term, Vector, Words
 from mmsearch.search import folding, retrieval
 from mmsearch.search.engine import Engine
+from mmsearch.search.moments import Moments, one_for_all, some_of
 from mmsearch.search.options import Options
 from mmsearch.search.presence import Presence, PresenceBeside
 from mmsearch.search.present import present
@@ -45,7 +46,7 @@ def search(engine: Engine, query: Query, options: Options) -> SearchResult:
     parsed = _parse(engine, query, options.unlike)
     ranking = Ranking(engine, query, parsed, texts, options, allowed)
     folded = folding.fold(engine.store, engine.index, ranking) if options.diverse else folding.each_by_itself(ranking)
-    result = present(engine.store, engine.model, query, options, folded)
+    result = present(engine.store, engine.model, query, options, folded, Moments(engine, parsed, allowed))
     notes = [*said, *ranking.notes, *_unknown(engine, parsed.text)]
     if not result and ranking.left_out:
         least = options.least_relevance
@@ -181,10 +182,11 @@ def _embed(term: Term, engine: Engine) -> Vectors:
     preprocess = engine.encoder.card.preprocess
     try:
         if isinstance(term, Picture):
-            pixels = decode_content(term.content, "the picture", preprocess, engine.max_megapixels)
+            pixels = [decode_content(term.content, "the picture", preprocess, engine.max_megapixels)]
         else:
             with open_regular(term.path) as file:
-                pixels = decode(file, term.path, preprocess, engine.max_megapixels).pixels
+                decoded = decode(file, term.path, preprocess, engine.max_megapixels)
+            pixels = some_of([part.pixels for part in decoded.parts] or [decoded.pixels])
     except ImageError as error:
         raise QueryError(f"{error.path} cannot be used as a query: {error.reason}") from error
     except OSError as error:
@@ -192,10 +194,10 @@ def _embed(term: Term, engine: Engine) -> Vectors:
         vector_id = engine.store.vector_of(term.path, engine.model)  # its drive may be unplugged
         if vector_id is None:
             raise QueryError(f"{term.path} cannot be used as a query: {error.strerror or error}") from error
-        stored: Vectors = engine.store.vectors(np.array([vector_id], np.int64), engine.model.dim)[0]
-        return stored
-    encoded: Vectors = engine.encoder.encode_images(pixels[None])[0]
-    return encoded
+        parts = [part.vector for part in engine.store.parts([vector_id], engine.model).get(vector_id, ())]
+        numbers = np.array(some_of([number for number in parts if number >= 0] or [vector_id]), np.int64)
+        return one_for_all(engine.store.vectors(numbers, engine.model.dim))
+    return one_for_all(engine.encoder.encode_images(np.stack(pixels)))
 
 
 def _list(engine: Engine, query: Query, options: Options, allowed: Ids | None) -> SearchResult:

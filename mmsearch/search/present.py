@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mmsearch.query.model import Example, Query, Words
+from mmsearch.search.moments import Moments
 from mmsearch.search.options import Options
 from mmsearch.search.scored import Block, Folded
 from mmsearch.search.shots import Row, Shots
 from mmsearch.store.types import StoredModel
-from mmsearch.types import Hit, Photo, SearchResult
+from mmsearch.types import Hit, Moment, Photo, SearchResult
 
 if TYPE_CHECKING:
     from mmsearch.store.protocol import Store
@@ -26,7 +27,12 @@ AT_ONCE = 10_000  # pictures whose files are read at once
 
 
 def present(
-    store: Store, model: StoredModel, query: Query, options: Options, blocks: Iterable[Block[Folded]]
+    store: Store,
+    model: StoredModel,
+    query: Query,
+    options: Options,
+    blocks: Iterable[Block[Folded]],
+    moments: Moments | None = None,
 ) -> SearchResult:
     """The hits of the page that is asked for, and where the next one begins.
 
@@ -34,15 +40,16 @@ def present(
     files, each a hit, or none any more where another process removed it; files that the query gives as examples are no
     hits.  Where near-duplicates are folded the first file of a picture stands for all.  A page that ends where a block
     does is taken for one that others follow, which may then be empty.  A raw file and the picture of its shot are one
-    hit.
+    hit.  Hits that are films or documents have the best of their ``moments``.
     """
     shots = Shots(store, query, options.within)
     rows, more = _rows(store, query, options, blocks, shots)
     page = shots.with_others(rows[options.offset : options.end])
     if query.order != "score":
         page.sort(key=lambda row: _ORDERS[query.order](row[1]), reverse=query.descending)
+    found = moments.of([one for one, _, _ in page]) if moments else {}
     return SearchResult(
-        tuple(_hits(page, _reasons(store, model, query, page), options.offset)),
+        tuple(_hits(page, _reasons(store, model, query, page), found, options.offset)),
         next_offset=options.end if more else None,
     )
 
@@ -90,7 +97,12 @@ def _reasons(store: Store, model: StoredModel, query: Query, page: Sequence[Row]
     return store.reasons(text, having, model) if text and having else {}
 
 
-def _hits(page: Sequence[Row], reasons: Mapping[int, tuple[str, ...]], offset: int) -> Iterator[Hit]:
+def _hits(
+    page: Sequence[Row],
+    reasons: Mapping[int, tuple[str, ...]],
+    moments: Mapping[int, tuple[Moment, ...]],
+    offset: int,
+) -> Iterator[Hit]:
     for rank, (one, photo, others) in enumerate(page, offset + 1):
         yield Hit(
             rank=rank,
@@ -102,4 +114,5 @@ def _hits(page: Sequence[Row], reasons: Mapping[int, tuple[str, ...]], offset: i
             relevance=one.relevance,
             reasons=reasons.get(one.id, ()),
             similar=others,
+            moments=moments.get(one.id, ()),
         )

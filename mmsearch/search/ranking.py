@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from mmsearch.query.model import Example, Query
 from mmsearch.search import relevance, retrieval
 from mmsearch.search.calibration import Logistic, query_hubness
 from mmsearch.search.engine import Engine
+from mmsearch.search.moments import best_of_files, with_all_parts
 from mmsearch.search.options import Options
 from mmsearch.search.querybank import NEAREST
 from mmsearch.search.retrieval import ParsedQuery
@@ -79,15 +81,28 @@ class Ranking:
         seen: set[int] = set()
         while True:
             count = depth + examples
-            found = self._retrieve(count)
-            new = [one for one in found if one.id not in seen]
+            found = self._of_files(count)
+            new = {first: one for first, one in found.items() if first not in seen}
             if len(found) < count:
-                yield Block(new, last=True)
+                yield Block(list(new.values()), last=True)
                 return
-            block = new[: count - len(seen)]
-            seen.update(one.id for one in block)
-            yield Block(block, last=False)
+            block = dict(islice(new.items(), count - len(seen)))
+            seen |= block.keys()
+            yield Block(list(block.values()), last=False)
             depth *= GROWTH
+
+    def _of_files(self, depth: int) -> dict[int, Scored]:
+        """The best candidate of each of the ``depth`` best files, as ``best_of_files`` has them.
+
+        Fewer than ``depth`` only where there are no more: a film may have hundreds of candidates.
+        """
+        count = depth
+        while True:
+            found = self._retrieve(count)
+            best = best_of_files(self.engine.store, self.engine.model, found)
+            if len(best) >= depth or len(found) < count:
+                return best
+            count *= GROWTH
 
     def _retrieve(self, depth: int) -> list[Scored]:
         """The ``depth`` best pictures by their vectors, and as many by words that are written about them.
@@ -98,13 +113,19 @@ class Ranking:
         text = "" if self.query.arithmetic else parsed.text
         words = engine.store.find_words(text, engine.model, self.allowed, depth) if text else []
         having = np.array([hit.number for hit in words], np.int64)
+        having = with_all_parts(engine.store, engine.model, having, self.allowed) if words else having
         known = engine.index.holds(having)  # another process may just have stored them
         found = retrieval.candidates(parsed, engine.index, depth, self.allowed, having[known])
-        boosts = text_boosts(engine.store.find_words(text, engine.model, found.ids, len(found.ids)) if words else [])
+        firsts = engine.store.firsts(found.ids, engine.model) if words else None
+        firsts = found.ids if firsts is None else np.where(firsts >= 0, firsts, found.ids)
+        boosts = text_boosts(
+            engine.store.find_words(text, engine.model, np.unique(firsts), len(firsts)) if words else []
+        )
         cosines = np.clip(found.cosines.astype(np.float64), -1, 1).round(4)  # rounding takes them out of the range
         scored, none = [], TextBoost(0.0, 0.0)
-        for vector_id, score, cosine in zip(found.ids.tolist(), found.scores.tolist(), cosines.tolist(), strict=True):
-            boost = boosts.get(vector_id, none)
+        rows = zip(found.ids.tolist(), firsts.tolist(), found.scores.tolist(), cosines.tolist(), strict=True)
+        for vector_id, first, score, cosine in rows:
+            boost = boosts.get(first, none)
             scored.append(Scored(vector_id, score + boost.added, cosine, boost.added, boost.word_share))
         return sorted(scored, key=lambda one: (-one.score, one.id))
 

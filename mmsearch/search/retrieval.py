@@ -170,7 +170,7 @@ def candidates(query: ParsedQuery, index: VectorIndex, count: int, allowed: Ids 
     while True:
         found = [_nearest(query_vector, index, min(pool, most), allowed) for query_vector in query.wanted]
         ids = np.unique(np.concatenate([*found, also])) if len(found) > 1 or len(also) else found[0]
-        ranked = _scored(query, index, ids)
+        ranked = scored(query, index, ids)
         if simple or len(ranked.ids) >= min(count, most) or pool >= most:
             chosen = (np.arange(len(ranked.ids)) < count) | np.isin(ranked.ids, also)
             return Candidates(ranked.ids[chosen], ranked.scores[chosen], ranked.cosines[chosen])
@@ -189,7 +189,7 @@ def augmented(query_vector: QueryVector) -> Vectors:
     return np.append(query_vector.vector, np.float32(-query_vector.beta))
 
 
-def _scored(query: ParsedQuery, index: VectorIndex, ids: Ids) -> Candidates:
+def scored(query: ParsedQuery, index: VectorIndex, ids: Ids) -> Candidates:
     """All of these pictures that match no excluded term, by what they score."""
     rows = index.vectors(ids)  # (n, dim + 1)
     first = query.wanted[0]

@@ -86,6 +86,21 @@ class Photo(BaseModel):
     people: list[str] = []
     rating: int | None = None
     label: str | None = None
+    length: float | None = Field(None, description="Of a film, in seconds")
+    fps: float | None = None
+    codec: str | None = None
+    audio: bool | None = None
+
+
+class Moment(BaseModel):
+    """A moment of a film, with its times in seconds, or a page of a document."""
+
+    score: float
+    start: float | None = None
+    end: float | None = None
+    at: float | None = Field(None, description="The frame that shows it")
+    page: int | None = Field(None, description="From 1")
+    text: str | None = Field(None, description="Words that are said in it, or stand on it")
 
 
 class PhotoDetails(Photo):
@@ -105,6 +120,7 @@ class Hit(Photo):
     relevance: float | None = Field(None, description="Probability that it is what the query means, where known")
     reasons: list[str] = Field([], description="Where words of the query were found")
     similar: list[str] = Field([], description="Paths of near-duplicates that it stands for")
+    moments: list[Moment] = Field([], description="Of a film or a document: its best parts, the best one first")
 
 
 class SearchPage(BaseModel):

@@ -23,9 +23,9 @@ class PartRows(Protocol):
         """The items, in their order, of a content that has several, or times; none of a photo or what is unknown."""
         ...
 
-    def contents_of(self, ids: Ids) -> Ids | None:
-        """The ids (n,) of the contents that these vectors are of, -1 for unknown ones.
+    def firsts(self, ids: Ids, model: StoredModel) -> Ids | None:
+        """The ids (n,) of the vectors of the first items of the contents that these vectors are of; -1 where none is.
 
-        None where each content of the library is one item: then each vector is of another one.
+        So vectors of one file have the same.  None where each content of the library is one item.
         """
         ...

@@ -142,7 +142,7 @@ def test_newest_first_where_nothing_is_looked_for(mmsearch: CLI, library: Path) 
         (["foo:bar"], 2, 'foo: is no field; the fields are date, taken, '),
         (["dog", "-foo:bar"], 2, 'To look for the words themselves, write "foo:bar"'),
         (["--where", "foo:bar"], 2, "foo: is no field"),
-        (["length:>10s"], 2, "is of videos, which are not indexed yet"),
+        (["duration:>10s"], 2, "did you mean length:?"),
         (["--sort", "date", "--sort", "name"], 2, "sort: is there twice"),
         (["dog", "--not", "./none.jpg"], 1, "./none.jpg: no such file"),
     ],

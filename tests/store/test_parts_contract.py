@@ -9,6 +9,7 @@ import pytest
 
 from mmsearch.encoders.protocol import RegionCard
 from mmsearch.encoders.region_codec import pack, unpack
+from mmsearch.query.files import parse
 from mmsearch.store.protocol import Store
 from mmsearch.store.types import StoredModel, StoredPart
 from mmsearch.types import Decoded, Exif, Film, Found, Part
@@ -58,16 +59,17 @@ def test_each_part_is_an_item_with_a_vector(store: Store) -> None:
     assert (files[film[2]][0].film, files[film[2]][0].format) == (FILM.film, "mp4")
 
 
-def test_contents_are_told_apart_only_where_there_are_parts(store: Store) -> None:
+def test_vectors_of_a_film_have_the_same_first_one(store: Store) -> None:
     model = add_model(store)
     put_photo(store, model, "/photo")
-    (photo,) = store.searchable(model)
-    assert store.contents_of(np.array([photo])) is None
+    (photo,) = store.searchable(model).tolist()
+    assert store.firsts(np.array([photo]), model) is None
     put(store, model, "/film")
-    ids = store.searchable(model)
-    contents = store.contents_of(np.append(ids, 999))
-    assert contents is not None
-    assert (len(set(contents[1:4].tolist())), contents[0] != contents[1], contents[4]) == (1, True, -1)
+    photo, *film = store.searchable(model).tolist()
+    asked = np.array([film[2], photo, 999, film[0]])
+    firsts = store.firsts(asked, model)
+    assert firsts is not None
+    assert firsts.tolist() == [film[0], photo, -1, film[0]]
 
 
 def test_words_of_a_part_find_the_film(store: Store) -> None:
@@ -129,3 +131,62 @@ def test_a_removed_film_goes_with_its_parts(store: Store) -> None:
         assert writer.remove("/film") == 1
         writer.sweep()
     assert (store.parts_of(b"film", model), store.searchable(model).tolist()) == ([], [])
+
+
+def meeting(store: Store, model: StoredModel, query: str) -> list[tuple[str, int]]:
+    """Path and part of the items that meet the conditions of a query."""
+    ids = store.searchable(model, conditions=parse(query.split()).conditions).tolist()
+    parts = {part.vector: part.part for own in store.parts(ids, model).values() for part in own}
+    photos = store.photos(ids)
+    return [(photos[number][0].path, parts.get(number, 0)) for number in ids]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("type:photo", ["/photo"]),
+        ("type:video", ["/film", "/slow"]),
+        ("type:document", ["/pages"]),
+        ("-type:video", ["/photo", "/pages"]),
+        ("length:>10s", ["/slow"]),
+        ("length:9", ["/film"]),
+        ("length:0:08..0:10", ["/film"]),
+        ("length:<1h", ["/film", "/slow"]),
+        ("fps:25", ["/film"]),
+        ("codec:264", ["/film"]),
+        ("codec:h264,VP9", ["/film", "/slow"]),
+        ("-codec:h264", ["/photo", "/slow", "/pages"]),
+    ],
+)
+def test_conditions_of_films(store: Store, query: str, found: list[str]) -> None:
+    assert list(dict.fromkeys(path for path, _ in meeting(store, shelf(store), query))) == found
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("at:<1s", [("/film", 0), ("/slow", 0)]),
+        ("at:3", [("/film", 1), ("/slow", 0)]),
+        ("at:2..6", [("/film", 1), ("/film", 2), ("/slow", 0)]),
+        ("at:0:05", [("/film", 2), ("/slow", 0)]),
+        ("at:<1s,>7s", [("/film", 0), ("/film", 2), ("/slow", 0), ("/slow", 1), ("/slow", 2)]),
+        ("at:<6s at:>5s", [("/film", 2), ("/slow", 0)]),
+        ("-at:<8s type:video", [("/slow", 1), ("/slow", 2)]),
+        ("at:>2min", []),
+    ],
+)
+def test_moments_at_a_time_are_searched_alone(store: Store, query: str, found: list[tuple[str, int]]) -> None:
+    """A moment ends before the next one begins."""
+    assert meeting(store, shelf(store), query) == found
+
+
+def shelf(store: Store) -> StoredModel:
+    """A photo, a film of 9 seconds, one of 30 whose first moment takes 10, and a document of three pages."""
+    model = add_model(store)
+    put_photo(store, model, "/photo")
+    put(store, model, "/film")
+    moments = (Part(BLACK, 0, 10_000, 0), Part(BLACK, 10_000, 20_000, 10_000), Part(BLACK, 20_000, 30_000, 20_000))
+    put(store, model, "/slow", b"slow", replace(FILM, parts=moments, film=Film(30_000, None, "vp9", False)))
+    pages = (Part(BLACK), Part(BLACK), Part(BLACK))
+    put(store, model, "/pages", b"pages", replace(FILM, format="pdf", parts=pages, film=None))
+    return model

@@ -58,7 +58,17 @@ class DetailsAnswer(PhotoAnswer):
     exposure_seconds: float | None = None
     focal_mm: float | None = None
     stars: int | None = None
+    length_seconds: float | None = Field(default=None, description="Of a film.")
     file_is_there: bool = True
+
+
+class MomentAnswer(BaseModel):
+    """A moment of a film, in seconds from its beginning, or a page of a document."""
+
+    start: float | None = None
+    end: float | None = None
+    page: int | None = None
+    score: float
 
 
 class HitAnswer(PhotoAnswer):
@@ -69,6 +79,9 @@ class HitAnswer(PhotoAnswer):
     relevance: float | None = Field(default=None, description="Probability in [0, 1] that it is what was asked for.")
     answer: str | None = Field(default=None, description="Where the query is a question: what this picture answers.")
     answer_confidence: float | None = None
+    moments: list[MomentAnswer] = Field(
+        default_factory=list, description="Of a film or a document: its best parts, the best one first."
+    )
 
 
 class SearchAnswer(BaseModel):
@@ -259,7 +272,8 @@ def facts(photo: Photo, reasons: Iterable[str] = (), most: int = SHORT) -> dict[
 def hit_answer(hit: Hit, rank: int) -> HitAnswer:
     """A hit as agents see it; ``rank`` counts those that are shown."""
     own = {name: getattr(hit, name) for name in ("score", "relevance", "answer", "answer_confidence")}
-    return HitAnswer.model_validate({**facts(hit.photo, hit.reasons), **own, "rank": rank})
+    moments = [moment.to_dict() for moment in hit.moments]
+    return HitAnswer.model_validate({**facts(hit.photo, hit.reasons), **own, "rank": rank, "moments": moments})
 
 
 def details(photo: Photo) -> DetailsAnswer:
@@ -275,6 +289,7 @@ def details(photo: Photo) -> DetailsAnswer:
         "exposure_seconds": exif.exposure,
         "focal_mm": exif.focal,
         "stars": photo.annotations.rating,
+        "length_seconds": photo.film.duration_ms / 1000 if photo.film else None,
         "file_is_there": os.path.isfile(photo.path),
     }
     return DetailsAnswer.model_validate({**facts(photo, most=LONG), **known})

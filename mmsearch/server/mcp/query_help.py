@@ -19,6 +19,7 @@ EXAMPLES = (
     "width:>=3000 height:<4000 megapixels:>12 size:>5MB",
     "iso:>=1600 aperture:<2.8 exposure:>1s focal:24..70mm",
     "has:text has:gps label:red",
+    "a goal type:video length:>1:30 at:<10min",
     "2:dog +1:beach",
     "type:png sort:date:asc",
 )
@@ -37,9 +38,11 @@ Values with spaces or commas go in double quotes. What nobody knows of a picture
 date: 2024, 2024-06, 2024-06-15, 2024-06..2024-08, >2023, june-2021, last-summer, 3-days-ago
 taken: the same, by the camera alone
 camera: lens: city: person: label: album: contain the text; in: at or below a folder; tag: is this tag
-type: jpeg, png, heif, raw and others; orientation: portrait, landscape, square; has: text, gps
+type: photo, video, document, jpeg, png, heif, raw, mp4 and others
+orientation: portrait, landscape, square; has: text, gps
 near: latitude,longitude,distance
 width: height: megapixels: size: rating: iso: aperture: exposure: focal: a number, >n, <n, a..b
+length: of a film, fps: codec:; at: only moments there in films: >30s, 1:20..2:00
 sort: date, name, size, score; sort:date:asc is the oldest first. Without words the newest come first.
 
 Examples:

@@ -26,6 +26,7 @@ from mmsearch.query.model import (
     Between,
     Camera,
     City,
+    Codec,
     Compare,
     Condition,
     Date,
@@ -37,6 +38,7 @@ from mmsearch.query.model import (
     Label,
     Lens,
     Near,
+    OfKind,
     OneFits,
     Person,
     Shaped,
@@ -46,6 +48,7 @@ from mmsearch.query.model import (
 from mmsearch.store.paths import by_links, inside, spellings
 from mmsearch.store.sqlite.attribute_columns import UNKNOWN, Kept, Mask, nanoseconds, positions_of
 from mmsearch.store.sqlite.facet_columns import FacetColumns
+from mmsearch.store.sqlite.film_columns import FilmColumns, is_of_moments, overlapping
 from mmsearch.store.sqlite.noted import SHOT
 from mmsearch.store.sqlite.overview_columns import OverviewColumns
 from mmsearch.store.types import FacetCounts, Overview
@@ -95,11 +98,15 @@ class AttributeFilter:
         with self._lock, self._reading() as read:
             contents, numbers = read.all_vectors(model)
             allowed = read.contents_of_files()[read.meeting(within, conditions)]
+            moments = [condition for condition in conditions if is_of_moments(condition)]
+            elsewhere = read.elsewhere(model, moments) if moments else None
         chosen = np.zeros(max(int(contents.max(initial=-1)), int(allowed.max(initial=-1))) + 1, np.bool_)
         chosen[allowed] = True
         meeting = numbers[chosen[contents]]
         found = np.zeros(int(meeting.max(initial=-1)) + 1, np.bool_)  # quicker than sorting
         found[meeting] = True
+        if elsewhere is not None:
+            found[elsewhere[elsewhere < len(found)]] = False
         return np.flatnonzero(found).astype(np.int64, copy=False)
 
     def meeting(self, photos: Ids, within: Sequence[str], conditions: Sequence[Condition]) -> Mask:
@@ -149,7 +156,7 @@ class AttributeFilter:
         return _Reading(self._kept, self._connection)
 
 
-class _Reading(FacetColumns, OverviewColumns):
+class _Reading(FacetColumns, OverviewColumns, FilmColumns):
     """Which files meet conditions, in one state of the database."""
 
     def meeting(self, within: Sequence[str], conditions: Sequence[Condition]) -> Mask:
@@ -160,6 +167,8 @@ class _Reading(FacetColumns, OverviewColumns):
             if within:
                 mask &= self._at_any(within)
             for condition in conditions:
+                if condition.exclude and is_of_moments(condition):
+                    continue  # a film has other moments
                 fitting = self._fitting(condition.fits)
                 mask &= ~fitting if condition.exclude else fitting
         masks[key] = mask
@@ -199,6 +208,13 @@ class _Reading(FacetColumns, OverviewColumns):
         if isinstance(fits, Format):
             wanted = {fits.name, "mpo"} if fits.name == "jpeg" else {fits.name}
             return self._named("format", wanted.__contains__)
+        if isinstance(fits, OfKind):
+            return self._of_kind(fits)
+        if isinstance(fits, Codec):
+            return self._named("codec", lambda name: fits.text.casefold() in name.casefold())
+        if isinstance(fits, (Compare, Between)) and fits.fact == "at":
+            items, starts, ends = self.moments()
+            return self._having(items[overlapping(fits, starts, ends)])
         if isinstance(fits, Compare):
             return _OPERATORS[fits.operator](self._number(fits.fact), fits.value)
         if isinstance(fits, Between):
@@ -281,12 +297,22 @@ class _Reading(FacetColumns, OverviewColumns):
             return self.stars()
         if attribute in SHOT:
             return self.shot(attribute)
+        if attribute in ("length", "fps"):
+            return self.of_film(attribute)
         if attribute == "bytes":
             return self._of_file("size", np.int64)
         if attribute == "megapixels":
             pixels: NDArray[np.float64] = self._number("width") * self._number("height") / 1e6
             return pixels
         return self._of_content(attribute, np.int64)
+
+    def _of_kind(self, kind: OfKind) -> Mask:
+        film = self._of_content("duration_ms IS NOT NULL", np.int64) > 0
+        if kind.kind == "video":
+            return film
+        several = "EXISTS (SELECT 1 FROM items WHERE items.content_id = contents.id AND part > 0)"
+        document = (self._of_content(several, np.int64) > 0) & ~film
+        return document if kind.kind == "document" else ~(film | document)
 
     def _shaped(self, shaped: Shaped) -> Mask:
         width, height = self._number("width"), self._number("height")

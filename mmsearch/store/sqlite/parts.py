@@ -30,10 +30,12 @@ _PARTS_OF = f"""
 SELECT {_PART} FROM contents CROSS JOIN items ON items.content_id = contents.id {_WITH_VECTORS}
 WHERE hash = ? ORDER BY items.part
 """
-_CONTENTS_OF = (
-    "SELECT embeddings.id, items.content_id FROM json_each(?) CROSS JOIN embeddings ON embeddings.id = value "
-    "CROSS JOIN items ON items.id = embeddings.item_id"
-)
+_FIRSTS = """
+SELECT own.id, first.id FROM json_each(?) CROSS JOIN embeddings AS own ON own.id = value
+    CROSS JOIN items AS one ON one.id = own.item_id
+    CROSS JOIN items ON items.content_id = one.content_id AND items.part = 0
+    CROSS JOIN embeddings AS first ON first.item_id = items.id AND first.model_id = ?
+"""
 
 
 class Parts(Database):
@@ -55,12 +57,12 @@ class Parts(Database):
         parts = [_part(row) for row in rows]
         return parts if len(parts) > 1 or any(part.start_ms is not None for part in parts) else []
 
-    def contents_of(self, ids: Ids) -> Ids | None:
+    def firsts(self, ids: Ids, model: StoredModel) -> Ids | None:
         if not self._several():
             return None
         with self._reading() as connection:
-            rows = connection.exec_driver_sql(_CONTENTS_OF, (json.dumps(ids.tolist()),)).all()
-        known = {number: content for number, content in rows}  # noqa: C416  # rows are no pairs for ``dict``
+            rows = connection.exec_driver_sql(_FIRSTS, (json.dumps(ids.tolist()), model.id)).all()
+        known = {number: first for number, first in rows}  # noqa: C416  # rows are no pairs for ``dict``
         return np.array([known.get(number, -1) for number in ids.tolist()], np.int64)
 
     def _several(self) -> bool:

@@ -19,11 +19,11 @@ function split(text) {
 
 export const FIELDS = new Set(
   ("date taken camera lens city person album label in type width height megapixels size rating iso aperture exposure " +
-    "focal orientation has tag near mp bytes sort").split(" "),
+    "focal length fps codec at orientation has tag near mp bytes sort").split(" "),
 );
 
 /** Fields of which a photo has one value: several are alternatives, joined by commas. Of others all must hold. */
-const ALTERNATIVES = new Set(["date", "taken", "camera", "lens", "city", "album", "label", "in", "type", "orientation"]);
+const ALTERNATIVES = new Set(["date", "taken", "camera", "lens", "city", "album", "label", "in", "type", "codec", "orientation"]);
 
 /** The query without conditions: what is looked for by its meaning. */
 export function words(query) {

@@ -1,0 +1,228 @@
+"""A video file that is open: its picture stream, its packets and its frames, one after the other.
+
+FFmpeg reads it, through PyAV, an extra.  Its logging is never touched: with any level set it hangs on damaged H.264.
+``container.decode()`` is never used, as it ends at the first damaged packet: packets are demuxed and each one is tried.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+from mmsearch.errors import ImageError
+from mmsearch.media.formats import needs_extra
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+# What FFmpeg may take a file for.  Without these bounds a text file could name other files and addresses to be read.
+DEMUXERS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,asf,ogg,flv"
+MOST_ERRORS = 200  # of one file, one after the other; then nothing more is expected of it
+_STREAMED = frozenset(("mpegts", "mpeg", "mpegvideo", "m4v"))
+_MARGIN = 1.0  # seconds that are gone back more in these
+_STILL = ("attached_pic", "timed_thumbnails", "still_image")  # pictures that stand beside something else
+
+
+class OverBudgetError(Exception):
+    """A file took more time or more pixels than one file may."""
+
+
+@dataclass
+class Budget:
+    """What may be spent on one file.  Time is that of this thread, in which FFmpeg decodes: others do not count."""
+
+    seconds: float
+    pixels: float  # of the original size, decoded
+    _begun: float = field(default_factory=time.thread_time)
+
+    def spend(self, pixels: float) -> None:
+        """Raises OverBudgetError once there is nothing left."""
+        self.pixels -= pixels
+        if self.pixels < 0 or time.thread_time() - self._begun > self.seconds:
+            raise OverBudgetError
+
+
+@dataclass
+class VideoFile:
+    """An open film; see ``open_video``."""
+
+    path: str
+    container: InputContainer
+    stream: VideoStream
+    start: float  # seconds; all times below are from here on
+    duration: float | None  # seconds of what is seen, as the header says
+    end: float = 0.0  # seconds: the end of the last packet that was read
+    errors: int = 0  # packets that could not be read or decoded
+
+    @property
+    def pixels(self) -> int:
+        """Of one frame."""
+        return self.stream.codec_context.width * self.stream.codec_context.height
+
+    def time_of(self, stamp: int | None) -> float | None:
+        """Seconds of a time stamp of the stream."""
+        if stamp is None or self.stream.time_base is None:
+            return None
+        return float(stamp * self.stream.time_base) - self.start
+
+    @property
+    def codec(self) -> str:
+        """Its codec as people call it, not the decoder: "av1", not "libdav1d"."""
+        return self.stream.codec_context.codec.canonical_name
+
+    def skip(self, what: Literal["NONKEY", "NONREF"]) -> None:
+        """Have the decoder pass over frames; that of AV1 could not be told otherwise later."""
+        if self.codec != "av1":
+            self.stream.codec_context.skip_frame = what
+
+    def seek(self, seconds: float) -> bool:
+        """Goes to the keyframe at or before ``seconds``, as near as the file can; False where it cannot.
+
+        Streams have no table of their keyframes: there it is somewhere before.
+        """
+        assert self.stream.time_base is not None
+        streamed = self.container.format.name in _STREAMED
+        seconds -= _MARGIN if streamed else 0.0
+        stamp = int((max(0.0, seconds) + self.start) / self.stream.time_base)
+        try:
+            if streamed and seconds <= 0:
+                self.container.seek(0, unsupported_byte_offset=True)
+            else:
+                self.container.seek(stamp, stream=self.stream)
+        except (OSError, ValueError):  # all errors of PyAV are one of these
+            return False
+        return True
+
+    def packets(self) -> Iterator[Packet[Any]]:
+        """The packets of the picture stream from here on, and at the end one that is empty.
+
+        What cannot be read is passed over, until there is too much of it.
+        """
+        failed = 0
+        while failed < MOST_ERRORS:
+            try:
+                for packet in self.container.demux(self.stream):
+                    failed = 0
+                    begin = self.time_of(packet.pts if packet.pts is not None else packet.dts)
+                    if begin is not None:
+                        self.end = max(self.end, begin + float((packet.duration or 0) * packet.time_base))
+                    yield packet
+                return
+            except EOFError:
+                return
+            except (OSError, ValueError):
+                failed += 1
+                self.errors += 1
+
+    def decode(self, packet: Packet[Any] | None) -> list[VideoFrame]:
+        """The frames that come of a packet, or of the end; none where it is damaged."""
+        try:
+            return self.stream.codec_context.decode(packet)
+        except EOFError:
+            return []
+        except (OSError, ValueError):
+            self.errors += 1
+            return []
+
+
+@contextlib.contextmanager
+def open_video(file: BinaryIO, path: str, max_megapixels: float) -> Iterator[VideoFile]:
+    """The film in ``file``, which is open and seekable; ``path`` names it in errors.
+
+    Raises ImageError for what is no film that can be read, and for one whose frames are above ``max_megapixels``.
+    """
+    try:
+        import av
+        from av.stream import Discard
+    except ImportError as error:
+        raise ImageError(path, needs_extra("video"), retry=True) from error
+    file.seek(0)
+    if not file.read(1):
+        raise ImageError(path, "the file is empty")
+    file.seek(0)
+    try:
+        container = _open(av, file)
+    except Exception as error:
+        raise ImageError(path, reason_of(error)) from error
+    with container:
+        stream = _picture_stream(container, path)
+        context = stream.codec_context
+        width, height = context.width, context.height
+        if width * height > max_megapixels * 1e6:
+            said = f"{width} x {height} pixels a frame, over the limit of {max_megapixels:g} megapixels"
+            raise ImageError(path, said, retry=True)
+        context.thread_count = 1
+        context.options = {**context.options, "max_pixels": str(int(max_megapixels * 1e6))}  # a frame may be larger
+        for other in container.streams:
+            if other is not stream and other.type != "subtitle":
+                other.discard = Discard.all
+        start = _start(container, stream)
+        yield VideoFile(path, container, stream, start, _duration(container, stream))
+
+
+def reason_of(error: BaseException) -> str:
+    """What is wrong with a film, in words."""
+    if isinstance(error, MemoryError):
+        return "not enough memory to decode it"
+    if isinstance(error, OSError) and type(error) is OSError:  # of the file, not of FFmpeg
+        return f"cannot be read: {error.strerror or error}"
+    return "not a video that can be read: it is damaged or cut off at its beginning, or something else"
+
+
+def _open(av: Any, file: BinaryIO) -> InputContainer:
+    container: InputContainer = av.open(
+        file,
+        "r",
+        container_options={"format_whitelist": DEMUXERS, "export_xmp": "1"},
+        metadata_errors="replace",
+        io_open=_refuse,
+    )
+    return container
+
+
+def _refuse(*_: object) -> Any:
+    """A film that names other files does not get them."""
+    raise OSError("a video may not open other files")
+
+
+def _picture_stream(container: InputContainer, path: str) -> VideoStream:
+    """The largest one that is a film.  Raises ImageError where there is none."""
+    moving = [stream for stream in container.streams.video if not _is_still(stream)]
+    if not moving:
+        sound = "only sound" if container.streams.audio else "no sound"
+        beside = " beside a still picture" if container.streams.video else ""
+        raise ImageError(path, f"there are no moving pictures in it, {sound}{beside}")
+    known = [stream for stream in moving if stream.codec_context is not None]
+    if not known:
+        raise ImageError(path, "its pictures are in a format that FFmpeg does not know")
+    best = max(known, key=lambda one: (one.codec_context.width * one.codec_context.height, -one.index))
+    if not best.codec_context.width or not best.codec_context.height:
+        raise ImageError(path, "nothing says how large its pictures are: it is damaged or cut off at its beginning")
+    return best
+
+
+def _is_still(stream: VideoStream) -> bool:
+    """Whether it is the cover of a song, or small pictures of a film."""
+    kinds = type(stream.disposition)
+    return any(stream.disposition & getattr(kinds, name, 0) for name in _STILL)
+
+
+def _start(container: InputContainer, stream: VideoStream) -> float:
+    """Seconds: where players begin to count."""
+    if container.start_time is not None:
+        return container.start_time / 1e6
+    if stream.start_time is not None and stream.time_base is not None:
+        return float(stream.start_time * stream.time_base)
+    return 0.0
+
+
+def _duration(container: InputContainer, stream: VideoStream) -> float | None:
+    if stream.duration is not None and stream.time_base is not None and stream.duration > 0:
+        return float(stream.duration * stream.time_base)
+    return container.duration / 1e6 if container.duration is not None and container.duration > 0 else None
