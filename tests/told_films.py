@@ -64,7 +64,7 @@ class Reader:
                 break
             pixels = np.roll(photo(name, preprocess), round(preprocess.size * int(moved or 0) / 100), axis=1)
             rows.append((end, pixels, text))
-        if not timed:
+        if not timed or not rows:
             return [Part(pixels, text=text) for _, pixels, text in rows], damage, 0
         ends = [*(start for start, *_ in rows[1:]), end]
         parts = [Part(pixels, at, to, at, text) for (at, pixels, text), to in zip(rows, ends, strict=True)]

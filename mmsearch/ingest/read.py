@@ -7,6 +7,7 @@ import hashlib
 import io
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -112,6 +113,46 @@ def read_again(items: Pending, preprocess: Preprocess, max_megapixels: float, de
 def frames_of(picture: Decoded, items: Pending) -> list[Pixels]:
     """The pixels of these items, in their order, of a file that was read again."""
     return [part.pixels for part in nearest(picture, [(item.part, item.at_ms) for item in items])]
+
+
+class HeldContent:
+    """The file of a content, opened and compared with its hash once, however many pieces it is read in.
+
+    It is closed with the last of them.  Pieces may be read in several threads, which take turns.
+    """
+
+    def __init__(self, item: PendingItem, pieces: int) -> None:
+        self._item, self._left = item, pieces
+        self._lock = threading.Lock()
+        self._opened: tuple[BinaryIO | None, str] | None = None
+
+    @contextmanager
+    def piece(self) -> Iterator[tuple[BinaryIO | None, str]]:
+        """The open content and its path, for one piece; None where no file holds it any more."""
+        with self._lock:
+            if self._opened is None:
+                self._opened = self._open()
+            content, path = self._opened
+            try:
+                yield content, path
+            finally:
+                self._left -= 1
+                if content is not None and self._left <= 0:
+                    content.close()
+
+    def _open(self) -> tuple[BinaryIO | None, str]:
+        for file in self._item.files:
+            try:
+                with contextlib.ExitStack() as stack:
+                    opened = stack.enter_context(open_regular(file.path))
+                    content = in_memory(opened)
+                    if hash_of(content) == self._item.hash:
+                        if content is opened:
+                            stack.pop_all()
+                        return content, file.path
+            except (OSError, MemoryError):
+                continue
+        return None, self._item.files[-1].path
 
 
 @contextmanager

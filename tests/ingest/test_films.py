@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
+from PIL import Image
 from samples import SAMPLES
 from told_films import Reader, photo, told
 
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.ingest import pipeline
 from mmsearch.ingest.enrich import registry
+from mmsearch.ingest.enrich.ocr import OcrTexts
 from mmsearch.ingest.enrich.runner import enrich
 from mmsearch.ingest.options import IngestContext, Options
+from mmsearch.media.decode import decode
+from mmsearch.media.filesystem import open_regular
 from mmsearch.store.open import open_store
 from mmsearch.store.protocol import Store
 from mmsearch.store.region_tokens import TokenModel
@@ -201,7 +206,7 @@ def test_another_model_has_vectors_of_the_same_frames(shelf: Shelf, region_encod
             late = [replace(part, at_ms=(part.at_ms or 0) + 300) for part in picture.parts]
             return replace(picture, parts=(*late, replace(late[-1], at_ms=7900)))
 
-    shelf.reader = Later()  # type: ignore[assignment]
+    shelf.reader = Later()
     report = shelf.index()
     assert (report.moments, report.folded, shelf.store.pending_vectors(shelf.model)) == (3, 0, 0)
     parts = shelf.parts(film)
@@ -268,3 +273,56 @@ def test_a_film_of_one_moment_stays_one_with_another_model(shelf: Shelf, region_
     shelf.index()
     (other,) = shelf.parts(film)
     assert replace(other, vector=own.vector) == own
+
+
+def test_text_is_read_in_the_frames_of_moments_with_one_opening(
+    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader of text is a stand-in: it says how light a picture is."""
+    pytest.importorskip("av")
+    levels = [20, 60, 100, 140, 180, 220]
+    film = grey_film(shelf.folder / "film.mp4", levels)
+    (shelf.folder / "photo.png").write_bytes((SAMPLES / COFFEE).read_bytes())
+    context = replace(shelf.context(), decoder=decode)
+    report = pipeline.run(context)
+    parts = shelf.parts(film)
+    assert len(parts) == len(levels)
+    texts = OcrTexts(context, Lightness())  # type: ignore[arg-type]
+    opened: list[str] = []
+
+    def noted(path: str) -> BinaryIO:
+        opened.append(path)
+        return open_regular(path)
+
+    monkeypatch.setattr("mmsearch.ingest.read.open_regular", noted)
+    report = enrich(texts, shelf.store, context.options, report)
+    assert (report.texts, report.with_text) == (len(levels) + 1, len(levels) + 1)
+    assert opened == [str(film), str(shelf.folder / "photo.png")]
+    found = shelf.store.photos([part.vector for part in parts])
+    said = [int(found[part.vector][0].text or 0) for part in parts]
+    np.testing.assert_allclose(said, levels, atol=3)
+
+
+class Lightness:
+    """Reads how light a picture is."""
+
+    engine = "lightness"
+
+    def read(self, image: Image.Image) -> str:
+        return str(round(float(np.asarray(image).mean())))
+
+
+def grey_film(path: Path, levels: list[int]) -> Path:
+    """Two seconds of each grey, with a pattern of its own: a hash sees nothing in plain grey."""
+    import av
+
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("mpeg4", rate=5)
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = 160, 120, "yuv420p", 10
+        for number, level in enumerate(levels):
+            bars = np.random.default_rng(number).integers(-20, 21, (6, 8)).repeat(20, 0).repeat(20, 1)
+            frame = np.repeat((level + bars - bars.mean())[..., None], 3, axis=2).clip(0, 255).astype(np.uint8)
+            for _ in range(10):
+                out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+        out.mux(stream.encode())
+    return path

@@ -1,0 +1,39 @@
+"""The picture of an item, whatever its file is: a photo, one frame of a film, one page of a document."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from PIL import Image
+
+from mmsearch.errors import ImageError
+from mmsearch.media.decode import IN_FLIGHT, upright
+from mmsearch.media.kinds import kind_of
+from mmsearch.types import Place
+
+_FILM = 60e6  # pixels in flight, as in ``decode``
+
+
+def upright_part(
+    file: BinaryIO, path: str, place: Place | None, side: int, max_megapixels: float = 200.0, enlarge: bool = True
+) -> Image.Image:
+    """What ``upright`` gives, of the frame or page that ``place`` names; None is what shows the file best.
+
+    Of a photo that is the photo.  Raises ImageError as ``decode`` does, also where the file has no such page.
+    """
+    kind = kind_of(file, path) if place is not None else "photo"
+    if place is None or kind == "photo" or (kind == "video" and place.at_ms is None):
+        return upright(file, path, side, max_megapixels, enlarge)
+    try:
+        with IN_FLIGHT.share(_FILM):
+            if kind == "video":
+                from mmsearch.media.video import upright_frame
+
+                return upright_frame(file, path, place.at_ms, side, max_megapixels, enlarge)
+            from mmsearch.media.document import upright_page
+
+            return upright_page(file, path, place.part, side, max_megapixels, enlarge)
+    except ImageError:
+        raise
+    except Exception as error:  # a library of another's, on a file that it cannot digest
+        raise ImageError(path, str(error) or type(error).__name__, retry=isinstance(error, MemoryError)) from error
