@@ -3,7 +3,7 @@
 Three levels: ``exact`` has the same bytes; ``near`` is the same shot, scaled, compressed, cropped or edited; ``burst``
 is another shot of the same scene, taken within seconds.  Vectors and hashes propose pairs, all there are, and the
 pixels decide.  A group holds only what is like the file that it keeps, so small differences do not add up along a
-chain.
+chain.  Films are compared with films (``film_duplicates.py``), documents byte by byte only.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch.errors import ImageError, LibraryError
+from mmsearch.manage.film_duplicates import same_films
 from mmsearch.media.dhash import as_numbers
 from mmsearch.media.filesystem import open_regular
 from mmsearch.media.formats import RAW_SUFFIXES
@@ -27,7 +28,7 @@ from mmsearch.media.pixel_match import Sketch, alike, sketch
 from mmsearch.search.diversity import BURST, SPAN
 from mmsearch.store.protocol import Store
 from mmsearch.store.types import DuplicateCandidate, StoredModel
-from mmsearch.types import Found, Ids, Note, Photo, Progress, Skipped, Vectors
+from mmsearch.types import Film, Found, Ids, Note, Photo, Progress, Skipped, Vectors
 
 Level = Literal["exact", "near", "burst"]
 
@@ -68,6 +69,13 @@ class _Content:
     files: tuple[Found, ...]  # the one to keep first
     taken_at: datetime | None
     dhash: bytes | None
+    pixels: int = 0
+    several: bool = False
+    film: Film | None = None
+
+    @property
+    def is_photo(self) -> bool:
+        return self.film is None and not self.several
 
 
 def find(
@@ -97,9 +105,14 @@ def find(
             vectors = store.vectors(np.array([one.vector for one in contents], np.int64), model.dim)
         except KeyError as error:
             raise LibraryError("pictures were removed by another process in the meantime; try again") from error
-        near = stands = _near(contents, vectors, files, least, max_megapixels, threads, progress)
+        shots = sum(one.is_photo for one in contents)  # they come first
+        near[:shots] = _near(contents[:shots], vectors[:shots], files, least, max_megapixels, threads, progress)
+        films = [row for row, one in enumerate(contents) if one.film is not None]
+        near[films] = same_films(films, store, model, contents, files, max_megapixels)
+        stands = near
         if level == "burst":
-            stands = _bursts(contents, vectors, files, near, BURST if least is None else least)
+            stands = _bursts(contents[:shots], vectors[:shots], files, near[:shots], BURST if least is None else least)
+            stands = np.concatenate([stands, near[shots:]])
     members: dict[int, list[int]] = {}
     for row, head in enumerate(stands.tolist()):
         members.setdefault(head, []).append(row)
@@ -198,7 +211,7 @@ def left_alone(left: Sequence[Skipped], named: int = 3) -> Iterator[str]:
 
 
 def _by_quality(candidates: Iterable[DuplicateCandidate]) -> list[_Content]:
-    """A content each, the best first; its files the oldest first, of equals the one with the shortest path."""
+    """A content each, the best first, photos before all else; its files the oldest first, of equals the one with the shortest path."""
     found: dict[int, list[DuplicateCandidate]] = {}
     for one in candidates:
         found.setdefault(one.vector, []).append(one)
@@ -206,9 +219,21 @@ def _by_quality(candidates: Iterable[DuplicateCandidate]) -> list[_Content]:
         same.sort(key=lambda one: (one.file.mtime_ns, len(one.file.path), one.file.path))
     best = sorted(
         found.values(),
-        key=lambda same: (-same[0].pixels, -same[0].file.size, same[0].file.mtime_ns, same[0].file.path),
+        key=lambda same: (
+            same[0].several or same[0].film is not None,
+            -same[0].pixels,
+            -same[0].file.size,
+            same[0].file.mtime_ns,
+            same[0].file.path,
+        ),
     )
-    return [_Content(same[0].vector, tuple(one.file for one in same), same[0].taken_at, same[0].dhash) for same in best]
+    return [
+        _Content(
+            one.vector, tuple(other.file for other in same), one.taken_at, one.dhash, one.pixels, one.several, one.film
+        )
+        for same in best
+        for one in same[:1]
+    ]
 
 
 class _Files:

@@ -290,12 +290,14 @@ class Items(Database):
                 contents.c.width * contents.c.height,
                 noted.taken_at,
                 contents.c.dhash,
+                contents.c.id.in_(select(items.c.content_id).where(items.c.part > 0)),
+                *(contents.c[name] for name in noted.FILM),
             )
             .join(contents, contents.c.id == photos.c.content_id)
             .outerjoin(sidecars, sidecars.c.photo_id == photos.c.id)
             .join(items, items.c.content_id == contents.c.id)
             .join(embeddings, embeddings.c.item_id == items.c.id)
-            .where(photos.c.state == "ok", embeddings.c.model_id == model.id)
+            .where(photos.c.state == "ok", embeddings.c.model_id == model.id, items.c.part == 0)
             .order_by(photos.c.path)
         )
         if within:
@@ -308,8 +310,10 @@ class Items(Database):
                     pixels,
                     datetime.fromisoformat(taken) if taken else None,
                     looks,
+                    bool(several),
+                    noted.film_of(dict(zip(noted.FILM, film, strict=True))),
                 )
-                for number, path, size, time, pixels, taken, looks in connection.execute(query)
+                for number, path, size, time, pixels, taken, looks, several, *film in connection.execute(query)
             ]
 
     def find_words(
