@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.looking import PhotoArgument, file_to_write, looker, picture_format
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption
+
+if TYPE_CHECKING:
+    from mmsearch.rerank.timeline import Timeline
 
 
 def command(
@@ -31,6 +34,8 @@ def command(
 
     The picture has a panel for the whole text and one for each word but "the", "on" and their like: the lighter a
     place, the more it is worth to the match. With --json the numbers are printed, side x side values in [0, 1] a word.
+
+    Of a film or a document it is shown how well the text fits each moment or page, and which fits best.
     """
     if output is None and not json:
         raise typer.BadParameter("give -o FILE.png, --json, or both")
@@ -38,6 +43,10 @@ def command(
 
     target = file_to_write(output, photo) if output is not None else None
     with looker(library, device) as found:
+        over_time = found.over_time(photo, " ".join(text))
+        if over_time is not None:
+            _give(over_time, target, json)
+            return
         explanation = found.explain(photo, " ".join(text), "attention" if attention else "match")
         if target is not None:
             with atomic_file(target) as draft:
@@ -46,5 +55,22 @@ def command(
         formatting.json_line(schemas.explanation(explanation))
     else:
         print(f"{explanation.score:.3f}")
+    if target is not None:
+        formatting.say(f"wrote {formatting.shown(str(target))}")
+
+
+def _give(over_time: Timeline, target: Path | None, json: bool) -> None:
+    """Print and draw how well a text fits the parts of a film or a document."""
+    from mmsearch.media.filesystem import atomic_file
+    from mmsearch.rerank.timeline import draw
+
+    if target is not None:
+        with atomic_file(target) as draft:
+            draw(over_time).save(draft, picture_format(target))
+    if json:
+        formatting.json_line(schemas.timeline(over_time))
+    else:
+        best = over_time.best
+        print(f"{best.score:.3f}  {formatting.whole_place(best)}")
     if target is not None:
         formatting.say(f"wrote {formatting.shown(str(target))}")

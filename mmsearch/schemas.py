@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mmsearch.rerank.heat import Heat
     from mmsearch.rerank.inspect import Explanation
     from mmsearch.rerank.reranker import Answer
+    from mmsearch.rerank.timeline import Timeline
     from mmsearch.store.types import Damage, KeptModel, Losses
     from mmsearch.training.contrastive.trainer import Outcome
     from mmsearch.training.reranker.trainer import RerankOutcome
@@ -86,6 +87,12 @@ def explanation(explanation: Explanation) -> Json:
         "words": [{"word": word.word, "heat": _rows(word.heat)} for word in explanation.words],
         "overall": _rows(explanation.overall),
     }
+
+
+def timeline(found: Timeline) -> Json:
+    """How well a text fits each part of a film or a document, in their order; ``score`` is a cosine similarity."""
+    best = found.best.to_dict()
+    return {"photo": found.path, "text": found.text, "best": best, "parts": [part.to_dict() for part in found.parts]}
 
 
 def _rows(heat: Heat) -> list[list[float]]:

@@ -266,12 +266,15 @@ class Moment:
         return self.part + 1 if self.start_ms is None else None
 
     def to_dict(self) -> dict[str, Any]:
-        """The part as ``json.dumps`` takes it: ``start``, ``end`` and ``at`` in seconds, or ``page``; and ``score``."""
+        """The part as ``json.dumps`` takes it: ``start``, ``end`` and ``at`` in seconds, or ``page``; and its score.
+
+        ``part`` counts from 0, ``page`` from 1.
+        """
         if self.start_ms is None or self.end_ms is None or self.at_ms is None:
             place: dict[str, Any] = {"page": self.page}
         else:
             place = {"start": self.start_ms / 1000, "end": self.end_ms / 1000, "at": self.at_ms / 1000}
-        return {**place, "score": self.score, **({"text": self.text} if self.text else {})}
+        return {"part": self.part, **place, "score": self.score, **({"text": self.text} if self.text else {})}
 
 
 @dataclass(frozen=True)

@@ -67,8 +67,8 @@ def test_films_and_documents_have_moments_and_pages() -> None:
         "codec": "h264",
         "audio": True,
         "moments": [
-            {"start": 83.0, "end": 90.5, "at": 84.0, "score": 0.5, "text": "said"},
-            {"page": 1, "score": 0.4},
+            {"part": 3, "start": 83.0, "end": 90.5, "at": 84.0, "score": 0.5, "text": "said"},
+            {"part": 0, "page": 1, "score": 0.4},
         ],
     }
 

@@ -43,7 +43,7 @@ _STRIP = 50
 # these two 16 and 19.
 IN_FLIGHT = Budget(250e6)
 _WEIGHT = {"WEBP": 2.0, "JPEG2000": 2.0}
-_FILM = 60e6  # what FFmpeg keeps of a film in 4K: some 20 frames of 1.5 bytes a pixel, and ours
+FILM = 60e6  # what FFmpeg keeps of a film in 4K: some 20 frames of 1.5 bytes a pixel, and ours
 _MANY = 25e6  # pixels from which it is worth the time to ask the allocator for unused memory first
 
 # A progressive JPEG can go over its pixels any number of times.  At 200 megapixels a scan takes 14 ms and 300 bytes: a
@@ -73,8 +73,19 @@ def decode(
     with _explained(path):
         several = kind_of(file, path)
         if several != "photo":
-            with (in_flight or IN_FLIGHT).share(_FILM):
-                return _several(several)(file, path, preprocess, max_megapixels)
+            return _several(several)(file, path, preprocess, max_megapixels, in_flight or IN_FLIGHT)
+    return decode_photo(file, path, preprocess, max_megapixels, in_flight, jpegs)
+
+
+def decode_photo(
+    file: BinaryIO,
+    path: str,
+    preprocess: Preprocess,
+    max_megapixels: float = 200.0,
+    in_flight: Budget | None = None,
+    jpegs: Loader | None = None,
+) -> Decoded:
+    """The first picture in ``file``, as ``decode`` gives it, whatever else is in it."""
     with _explained(path), _upright(file, path, preprocess, max_megapixels, in_flight, jpegs) as found:
         kind, said = (found.about.format or "unknown").lower(), read_metadata(found.about)
         return Decoded(
@@ -89,7 +100,7 @@ def decode(
         )
 
 
-def _several(kind: Kind) -> Callable[[BinaryIO, str, Preprocess, float], Decoded]:
+def _several(kind: Kind) -> Callable[[BinaryIO, str, Preprocess, float, Budget], Decoded]:
     """What reads files that hold several pictures.  Its libraries are loaded with the first such file."""
     if kind == "video":
         from mmsearch.media.video import decode_video
@@ -139,8 +150,15 @@ def upright(file: BinaryIO, path: str, side: int, max_megapixels: float = 200.0,
     with _explained(path):
         several = kind_of(file, path)
         if several != "photo":
-            with IN_FLIGHT.share(_FILM):
+            with IN_FLIGHT.share(FILM):
                 return _upright_of_several(several)(file, path, None, side, max_megapixels, enlarge)
+    return upright_photo(file, path, side, max_megapixels, enlarge)
+
+
+def upright_photo(
+    file: BinaryIO, path: str, side: int, max_megapixels: float = 200.0, enlarge: bool = True
+) -> Image.Image:
+    """The first picture in ``file``, as ``upright`` gives it, whatever else is in it."""
     whole = Preprocess(side, resize_mode="longest")
     with _explained(path), _upright(file, path, whole, max_megapixels) as found:
         width, height = found.width, found.height

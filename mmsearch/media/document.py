@@ -8,17 +8,20 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from PIL import Image
 
 from mmsearch.errors import ImageError
+from mmsearch.media import tiff
 from mmsearch.media.dates import zone
-from mmsearch.media.decode import prepare
+from mmsearch.media.decode import FILM, IN_FLIGHT, decode_photo, prepare, upright_photo
 from mmsearch.media.embedded_text import joined
 from mmsearch.media.formats import needs_extra
+from mmsearch.media.memory_budget import Budget
 from mmsearch.types import Decoded, Exif, Part, Preprocess
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 MOST_PAGES = 500  # that are read of one document
 LONGEST_TEXT = 20_000  # characters of a page; a page of small print has 8,000
 SECONDS = 60.0  # of computing, a document; the rest of its pages is left out then
+_EMPTY = 3.0  # standard deviation of a page on which there is nothing
 _POINTS = 72  # to an inch
 _DOTS = 150 / _POINTS  # to a point, at which a page's size in pixels is told
 _LARGEST = 4096  # pixels of the longer side of what is rendered, however large the page is
@@ -35,64 +39,109 @@ _ENCRYPTED = 4  # FPDF_ERR_PASSWORD
 _pdfium = threading.Lock()
 
 
-def decode_document(file: BinaryIO, path: str, preprocess: Preprocess, max_megapixels: float = 200.0) -> Decoded:
-    """The PDF in ``file``, which is open and seekable; ``path`` names it in errors.
+def decode_document(
+    file: BinaryIO, path: str, preprocess: Preprocess, max_megapixels: float = 200.0, in_flight: Budget = IN_FLIGHT
+) -> Decoded:
+    """The PDF, or the TIFF of several pages, in ``file``, which is open and seekable; ``path`` names it in errors.
 
-    ``parts`` are its pages in order, at most ``MOST_PAGES``, on white, with their words; ``pixels`` is the first page
-    that shows something, (size, size, 3) uint8.  Its size is that of the first page at 150 dots an inch.  What could
-    not be read is in ``damage``.  Raises ImageError where there is no page that can be read.
+    ``parts`` are its pages in order, at most ``MOST_PAGES``, on white, those of a PDF with their words; ``pixels`` is
+    the first page that shows something, (size, size, 3) uint8.  The size of a PDF is that of its first page at 150 dots
+    an inch.  What could not be read is in ``damage``.  Waits until there is room ``in_flight``.  Raises ImageError
+    where there is no page that can be read.
     """
-    with _opened(file, path) as document:
-        count = len(document)
-        parts: list[Part] = []
-        lost: list[int] = []
-        size: tuple[int, int] | None = None
-        begun, read = time.thread_time(), min(count, MOST_PAGES)
-        for number in range(read):
-            if time.thread_time() - begun > SECONDS:
-                read = number
-                break
-            try:
-                page = document[number]
-                image = _rendered(page, 2 * preprocess.size, preprocess.resize_mode == "longest")
-                size = size or _size_of(page, max_megapixels)
-                parts.append(Part(prepare(image, preprocess), text=_text_of(page)))
-                page.close()
-            except Exception:  # what PDFium cannot read of a damaged file
-                lost.append(number + 1)
-        if not parts or size is None:
-            raise ImageError(path, "no page of it can be read: it is damaged" if count else "there are no pages in it")
+    if pages := tiff.pages(file, MOST_PAGES + 1):
+        return _decode_tiff(pages, path, preprocess, max_megapixels, in_flight)
+    with in_flight.share(FILM), _opened(file, path) as document:
+        sizes: list[tuple[int, int]] = []
+
+        def read(number: int) -> Part:
+            page = document[number]
+            image = _rendered(page, 2 * preprocess.size, preprocess.resize_mode == "longest")
+            sizes.append(_size_of(page, max_megapixels))
+            part = Part(prepare(image, preprocess), text=_text_of(page))
+            page.close()
+            return part
+
+        parts, damage = _read_pages(len(document), read, path)
         said = document.get_metadata_dict()
-    best = next((part for part in parts if _shows(part)), parts[0])
     return Decoded(
-        pixels=best.pixels,
-        width=size[0],
-        height=size[1],
+        pixels=_best(parts).pixels,
+        width=sizes[0][0],
+        height=sizes[0][1],
         format="pdf",
         exif=Exif(taken_at=_date(said)),
         description=joined([said.get(name, "") for name in ("Title", "Subject")], said.get("Keywords", "").split(",")),
-        damage=_damage(lost, count, read),
-        parts=tuple(parts),
+        damage=damage,
+        parts=parts,
     )
 
 
 def upright_page(
     file: BinaryIO, path: str, number: int | None, side: int, max_megapixels: float = 200.0, enlarge: bool = False
 ) -> Image.Image:
-    """Page ``number`` of a PDF, from 0, in RGB on white, its longer side ``side`` pixels; None is the first.
+    """Page ``number`` of a document, from 0, in RGB on white, its longer side ``side`` pixels; None is the first.
 
-    Without ``enlarge`` it is no larger than at 150 dots an inch.  Raises ImageError where there is no such page.
+    Without ``enlarge`` it is no larger than it is, a PDF no larger than at 150 dots an inch.  Raises ImageError where
+    there is no such page.
     """
+    number = number or 0
+    if pages := tiff.pages(file, MOST_PAGES):
+        _check_number(number, len(pages), path)
+        return upright_photo(pages[number], path, side, max_megapixels, enlarge)
     with _opened(file, path) as document:
-        number = number or 0
-        if not 0 <= number < len(document):
-            raise ImageError(path, f"there is no page {number + 1} in it: it has {len(document)}")
+        _check_number(number, len(document), path)
         try:
             page = document[number]
             wanted = side if enlarge else min(side, max(_size_of(page, max_megapixels)))
             return _rendered(page, wanted, longer=True)
         except Exception as error:
             raise ImageError(path, f"page {number + 1} cannot be read: it is damaged") from error
+
+
+def _decode_tiff(
+    pages: Sequence[BinaryIO], path: str, preprocess: Preprocess, max_megapixels: float, in_flight: Budget
+) -> Decoded:
+    read: list[Decoded] = []
+
+    def read_page(number: int) -> Part:
+        read.append(decode_photo(pages[number], path, preprocess, max_megapixels, in_flight))
+        return Part(read[-1].pixels)
+
+    parts, damage = _read_pages(len(pages), read_page, path)
+    damaged = [damage] if damage else [f"of a page {one.damage}" for one in read if one.damage][:1]
+    return replace(read[0], pixels=_best(parts).pixels, parts=parts, damage=next(iter(damaged), None))
+
+
+def _read_pages(count: int, read: Callable[[int], Part], path: str) -> tuple[tuple[Part, ...], str | None]:
+    """The pages that can be read, and what could not be in words.  Raises ImageError where there are none."""
+    parts: list[Part] = []
+    lost: list[int] = []
+    begun, until, failure = time.thread_time(), min(count, MOST_PAGES), ImageError(path, "there are no pages in it")
+    for number in range(until):
+        if time.thread_time() - begun > SECONDS:
+            until = number
+            break
+        try:
+            parts.append(read(number))
+        except ImageError as error:
+            failure = error
+            lost.append(number + 1)
+        except Exception:  # what PDFium cannot read of a damaged file
+            failure = ImageError(path, "no page of it can be read: it is damaged")
+            lost.append(number + 1)
+    if not parts:
+        raise failure
+    return tuple(parts), _damage(lost, count, until)
+
+
+def _check_number(number: int, count: int, path: str) -> None:
+    if not 0 <= number < count:
+        raise ImageError(path, f"there is no page {number + 1} in it: it has {count}")
+
+
+def _best(parts: Sequence[Part]) -> Part:
+    """The first page that is not empty."""
+    return next((part for part in parts if part.text or float(part.pixels.std()) > _EMPTY), parts[0])
 
 
 @contextlib.contextmanager
@@ -143,10 +192,6 @@ def _text_of(page: pypdfium2.PdfPage) -> str:
         lines = ("".join(char if char.isprintable() else " " for char in line).split() for line in text.splitlines())
         return "\n".join(" ".join(words) for words in lines if words)[:LONGEST_TEXT]
     return ""
-
-
-def _shows(part: Part) -> bool:
-    return bool(part.text) or float(part.pixels.std()) > 3.0
 
 
 def _date(said: Mapping[str, Any]) -> datetime | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from typing import BinaryIO, Literal
 
+from mmsearch.media import tiff
 from mmsearch.media.formats import DOCUMENT_SUFFIXES, VIDEO_SUFFIXES
+from mmsearch.media.raw import is_raw
 
 Kind = Literal["photo", "video", "document"]
 
@@ -19,14 +21,16 @@ _SIGNATURES = (
     b"\0\0\x01\xba",  # MPEG program stream
     b"\0\0\x01\xb3",  # MPEG video
 )
-_PHOTOS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+_TIFF = (b"II*\0", b"MM\0*")
+_PHOTOS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", *_TIFF)
 _PACKET = (188, 192)  # bytes of a packet of an MPEG transport stream, without and with a time before it
 
 
 def kind_of(file: BinaryIO, path: str) -> Kind:
     """What an open file is: by its content, and by the suffix of ``path`` where the content does not tell.
 
-    A photo is also what nobody knows: its decoder says what is wrong with it.  ``file`` is left where it was.
+    A TIFF with several pages is a document.  A photo is also what nobody knows: its decoder says what is wrong with it.
+    ``file`` is left where it was.
     """
     place = file.tell()
     file.seek(0)
@@ -34,6 +38,9 @@ def kind_of(file: BinaryIO, path: str) -> Kind:
     file.seek(place)
     suffix = os.path.splitext(path)[1].lower()
     if head.startswith(b"%PDF-") or (suffix in DOCUMENT_SUFFIXES and not head.startswith(_PHOTOS)):
+        return "document"
+    if head.startswith(_TIFF) and not is_raw(path, head) and tiff.pages(file, 2):
+        file.seek(place)
         return "document"
     if _is_film(head) or (suffix in VIDEO_SUFFIXES and not _is_photo(head)):
         return "video"

@@ -15,10 +15,12 @@ import numpy as np
 from PIL import Image
 
 from mmsearch.errors import ImageError
-from mmsearch.media.decode import prepare
+from mmsearch.media import memory_budget
+from mmsearch.media.decode import FILM, IN_FLIGHT, prepare
+from mmsearch.media.subtitles import cues_in_parts
 from mmsearch.media.video_file import Budget, OverBudgetError, VideoFile, open_video
-from mmsearch.media.video_frames import Frames, look_through
-from mmsearch.media.video_metadata import format_of, read_film_metadata
+from mmsearch.media.video_frames import look_through
+from mmsearch.media.video_metadata import format_of, read_film_metadata, said_inside
 from mmsearch.media.video_picture import picture_of, shown_size
 from mmsearch.types import Decoded, Film, Part, Pixels, Preprocess
 
@@ -44,14 +46,20 @@ class _Moment:
     shows: float  # standard deviation of its grey
 
 
-def decode_video(file: BinaryIO, path: str, preprocess: Preprocess, max_megapixels: float = 200.0) -> Decoded:
+def decode_video(
+    file: BinaryIO,
+    path: str,
+    preprocess: Preprocess,
+    max_megapixels: float = 200.0,
+    in_flight: memory_budget.Budget = IN_FLIGHT,
+) -> Decoded:
     """The film in ``file``, which is open and seekable; ``path`` names it in errors.
 
     ``parts`` are its moments in order, each from its frame to the next one; ``pixels`` is the one that shows the film
-    best, (size, size, 3) uint8.  What could not be read is in ``damage``.  Raises ImageError, and nothing else, where
-    no frame can be read.
+    best, (size, size, 3) uint8.  What could not be read is in ``damage``.  Waits until there is room ``in_flight``.
+    Raises ImageError where no frame can be read.
     """
-    with open_video(file, path, max_megapixels) as film:
+    with in_flight.share(FILM), open_video(file, path, max_megapixels) as film:
         aspect = _aspect(film)
         longest = preprocess.resize_mode == "longest"
 
@@ -67,7 +75,8 @@ def decode_video(file: BinaryIO, path: str, preprocess: Preprocess, max_megapixe
         if not moments:
             raise ImageError(path, "no frame of it can be decoded: it is damaged, or the codec is one FFmpeg lacks")
         duration = max(film.end, moments[-1][0])
-        parts, shows = _parts(moments, duration)
+        lost = found.lost_spans(film.end)
+        parts, shows = _parts(moments, duration, lost)
         said = read_film_metadata(film.container, film.stream)
         rate = film.stream.average_rate or film.stream.guessed_rate
         width, height = moments[0][1].size
@@ -79,8 +88,8 @@ def decode_video(file: BinaryIO, path: str, preprocess: Preprocess, max_megapixe
             exif=said.exif,
             description=said.description,
             annotations=said.annotations,
-            damage=_damage(film, found),
-            parts=tuple(parts),
+            damage=_damage(film, lost, found.stopped),
+            parts=cues_in_parts(parts, said_inside(film, found.words)),
             film=Film(
                 duration_ms=round(1000 * duration),
                 fps=round(float(rate), 3) if rate else None,
@@ -173,14 +182,20 @@ def _variety(pixels: Pixels) -> float:
     return float(np.asarray(Image.fromarray(pixels).convert("L")).std())
 
 
-def _parts(moments: Sequence[tuple[float, _Moment]], duration: float) -> tuple[list[Part], list[float]]:
-    """Moments that look the same as the one before become one with it; and how much each shows."""
+def _parts(
+    moments: Sequence[tuple[float, _Moment]], duration: float, lost: Sequence[tuple[float, float]]
+) -> tuple[list[Part], list[float]]:
+    """Each moment up to the next one, or to what is ``lost``; and how much it shows.
+
+    Moments that look the same as the one before become one with it.
+    """
     parts: list[Part] = []
     shows: list[float] = []
     for number, (time, moment) in enumerate(moments):
         end = moments[number + 1][0] if number + 1 < len(moments) else duration
-        start = 0.0 if not number and time < _FIRST else time
-        if parts and _look_the_same(parts[-1].pixels, moment.pixels):
+        end = next((start for start, _ in lost if time < start < end), end)
+        start = 0.0 if not number and time < _FIRST and not any(start < time for start, _ in lost) else time
+        if parts and parts[-1].end_ms == round(1000 * start) and _look_the_same(parts[-1].pixels, moment.pixels):
             parts[-1] = replace(parts[-1], end_ms=round(1000 * end))
             continue
         parts.append(Part(moment.pixels, round(1000 * start), round(1000 * end), round(1000 * time)))
@@ -205,25 +220,19 @@ def _best(parts: Sequence[Part], shows: Sequence[float], duration: float) -> int
     return next(iter(later or showing), max(range(len(parts)), key=lambda number: shows[number]))
 
 
-def _damage(film: VideoFile, found: Frames) -> str | None:
+def _damage(film: VideoFile, lost: Sequence[tuple[float, float]], stopped: bool) -> str | None:
     """What could not be read, in words."""
-    times = sorted(found.taken)
-    lost: list[tuple[float, float]] = []  # from, to
-    for time in sorted(found.lost):
-        end = next((one for one in times if one > time), film.end)
-        if lost and time <= lost[-1][1]:
-            lost[-1] = (lost[-1][0], max(end, lost[-1][1]))
-        else:
-            lost.append((time, end))
     said = []
     if lost:
         seconds = sum(end - start for start, end in lost)
         where = f"from {clock(lost[0][0])} on" if len(lost) == 1 else f"in {len(lost)} places"
         said.append(f"{seconds_in_words(seconds)} {where} could not be read")
-    if found.stopped:
+    if stopped:
         said.append(f"what comes after {clock(film.end)} was not looked at: it takes too long")
     elif film.duration is not None and film.duration - film.end > _TAIL:
         said.append(f"the last {seconds_in_words(film.duration - film.end)} could not be read")
+    elif film.cut:
+        said.append("the end of the file is missing")
     return " and ".join(said) or None
 
 
@@ -234,6 +243,6 @@ def seconds_in_words(seconds: float) -> str:
 
 def clock(seconds: float) -> str:
     """A time in a film: "1:23", "1:02:03"."""
-    whole = int(seconds)
+    whole = int(seconds + 0.05)
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"

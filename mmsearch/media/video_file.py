@@ -7,6 +7,7 @@ FFmpeg reads it, through PyAV, an extra.  Its logging is never touched: with any
 from __future__ import annotations
 
 import contextlib
+import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from mmsearch.errors import ImageError
 from mmsearch.media.formats import needs_extra
+from mmsearch.media.spliced import size_of, spliced
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -23,9 +25,12 @@ if TYPE_CHECKING:
 
 # What FFmpeg may take a file for.  Without these bounds a text file could name other files and addresses to be read.
 DEMUXERS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,asf,ogg,flv"
+_BYTES_BETWEEN, _HOLE = 2000, 1.0  # bytes and seconds that lack between two packets where something was not read
 MOST_ERRORS = 200  # of one file, one after the other; then nothing more is expected of it
 _STREAMED = frozenset(("mpegts", "mpeg", "mpegvideo", "m4v"))
+_MOST_BOXES = 100_000
 _MARGIN = 1.0  # seconds that are gone back more in these
+_LETTERS = frozenset(("subrip", "ass", "ssa", "mov_text", "webvtt", "text"))  # codecs of subtitles
 _STILL = ("attached_pic", "timed_thumbnails", "still_image")  # pictures that stand beside something else
 
 
@@ -57,7 +62,9 @@ class VideoFile:
     stream: VideoStream
     start: float  # seconds; all times below are from here on
     duration: float | None  # seconds of what is seen, as the header says
+    cut: bool = False  # the end of the file is missing
     end: float = 0.0  # seconds: the end of the last packet that was read
+    texts: set[int] = field(default_factory=set)  # numbers of streams of subtitles in letters, not in pictures
     errors: int = 0  # packets that could not be read or decoded
 
     @property
@@ -99,19 +106,31 @@ class VideoFile:
             return False
         return True
 
-    def packets(self) -> Iterator[Packet[Any]]:
+    def packets(
+        self, holes: list[tuple[float, float]] | None = None, words: list[Packet[Any]] | None = None
+    ) -> Iterator[Packet[Any]]:
         """The packets of the picture stream from here on, and at the end one that is empty.
 
-        What cannot be read is passed over, until there is too much of it.
+        What cannot be read is passed over, until there is too much of it.  Where bytes and time are missing between two
+        packets, the seconds from and to are added to ``holes``; packets of subtitles in letters to ``words``.
         """
-        failed = 0
+        failed, read_to, last = 0, 0, self.end
         while failed < MOST_ERRORS:
             try:
-                for packet in self.container.demux(self.stream):
+                for packet in self.container.demux():
                     failed = 0
+                    missing = read_to and packet.pos is not None and packet.pos - read_to > _BYTES_BETWEEN
+                    read_to = max(read_to, (packet.pos or 0) + packet.size) if self.tells_holes else 0
+                    if packet.stream_index != self.stream.index:
+                        if words is not None and packet.stream_index in self.texts:
+                            words.append(packet)
+                        continue
                     begin = self.time_of(packet.pts if packet.pts is not None else packet.dts)
                     if begin is not None:
-                        self.end = max(self.end, begin + float((packet.duration or 0) * packet.time_base))
+                        if holes is not None and missing and begin - last > _HOLE:
+                            holes.append((last, begin))
+                        last = begin + float((packet.duration or 0) * packet.time_base)
+                        self.end = max(self.end, last)
                     yield packet
                 return
             except EOFError:
@@ -119,6 +138,11 @@ class VideoFile:
             except (OSError, ValueError):
                 failed += 1
                 self.errors += 1
+
+    @property
+    def tells_holes(self) -> bool:
+        """Whether packets say where they lie, one behind the other: what is between two of them was not read."""
+        return "matroska" in self.container.format.name
 
     def decode(self, packet: Packet[Any] | None) -> list[VideoFrame]:
         """The frames that come of a packet, or of the end; none where it is damaged."""
@@ -147,9 +171,15 @@ def open_video(file: BinaryIO, path: str, max_megapixels: float) -> Iterator[Vid
         raise ImageError(path, "the file is empty")
     file.seek(0)
     try:
-        container = _open(av, file)
+        container, whole = _open(av, file), None
     except Exception as error:
-        raise ImageError(path, reason_of(error)) from error
+        whole = _whole_boxes(file, path)
+        if whole is None:
+            raise ImageError(path, reason_of(error)) from error
+        try:
+            container = _open(av, whole)
+        except Exception as again:
+            raise ImageError(path, reason_of(again)) from again
     with container:
         stream = _picture_stream(container, path)
         context = stream.codec_context
@@ -159,11 +189,16 @@ def open_video(file: BinaryIO, path: str, max_megapixels: float) -> Iterator[Vid
             raise ImageError(path, said, retry=True)
         context.thread_count = 1
         context.options = {**context.options, "max_pixels": str(int(max_megapixels * 1e6))}  # a frame may be larger
+        film = VideoFile(
+            path, container, stream, _start(container, stream), _duration(container, stream), whole is not None
+        )
         for other in container.streams:
-            if other is not stream and other.type != "subtitle":
+            known = other.codec_context is not None and other.codec_context.codec.canonical_name
+            if other.type == "subtitle" and known in _LETTERS:
+                film.texts.add(other.index)
+            elif other is not stream and not film.tells_holes:
                 other.discard = Discard.all
-        start = _start(container, stream)
-        yield VideoFile(path, container, stream, start, _duration(container, stream))
+        yield film
 
 
 def reason_of(error: BaseException) -> str:
@@ -184,6 +219,32 @@ def _open(av: Any, file: BinaryIO) -> InputContainer:
         io_open=_refuse,
     )
     return container
+
+
+def _whole_boxes(file: BinaryIO, path: str) -> BinaryIO | None:
+    """An MP4 or MOV file up to the last of its boxes that is whole; None where it is whole, or none.
+
+    FFmpeg refuses one that was cut off between two fragments.  Raises ImageError where there is no box with the table
+    of frames: cameras write it last.
+    """
+    size, place, tables = size_of(file), 0, False
+    for _ in range(_MOST_BOXES):
+        file.seek(place)
+        head = file.read(16)
+        if len(head) < 8:
+            break
+        length, kind = struct.unpack_from(">I4s", head)
+        if length == 1 and len(head) == 16:
+            (length,) = struct.unpack_from(">Q", head, 8)
+        if not place and kind not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+            return None
+        tables = tables or kind in (b"moov", b"moof")
+        if length < 8 or place + length > size:
+            break
+        place += length
+    if not tables:
+        raise ImageError(path, "it is cut off: the table of its frames, which stands at its end, is missing")
+    return spliced(file, (0, place)) if 0 < place < size else None
 
 
 def _refuse(*_: object) -> Any:

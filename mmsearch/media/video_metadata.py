@@ -5,22 +5,27 @@ QuickTime's own keys go first: they have the time with its zone.  ``creation_tim
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mmsearch.media.dates import parsed
 from mmsearch.media.embedded_text import joined
 from mmsearch.media.exif import camera_name
 from mmsearch.media.metadata import Metadata
 from mmsearch.media.said import Said, annotated, believed, one_line, place
+from mmsearch.media.subtitles import MOST_CUES, Cue, tidied
 from mmsearch.media.xmp import read_xmp
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.stream import VideoStream
+
+    from mmsearch.media.video_file import VideoFile
 
 _APPLE = "com.apple.quicktime."
 _LOCAL = (f"{_APPLE}creationdate",)
@@ -36,6 +41,7 @@ _TEXTS = (
 _KEYWORDS = (f"{_APPLE}keywords", "keywords", "genre")
 _ISO_6709 = re.compile(r"([+-]\d+(?:\.\d+)?)([+-]\d+(?:\.\d+)?)", re.ASCII)
 _NOBODY = (1904, 1970)  # years in which clocks begin that nobody set
+_NUMBERED = re.compile(r"(?:chapter|kapitel|chapitre)?[ _]*\d*", re.IGNORECASE)  # titles that programs give
 _BRANDS = {"qt": "mov", "3gp": "3gp", "3g2": "3gp", "3ge": "3gp", "3gg": "3gp"}  # beginnings of brands
 _FORMATS = {
     "avi": "avi", "mpegts": "mpegts", "mpeg": "mpeg", "mpegvideo": "mpeg", "m4v": "mpeg", "asf": "wmv", "ogg": "ogv",
@@ -64,6 +70,27 @@ def read_film_metadata(container: InputContainer, stream: VideoStream) -> Metada
     sources = (own, replace(xmp, digitized=xmp.digitized or own.digitized))
     texts = [*own.texts, *xmp.texts]
     return Metadata(believed(sources), annotated(sources), joined(texts, [*own.keywords, *xmp.keywords]))
+
+
+def said_inside(film: VideoFile, packets: Sequence[Packet[Any]]) -> list[Cue]:
+    """Titles of chapters, and what the film's own subtitles say, whose ``packets`` these are.  Never raises."""
+    cues = []
+    for chapter in film.container.chapters():
+        base, title = chapter["time_base"], chapter["metadata"].get("title", "")
+        if base is not None and not _NUMBERED.fullmatch(title.strip()):
+            start, end = (1000 * (float(chapter[name] * base) - film.start) for name in ("start", "end"))
+            cues.append(Cue(max(0, round(start)), round(end), title))
+    for packet in packets[:MOST_CUES]:
+        begin = film.time_of(packet.pts)
+        if begin is None:
+            continue
+        start = max(0, round(1000 * begin))
+        end = start + round(1000 * float((packet.duration or 0) * packet.time_base))
+        with contextlib.suppress(OSError, ValueError):  # damaged
+            for line in packet.decode():
+                dialogue = getattr(line, "dialogue", b"")
+                cues.append(Cue(start, end, dialogue.decode("utf-8", "replace")))
+    return tidied(cues)
 
 
 def _lower(tags: Mapping[str, str]) -> dict[str, str]:

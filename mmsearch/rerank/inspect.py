@@ -18,6 +18,7 @@ from mmsearch.rerank import heat
 from mmsearch.rerank.captions import Caption
 from mmsearch.rerank.heat import Heat, WordHeat
 from mmsearch.rerank.reranker import Answer, Reranker
+from mmsearch.rerank.timeline import Timeline, timeline
 from mmsearch.types import Regions
 
 By = Literal["match", "attention"]
@@ -75,6 +76,22 @@ class Looker:
             words = heat.attention_heat(look.words, look.attention[0])
             whole = heat.overall(words)
         return Explanation(path, text, round(float(look.match[0]), 4), tuple(words), whole, by)
+
+    def over_time(self, path: str, text: str) -> Timeline | None:
+        """How well the text fits each part of a film or a document; None for a photo.
+
+        Raises QueryError for a text without words, ImageError.
+        """
+        if not any(char.isalnum() for char in text):
+            raise QueryError(f"the text {text!r} has no words to look for")
+        try:
+            with open_regular(path) as file:
+                decoded = decode(file, path, self.encoder.card.preprocess, self.max_megapixels)
+        except OSError as error:
+            if self.stored(path) is not None:
+                return None  # what is known of a photo whose drive is away can still be explained
+            raise ImageError(path, error.strerror or str(error), retry=True) from error
+        return timeline(self.encoder, decoded, path, text) if decoded.parts else None
 
     def draw(self, explanation: Explanation) -> Image.Image:
         """The photo with the heat over it, see ``heat.draw``."""

@@ -95,6 +95,7 @@ class Photo(BaseModel):
 class Moment(BaseModel):
     """A moment of a film, with its times in seconds, or a page of a document."""
 
+    part: int = Field(description="Its place among the parts of the file, from 0")
     score: float
     start: float | None = None
     end: float | None = None

@@ -140,4 +140,4 @@ def test_a_film_as_json_says_seconds(shelf: Shelf) -> None:
     assert (hit["length"], hit["fps"], hit["codec"], hit["audio"]) == (300.0, 25.0, "h264", True)
     assert (first["end"] - first["start"], round(first["at"] - first["start"], 3)) == (1.0, 0.4)
     page = find(shelf, "page", "number", "three", k=1)[0].to_dict()["moments"][0]
-    assert page == {"page": 3, "score": page["score"], "text": "page number three"}
+    assert page == {"part": 2, "page": 3, "score": page["score"], "text": "page number three"}

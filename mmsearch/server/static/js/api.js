@@ -66,8 +66,8 @@ export async function remove(path, parameters) {
   await send(address(path, parameters), { method: "DELETE" });
 }
 
-/** A thumbnail; with the photo's version it is kept for as long as the file does not change. */
-export const thumb = ({ id, version }, size) => address(`photos/${id}/thumb`, { size, v: version });
+/** A thumbnail, of one part of a film or a document where it is given; with the photo's version it is kept for as long as the file does not change. */
+export const thumb = ({ id, version }, size, part) => address(`photos/${id}/thumb`, { size, v: version, part });
 export const file = (id) => address(`photos/${id}/file`);
 
 /** The smallest thumbnail size that the server makes and that fills so many pixels of the screen. */

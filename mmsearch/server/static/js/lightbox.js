@@ -2,6 +2,7 @@
 
 import PhotoSwipe from "../vendor/photoswipe/photoswipe.esm.min.js";
 import { file, thumb } from "./api.js";
+import { bestPart, isFilm, player, seek } from "./film.js";
 import { Heat } from "./heat.js";
 import { Panel } from "./panel.js";
 import { remember, remembered } from "./settings.js";
@@ -35,7 +36,7 @@ class Lightbox {
     Object.assign(this, { list, tileOf, onClosed, text });
     this.pswp = new PhotoSwipe(this._options(index));
     this.heat = new Heat(this.pswp);
-    this.panel = new Panel({ heat: this.heat, text });
+    this.panel = new Panel({ heat: this.heat, text, onPart: (moment) => this._toPart(moment) });
     this._wire();
     this.pswp.init();
   }
@@ -87,6 +88,8 @@ class Lightbox {
     pswp.addFilter("itemData", (_, index) => slide(this.list.hits[index]));
     pswp.addFilter("thumbEl", (_, data, index) => this.tileOf(index));
     pswp.addFilter("placeholderSrc", (_, content) => content.data.msrc ?? false);
+    pswp.on("contentLoad", (event) => filmLoaded(event));
+    pswp.on("contentDeactivate", ({ content }) => content.element?.querySelector?.("video")?.pause());
     pswp.on("uiRegister", () => this._buttons());
     pswp.on("firstUpdate", () => this._started());
     pswp.on("change", () => this._changed());
@@ -140,6 +143,14 @@ class Lightbox {
     const { done, found, hits } = this.list;
     const all = done === false ? found : hits.length;
     return all ? `${number(this.pswp.currIndex + 1)} of ${number(all)}` : number(this.pswp.currIndex + 1);
+  }
+
+  /** Plays a film from a moment, shows a page of a document. */
+  _toPart(moment) {
+    const hit = this._hit();
+    const shown = this.pswp.currSlide?.content?.element;
+    if (isFilm(hit)) seek(shown, moment.start);
+    else if (shown instanceof HTMLImageElement) Object.assign(shown, { srcset: "", src: thumb(hit, 1280, moment.part) });
   }
 
   _hit() {
@@ -196,18 +207,28 @@ function shownWhole({ elementSize, panAreaSize }) {
   return Math.min(panAreaSize.x / elementSize.x, panAreaSize.y / elementSize.y, LARGEST);
 }
 
+/** PhotoSwipe knows no films: their slide is a player. */
+function filmLoaded(event) {
+  if (event.content.type !== "film") return;
+  event.preventDefault();
+  event.content.element = player(event.content.data.hit);
+  event.content.state = "loaded";
+}
+
 /** A photo as PhotoSwipe takes it; the original is fetched only where somebody zooms in. */
 function slide(hit) {
   if (!hit) return {};
   const [width, height] = [hit.width || 1280, hit.height || 960];
+  if (isFilm(hit)) return { type: "film", hit, msrc: thumb(hit, 320, bestPart(hit)), alt: alternative(hit) };
   const longest = Math.max(width, height);
+  const part = bestPart(hit);
   const wide = (size) => Math.round((width / longest) * Math.min(size, longest));
-  const sources = [640, 1280].map((size) => `${thumb(hit, size)} ${wide(size)}w`);
+  const sources = [640, 1280].map((size) => `${thumb(hit, size, part)} ${wide(size)}w`);
   if (SHOWN.has(hit.format) && longest > 1280) sources.push(`${file(hit.id)} ${width}w`);
   return {
-    src: thumb(hit, 1280),
+    src: thumb(hit, 1280, part),
     srcset: longest > 640 ? sources.join(", ") : undefined,
-    msrc: thumb(hit, 320),
+    msrc: thumb(hit, 320, part),
     width,
     height,
     alt: alternative(hit),

@@ -3,17 +3,19 @@
 import { file, get } from "./api.js";
 import { copyText } from "./actions.js";
 import { button, el, replace } from "./dom.js";
+import { isFilm, strip } from "./film.js";
 import { withUse } from "./querytext.js";
 import { attempt } from "./say.js";
 import { selection } from "./selection.js";
 import { go, state } from "./state.js";
-import { bytes, date, exposure, fileName, folderName, number, percent } from "./words.js";
+import { bytes, date, exposure, fileName, filmTime, folderName, number, percent } from "./words.js";
 
 const quoted = (text) => (/[\s,"]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
 export class Panel {
-  constructor({ heat, text }) {
-    Object.assign(this, { heat, text });
+  /** `onPart` gets the moment of a film or the page of a document that somebody chose. */
+  constructor({ heat, text, onPart }) {
+    Object.assign(this, { heat, text, onPart });
     this.element = el("aside", { class: "panel", "aria-label": "What is known of the photo", tabIndex: -1 });
     this._top = el("div");
     this._heat = el("section", { class: "heat-words" });
@@ -66,7 +68,7 @@ export class Panel {
       tool("path", "copies", "Copy path", () => attempt(() => copyText(hit.path, "the path"))),
       el("a", { class: "tool text", href: file(hit.id), target: "_blank", rel: "noopener", text: "Original" }),
     ];
-    replace(this._top, el("h2", { text: fileName(hit.path) }), el("div", { class: "panel-tools" }, tools), this._why(hit));
+    replace(this._top, el("h2", { text: fileName(hit.path) }), el("div", { class: "panel-tools" }, tools), strip(hit, this.onPart), this._why(hit));
     if (focused) this._top.querySelector(`[data-name="${focused}"]`)?.focus();
   }
 
@@ -87,7 +89,7 @@ export class Panel {
 
   _showHeat() {
     const { heat } = this;
-    if (!this.text()) return replace(this._heat);
+    if (!this.text() || (this.hit && isFilm(this.hit))) return replace(this._heat); // of a film there is no still picture
     const focused = this._heat.contains(document.activeElement) ? document.activeElement.textContent : null;
     const toggle = button({ icon: "heat", text: "Where in the photo", class: "tool text", "aria-pressed": String(heat.on) }, () => heat.toggle());
     const word = (name, text) => button({ text, class: "word", "aria-pressed": String(heat.word === name) }, () => heat.show(name));
@@ -108,6 +110,7 @@ export class Panel {
       ["Lens", photo.lens],
       ["Exposure", shot.filter(Boolean).join(" · ")],
       ["Size", [size, (photo.format ?? "").toUpperCase(), bytes(photo.bytes)].filter(Boolean).join(" · ")],
+      ["Length", isFilm(photo) ? [filmTime(photo.length), photo.fps && `${number(Math.round(photo.fps))} fps`, photo.codec, photo.audio ? "with sound" : "no sound"].filter(Boolean).join(" · ") : ""],
       ["Place", [photo.city, place].filter(Boolean).join(" · ")],
       ["People", (photo.people ?? []).join(", ")],
       ["Rating", photo.rating > 0 ? "★".repeat(photo.rating) : photo.rating === -1 ? "rejected" : ""],

@@ -2,6 +2,7 @@
 
 import { thumb, thumbSize } from "./api.js";
 import { el, icon } from "./dom.js";
+import { bestPart, badge } from "./film.js";
 import { alternative, fileName, percent } from "./words.js";
 
 export function tile(hit, { href, onMark }) {
@@ -24,13 +25,18 @@ export function tile(hit, { href, onMark }) {
     { class: "tile", role: "listitem", data: { id: hit.id } },
     open,
     mark,
-    el("div", { class: "said" }, answer(hit), relevance(hit)),
+    el("div", { class: "said" }, answer(hit), moment(hit), relevance(hit)),
     hit.similar?.length ? el("span", { class: "similar", text: `+${hit.similar.length}`, title: "Near-duplicates" }) : null,
   );
 }
 
 function answer(hit) {
   return hit.answer ? el("span", { class: "answer", text: hit.answer }) : null;
+}
+
+function moment(hit) {
+  const text = badge(hit);
+  return text ? el("span", { class: "moment", text }) : null;
 }
 
 function relevance(hit) {
@@ -59,7 +65,7 @@ export function load(element, hit) {
   const size = Number(element.dataset.size);
   if (Number(image.dataset.size ?? 0) >= size) return;
   image.dataset.size = size;
-  image.src = thumb(hit, size);
+  image.src = thumb(hit, size, bestPart(hit));
 }
 
 /** Takes a tile away; a thumbnail that is still awaited is not fetched any more. */

@@ -32,6 +32,14 @@ export function bytes(count) {
   return `${value >= 100 || at === 0 ? Math.round(value) : value.toFixed(1)} ${units[at]}`;
 }
 
+/** A time in a film: 1:23, 1:02:03. */
+export function filmTime(seconds) {
+  const whole = Math.floor(seconds);
+  const two = (value) => String(value).padStart(2, "0");
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
+  return hours ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
+}
+
 /** What is read out for a photo. */
 export function alternative(hit) {
   const said = hit.caption || hit.description || (hit.tags ?? []).slice(0, 4).join(", ");
