@@ -99,14 +99,6 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Which picture of a file that holds several."""
-
-    part: int = 0  # of its items, in their order: the number of a page, from 0
-    at_ms: int | None = None  # the frame of a film, from its beginning; None for a page
-
-
-@dataclass(frozen=True)
 class Film:
     """What is known of a video beside what any picture has."""
 

@@ -20,12 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch.errors import ImageError, LibraryError
+from mmsearch.manage.bursts import bursts, taken_at
 from mmsearch.manage.film_duplicates import same_films
 from mmsearch.media.dhash import as_numbers
 from mmsearch.media.filesystem import open_regular
 from mmsearch.media.formats import RAW_SUFFIXES
 from mmsearch.media.pixel_match import Sketch, alike, sketch
-from mmsearch.search.diversity import BURST, SPAN
+from mmsearch.search.diversity import BURST
 from mmsearch.store.protocol import Store
 from mmsearch.store.types import DuplicateCandidate, StoredModel
 from mmsearch.types import Film, Found, Ids, Note, Photo, Progress, Skipped, Vectors
@@ -35,7 +36,6 @@ Level = Literal["exact", "near", "burst"]
 # Pairs whose pixels are compared: (bits of the hashes that may differ, least cosine then).
 PROPOSED = ((6, 0.3), (18, 0.75))
 UNHASHED = 0.75  # least cosine where a hash is missing
-CROWD = 300  # files of a folder with times within SPAN: nobody takes 30 a second for so long
 BLOCK, COLUMNS = 512, 2**15  # pictures that are compared with others at a time, and with how many of these
 
 CHANGED = "changed since it was indexed"
@@ -111,7 +111,7 @@ def find(
         near[films] = same_films(films, store, model, contents, files, max_megapixels)
         stands = near
         if level == "burst":
-            stands = _bursts(contents[:shots], vectors[:shots], files, near[:shots], BURST if least is None else least)
+            stands = bursts(contents[:shots], vectors[:shots], files, near[:shots], BURST if least is None else least)
             stands = np.concatenate([stands, near[shots:]])
     members: dict[int, list[int]] = {}
     for row, head in enumerate(stands.tolist()):
@@ -211,7 +211,7 @@ def left_alone(left: Sequence[Skipped], named: int = 3) -> Iterator[str]:
 
 
 def _by_quality(candidates: Iterable[DuplicateCandidate]) -> list[_Content]:
-    """A content each, the best first, photos before all else; its files the oldest first, of equals the one with the shortest path."""
+    """A content each, the best first, photos before all else; its files the oldest first, then the shortest path."""
     found: dict[int, list[DuplicateCandidate]] = {}
     for one in candidates:
         found.setdefault(one.vector, []).append(one)
@@ -325,7 +325,7 @@ def _near(
     hashes, hashed = as_numbers([one.dhash for one in contents])
     proposed = PROPOSED if least is None else [(bits, least) for bits, _ in PROPOSED]
     propose = Proposals(vectors, hashes.astype(">u8").view(np.uint8).reshape(-1, 8), hashed, proposed, least)
-    taken, exact = _taken(contents)
+    taken, exact = taken_at(contents)
     stands, free = np.arange(count), np.ones(count, np.bool_)
     sketches = _Sketches(files, max_megapixels, threads)
     try:
@@ -411,54 +411,3 @@ class Proposals:
                 enough = (cosines >= self._unhashed) & (part > part_rows[:, None])
                 for number in np.flatnonzero(enough.any(axis=1)).tolist():
                     yield int(part_rows[number]), part[enough[number]]
-
-
-def _taken(contents: Sequence[_Content]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """When the shots were taken by the clock of the camera, in seconds, NaN where it does not say; with fractions?"""
-    times = [one.taken_at for one in contents]
-    seconds = np.array([np.nan if time is None else _seconds(time) for time in times], np.float64)
-    return seconds, np.array([time is not None and time.microsecond > 0 for time in times], np.bool_)
-
-
-def _seconds(local: datetime) -> float:
-    return (local.replace(tzinfo=None) - datetime(1970, 1, 1)).total_seconds()
-
-
-def _bursts(contents: Sequence[_Content], vectors: Vectors, files: _Files, near: Ids, least: float) -> Ids:
-    """As ``near``, where the best of each burst stands for the others too."""
-    later: dict[int, set[int]] = {}
-    for left, right in _at_once(contents):
-        first, second = sorted((int(near[left]), int(near[right])))
-        if first != second:
-            later.setdefault(first, set()).add(second)
-    heads = np.arange(len(contents))
-    for head in sorted(later):
-        if heads[head] != head or not files.of(head):
-            continue
-        others = np.array(sorted(other for other in later[head] if heads[other] == other), np.int64)
-        others = others[vectors[others] @ vectors[head] >= least]
-        heads[[other for other in others.tolist() if files.of(other)]] = head
-    return heads[near]
-
-
-def _at_once(contents: Sequence[_Content]) -> Iterator[tuple[int, int]]:
-    """Rows of contents that have files in one folder and were taken within ``SPAN`` by the camera's clock.
-
-    When a file was written says nothing: screenshots are made and downloads arrive within seconds.  Nor do the times of
-    a clock that stood still, which too many files have.
-    """
-    folders: dict[str, list[tuple[float, int]]] = {}
-    for row, one in enumerate(contents):
-        if one.taken_at is not None:
-            for file in one.files:
-                folders.setdefault(os.path.dirname(file.path), []).append((_seconds(one.taken_at), row))
-    for found in folders.values():
-        found.sort()
-        times = np.array([time for time, _ in found])
-        ends = np.searchsorted(times, times + SPAN, "right")
-        crowded = ends - np.searchsorted(times, times - SPAN, "left") > CROWD
-        for first in np.flatnonzero(~crowded).tolist():
-            row = found[first][1]
-            for other in range(first + 1, int(ends[first])):
-                if not crowded[other] and found[other][1] != row:
-                    yield row, found[other][1]

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from mmsearch.errors import ImageError
 from mmsearch.media.filesystem import open_regular
-from mmsearch.media.part_picture import upright_part
+from mmsearch.media.part_picture import Place, upright_part
 from mmsearch.media.pixel_match import DETAIL, Sketch, alike, sketch_of
 from mmsearch.store.protocol import Store
 from mmsearch.store.types import StoredModel
-from mmsearch.types import Film, Found, Ids, Place, Vectors
+from mmsearch.types import Film, Found, Ids, Vectors
 
 COSINE = 0.75  # least, of moments that may show the same: as of photos that are proposed by their vectors
 PROBES = 8  # of the longest moments of a film, looked for in others …
@@ -83,7 +83,7 @@ def same_films(
     files: Files,
     max_megapixels: float,
 ) -> Ids:
-    """For each film of ``contents``, which stand at ``rows``, the row of the best one that shows it, or its own; (n,)."""
+    """For each film, at ``rows`` of ``contents``, the row of the best one that shows it, or its own; (n,)."""
     if len(rows) < 2:
         return np.array(rows, np.int64)
     films = _read(rows, store, model, contents)

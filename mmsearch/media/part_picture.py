@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from PIL import Image
@@ -9,9 +10,16 @@ from PIL import Image
 from mmsearch.errors import ImageError
 from mmsearch.media.decode import IN_FLIGHT, upright
 from mmsearch.media.kinds import kind_of
-from mmsearch.types import Place
 
 _FILM = 60e6  # pixels in flight, as in ``decode``
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which picture of a file that holds several."""
+
+    part: int = 0  # of its items, in their order: the number of a page, from 0
+    at_ms: int | None = None  # the frame of a film, from its beginning; None for a page
 
 
 def upright_part(

@@ -87,6 +87,7 @@ class SidecarState:
     id: int  # of the photo
     path: str
     stamp: str | None  # as ``sidecars.stamp`` makes it; None where there were none
+    hash: bytes = b""  # of its content
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,9 @@ from mmsearch.ingest.enrich.base import Enrichment
 from mmsearch.ingest.options import IngestContext
 from mmsearch.ingest.read import HeldContent, Pending, by_content
 from mmsearch.media.embedded_text import printable
-from mmsearch.media.part_picture import upright_part
+from mmsearch.media.part_picture import Place, upright_part
 from mmsearch.store.types import PendingItem
 from mmsearch.store.writing import StoreWriter
-from mmsearch.types import Place
 
 log = logging.getLogger(__name__)
 
