@@ -41,13 +41,13 @@ CODECS = {  # codec as people call it -> encoder, format of pixels, options, con
     "hevc mp4": ("libx265", "yuv420p", {"x265-params": "log-level=none:pools=1"}, "mp4"),
     "vp9 webm": ("libvpx-vp9", "yuv420p", {"deadline": "realtime", "cpu-used": "8"}, "webm"),
     "av1 mp4": ("libsvtav1", "yuv420p", {"preset": "11", "svtav1-params": "lp=1"}, "mp4"),
-    "prores mov": ("prores_ks", "yuv422p10le", {"profile": "0"}, "mov"),
-    "mpeg4 avi": ("mpeg4", "yuv420p", {}, "avi"),
-    "mpeg4 3gp": ("mpeg4", "yuv420p", {}, "3gp"),
-    "mpeg2 mpg": ("mpeg2video", "yuv420p", {}, "mpg"),
-    "wmv2 wmv": ("wmv2", "yuv420p", {}, "wmv"),
+    "prores mov": ("prores_ks", "yuv422p10le", {"profile": "2"}, "mov"),
+    "mpeg4 avi": ("mpeg4", "yuv420p", {"b": "2M"}, "avi"),
+    "mpeg4 3gp": ("mpeg4", "yuv420p", {"b": "2M"}, "3gp"),
+    "mpeg2 mpg": ("mpeg2video", "yuv420p", {"b": "2M"}, "mpg"),
+    "wmv2 wmv": ("wmv2", "yuv420p", {"b": "2M"}, "wmv"),
     "vp8 ogv": ("libvpx", "yuv420p", {"deadline": "realtime"}, "ogv"),
-    "flv flv": ("flv", "yuv420p", {}, "flv"),
+    "flv flv": ("flv", "yuv420p", {"b": "2M"}, "flv"),
 }
 
 
