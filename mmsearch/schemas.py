@@ -285,6 +285,11 @@ def status(status: Status) -> Json:
         "texts": summary.texts,
         "tagged": summary.tagged,
         "copies": summary.copies,
+        "films": summary.films,
+        "hours": round(summary.hours, 3),
+        "moments": summary.moments,
+        "documents": summary.documents,
+        "pages": summary.pages,
         "reasons": dict(summary.reasons),
     }
 

@@ -8,10 +8,9 @@ from typing import BinaryIO
 from PIL import Image
 
 from mmsearch.errors import ImageError
-from mmsearch.media.decode import IN_FLIGHT, upright
+from mmsearch.media.decode import FILM, IN_FLIGHT, decode, prepare, upright
 from mmsearch.media.kinds import kind_of
-
-_FILM = 60e6  # pixels in flight, as in ``decode``
+from mmsearch.types import Pixels, Preprocess
 
 
 @dataclass(frozen=True)
@@ -33,15 +32,29 @@ def upright_part(
     if place is None or kind == "photo" or (kind == "video" and place.at_ms is None):
         return upright(file, path, side, max_megapixels, enlarge)
     try:
-        with IN_FLIGHT.share(_FILM):
-            if kind == "video":
-                from mmsearch.media.video import upright_frame
+        if kind == "video":
+            from mmsearch.media.video import upright_frame
 
+            with IN_FLIGHT.share(FILM):
                 return upright_frame(file, path, place.at_ms, side, max_megapixels, enlarge)
-            from mmsearch.media.document import upright_page
+        from mmsearch.media.document import upright_page
 
-            return upright_page(file, path, place.part, side, max_megapixels, enlarge)
+        return upright_page(file, path, place.part, side, max_megapixels, enlarge)
     except ImageError:
         raise
     except Exception as error:  # a library of another's, on a file that it cannot digest
         raise ImageError(path, str(error) or type(error).__name__, retry=isinstance(error, MemoryError)) from error
+
+
+def part_pixels(
+    file: BinaryIO, path: str, place: Place | None, preprocess: Preprocess, max_megapixels: float = 200.0
+) -> tuple[Pixels, tuple[int, int]]:
+    """The pixels of an item as ``preprocess`` wants them, (size, size, 3), and width and height of what they are of.
+
+    Of a film one frame is read, not all of it.  Raises ImageError as ``decode`` does.
+    """
+    if kind_of(file, path) == "photo" and not (place and place.part):
+        decoded = decode(file, path, preprocess, max_megapixels)
+        return decoded.pixels, (decoded.width, decoded.height)
+    image = upright_part(file, path, place, 4 * preprocess.size, max_megapixels, enlarge=False)
+    return prepare(image, preprocess), image.size

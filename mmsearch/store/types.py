@@ -278,6 +278,11 @@ class Summary:
     tagged: int  # files with at least one tag
     copies: int  # files beyond the first of each content
     reasons: dict[str, int]  # why files could not be read -> how many, the most first
+    films: int = 0
+    hours: float = 0.0  # that they last together
+    moments: int = 0  # of them that can be found
+    documents: int = 0  # files of several pages
+    pages: int = 0  # of these
 
 
 class Contents(MutableMapping[bytes, int]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -10,14 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from films import Making, Shot, film, photos
+from PIL import Image
 
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.errors import ArgumentError
 from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
 from mmsearch.query.model import Order
 from mmsearch.store.sqlite.backup import restore
 from mmsearch.store.types import StoredModel, StoredPart
+from mmsearch.types import Photo
 
 ASTRONAUT, COFFEE, CAT, ROCKET, GALAXY, TISSUE = range(6)
 STORY = (ASTRONAUT, COFFEE, CAT, ROCKET)
@@ -115,8 +119,6 @@ def rich(library: Library, folder: Path, made: dict[str, bytes]) -> Library:
     put(folder, made, "story.mp4", "other.mp4")
     (folder / "copy.mp4").write_bytes(made["story.mp4"])
     (folder / "story.srt").write_text(SRT)
-    from PIL import Image
-
     Image.fromarray(photos()[GALAXY]).save(folder / "photo.png")
     library.index(folder)
     with library.store.writing() as writer:
@@ -259,3 +261,55 @@ def test_vectors_of_moments_are_in_the_index(rich: Library, folder: Path) -> Non
     assert hits[0].moments[0].part == 2
     numbers = np.array([part.vector for part in parts(rich, folder / "story.mp4")])
     assert np.isin(numbers, rich.vectors.snapshot().index.ids()).all()
+
+
+def test_status_tells_of_films_and_documents(rich: Library, folder: Path) -> None:
+    pages = [Image.fromarray(one) for one in photos()[:3]]
+    pages[0].save(folder / "scan.tif", save_all=True, append_images=pages[1:])
+    report = rich.index(folder)
+    assert (report.added, report.pages, report.moments) == (1, 3, 0)
+    told = rich.status().summary
+    assert (told.films, told.moments, told.documents, told.pages) == (3, 10, 1, 3)
+    assert told.hours == pytest.approx((8 + 8 + 4) / 3600, rel=0.02)
+
+
+def test_a_thumbnail_shows_the_moment_or_page_that_is_asked_for(rich: Library, folder: Path) -> None:
+    pages = [Image.fromarray(one) for one in photos()[:3]]
+    pages[0].save(folder / "scan.tif", save_all=True, append_images=pages[1:])
+    rich.index(folder)
+
+    def nearest(photo: Photo, **place: int) -> int:
+        shown = Image.open(io.BytesIO(rich.thumbnail(photo, 160, **place).content)).convert("RGB").resize((160, 120))
+        return int(np.argmin([np.abs(np.asarray(shown, np.float32) - one).mean() for one in photos()]))
+
+    story, scan, photo = (rich.get(folder / name) for name in ("story.mp4", "scan.tif", "photo.png"))
+    assert story and scan and photo
+    assert [nearest(story, part=part) for part in range(4)] == list(STORY)
+    assert [nearest(story, at_ms=at) for at in (500, 3000, 7900)] == [ASTRONAUT, COFFEE, ROCKET]
+    assert [nearest(scan, part=part) for part in range(3)] == [0, 1, 2]
+    assert nearest(photo, part=0) == nearest(photo) == GALAXY
+    for wrong in ({"part": 4}, {"at_ms": 8_500}, {"part": -1}):
+        with pytest.raises(ArgumentError):
+            rich.thumbnail(story, **wrong)
+    with pytest.raises(ArgumentError, match="no film"):
+        rich.thumbnail(photo, at_ms=0)
+    (folder / "story.mp4").rename(folder.parent / "away.mp4")
+    assert nearest(story, part=2) == CAT  # what was kept
+
+
+def test_a_close_look_at_a_moment(rich: Library, folder: Path) -> None:
+    looker = rich.looker()
+    story = rich.get(folder / "story.mp4")
+    assert story
+    place = rich.place(story, part=2)
+    assert place is not None
+    assert place.at_ms is not None and 4000 <= place.at_ms < 6000
+    there = looker.at(place)
+    match = {part: looker.at(rich.place(story, part=part)).explain(story.path, "a cat").score for part in range(4)}
+    assert max(match, key=lambda part: match[part]) == 2
+    drawn = there.draw(there.explain(story.path, "a cat"))
+    assert drawn.width > 100
+    assert there.caption(story.path)[0].text
+    tokens = there.tokens(story.path)
+    (folder / "story.mp4").rename(folder.parent / "away.mp4")
+    np.testing.assert_allclose(there.tokens(story.path), tokens, atol=0.1)  # the stored ones of this moment
