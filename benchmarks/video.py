@@ -38,7 +38,7 @@ PHOTOS = (
 )  # fmt: skip
 CODECS: dict[str, tuple[str, str, str, dict[str, str]]] = {  # encoder, format of pixels, container, options
     "h264": ("libx264", "yuv420p", "mp4", {"preset": "veryfast"}),
-    "hevc": ("libx265", "yuv420p", "mp4", {"preset": "ultrafast", "x265-params": "log-level=none"}),
+    "hevc": ("libx265", "yuv420p", "mp4", {"preset": "superfast", "x265-params": "log-level=none"}),
     "vp9": ("libvpx-vp9", "yuv420p", "webm", {"deadline": "realtime", "cpu-used": "8", "b": "2M"}),
     "av1": ("libsvtav1", "yuv420p", "mp4", {"preset": "11"}),
     "prores": ("prores_ks", "yuv422p10le", "mov", {"profile": "0"}),
@@ -113,7 +113,7 @@ def one(way: str, file: str) -> dict[str, Any]:
             decoded = decode_video(opened, file, Preprocess(SIZE))
             frames = [(part.at_ms or 0) / 1000 for part in decoded.parts]
         else:
-            with av.open(opened) as container:
+            with av.open(opened, "r") as container:
                 stream = container.streams.video[0]
                 stream.codec_context.thread_count = 1
                 for packet in container.demux(stream):
@@ -142,7 +142,7 @@ def make(file: Path, codec: str, scenes: list[Scene], height: int, keyframes: fl
         if codec == "hevc":
             options["x265-params"] += f":keyint={round(keyframes * RATE)}:scenecut=0"
     with av.open(str(file), "w") as output:
-        stream = output.add_stream(encoder, rate=RATE, options=options)
+        stream: Any = output.add_stream(encoder, rate=RATE, options=options)
         stream.height, stream.width, stream.pix_fmt = height, height * 16 // 9 // 2 * 2, pix_fmt
         for pixels in frames_of(scenes, stream.width, height):
             output.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))

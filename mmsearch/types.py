@@ -246,7 +246,7 @@ class Moment:
     """A part of a found file: a moment of a film, or a page of a document."""
 
     part: int  # its place among the parts of the file, from 0
-    score: float  # of this part, as ``Hit.score``
+    score: float  # of this part: the best one has that of its hit
     start_ms: int | None = None  # from the beginning of the film; None for a page
     end_ms: int | None = None
     at_ms: int | None = None  # the frame that shows it

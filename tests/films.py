@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
@@ -38,7 +39,12 @@ CODECS = {  # codec as people call it -> encoder, format of pixels, options, con
     "h264 mov": ("libx264", "yuv420p", {}, "mov"),
     "h264 mkv": ("libx264", "yuv420p", {}, "mkv"),
     "h264 mts": ("libx264", "yuv420p", {}, "mts"),
-    "hevc mp4": ("libx265", "yuv420p", {"x265-params": "log-level=none:pools=1"}, "mp4"),
+    "hevc mp4": (
+        "libx265",
+        "yuv420p",
+        {"preset": "superfast", "x265-params": "log-level=none:pools=none:frame-threads=1"},
+        "mp4",
+    ),
     "vp9 webm": ("libvpx-vp9", "yuv420p", {"deadline": "realtime", "cpu-used": "8"}, "webm"),
     "av1 mp4": ("libsvtav1", "yuv420p", {"preset": "11", "svtav1-params": "lp=1"}, "mp4"),
     "prores mov": ("prores_ks", "yuv422p10le", {"profile": "2"}, "mov"),
@@ -101,6 +107,8 @@ class Making:
     tags: Mapping[str, str] = field(default_factory=dict)  # metadata of the container
     colour: tuple[int, int, int] | None = None  # primaries, transfer and matrix that it is flagged with
     pix_fmt: str | None = None
+    matrix: str | None = None  # of colours, by PyAV's name, where it is not said in the file
+    aspect: tuple[int, int] | None = None  # width to height of a dot
     subtitles: Sequence[tuple[float, float, str]] = ()  # seconds from, to, text
     chapters: Sequence[tuple[float, float, str]] = ()
     cover: bytes | None = None  # a JPEG that is attached
@@ -120,11 +128,11 @@ def frames_of(shots: Sequence[Shot], rate: int = RATE) -> list[Pixels]:
 
 def film(shots: Sequence[Shot | Pixels], making: Making = Making()) -> bytes:
     """A film file that shows these, one after the other."""
-    shots = [one if isinstance(one, Shot) else Shot(one) for one in shots]
-    return encoded(frames_of(shots, making.rate), making)
+    all_shots = [one if isinstance(one, Shot) else Shot(one) for one in shots]
+    return encoded(frames_of(all_shots, making.rate), making)
 
 
-def encoded(frames: Sequence[Pixels], making: Making = Making()) -> bytes:
+def encoded(frames: Sequence[NDArray[Any]], making: Making = Making()) -> bytes:
     """A film file of these frames."""
     import av
 
@@ -136,7 +144,7 @@ def encoded(frames: Sequence[Pixels], making: Making = Making()) -> bytes:
         return file.read_bytes()
 
 
-def _write(output: Any, frames: Sequence[Pixels], making: Making) -> None:
+def _write(output: Any, frames: Sequence[NDArray[Any]], making: Making) -> None:
     import av
 
     encoder, pix_fmt, own, _ = CODECS[making.codec]
@@ -150,6 +158,8 @@ def _write(output: Any, frames: Sequence[Pixels], making: Making) -> None:
     if making.colour is not None:
         context = stream.codec_context
         context.color_primaries, context.color_trc, context.colorspace = making.colour
+    if making.aspect is not None:
+        stream.sample_aspect_ratio = stream.codec_context.sample_aspect_ratio = Fraction(*making.aspect)
     if making.rotation is not None:
         stream.set_display_rotation(making.rotation)
     sound = _sound_stream(output) if making.sound else None
@@ -171,19 +181,22 @@ def _write(output: Any, frames: Sequence[Pixels], making: Making) -> None:
     if sound is not None:
         _write_sound(output, sound, making.sound)
     for start, end, text in making.subtitles:
-        packet = av.Packet(text.encode())
+        packet: Any = av.Packet(text.encode())
         packet.stream, packet.time_base, packet.is_keyframe = words, Fraction(1, 1000), True
         packet.pts = packet.dts = round(1000 * start)
         packet.duration = round(1000 * (end - start))
         output.mux(packet)
 
 
-def _frame(pixels: Pixels, making: Making) -> Any:
+def _frame(pixels: NDArray[Any], making: Making) -> Any:
+    """Of 8 bits a sample, or of 16."""
     import av
 
-    frame = av.VideoFrame.from_ndarray(
-        np.ascontiguousarray(pixels), format="rgb24" if pixels.dtype == np.uint8 else "rgb48le"
-    )
+    format = "rgb24" if pixels.dtype == np.uint8 else "rgb48le"
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=format)
+    if making.matrix is not None:
+        frame = frame.reformat(format="yuv420p", dst_colorspace=making.matrix)
+        frame.colorspace = 2  # nobody says it
     if making.colour is not None:
         frame = frame.reformat(format=making.pix_fmt, dst_colorspace=making.colour[2])
         frame.color_primaries, frame.color_trc, frame.colorspace = making.colour

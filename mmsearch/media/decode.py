@@ -156,11 +156,16 @@ def upright(file: BinaryIO, path: str, side: int, max_megapixels: float = 200.0,
 
 
 def upright_photo(
-    file: BinaryIO, path: str, side: int, max_megapixels: float = 200.0, enlarge: bool = True
+    file: BinaryIO,
+    path: str,
+    side: int,
+    max_megapixels: float = 200.0,
+    enlarge: bool = True,
+    in_flight: Budget | None = None,
 ) -> Image.Image:
     """The first picture in ``file``, as ``upright`` gives it, whatever else is in it."""
     whole = Preprocess(side, resize_mode="longest")
-    with _explained(path), _upright(file, path, whole, max_megapixels) as found:
+    with _explained(path), _upright(file, path, whole, max_megapixels, in_flight) as found:
         width, height = found.width, found.height
         scale = side / max(width, height) if enlarge else min(1.0, side / max(width, height))
         size = max(1, round(width * scale)), max(1, round(height * scale))

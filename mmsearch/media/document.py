@@ -6,6 +6,7 @@ PDFium reads PDFs, through pypdfium2, an extra.  It may be used by one thread at
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -87,7 +88,8 @@ def upright_page(
     number = number or 0
     if pages := tiff.pages(file, MOST_PAGES):
         _check_number(number, len(pages), path)
-        return upright_photo(pages[number], path, side, max_megapixels, enlarge)
+        free = Budget(math.inf)  # who asks holds a share already
+        return upright_photo(pages[number], path, side, max_megapixels, enlarge, free)
     with _opened(file, path) as document:
         _check_number(number, len(document), path)
         try:
@@ -119,7 +121,7 @@ def _read_pages(count: int, read: Callable[[int], Part], path: str) -> tuple[tup
     begun, until, failure = time.thread_time(), min(count, MOST_PAGES), ImageError(path, "there are no pages in it")
     for number in range(until):
         if time.thread_time() - begun > SECONDS:
-            until = number
+            until, failure = number, ImageError(path, "its pages take too long")
             break
         try:
             parts.append(read(number))

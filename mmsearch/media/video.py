@@ -7,7 +7,7 @@ moment before belongs to that; which moments mean the same is not known here.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -131,7 +131,7 @@ def _aspect(film: VideoFile) -> float:
 
 
 def _frame_at(film: VideoFile, seconds: float) -> VideoFrame | None:
-    """The last frame whose time is not after ``seconds``; where there is none before, the first one."""
+    """The last whole frame whose time is not after ``seconds``; where there is none, the first one that there is."""
     first: VideoFrame | None = None
     for earlier in (
         0.0,
@@ -139,28 +139,17 @@ def _frame_at(film: VideoFile, seconds: float) -> VideoFrame | None:
         seconds,
     ):  # where the keyframe before is damaged, or was missed: from further back
         best: VideoFrame | None = None
-        budget = Budget(SECONDS, _PIXELS)
         if not film.seek(max(0.0, seconds - earlier)):
             continue
         with contextlib.suppress(OverBudgetError):
-            for time, frame in _decoded(film, budget):
+            for time, frame, whole in film.frames(Budget(SECONDS, _PIXELS)):
                 if time > seconds + 0.0005:
-                    first = best or frame
+                    first = first or (frame if whole else None)
                     break
-                best = frame
+                best = frame if whole else best
         if best is not None:
             return best
     return first
-
-
-def _decoded(film: VideoFile, budget: Budget) -> Iterator[tuple[float, VideoFrame]]:
-    """All frames from here on that can be decoded, with their times."""
-    for packet in film.packets():
-        for frame in film.decode(packet if packet.size else None):
-            budget.spend(film.pixels)
-            time = film.time_of(frame.pts)
-            if time is not None:
-                yield time, frame
 
 
 def _shown_frame(film: VideoFile) -> VideoFrame | None:
@@ -169,7 +158,7 @@ def _shown_frame(film: VideoFile) -> VideoFrame | None:
     best, most = None, -1.0
     film.seek(_INTRO * (film.duration or 0.0))
     with contextlib.suppress(OverBudgetError, OSError, ValueError):
-        for _, frame in _decoded(film, Budget(SECONDS, _PIXELS)):
+        for _, frame, _ in film.frames(Budget(SECONDS, _PIXELS)):
             shows = _variety(np.asarray(picture_of(frame, 1.0, 64)))
             if shows > most:
                 best, most = frame, shows
@@ -223,14 +212,21 @@ def _best(parts: Sequence[Part], shows: Sequence[float], duration: float) -> int
 def _damage(film: VideoFile, lost: Sequence[tuple[float, float]], stopped: bool) -> str | None:
     """What could not be read, in words."""
     said = []
+    end = max(film.end, film.duration or 0.0)
+    if not stopped and end - film.end > _TAIL:
+        lost = [*lost, (film.end, end)]
+    if len(lost) > 1 and lost[-2][1] >= lost[-1][0]:
+        lost = [*lost[:-2], (lost[-2][0], lost[-1][1])]
+    last = lost and not stopped and lost[-1][1] >= end
+    lost, missing = (lost[:-1], lost[-1]) if last else (lost, None)
     if lost:
         seconds = sum(end - start for start, end in lost)
         where = f"from {clock(lost[0][0])} on" if len(lost) == 1 else f"in {len(lost)} places"
         said.append(f"{seconds_in_words(seconds)} {where} could not be read")
-    if stopped:
+    if missing is not None:
+        said.append(f"the last {seconds_in_words(missing[1] - missing[0])} could not be read")
+    elif stopped:
         said.append(f"what comes after {clock(film.end)} was not looked at: it takes too long")
-    elif film.duration is not None and film.duration - film.end > _TAIL:
-        said.append(f"the last {seconds_in_words(film.duration - film.end)} could not be read")
     elif film.cut:
         said.append("the end of the file is missing")
     return " and ".join(said) or None

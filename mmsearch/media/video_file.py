@@ -154,6 +154,23 @@ class VideoFile:
             self.errors += 1
             return []
 
+    def frames(self, budget: Budget) -> Iterator[tuple[float, VideoFrame, bool]]:
+        """All frames from here on that can be decoded, their seconds, and whether they are whole.
+
+        Decoders go on with what they have: behind a damaged frame others look grey or torn up to the next keyframe, and
+        nothing in them says so.  Raises OverBudgetError.
+        """
+        whole = True
+        for packet in self.packets():
+            errors = self.errors
+            for frame in self.decode(packet if packet.size else None):
+                budget.spend(self.pixels)
+                whole = not frame.is_corrupt and (whole or frame.key_frame)
+                time = self.time_of(frame.pts)
+                if time is not None:
+                    yield time, frame, whole
+            whole = whole and self.errors == errors
+
 
 @contextlib.contextmanager
 def open_video(file: BinaryIO, path: str, max_megapixels: float) -> Iterator[VideoFile]:

@@ -191,29 +191,26 @@ def _fill(film: VideoFile, gap: _Gap, take: Take, budget: Budget, found: Frames)
     last = gap.start  # seconds of the frame that was taken last
     held: tuple[float, VideoFrame] | None = None
     before: NDArray[np.float32] | None = None
-    for packet in film.packets():
-        for frame in film.decode(packet if packet.size else None):
-            budget.spend(film.pixels)
-            spent += film.pixels
-            time = film.time_of(frame.pts)
-            if time is None or time < gap.start - _AHEAD:
-                continue
-            now = _brightness(frame)
-            cut = before is not None and now is not None and float(np.abs(now - before).mean()) > _CUT
-            before = now
-            due = bool(wanted) and time > wanted[0] + _AHEAD
-            while wanted and time > wanted[0] + _AHEAD:
-                wanted.pop(0)
-            if due and held is not None and held[0] > last + _AHEAD and _kept(held[1], held[0], take, found):
-                last = held[0]
-            if time > gap.end - _AHEAD:
-                return spent
-            held = (time, frame)
-            if cut and time - last > _AFTER and cuts < _MOST_CUTS and _kept(frame, time, take, found):
-                last, cuts = time, cuts + 1
-            enough = len(found.taken) >= MOST_FRAMES or spent > GAP_PIXELS / 2
-            if enough or (not wanted and time > gap.until):
-                return spent
+    for time, frame, whole in film.frames(budget):
+        spent += film.pixels
+        if time < gap.start - _AHEAD or not whole:
+            continue
+        now = _brightness(frame)
+        cut = before is not None and now is not None and float(np.abs(now - before).mean()) > _CUT
+        before = now
+        due = bool(wanted) and time > wanted[0] + _AHEAD
+        while wanted and time > wanted[0] + _AHEAD:
+            wanted.pop(0)
+        if due and held is not None and held[0] > last + _AHEAD and _kept(held[1], held[0], take, found):
+            last = held[0]
+        if time > gap.end - _AHEAD:
+            return spent
+        held = (time, frame)
+        if cut and time - last > _AFTER and cuts < _MOST_CUTS and _kept(frame, time, take, found):
+            last, cuts = time, cuts + 1
+        enough = len(found.taken) >= MOST_FRAMES or spent > GAP_PIXELS / 2
+        if enough or (not wanted and time > gap.until):
+            return spent
     if wanted and held is not None and held[0] > last + _AHEAD:
         _kept(held[1], held[0], take, found)
     return spent

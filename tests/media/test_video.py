@@ -167,7 +167,9 @@ def test_times_come_from_the_stamps_of_frames_where_the_rate_varies() -> None:
 
 
 def test_keyframes_that_come_out_of_order_are_sorted() -> None:
-    options = {"x265-params": "log-level=none:pools=1:keyint=6:min-keyint=6:scenecut=0:open-gop=1:bframes=4"}
+    options = {
+        "x265-params": "log-level=none:pools=none:frame-threads=1:keyint=6:min-keyint=6:scenecut=0:open-gop=1:bframes=4"
+    }
     found = read(film([Shot(one, 1) for one in PHOTOS], Making("hevc mp4", options=options)))
     starts = [part.start_ms or 0 for part in found.parts]
     assert starts == sorted(starts)
