@@ -27,6 +27,7 @@ from mmsearch.media.filesystem import open_regular
 from mmsearch.media.formats import RAW_SUFFIXES
 from mmsearch.media.pixel_match import Sketch, alike, sketch
 from mmsearch.search.diversity import BURST
+from mmsearch.search.shots import CLIP_MS, within_seconds
 from mmsearch.store.protocol import Store
 from mmsearch.store.types import DuplicateCandidate, StoredModel
 from mmsearch.types import Film, Found, Ids, Note, Photo, Progress, Skipped, Vectors
@@ -97,7 +98,7 @@ def find(
     Left alone is what is gone, has changed since it was indexed, or cannot be read.  Links to files are passed over,
     and so are further names of one file (hard links): they take no space.  Raises LibraryError.
     """
-    contents = _by_quality(_without_raws_of_shots(store.duplicate_candidates(model, within)))
+    contents = _by_quality(_without_seconds(store.duplicate_candidates(model, within)))
     files = _Files(contents)
     near = stands = np.arange(len(contents))  # for each content, the row of the one that stands for it
     if level != "exact":
@@ -148,10 +149,22 @@ def _group(members: Sequence[tuple[int, Photo]], near: set[int]) -> Group:
     return Group(keep, tuple(photo for _, photo in others), tuple(levels))
 
 
-def _without_raws_of_shots(candidates: Sequence[DuplicateCandidate]) -> list[DuplicateCandidate]:
-    """All but raw files beside a picture of the same name and time: they are its negatives, and go where it goes."""
-    pictures = {_shot(one) for one in candidates if not _is_raw(one)}
-    return [one for one in candidates if not (_is_raw(one) and _shot(one) in pictures)]
+def _without_seconds(candidates: Sequence[DuplicateCandidate]) -> list[DuplicateCandidate]:
+    """All but raw files and clips beside a picture of the same name and time: they are its own and go where it goes."""
+    pictures = {_shot(one) for one in candidates if not _is_raw(one) and one.film is None}
+    by_name = {stem: one for one in candidates if (stem := _shot(one)[0]) and not _is_raw(one) and one.film is None}
+    return [
+        one
+        for one in candidates
+        if not (_is_raw(one) and _shot(one) in pictures) and not _is_clip_of(one, by_name.get(_shot(one)[0]))
+    ]
+
+
+def _is_clip_of(one: DuplicateCandidate, picture: DuplicateCandidate | None) -> bool:
+    """Whether it is the clip of a live photo."""
+    if picture is None or one.film is None or one.film.duration_ms > CLIP_MS:
+        return False
+    return within_seconds(one.taken_at, picture.taken_at, one.file.mtime_ns, picture.file.mtime_ns)
 
 
 def _is_raw(one: DuplicateCandidate) -> bool:
