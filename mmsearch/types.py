@@ -246,7 +246,7 @@ class Moment:
     """A part of a found file: a moment of a film, or a page of a document."""
 
     part: int  # its place among the parts of the file, from 0
-    score: float  # of this part, as ``Hit.score``
+    score: float  # of this part: the best one has that of its hit
     start_ms: int | None = None  # from the beginning of the film; None for a page
     end_ms: int | None = None
     at_ms: int | None = None  # the frame that shows it
@@ -393,7 +393,10 @@ class IndexReport:
     skipped: tuple[Skipped, ...] = ()
     damaged: tuple[Damaged, ...] = ()  # of those that were read now
     passed_over: dict[str, int] = field(default_factory=dict)  # suffix -> files that are no pictures here, as videos
-    encoded: int = 0  # pictures that got a vector
+    encoded: int = 0  # pictures that got a vector; a film has one for each moment, a document for each page
+    moments: int = 0  # of these, moments of films
+    pages: int = 0  # of these, pages of documents
+    folded: int = 0  # frames of the films that showed the same as one before, and became part of its moment
     enriched: dict[str, int] = field(default_factory=dict)  # name of an enrichment -> pictures that it was stored of
     seconds: float = 0.0
     model: str = ""
