@@ -228,6 +228,8 @@ def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
         yield "no pictures found (looked for JPEG, PNG, WebP, GIF, TIFF, AVIF, HEIC and others: see docs/formats.md)"
         return
     yield f"{done} in {report.seconds:.1f} s{_pace(report)}"
+    if report.moments or report.pages:
+        yield _parts_found(report)
     if report.regions:
         yield _tokens_made(report)
     if report.captions:
@@ -251,6 +253,15 @@ def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
         yield f"skipped {shown(item.path)}: {item.reason}"
     if len(report.skipped) > listed:
         yield f"… and {len(report.skipped) - listed:,} more; `mmsearch status` lists them"
+
+
+def _parts_found(report: IndexReport) -> str:
+    """How many moments of films and pages of documents can be found."""
+    found = [plural(count, what) for count, what in ((report.moments, "moment"), (report.pages, "page")) if count]
+    if not report.folded:
+        return f"{' and '.join(found)} in films and documents"
+    share = report.folded / (report.moments + report.folded)
+    return f"{' and '.join(found)} in films and documents; {share:.0%} of the frames showed the same as one before"
 
 
 _STEPS = {

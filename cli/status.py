@@ -101,10 +101,23 @@ def _picture(told: Summary, photos: int) -> dict[str, list[str]]:
     return {
         "size": [f"{formatting.size(told.bytes)}{median}{copies}"],
         "formats": [_counted(told.formats)],
+        "films": [_films(told)] if told.films or told.documents else [],
         "words": [having] if having else [],
         "cameras": [_counted(told.cameras)] if told.cameras else [],
         "years": list(_years(told.years)),
     }
+
+
+def _films(told: Summary) -> str:
+    """Films and documents, and what can be found in them."""
+    kinds = []
+    if told.films:
+        hours = f"{told.hours:,.1f} hours" if told.hours >= 1 else f"{60 * told.hours:.0f} minutes"
+        moments = formatting.plural(told.moments, "moment")
+        kinds.append(f"{formatting.plural(told.films, 'film')} of {hours} together, {moments} of which can be found")
+    if told.documents:
+        kinds.append(f"{formatting.plural(told.documents, 'document')} of {formatting.plural(told.pages, 'page')}")
+    return "; ".join(kinds)
 
 
 def _counted(kinds: dict[str, int]) -> str:

@@ -131,6 +131,7 @@ def index_report(report: IndexReport) -> Json:
         "damaged": damaged(report.damaged),
         "passed_over": dict(report.passed_over),
         "encoded": report.encoded,
+        **{name: count for name in ("moments", "pages", "folded") if (count := getattr(report, name))},
         "regions": report.regions,
         "captions": report.captions,
         "facts": report.facts,
@@ -284,6 +285,11 @@ def status(status: Status) -> Json:
         "texts": summary.texts,
         "tagged": summary.tagged,
         "copies": summary.copies,
+        "films": summary.films,
+        "hours": round(summary.hours, 3),
+        "moments": summary.moments,
+        "documents": summary.documents,
+        "pages": summary.pages,
         "reasons": dict(summary.reasons),
     }
 

@@ -393,7 +393,10 @@ class IndexReport:
     skipped: tuple[Skipped, ...] = ()
     damaged: tuple[Damaged, ...] = ()  # of those that were read now
     passed_over: dict[str, int] = field(default_factory=dict)  # suffix -> files that are no pictures here, as videos
-    encoded: int = 0  # pictures that got a vector
+    encoded: int = 0  # pictures that got a vector; a film has one for each moment, a document for each page
+    moments: int = 0  # of these, moments of films
+    pages: int = 0  # of these, pages of documents
+    folded: int = 0  # frames of the films that showed the same as one before, and became part of its moment
     enriched: dict[str, int] = field(default_factory=dict)  # name of an enrichment -> pictures that it was stored of
     seconds: float = 0.0
     model: str = ""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mmsearch.encoders.protocol import Encoder, RegionCard
+from mmsearch.media.decode import decode
+from mmsearch.media.worker_pool import Decode
 from mmsearch.store.protocol import Store
 from mmsearch.store.region_tokens import TokenModel
 from mmsearch.store.types import StoredModel
@@ -80,6 +82,7 @@ class IngestContext:
     options: Options = Options()
     progress: Callable[[Progress], None] | None = None  # called in the thread of the run
     tokens: TokenModel | None = None  # what region tokens are of; None where no model gives any
+    decoder: Decode = decode  # reads a file
 
     @property
     def own_tokens(self) -> RegionCard | None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mmsearch.config import Settings
     from mmsearch.library.arguments import Asked
     from mmsearch.library.facets import Facets
+    from mmsearch.media.part_picture import Place
     from mmsearch.media.thumbnail_cache import Thumbnail, ThumbnailCache
     from mmsearch.query.model import Condition, Query
     from mmsearch.store.protocol import Store
@@ -62,14 +63,28 @@ class Browsing:
         """Every file that can be found, read a thousand at a time; in the order in which pictures became known."""
         return photos(self.store)
 
-    def thumbnail(self, photo: Photo, side: int = 320) -> Thumbnail:
+    def place(self, photo: Photo, part: int | None = None, at_ms: int | None = None) -> Place | None:
+        """Which frame of a film, or page of a document, a part (``Moment.part``) or a time in milliseconds names.
+
+        None for a photo, and without both.  Raises ArgumentError where the file has no such part or time.
+        """
+        from mmsearch.library.looking import place
+
+        return place(self.store, photo, part, at_ms)
+
+    def thumbnail(
+        self, photo: Photo, side: int = 320, *, part: int | None = None, at_ms: int | None = None
+    ) -> Thumbnail:
         """A small upright WebP of a photo, its longer side at most ``side`` pixels: 160, 320, 640 or 1280.
+
+        Of a film or document it shows what ``place`` says of ``part`` and ``at_ms``, else what shows it best.
 
         It is made once and kept in the library's folder, up to ``settings.thumbnails`` megabytes of all.  Where the
         file has changed since it was indexed it shows what is there now; where it is gone, what was kept of it.
         Raises ImageError where there is no picture to be had.
         """
-        return self._thumbnails.get(photo, self.store.content_hash(photo.id), side)
+        shown = self.place(photo, part, at_ms)
+        return self._thumbnails.get(photo, self.store.content_hash(photo.id), side, shown)
 
     @cached_property
     def _thumbnails(self) -> ThumbnailCache:

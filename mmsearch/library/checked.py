@@ -58,8 +58,11 @@ _PATHS = Rule(is_path, "a path (str or Path) or a list of paths", several=True)
 _TEXT = Rule(_is_text, "a text (str)")
 _SWITCH = Rule(_is_switch, "True or False")
 
+_FROM_0 = Rule(lambda value: _is_whole(value) and 0 <= value < 2**53, "a whole number from 0")
+
 RULES = {
     "alternatives": Rule(lambda value: _is_whole(value) and value >= 0, "a whole number from 0"),
+    "at_ms": _FROM_0,
     "by": _one_of("match", "attention"),
     "captioned": Rule(
         lambda value: is_path(value) or isinstance(value, Mapping), "a path or a dict of captions by file name"
@@ -83,6 +86,7 @@ RULES = {
     "model": _TEXT,
     "name": _TEXT,
     "ocr": _SWITCH,
+    "part": _FROM_0,
     "path": _PATH,
     "paths": _PATHS,
     "photo": Rule(lambda value: isinstance(value, Photo), "a Photo"),

@@ -20,6 +20,7 @@ from mmsearch.manage.exchange import (
     CSV,
     FORMAT,
     MODEL,
+    ONE_ROW,
     PARQUET,
     REGIONS,
     VECTORS,
@@ -44,7 +45,7 @@ ROW_GROUP = 10_000  # rows of the Parquet file kept in memory: smaller groups ma
 class ExportReport:
     """What an export wrote."""
 
-    files: int  # rows of photos.csv
+    files: int  # in photos.csv
     vectors: int  # rows of vectors.npy
     parquet: bool  # whether photos.parquet was written: pyarrow is an extra
 
@@ -78,7 +79,7 @@ def _empty(folder: Path) -> bool:
 def _write(
     store: Store, model: StoredModel, folder: Path, shown: str, progress: Callable[[Progress], None] | None
 ) -> ExportReport:
-    files = done = 0
+    files = done = parts = 0
     roots = store.roots()
     with store.export_rows(model) as exported, ExitStack() as opened:
         total = exported.vectors()
@@ -97,11 +98,12 @@ def _write(
             lines.writerows([_cell(row[name]) for name in COLUMNS] for row in rows)
             if table is not None:
                 table(rows)
-            done, files = done + len(block.vectors), files + len(rows)
+            further = sum(bool(row["part"]) for row in rows)
+            done, files, parts = done + len(block.vectors), files + len(rows) - further, parts + further
             if progress is not None:
                 progress(Progress(done, total, shown))
         described = {
-            "format": FORMAT,
+            "format": FORMAT if parts else ONE_ROW,
             "name": model.name,
             "fingerprint": model.fingerprint,
             "dim": model.dim,

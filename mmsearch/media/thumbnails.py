@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL import Image
 
+    from mmsearch.media.part_picture import Place
     from mmsearch.types import Photo
 
 
@@ -23,15 +24,18 @@ def thumbnails(photos: Sequence[Photo], side: int, max_megapixels: float) -> Ite
         yield from pool.map(partial(thumbnail, side=side, max_megapixels=max_megapixels), photos)
 
 
-def thumbnail(photo: Photo, side: int, max_megapixels: float) -> Image.Image | str:
-    """Its picture in RGB, the longer side at most ``side`` pixels; a sentence where there is none."""
+def thumbnail(photo: Photo, side: int, max_megapixels: float, place: Place | None = None) -> Image.Image | str:
+    """Its picture in RGB, the longer side at most ``side`` pixels; a sentence where there is none.
+
+    Of a film it is the frame, and of a document the page, that ``place`` names; else what shows it best.
+    """
     from mmsearch.errors import ImageError
-    from mmsearch.media.decode import upright
     from mmsearch.media.filesystem import open_regular
+    from mmsearch.media.part_picture import upright_part
 
     try:
         with open_regular(photo.path) as file:
-            return upright(file, photo.path, min(side, max(photo.width, photo.height)), max_megapixels)
+            return upright_part(file, photo.path, place, min(side, max(photo.width, photo.height)), max_megapixels)
     except FileNotFoundError:
         return "the file is gone"
     except ImageError as error:

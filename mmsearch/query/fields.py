@@ -54,6 +54,10 @@ FORMATS: dict[str, str] = {
     **dict.fromkeys(("jpeg2000", "jp2", "j2k", "jpf", "jpx", "jpc", "j2c"), "jpeg2000"),
     **dict.fromkeys(("ppm", "pgm", "pbm", "pnm", "pfm"), "ppm"),
     **{name: name for name in ("webp", "gif", "bmp", "ico", "tga", "pcx", "dds", "psd", "jxl")},
+    **dict.fromkeys(("mp4", "m4v", "insv"), "mp4"),
+    **dict.fromkeys(("mpegts", "mts", "m2ts"), "mpegts"),
+    **dict.fromkeys(("mpeg", "mpg", "vob"), "mpeg"),
+    **{name: name for name in ("mov", "mkv", "webm", "avi", "3gp", "wmv", "ogv", "flv", "pdf")},
     **dict.fromkeys(("raw", *(suffix[1:] for suffix in sorted(RAW_SUFFIXES))), "raw"),
 }
 _KINDS: dict[str, Kind] = {

@@ -191,6 +191,11 @@ class Status(BaseModel):
     texts: int
     tagged: int
     copies: int
+    films: int
+    hours: float = Field(description="That the films last together")
+    moments: int
+    documents: int
+    pages: int
     reasons: dict[str, int]
     version: str
     read_only: bool

@@ -181,7 +181,8 @@ class ItemRows(Protocol):
     def listed(self, model: StoredModel, ids: Ids | None, order: Order, descending: bool, count: int) -> list[int]:
         """The first ``count`` of these vectors, all where None, by date, name or size of their files.
 
-        A picture of several files stands where the first of them does.
+        A picture of several files stands where the first of them does.  Of a film or document it is one vector, that
+        of the first of its parts among these.
         """
         ...
 

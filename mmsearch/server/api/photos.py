@@ -8,9 +8,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
+from mmsearch.errors import ArgumentError
+from mmsearch.media.part_picture import Place
+from mmsearch.media.thumbnail_cache import Thumbnail
 from mmsearch.server import files
 from mmsearch.server.context import Context, Served
-from mmsearch.server.errors import Json
+from mmsearch.server.errors import Json, Refused
 from mmsearch.server.models import PhotoDetails
 from mmsearch.server.photo_json import photo_json, version_of
 from mmsearch.server.queries import unknown_photo
@@ -22,12 +25,30 @@ PhotoId = Annotated[int, Path(ge=1, lt=2**63)]
 Size = Literal["160", "320", "640", "1280"]  # ``mmsearch.types.SIDES``
 
 
+# Of a film or a document: which moment or page, from 0, and which frame, in milliseconds from its beginning.
+Part = Annotated[int | None, Query(ge=0, lt=2**31)]
+At = Annotated[int | None, Query(ge=0, lt=2**53)]
+
+
+def place_of(context: Context, photo: Photo, part: int | None, at: int | None) -> Place | None:
+    """The frame or page that is asked for.  Raises Refused where there is none."""
+    try:
+        return context.library.place(photo, part, at)
+    except ArgumentError as error:
+        raise Refused(404, "no-such-part", str(error), id=photo.id) from error
+
+
 def known(context: Context, photo_id: int) -> Photo:
     """The photo of this id.  Raises Refused where there is none."""
     photo = context.library.photo(photo_id)
     if photo is None:
         raise unknown_photo(photo_id)
     return photo
+
+
+def _thumbnail(context: Context, photo: Photo, side: int, part: int | None, at: int | None) -> Thumbnail:
+    place_of(context, photo, part, at)
+    return context.library.thumbnail(photo, side, part=part, at_ms=at)
 
 
 @router.get("/{photo_id}", response_model=PhotoDetails, operation_id="photo")
@@ -50,11 +71,16 @@ async def thumb(
     photo_id: PhotoId,
     size: Size = "320",
     v: Annotated[str, Query(max_length=64)] = "",
+    part: Part = None,
+    at: At = None,
 ) -> Response:
-    """A small upright WebP; with the photo's ``version`` as ``v`` it may be kept for ever."""
+    """A small upright WebP; with the photo's ``version`` as ``v`` it may be kept for ever.
+
+    Of a film ``at`` names the frame in milliseconds, or ``part`` the moment; of a document ``part`` is the page from 0.
+    """
     found = await context.searches.run(known, context, photo_id)
     age = "max-age=31536000, immutable" if v == version_of(found) else "max-age=60"
-    made = await context.pictures.run(context.library.thumbnail, found, int(size))
+    made = await context.pictures.run(_thumbnail, context, found, int(size), part, at)
     headers = {"ETag": f'"{made.etag}"', "Cache-Control": f"private, {age}"}
     if files.is_fresh(request.headers, headers["ETag"]):
         return Response(status_code=304, headers=headers)

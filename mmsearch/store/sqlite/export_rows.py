@@ -5,17 +5,26 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, func, select, text
 from sqlalchemy.dialects.sqlite import insert
 
-from mmsearch.store.sqlite.noted import SHOT, annotation_columns, annotations_of, sidecar_of
+from mmsearch.store.sqlite.noted import (
+    SHOT,
+    annotation_columns,
+    annotations_of,
+    film_columns,
+    film_of,
+    sidecar_of,
+)
 from mmsearch.store.sqlite.tables import (
     captions,
     contents,
     embeddings,
     items,
     ocr,
+    part_texts,
     photos,
     regions,
     sidecars,
@@ -74,6 +83,9 @@ class ExportRows:
 
     def _files(self, first: int, last: int, positions: dict[int, int]) -> Iterator[tuple[int, ExportRow]]:
         own_tags = select(func.json_group_array(func.json_array(tags.c.tag, tags.c.score)))
+        words = select(func.json_group_object(part_texts.c.source, part_texts.c.text))
+        other = items.alias()
+        count = select(func.count()).where(other.c.content_id == items.c.content_id)
         query = (
             select(
                 embeddings.c.id.label("vector"),
@@ -89,6 +101,12 @@ class ExportRows:
                 ocr.c.engine,
                 tagged.c.vocabulary,
                 own_tags.where(tags.c.item_id == items.c.id).scalar_subquery().label("tags"),
+                items.c.part,
+                items.c.start_ms,
+                items.c.end_ms,
+                items.c.at_ms,
+                count.scalar_subquery().label("parts"),
+                words.where(part_texts.c.item_id == items.c.id).scalar_subquery().label("part_words"),
             )
             .join(items, items.c.id == embeddings.c.item_id)
             .join(contents, contents.c.id == items.c.content_id)
@@ -132,16 +150,27 @@ class ExportRows:
                     text_engine=row.engine,
                     tags=dict(surest),
                     tags_vocabulary=row.vocabulary,
+                    film=film_of(row._mapping),
+                    **_part(row),
                 ),
             )
+
+
+def _part(row: Any) -> dict[str, Any]:
+    """What is said of a part of a file; nothing of what is one picture."""
+    if row.parts == 1 and row.start_ms is None:
+        return {}
+    names = ("part", "parts", "start_ms", "end_ms", "at_ms")
+    return {**{name: getattr(row, name) for name in names}, "part_words": json.loads(row.part_words)}
 
 
 # Made once, as those of ``store.py``.
 _ADD = {
     one: insert(one).on_conflict_do_nothing()
-    for one in (contents, items, embeddings, regions, captions, ocr, tagged, tags)
+    for one in (contents, items, embeddings, regions, captions, ocr, tagged, tags, part_texts)
 }
 _SAME = select(contents.c.id).where(contents.c.hash == bindparam("hash"))
+_ITEM = select(items.c.id).where(items.c.content_id == bindparam("content"), items.c.part == bindparam("part"))
 FIRST_ITEM = select(items.c.id).where(items.c.content_id == bindparam("content"), items.c.part == 0)
 _CONTENT = (
     "hash",
@@ -161,7 +190,7 @@ _CONTENT = (
 def put(
     connection: Connection, new: ExportRow, vector: bytes, tokens: bytes | None, card: str | None, model: int
 ) -> int:
-    """Store what is known of a content, with its region tokens of this card; what is stored already stays.
+    """Store what is known of a content, or of a part of it, with its tokens of this card; what is stored already stays.
 
     Returns the content's id.
     """
@@ -170,19 +199,23 @@ def put(
         return bool(connection.execute(_ADD[table], values).rowcount)
 
     known = {name: getattr(new, name) for name in (*_CONTENT, "dhash", "metadata_version")}
-    add(contents, **known, **annotation_columns(Annotations(new.city, new.people, new.rating, new.label)))
+    noted = annotation_columns(Annotations(new.city, new.people, new.rating, new.label))
+    add(contents, **known, **noted, **film_columns(new.film))
     content: int = connection.execute(_SAME, {"hash": new.hash}).scalar_one()
-    add(items, content_id=content, part=0)
-    item: int = connection.execute(FIRST_ITEM, {"content": content}).scalar_one()
+    part = new.part or 0
+    add(items, content_id=content, part=part, start_ms=new.start_ms, end_ms=new.end_ms, at_ms=new.at_ms)
+    item: int = connection.execute(_ITEM, {"content": content, "part": part}).scalar_one()
     add(embeddings, item_id=item, model_id=model, vector=vector)
     if tokens is not None:
         add(regions, item_id=item, model_id=model, fingerprint=card, data=tokens)
     if new.caption is not None:
-        said = {"reranker": new.caption_model or "", "confidence": new.caption_confidence or 0.0}
-        add(captions, item_id=item, text=new.caption, **said)
+        judged = {"reranker": new.caption_model or "", "confidence": new.caption_confidence or 0.0}
+        add(captions, item_id=item, text=new.caption, **judged)
     if new.text is not None:
         add(ocr, item_id=item, engine=new.text_engine or "", text=new.text)
     if new.tags_vocabulary is not None and add(tagged, item_id=item, vocabulary=new.tags_vocabulary):
         for tag, score in new.tags.items():
             add(tags, item_id=item, tag=tag, vocabulary=new.tags_vocabulary, score=score)
+    for source, said in new.part_words.items():
+        add(part_texts, item_id=item, source=source, text=said)
     return content

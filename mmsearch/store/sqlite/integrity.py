@@ -72,6 +72,10 @@ _ACTIVE = (
     "SELECT items.content_id FROM embeddings JOIN items ON items.id = embeddings.item_id "
     "WHERE model_id = (SELECT id FROM models WHERE active)"
 )
+_LACKING_PARTS = (
+    "SELECT content_id FROM items WHERE content_id IN (SELECT content_id FROM items WHERE part > 0) AND id NOT IN "
+    "(SELECT item_id FROM embeddings WHERE model_id = (SELECT id FROM models WHERE active))"
+)
 
 _COUNTED = ("embeddings", "contents", "items", "photos")  # tables whose ids are never used twice
 
@@ -215,6 +219,14 @@ RULES = (
         "photos",
         f"state = 'ok' AND (content_id IS NULL OR content_id NOT IN ({_ACTIVE}))",
         "photos that cannot be found, because they have no vector",
+        _READ,
+        (_AGAIN + " WHERE {where}",),
+    ),
+    _Rule(
+        "no vector of a part",
+        "photos",
+        f"state = 'ok' AND content_id IN ({_ACTIVE}) AND content_id IN ({_LACKING_PARTS})",
+        "films and documents of which a part cannot be found, because it has no vector",
         _READ,
         (_AGAIN + " WHERE {where}",),
     ),

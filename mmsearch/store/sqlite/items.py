@@ -21,9 +21,11 @@ from mmsearch.store.sqlite.tables import (
     captions,
     contents,
     contents_with,
+    embedded,
     embeddings,
     exclusions,
     items,
+    lacking_part,
     photos,
     regions,
     roots,
@@ -65,7 +67,6 @@ class Items(Database):
         return found
 
     def files(self, root: str, model: StoredModel) -> dict[str, StoredFile]:
-        embedded = contents_with(embeddings).where(embeddings.c.model_id == model.id)
         query = select(
             photos.c.path,
             photos.c.id,
@@ -73,7 +74,7 @@ class Items(Database):
             photos.c.size,
             photos.c.mtime_ns,
             photos.c.content_id,
-            (photos.c.content_id.is_not(None) & photos.c.content_id.in_(embedded)).label("embedded"),
+            (photos.c.content_id.is_not(None) & photos.c.content_id.in_(embedded(model.id))).label("embedded"),
             photos.c.reason,
         ).where(at_or_below(photos.c.path, root))
         with self._reading() as connection:
@@ -83,7 +84,7 @@ class Items(Database):
     def contents(self, model: StoredModel) -> Contents:
         query = select(contents.c.hash, contents.c.id).join(items, items.c.content_id == contents.c.id)
         query = query.join(embeddings, embeddings.c.item_id == items.c.id)
-        query = query.where(embeddings.c.model_id == model.id, items.c.part == 0)
+        query = query.where(embeddings.c.model_id == model.id, items.c.part == 0, ~lacking_part(model.id))
         one = query.where(contents.c.hash == bindparam("hash"))
 
         def stored(content_hash: bytes) -> int | None:
@@ -260,24 +261,24 @@ class Items(Database):
         keys = {"date": func.coalesce(by_camera, by_file), "size": photos.c.size, "name": func.path_name(photos.c.path)}
         key = keys[order]
         query = (
-            select(embeddings.c.id)
+            select(embeddings.c.id, items.c.content_id)
             .join(items, items.c.id == embeddings.c.item_id)
             .join(photos, photos.c.content_id == items.c.content_id)
             .join(contents, contents.c.id == items.c.content_id)
             .outerjoin(sidecars, sidecars.c.photo_id == photos.c.id)
             .where(photos.c.state == "ok", embeddings.c.model_id == model.id)
-            .order_by(key.desc() if descending else key.asc(), photos.c.path)
+            .order_by(key.desc() if descending else key.asc(), photos.c.path, items.c.part)
         )
         if ids is not None:
             query = query.where(text("embeddings.id IN (SELECT value FROM json_each(:ids))"))
-        found: dict[int, None] = {}
+        found: dict[int, int] = {}  # by content: a film is listed once
         given = {} if ids is None else {"ids": json.dumps(ids.tolist())}
         with self._reading() as connection:
-            for number in connection.execute(query, given).scalars():
-                found[number] = None
+            for number, content in connection.execute(query, given):
+                found.setdefault(content, number)
                 if len(found) == count:
                     break
-        return list(found)
+        return list(found.values())
 
     def duplicate_candidates(self, model: StoredModel, within: Sequence[str] = ()) -> list[DuplicateCandidate]:
         query = (
@@ -289,12 +290,14 @@ class Items(Database):
                 contents.c.width * contents.c.height,
                 noted.taken_at,
                 contents.c.dhash,
+                contents.c.id.in_(select(items.c.content_id).where(items.c.part > 0)),
+                *(contents.c[name] for name in noted.FILM),
             )
             .join(contents, contents.c.id == photos.c.content_id)
             .outerjoin(sidecars, sidecars.c.photo_id == photos.c.id)
             .join(items, items.c.content_id == contents.c.id)
             .join(embeddings, embeddings.c.item_id == items.c.id)
-            .where(photos.c.state == "ok", embeddings.c.model_id == model.id)
+            .where(photos.c.state == "ok", embeddings.c.model_id == model.id, items.c.part == 0)
             .order_by(photos.c.path)
         )
         if within:
@@ -307,8 +310,10 @@ class Items(Database):
                     pixels,
                     datetime.fromisoformat(taken) if taken else None,
                     looks,
+                    bool(several),
+                    noted.film_of(dict(zip(noted.FILM, film, strict=True))),
                 )
-                for number, path, size, time, pixels, taken, looks in connection.execute(query)
+                for number, path, size, time, pixels, taken, looks, several, *film in connection.execute(query)
             ]
 
     def find_words(

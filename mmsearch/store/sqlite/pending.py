@@ -95,14 +95,15 @@ class Pending(Database):
 
     def sidecar_states(self, roots: Sequence[str]) -> Iterator[SidecarState]:
         query = (
-            select(photos.c.id, photos.c.path, sidecars.c.stamp)
+            select(photos.c.id, photos.c.path, sidecars.c.stamp, contents.c.hash)
+            .join(contents, contents.c.id == photos.c.content_id)
             .outerjoin(sidecars, sidecars.c.photo_id == photos.c.id)
             .where(photos.c.state == "ok", or_(false(), *(at_or_below(photos.c.path, root) for root in roots)))
             .order_by(photos.c.path)
         )
         with self._reading() as connection:
             rows = connection.execute(query).all()
-        return (SidecarState(row.id, os.fsdecode(row.path), row.stamp) for row in rows)
+        return (SidecarState(row.id, os.fsdecode(row.path), row.stamp, row.hash) for row in rows)
 
     def _pending(
         self, model: StoredModel | None, condition: ColumnElement[bool], roots: Sequence[str]

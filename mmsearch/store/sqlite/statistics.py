@@ -57,7 +57,25 @@ def summary(connection: Connection) -> Summary:
         tagged=having(photos.c.content_id.in_(contents_with(tags))),
         copies=files - distinct,
         reasons=dict(_most(reasons)),
+        **_of_several(connection),
     )
+
+
+def _of_several(connection: Connection) -> dict[str, Any]:
+    """Films and documents, and what they consist of; copies count one by one, as files do."""
+    is_film = contents.c.duration_ms.is_not(None)
+    films = select(func.count(), func.coalesce(func.sum(contents.c.duration_ms), 0)).select_from(_FILES)
+    number, milliseconds = connection.execute(films.where(_FOUND, is_film)).one()
+    parts = select(func.count()).select_from(_FILES.join(items, items.c.content_id == contents.c.id)).where(_FOUND)
+    several = contents.c.id.in_(select(items.c.content_id).where(items.c.part > 0))
+    documents = select(func.count()).select_from(_FILES).where(_FOUND, several, not_(is_film))
+    return {
+        "films": number,
+        "hours": milliseconds / 3_600_000,
+        "moments": connection.execute(parts.where(is_film)).scalar_one(),
+        "documents": connection.execute(documents).scalar_one(),
+        "pages": connection.execute(parts.where(several, not_(is_film))).scalar_one(),
+    }
 
 
 def losses(connection: Connection, paths: Sequence[str]) -> Losses:

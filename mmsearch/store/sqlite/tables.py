@@ -24,8 +24,10 @@ from __future__ import annotations
 from sqlalchemy import (
     Boolean,
     Column,
+    Exists,
     Float,
     ForeignKey,
+    FromClause,
     Index,
     Integer,
     LargeBinary,
@@ -226,3 +228,21 @@ properties = Table(
 def contents_with(table: Table) -> Select[tuple[int]]:
     """Ids of the contents of which an item has a row in this table."""
     return select(items.c.content_id).join(table, table.c.item_id == items.c.id)
+
+
+def embedded(model: int) -> Select[tuple[int]]:
+    """Ids of the contents that have all their vectors of this model: of a film, one of each moment."""
+    several = select(items.c.content_id).where(items.c.part > 0)
+    lacking = select(items.c.content_id).where(items.c.content_id.in_(several), ~_vector_of(items, model))
+    having = contents_with(embeddings).where(embeddings.c.model_id == model)
+    return having.where(items.c.content_id.not_in(lacking.correlate(None)))
+
+
+def lacking_part(model: int) -> Exists:
+    """Whether an item of the content, in a query of ``contents``, lacks its vector of this model."""
+    one = items.alias()
+    return select(one.c.id).where(one.c.content_id == contents.c.id, ~_vector_of(one, model)).exists()
+
+
+def _vector_of(item: FromClause, model: int) -> Exists:
+    return select(embeddings.c.id).where(embeddings.c.item_id == item.c.id, embeddings.c.model_id == model).exists()
