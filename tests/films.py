@@ -222,6 +222,24 @@ def _write_sound(output: Any, stream: Any, seconds: float) -> None:
     output.mux(stream.encode())
 
 
+def without_beginning(content: bytes, seconds: float) -> bytes:
+    """The film as programs cut it without encoding: the packets from the keyframe on, and a list of what is shown."""
+    import av
+
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "film.mp4"
+        with av.open(io.BytesIO(content)) as source, av.open(str(file), "w") as output:
+            stream = source.streams.video[0]
+            copy = output.add_stream_from_template(stream)
+            for packet in source.demux(stream):
+                if packet.size and packet.pts is not None and packet.dts is not None:
+                    packet.pts -= round(seconds / packet.time_base)
+                    packet.dts -= round(seconds / packet.time_base)
+                    packet.stream = copy
+                    output.mux(packet)
+        return file.read_bytes()
+
+
 def sound(seconds: float = 1.0, container: str = "mp4", cover: bytes | None = None) -> bytes:
     """A file with nothing but sound, and a picture of its cover."""
     import av

@@ -21,6 +21,7 @@ from mmsearch.media.kinds import Kind, kind_of
 from mmsearch.media.memory_budget import Budget, trim
 from mmsearch.media.metadata import read_metadata
 from mmsearch.media.modes import is_deep, to_rgb, with_low_bits
+from mmsearch.media.motion import MOTION_PHOTO, is_motion_photo
 from mmsearch.media.opening import open_picture, reason
 from mmsearch.types import Decoded, PictureData, Pixels, Preprocess
 
@@ -88,13 +89,14 @@ def decode_photo(
     """The first picture in ``file``, as ``decode`` gives it, whatever else is in it."""
     with _explained(path), _upright(file, path, preprocess, max_megapixels, in_flight, jpegs) as found:
         kind, said = (found.about.format or "unknown").lower(), read_metadata(found.about)
+        motion = MOTION_PHOTO if is_motion_photo(found.about, file) else None
         return Decoded(
             pixels=prepare(found.rgb, preprocess),
             width=found.width,
             height=found.height,
             format=kind,
             exif=said.exif,
-            description=said.description,
+            description="\n".join(filter(None, (said.description, motion))) or None,
             annotations=said.annotations,
             damage=found.damage,
         )

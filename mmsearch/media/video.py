@@ -213,7 +213,7 @@ def _damage(film: VideoFile, lost: Sequence[tuple[float, float]], stopped: bool)
     """What could not be read, in words."""
     said = []
     end = max(film.end, film.duration or 0.0)
-    if not stopped and end - film.end > _TAIL:
+    if not stopped and end - max(film.end, film.last) > _TAIL:
         lost = [*lost, (film.end, end)]
     if len(lost) > 1 and lost[-2][1] >= lost[-1][0]:
         lost = [*lost[:-2], (lost[-2][0], lost[-1][1])]

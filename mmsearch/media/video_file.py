@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # What FFmpeg may take a file for.  Without these bounds a text file could name other files and addresses to be read.
 DEMUXERS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,asf,ogg,flv"
+_GLANCE = 30e6  # pixels, or 50 frames, from one look at the clock to the next
 _BYTES_BETWEEN, _HOLE = 2000, 1.0  # bytes and seconds that lack between two packets where something was not read
 MOST_ERRORS = 200  # of one file, one after the other; then nothing more is expected of it
 _STREAMED = frozenset(("mpegts", "mpeg", "mpegvideo", "m4v"))
@@ -45,12 +46,18 @@ class Budget:
     seconds: float
     pixels: float  # of the original size, decoded
     _begun: float = field(default_factory=time.thread_time)
+    _unseen: float = 0.0  # pixels since the clock was looked at, which takes up to a millisecond on some machines
 
     def spend(self, pixels: float) -> None:
         """Raises OverBudgetError once there is nothing left."""
         self.pixels -= pixels
-        if self.pixels < 0 or time.thread_time() - self._begun > self.seconds:
+        self._unseen += max(pixels, _GLANCE / 50)
+        if self.pixels < 0:
             raise OverBudgetError
+        if self._unseen > _GLANCE:
+            self._unseen = 0.0
+            if time.thread_time() - self._begun > self.seconds:
+                raise OverBudgetError
 
 
 @dataclass
@@ -64,6 +71,7 @@ class VideoFile:
     duration: float | None  # seconds of what is seen, as the header says
     cut: bool = False  # the end of the file is missing
     end: float = 0.0  # seconds: the end of the last packet that was read
+    last: float = 0.0  # the same of any stream that is read
     texts: set[int] = field(default_factory=set)  # numbers of streams of subtitles in letters, not in pictures
     errors: int = 0  # packets that could not be read or decoded
 
@@ -102,7 +110,7 @@ class VideoFile:
                 self.container.seek(0, unsupported_byte_offset=True)
             else:
                 self.container.seek(stamp, stream=self.stream)
-        except (OSError, ValueError):  # all errors of PyAV are one of these
+        except Exception:  # damaged, or it has no index
             return False
         return True
 
@@ -121,6 +129,9 @@ class VideoFile:
                     failed = 0
                     missing = read_to and packet.pos is not None and packet.pos - read_to > _BYTES_BETWEEN
                     read_to = max(read_to, (packet.pos or 0) + packet.size) if self.tells_holes else 0
+                    if packet.pts is not None:
+                        after = float((packet.pts + (packet.duration or 0)) * packet.time_base) - self.start
+                        self.last = max(self.last, after)
                     if packet.stream_index != self.stream.index:
                         if words is not None and packet.stream_index in self.texts:
                             words.append(packet)
@@ -135,7 +146,9 @@ class VideoFile:
                 return
             except EOFError:
                 return
-            except (OSError, ValueError):
+            except MemoryError:
+                raise
+            except Exception:  # FFmpeg has a score of kinds of errors
                 failed += 1
                 self.errors += 1
 
@@ -150,7 +163,9 @@ class VideoFile:
             return self.stream.codec_context.decode(packet)
         except EOFError:
             return []
-        except (OSError, ValueError):
+        except MemoryError:
+            raise
+        except Exception:  # FFmpeg has a score of kinds of errors
             self.errors += 1
             return []
 

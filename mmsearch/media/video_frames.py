@@ -94,7 +94,7 @@ def _keyframes(film: VideoFile, take: Take, budget: Budget, found: Frames) -> li
     large: list[float] = []
     for packet in film.packets(found.lost, found.words):
         time = film.time_of(packet.pts if packet.pts is not None else packet.dts)
-        if time is None or not packet.size:
+        if time is None or not packet.size or packet.is_discard:
             continue
         if not packet.is_keyframe:
             if packet.size > _LARGE * size and time - last > _SOON and (not large or time - large[-1] > _SOON):
@@ -155,6 +155,7 @@ class _Gap:
     end: float
     wanted: tuple[float, ...]  # seconds of what is to be looked at
     until: float  # seconds; cuts are looked for up to here
+    seen: bool = True  # whether its first frame was looked at
 
 
 def _gaps_of(film: VideoFile, found: Frames, large: list[float]) -> list[_Gap]:
@@ -163,6 +164,9 @@ def _gaps_of(film: VideoFile, found: Frames, large: list[float]) -> list[_Gap]:
     step = step_of(duration)
     times = sorted(found.taken) or [0.0]
     gaps = []
+    if found.taken and times[0] > _SOON:  # a film that was cut begins between two keyframes
+        early = tuple(np.arange(0.0, times[0] - _SOON, step))
+        gaps.append(_Gap(0.0, times[0], early, times[0] - _SOON, seen=False))
     for start, end in zip(times, [*times[1:], duration], strict=True):
         cuts = [time for time in large if start + _SOON < time < end - _SOON][:_MOST_CUTS]
         pieces = int(np.ceil((end - start) / step)) if end - start > 2 * step else 1
@@ -188,7 +192,7 @@ def _fill(film: VideoFile, gap: _Gap, take: Take, budget: Budget, found: Frames)
     if not film.seek(gap.start):
         return 0.0
     wanted, cuts, spent = list(gap.wanted), 0, 0.0
-    last = gap.start  # seconds of the frame that was taken last
+    last = gap.start if gap.seen else -1.0  # seconds of the frame that was taken last
     held: tuple[float, VideoFrame] | None = None
     before: NDArray[np.float32] | None = None
     for time, frame, whole in film.frames(budget):
@@ -205,6 +209,8 @@ def _fill(film: VideoFile, gap: _Gap, take: Take, budget: Budget, found: Frames)
             last = held[0]
         if time > gap.end - _AHEAD:
             return spent
+        if due and held is None and not gap.seen and _kept(frame, time, take, found):
+            last = time
         held = (time, frame)
         if cut and time - last > _AFTER and cuts < _MOST_CUTS and _kept(frame, time, take, found):
             last, cuts = time, cuts + 1

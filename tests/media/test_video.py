@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from films import RATE, SIZE, TESTED, Making, Shot, encoded, film, photos, sound
+from films import RATE, SIZE, TESTED, Making, Shot, encoded, film, photos, sound, without_beginning
 from PIL import Image
 
 from mmsearch.errors import ImageError
@@ -188,6 +188,20 @@ def test_sound_that_begins_before_or_lasts_longer_changes_nothing() -> None:
     assert [shown(part.pixels) for part in found.parts] == [0, 1]
     assert found.film is not None
     assert (found.film.audio, found.damage) == (True, None)
+
+
+def test_a_film_that_was_cut_between_two_keyframes_begins_there() -> None:
+    content = film([Shot(one, 3) for one in PHOTOS[:3]], Making(options={"g": "60", "sc_threshold": "0"}))
+    found = read(without_beginning(content, 1.5))
+    assert [shown(part.pixels) for part in found.parts] == [0, 1, 2]
+    assert [part.start_ms for part in found.parts] == pytest.approx([0, 1500, 4500], abs=150)
+    assert found.damage is None
+    assert shown(np.asarray(upright_frame(io.BytesIO(without_beginning(content, 1.5)), "a", 1000, 160))) == 0
+
+
+def test_sound_that_lasts_longer_is_no_damage() -> None:
+    found = read(film(PHOTOS[:2], Making("h264 mkv", sound=9.0)), "a.mkv")
+    assert (found.damage, [shown(part.pixels) for part in found.parts]) == (None, [0, 1])
 
 
 # --- the frame that shows a film -------------------------------------------------------------------------------------
