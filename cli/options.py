@@ -32,6 +32,14 @@ RegionsOption = Annotated[
     typer.Option("--regions/--no-regions", help="Store region tokens, 4 kB a picture. Default: yes."),
 ]
 CaptionsOption = Annotated[bool, typer.Option("--captions", help="Write a caption for each picture that has none yet.")]
+SpeechOption = Annotated[
+    str | None,
+    typer.Option(
+        "--speech",
+        metavar="MODEL_FOLDER",
+        help="Hear what is said in films with this Whisper model, a folder of faster-whisper. Needs mmsearch[speech].",
+    ),
+]
 OcrOption = Annotated[
     bool, typer.Option("--ocr", help="Read the text inside each picture not looked at yet. Needs mmsearch[ocr].")
 ]

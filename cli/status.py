@@ -112,7 +112,7 @@ def _films(told: Summary) -> str:
     """Films and documents, and what can be found in them."""
     kinds = []
     if told.films:
-        hours = f"{told.hours:,.1f} hours" if told.hours >= 1 else f"{60 * told.hours:.0f} minutes"
+        hours = f"{told.hours:,.1f} hours" if told.hours >= 1 else f"{60 * told.hours:.1f} minutes"
         moments = formatting.plural(told.moments, "moment")
         kinds.append(f"{formatting.plural(told.films, 'film')} of {hours} together, {moments} of which can be found")
     if told.documents:

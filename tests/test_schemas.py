@@ -222,6 +222,11 @@ def test_a_status() -> None:
         "texts": 0,
         "tagged": 1,
         "copies": 0,
+        "films": 0,
+        "hours": 0.0,
+        "moments": 0,
+        "documents": 0,
+        "pages": 0,
         "reasons": {"damaged": 1},
     }
 

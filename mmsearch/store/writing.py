@@ -105,7 +105,14 @@ class ItemWriter(Protocol):
         ...
 
     def put_part_text(self, item: int, source: str, text: str) -> None:
-        """Store words that belong to a part, "inside" its file or "beside" it, in place of those from there."""
+        """Store words that belong to a part, in place of those from there; an empty text forgets them.
+
+        ``source`` is where they stand: "inside" its file, or "beside" it.
+        """
+        ...
+
+    def put_speech(self, content: int, engine: str, words: Mapping[int, str]) -> None:
+        """Store what was heard in each item of a film, of the source "speech", and what listened to it."""
         ...
 
     def put_export_row(

@@ -100,6 +100,7 @@ RULES = (
     _stray("captions", "item_id", "items", "captions of no picture"),
     _stray("ocr", "item_id", "items", "texts of no picture"),
     _stray("part_texts", "item_id", "items", "words of no picture"),
+    _stray("transcribed", "content_id", "contents", "marks of listening to no film"),
     _stray("tags", "item_id", "items", "tags of no picture"),
     _stray("tagged", "item_id", "items", "marks of tagging of no picture"),
     _stray("sidecars", "photo_id", "photos", "texts of files beside no photo"),

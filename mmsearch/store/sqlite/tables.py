@@ -11,6 +11,7 @@ embeddings  a vector per item and model; an id is never used twice and its vecto
 regions     region tokens per item and model, where they were computed
 captions    what a reranker says of an item, where it was asked
 part_texts  words that belong to a moment of a film or a page of a document, and where they stand
+transcribed which films were listened to, and by what
 ocr         the text read inside an item, where it was looked for; empty where there is none
 tags, tagged  words of a vocabulary that fit an item, and which vocabulary it was compared with
 sidecars    what files beside a photo say of it, such as ``photo.txt`` and ``photo.xmp``
@@ -173,8 +174,15 @@ part_texts = Table(
     "part_texts",
     metadata,
     Column("item_id", Integer, ForeignKey("items.id", ondelete="CASCADE"), primary_key=True),
-    Column("source", String, primary_key=True),  # "inside" the file, or "beside" it
+    Column("source", String, primary_key=True),  # "inside" the file, "beside" it, or "speech" that was heard in it
     Column("text", String, nullable=False),
+)
+
+transcribed = Table(
+    "transcribed",
+    metadata,
+    Column("content_id", Integer, ForeignKey("contents.id", ondelete="CASCADE"), primary_key=True),
+    Column("engine", String, nullable=False),  # its name and model; what another one heard is stale
 )
 
 tags = Table(

@@ -41,6 +41,7 @@ from mmsearch.store.sqlite.tables import (
     sidecars,
     tagged,
     tags,
+    transcribed,
 )
 from mmsearch.store.types import CHUNK, ExportRow, StoredModel, chunks
 from mmsearch.types import Decoded, Found, Sidecar, Vectors
@@ -69,6 +70,7 @@ _SAME_VECTOR = select(embeddings.c.id).where(
 _CAPTION = _renewing(captions, ["item_id"], ["reranker", "text", "confidence"])
 _PART_TEXT = _renewing(part_texts, ["item_id", "source"], ["text"])
 _TEXT = _renewing(ocr, ["item_id"], ["engine", "text"])
+_SPEECH = _renewing(transcribed, ["content_id"], ["engine"])
 _SIDECAR = _renewing(sidecars, ["photo_id"], [column.name for column in sidecars.c if column.name != "photo_id"])
 _PLACED = _renewing(photos, ["path"], ["state", "reason", "content_id", "size", "mtime_ns"])
 _FAILED = _renewing(photos, ["path"], ["state", "reason", "size", "mtime_ns"])
@@ -208,6 +210,11 @@ class Writer:
             same = (part_texts.c.item_id == item) & (part_texts.c.source == source)
             self._connection.execute(part_texts.delete().where(same))
         self._described_items.add(item)
+
+    def put_speech(self, content: int, engine: str, words: Mapping[int, str]) -> None:
+        for item, text in words.items():
+            self.put_part_text(item, "speech", text)
+        self._connection.execute(_SPEECH, {"content_id": content, "engine": engine})
 
     def put_export_row(
         self, row: ExportRow, vector: Vectors, tokens: bytes | None, card: str | None, model: StoredModel
