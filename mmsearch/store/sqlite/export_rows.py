@@ -16,6 +16,7 @@ from mmsearch.store.sqlite.tables import (
     embeddings,
     items,
     ocr,
+    own_tags,
     photos,
     regions,
     sidecars,
@@ -73,7 +74,8 @@ class ExportRows:
             yield Block([row[1] for row in rows], [row[2] for row in rows], list(self._files(first, last, positions)))
 
     def _files(self, first: int, last: int, positions: dict[int, int]) -> Iterator[tuple[int, ExportRow]]:
-        own_tags = select(func.json_group_array(func.json_array(tags.c.tag, tags.c.score)))
+        by_model = select(func.json_group_array(func.json_array(tags.c.tag, tags.c.score)))
+        by_people = select(func.json_group_array(own_tags.c.tag))
         query = (
             select(
                 embeddings.c.id.label("vector"),
@@ -88,7 +90,8 @@ class ExportRows:
                 ocr.c.text.label("read"),
                 ocr.c.engine,
                 tagged.c.vocabulary,
-                own_tags.where(tags.c.item_id == items.c.id).scalar_subquery().label("tags"),
+                by_model.where(tags.c.item_id == items.c.id).scalar_subquery().label("tags"),
+                by_people.where(own_tags.c.photo_id == photos.c.id).scalar_subquery().label("own_tags"),
             )
             .join(items, items.c.id == embeddings.c.item_id)
             .join(contents, contents.c.id == items.c.content_id)
@@ -132,6 +135,7 @@ class ExportRows:
                     text_engine=row.engine,
                     tags=dict(surest),
                     tags_vocabulary=row.vocabulary,
+                    own_tags=tuple(sorted(json.loads(row.own_tags))),
                 ),
             )
 

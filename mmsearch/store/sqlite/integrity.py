@@ -98,6 +98,7 @@ RULES = (
     _stray("part_texts", "item_id", "items", "words of no picture"),
     _stray("tags", "item_id", "items", "tags of no picture"),
     _stray("tagged", "item_id", "items", "marks of tagging of no picture"),
+    _stray("own_tags", "photo_id", "photos", "tags of no photo, given by people"),
     _stray("sidecars", "photo_id", "photos", "texts of files beside no photo"),
     _Rule(
         "no path",
@@ -192,6 +193,17 @@ RULES = (
         (
             "DELETE FROM tagged WHERE item_id IN (SELECT item_id FROM tags WHERE {where})",
             "DELETE FROM tags WHERE {where}",
+        ),
+    ),
+    _Rule(
+        "wrong own tag",
+        "own_tags",
+        "tag_key(tag) IS NULL OR folded IS NOT tag_key(tag)",
+        "tags of people that are no tags, or cannot be found",
+        "they are written anew; what is no tag is taken out",
+        (
+            "DELETE FROM own_tags WHERE tag_key(tag) IS NULL",
+            "UPDATE OR REPLACE own_tags SET folded = tag_key(tag) WHERE {where}",
         ),
     ),
     _Rule(
