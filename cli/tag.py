@@ -111,11 +111,14 @@ def command(
 
 def _change(paths: list[str], library: Path | None, add: list[str], remove: list[str], json: bool) -> None:
     """Give photos tags of a person's own, and take such from them."""
+    from mmsearch.library.tags import checked_tags
+
+    try:
+        checked_tags(add, remove)
+    except (TagError, ArgumentError) as error:  # wrong whatever photos there are
+        raise typer.BadParameter(str(error)) from error
     with opened(library) as found:
-        try:
-            change = found.tag_photos(paths, add=add, remove=remove)
-        except (TagError, ArgumentError) as error:  # wrong whatever photos there are
-            raise typer.BadParameter(str(error)) from error
+        change = found.tag_photos(paths, add=add, remove=remove)
     if json:
         formatting.json_line(schemas.tags_changed(change))
     else:

@@ -86,15 +86,10 @@ class Tagging:
         >>> library.get("photos/trips/motorcycle.png").own_tags
         ('holiday', 'Kawasaki')
         """
-        wanted, unwanted = _names(add), _names(remove)
-        if not wanted and not unwanted:
-            raise ArgumentError("add", "nothing", "at least one tag, or remove")
-        both = sorted(wanted.keys() & unwanted.keys())
-        if both:
-            raise ArgumentError("remove", repr(unwanted[both[0]]), "another tag than those of add")
+        wanted, unwanted = checked_tags(add, remove)
         ids = self._ids_of(photos)
         with self.lock(), self.store.writing() as writer:
-            return writer.change_own_tags(ids, list(wanted.values()), list(unwanted.values()))
+            return writer.change_own_tags(ids, wanted, unwanted)
 
     def _ids_of(self, photos: OnePhoto | Iterable[OnePhoto]) -> list[int]:
         """The ids of photos that are there.  Raises SourceError where one is not."""
@@ -132,6 +127,17 @@ class Tagging:
         spelled = known(self.store, self.models.active(), within)
         with self.lock(), self.store.writing() as writer:
             return writer.clear_tags(spelled)
+
+
+def checked_tags(add: str | Sequence[str], remove: str | Sequence[str]) -> tuple[list[str], list[str]]:
+    """Tags to give and tags to take as they are stored.  Raises TagError, and ArgumentError where that is nothing."""
+    wanted, unwanted = _names(add), _names(remove)
+    if not wanted and not unwanted:
+        raise ArgumentError("add", "nothing", "at least one tag, or remove")
+    both = sorted(wanted.keys() & unwanted.keys())
+    if both:
+        raise ArgumentError("remove", repr(unwanted[both[0]]), "another tag than those of add")
+    return list(wanted.values()), list(unwanted.values())
 
 
 def _names(given: str | Sequence[str]) -> dict[str, str]:

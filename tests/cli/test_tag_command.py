@@ -131,7 +131,7 @@ def test_own_tags_are_given_and_taken(run: Run, photos: Path, tmp_path: Path) ->
     assert json.loads(found)["own_tags"] == ["grandma's birthday", "Ætna"]
     assert run("query", "-tag:ætna", "--paths").stdout.splitlines().count(str(photos / "cat.png")) == 0
     run("tag", "--clear")
-    assert run("tag", "--list", "--json").stdout == '{"tags": {"Ætna": 3, "grandma\'s birthday": 2}}\n'
+    assert json.loads(run("tag", "--list", "--json").stdout) == {"tags": {"Ætna": 3, "grandma's birthday": 2}}
     forgotten = json.loads(run("remove", photos / "trips", "--json").stdout)
     assert (forgotten["removed"], forgotten["tagged"]) == (2, 2)
 
