@@ -26,11 +26,13 @@ export async function changeTags(ids, add, remove) {
 export function tagField(id, props = {}) {
   const offers = el("datalist", { id: `${id}-offers` });
   const input = el("input", { type: "text", id, required: true, maxlength: 400, autocomplete: "off", spellcheck: false, list: `${id}-offers`, ...props });
+  let turn = 0;
   const offer = async () => {
+    const mine = (turn += 1);
     const { before, last } = parts(input.value);
     try {
       const { tags } = await get("tags", { text: last, most: OFFERED });
-      replace(offers, tags.map(({ tag }) => el("option", { value: before + tag })));
+      if (mine === turn) replace(offers, tags.map(({ tag }) => el("option", { value: before + tag })));
     } catch {
       offers.replaceChildren(); // typing goes on without
     }
