@@ -24,7 +24,7 @@ def command(
 ) -> None:
     """Forget folders or pictures. The files themselves are left alone.
 
-    Read text and captions are forgotten too. On a terminal it asks before; in a script it does not.
+    Read text, captions and your own tags are forgotten too. On a terminal it asks before; in a script it does not.
     """
     with opened(library) as found:
         before, lost = found.store.roots(), found.losses(paths)
@@ -49,8 +49,8 @@ def command(
 
 def _with(lost: Losses) -> str:
     """What is lost beside the pictures."""
-    both = ("the text read in", lost.texts), ("the captions of", lost.captions)
-    named = " and ".join(f"{what} {count:,}" for what, count in both if count)
+    parts = ("the text read in", lost.texts), ("the captions of", lost.captions), ("your own tags of", lost.tagged)
+    named = " and ".join(f"{what} {count:,}" for what, count in parts if count)
     return named and f" with {named}"
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         QueryError,
         QuerySyntaxError,
         SourceError,
+        TagError,
         TransferError,
         VocabularyError,
     )
@@ -84,7 +85,7 @@ if TYPE_CHECKING:
     from mmsearch.server import ServerOptions, serve
     from mmsearch.server.async_library import AsyncLibrary
     from mmsearch.store.sqlite.backup import restore
-    from mmsearch.store.types import Damage, KeptModel, Overview
+    from mmsearch.store.types import Damage, KeptModel, Overview, TagChange
     from mmsearch.types import (
         Annotations,
         Damaged,
@@ -118,6 +119,7 @@ _HOMES = {
         "QueryError",
         "QuerySyntaxError",
         "SourceError",
+        "TagError",
         "TransferError",
         "VocabularyError",
     ],
@@ -181,7 +183,7 @@ _HOMES = {
     "mmsearch.server": ["ServerOptions", "serve"],
     "mmsearch.server.async_library": ["AsyncLibrary"],
     "mmsearch.store.sqlite.backup": ["restore"],
-    "mmsearch.store.types": ["Damage", "KeptModel", "Overview"],
+    "mmsearch.store.types": ["Damage", "KeptModel", "Overview", "TagChange"],
     "mmsearch.ingest.enrich.tags": ["TagReport"],
     "mmsearch.language.vocabulary": ["Vocabulary"],
 }
@@ -257,6 +259,8 @@ __all__ = [
     "Skipped",
     "SourceError",
     "Status",
+    "TagChange",
+    "TagError",
     "TagReport",
     "Tagged",
     "Thumbnail",

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mmsearch.rerank.inspect import Explanation
     from mmsearch.rerank.reranker import Answer
     from mmsearch.rerank.timeline import Timeline
-    from mmsearch.store.types import Damage, KeptModel, Losses
+    from mmsearch.store.types import Damage, KeptModel, Losses, TagChange
     from mmsearch.training.contrastive.trainer import Outcome
     from mmsearch.training.reranker.trainer import RerankOutcome
     from mmsearch.types import Damaged, Hit, IndexReport, Note, Progress, SearchResult, Skipped
@@ -179,9 +179,14 @@ def tags_cleared(pictures: int) -> Json:
     return {"cleared": pictures}
 
 
+def tags_changed(change: TagChange) -> Json:
+    """Of how many files tags of people changed, and how many tags were given and taken."""
+    return asdict(change)
+
+
 def removed(files: int, lost: Losses) -> Json:
-    """How many files were forgotten, and of how many pictures what was read and said went with them."""
-    return {"removed": files, "texts": lost.texts, "captions": lost.captions}
+    """How many files were forgotten; of how many pictures what was read and said, of how many files own tags went."""
+    return {"removed": files, "texts": lost.texts, "captions": lost.captions, "tagged": lost.tagged}
 
 
 def export_report(folder: str, report: ExportReport) -> Json:

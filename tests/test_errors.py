@@ -29,6 +29,7 @@ CODES = {
     "QueryError": "bad-query",
     "QuerySyntaxError": "query-syntax",
     "SourceError": "bad-path",
+    "TagError": "bad-tag",
     "TrainingError": "cannot-train",
     "TransferError": "cannot-transfer",
     "VocabularyError": "bad-vocabulary",

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from mmsearch.config import Settings
 from mmsearch.errors import ArgumentError
-from mmsearch.types import SIDES, Photo
+from mmsearch.types import SIDES, Hit, Photo
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Class = TypeVar("Class", bound=type)
@@ -56,11 +56,13 @@ def _one_of(*values: str) -> Rule:
 _PATH = Rule(is_path, "a path (str or Path)")
 _PATHS = Rule(is_path, "a path (str or Path) or a list of paths", several=True)
 _TEXT = Rule(_is_text, "a text (str)")
+_TAGS = Rule(_is_text, "a tag (str) or a list of tags", several=True)
 _SWITCH = Rule(_is_switch, "True or False")
 
 _FROM_0 = Rule(lambda value: _is_whole(value) and 0 <= value < 2**53, "a whole number from 0")
 
 RULES = {
+    "add": _TAGS,
     "alternatives": Rule(lambda value: _is_whole(value) and value >= 0, "a whole number from 0"),
     "at_ms": _FROM_0,
     "by": _one_of("match", "attention"),
@@ -90,9 +92,15 @@ RULES = {
     "path": _PATH,
     "paths": _PATHS,
     "photo": Rule(lambda value: isinstance(value, Photo), "a Photo"),
+    "photos": Rule(
+        lambda value: isinstance(value, (Hit, Photo)) or _is_whole(value) or is_path(value),
+        "a photo, a hit, the id of a photo, a path, or a list of these",
+        several=True,
+    ),
     "progress": Rule(callable, "a function that takes a Progress"),
     "question": _TEXT,
     "quick": _SWITCH,
+    "remove": _TAGS,
     "rerank": _SWITCH,
     "settings": Rule(lambda value: isinstance(value, Settings), "a mmsearch.Settings"),
     "side": Rule(lambda value: value in SIDES, "160, 320, 640 or 1280"),

@@ -21,6 +21,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
+from mmsearch.language.tag_names import tag_key
 from mmsearch.media.said import place, stars
 from mmsearch.store.types import ExportRow
 from mmsearch.types import Annotations, Exif, Film, Found, Sidecar
@@ -78,6 +79,7 @@ COLUMNS: dict[str, type] = {
     "fps": float,
     "codec": str,
     "audio": int,  # 1 where it has sound
+    "own_tags": list,  # that people gave the file; in the CSV as JSON
 }
 
 SHOT = ("iso", "aperture", "exposure", "focal")
@@ -93,6 +95,7 @@ ADDED = (
     *PART,
     "part_words",
     *FILM,
+    "own_tags",
 )  # columns that exports of earlier versions do not have
 NEEDED = ("hash", "size", "mtime_ns", "width", "height", "format", "facts")  # columns that an export always fills
 _SAME = [field.name for field in fields(ExportRow) if field.name in COLUMNS]  # what a row calls as the column is called
@@ -117,6 +120,7 @@ def columns(row: ExportRow, vector: int) -> Columns:
         "tags": list(row.tags),
         "tag_scores": list(row.tags.values()),
         "people": list(row.people) or None,
+        "own_tags": list(row.own_tags) or None,
         "sidecar": None if row.sidecar is None else row.sidecar.text,
         "sidecar_facts": None if row.sidecar is None else _facts(row.sidecar),
         "part_words": json.dumps(row.part_words, ensure_ascii=False) if row.part_words else None,
@@ -186,6 +190,9 @@ def export_row(path: str, values: Columns) -> ExportRow:
     tags = dict(zip(names, scores, strict=True))
     if len(content_hash) != 16 or (dhash is not None and len(dhash) != 8):
         raise ValueError("hash must have 32 hexadecimal digits, dhash 16 or none")
+    own_tags = tuple(values["own_tags"] or ())
+    if not all(tag_key(tag) for tag in own_tags):
+        raise ValueError(f"own_tags must be tags, not {short(values['own_tags'])}")
     noted = _annotations(values["city"], values["people"], values["rating"])
     beside = values["sidecar_stamp"] is not None
     others = {
@@ -196,6 +203,7 @@ def export_row(path: str, values: Columns) -> ExportRow:
         "dhash": dhash,
         "metadata_version": values["facts"],
         "tags": tags,
+        "own_tags": own_tags,
         # A picture without text in it has an empty one, which a CSV does not tell from none.
         "text": None if values["text_engine"] is None else values["text"] or "",
         "film": _film(values),

@@ -135,7 +135,7 @@ def _parquet(file: Path) -> Iterator[Callable[[list[Columns]], None] | None]:
         return
     types = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64()}
     texts, numbers = pyarrow.list_(pyarrow.string()), pyarrow.list_(pyarrow.float64())
-    lists = {"tags": texts, "tag_scores": numbers, "people": texts}
+    lists = {"tags": texts, "tag_scores": numbers, "people": texts, "own_tags": texts}
     schema = pyarrow.schema([(name, lists[name] if kind is list else types[kind]) for name, kind in COLUMNS.items()])
     waiting: list[Columns] = []
     # Opened here: pyarrow takes no path that is not UTF-8.

@@ -30,7 +30,7 @@ _STATUS: dict[type[MMSearchError], int] = {
     TransferError: 409,
     ConfigError: 500,
 }
-_STATUS_OF_CODE = {"file-gone": 404}
+_STATUS_OF_CODE = {"file-gone": 404, "unknown-photo": 404}
 
 
 class Refused(HTTPException):

@@ -35,6 +35,7 @@ _CHANGING = (
     "names of folders above",
     "tags",
     "names of tags",
+    "own tags",
     MOMENTS,
 )
 NOTED = "noted"  # begins the keys of columns that change with metadata and files beside photos (``Writer.noted``)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine
 
 from mmsearch.language.letters import plain
+from mmsearch.language.tag_names import folded
 from mmsearch.query.model import (
     Album,
     AnyOf,
@@ -327,11 +328,13 @@ class _Reading(FacetColumns, OverviewColumns, FilmColumns):
             "SELECT (SELECT min(tag) FROM tags WHERE tags.tag > names.tag) FROM names WHERE names.tag IS NOT NULL) "
             "SELECT tag FROM names WHERE tag IS NOT NULL"
         ).scalars()
-        wanted = tagged.name.casefold()
+        wanted = folded(tagged.name)
         mask = np.zeros(len(self.photos), np.bool_)
-        for name in [name for name in rows if name.casefold() == wanted]:
-            literal = name.replace("'", "''")
-            mask |= self._having(self._read("item_id", f"tags WHERE tag = '{literal}'", np.int64))
+        for name in [name for name in rows if folded(name) == wanted]:
+            mask |= self._having(self._read("item_id", f"tags WHERE tag = {_literal(name)}", np.int64))
+        own = self._read("photo_id", f"own_tags WHERE folded = {_literal(wanted)} ORDER BY photo_id", np.int64)
+        positions, existing = positions_of(own, self.photos)
+        mask[positions[existing]] = True
         return mask
 
     def _at_any(self, paths: Sequence[str]) -> Mask:
@@ -376,3 +379,8 @@ class _Reading(FacetColumns, OverviewColumns, FilmColumns):
             "SELECT id FROM photos WHERE path >= ? ORDER BY path LIMIT 1", (bound,)
         ).scalar()
         return len(positions) if found is None else int(positions[found])
+
+
+def _literal(text: str) -> str:
+    """A text in SQL; NUL, which ends a statement, is in no tag."""
+    return "'" + text.replace("'", "''").replace("\0", "") + "'"

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import QueuePool
 
 from mmsearch.errors import LibraryError
+from mmsearch.language.tag_names import folded, tag_key
 from mmsearch.media.filesystem import on_network
 from mmsearch.store.paths import storable
 from mmsearch.store.sqlite import fulltext, schema, spelling
@@ -81,6 +82,8 @@ class Database:
             connection.execute("PRAGMA synchronous = NORMAL")  # in WAL a power cut may lose the last batch, no more
             connection.create_function("name_words", 1, fulltext.path_words, deterministic=True)
             connection.create_function("plain_words", 1, spelling.stored, deterministic=True)
+            connection.create_function("tag_folded", 1, folded, deterministic=True)
+            connection.create_function("tag_key", 1, tag_key, deterministic=True)
             connection.create_function(
                 "storable", 1, lambda path: isinstance(path, bytes) and storable(os.fsdecode(path)), deterministic=True
             )

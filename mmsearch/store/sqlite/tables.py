@@ -14,6 +14,8 @@ part_texts  words that belong to a moment of a film or a page of a document, and
 transcribed which films were listened to, and by what
 ocr         the text read inside an item, where it was looked for; empty where there is none
 tags, tagged  words of a vocabulary that fit an item, and which vocabulary it was compared with
+own_tags    tags that people gave a file; they belong to its row in ``photos``, whatever it holds and wherever it is
+waiting_tags  the same of files whose rows gave way to others, by content, until that is found again
 sidecars    what files beside a photo say of it, such as ``photo.txt`` and ``photo.xmp``
 words       full-text search (FTS5): a row per photo, rowid its id; ``sqlite/fulltext.py`` keeps it in step
 properties  single values: ``generation`` grows with every change of what can be found, ``noted`` with every change of
@@ -200,6 +202,23 @@ tagged = Table(
     metadata,
     Column("item_id", Integer, ForeignKey("items.id", ondelete="CASCADE"), primary_key=True),
     Column("vocabulary", String, nullable=False),
+)
+
+own_tags = Table(
+    "own_tags",
+    metadata,
+    Column("photo_id", Integer, ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),
+    Column("folded", String, primary_key=True),  # as mmsearch.language.tag_names folds it
+    Column("tag", String, nullable=False),  # as it was written first, in this library
+    Index("own_tags_folded", "folded", "photo_id"),
+)
+
+waiting_tags = Table(
+    "waiting_tags",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),  # of a content
+    Column("folded", String, primary_key=True),
+    Column("tag", String, nullable=False),
 )
 
 sidecars = Table(

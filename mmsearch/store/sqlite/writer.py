@@ -15,7 +15,7 @@ from mmsearch.media import METADATA_VERSION
 from mmsearch.media.dhash import dhash
 from mmsearch.store.paths import at_or_below
 from mmsearch.store.region_tokens import tokens_of
-from mmsearch.store.sqlite import fulltext
+from mmsearch.store.sqlite import fulltext, own_tags
 from mmsearch.store.sqlite.blobs import TableBlobs
 from mmsearch.store.sqlite.export_rows import FIRST_ITEM, put
 from mmsearch.store.sqlite.noted import (
@@ -43,7 +43,7 @@ from mmsearch.store.sqlite.tables import (
     tags,
     transcribed,
 )
-from mmsearch.store.types import CHUNK, ExportRow, StoredModel, chunks
+from mmsearch.store.types import CHUNK, ExportRow, StoredModel, TagChange, chunks
 from mmsearch.types import Decoded, Found, Sidecar, Vectors
 
 
@@ -110,6 +110,7 @@ class Writer:
         self._moved: set[int] = set()  # ids of such photos
         self._described: set[int] = set()  # ids of contents about which something new is known
         self._described_items: set[int] = set()  # ids of such items
+        self._tags_wait: bool | None = None  # for files that are placed; None until that was looked for
 
     def add_model(self, name: str, fingerprint: str, dim: int, active: bool) -> StoredModel:
         statement = insert(models).values(name=name, fingerprint=fingerprint, dim=dim, active=active)
@@ -222,9 +223,12 @@ class Writer:
         content = put(self._connection, row, vector.astype("<f2").tobytes(), tokens, card, model.id)
         self._described.add(content)
         self.place(row.file, content)
+        if row.sidecar_stamp is None and not row.own_tags:
+            return
+        same = select(photos.c.id).where(photos.c.path == os.fsencode(row.file.path))
+        photo = self._connection.execute(same).scalar_one()
+        own_tags.put(self._connection, photo, row.own_tags)
         if row.sidecar_stamp is not None:
-            same = select(photos.c.id).where(photos.c.path == os.fsencode(row.file.path))
-            photo = self._connection.execute(same).scalar_one()
             self.put_sidecar(photo, row.sidecar_stamp, row.sidecar or Sidecar())
 
     def put_metadata(self, content: int, picture: Decoded) -> None:
@@ -279,6 +283,11 @@ class Writer:
             self._connection.execute(tags.delete().where(tags.c.item_id.in_(chunk)))
             self._connection.execute(tagged.delete().where(tagged.c.item_id.in_(chunk)))
 
+    def change_own_tags(self, photos: Iterable[int], add: Sequence[str], remove: Sequence[str]) -> TagChange:
+        change, touched = own_tags.change(self._connection, photos, add, remove)
+        self._moved |= touched
+        return change
+
     def put_text(self, item: int, engine: str, text: str) -> None:
         self._connection.execute(_TEXT, {"item_id": item, "engine": engine, "text": text})
         self._described_items.add(item)
@@ -295,11 +304,17 @@ class Writer:
 
     def place(self, file: Found, content: int) -> None:
         self._connection.execute(_PLACED, {**_seen(file), "state": "ok", "reason": None, "content_id": content})
+        if self._tags_wait is None:
+            self._tags_wait = own_tags.any_waiting(self._connection)
+        if self._tags_wait:
+            own_tags.arrive(self._connection, os.fsencode(file.path))
         self._named.append(os.fsencode(file.path))
         self.changed = True
 
     def move(self, photo: int, file: Found) -> None:
         path = os.fsencode(file.path)
+        self._moved |= own_tags.give_way(self._connection, path, photo)
+        self._tags_wait = None
         given_way = photos.delete().where(photos.c.path == path, photos.c.id != photo)
         self.changed = self._connection.execute(given_way).rowcount > 0 or self.changed
         self._update_found(photo, file, path=path)
