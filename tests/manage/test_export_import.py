@@ -354,7 +354,7 @@ def test_a_wrong_table_is_refused_before_anything_is_stored(
         ("no vectors", "vectors.npy: no such file; a folder to import has vectors.npy and photos.csv"),
         ("cut", "is no array in NumPy's format, or is cut off"),
         ("semicolons", "lacks the column path, path_bytes, .*; its columns are: path;path_bytes"),
-        ("newer", r"was written by a newer version of mmsearch \(format 2, this one knows 1\)"),
+        ("newer", r"was written by a newer version of mmsearch \(format 3, this one knows 2\)"),
         ("text", "model.json is not what an export holds"),
         ("no regions", "regions.npy: no such file"),
     ],
@@ -375,7 +375,7 @@ def test_a_damaged_export_is_refused(
     elif kind == "semicolons":
         (folder / "photos.csv").write_text((folder / "photos.csv").read_text("utf-8").replace(",", ";"), "utf-8")
     else:
-        text = json.dumps({**facts, "format": 2}) if kind == "newer" else "no JSON"
+        text = json.dumps({**facts, "format": 3}) if kind == "newer" else "no JSON"
         (folder / "model.json").write_text(text, "utf-8")
     with pytest.raises(TransferError, match=message):
         other.import_from(folder)
