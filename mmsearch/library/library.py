@@ -16,6 +16,7 @@ from mmsearch.library.checked import checked_methods
 from mmsearch.library.models import Models
 from mmsearch.library.results import LibraryResult
 from mmsearch.library.searching import Searcher
+from mmsearch.library.sharing import Sharing
 from mmsearch.library.status import Status, status
 from mmsearch.query.model import Condition, Query
 from mmsearch.rerank.reranker import Reranker
@@ -42,7 +43,7 @@ if TYPE_CHECKING:  # a search needs none of these, and is to start quickly
 
 
 @checked_methods
-class Library(Browsing):
+class Library(Browsing, Sharing):
     """Pictures that can be found.  A context manager; safe to search from several threads, also while indexing.
 
     ``open_library`` puts its parts together: the truth (``store``), the index made from it (``vectors``), what encodes
@@ -103,8 +104,7 @@ class Library(Browsing):
 
         roots = [absolute(path) for path in path_list(paths)]
         check(roots)
-        everything = not roots
-        if everything:
+        if everything := not roots:
             roots = self.store.roots()
             if not roots:
                 raise SourceError("the library knows no folder yet", code="nothing-to-index")

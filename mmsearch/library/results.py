@@ -6,7 +6,7 @@ Light: whatever makes HTML and tables is imported when it is asked for.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,11 @@ import numpy as np
 from mmsearch.types import Photo, SearchResult
 
 if TYPE_CHECKING:
+    import datasets
     import pandas
     import polars
     import pyarrow
+    from torch.utils.data import Dataset
 
     from mmsearch.query.model import Condition
     from mmsearch.store.protocol import Store
@@ -66,6 +68,15 @@ class Table(ABC):
         frames = needed("polars", "tables", "a polars frame")
         frame: polars.DataFrame = frames.from_arrow(self.to_arrow())
         return frame
+
+    def to_datasets(self) -> datasets.Dataset:
+        """All rows as a data set of Hugging Face, with the pictures as ``image``: opened when they are looked at.
+
+        Raises MMSearchError with the code ``needs-datasets`` too.
+        """
+        from mmsearch.integrations.data_sets import hugging_face
+
+        return hugging_face(self.to_arrow())
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -134,6 +145,19 @@ class Items(Table):
             found = self._store.photos(own, self._within, self._conditions)
             if files := [photo for number in own for photo in found.get(number, ())]:
                 yield files
+
+    def to_torch(
+        self, transform: Callable[[Any], Any] | None = None, side: int = 512
+    ) -> Dataset[tuple[Any, list[str]]]:
+        """A map-style data set of torch: pairs of a picture and its captions, stored and by people.
+
+        A picture is a Pillow image, upright in RGB, its longer side at most ``side`` pixels, or what ``transform``
+        makes of it.  One that cannot be read is an ImageError when it is asked for.  Raises MMSearchError
+        (``needs-torch``).
+        """
+        from mmsearch.integrations.data_sets import torch_data_set
+
+        return torch_data_set(list(self), transform, side, self._max_megapixels)
 
     def __repr__(self) -> str:
         return f"<{len(self):,} photos of {self._store.folder}>"
