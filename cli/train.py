@@ -176,7 +176,8 @@ def _start(
         raise typer.BadParameter(str(error)) from error
     part = share(dev)
     origin = {
-        "captions": None if captions is None else str(captions.absolute()), "images": str(images.absolute()), "base": base,
+        "captions": None if captions is None else str(captions.absolute()),
+        "images": str(images.absolute()), "base": base,
         "dev": str(Path(dev).absolute()) if part is None else part,
     }  # fmt: skip
     return _train(out, origin, recipe, settings, keep_cache, resume=False)

@@ -44,7 +44,7 @@ class Sample:
 
 
 def files_of(pattern: Path) -> list[Path]:
-    """The shards that a path means: a tar file, those of a folder, or those that a pattern fits (``*``, ``{000..123}``).
+    """The shards that a path means: a tar file, those of a folder, or those of a pattern (``*``, ``{000..123}``).
 
     Raises SourceError where there is none.
     """
