@@ -18,11 +18,13 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-BACKEND = """import sys
+BACKEND = """import os, sys
 from setuptools import build_meta
 
-build_meta.build_sdist(sys.argv[1])
-build_meta.build_wheel(sys.argv[1])
+os.umask(0o022)  # files that are made on the way keep their mode in the wheel
+folder = sys.argv[1]  # setuptools changes sys.argv
+build_meta.build_sdist(folder)
+build_meta.build_wheel(folder)
 """
 
 

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from importlib import metadata
+from pathlib import Path
 
 from packaging.requirements import Requirement
 
@@ -57,8 +58,7 @@ def texts(package: metadata.Distribution) -> Iterator[str]:
     for file in package.files or ():
         name = file.name.upper()
         if name.startswith(("LICEN", "NOTICE", "COPYING")) and ".dist-info" in str(file):
-            path = file.locate()
-            yield open(path, encoding="utf-8", errors="replace").read()  # noqa: SIM115
+            yield Path(str(file.locate())).read_text("utf-8", "replace")
 
 
 def notices(extras: Sequence[str] = ()) -> Iterator[str]:
