@@ -113,7 +113,9 @@ def _samples(file: Path) -> Iterator[Sample]:
                 elif kind in ("txt", "json") and member.size <= MOST_TEXT:
                     content = archive.extractfile(member)
                     assert content is not None  # of a regular member there is one
-                    texts.setdefault(key, _captions(content.read(), kind, f"{file}: {member.name!r}"))
+                    said = _captions(content.read(), kind, f"{file}: {member.name!r}")
+                    if said and (kind == "txt" or key not in texts):  # as open_clip: the text where there are both
+                        texts[key] = said
     except tarfile.TarError as error:
         raise SourceError(f"{file} is no tar file that can be read, or is compressed: {error}") from error
     except OSError as error:
