@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test quick-test bench reference model-table check lint types clean
+.PHONY: demo test quick-test bench reference model-table site notices dist check lint types clean
 
 # The environment, made again when the dependencies change.  torch and torchvision are a tested pair.
 $(STAMP): pyproject.toml
@@ -43,10 +43,20 @@ reference: $(STAMP)  # docs/reference.md, from what the commands say with --help
 model-table: $(STAMP)  # open_clip's table of pretrained weights, for another version of open_clip
 	$(BIN)/python -m mmsearch.encoders.hub.open_clip_table
 
+site: $(STAMP)  # the pages of docs/ as a site in build/site
+	$(BIN)/python docs/make_site.py
+	$(BIN)/zensical build --clean
+
+notices: $(STAMP)  # the licences of all that mmsearch is installed with
+	$(BIN)/python release/notices.py > build/third-party-notices.txt
+
+dist: $(STAMP)  # the sdist and the wheel, built twice: the same bytes
+	$(BIN)/python release/build.py --twice dist
+
 lint: $(STAMP) types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy --explicit-package-bases tests benchmarks
+	$(BIN)/mypy --explicit-package-bases tests benchmarks release
 
 check: lint test
 

@@ -16,6 +16,11 @@ from mmsearch.cli.streams import cell, console
 if TYPE_CHECKING:
     from mmsearch.store.types import StoredModel
 
+TERMS = (
+    "embedded was trained on photos and captions for non-commercial research and education, see its MODEL_CARD.md; "
+    "other models have the terms of those who made them"
+)
+
 
 def command(
     library: LibraryOption = None,
@@ -52,6 +57,7 @@ def command(
         pixels, languages = str(model.image_size or ""), model.languages or "unknown"
         table.add_row(*map(cell, (model.name, str(model.dim or ""), pixels, size, languages, where)))
     console(width=None if sys.stdout.isatty() else 1000).print(table)
+    formatting.say(TERMS)
 
 
 def _used(folder: Path) -> StoredModel | None:

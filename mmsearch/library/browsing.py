@@ -8,17 +8,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mmsearch.library.checked import checked_methods
+from mmsearch.query.model import Query
 from mmsearch.store.open import THUMBNAILS
 from mmsearch.store.paths import spellings
-from mmsearch.types import PathLike, Paths, Photo
+from mmsearch.types import PathLike, Paths, Photo, path_list
 
 if TYPE_CHECKING:
     from mmsearch.config import Settings
     from mmsearch.library.arguments import Asked
     from mmsearch.library.facets import Facets
+    from mmsearch.library.results import Items
     from mmsearch.media.part_picture import Place
     from mmsearch.media.thumbnail_cache import Thumbnail, ThumbnailCache
-    from mmsearch.query.model import Condition, Query
+    from mmsearch.query.model import Condition
     from mmsearch.store.protocol import Store
     from mmsearch.store.types import Overview, StoredModel
     from mmsearch.types import SearchResult
@@ -71,6 +73,26 @@ class Browsing:
         from mmsearch.library.looking import place
 
         return place(self.store, photo, part, at_ms)
+
+    def items(self, where: str | Sequence[Condition] = (), *, within: Paths = ()) -> Items:
+        """The photos that meet conditions, all without: read in blocks when they are asked for, or made a table.
+
+        ``where`` is conditions in the query language ("date:2024 type:jpeg") or as values; ``within`` keeps those in or
+        below these paths.  Raises QueryError, ArgumentError.
+
+        >>> photos = library.items("type:png width:>500")
+        >>> len(photos), [os.path.basename(photo.path) for photo in photos]
+        (3, ['cameraman.png', 'grass.png', 'motorcycle.png'])
+        >>> photos.to_arrow().column("format").to_pylist()
+        ['png', 'png', 'png']
+        """
+        from mmsearch.library.arguments import parsed
+        from mmsearch.library.results import Items
+
+        wanted = parsed(Query(order="date"), where)
+        self.store.capabilities.check(wanted)
+        ways = [way for folder in path_list(within) for way in spellings(folder)]
+        return Items(self.store, self.store.model(), ways, wanted.conditions, self.settings.max_megapixels)
 
     def thumbnail(
         self, photo: Photo, side: int = 320, *, part: int | None = None, at_ms: int | None = None

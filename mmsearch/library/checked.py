@@ -101,6 +101,8 @@ RULES = {
     "question": _TEXT,
     "quick": _SWITCH,
     "remove": _TAGS,
+    "picture": _one_of("path", "data", "none"),
+    "query_language": _SWITCH,
     "rerank": _SWITCH,
     "settings": Rule(lambda value: isinstance(value, Settings), "a mmsearch.Settings"),
     "side": Rule(lambda value: value in SIDES, "160, 320, 640 or 1280"),

@@ -14,7 +14,9 @@ from mmsearch.library.arguments import Asked, ShownAs, absolute, globs, parsed, 
 from mmsearch.library.browsing import Browsing
 from mmsearch.library.checked import checked_methods
 from mmsearch.library.models import Models
+from mmsearch.library.results import LibraryResult
 from mmsearch.library.searching import Searcher
+from mmsearch.library.sharing import Sharing
 from mmsearch.library.status import Status, status
 from mmsearch.library.tags import Tagging
 from mmsearch.query.model import Condition, Query
@@ -22,7 +24,7 @@ from mmsearch.rerank.reranker import Reranker
 from mmsearch.search.options import Options
 from mmsearch.store.paths import spellings
 from mmsearch.store.types import KeptModel, Losses, StoredModel
-from mmsearch.types import IndexReport, PathLike, Paths, Progress, SearchResult, Skipped, path_list
+from mmsearch.types import IndexReport, PathLike, Paths, Progress, Skipped, path_list
 
 if TYPE_CHECKING:  # a search needs none of these, and is to start quickly
     from mmsearch.library.calibrating import CalibrationReport
@@ -40,7 +42,7 @@ if TYPE_CHECKING:  # a search needs none of these, and is to start quickly
 
 
 @checked_methods
-class Library(Browsing, Tagging):
+class Library(Browsing, Tagging, Sharing):
     """Pictures that can be found.  A context manager; safe to search from several threads, also while indexing.
 
     ``open_library`` puts its parts together: the truth (``store``), the index made from it (``vectors``), what encodes
@@ -101,8 +103,7 @@ class Library(Browsing, Tagging):
 
         roots = [absolute(path) for path in path_list(paths)]
         check(roots)
-        everything = not roots
-        if everything:
+        if everything := not roots:
             roots = self.store.roots()
             if not roots:
                 raise SourceError("the library knows no folder yet", code="nothing-to-index")
@@ -131,7 +132,7 @@ class Library(Browsing, Tagging):
         diverse: bool = False,
         like: ShownAs | Sequence[ShownAs] = (),
         unlike: ShownAs | Sequence[ShownAs] = (),
-    ) -> SearchResult:
+    ) -> LibraryResult:
         """The ``k`` best pictures for a query: what a person types, a picture or a vector, or several of these.
 
         A picture is a ``Path``, the bytes of a file, a Pillow image, or pixels (height, width, 3) uint8 in RGB, and a
@@ -151,13 +152,12 @@ class Library(Browsing, Tagging):
         >>> [os.path.basename(hit.path) for hit in library.search("a motorcycle", where="type:png width:>500", k=1)]
         ['motorcycle.png']
         """
-        wanted = parsed(query, where)
         options = Options(
             k, offset, [way for folder in path_list(within) for way in spellings(folder)],
             min_relevance, self.settings.min_relevance, diverse, shown("like", like), shown("unlike", unlike),
         )  # fmt: skip
         searcher = Searcher(self.store, self.vectors, self.models, self.settings.max_megapixels)
-        return searcher.search(wanted, options, rerank)
+        return searcher.search(parsed(query, where), options, rerank)
 
     def encoder(self, stored: StoredModel | None = None) -> Encoder:
         """The encoder of this library's model, loaded once.  Raises NoModelError, ModelError, ModelMismatchError."""

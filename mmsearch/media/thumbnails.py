@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from mmsearch.types import Photo
+
 if TYPE_CHECKING:
     from PIL import Image
 
     from mmsearch.media.part_picture import Place
-    from mmsearch.types import Hit, Moment, Photo
+    from mmsearch.types import Hit, Moment
 
 
-def thumbnails(hits: Sequence[Hit], side: int, max_megapixels: float) -> Iterator[Image.Image | str]:
-    """For each hit its picture in RGB, the longer side ``side`` pixels or what it has if that is less.
+def thumbnails(shown: Sequence[Hit | Photo], side: int, max_megapixels: float) -> Iterator[Image.Image | str]:
+    """For each hit or photo its picture in RGB, the longer side ``side`` pixels or what it has if that is less.
 
-    Of a film or a document it is that of the best part.  A sentence instead where the file is gone or cannot be read.
+    Of a film or a document it is that of the best part that was found.  A sentence instead where the file is gone or
+    cannot be read.
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    def one(hit: Hit) -> Image.Image | str:
-        return thumbnail(hit.photo, side, max_megapixels, place_of(hit.moments[0]) if hit.moments else None)
+    def picture(one: Hit | Photo) -> Image.Image | str:
+        if isinstance(one, Photo):
+            return thumbnail(one, side, max_megapixels)
+        return thumbnail(one.photo, side, max_megapixels, place_of(one.moments[0]) if one.moments else None)
 
     with ThreadPoolExecutor() as pool:
-        yield from pool.map(one, hits)
+        yield from pool.map(picture, shown)
 
 
 def moments(hit: Hit, side: int, max_megapixels: float) -> list[tuple[Moment, Image.Image]]:

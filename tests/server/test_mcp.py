@@ -27,8 +27,8 @@ from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
+from mmsearch.query.files import NoFiles
 from mmsearch.query.parser import FIELDS
-from mmsearch.server.queries import NoFiles
 from mmsearch.types import Progress
 
 pytest.importorskip("mcp", reason="needs mmsearch[mcp]")
