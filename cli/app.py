@@ -130,6 +130,13 @@ def main() -> None:
         _fail(worded(error), 2)
     except MMSearchError as error:
         _fail(worded(error), lines=isinstance(error, QueryError) and error.column is not None)
+    except ImportError as error:
+        from mmsearch.cli.installing import of_module
+
+        said = of_module(error.name or "")
+        if said is None:
+            raise
+        _fail(said)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror or error}")

@@ -101,6 +101,7 @@ def command(
         "text_layers": text_layers, "lr": lr, "image_lr": image_lr, "text_lr": text_lr, "precision": arithmetic,
         "seed": seed,
     }  # fmt: skip
+    check_packages()
     changes = {name: value for name, value in direct.items() if value is not None}
     given = [captions, images, base, dev, objective, more, *changes.values()]
     check_given(resume, given, captions, images)
@@ -115,6 +116,13 @@ def command(
             outcome = _start(out, captions, images, base or "embedded", dev or "0.1", wanted, settings, keep_cache)
     if outcome is not None:
         _show(outcome, json)
+
+
+def check_packages() -> None:
+    """Raises TrainingError where a package is missing, before anything of torch is imported."""
+    from mmsearch.training.common import report
+
+    report.check_packages()
 
 
 def check_given(resume: bool, given: Sequence[Any], captions: Path | None, images: Path | None) -> None:
@@ -148,10 +156,9 @@ def _start(
     from dataclasses import replace
 
     from mmsearch.errors import ConfigError
-    from mmsearch.training.common import checkpoint, report
+    from mmsearch.training.common import checkpoint
     from mmsearch.training.contrastive import bases
 
-    report.check_packages()
     checkpoint.check_new(out)
     base = bases.canonical(base)
     recipe = bases.default_recipe(base)
