@@ -11,6 +11,8 @@ from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.looking import looker
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption
+from mmsearch.cli.progress_bar import progress_bar
+from mmsearch.types import Progress
 
 if TYPE_CHECKING:
     from mmsearch.rerank.captions import Caption
@@ -34,8 +36,9 @@ def command(
 
     failed = False
     rows: list[tuple[str, list[Caption]]] = []
-    with looker(library, device) as found:
-        for path in photos:
+    with looker(library, device) as found, progress_bar("Captioning") as progress:
+        for done, path in enumerate(photos):
+            progress(Progress(done, len(photos), path))
             try:
                 captions = found.caption(path, alternatives)
             except ImageError as error:

@@ -11,6 +11,7 @@ from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.looking import PhotoArgument, file_to_write, looker, picture_format
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption
+from mmsearch.cli.progress_bar import working
 
 
 def command(
@@ -37,7 +38,7 @@ def command(
     from mmsearch.media.filesystem import atomic_file
 
     target = file_to_write(output, photo) if output is not None else None
-    with looker(library, device) as found:
+    with looker(library, device) as found, working("Looking"):
         explanation = found.explain(photo, " ".join(text), "attention" if attention else "match")
         if target is not None:
             with atomic_file(target) as draft:

@@ -11,6 +11,7 @@ import typer
 from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption
+from mmsearch.cli.progress_bar import working
 from mmsearch.cli.streams import cell, console
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def command(
     from mmsearch.encoders.catalogue import available
 
     settings = config.load()
-    found = available(settings.cache, full, (settings.cpu_model, settings.gpu_model))
+    with working("Looking for models"):
+        found = available(settings.cache, full, (settings.cpu_model, settings.gpu_model))
     used = _used(settings.library if library is None else library.absolute())
     name, fingerprint = (used.name, used.fingerprint) if used is not None else (None, None)
     exact = fingerprint is not None and any(fingerprint == model.fingerprint for model in found)

@@ -9,6 +9,7 @@ import typer
 
 from mmsearch.cli import formatting, query_options
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, opened
+from mmsearch.cli.progress_bar import working
 from mmsearch.cli.query_output import Results
 
 
@@ -130,7 +131,7 @@ def command(
     }
     # An option for folders that says nothing else still asks for something: all that is there.
     wanted = query_options.asked(query or [], options, arithmetic, anything=bool(within or like))
-    with opened(library, device=device, auto="cpu") as found:
+    with opened(library, device=device, auto="cpu") as found, working("Searching"):
         hits = found.search(
             wanted,
             k,

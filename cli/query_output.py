@@ -13,6 +13,7 @@ import typer
 
 from mmsearch import schemas
 from mmsearch.cli import formatting
+from mmsearch.cli.progress_bar import working
 from mmsearch.cli.terminal import WAYS
 
 if TYPE_CHECKING:
@@ -84,12 +85,14 @@ class Results:
         if sheet is not None and self.html is not None:
             from mmsearch.cli.sheet import write
 
-            write(sheet, hits, title, max_megapixels)
+            with working("Writing the contact sheet"):
+                write(sheet, hits, title, max_megapixels)
             formatting.say(f"wrote {formatting.shown(str(self.html))}")
         if self.copy_to is not None and hits:
             from mmsearch.cli.copying import copy
 
-            done = copy([hit.path for hit in hits], self.copy_to, self.numbered)
+            with working("Copying"):
+                done = copy([hit.path for hit in hits], self.copy_to, self.numbered)
         if self.open and (sheet is not None or hits):
             done = _opened(str(sheet) if sheet is not None else hits[0].path) and done
         if not done:

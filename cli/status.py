@@ -11,6 +11,7 @@ from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.advice import typed
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
+from mmsearch.cli.progress_bar import working
 
 if TYPE_CHECKING:
     from mmsearch.library.status import Status
@@ -30,7 +31,7 @@ def command(
     """Show what the library holds: folders, model, kinds and years of the pictures, and what could not be read."""
     from mmsearch import config
 
-    with opened(library) as found:
+    with opened(library) as found, working("Counting"):
         status = found.status()
     told = status.summary
     if json:

@@ -11,7 +11,7 @@ import typer
 from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, opened
-from mmsearch.cli.progress_bar import progress_bar
+from mmsearch.cli.progress_bar import progress_bar, working
 
 SHOWN = 20  # tags of the summary
 
@@ -56,13 +56,15 @@ def command(
         return
     with opened(library, device=device, auto="cpu") as found:
         if listing:
-            tags = found.tags(paths or [])
+            with working("Counting"):
+                tags = found.tags(paths or [])
             if json:
                 formatting.json_line(schemas.tags(tags))
             else:
                 _counts(tags, len(tags))
         elif clear:
-            cleared = found.clear_tags(paths or [])
+            with working("Forgetting"):
+                cleared = found.clear_tags(paths or [])
             if json:
                 formatting.json_line(schemas.tags_cleared(cleared))
             else:
