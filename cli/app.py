@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import gc
 import logging
+import os
 import sys
 import warnings
 from typing import Annotated
@@ -20,6 +21,7 @@ from mmsearch.cli import (
     backup,
     calibrate,
     caption,
+    completion,
     duplicates,
     evaluate,
     explain,
@@ -48,8 +50,7 @@ app = typer.Typer(
     name="mmsearch",
     cls=CommandGroup,
     help="Find your own pictures by what is in them.",
-    no_args_is_help=True,
-    add_completion=True,
+    add_completion=False,  # ours completes fields and tags too: ``completion``
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -77,6 +78,7 @@ app.command("train-reranker")(train_reranker.command)
 app.command("watch")(watch.command)
 app.command("serve")(serve.command)
 app.command("mcp")(mcp.command)
+app.command("completion")(completion.command)
 
 
 def _version(wanted: bool) -> None:
@@ -112,6 +114,9 @@ def main() -> None:
     atexit.register(gc.freeze)
     warnings.filterwarnings("ignore", module="PIL")  # of damaged metadata; what cannot be read is reported as skipped
     streams.guard()
+    if instruction := os.environ.get(completion.VARIABLE):
+        sys.stdout.write(completion.answer(app, instruction, os.environ))
+        sys.exit()
     logger = logging.getLogger("mmsearch")
     logger.setLevel(logging.INFO)
     logger.addHandler(_Lines())

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 Texts = list[str] | None
 
 
+FIELDS: dict[str, str] = {}  # field of the query language with an option of its own -> what it says
+
+
 def _option(name: str, metavar: str, text: str) -> typer.models.OptionInfo:
+    if name not in ("where", "not"):
+        FIELDS[name] = text
     option: typer.models.OptionInfo = typer.Option(f"--{name}", metavar=metavar, help=text)
     return option
 
