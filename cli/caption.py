@@ -12,7 +12,6 @@ from mmsearch.cli import formatting
 from mmsearch.cli.looking import looker
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption
 from mmsearch.cli.progress_bar import progress_bar
-from mmsearch.types import Progress
 
 if TYPE_CHECKING:
     from mmsearch.rerank.captions import Caption
@@ -33,6 +32,7 @@ def command(
     named on stderr, and the exit code is 1. A photo of the library is described even where its file is gone.
     """
     from mmsearch.errors import ImageError
+    from mmsearch.types import Progress
 
     failed = False
     rows: list[tuple[str, list[Caption]]] = []

@@ -10,7 +10,9 @@ import typer
 from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
+from mmsearch.cli.pager import paged
 from mmsearch.cli.progress_bar import progress_bar
+from mmsearch.cli.welcome import nothing_yet
 
 if TYPE_CHECKING:
     from mmsearch.manage.duplicates import Group, Level
@@ -64,6 +66,7 @@ def command(
     level: Level = "burst" if bursts else "near" if near else "exact"
     moves: list[Moved | Skipped] | None = None
     with opened(library) as found:
+        empty = nothing_yet(found)
         with progress_bar("Comparing") as progress:
             groups = found.duplicates(level, within=paths or [], threshold=threshold, progress=progress)
         if move_to is not None and groups:
@@ -79,8 +82,12 @@ def command(
     elif moves is not None:
         _moves(moves)
     else:
-        _listing(groups)
-    _summary(groups, moves, move_to, dry=not yes)
+        with paged():
+            _listing(groups)
+    if empty is not None:
+        formatting.say(empty)
+    else:
+        _summary(groups, moves, move_to, dry=not yes)
     if yes and moves is not None and _failures(moves):
         raise typer.Exit(1)
 

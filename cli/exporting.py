@@ -11,6 +11,7 @@ from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
 from mmsearch.cli.progress_bar import progress_bar
+from mmsearch.cli.welcome import nothing_yet
 
 LISTED = 10  # skipped files
 
@@ -30,6 +31,7 @@ def export_command(
         try:
             with progress_bar("Exporting") as progress:
                 report = found.export(folder, progress=progress)
+            empty = nothing_yet(found)
         except KeyboardInterrupt:
             formatting.say("interrupted: nothing was written")
             raise typer.Exit(130) from None
@@ -40,6 +42,8 @@ def export_command(
     else:
         files, vectors = formatting.plural(report.files, "file"), formatting.plural(report.vectors, "vector")
         formatting.say(f"{files} and {vectors} written to {formatting.shown(str(folder))}")
+    if empty is not None:
+        formatting.say(empty)
 
 
 def import_command(

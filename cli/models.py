@@ -11,6 +11,7 @@ import typer
 from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption
+from mmsearch.cli.pager import paged
 from mmsearch.cli.progress_bar import working
 from mmsearch.cli.streams import cell, console
 
@@ -53,7 +54,8 @@ def command(
         where += ", in use" if in_use else ""
         pixels, languages = str(model.image_size or ""), model.languages or "unknown"
         table.add_row(*map(cell, (model.name, str(model.dim or ""), pixels, size, languages, where)))
-    console(width=None if sys.stdout.isatty() else 1000).print(table)
+    with paged():
+        console(width=None if sys.stdout.isatty() else 1000).print(table)
 
 
 def _used(folder: Path) -> StoredModel | None:

@@ -27,7 +27,7 @@ ExcludeOption = Annotated[
     ),
 ]
 MaxMegapixelsOption = Annotated[
-    float | None, typer.Option("--max-megapixels", min=0.01, help="Skip larger pictures. Default: 200.")
+    float | None, typer.Option("--max-megapixels", metavar="N", min=0.01, help="Skip larger pictures. Default: 200.")
 ]
 RegionsOption = Annotated[
     bool | None,

@@ -11,6 +11,7 @@ from mmsearch.cli import formatting, query_options
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, opened
 from mmsearch.cli.progress_bar import working
 from mmsearch.cli.query_output import Results
+from mmsearch.cli.welcome import nothing_yet
 
 
 def command(
@@ -71,6 +72,7 @@ def command(
         typer.Option("--rerank/--no-rerank", help="Look at the best pictures again. Default: where it helps."),
     ] = None,
     device: DeviceOption = None,
+    help_fields: query_options.HelpFieldsOption = False,
     json: JsonOption = False,
     paths: Annotated[bool, typer.Option("--paths", help="Print only the paths.")] = False,
     print0: Annotated[
@@ -144,8 +146,11 @@ def command(
             unlike=unlike or [],
         )
         limit = found.settings.max_megapixels
+        empty = None if hits else nothing_yet(found)
     nothing = f"no {'more ' if offset else ''}pictures found"
-    if within:
+    if empty is not None:
+        nothing = f"{nothing}: {empty}"
+    elif within:
         nothing += " there; `mmsearch status` shows the known folders"
     for note in hits.notes:
         if note.code == "nothing-relevant":

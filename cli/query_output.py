@@ -13,6 +13,7 @@ import typer
 
 from mmsearch import schemas
 from mmsearch.cli import formatting
+from mmsearch.cli.pager import paged
 from mmsearch.cli.progress_bar import working
 from mmsearch.cli.terminal import WAYS
 
@@ -105,7 +106,8 @@ class Results:
             if show(hits, title, max_megapixels, next((way for way in WAYS if way == self.show_as), None)):
                 return
             formatting.say("the output shows no pictures; --show-as blocks draws them anyway")
-        formatting.hit_table(hits, title)
+        with paged():
+            formatting.hit_table(hits, title)
 
 
 def _opened(path: str) -> bool:

@@ -65,6 +65,8 @@ def command(
         for one, precise in kept:
             formatting.json_line(schemas.kept_model(one, precise))
         return
+    if not kept:
+        formatting.say("nothing is indexed yet: mmsearch index FOLDER")
     names = [one.model.name for one, _ in kept]
     for one, precise in kept:
         name = formatting.model_name(one.model.name, precise)

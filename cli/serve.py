@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmsearch.cli import formatting, options
+from mmsearch.cli.welcome import nothing_yet
 
 if TYPE_CHECKING:
     from mmsearch.server.options import ServerOptions
@@ -50,8 +51,8 @@ def command(
     with options.opened(library, must_exist=False, device=device) as found, _listening(host, port) as listening:
         shown = f"http://{_authority(host, listening.getsockname()[1])}/?token={given.token}"
         formatting.say(f"serving {formatting.shown(str(found.folder))}; Ctrl-C ends it")
-        if found.store.model() is None:
-            formatting.say("nothing is indexed there yet: add a folder on the page, or with mmsearch index FOLDER")
+        if (empty := nothing_yet(found)) is not None:
+            formatting.say(f"{empty}; or add a folder on the page")
         if given.any_address:
             formatting.say("other machines put this machine's address in the place of the one below")
         print(shown, flush=True)

@@ -11,7 +11,9 @@ import typer
 from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, opened
+from mmsearch.cli.pager import paged
 from mmsearch.cli.progress_bar import progress_bar, working
+from mmsearch.cli.welcome import nothing_yet
 
 SHOWN = 20  # tags of the summary
 
@@ -55,13 +57,19 @@ def command(
         sys.stdout.write(builtin_text())
         return
     with opened(library, device=device, auto="cpu") as found:
-        if listing:
+        empty = None if json else nothing_yet(found)
+        if empty is not None:
+            formatting.say(empty)
+        elif listing:
             with working("Counting"):
                 tags = found.tags(paths or [])
             if json:
                 formatting.json_line(schemas.tags(tags))
             else:
-                _counts(tags, len(tags))
+                with paged():
+                    _counts(tags, len(tags))
+                if not tags:
+                    formatting.say("no picture has tags yet: mmsearch tag")
         elif clear:
             with working("Forgetting"):
                 cleared = found.clear_tags(paths or [])

@@ -9,6 +9,7 @@ from typing import Any
 import typer.main
 
 from mmsearch.cli.app import app
+from mmsearch.cli.command_help import help_record
 
 FILE = Path(__file__).with_name("reference.md")
 _BEGINNING = """\
@@ -32,7 +33,7 @@ def reference() -> str:
 def _section(name: str, command: Any, above: Any) -> str:
     context = command.make_context(name, [], parent=above, resilient_parsing=True)
     usage = " ".join(["mmsearch", name, *command.collect_usage_pieces(context)])
-    records = [param.get_help_record(context) for param in command.get_params(context)]
+    records = [help_record(param, context) for param in command.get_params(context)]
     lines = [f"- `{names}`: {text}" if text else f"- `{names}`" for names, text in filter(None, records)]
     return "\n".join([f"\n## {name}\n", f"`{usage}`\n", inspect.cleandoc(command.help or ""), "", *lines])
 
