@@ -50,7 +50,7 @@ PHOTOS ?= photos
 bench: $(STAMP)  # figures of speed into docs/performance.md; PHOTOS is a folder of many photos
 	$(BIN)/python -m benchmarks.bench --photos $(PHOTOS)
 
-reference: $(STAMP)  # docs/reference.md, from what the commands say with --help
+reference: $(STAMP)  # docs/reference.md and man/mmsearch.1, from what the commands say with --help
 	$(BIN)/python docs/make_reference.py
 
 model-table: $(STAMP)  # open_clip's table of pretrained weights, for another version of open_clip

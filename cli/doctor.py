@@ -156,12 +156,14 @@ def _hub(found: Checkup) -> None:
 
 
 def _extras(found: Checkup) -> None:
-    for name, what in (("models", "open_clip models and GPUs"), *((one, f"the extra {one}") for one in _extras_here())):
-        missing = installing.missing(name)
-        if missing:
-            found.advise("extras", f"{what}: not installed", f"to add it: {installing.adding(name)}")
-        else:
-            found.good("extras", f"{what}: installed")
+    names = ["models", *_extras_here()]
+    there = [name for name in names if not installing.missing(name)]
+    if there:
+        found.good("extras", f"installed: {', '.join(there)}", installed=there)
+    for name in names:
+        if name not in there:
+            what = "open_clip models and GPUs" if name == "models" else name
+            found.good("extras", f"{what} not installed; to add it: {installing.adding(name)}", lacks=name)
 
 
 def _extras_here() -> list[str]:
