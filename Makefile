@@ -27,7 +27,7 @@ $(LIGHT_STAMP): pyproject.toml requirements/light.txt
 # The main job on sample photos: index ./photos, then three queries, in a library of its own.
 demo: export MMSEARCH_LIBRARY = $(CURDIR)/photos/.mmsearch
 demo: $(LIGHT_STAMP)
-	@PYTHONPATH=$(LIGHT)/samples $(LIGHT)/bin/python -m mmsearch.cli.samples photos
+	@PYTHONPATH=$(CURDIR)/$(LIGHT)/samples $(LIGHT)/bin/python -m mmsearch.cli.samples photos
 	$(LIGHT)/bin/mmsearch index photos
 	$(LIGHT)/bin/mmsearch query -k 3 "a man with a camera"
 	$(LIGHT)/bin/mmsearch query -k 3 "a cup of coffee"
@@ -40,7 +40,7 @@ quick-test: $(STAMP)  # without those marked slow: soak and kill runs, training 
 	$(BIN)/python tests/steps.py quick
 
 light-test: $(LIGHT_STAMP)  # what works in the light way, with its environment
-	PYTHONPATH=$(LIGHT)/samples $(LIGHT)/bin/python tests/light_run.py
+	PYTHONPATH=$(CURDIR)/$(LIGHT)/samples $(LIGHT)/bin/python tests/light_run.py
 
 types:  # the installed layout, as links, for mypy and pyright
 	rm -rf build/types && mkdir -p build/types/mmsearch

@@ -70,7 +70,8 @@ def manual() -> str:
         r"[\fICOMMAND\fR [\fIOPTIONS\fR] \fIARGUMENTS\fR]",
         ".SH DESCRIPTION",
         _roff("Finds pictures in folders of yours, by words, by a picture, or by both, on your machine. Pictures are "
-        "read once by mmsearch index and stay where they are. Results go to standard output, all else to standard error."),
+        "read once by mmsearch index and stay where they are. Results go to standard output, "
+        "all else to standard error."),
         *_typed(BEGINNING),
         ".SH COMMANDS",
     ]  # fmt: skip

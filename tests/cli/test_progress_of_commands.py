@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[list[str], set[str]]] = {
     "duplicates": (["duplicates"], {OPENING, "Comparing"}),
     "status": (["status"], {OPENING, "Counting"}),
     "reindex": (["reindex", "--prune"], {OPENING, "Dropping vectors"}),
+    "doctor": (["doctor", "--no-speed"], {"Looking"}),
     "verify": (["verify", "--deep"], {OPENING, "Reading"}),
     "repair": (["repair", "--deep"], {OPENING, "Reading"}),
     "remove": (["remove", "photos/trips"], {OPENING, "Counting", "Forgetting"}),
@@ -45,6 +46,7 @@ ELSEWHERE = {  # why a command is not run here
     "watch": "it runs until it is stopped; each of its runs says what index says",
     "serve": "it runs until it is stopped, and says where it listens before models are loaded",
     "mcp": "as serve",
+    "completion": "it prints a text at once",
 }
 
 
