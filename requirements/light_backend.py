@@ -27,7 +27,7 @@ from setuptools.build_meta import (  # noqa: F401 - hooks that stay as they are
 
 HERE = Path(__file__).parent
 PARTS = ("mmsearch", "indexes", "cli", "man", "LICENSE", "NOTICE", "README.md")  # of the checkout
-Given = "Mapping[str, Any] | None"
+Given = Mapping[str, Any] | None
 
 
 def build_wheel(wheel_directory: str, config_settings: Given = None, metadata_directory: str | None = None) -> str:
