@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
 from dataclasses import asdict, dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -98,6 +96,8 @@ def _summary(broken: int, advice: int) -> str:
 
 
 def _versions(found: Checkup) -> None:
+    import platform
+
     from mmsearch import __version__
 
     own = f"mmsearch {__version__}, Python {platform.python_version()}, {platform.platform(terse=True)}"
@@ -167,6 +167,8 @@ def _extras(found: Checkup) -> None:
 
 
 def _extras_here() -> list[str]:
+    from importlib import metadata
+
     try:
         return installing.extras()
     except metadata.PackageNotFoundError:  # a checkout that is on the path and not installed

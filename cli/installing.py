@@ -6,11 +6,8 @@ and faiss-gpu into the folder of faiss-cpu.  So the packages themselves are name
 
 from __future__ import annotations
 
-import importlib.util
-import shlex
 import sys
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 
 FAISS = ("faiss-cpu", "faiss-gpu")  # they own the same folder: one of them is enough, and two are wrong
@@ -21,6 +18,8 @@ _MODULES = {"PIL": "pillow", "open_clip": "open-clip-torch", "skimage": "scikit-
 @cache
 def installed(package: str) -> str | None:
     """The version of a package that is installed; None where it is not."""
+    from importlib import metadata  # 15 ms, and only what is amiss asks
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -37,6 +36,8 @@ def missing(extra: str) -> list[str]:
 
 def extras() -> list[str]:
     """The extras of mmsearch that people install, sorted."""
+    from importlib import metadata
+
     return sorted(name for name in metadata.metadata("mmsearch").get_all("Provides-Extra") or () if name != "dev")
 
 
@@ -47,6 +48,9 @@ def adding(extra: str) -> str:
 
 def install_command(packages: list[str]) -> str:
     """What adds packages to the environment that this program runs in, by the tool that made it."""
+    import importlib.util
+    import shlex
+
     names, prefix = " ".join(packages), Path(sys.prefix)
     if (prefix / "pipx_metadata.json").is_file():
         return f"pipx inject {shlex.quote(prefix.name)} {names}"
@@ -101,6 +105,8 @@ def _there(package: str) -> bool:
 @cache
 def _wanted(extra: str) -> tuple[str, ...]:
     """The packages that mmsearch asks for on this machine: without an extra, or those that the extra adds."""
+    from importlib import metadata
+
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
