@@ -131,7 +131,9 @@ def main() -> None:
     warnings.filterwarnings("ignore", module="PIL")  # of damaged metadata; what cannot be read is reported as skipped
     streams.guard()
     if instruction := os.environ.get(completion.VARIABLE):
-        sys.stdout.write(completion.answer(app, instruction, os.environ))
+        from mmsearch.cli import shells
+
+        sys.stdout.write(shells.answer(app, instruction, os.environ))
         sys.exit()
     logger = logging.getLogger("mmsearch")
     logger.setLevel(logging.INFO)

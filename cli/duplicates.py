@@ -10,9 +10,7 @@ import typer
 from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
-from mmsearch.cli.pager import paged
 from mmsearch.cli.progress_bar import progress_bar
-from mmsearch.cli.welcome import nothing_yet
 
 if TYPE_CHECKING:
     from mmsearch.manage.duplicates import Group, Level
@@ -52,6 +50,9 @@ def command(
     each with the files that belong to it: sidecars, the clip of a live photo, the raw file. DIR/moved.tsv says where
     they were, and --undo DIR puts them back.
     """
+    from mmsearch.cli.pager import paged
+    from mmsearch.cli.welcome import nothing_yet
+
     if undo is not None:
         if paths or move_to is not None or yes or bursts or not near or threshold is not None:
             raise typer.BadParameter("--undo DIR goes with --json alone")

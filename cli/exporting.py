@@ -11,7 +11,6 @@ from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
 from mmsearch.cli.progress_bar import progress_bar
-from mmsearch.cli.welcome import nothing_yet
 
 LISTED = 10  # skipped files
 
@@ -27,6 +26,8 @@ def export_command(
     With mmsearch[export] there is photos.parquet too. In the CSV, texts that spreadsheet programs would run as formulas
     have a ' before them. The pictures themselves are not copied.
     """
+    from mmsearch.cli.welcome import nothing_yet
+
     with opened(library) as found:
         try:
             with progress_bar("Exporting") as progress:

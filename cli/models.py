@@ -11,7 +11,6 @@ import typer
 from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption
-from mmsearch.cli.pager import paged
 from mmsearch.cli.progress_bar import working
 from mmsearch.cli.streams import cell, console
 
@@ -26,6 +25,7 @@ def command(
 ) -> None:
     """List the models that --model takes: which are on this machine, their dimensions, sizes and languages."""
     from mmsearch import config
+    from mmsearch.cli.pager import paged
     from mmsearch.encoders.catalogue import available
 
     settings = config.load()

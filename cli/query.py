@@ -11,7 +11,6 @@ from mmsearch.cli import formatting, query_options
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, opened
 from mmsearch.cli.progress_bar import working
 from mmsearch.cli.query_output import Results
-from mmsearch.cli.welcome import nothing_yet
 
 
 def command(
@@ -101,6 +100,8 @@ def command(
     alone list all pictures that meet them, the newest first. A question, such as "is anyone wearing a red hat?", is
     answered for each picture.
     """
+    from mmsearch.cli.welcome import nothing_yet
+
     results = Results(json, paths, print0, show, show_as, html, open_, copy_to, numbered)
     sheet = results.check()
     options = {

@@ -13,7 +13,6 @@ import typer
 
 from mmsearch import schemas
 from mmsearch.cli import formatting
-from mmsearch.cli.pager import paged
 from mmsearch.cli.progress_bar import working
 from mmsearch.cli.terminal import WAYS
 
@@ -100,6 +99,8 @@ class Results:
             raise typer.Exit(1)
 
     def _print(self, hits: Sequence[Hit], title: str, max_megapixels: float) -> None:
+        from mmsearch.cli.pager import paged
+
         if self.show or self.show_as is not None:
             from mmsearch.cli.show import show
 

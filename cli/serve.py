@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import signal
-import socket
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmsearch.cli import formatting, options
-from mmsearch.cli.welcome import nothing_yet
 
 if TYPE_CHECKING:
+    import socket
+
     from mmsearch.server.options import ServerOptions
 
 
@@ -46,6 +45,7 @@ def command(
     it may do what the page can do. Needs mmsearch[web].
     """
     from mmsearch.cli.web_server import run
+    from mmsearch.cli.welcome import nothing_yet
 
     given = _options(host, token, allow_host or (), read_only, show_places)
     with options.opened(library, must_exist=False, device=device) as found, _listening(host, port) as listening:
@@ -81,6 +81,8 @@ def _options(
 
 
 def _is_loopback(host: str) -> bool:
+    import ipaddress
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -95,6 +97,8 @@ def _authority(host: str, port: int) -> str:
 
 def _listening(host: str, port: int) -> socket.socket:
     """A socket that takes connections there.  Raises MMSearchError where that cannot be."""
+    import socket
+
     from mmsearch.errors import MMSearchError
 
     listening: socket.socket | None = None

@@ -11,9 +11,7 @@ from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.advice import typed
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
-from mmsearch.cli.pager import paged
 from mmsearch.cli.progress_bar import working
-from mmsearch.cli.welcome import nothing_yet
 
 if TYPE_CHECKING:
     from mmsearch.library.status import Status
@@ -31,6 +29,9 @@ def command(
     ] = False,
 ) -> None:
     """Show what the library holds: folders, model, kinds and years of the pictures, and what could not be read."""
+    from mmsearch.cli.pager import paged
+    from mmsearch.cli.welcome import nothing_yet
+
     with opened(library) as found, working("Counting"):
         status = found.status()
         empty = nothing_yet(found)

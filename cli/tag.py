@@ -11,9 +11,7 @@ import typer
 from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, opened
-from mmsearch.cli.pager import paged
 from mmsearch.cli.progress_bar import progress_bar, working
-from mmsearch.cli.welcome import nothing_yet
 
 SHOWN = 20  # tags of the summary
 
@@ -47,6 +45,9 @@ def command(
     nothing. Prints the most frequent tags and how many files have each. A line of FILE is a tag, or a tag, texts that
     say what is meant and tags above it, with tabs between the three and | between several.
     """
+    from mmsearch.cli.pager import paged
+    from mmsearch.cli.welcome import nothing_yet
+
     if sum((listing, clear, print_vocabulary)) > 1:
         raise typer.BadParameter("--list, --clear and --print-vocabulary exclude each other")
     if (listing or clear or print_vocabulary) and (vocabulary is not None or threshold is not None):

@@ -17,7 +17,7 @@ from samples import CLI, surroundings
 
 from mmsearch.cli.app import app
 from mmsearch.cli.completing import Candidates, candidates
-from mmsearch.cli.completion import escaped, split
+from mmsearch.cli.shells import escaped, split
 from mmsearch.store.open import beginnings
 
 GROUP = typer.main.get_command(app)
