@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import sys
 from pathlib import Path
 
@@ -63,3 +64,13 @@ def test_the_overrides_leave_out_the_heavy_packages() -> None:
     without = {canonical(one.name) for one in listed("light-overrides.txt") if one.marker is not None}
     assert without == LEFT_OUT
     assert packages.HEAVY == HEAVY
+
+
+def test_the_light_package_asks_for_the_same_without_the_heavy_ones() -> None:
+    backend = runpy.run_path(str(ROOT / "requirements" / "light_backend.py"))
+    full = (ROOT / "pyproject.toml").read_text("utf-8")
+    before, after = tomllib.loads(full), tomllib.loads(backend["_lightened"](full))
+    asked, asks = before["project"].pop("dependencies"), after["project"].pop("dependencies")
+    assert after == before
+    kept = [line for line in asked if canonical(Requirement(line).name) not in LEFT_OUT | {canonical("faiss-cpu")}]
+    assert sorted(asks) == sorted([*kept, "faiss-cpu>=1.12"])
