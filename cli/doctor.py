@@ -24,7 +24,7 @@ def command(
     """Look whether all works on this machine: versions, engines, GPU, hub, extras, the library, and how fast.
 
     Each line may have advice below it, with what to type. Exit code 1 where something is broken; advice alone is no
-    failure. Nothing is changed, and only the hub's front page is asked for.
+    failure. Only the hub's front page is asked for.
     """
     settings = settings_with()
     folder = settings.library if library is None else Path(os.path.expanduser(library)).absolute()

@@ -59,7 +59,8 @@ def progress_bar(what: str) -> Iterator[Callable[[Progress], None]]:
             return cell(rate(task.speed) if task.speed else "", "dim")
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate())
-    with Bar(*columns, TimeRemainingColumn(), console=console(stderr=True), transient=True) as bar:
+    options: dict[str, Any] = {"console": console(stderr=True), "transient": True, "redirect_stdout": False}
+    with Bar(*columns, TimeRemainingColumn(), **options) as bar:  # standard output may be a file
         task = bar.add_task(what, total=None)
         yield lambda step: _advance(bar, task, what, step)
 
@@ -91,7 +92,7 @@ def _spin(what: str, ended: threading.Event) -> None:
     from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Bar(*columns, console=console(stderr=True), transient=True) as bar:
+    with Bar(*columns, console=console(stderr=True), transient=True, redirect_stdout=False) as bar:
         bar.add_task(what, total=None)
         ended.wait()
 

@@ -39,7 +39,7 @@ class Light:
         """What a command says; it must end with ``code`` and without a traceback."""
         done = subprocess.run(
             [sys.executable, "-m", "mmsearch.cli", *arguments],
-            env=self.environment, cwd=self.folder, capture_output=True, text=True, timeout=120, check=False,
+            env=self.environment, cwd=self.folder, capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip
         said = f"mmsearch {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert done.returncode == code, said

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import typer.main
-from samples import CLI
+from samples import CLI, surroundings
 
 from mmsearch.cli import progress_bar
 from mmsearch.cli.app import app
@@ -88,10 +93,20 @@ def test_no_command_is_left_out() -> None:
     assert set(COMMANDS) & set(ELSEWHERE) == set()
 
 
+def test_a_bar_on_a_terminal_leaves_standard_output_alone(photos: Path, tmp_path: Path) -> None:
+    own, its = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "mmsearch.cli", "caption", "--json", *map(str, photos.glob("*.png"))],
+        env={**surroundings(tmp_path, {}), "TERM": "xterm"}, stdout=subprocess.PIPE, stderr=its, check=True,
+    )  # fmt: skip
+    os.close(its)
+    os.close(own)
+    assert len([json.loads(line)["caption"] for line in done.stdout.splitlines()]) == 3
+
+
 def test_a_terminal_gets_a_spinner_after_a_second(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    import sys
     import time
 
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
