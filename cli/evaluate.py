@@ -19,7 +19,7 @@ from mmsearch.cli.options import (
     opened,
     settings_with,
 )
-from mmsearch.cli.progress_bar import progress_bar
+from mmsearch.cli.progress_bar import progress_bar, working
 
 if TYPE_CHECKING:
     from mmsearch.encoders.protocol import Encoder
@@ -196,10 +196,11 @@ def _encoder(library: Path | None, model: str | None, device: str | None, trust_
 
     changes: dict[str, Any] = {"device": device, "trust_pickle": trust_pickle or None}
     if library is not None and model is None:
-        with opened(library, **changes) as found:
+        with opened(library, **changes) as found, working("Loading the model"):
             return found.encoder()
     settings = settings_with(**changes)
-    choice = factory.choose(model or settings.model, factory.LoadOptions.of(settings))
+    with working("Loading the model"):
+        choice = factory.choose(model or settings.model, factory.LoadOptions.of(settings))
     if choice.note:
         formatting.say(choice.note)
     return choice.encoder

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mmsearch.cli.progress_bar import working
+
 if TYPE_CHECKING:
     from mmsearch.config import Settings
     from mmsearch.library.library import Library
@@ -25,7 +27,7 @@ ExcludeOption = Annotated[
     ),
 ]
 MaxMegapixelsOption = Annotated[
-    float | None, typer.Option("--max-megapixels", min=0.01, help="Skip larger pictures. Default: 200.")
+    float | None, typer.Option("--max-megapixels", metavar="N", min=0.01, help="Skip larger pictures. Default: 200.")
 ]
 RegionsOption = Annotated[
     bool | None,
@@ -116,4 +118,5 @@ def opened(library: Path | None, must_exist: bool = True, auto: str = "auto", **
     from mmsearch.library.opening import open_library
 
     settings = settings_with(auto, **changes)
-    return open_library(library, settings=settings, quick=auto == "cpu", create=not must_exist)
+    with working("Opening the library"):  # one of an earlier version is brought up to date first
+        return open_library(library, settings=settings, quick=auto == "cpu", create=not must_exist)

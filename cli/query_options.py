@@ -18,8 +18,15 @@ if TYPE_CHECKING:
 Texts = list[str] | None
 
 
+PANEL = "For scripts, the same as fields of the query (--help-fields tells more)"
+FIELDS: dict[str, str] = {}  # field of the query language with an option of its own -> what it says
+
+
 def _option(name: str, metavar: str, text: str) -> typer.models.OptionInfo:
-    option: typer.models.OptionInfo = typer.Option(f"--{name}", metavar=metavar, help=text)
+    if name not in ("where", "not"):
+        FIELDS[name] = text
+    panel = None if name in ("not", "sort") else PANEL
+    option: typer.models.OptionInfo = typer.Option(f"--{name}", metavar=metavar, help=text, rich_help_panel=panel)
     return option
 
 
@@ -65,6 +72,21 @@ SortOption = Annotated[
 ]
 ArithmeticOption = Annotated[
     bool, typer.Option("--arithmetic", help="Add the vectors of terms, subtract those left out, as rclip does.")
+]
+
+
+def _tell_fields(wanted: bool) -> None:
+    if wanted:
+        width = max(map(len, FIELDS)) + 3
+        for name, said in FIELDS.items():
+            print(f"{f'{name}:':{width}}{said}")
+        print("\nEach is an option too, such as --camera NAME; with a dash before it a field leaves out what it says.")
+        raise typer.Exit
+
+
+HelpFieldsOption = Annotated[
+    bool,
+    typer.Option("--help-fields", callback=_tell_fields, is_eager=True, help="Show the fields of a query, and exit."),
 ]
 
 

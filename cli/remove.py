@@ -10,6 +10,7 @@ import typer
 from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
+from mmsearch.cli.progress_bar import working
 from mmsearch.errors import SourceError
 
 if TYPE_CHECKING:
@@ -27,13 +28,15 @@ def command(
     Read text, captions and your own tags are forgotten too. On a terminal it asks before; in a script it does not.
     """
     with opened(library) as found:
-        before, lost = found.store.roots(), found.losses(paths)
+        with working("Counting"):
+            before, lost = found.store.roots(), found.losses(paths)
         if lost.photos and not yes and not json and formatting.attended():
             question = f"forget {formatting.plural(lost.photos, 'picture')}{_with(lost)}? No file is deleted"
             if not typer.confirm(question, err=True):
                 formatting.say("nothing was forgotten")
                 return
-        removed = found.remove(paths)
+        with working("Forgetting"):
+            removed = found.remove(paths)
         roots = found.store.roots()
     if not removed and roots == before:
         named = ", ".join(formatting.shown(path) for path in paths)

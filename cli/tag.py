@@ -11,7 +11,7 @@ import typer
 from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, opened
-from mmsearch.cli.progress_bar import progress_bar
+from mmsearch.cli.progress_bar import progress_bar, working
 from mmsearch.errors import ArgumentError, TagError
 
 SHOWN = 20  # tags of the summary
@@ -59,6 +59,9 @@ def command(
     With --add and --remove nothing is judged: the photos at PATH, and all below it, get your own tags or lose them.
     These stay whatever the model says; files are not changed.
     """
+    from mmsearch.cli.pager import paged
+    from mmsearch.cli.welcome import nothing_yet
+
     if sum((listing, clear, print_vocabulary)) > 1:
         raise typer.BadParameter("--list, --clear and --print-vocabulary exclude each other")
     if (listing or clear or print_vocabulary) and (vocabulary is not None or threshold is not None):
@@ -76,14 +79,22 @@ def command(
         sys.stdout.write(builtin_text())
         return
     with opened(library, device=device, auto="cpu") as found:
-        if listing:
-            tags = found.tags(paths or [])
+        empty = None if json else nothing_yet(found)
+        if empty is not None:
+            formatting.say(empty)
+        elif listing:
+            with working("Counting"):
+                tags = found.tags(paths or [])
             if json:
                 formatting.json_line(schemas.tags(tags))
             else:
-                _counts(tags, len(tags))
+                with paged():
+                    _counts(tags, len(tags))
+                if not tags:
+                    formatting.say("no picture has tags yet: mmsearch tag")
         elif clear:
-            cleared = found.clear_tags(paths or [])
+            with working("Forgetting"):
+                cleared = found.clear_tags(paths or [])
             if json:
                 formatting.json_line(schemas.tags_cleared(cleared))
             else:

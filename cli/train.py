@@ -104,6 +104,7 @@ def command(
         "text_layers": text_layers, "lr": lr, "image_lr": image_lr, "text_lr": text_lr, "precision": arithmetic,
         "seed": seed,
     }  # fmt: skip
+    check_packages()
     changes = {name: value for name, value in direct.items() if value is not None}
     given = [captions, images, base, dev, objective, more, *changes.values()]
     check_given(resume, given, captions, images, captions is None and images is not None and _in_tar(images))
@@ -124,6 +125,13 @@ def _in_tar(images: Path) -> bool:
     from mmsearch.training.common import shards
 
     return shards.is_shards(images)
+
+
+def check_packages() -> None:
+    """Raises TrainingError where a package is missing, before anything of torch is imported."""
+    from mmsearch.training.common import report
+
+    report.check_packages()
 
 
 def check_given(
@@ -162,10 +170,9 @@ def _start(
     from dataclasses import replace
 
     from mmsearch.errors import ConfigError
-    from mmsearch.training.common import checkpoint, report
+    from mmsearch.training.common import checkpoint
     from mmsearch.training.contrastive import bases
 
-    report.check_packages()
     checkpoint.check_new(out)
     base = bases.canonical(base)
     recipe = bases.default_recipe(base)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mmsearch.errors import MMSearchError
     from mmsearch.ingest.enrich.tags import TagReport
     from mmsearch.library.calibrating import CalibrationReport
+    from mmsearch.library.checkup import Finding
     from mmsearch.library.repair import Repaired
     from mmsearch.library.status import Status
     from mmsearch.manage.duplicates import Group
@@ -353,6 +354,11 @@ def kept_model(kept: KeptModel, precision: str | None) -> Json:
 
 
 # What is said
+
+
+def finding(one: Finding) -> Json:
+    """Something that was looked at, and its ``state``: ok, advice or broken."""
+    return asdict(one)
 
 
 def note(note: Note) -> Json:

@@ -36,6 +36,16 @@ def open_store(folder: Path) -> Store:
     return SqliteStore(folder / DATABASE)
 
 
+def beginnings(folder: Path, field: str, start: str, most: int = 50) -> list[str]:
+    """Values of a field in the library of ``folder`` that begin with ``start``, the most frequent first; reads quickly.
+
+    Empty for a field whose values nobody lists, and where there is no library that can be read as it is.
+    """
+    from mmsearch.store.sqlite import beginnings as sqlite
+
+    return sqlite.beginnings(folder / DATABASE, field, start, most) if field in sqlite.FIELDS else []
+
+
 def check_new(folder: Path) -> None:
     """Raises LibraryError where a library would be made among files of somebody else.
 
