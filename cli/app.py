@@ -25,6 +25,7 @@ from mmsearch.cli import (
     explain,
     exporting,
     index,
+    library_map,
     mcp,
     models,
     query,
@@ -60,6 +61,7 @@ app.command("ask")(ask.command)
 app.command("explain")(explain.command)
 app.command("tag")(tag.command)
 app.command("duplicates")(duplicates.command)
+app.command("map")(library_map.command)
 app.command("status")(status.command)
 app.command("reindex")(reindex.command)
 app.command("verify")(verify.verify)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         ImageError,
         LibraryBusyError,
         LibraryError,
+        MapError,
         MMSearchError,
         ModelError,
         ModelMismatchError,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from mmsearch.manage.duplicates import Group
     from mmsearch.manage.export import ExportReport
     from mmsearch.manage.import_vectors import ImportReport
+    from mmsearch.manage.map.make import MapReport
     from mmsearch.manage.move_aside import Moved
     from mmsearch.media.thumbnail_cache import Thumbnail
     from mmsearch.query.files import parse, parse_conditions
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
         Between,
         Camera,
         City,
+        Clustered,
         Compare,
         Condition,
         Date,
@@ -81,6 +84,7 @@ if TYPE_CHECKING:
     from mmsearch.rerank.reranker import Answer
     from mmsearch.server import ServerOptions, serve
     from mmsearch.server.async_library import AsyncLibrary
+    from mmsearch.store.kept_map import Cluster, KeptMap
     from mmsearch.store.sqlite.backup import restore
     from mmsearch.store.types import Damage, KeptModel, Overview
     from mmsearch.types import (
@@ -106,6 +110,7 @@ _HOMES = {
         "ImageError",
         "LibraryBusyError",
         "LibraryError",
+        "MapError",
         "MMSearchError",
         "ModelError",
         "ModelMismatchError",
@@ -119,6 +124,7 @@ _HOMES = {
     ],
     "mmsearch.manage.export": ["ExportReport"],
     "mmsearch.manage.import_vectors": ["ImportReport"],
+    "mmsearch.manage.map.make": ["MapReport"],
     "mmsearch.library.facets": ["Facet", "Facets", "FacetValue"],
     "mmsearch.library.library": ["Library"],
     "mmsearch.library.opening": ["open_library"],
@@ -133,6 +139,7 @@ _HOMES = {
         "Between",
         "Camera",
         "City",
+        "Clustered",
         "Compare",
         "Condition",
         "Date",
@@ -172,6 +179,7 @@ _HOMES = {
     "mmsearch.rerank.reranker": ["Answer"],
     "mmsearch.server": ["ServerOptions", "serve"],
     "mmsearch.server.async_library": ["AsyncLibrary"],
+    "mmsearch.store.kept_map": ["Cluster", "KeptMap"],
     "mmsearch.store.sqlite.backup": ["restore"],
     "mmsearch.store.types": ["Damage", "KeptModel", "Overview"],
     "mmsearch.ingest.enrich.tags": ["TagReport"],
@@ -192,6 +200,8 @@ __all__ = [
     "Camera",
     "Caption",
     "City",
+    "Cluster",
+    "Clustered",
     "Compare",
     "Condition",
     "ConfigError",
@@ -215,6 +225,7 @@ __all__ = [
     "ImageError",
     "ImportReport",
     "IndexReport",
+    "KeptMap",
     "KeptModel",
     "Label",
     "Lens",
@@ -222,6 +233,8 @@ __all__ = [
     "LibraryBusyError",
     "LibraryError",
     "MMSearchError",
+    "MapError",
+    "MapReport",
     "ModelError",
     "ModelMismatchError",
     "Moved",

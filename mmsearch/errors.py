@@ -17,6 +17,7 @@
     |-- QueryError             a query makes no sense
     |   `-- QuerySyntaxError   its text makes none, whatever files there are
     |-- VocabularyError        a file of tags makes no sense, or cannot be read
+    |-- MapError               a map cannot be made
     |-- TransferError          a backup or an export cannot be written, read or used
     |-- TrainingError          a training run cannot start, go on or end well
     `-- DimensionError         vectors of the wrong width
@@ -191,6 +192,12 @@ class VocabularyError(MMSearchError):
     """A file of tags makes no sense, or cannot be read."""
 
     code = "bad-vocabulary"
+
+
+class MapError(MMSearchError):
+    """A map cannot be made, or there is none."""
+
+    code = "cannot-map"
 
 
 class TransferError(MMSearchError):
