@@ -2,7 +2,8 @@
 
 vectors.npy     (n, dim) float16, a row per different picture
 regions.npy     (n, bytes) uint8, region tokens as ``encoders/region_codec.py`` packs them; all 0 where there are none
-photos.csv      a row per file: where it is, which row of vectors.npy is its, and what is known of it
+photos.csv      a row per file: where it is, which row of vectors.npy is its, and what is known of it; with x, y and
+                cluster of the last map where there is one
 photos.parquet  the same, where pyarrow is installed
 model.json      which model made the vectors, how many there are, and the folders that were indexed
 
@@ -66,6 +67,9 @@ COLUMNS: dict[str, type] = {
     "text_engine": str,
     "tags_vocabulary": str,
 }
+
+# Columns that an export has where the library has a map; an import leaves them out.
+MAP_COLUMNS: dict[str, type] = {"x": float, "y": float, "cluster": int, "cluster_name": str}
 
 SHOT = ("iso", "aperture", "exposure", "focal")
 ADDED = (

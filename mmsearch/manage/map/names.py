@@ -43,11 +43,12 @@ def terms_of(photo: Photo) -> set[str]:
     """What is said of a photo: its tags, and the words of its caption and description, nouns in the singular."""
     said = {" ".join(tag.casefold().split()) for tag in photo.tags}
     for text in (photo.caption, photo.description):
-        said |= _words(text or "")
+        said |= caption_words(text or "")
     return said - {""}
 
 
-def _words(text: str) -> set[str]:
+def caption_words(text: str) -> set[str]:
+    """The words of a text that could be part of a name, nouns in the singular."""
     words = set()
     for token in tokenize(text):
         word = token.word
