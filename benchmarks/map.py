@@ -95,7 +95,7 @@ def laid_out(halves: Vectors, seed: int, clock: Clock) -> Plane:
 
 
 def neighbours(vectors: Vectors, places: Plane) -> dict[str, float]:
-    """How well the places (n, 2), and those by two principal components, keep the neighbours of the vectors (n, dim)."""
+    """How well places (n, 2), and those by two principal components, keep the neighbours of vectors (n, dim)."""
     some = np.linspace(0, len(vectors) - 1, min(JUDGED, len(vectors))).astype(np.int64)
     rows = unit(vectors[some].astype(np.float32))
     near = ranked(2 - 2 * rows @ rows.T)

@@ -136,7 +136,7 @@ class Browsing:
         clusters: Method | None = None,
         progress: Callable[[Progress], None] | None = None,
     ) -> MapReport:
-        """Lay all pictures out on a plane, those that are alike together, in clusters with names; ``cluster:`` asks for these.
+        """Lay all pictures out on a plane, those that are alike together, in clusters that ``cluster:`` asks for.
 
         The map is kept with the library and carried on: photos stay where they are, new ones are placed by the nearest.
         ``fresh`` makes it anew, and so does another way to find ``clusters``: "kmeans", or "hdbscan", which needs

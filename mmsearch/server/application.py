@@ -16,7 +16,20 @@ import mmsearch
 from mmsearch.errors import MMSearchError
 from mmsearch.library.library import Library
 from mmsearch.server import errors
-from mmsearch.server.api import browse, complete, duplicates, export, jobs, library_map, looking, page, photos, saved, search, status
+from mmsearch.server.api import (
+    browse,
+    complete,
+    duplicates,
+    export,
+    jobs,
+    library_map,
+    looking,
+    page,
+    photos,
+    saved,
+    search,
+    status,
+)
 from mmsearch.server.context import Context
 from mmsearch.server.models import Problem
 from mmsearch.server.options import ServerOptions

@@ -83,7 +83,9 @@ class Runs:
         try:
             report = work(self._progress)
         except _Stopped:
-            self._tell("failed", {"code": f"{self._kind}-stopped", "detail": "the run was stopped; what was stored stays"})
+            self._tell(
+                "failed", {"code": f"{self._kind}-stopped", "detail": "the run was stopped; what was stored stays"}
+            )
         except MMSearchError as error:
             said = schemas.error(error)
             self._tell("failed", {"code": said["code"], "detail": said["message"]})

@@ -129,7 +129,9 @@ def _checked(held: dict[str, NDArray[Any]]) -> KeptMap:
 def write(kept: KeptMap, folder: Path, library: str, fingerprint: str) -> Path:
     """Write a map, whole or not at all, then drop older ones; its file.  Raises LibraryError."""
     if folder.is_symlink():
-        raise LibraryError(f"{folder} is a link; maps are made and deleted there, so it must be the library's own folder")
+        raise LibraryError(
+            f"{folder} is a link; maps are made and deleted there, so it must be the library's own folder"
+        )
     facts = {
         "format": FORMAT,
         "generation": kept.generation,

@@ -23,6 +23,7 @@ Members = NDArray[np.int32]  # (n,) the number of each point's cluster, from 1; 
 
 MOST = 200  # clusters: more names nobody reads
 ROUNDS = 25  # of k-means
+TRIES = 5  # from other beginnings, the best of which counts
 
 
 def wanted(photos: int) -> int:
@@ -56,7 +57,7 @@ def numbered(members: Members) -> Members:
 
 def _by_means(points: Vectors, count: int, seed: int) -> Members:
     means = faiss.Kmeans(
-        points.shape[1], min(count, len(points)), niter=ROUNDS, seed=seed + 1, nredo=1,
+        points.shape[1], min(count, len(points)), niter=ROUNDS, seed=seed + 1, nredo=TRIES,
         min_points_per_centroid=1, max_points_per_centroid=1000, verbose=False,
     )  # fmt: skip
     means.train(points)

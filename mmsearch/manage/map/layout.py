@@ -4,7 +4,7 @@ Wang, Huang, Rudin and Shaposhnik, "Understanding how dimension reduction tools 
 of middling and of far points pull and push on each other; what a pair weighs changes over three phases.  The package
 ``pacmap`` is not used: it wants faiss-cpu, whose files lie in the same folder as those of faiss-gpu and replace them.
 
-Only ``SAMPLE`` points are laid out; all others are placed among them (``Placer``), which takes a thousandth of the time.
+Only ``SAMPLE`` points are laid out; all others are placed among them (``Placer``), which takes far less.
 """
 
 from __future__ import annotations

@@ -199,7 +199,9 @@ class _Among:
         self._placer, self._space = Placer(points, places, many), space
         numbers = np.unique(members[members > 0])
         self._numbers = numbers
-        self._centres = np.stack([points[members == number].mean(axis=0) for number in numbers]) if len(numbers) else None
+        self._centres = (
+            np.stack([points[members == number].mean(axis=0) for number in numbers]) if len(numbers) else None
+        )
 
     def place(self, vectors: Vectors) -> tuple[Plane, Members]:
         """Where vectors (n, dim) lie, and the cluster whose centre is nearest to each; 0 where there are none."""

@@ -31,7 +31,7 @@ SAID = 0.2  # share of these that need words; below it the vocabulary names
 SURE = 0.3  # probability from which on a photo counts for a tag of the vocabulary
 SUPPORT = 0.2  # share of a cluster's photos that a term of its name must be said of
 SUPPORT_BY_VOCABULARY = 0.25  # the same where the vocabulary names: its tags fit more photos than were given any
-LIFT = 2.0  # times as often as in all clusters together that it must be said there, where any term is
+LIFT = 2.0  # times as often as in the other clusters that it must be said there, where any term is
 CANDIDATES = 8  # best terms of a cluster among which its name is sought
 LENGTH = 2  # terms of a name; a third one where two clusters would have the same
 UNNAMED = "other photos"
@@ -80,9 +80,9 @@ def counted(clusters: Sequence[Iterable[Photo]]) -> Said:
         own: Counter[str] = Counter()
         number = 0
         for photo in members:
-            terms = terms_of(photo)
-            own.update(terms)
-            number, worded = number + 1, worded + bool(terms)
+            words = terms_of(photo)
+            own.update(words)
+            number, worded = number + 1, worded + bool(words)
         each.append(own)
         photos.append(number)
     terms = sorted({term for own in each for term in own})
@@ -109,9 +109,10 @@ def named(said: Said, above: Above | None = None) -> list[str]:
     above = above or implies
     weights = c_tf_idf(said.counts)
     share = said.counts / np.maximum(said.photos, 1)[:, None]
-    usual = said.counts.sum(axis=0) / max(1, int(said.photos.sum()))
+    others = np.maximum(said.photos.sum() - said.photos, 1)[:, None]
+    elsewhere = (said.counts.sum(axis=0) - said.counts) / others
     weights = np.where(share >= said.support, weights, 0)
-    special = np.where(share >= LIFT * usual, weights, 0)
+    special = np.where(share >= LIFT * elsewhere, weights, 0)
     taken: set[frozenset[str]] = set()
     names: list[str] = []
     for row, rare in zip(weights, special, strict=True):
@@ -149,8 +150,12 @@ def implies(above: str, below: str) -> bool:
     if above in _parents().get(below, ()):
         return True
     one, other = find(above), find(below)
-    return one is not None and other is not None and one[0] is not other[0] and related(one[0], other[0]) and (
-        one[0].word in other[0].above or one[0].word in other[0].synonyms
+    return (
+        one is not None
+        and other is not None
+        and one[0] is not other[0]
+        and related(one[0], other[0])
+        and (one[0].word in other[0].above or one[0].word in other[0].synonyms)
     )
 
 
@@ -158,7 +163,8 @@ def implies(above: str, below: str) -> bool:
 def _parents() -> dict[str, frozenset[str]]:
     """The tags above each tag of the vocabulary that ships."""
     names, implied = builtin().names, builtin().implied
-    return {name: frozenset(names[at] for at in np.flatnonzero(row)) - {name} for name, row in zip(names, implied)}
+    pairs = zip(names, implied, strict=True)
+    return {name: frozenset(names[at] for at in np.flatnonzero(row)) - {name} for name, row in pairs}
 
 
 def _unlike(best: Sequence[str], taken: set[frozenset[str]]) -> list[str]:

@@ -104,7 +104,7 @@ def html(
     rows = order(kept)
     pictured, pathed = evenly(kept, PICTURES), evenly(kept, PATHS)
     pathed = np.union1d(pictured, pathed)
-    photos = {at: photo for at, photo in _photos(store, kept.ids[rows], pathed, told)}
+    photos = dict(_photos(store, kept.ids[rows], pathed, told))
     yield _data("photos", _facts(photos, set(pictured.tolist())))
     shown = [at for at in pictured.tolist() if at in photos]
     sheets, drawn_at = _sheets([photos[at] for at in shown], max_megapixels, told)
@@ -126,9 +126,7 @@ def _text(value: str) -> str:
     return escape(tidy).encode("ascii", "xmlcharrefreplace").decode("ascii")
 
 
-def _photos(
-    store: Store, ids: Ids, points: Ids, told: Callable[[Progress], None]
-) -> Iterator[tuple[int, Photo]]:
+def _photos(store: Store, ids: Ids, points: Ids, told: Callable[[Progress], None]) -> Iterator[tuple[int, Photo]]:
     """A file of each of these points; none of one whose file went meanwhile."""
     for start in range(0, len(points), AT_ONCE):
         some = points[start : start + AT_ONCE]
@@ -171,9 +169,7 @@ def _said(photo: Photo) -> str:
     return " ".join(text.split())[:SAID]
 
 
-def _sheets(
-    photos: Sequence[Photo], max_megapixels: float, told: Callable[[Progress], None]
-) -> tuple[list[str], Ids]:
+def _sheets(photos: Sequence[Photo], max_megapixels: float, told: Callable[[Progress], None]) -> tuple[list[str], Ids]:
     """JPEG sheets as data URLs, with the pictures in their order, and which of the photos these are."""
     from PIL import Image, ImageOps
 

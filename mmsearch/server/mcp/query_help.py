@@ -36,7 +36,8 @@ Conditions are met or not, and all must be met; commas between values mean "or";
 Values with spaces or commas go in double quotes. What nobody knows of a picture, it is not.
 date: 2024, 2024-06, 2024-06-15, 2024-06..2024-08, >2023, june-2021, last-summer, 3-days-ago
 taken: the same, by the camera alone
-camera: lens: city: person: label: album: contain the text; cluster: is in this cluster of the map; in: at or below a folder; tag: is this tag
+camera: lens: city: person: label: album: contain the text; in: at or below a folder; tag: is this tag
+cluster: is in the clusters of the map with this number or these words in their names
 type: jpeg, png, heif, raw and others; orientation: portrait, landscape, square; has: text, gps
 near: latitude,longitude,distance
 width: height: megapixels: size: rating: iso: aperture: exposure: focal: a number, >n, <n, a..b
