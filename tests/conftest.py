@@ -54,6 +54,14 @@ def tag_cache(tmp_path_factory: pytest.TempPathFactory, encoder: OnnxEncoder) ->
 
 
 @pytest.fixture(scope="session")
+def mapped_photos(tmp_path_factory: pytest.TempPathFactory, encoder: OnnxEncoder) -> Path:
+    """A folder with thirty drawn ``photos`` and a ``library`` of them (``mapped.py``); no test changes it."""
+    import mapped
+
+    return made_once(tmp_path_factory, "mapped", partial(mapped.make, encoder=encoder))
+
+
+@pytest.fixture(scope="session")
 def region_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model that gives region tokens."""
     from small_reranker import write_model
