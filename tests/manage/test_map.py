@@ -1,4 +1,4 @@
-"""The map of a library: made, kept, carried on, asked for by ``cluster:``, exported; and what it is told where it cannot."""
+"""The map of a library: made, kept, carried on, asked for by ``cluster:``, exported; and where it cannot be made."""
 
 from __future__ import annotations
 
