@@ -113,7 +113,7 @@ def ranked(squared: Vectors) -> Ids:
     np.fill_diagonal(squared, np.inf)
     ranks = np.empty(squared.shape, np.int32)
     np.put_along_axis(ranks, np.argsort(squared, axis=1), np.arange(len(squared), dtype=np.int32)[None], axis=1)
-    return ranks
+    return ranks.astype(np.int64)
 
 
 def compared(near: Ids, there: Ids) -> tuple[float, float]:
@@ -165,13 +165,16 @@ def main() -> None:
     else:
         with open_library(given.library, create=False) as library:
             names: dict[str, Any] = {}
-            for method in ("hdbscan", "kmeans") if given.captions else ("kmeans",):
+            kept: KeptMap | None = None
+            methods: tuple[clusters.Method, ...] = ("hdbscan", "kmeans") if given.captions else ("kmeans",)
+            for method in methods:
                 with clock.of("all" if method == "kmeans" else method):
-                    library.map(fresh=True, clusters=method)  # type: ignore[arg-type]
+                    library.map(fresh=True, clusters=method)
                 kept = library.last_map()
                 assert kept is not None
                 if given.captions:
                     names[method] = judged(library, kept, given.captions)
+            assert kept is not None
             some = np.linspace(0, len(kept.ids) - 1, min(JUDGED, len(kept.ids))).astype(np.int64)
             model = library.store.model()
             assert model is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,17 +27,15 @@ def draw(folder: Path, count: int, first: int = 0) -> None:
         coarse.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(folder / f"{number:04d}.png")
 
 
-def make(folder: Path, encoder: Encoder) -> None:
-    """``folder/photos``, thirty pictures, and ``folder/library`` of them; the last has a hostile name and text."""
-    draw(folder / "photos", 30)
-    (folder / "photos" / "0029.png").rename(folder / "photos" / HOSTILE)
-    (folder / "photos" / (HOSTILE.removesuffix("png") + "txt")).write_text("</script><b>bold</b>\n", "utf-8")
-    settings = replace(Settings(library=folder / "library", cache=folder / "cache"), device="cpu", regions=False)
-    with open_library(settings.library, settings=settings, encoder=encoder) as library:
-        library.index(folder / "photos")
+def photos(folder: Path) -> None:
+    """Thirty pictures; the last has a hostile name and text."""
+    draw(folder, 30)
+    (folder / "0029.png").rename(folder / HOSTILE)
+    (folder / (HOSTILE.removesuffix("png") + "txt")).write_text("</script><b>bold</b>\n", "utf-8")
 
 
-def copied(made: Path, folder: Path) -> Path:
-    """A copy of that library, in ``folder``; its photos stay where they are, and are not to be changed."""
-    shutil.copytree(made / "library", folder)
-    return folder
+def library(folder: Path, of: Path, encoder: Encoder) -> None:
+    """A library in ``folder`` of the photos in ``of``."""
+    settings = replace(Settings(library=folder, cache=folder / "cache"), device="cpu", regions=False)
+    with open_library(folder, settings=settings, encoder=encoder) as opened:
+        opened.index(of)

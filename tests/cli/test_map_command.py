@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import mapped
 import pytest
 from samples import CLI, interruptible, surroundings
 
 
 @pytest.fixture
-def shelf(mapped_photos: Path, tmp_path: Path) -> Path:
-    return mapped.copied(mapped_photos, tmp_path / "shelf")
+def shelf(mapped_library: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(mapped_library, tmp_path / "shelf")
 
 
 def test_clusters_are_listed_and_found_and_the_file_is_written(

@@ -26,9 +26,9 @@ from mmsearch.types import Progress
 
 
 @pytest.fixture
-def shelf(settings: Settings, encoder: OnnxEncoder, tag_cache: Path, mapped_photos: Path) -> Iterator[Library]:
+def shelf(settings: Settings, encoder: OnnxEncoder, tag_cache: Path, mapped_library: Path) -> Iterator[Library]:
     """A library of thirty pictures, whose clusters are named by the vocabulary."""
-    mapped.copied(mapped_photos, settings.library)
+    shutil.copytree(mapped_library, settings.library)
     own = replace(settings, cache=tag_cache, regions=False)
     with open_library(settings.library, settings=own, encoder=encoder) as opened:
         yield opened
@@ -93,7 +93,7 @@ def test_a_library_that_is_mostly_new_is_laid_out_anew(shelf: Library, tmp_path:
 
 
 def test_names_come_from_words_once_photos_have_some(shelf: Library, mapped_photos: Path, tmp_path: Path) -> None:
-    shelf.remove(mapped_photos / "photos")
+    shelf.remove(mapped_photos)
     mapped.draw(tmp_path / "photos", 30)
     shelf.index(tmp_path / "photos")
     assert shelf.map().named_by == "vocabulary"

@@ -36,7 +36,9 @@ def test_places_have_their_shape_are_finite_and_the_same_each_time(vectors: Vect
     points = Space.fitted(vectors).of(vectors)
     steps: list[tuple[int, int]] = []
     places = lay_out(points, told=lambda done, total: steps.append((done, total)))
-    assert (places.shape, places.dtype, np.isfinite(places).all()) == ((600, 2), np.float32, True)
+    assert places.shape == (600, 2)
+    assert places.dtype == np.float32
+    assert np.isfinite(places).all()
     assert steps == [(step, 450) for step in range(1, 451)]
     assert (lay_out(points) == places).all()
     assert not (lay_out(points, replace(LayoutConfig(), seed=1)) == places).all()
@@ -53,7 +55,9 @@ def test_near_points_stay_near(vectors: Vectors) -> None:
 def test_few_points_are_laid_out(count: int) -> None:
     vectors = clustered(np.random.default_rng(1), count, clusters=3)
     places = spread(lay_out(Space.fitted(vectors).of(vectors)))
-    assert (places.shape, np.isfinite(places).all(), len(np.unique(places, axis=0))) == ((count, 2), True, count)
+    assert places.shape == (count, 2)
+    assert np.isfinite(places).all()
+    assert len(np.unique(places, axis=0)) == count
 
 
 def test_equal_points_are_laid_out() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -21,11 +22,11 @@ from mmsearch.manage.map import page
 
 @pytest.fixture(scope="module")
 def written(
-    mapped_photos: Path, encoder: OnnxEncoder, tag_cache: Path, tmp_path_factory: pytest.TempPathFactory
+    mapped_library: Path, encoder: OnnxEncoder, tag_cache: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A map of thirty pictures, one of which has a hostile name and text."""
     folder = tmp_path_factory.mktemp("map page")
-    settings = Settings(library=mapped.copied(mapped_photos, folder / "library"), cache=tag_cache)
+    settings = Settings(library=shutil.copytree(mapped_library, folder / "library"), cache=tag_cache)
     with open_library(settings.library, settings=replace(settings, device="cpu"), encoder=encoder) as library:
         library.map(folder / "map.html")
     return folder / "map.html"
@@ -76,7 +77,7 @@ def test_paths_and_words_are_in_it_as_they_are(written: Path, mapped_photos: Pat
     points, photos, pictures = (json.loads(read.texts[name]) for name in ("points", "photos", "pictures"))
     assert (points["points"], len(unpacked(points["places"], "<u2"))) == (30, 60)
     assert sum(one["size"] for one in points["clusters"]) == 30
-    assert photos["folders"] == [str(mapped_photos / "photos")]
+    assert photos["folders"] == [str(mapped_photos)]
     assert sorted(photos["names"]) == sorted([*(f"{number:04d}.png" for number in range(29)), mapped.HOSTILE])
     assert unpacked(photos["at"], "<u4") == unpacked(pictures["at"], "<u4") == list(range(30))
     assert unpacked(photos["widths"], "<u4") == [mapped.SIDE] * 30
@@ -86,11 +87,11 @@ def test_paths_and_words_are_in_it_as_they_are(written: Path, mapped_photos: Pat
 
 
 def test_pictures_and_paths_are_bounded(
-    mapped_photos: Path, encoder: OnnxEncoder, tag_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mapped_library: Path, encoder: OnnxEncoder, tag_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page, "PICTURES", 7)
     monkeypatch.setattr(page, "PATHS", 12)
-    settings = Settings(library=mapped.copied(mapped_photos, tmp_path / "library"), cache=tag_cache, device="cpu")
+    settings = Settings(library=shutil.copytree(mapped_library, tmp_path / "library"), cache=tag_cache, device="cpu")
     with open_library(settings.library, settings=settings, encoder=encoder) as library:
         library.map(tmp_path / "map.html")
     read = Read((tmp_path / "map.html").read_text("ascii"))

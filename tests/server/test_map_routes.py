@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import importlib.util
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,8 +22,8 @@ from mmsearch.library.opening import open_library
 
 
 @pytest.fixture
-def thirty(mapped_photos: Path, encoder: OnnxEncoder, tag_cache: Path, tmp_path: Path) -> Iterator[Library]:
-    own = Settings(library=mapped.copied(mapped_photos, tmp_path / "thirty"), cache=tag_cache, device="cpu")
+def thirty(mapped_library: Path, encoder: OnnxEncoder, tag_cache: Path, tmp_path: Path) -> Iterator[Library]:
+    own = Settings(library=shutil.copytree(mapped_library, tmp_path / "thirty"), cache=tag_cache, device="cpu")
     with open_library(own.library, settings=own, encoder=encoder) as library:
         yield library
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,10 +25,12 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def shelf(mapped_photos: Path, encoder: OnnxEncoder, tag_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shelf(
+    mapped_library: Path, encoder: OnnxEncoder, tag_cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A library with a map and its file, ``map.html`` beside it."""
     folder = tmp_path_factory.mktemp("clusters")
-    settings = Settings(library=mapped.copied(mapped_photos, folder / "library"), cache=tag_cache)
+    settings = Settings(library=shutil.copytree(mapped_library, folder / "library"), cache=tag_cache)
     with open_library(settings.library, settings=replace(settings, device="cpu"), encoder=encoder) as library:
         library.map(folder / "map.html")
     return folder
@@ -82,7 +85,7 @@ def test_a_hostile_name_is_text_and_is_found_and_copied(opened_file: Any, mapped
     expect(page.locator(".atlas-card")).to_contain_text("</script><b>bold</b>")
     page.get_by_role("button", name="Copy paths").click()
     expect(page.locator(".atlas-bar")).to_contain_text("1 path copied")
-    assert page.evaluate("navigator.clipboard.readText()") == str(mapped_photos / "photos" / mapped.HOSTILE)
+    assert page.evaluate("navigator.clipboard.readText()") == str(mapped_photos / mapped.HOSTILE)
 
 
 def test_a_lasso_around_all_selects_all(opened_file: Any) -> None:
@@ -118,8 +121,8 @@ def test_the_tab_shows_the_map_and_photos_of_it(shelf: Path, opened: Any, tmp_pa
         expect(page.locator(".tile").first).to_be_visible()
 
 
-def test_the_tab_makes_the_map(mapped_photos: Path, opened: Any, tmp_path: Path) -> None:
-    with page_library.served(mapped.copied(mapped_photos, tmp_path / "library"), tmp_path) as address:
+def test_the_tab_makes_the_map(mapped_library: Path, opened: Any, tmp_path: Path) -> None:
+    with page_library.served(shutil.copytree(mapped_library, tmp_path / "library"), tmp_path) as address:
         page = opened(address, "?view=clusters")
         page.get_by_role("button", name="Make the map").click()
         expect(page.locator(".atlas-item")).to_have_count(3, timeout=120_000)
