@@ -20,6 +20,7 @@ ADVICE = {
     "library-not-made": "; choose another one with --library",
     "library-not-openable": ", or choose another one with --library",
     "library-not-writable": ", or choose another folder with --library",
+    "map-older": ": mmsearch map",
     "model-changed": " with: mmsearch index --model {name}",
     "model-is-known": ": leave out --model",
     "model-mismatch": ". Leave out --model, use another --library, or encode the whole library anew: mmsearch index "
@@ -28,6 +29,7 @@ ADVICE = {
     "no-cuda": "; choose --device cpu (or auto)",
     "no-decoder-process": "; without such processes: mmsearch index --no-isolate",
     "no-int8": "; leave out --precision int8, or say --precision float32",
+    "no-map": "; make one: mmsearch map",
     "no-model": ", --model NAME",
     "no-packages": ": {adding}",
     "no-region-tokens": "; add them with: mmsearch index",

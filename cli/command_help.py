@@ -17,6 +17,7 @@ ABOUT: dict[str, tuple[str, str, tuple[str, ...]]] = {
             'mmsearch query "a dog on a beach"',
             'mmsearch query ./cat.jpg "at night"',
             "mmsearch query dog -people date:2024 camera:fujifilm",
+            'mmsearch query "a goal" type:video --moments',
             'mmsearch query "a dog" -k 50 --copy-to ./dogs',
         ),
     ),
@@ -24,8 +25,8 @@ ABOUT: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "caption": (FIND, "Describe photos, a sentence each.", ("mmsearch caption photo.jpg --alternatives 2",)),
     "explain": (
         FIND,
-        "Show where in a photo the words of a text are found.",
-        ('mmsearch explain photo.jpg "a red motorcycle" -o heat.png',),
+        "Show where in a photo, or when in a film, a text is found.",
+        ('mmsearch explain photo.jpg "a red motorcycle" -o heat.png', 'mmsearch explain clip.mp4 "a cat" -o time.png'),
     ),
     "serve": (
         FIND,
@@ -41,13 +42,23 @@ ABOUT: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "watch": (KEEP, "Index folders now and whenever they change.", ("mmsearch watch ~/Pictures",)),
     "tag": (
         KEEP,
-        "Give pictures the words of a vocabulary that fit them.",
-        ("mmsearch tag", "mmsearch tag --vocabulary words.txt", "mmsearch tag --list"),
+        "Give pictures the words that fit them, or your own.",
+        (
+            "mmsearch tag",
+            "mmsearch tag --vocabulary words.txt",
+            "mmsearch tag --add birthday ./party",
+            "mmsearch tag --list",
+        ),
     ),
     "duplicates": (
         KEEP,
         "List files that show the same picture, and move them aside.",
         ("mmsearch duplicates", "mmsearch duplicates --move-to ./aside --yes"),
+    ),
+    "map": (
+        FIND,
+        "Lay the pictures out on a map, in clusters with names.",
+        ("mmsearch map -o map.html", "mmsearch map --fresh"),
     ),
     "status": (LOOK_AFTER, "Show what the library holds.", ("mmsearch status", "mmsearch status --failed")),
     "doctor": (LOOK_AFTER, "Look whether all works here, and how fast.", ("mmsearch doctor",)),

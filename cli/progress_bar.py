@@ -27,6 +27,11 @@ _STEPS = {
     "text": "Text",
     "tags": "Tagging",
     "index": "Index",
+    "layout": "Layout",
+    "placing": "Placing",
+    "naming": "Naming",
+    "paths": "Paths",
+    "small pictures": "Small pictures",
 }
 
 

@@ -43,6 +43,9 @@ CityOption = Annotated[Texts, _option("city", "NAME", "A part of the town's name
 PersonOption = Annotated[Texts, _option("person", "NAME", "A part of the name of somebody in it. May be repeated.")]
 RatingOption = Annotated[Texts, _option("rating", "STARS", "Such as 5, >=4 or 3..5.")]
 LabelOption = Annotated[Texts, _option("label", "NAME", "A part of its label, such as red.")]
+ClusterOption = Annotated[
+    Texts, _option("cluster", "NAME", "The number of a cluster of the map, or words of its name.")
+]
 AlbumOption = Annotated[Texts, _option("album", "NAME", "A part of the name of a folder that it lies in.")]
 IsoOption = Annotated[Texts, _option("iso", "NUMBER", "Such as 800, >=1600 or 100..400.")]
 ApertureOption = Annotated[Texts, _option("aperture", "NUMBER", "Such as f/2.8 or <4, of the f-number.")]

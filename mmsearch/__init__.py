@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         ImageError,
         LibraryBusyError,
         LibraryError,
+        MapError,
         MMSearchError,
         ModelError,
         ModelMismatchError,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from mmsearch.manage.duplicates import Group
     from mmsearch.manage.export import ExportReport
     from mmsearch.manage.import_vectors import ImportReport
+    from mmsearch.manage.map.make import MapReport
     from mmsearch.manage.move_aside import Moved
     from mmsearch.media.thumbnail_cache import Thumbnail
     from mmsearch.query.files import parse, parse_conditions
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
         Between,
         Camera,
         City,
+        Clustered,
         Codec,
         Compare,
         Condition,
@@ -84,6 +87,7 @@ if TYPE_CHECKING:
     from mmsearch.rerank.reranker import Answer
     from mmsearch.server import ServerOptions, serve
     from mmsearch.server.async_library import AsyncLibrary
+    from mmsearch.store.kept_map import Cluster, KeptMap
     from mmsearch.store.sqlite.backup import restore
     from mmsearch.store.types import Damage, KeptModel, Overview, TagChange
     from mmsearch.types import (
@@ -111,6 +115,7 @@ _HOMES = {
         "ImageError",
         "LibraryBusyError",
         "LibraryError",
+        "MapError",
         "MMSearchError",
         "ModelError",
         "ModelMismatchError",
@@ -125,6 +130,7 @@ _HOMES = {
     ],
     "mmsearch.manage.export": ["ExportReport"],
     "mmsearch.manage.import_vectors": ["ImportReport"],
+    "mmsearch.manage.map.make": ["MapReport"],
     "mmsearch.library.facets": ["Facet", "Facets", "FacetValue"],
     "mmsearch.library.library": ["Library"],
     "mmsearch.library.opening": ["open_library"],
@@ -140,6 +146,7 @@ _HOMES = {
         "Camera",
         "City",
         "Codec",
+        "Clustered",
         "Compare",
         "Condition",
         "Date",
@@ -182,6 +189,7 @@ _HOMES = {
     "mmsearch.rerank.reranker": ["Answer"],
     "mmsearch.server": ["ServerOptions", "serve"],
     "mmsearch.server.async_library": ["AsyncLibrary"],
+    "mmsearch.store.kept_map": ["Cluster", "KeptMap"],
     "mmsearch.store.sqlite.backup": ["restore"],
     "mmsearch.store.types": ["Damage", "KeptModel", "Overview", "TagChange"],
     "mmsearch.ingest.enrich.tags": ["TagReport"],
@@ -202,6 +210,8 @@ __all__ = [
     "Camera",
     "Caption",
     "City",
+    "Cluster",
+    "Clustered",
     "Codec",
     "Compare",
     "Condition",
@@ -227,6 +237,7 @@ __all__ = [
     "ImageError",
     "ImportReport",
     "IndexReport",
+    "KeptMap",
     "KeptModel",
     "Label",
     "Lens",
@@ -234,6 +245,8 @@ __all__ = [
     "LibraryBusyError",
     "LibraryError",
     "MMSearchError",
+    "MapError",
+    "MapReport",
     "ModelError",
     "ModelMismatchError",
     "Moment",

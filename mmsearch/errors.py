@@ -18,6 +18,7 @@
     |   `-- QuerySyntaxError   its text makes none, whatever files there are
     |-- VocabularyError        a file of tags makes no sense, or cannot be read
     |-- TagError               what a person wrote is no tag
+    |-- MapError               a map cannot be made
     |-- TransferError          a backup or an export cannot be written, read or used
     |-- TrainingError          a training run cannot start, go on or end well
     `-- DimensionError         vectors of the wrong width
@@ -204,6 +205,12 @@ class TagError(MMSearchError):
 
     def __init__(self, tag: str, reason: str) -> None:
         super().__init__(f"{reprlib.repr(tag)} is no tag: {reason}", tag=tag, reason=reason)
+
+
+class MapError(MMSearchError):
+    """A map cannot be made, or there is none."""
+
+    code = "cannot-map"
 
 
 class TransferError(MMSearchError):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mmsearch.manage.duplicates import Group
     from mmsearch.manage.export import ExportReport
     from mmsearch.manage.import_vectors import ImportReport
+    from mmsearch.manage.map.make import MapReport
     from mmsearch.manage.move_aside import Moved
     from mmsearch.rerank.captions import Caption
     from mmsearch.rerank.heat import Heat
@@ -214,6 +215,23 @@ def backup(file: str, size: int) -> Json:
 def restored(library: str, photos: int, kept: Path | None) -> Json:
     """A backup that was put in the place of a library; what was there before is ``kept``."""
     return {"library": library, "photos": photos, "kept": None if kept is None else str(kept)}
+
+
+def map_report(report: MapReport, file: str | None) -> dict[str, Any]:
+    """What a map run did, and the file that it wrote, if any."""
+    return {
+        "photos": report.photos,
+        "clusters": [{"number": one.number, "name": one.name, "size": one.size} for one in report.clusters],
+        "laid_out": report.laid_out,
+        "placed": report.placed,
+        "kept": report.kept,
+        "gone": report.gone,
+        "method": report.method,
+        "named_by": report.named_by,
+        "generation": report.generation,
+        "seconds": report.seconds,
+        "file": file,
+    }
 
 
 def duplicates(group: Group) -> Json:

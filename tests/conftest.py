@@ -54,6 +54,22 @@ def tag_cache(tmp_path_factory: pytest.TempPathFactory, encoder: OnnxEncoder) ->
 
 
 @pytest.fixture(scope="session")
+def mapped_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with thirty drawn pictures (``mapped.py``); no test changes it."""
+    import mapped
+
+    return made_once(tmp_path_factory, "mapped", mapped.photos)
+
+
+@pytest.fixture(scope="session")
+def mapped_library(tmp_path_factory: pytest.TempPathFactory, encoder: OnnxEncoder, mapped_photos: Path) -> Path:
+    """The folder of a library of them, to be copied."""
+    import mapped
+
+    return made_once(tmp_path_factory, "mapped library", partial(mapped.library, of=mapped_photos, encoder=encoder))
+
+
+@pytest.fixture(scope="session")
 def region_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model that gives region tokens."""
     from small_reranker import write_model

@@ -14,16 +14,22 @@ from mmsearch.store.paths import spellings
 from mmsearch.types import PathLike, Paths, Photo, path_list
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mmsearch.config import Settings
     from mmsearch.library.arguments import Asked
     from mmsearch.library.facets import Facets
+    from mmsearch.library.models import Models
     from mmsearch.library.results import Items
+    from mmsearch.manage.map.clusters import Method
+    from mmsearch.manage.map.make import MapReport
     from mmsearch.media.part_picture import Place
     from mmsearch.media.thumbnail_cache import Thumbnail, ThumbnailCache
     from mmsearch.query.model import Condition
+    from mmsearch.store.kept_map import KeptMap
     from mmsearch.store.protocol import Store
     from mmsearch.store.types import Overview, StoredModel
-    from mmsearch.types import SearchResult
+    from mmsearch.types import Progress, SearchResult
 
 AT_ONCE = 1000  # pictures whose files are read at once
 
@@ -36,6 +42,7 @@ class Browsing:
     settings: Settings
 
     if TYPE_CHECKING:  # a library's own
+        models: Models
 
         def search(
             self, query: Query, k: int, *, rerank: bool, within: Paths, min_relevance: float | None
@@ -157,6 +164,41 @@ class Browsing:
 
         chosen = Chosen.by(self.store, self.search, query, where, within, min_relevance)
         return self.store.overview(chosen.model, chosen.within, chosen.conditions, chosen.photos)
+
+    def map(
+        self,
+        file: PathLike | None = None,
+        *,
+        fresh: bool = False,
+        clusters: Method | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> MapReport:
+        """Lay all pictures out on a plane, those that are alike together, in clusters that ``cluster:`` asks for.
+
+        The map is kept with the library and carried on: photos stay where they are, new ones are placed by the nearest.
+        ``fresh`` makes it anew, and so does another way to find ``clusters``: "kmeans", or "hdbscan", which needs
+        ``mmsearch[map]``; None takes that of the last map.  With ``file`` it is written there too, as an HTML file that
+        needs nothing else.  Raises MapError, NoModelError, ModelError, LibraryError, SourceError.
+
+        >>> report = library.map()
+        Traceback (most recent call last):
+        ...
+        mmsearch.errors.MapError: a map needs at least 10 different pictures, the library has 5; index more of them
+        """
+        from mmsearch.library.mapping import make
+
+        return make(self.store, self.models, self.settings, file, fresh, clusters, progress)
+
+    def last_map(self) -> KeptMap | None:
+        """The last map: where each picture lies, and the clusters.  None where none was made with the present model.
+
+        >>> library.last_map() is None
+        True
+        """
+        from mmsearch.manage.map.make import last_map
+
+        model = self.store.model()
+        return None if model is None else last_map(self.store, model)
 
 
 def photo_at(store: Store, path: PathLike) -> Photo | None:

@@ -70,6 +70,7 @@ RULES = {
         lambda value: is_path(value) or isinstance(value, Mapping), "a path or a dict of captions by file name"
     ),
     "captions": _SWITCH,
+    "clusters": _one_of("kmeans", "hdbscan"),
     "create": _SWITCH,
     "deep": _SWITCH,
     "device": _TEXT,
@@ -79,6 +80,7 @@ RULES = {
     "file": _PATH,
     "folder": _PATH,
     "force": _SWITCH,
+    "fresh": _SWITCH,
     "groups": Rule(lambda value: hasattr(value, "keep"), "a list of the groups that duplicates found", several=True),
     "id": Rule(_is_whole, "a whole number: the id of a photo"),
     "level": _one_of("exact", "near", "burst"),

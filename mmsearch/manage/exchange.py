@@ -3,7 +3,8 @@
 vectors.npy     (n, dim) float16, a row per different picture, moment or page
 regions.npy     (n, bytes) uint8, region tokens as ``encoders/region_codec.py`` packs them; all 0 where there are none
 photos.csv      a row per file: where it is, which row of vectors.npy is its, and what is known of it; of a film a row
-                per moment, and of a document a row per page, with the same path
+                per moment, and of a document a row per page, with the same path; with x, y and cluster of the last map
+                where there is one
 photos.parquet  the same, where pyarrow is installed
 model.json      which model made the vectors, how many there are, and the folders that were indexed
 
@@ -81,6 +82,9 @@ COLUMNS: dict[str, type] = {
     "audio": int,  # 1 where it has sound
     "own_tags": list,  # that people gave the file; in the CSV as JSON
 }
+
+# Columns that an export has where the library has a map; an import leaves them out.
+MAP_COLUMNS: dict[str, type] = {"x": float, "y": float, "cluster": int, "cluster_name": str}
 
 SHOT = ("iso", "aperture", "exposure", "focal")
 FILM = ("duration_ms", "fps", "codec", "audio")

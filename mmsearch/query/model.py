@@ -346,6 +346,19 @@ class Tagged:
         _not_blank(self.name, "a tag")
 
 
+@dataclass(frozen=True)
+class Clustered:
+    """It is of the clusters of the last map (``mmsearch map``) with this number, or with these words in their names.
+
+    Capitals and accents do not matter; a word may be the beginning of one of a name.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        _not_blank(self.text, "a cluster")
+
+
 OneFits = (
     Date
     | EveryYear
@@ -366,6 +379,7 @@ OneFits = (
     | HasText
     | HasPlace
     | Tagged
+    | Clustered
 )
 
 

@@ -22,6 +22,7 @@ from mmsearch.server.api import (
     duplicates,
     export,
     jobs,
+    library_map,
     looking,
     page,
     photos,
@@ -80,7 +81,9 @@ def make(library: Library, options: ServerOptions) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.context, app.state.options = context, options
-    for routes in (search, photos, looking, browse, complete, duplicates, tags, export, saved, jobs, status):
+    for routes in (
+        search, photos, looking, browse, complete, duplicates, tags, export, saved, jobs, library_map, status,
+    ):  # fmt: skip
         app.include_router(routes.router, prefix=API, responses=_PROBLEM)
     app.include_router(page.router)
     app.add_middleware(Gate, options=options)

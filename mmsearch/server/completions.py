@@ -89,9 +89,17 @@ class Completions:
         for one in self._known().get(_FACETS.get(field, ""), ()):
             if _fits(one.value, lower):
                 yield begin + one.query.partition(":")[2], one.value, field
+        for name, number in self._clusters() if field == "cluster" else ():
+            if _fits(name, lower) or str(number).startswith(lower):
+                yield f"{begin}{number}", f"{number}: {name}", field
         for choice in _CHOICES.get(field, ()):
             if choice.startswith(lower):
                 yield begin + choice, choice, field
+
+    def _clusters(self) -> list[tuple[str, int]]:
+        """Names and numbers of the clusters of the last map."""
+        last = self._library.last_map()
+        return [] if last is None else [(one.name, one.number) for one in last.clusters if one.size]
 
     def _known(self) -> dict[str, tuple[FacetValue, ...]]:
         with self._lock:

@@ -207,6 +207,7 @@ class Block:
     vectors: list[bytes]  # dim little-endian float16
     regions: list[bytes | None]  # packed; None where there are none
     files: list[tuple[int, ExportRow]]  # with the position of their vector in this block
+    ids: tuple[int, ...] = ()  # of the vectors, where they have some
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from mmsearch.query.model import (
     Between,
     Camera,
     City,
+    Clustered,
     Codec,
     Compare,
     Condition,
@@ -50,6 +52,7 @@ from mmsearch.store.paths import by_links, inside, spellings
 from mmsearch.store.sqlite.attribute_columns import UNKNOWN, Kept, Mask, nanoseconds, positions_of
 from mmsearch.store.sqlite.facet_columns import FacetColumns
 from mmsearch.store.sqlite.film_columns import FilmColumns, is_of_moments, overlapping
+from mmsearch.store.sqlite.map_column import MapColumn
 from mmsearch.store.sqlite.noted import SHOT
 from mmsearch.store.sqlite.overview_columns import OverviewColumns
 from mmsearch.store.types import FacetCounts, Overview
@@ -79,11 +82,12 @@ class AttributeFilter:
     when only tags, captions or the like were written: as long as the generation is the same.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, maps: Path | None = None) -> None:
+        """``maps`` is the folder of the last map, which tells clusters."""
         self._engine = engine
         self._lock = threading.Lock()
         self._connection: Connection | None = None
-        self._kept = Kept()
+        self._kept = Kept(maps)
 
     def close(self) -> None:
         with self._lock:
@@ -157,11 +161,11 @@ class AttributeFilter:
         return _Reading(self._kept, self._connection)
 
 
-class _Reading(FacetColumns, OverviewColumns, FilmColumns):
+class _Reading(FacetColumns, OverviewColumns, FilmColumns, MapColumn):
     """Which files meet conditions, in one state of the database."""
 
     def meeting(self, within: Sequence[str], conditions: Sequence[Condition]) -> Mask:
-        key, masks = (tuple(within), tuple(conditions)), self._kept.masks
+        key, masks = (tuple(within), tuple(conditions), self.map_state(conditions)), self._kept.masks
         mask = masks.pop(key, None)
         if mask is None:
             mask = np.ones(len(self.photos), np.bool_)
@@ -202,6 +206,8 @@ class _Reading(FacetColumns, OverviewColumns, FilmColumns):
             return self._noted("label", lambda name: plain(fits.text) in plain(name), replaces=True)
         if isinstance(fits, Album):
             return self._in_album(fits)
+        if isinstance(fits, Clustered):
+            return self.clustered(fits)
         if isinstance(fits, Within):
             return self._at_any(spellings(fits.path))
         if isinstance(fits, Near):

@@ -17,6 +17,7 @@ from sqlalchemy.pool import QueuePool
 from mmsearch.errors import LibraryError
 from mmsearch.language.tag_names import folded, tag_key
 from mmsearch.media.filesystem import on_network
+from mmsearch.store.open import MAPS
 from mmsearch.store.paths import storable
 from mmsearch.store.sqlite import fulltext, schema, spelling
 from mmsearch.store.sqlite.attribute_filter import AttributeFilter
@@ -70,7 +71,7 @@ class Database:
             return sqlite3.connect(address, timeout=30, check_same_thread=False, isolation_level=None, uri=True)
 
         self._engine = create_engine(URL.create("sqlite"), creator=connect, poolclass=QueuePool, pool_size=8)
-        self._attributes = AttributeFilter(self._engine)
+        self._attributes = AttributeFilter(self._engine, file.parent / MAPS)
         self._values, self._lists = SnapshotCache(self._engine), SnapshotCache(self._engine)
 
         @event.listens_for(self._engine, "connect")

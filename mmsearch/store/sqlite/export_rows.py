@@ -80,7 +80,12 @@ class ExportRows:
         while rows := self._connection.execute(query.where(embeddings.c.id > last)).all():
             first, last = rows[0][0], rows[-1][0]
             positions = {number: position for position, (number, *_) in enumerate(rows)}
-            yield Block([row[1] for row in rows], [row[2] for row in rows], list(self._files(first, last, positions)))
+            yield Block(
+                [row[1] for row in rows],
+                [row[2] for row in rows],
+                list(self._files(first, last, positions)),
+                tuple(positions),
+            )
 
     def _files(self, first: int, last: int, positions: dict[int, int]) -> Iterator[tuple[int, ExportRow]]:
         words = select(func.json_group_object(part_texts.c.source, part_texts.c.text))

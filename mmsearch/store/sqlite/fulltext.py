@@ -24,11 +24,11 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
 from mmsearch.language.letters import plain
+from mmsearch.language.stop_words import STOP_WORDS
 from mmsearch.language.word_rates import word_rates
 from mmsearch.store.sqlite.fulltext_ranking import PRIOR, WEIGHTS, Form, Having, Lists, Rows, best, shares, sums
 from mmsearch.store.sqlite.names import file_name, has_words, name_parts, name_words, taken_apart
 from mmsearch.store.sqlite.spelling import expression, marked, pieces_of, stored, written
-from mmsearch.store.sqlite.stop_words import STOP_WORDS
 from mmsearch.store.sqlite.tables import WORDS
 from mmsearch.store.types import WordHit
 from mmsearch.types import Ids

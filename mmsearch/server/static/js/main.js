@@ -199,7 +199,7 @@ function chrome() {
   updateChips();
   updateFacets();
   if (now.view === "photos") updateTimeline();
-  byId("facets").classList.toggle("away", now.view === "duplicates");
+  byId("facets").classList.toggle("away", now.view === "duplicates" || now.view === "clusters");
   for (const one of byId("views").children) {
     if (one.dataset.view === now.view) one.setAttribute("aria-current", "page");
     else one.removeAttribute("aria-current");
@@ -225,7 +225,7 @@ function buildHead() {
     made.dataset.view = name;
     return made;
   };
-  replace(byId("views"), view("photos", "grid", "Photos"), view("map", "map", "Map"), view("duplicates", "copies", "Duplicates"));
+  replace(byId("views"), view("photos", "grid", "Photos"), view("map", "map", "Map"), view("clusters", "clusters", "Clusters"), view("duplicates", "copies", "Duplicates"));
   replace(
     byId("tools"),
     button({ icon: "picture", label: "Search by a picture", class: "tool", id: "choose" }, choosePicture),
