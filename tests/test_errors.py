@@ -22,6 +22,7 @@ CODES = {
     "MMSearchError": "error",
     "ModelError": "bad-model",
     "ModelMismatchError": "model-mismatch",
+    "MapError": "cannot-map",
     "NewerLibraryError": "newer-library",
     "NoModelError": "library-empty",
     "PatternError": "bad-pattern",

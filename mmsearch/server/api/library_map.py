@@ -13,7 +13,8 @@ from mmsearch.errors import MapError
 from mmsearch.manage.map import points
 from mmsearch.server.context import Context, Served, Writing
 from mmsearch.server.errors import Json, Refused
-from mmsearch.server.models import MapPhotos, MapPoints, MapRequest, PhotoMap, RunStarted, RunStopped
+from mmsearch.server.map_models import MapPhotos, MapPoints, MapRequest, PhotoMap
+from mmsearch.server.models import RunStarted, RunStopped
 from mmsearch.server.photo_json import photo_json
 from mmsearch.store.kept_map import KeptMap
 
