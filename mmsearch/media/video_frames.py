@@ -93,6 +93,7 @@ def _keyframes(film: VideoFile, take: Take, budget: Budget, found: Frames) -> li
     last, size = -spacing, 0
     large: list[float] = []
     for packet in film.packets(found.lost, found.words):
+        budget.pass_over()
         time = film.time_of(packet.pts if packet.pts is not None else packet.dts)
         if time is None or not packet.size or packet.is_discard:
             continue
