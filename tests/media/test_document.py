@@ -182,7 +182,7 @@ def away(found: Pixels, wanted: Image.Image) -> float:
 
 
 @pytest.mark.parametrize("options", [{}, {"compression": "tiff_lzw"}, {"compression": "jpeg"}])
-def test_a_tiff_of_several_pages_is_a_document(options: dict[str, str]) -> None:
+def test_a_tiff_of_several_pages_is_a_document(options: dict[str, Any]) -> None:
     found = read(tiff(PHOTOS[:3], **options), "a.tif")
     assert (found.width, found.height, found.format) == (320, 240, "tiff")
     assert [away(part.pixels, image) < 8 for part, image in zip(found.parts, PHOTOS[:3], strict=True)] == [True] * 3
