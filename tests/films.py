@@ -228,7 +228,7 @@ def without_beginning(content: bytes, seconds: float) -> bytes:
 
     with TemporaryDirectory() as folder:
         file = Path(folder) / "film.mp4"
-        with av.open(io.BytesIO(content)) as source, av.open(str(file), "w") as output:
+        with av.open(io.BytesIO(content), "r") as source, av.open(str(file), "w") as output:
             stream = source.streams.video[0]
             copy = output.add_stream_from_template(stream)
             for packet in source.demux(stream):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 SECONDS = 60.0  # of computing, a film; half of what the worker pool gives it, on a machine that does other things too
+_FRAME_SECONDS = 30.0  # of computing, one frame: of 4K with a keyframe every 20 seconds
 _PIXELS = 40e9  # a film, decoded: 19,000 frames of 1080p; video_frames has finer limits
 _SAME = 3.0  # mean difference, of 255, of 16 x 16 dots: below that everywhere two frames show the same
 _SHOWS = 12.0  # standard deviation of its grey from which a frame shows something, as in animation.py
@@ -110,7 +111,8 @@ def upright_frame(
     """
     with open_video(file, path, max_megapixels) as film:
         aspect = _aspect(film)
-        frame = _shown_frame(film) if at_ms is None else _frame_at(film, at_ms / 1000)
+        budget = Budget(_FRAME_SECONDS, _PIXELS)
+        frame = _shown_frame(film, budget) if at_ms is None else _frame_at(film, at_ms / 1000, budget)
         if frame is None:
             raise ImageError(path, "no frame of it can be decoded there: it is damaged, or that long it is not")
         try:
@@ -130,7 +132,7 @@ def _aspect(film: VideoFile) -> float:
     return aspect if 0.2 <= aspect <= 5 else 1.0
 
 
-def _frame_at(film: VideoFile, seconds: float) -> VideoFrame | None:
+def _frame_at(film: VideoFile, seconds: float, budget: Budget) -> VideoFrame | None:
     """The last whole frame whose time is not after ``seconds``; where there is none, the first one that there is."""
     first: VideoFrame | None = None
     for earlier in (
@@ -142,7 +144,7 @@ def _frame_at(film: VideoFile, seconds: float) -> VideoFrame | None:
         if not film.seek(max(0.0, seconds - earlier)):
             continue
         with contextlib.suppress(OverBudgetError):
-            for time, frame, whole in film.frames(Budget(SECONDS, _PIXELS)):
+            for time, frame, whole in film.frames(budget):
                 if time > seconds + 0.0005:
                     first = first or (frame if whole else None)
                     break
@@ -152,19 +154,19 @@ def _frame_at(film: VideoFile, seconds: float) -> VideoFrame | None:
     return first
 
 
-def _shown_frame(film: VideoFile) -> VideoFrame | None:
+def _shown_frame(film: VideoFile, budget: Budget) -> VideoFrame | None:
     """A keyframe that shows something, as near behind the intro as there is one."""
     film.skip("NONKEY")
     best, most = None, -1.0
     film.seek(_INTRO * (film.duration or 0.0))
     with contextlib.suppress(OverBudgetError, OSError, ValueError):
-        for _, frame, _ in film.frames(Budget(SECONDS, _PIXELS)):
+        for _, frame, _ in film.frames(budget):
             shows = _variety(np.asarray(picture_of(frame, 1.0, 64)))
             if shows > most:
                 best, most = frame, shows
             if most >= _SHOWS:
                 break
-    return best or _frame_at(film, 0.0)
+    return best or _frame_at(film, 0.0, budget)
 
 
 def _variety(pixels: Pixels) -> float:

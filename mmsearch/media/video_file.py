@@ -50,8 +50,15 @@ class Budget:
 
     def spend(self, pixels: float) -> None:
         """Raises OverBudgetError once there is nothing left."""
+        self._spend(pixels, _GLANCE / 50)
+
+    def pass_over(self) -> None:
+        """A packet that is not decoded, of which a long film has half a million.  Raises as ``spend`` does."""
+        self._spend(0.0, _GLANCE / 2000)
+
+    def _spend(self, pixels: float, least: float) -> None:
         self.pixels -= pixels
-        self._unseen += max(pixels, _GLANCE / 50)
+        self._unseen += max(pixels, least)
         if self.pixels < 0:
             raise OverBudgetError
         if self._unseen > _GLANCE:
@@ -67,6 +74,7 @@ class VideoFile:
     path: str
     container: InputContainer
     stream: VideoStream
+    bases: list[float]  # seconds of a unit of the time stamps of each stream
     start: float  # seconds; all times below are from here on
     duration: float | None  # seconds of what is seen, as the header says
     cut: bool = False  # the end of the file is missing
@@ -82,9 +90,7 @@ class VideoFile:
 
     def time_of(self, stamp: int | None) -> float | None:
         """Seconds of a time stamp of the stream."""
-        if stamp is None or self.stream.time_base is None:
-            return None
-        return float(stamp * self.stream.time_base) - self.start
+        return None if stamp is None else stamp * self.bases[self.stream.index] - self.start
 
     @property
     def codec(self) -> str:
@@ -101,10 +107,9 @@ class VideoFile:
 
         Streams have no table of their keyframes: there it is somewhere before.
         """
-        assert self.stream.time_base is not None
         streamed = self.container.format.name in _STREAMED
         seconds -= _MARGIN if streamed else 0.0
-        stamp = int((max(0.0, seconds) + self.start) / self.stream.time_base)
+        stamp = int((max(0.0, seconds) + self.start) / self.bases[self.stream.index])
         try:
             if streamed and seconds <= 0:
                 self.container.seek(0, unsupported_byte_offset=True)
@@ -129,9 +134,9 @@ class VideoFile:
                     failed = 0
                     missing = read_to and packet.pos is not None and packet.pos - read_to > _BYTES_BETWEEN
                     read_to = max(read_to, (packet.pos or 0) + packet.size) if self.tells_holes else 0
+                    base = self.bases[packet.stream_index]  # as a fraction it would take longer than all the rest
                     if packet.pts is not None:
-                        after = float((packet.pts + (packet.duration or 0)) * packet.time_base) - self.start
-                        self.last = max(self.last, after)
+                        self.last = max(self.last, (packet.pts + (packet.duration or 0)) * base - self.start)
                     if packet.stream_index != self.stream.index:
                         if words is not None and packet.stream_index in self.texts:
                             words.append(packet)
@@ -140,7 +145,7 @@ class VideoFile:
                     if begin is not None:
                         if holes is not None and missing and begin - last > _HOLE:
                             holes.append((last, begin))
-                        last = begin + float((packet.duration or 0) * packet.time_base)
+                        last = begin + (packet.duration or 0) * base
                         self.end = max(self.end, last)
                     yield packet
                 return
@@ -221,9 +226,9 @@ def open_video(file: BinaryIO, path: str, max_megapixels: float) -> Iterator[Vid
             raise ImageError(path, said, retry=True)
         context.thread_count = 1
         context.options = {**context.options, "max_pixels": str(int(max_megapixels * 1e6))}  # a frame may be larger
-        film = VideoFile(
-            path, container, stream, _start(container, stream), _duration(container, stream), whole is not None
-        )
+        bases = [float(one.time_base or 0) or 1.0 for one in container.streams]
+        start, duration = _start(container, stream), _duration(container, stream)
+        film = VideoFile(path, container, stream, bases, start, duration, whole is not None)
         for other in container.streams:
             known = other.codec_context is not None and other.codec_context.codec.canonical_name
             if other.type == "subtitle" and known in _LETTERS:

@@ -28,6 +28,7 @@ MOST_FRAMES = 480  # of one film
 KEY_PIXELS = 8e9  # of keyframes that are decoded of one film: 480 in 4K and more, 240 in 8K
 GAP_PIXELS = 12e9  # of all frames in gaps: 13,000 of 720p, which is 9 minutes of 25 frames a second
 _CLOSEST = 0.2  # of a step: keyframes that follow each other faster are passed over
+_DENSE, _IN_A_ROW = 0.45, 3  # of a step; where so many come faster, none of them tells of a cut, and fewer are enough
 _CUT = 24.0  # mean difference of brightness, of 255, from one frame to the next, that is a cut
 _LARGE, _SOON = 0.6, 0.5  # of the keyframe before, that a frame is as large as; seconds from the last such one
 _MOST_CUTS = 8  # in one gap
@@ -91,8 +92,10 @@ def _keyframes(film: VideoFile, take: Take, budget: Budget, found: Frames) -> li
     film.skip("NONKEY")
     spacing = _spacing(film, film.duration or 0.0)
     last, size = -spacing, 0
+    before, dense = -spacing, 0  # seconds of the keyframe before, and how many in a row came close to each other
     large: list[float] = []
     for packet in film.packets(found.lost, found.words):
+        budget.pass_over()
         time = film.time_of(packet.pts if packet.pts is not None else packet.dts)
         if time is None or not packet.size or packet.is_discard:
             continue
@@ -101,7 +104,10 @@ def _keyframes(film: VideoFile, take: Take, budget: Budget, found: Frames) -> li
                 large.append(time)
             continue
         spacing, size = max(spacing, _spacing(film, film.end)), packet.size  # nothing said that it is so long
-        if abs(time - last) < spacing - _AHEAD:
+        dense = dense + 1 if time - before < _DENSE * step_of(film.end) else 0
+        before = time
+        regular = _DENSE * step_of(film.end) if dense > _IN_A_ROW else 0.0
+        if abs(time - last) < max(spacing, regular) - _AHEAD:
             continue
         budget.spend(film.pixels)
         frame = _alone(film, packet)

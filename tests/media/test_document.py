@@ -182,12 +182,20 @@ def away(found: Pixels, wanted: Image.Image) -> float:
 
 
 @pytest.mark.parametrize("options", [{}, {"compression": "tiff_lzw"}, {"compression": "jpeg"}])
-def test_a_tiff_of_several_pages_is_a_document(options: dict[str, str]) -> None:
+def test_a_tiff_of_several_pages_is_a_document(options: dict[str, Any]) -> None:
     found = read(tiff(PHOTOS[:3], **options), "a.tif")
     assert (found.width, found.height, found.format) == (320, 240, "tiff")
     assert [away(part.pixels, image) < 8 for part, image in zip(found.parts, PHOTOS[:3], strict=True)] == [True] * 3
     page = upright_page(io.BytesIO(tiff(PHOTOS[:3], **options)), "a.tif", 2, 320)
     assert away(prepare(page, SMALL), PHOTOS[2]) < 8
+
+
+def test_pages_are_read_in_a_process_of_its_own_too() -> None:
+    content = tiff(PHOTOS[:3])
+    with Decoders(1) as decoders:
+        found = decoders.decode(io.BytesIO(content), "a.tif", SMALL)
+    assert all(map(np.array_equal, (one.pixels for one in found.parts), (one.pixels for one in read(content).parts)))
+    assert len(found.parts) == 3
 
 
 def test_pages_may_differ_in_size_and_kind() -> None:

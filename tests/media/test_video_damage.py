@@ -126,7 +126,7 @@ def test_noise_anywhere_is_a_film_or_an_error_in_words(codec: str) -> None:
 def test_a_few_wrong_bytes_anywhere_end_no_process(codec: str) -> None:
     content = film(PHOTOS[:3], making(codec))
     chance = np.random.default_rng(1)
-    with Decoders(1, seconds=30) as decoders:
+    with Decoders(1) as decoders:
         for _ in range(150):
             changed = bytearray(content)
             for place in chance.integers(0, len(changed), int(chance.integers(1, 30))):
