@@ -38,9 +38,14 @@ PHOTOS = (
 )  # fmt: skip
 CODECS: dict[str, tuple[str, str, str, dict[str, str]]] = {  # encoder, format of pixels, container, options
     "h264": ("libx264", "yuv420p", "mp4", {"preset": "veryfast"}),
-    "hevc": ("libx265", "yuv420p", "mp4", {"preset": "superfast", "x265-params": "log-level=none"}),
+    "hevc": (
+        "libx265",
+        "yuv420p",
+        "mp4",
+        {"preset": "superfast", "x265-params": "log-level=none:pools=none:frame-threads=1"},
+    ),
     "vp9": ("libvpx-vp9", "yuv420p", "webm", {"deadline": "realtime", "cpu-used": "8", "b": "2M"}),
-    "av1": ("libsvtav1", "yuv420p", "mp4", {"preset": "11"}),
+    "av1": ("libsvtav1", "yuv420p", "mp4", {"preset": "11", "svtav1-params": "lp=1"}),
     "prores": ("prores_ks", "yuv422p10le", "mov", {"profile": "0"}),
     "mpeg4": ("mpeg4", "yuv420p", "avi", {"b": "4M"}),
 }

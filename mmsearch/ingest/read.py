@@ -21,7 +21,7 @@ from mmsearch.ingest.moments import nearest
 from mmsearch.ingest.options import Options
 from mmsearch.media.decode import decode
 from mmsearch.media.filesystem import open_regular
-from mmsearch.media.worker_pool import Decode, Decoders
+from mmsearch.media.worker_pool import Decode, Decoders, FilmsApart
 from mmsearch.store.types import PendingItem
 from mmsearch.types import Decoded, Found, Pixels, Preprocess
 
@@ -159,6 +159,7 @@ class HeldContent:
 def picture_decoder(options: Options, mark: Path, device: str, decoder: Decode = decode) -> Iterator[Decode]:
     """What decodes pictures: ``decoder`` in this process, the GPU that the encoder is on, or processes that may crash.
 
+    Films and documents go to such processes, unless that is never wanted.
     ``mark`` is a file that is there while pictures are decoded, and stays where this process dies in between.  One that
     was there before stays until a run comes to its end: what killed that run may not have been read yet.
     """
@@ -171,11 +172,14 @@ def picture_decoder(options: Options, mark: Path, device: str, decoder: Decode =
                 log.info("the last run broke off: pictures are decoded in processes of their own this time")
             with Decoders(options.readers) as decoders:
                 yield decoders.decode
-        elif options.gpu_decoding and device.startswith("cuda"):
-            with _on_gpu(device) as gpu:
-                yield gpu
         else:
-            yield decoder
+            on_gpu = options.gpu_decoding and device.startswith("cuda")
+            with _on_gpu(device) if on_gpu else contextlib.nullcontext(decoder) as photos:
+                if options.isolate == "never":
+                    yield photos
+                else:
+                    with FilmsApart(options.readers, photos) as apart:
+                        yield apart.decode
         done = True
     finally:  # an error, Ctrl-C or a callback that raises is no crash
         if done or not died:

@@ -160,10 +160,10 @@ class _Worker:
             with self._limited():
                 self._send(job)
                 answer = self._receive()
-            if isinstance(answer, float):  # pixels that it wants room for: all processes share one budget
+            while isinstance(answer, float):  # pixels that it wants room for: all processes share one budget
                 with self._in_flight.share(answer), self._limited():
                     self._send(True)
-                    return self._receive()
+                    answer = self._receive()  # of a document every page asks
             return answer
         except (OSError, EOFError, pickle.UnpicklingError, ValueError) as error:  # broken off, or closed meanwhile
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -190,6 +190,14 @@ def test_a_tiff_of_several_pages_is_a_document(options: dict[str, str]) -> None:
     assert away(prepare(page, SMALL), PHOTOS[2]) < 8
 
 
+def test_pages_are_read_in_a_process_of_its_own_too() -> None:
+    content = tiff(PHOTOS[:3])
+    with Decoders(1) as decoders:
+        found = decoders.decode(io.BytesIO(content), "a.tif", SMALL)
+    assert all(map(np.array_equal, (one.pixels for one in found.parts), (one.pixels for one in read(content).parts)))
+    assert len(found.parts) == 3
+
+
 def test_pages_may_differ_in_size_and_kind() -> None:
     found = read(tiff([PHOTOS[0], PHOTOS[1].convert("1"), PHOTOS[2].resize((900, 300))], [2, 2, 2]), "a.tif")
     assert len(found.parts) == 3
