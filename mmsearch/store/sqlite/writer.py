@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, or_, select
+from sqlalchemy import Connection, Table, bindparam, func, or_, select
 from sqlalchemy.dialects.sqlite import Insert, insert
 
 from mmsearch.encoders.protocol import RegionCard
@@ -63,6 +63,12 @@ _METADATA = (
 _CONTENT = _renewing(contents, ["hash"], _METADATA)
 _SAME_CONTENT = select(contents.c.id).where(contents.c.hash == bindparam("hash"))
 _ITEM = insert(items).on_conflict_do_nothing()
+# What is stored of an item stays; a content that was one picture for another model may have become a film.
+_PART = insert(items)
+_PART = _PART.on_conflict_do_update(
+    index_elements=["content_id", "part"],
+    set_={name: func.coalesce(items.c[name], _PART.excluded[name]) for name in ("start_ms", "end_ms", "at_ms")},
+)
 _VECTOR = insert(embeddings).on_conflict_do_nothing()
 _SAME_VECTOR = select(embeddings.c.id).where(
     embeddings.c.item_id == bindparam("item"), embeddings.c.model_id == bindparam("model")
@@ -174,7 +180,7 @@ class Writer:
             {"content_id": content, "part": part, "start_ms": one.start_ms, "end_ms": one.end_ms, "at_ms": one.at_ms}
             for part, one in enumerate(picture.parts)
         ]
-        self._connection.execute(_ITEM, rows)
+        self._connection.execute(_PART, rows)
         of_content = select(items.c.id).where(items.c.content_id == content).order_by(items.c.part)
         numbers = list(self._connection.execute(of_content).scalars())
         if len(numbers) != len(picture.parts) or len(vectors) != len(numbers):
