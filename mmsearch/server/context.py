@@ -59,7 +59,8 @@ class Context:
             workers.close()
 
 
-def _context(request: Request) -> Context:
+# Not plain functions: those FastAPI hands to a thread and back, for each request.
+async def _context(request: Request) -> Context:
     context: Context = request.app.state.context
     return context
 
@@ -67,7 +68,7 @@ def _context(request: Request) -> Context:
 Served = Annotated[Context, Depends(_context)]
 
 
-def _writing(context: Served) -> Context:
+async def _writing(context: Served) -> Context:
     if context.options.read_only:
         raise Refused(403, "read-only", "this server changes nothing")
     return context
