@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import importlib.util
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import mapped
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from served import API, Asker
-from test_jobs import ended, events
 
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
+from mmsearch.server.jobs import MapRuns
 
 
 @pytest.fixture
@@ -28,9 +31,19 @@ def thirty(mapped_library: Path, encoder: OnnxEncoder, tag_cache: Path, tmp_path
         yield library
 
 
-def made(client: TestClient) -> list[tuple[str, dict[str, object]]]:
+def made(client: TestClient) -> tuple[str, dict[str, Any]]:
+    """The last thing that is told of a run, once it has ended."""
     assert client.post(f"{API}/map", json={}).status_code == 202
-    return events(client.app.state.context.maps, ended)  # type: ignore[attr-defined]
+    maps: MapRuns = client.app.state.context.maps  # type: ignore[attr-defined]
+
+    async def listen() -> tuple[str, dict[str, Any]]:
+        async for part in maps.events():
+            lines = dict(line.split(": ", 1) for line in part.decode().splitlines() if line)
+            if lines.get("event") in ("done", "failed"):
+                return lines["event"], json.loads(lines["data"])
+        raise AssertionError("the server closed")
+
+    return asyncio.run(asyncio.wait_for(listen(), 120))
 
 
 def test_a_map_is_made_and_drawn_and_its_photos_are_told(asker: Asker, thirty: Library) -> None:
@@ -39,7 +52,7 @@ def test_a_map_is_made_and_drawn_and_its_photos_are_told(asker: Asker, thirty: L
     assert (missing.status_code, missing.headers["content-type"]) == (404, "application/problem+json")
     assert missing.json()["code"] == "no-map"
     assert "map" not in client.get(f"{API}/status").json()["features"]
-    name, report = made(client)[-1]
+    name, report = made(client)
     assert (name, report["photos"], report["laid_out"], report["run"]) == ("done", 30, 30, 1)
     assert "map" in client.get(f"{API}/status").json()["features"]
     told = client.get(f"{API}/map").json()
@@ -77,7 +90,7 @@ def test_what_cannot_be_is_a_problem(
     asker: Asker, thirty: Library, shelf: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert asker(thirty, read_only=True).post(f"{API}/map", json={}).json()["code"] == "read-only"
-    name, told = made(asker(shelf))[-1]
+    name, told = made(asker(shelf))
     assert (name, told["code"]) == ("failed", "too-few-photos")
     found = importlib.util.find_spec
     monkeypatch.setattr(

@@ -47,7 +47,7 @@ def opened_file(browser: Any, heard: Heard, shelf: Path) -> Iterator[Any]:
         page = context.new_page()
         page.on("console", lambda said: heard.complaints.append(said.text))
         page.on("pageerror", lambda error: heard.complaints.append(str(error)))
-        page.on("dialog", lambda dialog: (heard.complaints.append("dialog"), dialog.dismiss()))
+        page.on("dialog", lambda dialog: heard.complaints.append(f"dialog: {dialog.message}"))
         page.on("request", lambda asked: heard.hosts.add(asked.url.split(":")[0]))
         page.goto((shelf / "map.html").as_uri())
         page.locator(".atlas-item").first.wait_for()
