@@ -46,9 +46,9 @@ def _plain(name: str) -> str:
 def licence(package: metadata.Distribution) -> str:
     """The name of a package's licence: its SPDX expression, what it calls it, or its classifiers."""
     said = package.metadata
-    for text in (said.get("License-Expression"), said.get("License")):
-        if text and len(text) <= LONGEST and "\n" not in text:
-            return str(text)
+    for name in ("License-Expression", "License"):
+        if name in said and 0 < len(said[name]) <= LONGEST and "\n" not in said[name]:
+            return str(said[name])
     classified = [one.rpartition(" :: ")[2] for one in said.get_all("Classifier") or () if one.startswith("License ::")]
     return ", ".join(classified) or "not said"
 

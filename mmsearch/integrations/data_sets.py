@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     import datasets
     import pyarrow
-    from torch.utils.data import Dataset
+
+    from mmsearch.integrations.torch_data import PhotoDataset
 
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "TIFF": ".tif", "BMP": ".bmp"}
 CAPTION = ".txt"  # beside a picture: read when it is indexed
@@ -160,7 +161,7 @@ def hugging_face(table: pyarrow.Table) -> datasets.Dataset:
 
 def torch_data_set(
     photos: Sequence[Photo], transform: Callable[[Any], Any] | None, side: int, max_megapixels: float
-) -> Dataset[tuple[Any, list[str]]]:
+) -> PhotoDataset:
     """Photos as a map-style data set of torch: see ``Items.to_torch``.  Raises MMSearchError (``needs-torch``)."""
     needed("torch", None, "a data set of torch")
     from mmsearch.integrations.torch_data import PhotoDataset

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import pandas
     import polars
     import pyarrow
-    from torch.utils.data import Dataset
 
+    from mmsearch.integrations.torch_data import PhotoDataset
     from mmsearch.query.model import Condition
     from mmsearch.store.protocol import Store
     from mmsearch.store.types import StoredModel
@@ -146,9 +146,7 @@ class Items(Table):
             if files := [photo for number in own for photo in found.get(number, ())]:
                 yield files
 
-    def to_torch(
-        self, transform: Callable[[Any], Any] | None = None, side: int = 512
-    ) -> Dataset[tuple[Any, list[str]]]:
+    def to_torch(self, transform: Callable[[Any], Any] | None = None, side: int = 512) -> PhotoDataset:
         """A map-style data set of torch: pairs of a picture and its captions, stored and by people.
 
         A picture is a Pillow image, upright in RGB, its longer side at most ``side`` pixels, or what ``transform``

@@ -48,8 +48,8 @@ def test_figure_has_a_line_a_model_and_the_diagram(curves: Curves) -> None:
     drawn = plots.figure(curves, {"a": [Bin(5.0, 10.0, 4), Bin(95.0, 90.0, 8)], "b": []})
     text, image, reliability = drawn.axes
     assert [line.get_label() for line in text.get_lines()] == ["a", "b"]
-    assert image.get_lines()[0].get_ydata().tolist() == curves.recall("a", "image_to_text")[1].tolist()
-    assert reliability.get_lines()[1].get_xydata().tolist() == [[5.0, 10.0], [95.0, 90.0]]
+    assert np.asarray(image.get_lines()[0].get_ydata()).tolist() == curves.recall("a", "image_to_text")[1].tolist()
+    assert np.asarray(reliability.get_lines()[1].get_xydata()).tolist() == [[5.0, 10.0], [95.0, 90.0]]
     assert len(plots.figure(curves, {}).axes) == 2
 
 

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -89,7 +90,7 @@ def test_is_a_part_of_a_chain_and_a_tool(library: Library, photos: Path) -> None
 
 
 def test_text_of_a_photo() -> None:
-    known = {"width": 1, "height": 1, "format": "png", "size": 1, "mtime_ns": 0}
+    known: dict[str, Any] = {"width": 1, "height": 1, "format": "png", "size": 1, "mtime_ns": 0}
     photo = Photo(
         "/a/b.png", **known, caption="a dog", description="Rex", text="SALE\n50 %", tags=("dog", "lawn"),
         annotations=Annotations(city="Paris", people=("Ann", "Bob")),

@@ -55,6 +55,18 @@ def test_pictures_are_decoded_as_files_are(tmp_path: Path) -> None:
     assert learned.members
 
 
+def test_dev_photos_are_those_of_the_same_file(tmp_path: Path) -> None:
+    """Shards of several splits are often called alike."""
+    for split in ("train", "val"):
+        (tmp_path / split).mkdir()
+        write(
+            tmp_path / split / "0.tar", {f"{split}.jpg": CAT, f"{split}.txt": b"a cat", "x.jpg": ROCKET, "x.txt": b"x"}
+        )
+    learned, judged = (pairs.read_shards(tmp_path / split) for split in ("train", "val"))
+    assert pairs.without(learned, judged).names == learned.names
+    assert pairs.without(learned, learned.keep([0])).names == (learned.names[1],)
+
+
 def test_names_write_nothing(tmp_path: Path) -> None:
     inside = tmp_path / "inside"
     inside.mkdir()
@@ -109,7 +121,7 @@ def test_damage_is_told(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_command_trains_from_shards(mmsearch: CLI, tmp_path: Path) -> None:
     names = ("astronaut.png", "camera.png", "chelsea.png", "coffee.png", "coins.png", "grass.png")
-    members = {}
+    members: dict[str, bytes] = {}
     for name in names:
         members |= {f"{name}": (SAMPLES / name).read_bytes(), f"{name[:-4]}.txt": f"this is {name[:-4]}".encode()}
     write(tmp_path / "data.tar", members)

@@ -156,8 +156,14 @@ def split(pairs: Pairs, share: float, seed: int = 0) -> tuple[Pairs, Pairs]:
 
 def without(pairs: Pairs, others: Pairs) -> Pairs:
     """The pairs whose photos are not among ``others``: nobody is examined on what was taught."""
-    there = {os.path.normpath(name) for name in others.names}
-    return pairs.keep(row for row, name in enumerate(pairs.names) if os.path.normpath(name) not in there)
+    there = {_place_of(others, name) for name in others.names}
+    return pairs.keep(row for row, name in enumerate(pairs.names) if _place_of(pairs, name) not in there)
+
+
+def _place_of(pairs: Pairs, name: str) -> object:
+    """What is the same of the same photo: its name, or where it lies in a tar file, as two may be called alike."""
+    member = pairs.members.get(name)
+    return os.path.normpath(name) if member is None else (os.path.realpath(member.file), member.offset)
 
 
 class Pictures:
