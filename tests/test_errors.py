@@ -30,6 +30,7 @@ CODES = {
     "QuerySyntaxError": "query-syntax",
     "SourceError": "bad-path",
     "TrainingError": "cannot-train",
+    "MapError": "cannot-map",
     "TransferError": "cannot-transfer",
     "VocabularyError": "bad-vocabulary",
     "WatchError": "cannot-watch",
