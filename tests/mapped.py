@@ -31,7 +31,7 @@ def photos(folder: Path) -> None:
     """Thirty pictures; the last has a hostile name and text."""
     draw(folder, 30)
     (folder / "0029.png").rename(folder / HOSTILE)
-    (folder / (HOSTILE.removesuffix("png") + "txt")).write_text("</script><b>bold</b>\n", "utf-8")
+    (folder / (HOSTILE.removesuffix("png") + "txt")).write_text("</script><b>bold</b> told\n", "utf-8")
 
 
 def library(folder: Path, of: Path, encoder: Encoder) -> None:

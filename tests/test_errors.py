@@ -32,6 +32,7 @@ CODES = {
     "SourceError": "bad-path",
     "TagError": "bad-tag",
     "TrainingError": "cannot-train",
+    "MapError": "cannot-map",
     "TransferError": "cannot-transfer",
     "VocabularyError": "bad-vocabulary",
     "WatchError": "cannot-watch",

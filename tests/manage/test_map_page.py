@@ -81,7 +81,7 @@ def test_paths_and_words_are_in_it_as_they_are(written: Path, mapped_photos: Pat
     assert sorted(photos["names"]) == sorted([*(f"{number:04d}.png" for number in range(29)), mapped.HOSTILE])
     assert unpacked(photos["at"], "<u4") == unpacked(pictures["at"], "<u4") == list(range(30))
     assert unpacked(photos["widths"], "<u4") == [mapped.SIDE] * 30
-    assert list(photos["said"].values()) == ["</script><b>bold</b>"]
+    assert list(photos["said"].values()) == ["</script><b>bold</b> told"]
     assert len(pictures["sheets"]) == 1
     assert pictures["sheets"][0].startswith("data:image/jpeg;base64,")
 
