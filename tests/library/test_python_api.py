@@ -21,7 +21,10 @@ from mmsearch.store.open import MARK
 from mmsearch.types import Progress
 
 # Parameters that other tables and rooms check: these name them, too.
-ELSEWHERE = {"query", "where", "like", "unlike", "k", "offset", "vocabulary", "stored", "encoder", "self"}
+ELSEWHERE = {
+    "query", "where", "like", "unlike", "k", "offset", "vocabulary", "stored", "encoder", "self",
+    "caption", "dataset", "image",
+}  # fmt: skip
 
 OPEN: Any = open_library  # types are wrong on purpose
 MM: Any = mmsearch
