@@ -35,6 +35,12 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFa
     monkeypatch.setenv("MMSEARCH_OFFLINE", "1")
 
 
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a command takes longer than ten seconds: what it says then is no part of other tests."""
+    monkeypatch.setattr("mmsearch.cli.progress_bar.EVERY", 3600.0)
+
+
 @pytest.fixture(scope="session")
 def encoder() -> OnnxEncoder:
     """The embedded model, loaded once."""

@@ -8,6 +8,11 @@ from mmsearch.cli.train_progress import TrainLines
 from mmsearch.training.common.progress import TrainProgress
 
 
+@pytest.fixture(autouse=True)
+def every_ten_seconds(unhurried: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmsearch.cli.progress_bar.EVERY", 10.0)
+
+
 class Clock:
     def __init__(self) -> None:
         self.now = 100.0
