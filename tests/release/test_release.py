@@ -66,7 +66,7 @@ def test_every_python_that_is_named_is_tested() -> None:
         "matrix"
     ]
     named = [one.rpartition(" ")[2] for one in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", one)]
-    assert light["python"] == named
+    assert light["python"] == [*named, "3.14"]  # which is promised when it was seen to work
     assert light["os"] == ["ubuntu-latest", "macos-latest", "windows-latest"]
 
 
