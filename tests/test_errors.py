@@ -32,7 +32,6 @@ CODES = {
     "SourceError": "bad-path",
     "TagError": "bad-tag",
     "TrainingError": "cannot-train",
-    "MapError": "cannot-map",
     "TransferError": "cannot-transfer",
     "VocabularyError": "bad-vocabulary",
     "WatchError": "cannot-watch",
