@@ -242,7 +242,9 @@ def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
         seconds = report.shares.get("text", 0.0)
         rate = f" ({report.texts / seconds:.1f} photos/s)" if seconds else ""
         yield f"text looked for in {plural(report.texts, 'photo')} and read in {report.with_text:,}{rate}"
-    for name in report.enriched.keys() - {"regions", "captions", "facts", "sidecars", "texts", "with_text"}:
+    if heard := report.enriched.get("speech"):
+        yield f"what is said was heard in {plural(heard, 'film')}"
+    for name in report.enriched.keys() - {"regions", "captions", "facts", "sidecars", "texts", "with_text", "speech"}:
         if report.enriched[name]:
             yield f"{name} added to {plural(report.enriched[name], 'photo')}"
     for one in report.damaged[:listed]:
@@ -266,7 +268,7 @@ def _parts_found(report: IndexReport) -> str:
 
 _STEPS = {
     "read": "reading and decoding", "encode": "encoding", "store": "storing", "caption": "captioning",
-    "text": "looking for text", "tokens": "making region tokens",
+    "speech": "listening", "text": "looking for text", "tokens": "making region tokens",
 }  # fmt: skip
 
 

@@ -193,10 +193,11 @@ class Photo:
     caption: str | None = None  # what a reranker said of it, where it was asked
     description: str | None = None  # what was written into the file, or beside it
     text: str | None = None  # what was read in the picture
-    tags: tuple[str, ...] = ()  # the surest first
+    tags: tuple[str, ...] = ()  # those that people gave it first, then what a model says, the surest first
     annotations: Annotations = field(default_factory=Annotations)  # town, people, stars, label
     id: int = 0  # of the file in its library; 0 for a photo of no library
     film: Film | None = None  # of a video
+    own_tags: tuple[str, ...] = ()  # of ``tags``, those that people gave it
 
     @property
     def date(self) -> datetime:
@@ -217,6 +218,7 @@ class Photo:
         exif = self.exif
         shot = {"iso": exif.iso, "aperture": exif.aperture, "exposure": exif.exposure, "focal": exif.focal}
         words = {"description": self.description, "text": self.text, "tags": list(self.tags) or None}
+        words["own_tags"] = list(self.own_tags) or None
         return {
             "path": self.path,
             "width": self.width,

@@ -33,6 +33,7 @@ class Options:
     gpu_decoding: bool = False  # where the encoder is on a GPU: large JPEGs are decoded there
     isolate: str = "auto"  # decode in processes of their own: "always", "never", "auto" after a run that died
     reranker: str = "auto"  # what writes captions, as in the settings
+    speech: str = ""  # the folder of a model that hears what is said in films, as in the settings
     asked: Set[str] = frozenset()  # names of enrichments that run only where they are asked for
 
     @classmethod
@@ -54,6 +55,7 @@ class Options:
             gpu_decoding=settings.gpu_decoding,
             isolate=settings.isolate,
             reranker=settings.reranker,
+            speech=settings.speech,
             asked=asked,
         )
 

@@ -196,6 +196,7 @@ def noted(photo: Photo) -> dict[str, object]:
         "people": own.people,
         "stars": own.rating,
         "label": own.label,
+        "tags": photo.own_tags,
     }
     return {name: value for name, value in values.items() if value not in (None, "", ())}
 

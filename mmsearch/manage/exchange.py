@@ -3,7 +3,8 @@
 vectors.npy     (n, dim) float16, a row per different picture, moment or page
 regions.npy     (n, bytes) uint8, region tokens as ``encoders/region_codec.py`` packs them; all 0 where there are none
 photos.csv      a row per file: where it is, which row of vectors.npy is its, and what is known of it; of a film a row
-                per moment, and of a document a row per page, with the same path
+                per moment, and of a document a row per page, with the same path; with x, y and cluster of the last map
+                where there is one
 photos.parquet  the same, where pyarrow is installed
 model.json      which model made the vectors, how many there are, and the folders that were indexed
 
@@ -21,6 +22,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
+from mmsearch.language.tag_names import tag_key
 from mmsearch.media.said import place, stars
 from mmsearch.store.types import ExportRow
 from mmsearch.types import Annotations, Exif, Film, Found, Sidecar
@@ -78,7 +80,11 @@ COLUMNS: dict[str, type] = {
     "fps": float,
     "codec": str,
     "audio": int,  # 1 where it has sound
+    "own_tags": list,  # that people gave the file; in the CSV as JSON
 }
+
+# Columns that an export has where the library has a map; an import leaves them out.
+MAP_COLUMNS: dict[str, type] = {"x": float, "y": float, "cluster": int, "cluster_name": str}
 
 SHOT = ("iso", "aperture", "exposure", "focal")
 FILM = ("duration_ms", "fps", "codec", "audio")
@@ -93,6 +99,7 @@ ADDED = (
     *PART,
     "part_words",
     *FILM,
+    "own_tags",
 )  # columns that exports of earlier versions do not have
 NEEDED = ("hash", "size", "mtime_ns", "width", "height", "format", "facts")  # columns that an export always fills
 _SAME = [field.name for field in fields(ExportRow) if field.name in COLUMNS]  # what a row calls as the column is called
@@ -117,6 +124,7 @@ def columns(row: ExportRow, vector: int) -> Columns:
         "tags": list(row.tags),
         "tag_scores": list(row.tags.values()),
         "people": list(row.people) or None,
+        "own_tags": list(row.own_tags) or None,
         "sidecar": None if row.sidecar is None else row.sidecar.text,
         "sidecar_facts": None if row.sidecar is None else _facts(row.sidecar),
         "part_words": json.dumps(row.part_words, ensure_ascii=False) if row.part_words else None,
@@ -186,6 +194,9 @@ def export_row(path: str, values: Columns) -> ExportRow:
     tags = dict(zip(names, scores, strict=True))
     if len(content_hash) != 16 or (dhash is not None and len(dhash) != 8):
         raise ValueError("hash must have 32 hexadecimal digits, dhash 16 or none")
+    own_tags = tuple(values["own_tags"] or ())
+    if not all(tag_key(tag) for tag in own_tags):
+        raise ValueError(f"own_tags must be tags, not {short(values['own_tags'])}")
     noted = _annotations(values["city"], values["people"], values["rating"])
     beside = values["sidecar_stamp"] is not None
     others = {
@@ -196,6 +207,7 @@ def export_row(path: str, values: Columns) -> ExportRow:
         "dhash": dhash,
         "metadata_version": values["facts"],
         "tags": tags,
+        "own_tags": own_tags,
         # A picture without text in it has an empty one, which a CSV does not tell from none.
         "text": None if values["text_engine"] is None else values["text"] or "",
         "film": _film(values),

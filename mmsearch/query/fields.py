@@ -19,6 +19,7 @@ from mmsearch.query.model import (
     Between,
     Camera,
     City,
+    Clustered,
     Codec,
     Compare,
     Date,
@@ -153,6 +154,8 @@ def write(fits: OneFits) -> tuple[str, str]:
         return "person", fits.text
     if isinstance(fits, Album):
         return "album", fits.text
+    if isinstance(fits, Clustered):
+        return "cluster", fits.text
     if isinstance(fits, Label):
         return "label", fits.text
     if isinstance(fits, Within):
@@ -253,6 +256,7 @@ _READERS: dict[str, Callable[[Piece, date], OneFits]] = {
     "city": lambda piece, _: City(piece.text),
     "person": lambda piece, _: Person(piece.text),
     "album": lambda piece, _: Album(piece.text),
+    "cluster": lambda piece, _: Clustered(piece.text),
     "label": lambda piece, _: Label(piece.text),
     "in": _within,
     "type": _format,

@@ -143,7 +143,10 @@ class Statistics(Protocol):
         ...
 
     def tag_counts(self, within: Sequence[str] = ()) -> dict[str, int]:
-        """How many files that can be found have each tag, the most frequent first; in or below these paths, if any."""
+        """How many files that can be found have each tag, the most frequent first; in or below these paths, if any.
+
+        Tags of people and of models count alike; one of people gives the spelling where both have it.
+        """
         ...
 
 

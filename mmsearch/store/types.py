@@ -197,6 +197,7 @@ class ExportRow:
     end_ms: int | None = None
     at_ms: int | None = None
     part_words: dict[str, str] = field(default_factory=dict)  # where they stand -> words that belong to it
+    own_tags: tuple[str, ...] = ()  # that people gave the file
 
 
 @dataclass(frozen=True)
@@ -206,6 +207,7 @@ class Block:
     vectors: list[bytes]  # dim little-endian float16
     regions: list[bytes | None]  # packed; None where there are none
     files: list[tuple[int, ExportRow]]  # with the position of their vector in this block
+    ids: tuple[int, ...] = ()  # of the vectors, where they have some
 
 
 @dataclass(frozen=True)
@@ -259,6 +261,17 @@ class Losses:
     photos: int  # files
     texts: int  # pictures whose read text no other file holds
     captions: int
+    tagged: int = 0  # files that people gave tags
+
+
+@dataclass(frozen=True)
+class TagChange:
+    """What became of files that a person gave tags, or took some from; a pair is a file and a tag."""
+
+    photos: int  # files that were asked for and are there
+    changed: int  # of these, files that have other tags now
+    added: int  # pairs that are new
+    removed: int  # pairs that are gone
 
 
 @dataclass(frozen=True)

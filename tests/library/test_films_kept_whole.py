@@ -16,12 +16,13 @@ from PIL import Image
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import ArgumentError
+from mmsearch.library.arguments import parsed
 from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
 from mmsearch.query.model import Order
 from mmsearch.store.sqlite.backup import restore
 from mmsearch.store.types import StoredModel, StoredPart
-from mmsearch.types import Photo
+from mmsearch.types import Decoded, Exif, Found, Part, Photo
 
 ASTRONAUT, COFFEE, CAT, ROCKET, GALAXY, TISSUE = range(6)
 STORY = (ASTRONAUT, COFFEE, CAT, ROCKET)
@@ -320,3 +321,43 @@ def look_at_a_moment(rich: Library, folder: Path) -> None:
     tokens = there.tokens(story.path)
     (folder / "story.mp4").rename(folder.parent / "away.mp4")
     np.testing.assert_allclose(there.tokens(story.path), tokens, atol=0.1)  # the stored ones of this moment
+
+
+def test_subtitles_beside_a_copy_stay(rich: Library, folder: Path) -> None:
+    """Copies share their moments: what is beside one of them is said in both."""
+    (folder / "copy.srt").write_text(SRT.replace("Miaow", "Purr"))
+    rich.index(folder)
+    (folder / "story.srt").unlink()
+    rich.index(folder)
+    assert told(rich, folder / "story.mp4") == ["Hello from orbit", "", "Purr", ""]
+    (folder / "copy.srt").unlink()
+    rich.index(folder)
+    assert told(rich, folder / "story.mp4") == ["", "", "", ""]
+
+
+def test_a_content_that_was_one_picture_becomes_a_film(rich: Library, folder: Path) -> None:
+    """As of vectors that another program made of whole files."""
+    store, first = rich.store, active(rich)
+    with store.writing() as writer:
+        other = writer.add_model("another", "abc", 4, active=False)
+        pixels = np.zeros((8, 8, 3), np.uint8)
+        content = writer.put(
+            b"0123456789abcdef", Decoded(pixels, 8, 8, "mp4", Exif()), np.eye(4, dtype=np.float32)[0], other
+        )
+        writer.place(Found(str(folder / "vectors.mp4"), 1, 1), content)
+        vectors = np.eye(2, first.dim, dtype=np.float32)
+        moments = (Part(pixels, 0, 2000, 500), Part(pixels, 2000, 4000, 2500))
+        writer.put_parts(b"0123456789abcdef", Decoded(pixels, 8, 8, "mp4", Exif(), parts=moments), vectors, first)
+    assert [(one.start_ms, one.end_ms, one.at_ms) for one in store.parts_of(b"0123456789abcdef", first)] == [
+        (0, 2000, 500), (2000, 4000, 2500),
+    ]  # fmt: skip
+    assert store.kept_models()[1].lacking == 5
+
+
+def test_facets_count_a_film_once(rich: Library, folder: Path) -> None:
+    with rich.store.writing() as writer:
+        writer.put_tags("words", {part.item: {"cat": 0.9} for part in parts(rich, folder / "story.mp4")})
+    assert dict(rich.store.facets(active(rich)).values["tag"]) == {"cat": 2}  # the film and its copy
+    assert rich.tags() == {"cat": 2}
+    ids = rich.store.searchable(active(rich), (), parsed("tag:cat", ()).conditions)
+    assert len(ids) == 4

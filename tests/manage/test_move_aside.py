@@ -568,12 +568,16 @@ def test_a_smaller_copy_that_says_more_stays(library: Library, tmp_path: Path) -
         image.convert("RGB").resize((450, 300)).save(folder / "dated.jpg", exif=exif)
         image.convert("RGB").resize((300, 200)).save(folder / "named.jpg")
         image.convert("RGB").resize((240, 160)).save(folder / "small.jpg")
+        image.convert("RGB").resize((360, 240)).save(folder / "tagged.jpg")
     (folder / "named.txt").write_text("Grandmother's cup")
     library.index(folder)
+    library.tag_photos([folder / "large.jpg", folder / "small.jpg", folder / "tagged.jpg"], add="cup")
+    library.tag_photos(folder / "tagged.jpg", add="Grandmother")
     groups, before = library.duplicates(), _tree(folder)
     large = folder / "large.jpg"
     stay = [
         Skipped(f"{folder}/dated.jpg", f"{large}, which is kept, lacks its date"),
+        Skipped(f"{folder}/tagged.jpg", f"{large}, which is kept, lacks its tags"),
         Skipped(f"{folder}/named.jpg", f"{large}, which is kept, lacks its words"),
     ]
     planned = library.set_aside(groups, aside, dry=True)

@@ -84,8 +84,7 @@ class Sidecars(Enrichment[_Changed, _Changed, list[_Said | None]]):
 
     def pending(self) -> Iterator[_Changed]:
         """One after the other, a listing a folder: nobody knows how many there will be."""
-        trees = tuple({os.path.realpath(root) + os.sep for root in self._context.store.roots()})
-        for photo, files in _with_files(self._context.store.sidecar_states(self._context.roots), trees):
+        for photo, files in _with_files(self._context.store.sidecar_states(self._context.roots), self._trees()):
             now = stamp(files, photo.hash) if files else None
             if now != photo.stamp:
                 yield _Changed(photo, now, files)
@@ -104,7 +103,7 @@ class Sidecars(Enrichment[_Changed, _Changed, list[_Said | None]]):
                 writer.put_sidecar(changed.photo.id, changed.stamp, said.sidecar)
                 saved += 1
             if _is_film(changed.photo.path):
-                self._put_cues(writer, changed.photo, said.cues)
+                self._put_cues(writer, changed.photo, said.cues or self._cues_of_copies(changed.photo))
         return saved
 
     def _put_cues(self, writer: StoreWriter, film: SidecarState, cues: Sequence[Cue]) -> None:
@@ -113,6 +112,23 @@ class Sidecars(Enrichment[_Changed, _Changed, list[_Said | None]]):
         parts = [Part(_NOTHING, one.start_ms, one.end_ms) for one in stored]
         for item, part in zip(stored, cues_in_parts(parts, cues), strict=True):
             writer.put_part_text(item.item, BESIDE, part.text)
+
+    def _cues_of_copies(self, film: SidecarState) -> tuple[Cue, ...]:
+        """What stands beside another file of the same content: moments belong to all of them."""
+        store = self._context.store
+        vectors = [part.vector for part in store.parts_of(film.hash, self._context.model)[:1] if part.vector >= 0]
+        for copy in (one for found in store.photos(vectors).values() for one in found if one.path != film.path):
+            place, name = os.path.split(copy.path)
+            names, _ = _listing(place)
+            found = [_file(os.path.join(place, other), self._trees()) for other in subtitles_of(name, names)]
+            said = _said_or_warning([one for one in found if one is not None])
+            if said is not None and said.cues:
+                return said.cues
+        return ()
+
+    def _trees(self) -> tuple[str, ...]:
+        """The real folders that are indexed."""
+        return tuple({os.path.realpath(root) + os.sep for root in self._context.store.roots()})
 
     def path(self, job: _Changed) -> str:
         return job.photo.path

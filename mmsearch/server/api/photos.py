@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request
@@ -46,16 +47,10 @@ def known(context: Context, photo_id: int) -> Photo:
     return photo
 
 
-def _thumbnail(context: Context, photo: Photo, side: int, part: int | None, at: int | None) -> Thumbnail:
-    place_of(context, photo, part, at)
-    return context.library.thumbnail(photo, side, part=part, at_ms=at)
-
-
 @router.get("/{photo_id}", response_model=PhotoDetails, operation_id="photo")
 async def photo(context: Served, photo_id: PhotoId) -> Response:
     """All that is known of a photo."""
-    found = await context.searches.run(known, context, photo_id)
-    present = await context.pictures.run(os.path.isfile, found.path)
+    found, present = await context.pictures.run(_looked_for, context, photo_id)
     return Json({**photo_json(found, context.options), "present": present})
 
 
@@ -78,9 +73,8 @@ async def thumb(
 
     Of a film ``at`` names the frame in milliseconds, or ``part`` the moment; of a document ``part`` is the page from 0.
     """
-    found = await context.searches.run(known, context, photo_id)
+    found, made = await context.pictures.run(_thumb, context, photo_id, int(size), part, at)
     age = "max-age=31536000, immutable" if v == version_of(found) else "max-age=60"
-    made = await context.pictures.run(_thumbnail, context, found, int(size), part, at)
     headers = {"ETag": f'"{made.etag}"', "Cache-Control": f"private, {age}"}
     if files.is_fresh(request.headers, headers["ETag"]):
         return Response(status_code=304, headers=headers)
@@ -98,6 +92,24 @@ async def thumb(
 )
 async def file(request: Request, context: Served, photo_id: PhotoId) -> Response:
     """The file itself, byte by byte as it is; ``Range`` asks for a part of it."""
-    found = await context.searches.run(known, context, photo_id)
+    return await context.pictures.run(_file, context, photo_id, request.headers)
+
+
+# What a request needs of threads is done in one go: each hop to a thread and back costs more than a look-up.
+
+
+def _looked_for(context: Context, photo_id: int) -> tuple[Photo, bool]:
+    found = known(context, photo_id)
+    return found, os.path.isfile(found.path)
+
+
+def _thumb(context: Context, photo_id: int, side: int, part: int | None, at: int | None) -> tuple[Photo, Thumbnail]:
+    found = known(context, photo_id)
+    place_of(context, found, part, at)
+    return found, context.library.thumbnail(found, side, part=part, at_ms=at)
+
+
+def _file(context: Context, photo_id: int, headers: Mapping[str, str]) -> Response:
+    found = known(context, photo_id)
     files.check_place(found, context.options)
-    return await context.pictures.run(files.response, found, request.headers)
+    return files.response(found, headers)

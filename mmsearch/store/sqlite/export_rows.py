@@ -24,6 +24,7 @@ from mmsearch.store.sqlite.tables import (
     embeddings,
     items,
     ocr,
+    own_tags,
     part_texts,
     photos,
     regions,
@@ -79,13 +80,19 @@ class ExportRows:
         while rows := self._connection.execute(query.where(embeddings.c.id > last)).all():
             first, last = rows[0][0], rows[-1][0]
             positions = {number: position for position, (number, *_) in enumerate(rows)}
-            yield Block([row[1] for row in rows], [row[2] for row in rows], list(self._files(first, last, positions)))
+            yield Block(
+                [row[1] for row in rows],
+                [row[2] for row in rows],
+                list(self._files(first, last, positions)),
+                tuple(positions),
+            )
 
     def _files(self, first: int, last: int, positions: dict[int, int]) -> Iterator[tuple[int, ExportRow]]:
-        own_tags = select(func.json_group_array(func.json_array(tags.c.tag, tags.c.score)))
         words = select(func.json_group_object(part_texts.c.source, part_texts.c.text))
         other = items.alias()
         count = select(func.count()).where(other.c.content_id == items.c.content_id)
+        by_model = select(func.json_group_array(func.json_array(tags.c.tag, tags.c.score)))
+        by_people = select(func.json_group_array(own_tags.c.tag))
         query = (
             select(
                 embeddings.c.id.label("vector"),
@@ -100,13 +107,14 @@ class ExportRows:
                 ocr.c.text.label("read"),
                 ocr.c.engine,
                 tagged.c.vocabulary,
-                own_tags.where(tags.c.item_id == items.c.id).scalar_subquery().label("tags"),
                 items.c.part,
                 items.c.start_ms,
                 items.c.end_ms,
                 items.c.at_ms,
                 count.scalar_subquery().label("parts"),
                 words.where(part_texts.c.item_id == items.c.id).scalar_subquery().label("part_words"),
+                by_model.where(tags.c.item_id == items.c.id).scalar_subquery().label("tags"),
+                by_people.where(own_tags.c.photo_id == photos.c.id).scalar_subquery().label("own_tags"),
             )
             .join(items, items.c.id == embeddings.c.item_id)
             .join(contents, contents.c.id == items.c.content_id)
@@ -152,6 +160,7 @@ class ExportRows:
                     tags_vocabulary=row.vocabulary,
                     film=film_of(row._mapping),
                     **_part(row),
+                    own_tags=tuple(sorted(json.loads(row.own_tags))),
                 ),
             )
 

@@ -24,11 +24,11 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
 from mmsearch.language.letters import plain
+from mmsearch.language.stop_words import STOP_WORDS
 from mmsearch.language.word_rates import word_rates
 from mmsearch.store.sqlite.fulltext_ranking import PRIOR, WEIGHTS, Form, Having, Lists, Rows, best, shares, sums
 from mmsearch.store.sqlite.names import file_name, has_words, name_parts, name_words, taken_apart
 from mmsearch.store.sqlite.spelling import expression, marked, pieces_of, stored, written
-from mmsearch.store.sqlite.stop_words import STOP_WORDS
 from mmsearch.store.sqlite.tables import WORDS
 from mmsearch.store.types import WordHit
 from mmsearch.types import Ids
@@ -63,7 +63,13 @@ def _of_items(table: str, value: str, between: str) -> str:
     )
 
 
-_COMMA = "', '"
+# Those that people gave come first; what a model says too is said once.
+_TAGS = (
+    "coalesce((SELECT group_concat(tag, ', ') FROM ("
+    "SELECT tag FROM own_tags WHERE photo_id = photos.id UNION ALL "
+    "SELECT tag FROM items CROSS JOIN tags ON tags.item_id = items.id WHERE items.content_id = photos.content_id "
+    "AND NOT EXISTS (SELECT 1 FROM own_tags WHERE photo_id = photos.id AND folded = tag_folded(tags.tag)))), '')"
+)
 # In the words of those who wrote it.
 _SAID = (
     "SELECT photos.id AS photo, photos.state AS state, photos.path AS path, name_words(photos.path) AS name, "
@@ -71,7 +77,7 @@ _SAID = (
     f"{_of_items('captions', 'text', 'char(10)')} AS caption, "
     f"trim({_of_items('ocr', 'text', 'char(10)')} || char(10) || {_of_items('part_texts', 'text', 'char(10)')}, "
     "char(10)) AS ocr, "
-    f"{_of_items('tags', 'tag', _COMMA)} AS tags "
+    f"{_TAGS} AS tags "
     "FROM photos LEFT JOIN contents ON contents.id = photos.content_id "
     "LEFT JOIN sidecars ON sidecars.photo_id = photos.id "
 )
@@ -90,7 +96,7 @@ def _write(where: str = "") -> str:
 def rebuild(connection: Connection, photos: Iterable[int], contents: Iterable[int], items: Iterable[int]) -> None:
     """Write anew what ``words`` says of these photos, and of all photos that have these contents or items.
 
-    ``connection`` needs the SQL functions name_words, ``path_words``, and plain_words, ``stored``.
+    ``connection`` needs the SQL functions of ``connection.py``.
     """
     where = (
         "WHERE photos.id IN (SELECT value FROM json_each(?)) "

@@ -12,9 +12,10 @@ from datetime import datetime
 import numpy as np
 from sqlalchemy import bindparam, func, or_, select, text
 
+from mmsearch.language.tag_names import folded
 from mmsearch.query.model import Condition, Order
 from mmsearch.store.paths import at_or_below
-from mmsearch.store.sqlite import fulltext, noted
+from mmsearch.store.sqlite import fulltext, noted, own_tags
 from mmsearch.store.sqlite.connection import Database, explained
 from mmsearch.store.sqlite.fulltext_ranking import Lists
 from mmsearch.store.sqlite.tables import (
@@ -30,7 +31,6 @@ from mmsearch.store.sqlite.tables import (
     regions,
     roots,
     sidecars,
-    tags,
 )
 from mmsearch.store.types import (
     Contents,
@@ -152,19 +152,8 @@ class Items(Database):
             return int(connection.execute(query).scalar_one())
 
     def tag_counts(self, within: Sequence[str] = ()) -> dict[str, int]:
-        count = func.count(photos.c.id.distinct())
-        query = (
-            select(tags.c.tag, count)
-            .join(items, items.c.id == tags.c.item_id)
-            .join(photos, photos.c.content_id == items.c.content_id)
-            .where(photos.c.state == "ok")
-            .group_by(tags.c.tag)
-            .order_by(count.desc(), tags.c.tag)
-        )
-        if within:
-            query = query.where(or_(*(at_or_below(photos.c.path, path) for path in within)))
         with self._reading() as connection:
-            return {tag: int(files) for tag, files in connection.execute(query)}
+            return own_tags.counts(connection, within)
 
     def searchable(self, model: StoredModel, within: Sequence[str] = (), conditions: Sequence[Condition] = ()) -> Ids:
         with explained(self.file):
@@ -340,7 +329,7 @@ SELECT embeddings.id AS vector, photos.id AS id, photos.path, photos.size, photo
     {", ".join(noted.SHOT)}, {", ".join(noted.FILM)}, description, captions.text AS caption,
     sidecars.text AS sidecar, ocr.text AS ocr,
     (SELECT json_group_array(json_array(-score, tag)) FROM tags WHERE tags.item_id = items.id HAVING count(*))
-        AS tags
+        AS tags, {own_tags.OF_PHOTO} AS own_tags
 FROM json_each(?) CROSS JOIN embeddings ON embeddings.id = value
     CROSS JOIN items ON items.id = embeddings.item_id
     CROSS JOIN contents ON contents.id = items.content_id
@@ -372,7 +361,10 @@ WHERE photos.path >= ? AND photos.path < ? AND photos.path != ? AND +photos.stat
 
 def _photo(row: sqlite3.Row) -> Photo:
     """A row of ``_PHOTOS``."""
-    taken_at, tags = row["taken_at"], row["tags"]
+    taken_at = row["taken_at"]
+    own = tuple(sorted(json.loads(row["own_tags"]), key=folded)) if row["own_tags"] else ()
+    said = [tag for _, tag in sorted(json.loads(row["tags"]))] if row["tags"] else []  # (score below zero, tag)
+    known = {folded(tag) for tag in own}
     return Photo(
         id=row["id"],
         path=os.fsdecode(row["path"]),
@@ -392,7 +384,8 @@ def _photo(row: sqlite3.Row) -> Photo:
         caption=row["caption"],
         description="\n".join(part for part in (row["description"], row["sidecar"]) if part) or None,
         text=row["ocr"] or None,
-        tags=tuple(tag for _, tag in sorted(json.loads(tags))) if tags else (),  # (score below zero, tag)
+        tags=(*own, *(tag for tag in said if not known or folded(tag) not in known)),
         annotations=noted.annotations_of(row["city"], row["people"], row["rating"], row["label"]),
         film=noted.film_of(row),
+        own_tags=own,
     )

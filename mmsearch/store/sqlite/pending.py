@@ -11,7 +11,18 @@ from mmsearch.encoders.protocol import RegionCard
 from mmsearch.media import METADATA_VERSION
 from mmsearch.store.paths import at_or_below
 from mmsearch.store.sqlite.connection import Database
-from mmsearch.store.sqlite.tables import captions, contents, embeddings, items, ocr, photos, regions, sidecars, tagged
+from mmsearch.store.sqlite.tables import (
+    captions,
+    contents,
+    embeddings,
+    items,
+    ocr,
+    photos,
+    regions,
+    sidecars,
+    tagged,
+    transcribed,
+)
 from mmsearch.store.types import PendingItem, PendingVector, SidecarState, StoredModel
 from mmsearch.types import Found
 
@@ -49,6 +60,11 @@ class Pending(Database):
     def pending_text(self, engine: str, roots: Sequence[str]) -> list[PendingItem]:
         looked = select(ocr.c.item_id).where(ocr.c.engine == engine)
         return self._pending(None, items.c.id.not_in(looked), roots) if roots else []
+
+    def pending_speech(self, engine: str, roots: Sequence[str]) -> list[PendingItem]:
+        heard = select(transcribed.c.content_id).where(transcribed.c.engine == engine)
+        silent = contents.c.audio.is_not(True) | contents.c.id.in_(heard) | (items.c.part > 0)
+        return self._pending(None, ~silent, roots) if roots else []
 
     def pending_captions(
         self, model: StoredModel, card: RegionCard, reranker: str, roots: Sequence[str]

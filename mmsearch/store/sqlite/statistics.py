@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Join, Select, false, func, not
 
 from mmsearch.store.paths import at_or_below
 from mmsearch.store.sqlite import noted
-from mmsearch.store.sqlite.tables import captions, contents, contents_with, items, ocr, photos, sidecars, tags
+from mmsearch.store.sqlite.tables import captions, contents, contents_with, items, ocr, own_tags, photos, sidecars, tags
 from mmsearch.store.types import Losses, Summary
 
 _FOUND = photos.c.state == "ok"
@@ -54,7 +54,7 @@ def summary(connection: Connection) -> Summary:
         described=having(or_(photos.c.content_id.in_(described), photos.c.id.in_(beside))),
         captions=having(photos.c.content_id.in_(contents_with(captions))),
         texts=having(photos.c.content_id.in_(contents_with(ocr).where(ocr.c.text != ""))),
-        tagged=having(photos.c.content_id.in_(contents_with(tags))),
+        tagged=having(or_(photos.c.content_id.in_(contents_with(tags)), photos.c.id.in_(select(own_tags.c.photo_id)))),
         copies=files - distinct,
         reasons=dict(_most(reasons)),
         **_of_several(connection),
@@ -93,6 +93,7 @@ def losses(connection: Connection, paths: Sequence[str]) -> Losses:
         photos=int(connection.execute(files).scalar_one()),
         texts=lost(contents_with(ocr).where(ocr.c.text != "")),
         captions=lost(contents_with(captions)),
+        tagged=int(connection.execute(files.where(photos.c.id.in_(select(own_tags.c.photo_id)))).scalar_one()),
     )
 
 

@@ -11,8 +11,11 @@ embeddings  a vector per item and model; an id is never used twice and its vecto
 regions     region tokens per item and model, where they were computed
 captions    what a reranker says of an item, where it was asked
 part_texts  words that belong to a moment of a film or a page of a document, and where they stand
+transcribed which films were listened to, and by what
 ocr         the text read inside an item, where it was looked for; empty where there is none
 tags, tagged  words of a vocabulary that fit an item, and which vocabulary it was compared with
+own_tags    tags that people gave a file; they belong to its row in ``photos``, whatever it holds and wherever it is
+waiting_tags  the same of files whose rows gave way to others, by content, until that is found again
 sidecars    what files beside a photo say of it, such as ``photo.txt`` and ``photo.xmp``
 words       full-text search (FTS5): a row per photo, rowid its id; ``sqlite/fulltext.py`` keeps it in step
 properties  single values: ``generation`` grows with every change of what can be found, ``noted`` with every change of
@@ -173,8 +176,15 @@ part_texts = Table(
     "part_texts",
     metadata,
     Column("item_id", Integer, ForeignKey("items.id", ondelete="CASCADE"), primary_key=True),
-    Column("source", String, primary_key=True),  # "inside" the file, or "beside" it
+    Column("source", String, primary_key=True),  # "inside" the file, "beside" it, or "speech" that was heard in it
     Column("text", String, nullable=False),
+)
+
+transcribed = Table(
+    "transcribed",
+    metadata,
+    Column("content_id", Integer, ForeignKey("contents.id", ondelete="CASCADE"), primary_key=True),
+    Column("engine", String, nullable=False),  # its name and model; what another one heard is stale
 )
 
 tags = Table(
@@ -192,6 +202,23 @@ tagged = Table(
     metadata,
     Column("item_id", Integer, ForeignKey("items.id", ondelete="CASCADE"), primary_key=True),
     Column("vocabulary", String, nullable=False),
+)
+
+own_tags = Table(
+    "own_tags",
+    metadata,
+    Column("photo_id", Integer, ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),
+    Column("folded", String, primary_key=True),  # as mmsearch.language.tag_names folds it
+    Column("tag", String, nullable=False),  # as it was written first, in this library
+    Index("own_tags_folded", "folded", "photo_id"),
+)
+
+waiting_tags = Table(
+    "waiting_tags",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),  # of a content
+    Column("folded", String, primary_key=True),
+    Column("tag", String, nullable=False),
 )
 
 sidecars = Table(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, or_, select
+from sqlalchemy import Connection, Table, bindparam, func, or_, select
 from sqlalchemy.dialects.sqlite import Insert, insert
 
 from mmsearch.encoders.protocol import RegionCard
@@ -15,7 +15,7 @@ from mmsearch.media import METADATA_VERSION
 from mmsearch.media.dhash import dhash
 from mmsearch.store.paths import at_or_below
 from mmsearch.store.region_tokens import tokens_of
-from mmsearch.store.sqlite import fulltext
+from mmsearch.store.sqlite import fulltext, own_tags
 from mmsearch.store.sqlite.blobs import TableBlobs
 from mmsearch.store.sqlite.export_rows import FIRST_ITEM, put
 from mmsearch.store.sqlite.noted import (
@@ -41,8 +41,9 @@ from mmsearch.store.sqlite.tables import (
     sidecars,
     tagged,
     tags,
+    transcribed,
 )
-from mmsearch.store.types import CHUNK, ExportRow, StoredModel, chunks
+from mmsearch.store.types import CHUNK, ExportRow, StoredModel, TagChange, chunks
 from mmsearch.types import Decoded, Found, Sidecar, Vectors
 
 
@@ -62,6 +63,12 @@ _METADATA = (
 _CONTENT = _renewing(contents, ["hash"], _METADATA)
 _SAME_CONTENT = select(contents.c.id).where(contents.c.hash == bindparam("hash"))
 _ITEM = insert(items).on_conflict_do_nothing()
+# What is stored of an item stays; a content that was one picture for another model may have become a film.
+_PART = insert(items)
+_PART = _PART.on_conflict_do_update(
+    index_elements=["content_id", "part"],
+    set_={name: func.coalesce(items.c[name], _PART.excluded[name]) for name in ("start_ms", "end_ms", "at_ms")},
+)
 _VECTOR = insert(embeddings).on_conflict_do_nothing()
 _SAME_VECTOR = select(embeddings.c.id).where(
     embeddings.c.item_id == bindparam("item"), embeddings.c.model_id == bindparam("model")
@@ -69,6 +76,7 @@ _SAME_VECTOR = select(embeddings.c.id).where(
 _CAPTION = _renewing(captions, ["item_id"], ["reranker", "text", "confidence"])
 _PART_TEXT = _renewing(part_texts, ["item_id", "source"], ["text"])
 _TEXT = _renewing(ocr, ["item_id"], ["engine", "text"])
+_SPEECH = _renewing(transcribed, ["content_id"], ["engine"])
 _SIDECAR = _renewing(sidecars, ["photo_id"], [column.name for column in sidecars.c if column.name != "photo_id"])
 _PLACED = _renewing(photos, ["path"], ["state", "reason", "content_id", "size", "mtime_ns"])
 _FAILED = _renewing(photos, ["path"], ["state", "reason", "size", "mtime_ns"])
@@ -108,6 +116,7 @@ class Writer:
         self._moved: set[int] = set()  # ids of such photos
         self._described: set[int] = set()  # ids of contents about which something new is known
         self._described_items: set[int] = set()  # ids of such items
+        self._tags_wait: bool | None = None  # for files that are placed; None until that was looked for
 
     def add_model(self, name: str, fingerprint: str, dim: int, active: bool) -> StoredModel:
         statement = insert(models).values(name=name, fingerprint=fingerprint, dim=dim, active=active)
@@ -171,7 +180,7 @@ class Writer:
             {"content_id": content, "part": part, "start_ms": one.start_ms, "end_ms": one.end_ms, "at_ms": one.at_ms}
             for part, one in enumerate(picture.parts)
         ]
-        self._connection.execute(_ITEM, rows)
+        self._connection.execute(_PART, rows)
         of_content = select(items.c.id).where(items.c.content_id == content).order_by(items.c.part)
         numbers = list(self._connection.execute(of_content).scalars())
         if len(numbers) != len(picture.parts) or len(vectors) != len(numbers):
@@ -209,15 +218,23 @@ class Writer:
             self._connection.execute(part_texts.delete().where(same))
         self._described_items.add(item)
 
+    def put_speech(self, content: int, engine: str, words: Mapping[int, str]) -> None:
+        for item, text in words.items():
+            self.put_part_text(item, "speech", text)
+        self._connection.execute(_SPEECH, {"content_id": content, "engine": engine})
+
     def put_export_row(
         self, row: ExportRow, vector: Vectors, tokens: bytes | None, card: str | None, model: StoredModel
     ) -> None:
         content = put(self._connection, row, vector.astype("<f2").tobytes(), tokens, card, model.id)
         self._described.add(content)
         self.place(row.file, content)
+        if row.sidecar_stamp is None and not row.own_tags:
+            return
+        same = select(photos.c.id).where(photos.c.path == os.fsencode(row.file.path))
+        photo = self._connection.execute(same).scalar_one()
+        own_tags.put(self._connection, photo, row.own_tags)
         if row.sidecar_stamp is not None:
-            same = select(photos.c.id).where(photos.c.path == os.fsencode(row.file.path))
-            photo = self._connection.execute(same).scalar_one()
             self.put_sidecar(photo, row.sidecar_stamp, row.sidecar or Sidecar())
 
     def put_metadata(self, content: int, picture: Decoded) -> None:
@@ -272,6 +289,11 @@ class Writer:
             self._connection.execute(tags.delete().where(tags.c.item_id.in_(chunk)))
             self._connection.execute(tagged.delete().where(tagged.c.item_id.in_(chunk)))
 
+    def change_own_tags(self, photos: Iterable[int], add: Sequence[str], remove: Sequence[str]) -> TagChange:
+        change, touched = own_tags.change(self._connection, photos, add, remove)
+        self._moved |= touched
+        return change
+
     def put_text(self, item: int, engine: str, text: str) -> None:
         self._connection.execute(_TEXT, {"item_id": item, "engine": engine, "text": text})
         self._described_items.add(item)
@@ -288,11 +310,17 @@ class Writer:
 
     def place(self, file: Found, content: int) -> None:
         self._connection.execute(_PLACED, {**_seen(file), "state": "ok", "reason": None, "content_id": content})
+        if self._tags_wait is None:
+            self._tags_wait = own_tags.any_waiting(self._connection)
+        if self._tags_wait:
+            own_tags.arrive(self._connection, os.fsencode(file.path))
         self._named.append(os.fsencode(file.path))
         self.changed = True
 
     def move(self, photo: int, file: Found) -> None:
         path = os.fsencode(file.path)
+        self._moved |= own_tags.give_way(self._connection, path, photo)
+        self._tags_wait = None
         given_way = photos.delete().where(photos.c.path == path, photos.c.id != photo)
         self.changed = self._connection.execute(given_way).rowcount > 0 or self.changed
         self._update_found(photo, file, path=path)
