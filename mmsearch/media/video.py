@@ -21,7 +21,7 @@ from mmsearch.media.subtitles import cues_in_parts
 from mmsearch.media.video_file import Budget, OverBudgetError, VideoFile, open_video
 from mmsearch.media.video_frames import look_through
 from mmsearch.media.video_metadata import format_of, read_film_metadata, said_inside
-from mmsearch.media.video_picture import picture_of, shown_size
+from mmsearch.media.video_picture import Shape, picture_of
 from mmsearch.types import Decoded, Film, Part, Pixels, Preprocess
 
 if TYPE_CHECKING:
@@ -61,14 +61,14 @@ def decode_video(
     Raises ImageError where no frame can be read.
     """
     with in_flight.share(FILM), open_video(file, path, max_megapixels) as film:
-        aspect = _aspect(film)
+        shape = _shape(film)
         longest = preprocess.resize_mode == "longest"
 
         def take(frame: VideoFrame) -> _Moment:
             # As of large JPEGs: twice the pixels that the resize will leave are enough for it to average over.
-            picture = picture_of(frame, aspect, 2 * preprocess.size, longest)
+            picture = picture_of(frame, shape, 2 * preprocess.size, longest)
             pixels = prepare(picture, preprocess)
-            return _Moment(pixels, shown_size(frame, aspect), _variety(pixels))
+            return _Moment(pixels, shape.size(frame), _variety(pixels))
 
         budget = Budget(SECONDS, _PIXELS)
         found = look_through(film, take, budget)
@@ -110,13 +110,13 @@ def upright_frame(
     ``enlarge`` no frame becomes larger than it is.  Raises ImageError where there is none.
     """
     with open_video(file, path, max_megapixels) as film:
-        aspect = _aspect(film)
+        shape = _shape(film)
         budget = Budget(_FRAME_SECONDS, _PIXELS)
         frame = _shown_frame(film, budget) if at_ms is None else _frame_at(film, at_ms / 1000, budget)
         if frame is None:
             raise ImageError(path, "no frame of it can be decoded there: it is damaged, or that long it is not")
         try:
-            image = picture_of(frame, aspect, side, longer=True)
+            image = picture_of(frame, shape, side, longer=True)
         except (OSError, ValueError) as error:
             raise ImageError(path, "its pixels are in a format that FFmpeg cannot convert") from error
     scale = side / max(image.size)
@@ -126,10 +126,10 @@ def upright_frame(
     return image.resize(size, Image.Resampling.LANCZOS)
 
 
-def _aspect(film: VideoFile) -> float:
-    """Width to height of a dot; what cannot be is 1."""
+def _shape(film: VideoFile) -> Shape:
+    """With dots that can be, else square ones."""
     aspect = float(film.stream.sample_aspect_ratio or 1)
-    return aspect if 0.2 <= aspect <= 5 else 1.0
+    return Shape(aspect if 0.2 <= aspect <= 5 else 1.0)
 
 
 def _frame_at(film: VideoFile, seconds: float, budget: Budget) -> VideoFrame | None:
@@ -157,11 +157,11 @@ def _frame_at(film: VideoFile, seconds: float, budget: Budget) -> VideoFrame | N
 def _shown_frame(film: VideoFile, budget: Budget) -> VideoFrame | None:
     """A keyframe that shows something, as near behind the intro as there is one."""
     film.skip("NONKEY")
-    best, most = None, -1.0
+    best, most, shape = None, -1.0, Shape(1.0)
     film.seek(_INTRO * (film.duration or 0.0))
     with contextlib.suppress(OverBudgetError, OSError, ValueError):
         for _, frame, _ in film.frames(budget):
-            shows = _variety(np.asarray(picture_of(frame, 1.0, 64)))
+            shows = _variety(np.asarray(picture_of(frame, shape, 64)))
             if shows > most:
                 best, most = frame, shows
             if most >= _SHOWS:

@@ -6,6 +6,7 @@ fields a sixtieth of a second apart, and in brightness beyond white (HDR).  All 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -43,18 +44,35 @@ _FROM_2020 = np.array(  # linear light in the primaries of BT.2020 to those of B
 )
 
 
-def shown_size(frame: VideoFrame, aspect: float) -> tuple[int, int]:
-    """Width and height of a frame as it is shown, upright; ``aspect`` is width to height of a dot."""
-    width, height = _with_square_dots(frame.width, frame.height, aspect)
-    return (height, width) if turn_of(frame) in _SIDEWAYS else (width, height)
+@dataclass
+class Shape:
+    """How the frames of a film are shown.
+
+    The matrix of a frame is read once for each angle.  Reading it makes PyAV's frame part of a cycle of references, so
+    that it stays in memory until the garbage collector comes: 4 MB a frame of 720p.
+    """
+
+    aspect: float  # width to height of a dot
+    _turns: dict[int, Image.Transpose | None] = field(default_factory=dict)
+
+    def turn(self, frame: VideoFrame) -> Image.Transpose | None:
+        """What brings it upright."""
+        if frame.rotation not in self._turns:
+            self._turns[frame.rotation] = turn_of(frame)
+        return self._turns[frame.rotation]
+
+    def size(self, frame: VideoFrame) -> tuple[int, int]:
+        """Width and height as it is shown, upright."""
+        width, height = _with_square_dots(frame.width, frame.height, self.aspect)
+        return (height, width) if self.turn(frame) in _SIDEWAYS else (width, height)
 
 
-def picture_of(frame: VideoFrame, aspect: float, enough: int, longer: bool = False) -> Image.Image:
+def picture_of(frame: VideoFrame, shape: Shape, enough: int, longer: bool = False) -> Image.Image:
     """A frame upright in RGB; where its shorter side (or its ``longer`` one) is above ``enough``, scaled to that.
 
     Raises ValueError and OSError where its format of pixels cannot be converted.
     """
-    width, height = _with_square_dots(frame.width, frame.height, aspect)
+    width, height = _with_square_dots(frame.width, frame.height, shape.aspect)
     scale = min(1.0, enough / (max if longer else min)(width, height))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     if frame.color_trc in (_PQ, _HLG):
@@ -65,7 +83,7 @@ def picture_of(frame: VideoFrame, aspect: float, enough: int, longer: bool = Fal
         image = Image.fromarray(np.ascontiguousarray(field)).resize(size, Image.Resampling.BOX)
     else:
         image = Image.fromarray(_array(frame, size, "rgb24"))
-    turn = turn_of(frame)
+    turn = shape.turn(frame)
     return image if turn is None else image.transpose(turn)
 
 
