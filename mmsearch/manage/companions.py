@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from mmsearch.ingest.enrich.takeout import keys_of_json, keys_of_photo
-from mmsearch.media.formats import RAW_SUFFIXES, VIDEO_SUFFIXES, picture_suffixes
+from mmsearch.media.formats import DOCUMENT_SUFFIXES, RAW_SUFFIXES, VIDEO_SUFFIXES, picture_suffixes
 from mmsearch.media.subtitles import subtitles_of
 
 SIDECARS = frozenset((".xmp", ".txt", ".json", ".aae", ".thm", ".pp3", ".dop"))
@@ -31,7 +31,7 @@ class Companions:
         Raises OSError.
         """
         folder, name = os.path.split(photo)
-        stem, pictures = os.path.splitext(name)[0], picture_suffixes()
+        stem, pictures = os.path.splitext(name)[0], picture_suffixes() - DOCUMENT_SUFFIXES
         own, shared, alone = [], [], True
         for other in self._names(folder).get(_start(name), ()):
             other_stem, suffix = os.path.splitext(other)

@@ -51,6 +51,7 @@ ELSEWHERE = {  # why a command is not run here
     "watch": "it runs until it is stopped; each of its runs says what index says",
     "serve": "it runs until it is stopped, and says where it listens before models are loaded",
     "mcp": "as serve",
+    "map": "it wants more photos than there are here: tests/manage/test_map.py",
     "completion": "it prints a text at once",
 }
 

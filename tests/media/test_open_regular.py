@@ -126,6 +126,7 @@ OTHERWISE = {
     "mmsearch/encoders/onnx/session.py": "/proc/cpuinfo",
     "mmsearch/encoders/export/int8.py": "a file that was just exported",
     "mmsearch/training/reranker/run.py": "a graph that it has loaded",
+    "mmsearch/store/kept_map.py": "what it has opened as all others do",
     "indexes/memory.py": "files of the system",
     "cli/samples.py": "photos of a package",
 }
