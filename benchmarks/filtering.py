@@ -38,6 +38,7 @@ from mmsearch import config
 from mmsearch.encoders import factory
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.encoders.protocol import ModelCard
+from mmsearch.language.tag_names import folded
 from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
 from mmsearch.query.files import parse_conditions
@@ -113,6 +114,7 @@ def make(file: Path, card: ModelCard, photos: int, like: Path | None = None) -> 
         connection.execute("PRAGMA synchronous = OFF")
         connection.create_function("name_words", 1, fulltext.path_words, deterministic=True)
         connection.create_function("plain_words", 1, spelling.stored, deterministic=True)
+        connection.create_function("tag_folded", 1, folded, deterministic=True)
 
     rng = np.random.default_rng(0)
     trips = Trips(rng)

@@ -15,7 +15,7 @@ import numpy as np
 
 from mmsearch.language.nouns import nouns, word_set
 from mmsearch.language.prompts import scenes
-from mmsearch.store.words.stop_words import STOP_WORDS
+from mmsearch.language.stop_words import STOP_WORDS
 
 CAPTION = 6  # words
 OFFSET = 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 # Code of an error or a note -> what follows its sentence; names in braces are its fields.
@@ -19,6 +20,7 @@ ADVICE = {
     "library-not-made": "; choose another one with --library",
     "library-not-openable": ", or choose another one with --library",
     "library-not-writable": ", or choose another folder with --library",
+    "map-older": ": mmsearch map",
     "model-changed": " with: mmsearch index --model {name}",
     "model-is-known": ": leave out --model",
     "model-mismatch": ". Leave out --model, use another --library, or encode the whole library anew: mmsearch index "
@@ -27,7 +29,9 @@ ADVICE = {
     "no-cuda": "; choose --device cpu (or auto)",
     "no-decoder-process": "; without such processes: mmsearch index --no-isolate",
     "no-int8": "; leave out --precision int8, or say --precision float32",
+    "no-map": "; make one: mmsearch map",
     "no-model": ", --model NAME",
+    "no-packages": ": {adding}",
     "no-region-tokens": "; add them with: mmsearch index",
     "no-reranker": " with `mmsearch train-reranker`",
     "no-run": "; start one without --resume",
@@ -52,6 +56,7 @@ REMEDIES = {
     "wrong caption": ": mmsearch index --captions",
     "wrong tag": ": mmsearch tag",
 }
+_EXTRA = re.compile(r"pip install 'mmsearch\[(\w+)\]'")
 _PHRASES = {
     "raise max_megapixels": "raise it with --max-megapixels",  # reasons are kept in the library, without a code
     "the next index run": "the next mmsearch index",
@@ -66,14 +71,23 @@ def worded(said: object) -> str:
     code: str = getattr(said, "code", "")
     fields: dict[str, Any] = getattr(said, "fields", {})
     text = typed(str(said))
-    advice = (ADVICE.get(code) or ADVICE.get(fields.get("error", ""), "")).format_map(fields)
+    advice = ADVICE.get(code) or ADVICE.get(fields.get("error", ""), "")
+    if "{adding}" in advice:
+        from mmsearch.cli.installing import adding
+
+        fields = {**fields, "adding": adding(fields["extra"])}
+    advice = advice.format_map(fields)
     return text + (advice.removeprefix(";") if text.endswith("?") else advice)
 
 
 def typed(text: str) -> str:
-    """A text of the library, with options and commands in place of the settings and runs that it names."""
+    """A text of the library, with options and commands in place of the settings, runs and extras that it names."""
     for phrase, command in _PHRASES.items():
         text = text.replace(phrase, command)
+    if "mmsearch[" in text:
+        from mmsearch.cli.installing import adding
+
+        text = _EXTRA.sub(lambda found: adding(found[1]), text)
     return text
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import atexit
 import gc
 import logging
+import os
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -20,11 +22,14 @@ from mmsearch.cli import (
     backup,
     calibrate,
     caption,
+    completion,
+    doctor,
     duplicates,
     evaluate,
     explain,
     exporting,
     index,
+    library_map,
     mcp,
     models,
     query,
@@ -41,6 +46,7 @@ from mmsearch.cli import (
 )
 from mmsearch.cli.advice import worded
 from mmsearch.cli.command_group import CommandGroup
+from mmsearch.cli.command_help import ABOUT, HelpedCommand
 from mmsearch.cli.query_command import QueryCommand
 from mmsearch.errors import MMSearchError, PatternError, QueryError, QuerySyntaxError
 
@@ -48,35 +54,44 @@ app = typer.Typer(
     name="mmsearch",
     cls=CommandGroup,
     help="Find your own pictures by what is in them.",
-    no_args_is_help=True,
-    add_completion=True,
+    add_completion=False,  # ours completes fields and tags too: ``completion``
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("index")(index.command)
-app.command("query", cls=QueryCommand)(query.command)
-app.command("caption")(caption.command)
-app.command("ask")(ask.command)
-app.command("explain")(explain.command)
-app.command("tag")(tag.command)
-app.command("duplicates")(duplicates.command)
-app.command("status")(status.command)
-app.command("reindex")(reindex.command)
-app.command("verify")(verify.verify)
-app.command("repair")(verify.repair)
-app.command("remove")(remove.command)
-app.command("backup")(backup.backup)
-app.command("restore")(backup.restore)
-app.command("export")(exporting.export_command)
-app.command("import")(exporting.import_command)
-app.command("calibrate")(calibrate.command)
-app.command("models")(models.command)
-app.command("eval")(evaluate.command)
-app.command("train")(train.command)
-app.command("train-reranker")(train_reranker.command)
-app.command("watch")(watch.command)
-app.command("serve")(serve.command)
-app.command("mcp")(mcp.command)
+# In the order in which ``--help`` lists them.
+COMMANDS: dict[str, Callable[..., None]] = {
+    "query": query.command,
+    "ask": ask.command,
+    "caption": caption.command,
+    "explain": explain.command,
+    "serve": serve.command,
+    "mcp": mcp.command,
+    "index": index.command,
+    "watch": watch.command,
+    "tag": tag.command,
+    "duplicates": duplicates.command,
+    "map": library_map.command,
+    "status": status.command,
+    "doctor": doctor.command,
+    "verify": verify.verify,
+    "repair": verify.repair,
+    "remove": remove.command,
+    "backup": backup.backup,
+    "restore": backup.restore,
+    "export": exporting.export_command,
+    "import": exporting.import_command,
+    "completion": completion.command,
+    "models": models.command,
+    "reindex": reindex.command,
+    "calibrate": calibrate.command,
+    "eval": evaluate.command,
+    "train": train.command,
+    "train-reranker": train_reranker.command,
+}
+for _name, _function in COMMANDS.items():
+    _group, _said, _ = ABOUT[_name]
+    _class = QueryCommand if _name == "query" else HelpedCommand
+    app.command(_name, cls=_class, short_help=_said, rich_help_panel=_group)(_function)
 
 
 def _version(wanted: bool) -> None:
@@ -87,13 +102,18 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def common(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Find your own pictures by what is in them."""
+    if context.invoked_subcommand is None:
+        from mmsearch.cli.welcome import welcome
+
+        welcome()
 
 
 class _Lines(logging.Handler):
@@ -112,6 +132,11 @@ def main() -> None:
     atexit.register(gc.freeze)
     warnings.filterwarnings("ignore", module="PIL")  # of damaged metadata; what cannot be read is reported as skipped
     streams.guard()
+    if instruction := os.environ.get(completion.VARIABLE):
+        from mmsearch.cli import shells
+
+        sys.stdout.write(shells.answer(app, instruction, os.environ))
+        sys.exit()
     logger = logging.getLogger("mmsearch")
     logger.setLevel(logging.INFO)
     logger.addHandler(_Lines())
@@ -130,6 +155,13 @@ def main() -> None:
         _fail(worded(error), 2)
     except MMSearchError as error:
         _fail(worded(error), lines=isinstance(error, QueryError) and error.column is not None)
+    except ImportError as error:
+        from mmsearch.cli.installing import of_module
+
+        said = of_module(error.name or "")
+        if said is None:
+            raise
+        _fail(said)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror or error}")

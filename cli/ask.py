@@ -10,6 +10,7 @@ from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.looking import PhotoArgument, looker
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption
+from mmsearch.cli.progress_bar import working
 
 
 def command(
@@ -22,7 +23,7 @@ def command(
 ) -> None:
     """Ask about a photo: the likeliest answers, each with how sure the model is of it, in [0, 1]."""
     asked = " ".join(question)
-    with looker(library, device) as found:
+    with looker(library, device) as found, working("Looking"):
         answers = found.ask(photo, asked, k)
     if json:
         formatting.json_line(schemas.answers(photo, asked, answers))

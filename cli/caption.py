@@ -11,6 +11,7 @@ from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.looking import looker
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption
+from mmsearch.cli.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from mmsearch.rerank.captions import Caption
@@ -31,11 +32,13 @@ def command(
     named on stderr, and the exit code is 1. A photo of the library is described even where its file is gone.
     """
     from mmsearch.errors import ImageError
+    from mmsearch.types import Progress
 
     failed = False
     rows: list[tuple[str, list[Caption]]] = []
-    with looker(library, device) as found:
-        for path in photos:
+    with looker(library, device) as found, progress_bar("Captioning") as progress:
+        for done, path in enumerate(photos):
+            progress(Progress(done, len(photos), path))
             try:
                 captions = found.caption(path, alternatives)
             except ImageError as error:

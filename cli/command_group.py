@@ -7,6 +7,8 @@ from typing import Any
 
 from typer.core import TyperGroup
 
+from mmsearch.cli.command_help import BEGINNING, write_commands, write_examples
+
 # What others call it -> the command.
 MEANT = {
     "add": "index",
@@ -34,6 +36,11 @@ class CommandGroup(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, command_first(self.commands, args))
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        write_examples(formatter, BEGINNING)
+        write_commands(self, ctx, formatter)
+        formatter.write("\nmmsearch COMMAND --help tells more of a command.\n")
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name = args[0]

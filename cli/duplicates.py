@@ -50,6 +50,9 @@ def command(
     each with the files that belong to it: sidecars, the clip of a live photo, the raw file. DIR/moved.tsv says where
     they were, and --undo DIR puts them back.
     """
+    from mmsearch.cli.pager import paged
+    from mmsearch.cli.welcome import nothing_yet
+
     if undo is not None:
         if paths or move_to is not None or yes or bursts or not near or threshold is not None:
             raise typer.BadParameter("--undo DIR goes with --json alone")
@@ -64,6 +67,7 @@ def command(
     level: Level = "burst" if bursts else "near" if near else "exact"
     moves: list[Moved | Skipped] | None = None
     with opened(library) as found:
+        empty = nothing_yet(found)
         with progress_bar("Comparing") as progress:
             groups = found.duplicates(level, within=paths or [], threshold=threshold, progress=progress)
         if move_to is not None and groups:
@@ -79,8 +83,12 @@ def command(
     elif moves is not None:
         _moves(moves)
     else:
-        _listing(groups)
-    _summary(groups, moves, move_to, dry=not yes)
+        with paged():
+            _listing(groups)
+    if empty is not None:
+        formatting.say(empty)
+    else:
+        _summary(groups, moves, move_to, dry=not yes)
     if yes and moves is not None and _failures(moves):
         raise typer.Exit(1)
 

@@ -19,10 +19,12 @@ from mmsearch.cli.options import (
     opened,
     settings_with,
 )
-from mmsearch.cli.progress_bar import progress_bar
+from mmsearch.cli.progress_bar import progress_bar, working
 
 if TYPE_CHECKING:
     from mmsearch.encoders.protocol import Encoder
+    from mmsearch.evaluation.evaluate import Dump
+    from mmsearch.evaluation.plots import Curves
     from mmsearch.rerank.reranker import Reranker
 
 
@@ -71,7 +73,15 @@ def command(
     top: Annotated[
         int | None, typer.Option("--top", min=1, metavar="N", help="With --dump: so many answers each. Default: 5.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="With --dump: replace the file.")] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot",
+            metavar="FILE.png",
+            help="Draw recall curves, and how far relevance can be trusted; .svg and .pdf too. Needs mmsearch[plots].",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="With --dump and --plot: replace the file.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Measure caption retrieval in both directions, zero-shot classification, or both.
@@ -81,20 +91,23 @@ def command(
     """
     if captions is None and zero_shot is None:
         raise typer.BadParameter("give --captions, --zero-shot, or both")
-    for name, value in (("--only", only), ("--background", background)):
+    for name, value in (("--only", only), ("--background", background), ("--plot", plot)):
         if value is not None and captions is None:
             raise typer.BadParameter(f"{name} needs --captions")
     if rerank and captions is None:
         raise typer.BadParameter("--rerank needs --captions")
     if candidates is not None and not rerank:
         raise typer.BadParameter("--candidates needs --rerank")
-    if dump is None and (top is not None or force):
-        raise typer.BadParameter(f"{'--force' if top is None else '--top'} needs --dump")
+    if dump is None and top is not None:
+        raise typer.BadParameter("--top needs --dump")
+    if force and dump is None and plot is None:
+        raise typer.BadParameter("--force needs --dump or --plot")
     if not math.isfinite(beta):
         raise typer.BadParameter(f"must be a number from 0, not {beta}", param_hint="--beta")
 
     from mmsearch.evaluation.evaluate import DUMPED, Measures, evaluate, read_captions, read_classes, read_texts
 
+    curves = _curves(plot, force)
     found = read_captions(captions, only) if captions is not None else None
     classes = read_classes(zero_shot) if zero_shot is not None else None
     querybank = read_texts(background) if background is not None else None
@@ -107,7 +120,10 @@ def command(
             for one in models:
                 encoder = _encoder(library, one, device, trust_pickle)
                 reranker = _reranker(encoder) if rerank else None
-                measures = Measures(classes, querybank, beta, reranker, candidates or 100, write, top or DUMPED)
+                told = write if curves is None else _both(write, curves.add)
+                measures = Measures(
+                    classes, querybank, beta, reranker, candidates or 100, told, top or DUMPED, curves is not None
+                )
                 with progress_bar(f"Encoding, {encoder.card.name}" if several else "Encoding") as progress:
                     figures = evaluate(encoder, found, images, measures, progress=progress)
                 results.append(figures)
@@ -116,6 +132,8 @@ def command(
         finally:  # what was measured before another model failed is not lost
             if not json and several:
                 formatting.eval_tables(results)
+    if plot is not None and curves is not None:
+        _draw(curves, results, plot)
     if not json and not several:
         for line in formatting.eval_lines(results[0]):
             print(line)
@@ -124,6 +142,35 @@ def command(
             formatting.say(f"skipped {formatting.shown(item['path'])}: {item['reason']}")
         if len(results[0]["skipped"]) > 10:
             formatting.say(f"… and {len(results[0]['skipped']) - 10:,} more; --json lists them")
+
+
+def _curves(file: Path | None, force: bool) -> Curves | None:
+    """What gathers the ranks for a figure, where one is asked for.  Raises SourceError where it cannot be written."""
+    if file is None:
+        return None
+    from mmsearch.evaluation import plots
+
+    plots.check(file, force)
+    return plots.Curves()
+
+
+def _both(write: Dump | None, add: Dump) -> Dump:
+    def told(line: dict[str, Any]) -> None:
+        add(line)
+        if write is not None:
+            write(line)
+
+    return told
+
+
+def _draw(curves: Curves, results: list[dict[str, Any]], file: Path) -> None:
+    from mmsearch.evaluation import plots
+
+    diagrams = {one["model"]: [plots.Bin(*row) for row in one["reliability"]] for one in results}
+    plots.save(plots.figure(curves, diagrams), file)
+    formatting.say(f"drawn: {formatting.shown(str(file))}")
+    if not any(diagrams.values()):
+        formatting.say("reliability was left out: the captions name too few things for so few photos")
 
 
 def _check(models: list[str | None]) -> None:
@@ -149,10 +196,11 @@ def _encoder(library: str | None, model: str | None, device: str | None, trust_p
 
     changes: dict[str, Any] = {"device": device, "trust_pickle": trust_pickle or None}
     if library is not None and model is None:
-        with opened(library, **changes) as found:
+        with opened(library, **changes) as found, working("Loading the model"):
             return found.encoder()
     settings = settings_with(**changes)
-    choice = factory.choose(model or settings.model, factory.LoadOptions.of(settings))
+    with working("Loading the model"):
+        choice = factory.choose(model or settings.model, factory.LoadOptions.of(settings))
     if choice.note:
         formatting.say(choice.note)
     return choice.encoder

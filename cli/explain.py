@@ -11,6 +11,7 @@ from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.looking import PhotoArgument, file_to_write, looker, picture_format
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption
+from mmsearch.cli.progress_bar import working
 
 if TYPE_CHECKING:
     from mmsearch.rerank.timeline import Timeline
@@ -42,7 +43,7 @@ def command(
     from mmsearch.media.filesystem import atomic_file
 
     target = file_to_write(output, photo) if output is not None else None
-    with looker(library, device) as found:
+    with looker(library, device) as found, working("Looking"):
         over_time = found.over_time(photo, " ".join(text))
         if over_time is not None:
             _give(over_time, target, json)

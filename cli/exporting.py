@@ -26,10 +26,13 @@ def export_command(
     With mmsearch[export] there is photos.parquet too. In the CSV, texts that spreadsheet programs would run as formulas
     have a ' before them. The pictures themselves are not copied.
     """
+    from mmsearch.cli.welcome import nothing_yet
+
     with opened(library) as found:
         try:
             with progress_bar("Exporting") as progress:
                 report = found.export(folder, progress=progress)
+            empty = nothing_yet(found)
         except KeyboardInterrupt:
             formatting.say("interrupted: nothing was written")
             raise typer.Exit(130) from None
@@ -40,6 +43,8 @@ def export_command(
     else:
         files, vectors = formatting.plural(report.files, "file"), formatting.plural(report.vectors, "vector")
         formatting.say(f"{files} and {vectors} written to {formatting.shown(str(folder))}")
+    if empty is not None:
+        formatting.say(empty)
 
 
 def import_command(

@@ -228,6 +228,8 @@ def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
         yield "no pictures found (looked for JPEG, PNG, WebP, GIF, TIFF, AVIF, HEIC and others: see docs/formats.md)"
         return
     yield f"{done} in {report.seconds:.1f} s{_pace(report)}"
+    if report.moments or report.pages:
+        yield _parts_found(report)
     if report.regions:
         yield _tokens_made(report)
     if report.captions:
@@ -240,7 +242,9 @@ def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
         seconds = report.shares.get("text", 0.0)
         rate = f" ({report.texts / seconds:.1f} photos/s)" if seconds else ""
         yield f"text looked for in {plural(report.texts, 'photo')} and read in {report.with_text:,}{rate}"
-    for name in report.enriched.keys() - {"regions", "captions", "facts", "sidecars", "texts", "with_text"}:
+    if heard := report.enriched.get("speech"):
+        yield f"what is said was heard in {plural(heard, 'film')}"
+    for name in report.enriched.keys() - {"regions", "captions", "facts", "sidecars", "texts", "with_text", "speech"}:
         if report.enriched[name]:
             yield f"{name} added to {plural(report.enriched[name], 'photo')}"
     for one in report.damaged[:listed]:
@@ -253,9 +257,18 @@ def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
         yield f"… and {len(report.skipped) - listed:,} more; `mmsearch status` lists them"
 
 
+def _parts_found(report: IndexReport) -> str:
+    """How many moments of films and pages of documents can be found."""
+    found = [plural(count, what) for count, what in ((report.moments, "moment"), (report.pages, "page")) if count]
+    if not report.folded:
+        return f"{' and '.join(found)} in films and documents"
+    share = report.folded / (report.moments + report.folded)
+    return f"{' and '.join(found)} in films and documents; {share:.0%} of the frames showed the same as one before"
+
+
 _STEPS = {
     "read": "reading and decoding", "encode": "encoding", "store": "storing", "caption": "captioning",
-    "text": "looking for text", "tokens": "making region tokens",
+    "speech": "listening", "text": "looking for text", "tokens": "making region tokens",
 }  # fmt: skip
 
 

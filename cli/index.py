@@ -29,6 +29,7 @@ def command(
     regions: options.RegionsOption = None,
     captions: options.CaptionsOption = False,
     ocr: options.OcrOption = False,
+    speech: options.SpeechOption = None,
     isolate: Annotated[
         bool | None,
         typer.Option(
@@ -52,6 +53,7 @@ def command(
         "max_megapixels": max_megapixels,
         "regions": regions,
         "trust_pickle": trust_pickle or None,
+        "speech": speech,
     }
     if isolate is not None:
         changes["isolate"] = "always" if isolate else "never"

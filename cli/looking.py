@@ -12,6 +12,7 @@ import typer
 
 from mmsearch.cli import formatting
 from mmsearch.cli.options import opened, settings_with
+from mmsearch.cli.progress_bar import working
 
 if TYPE_CHECKING:
     from mmsearch.rerank.inspect import Looker
@@ -30,9 +31,12 @@ def looker(library: str | None, device: str | None) -> Iterator[Looker]:
     settings = settings_with("cpu", device=device)
     if library is not None or settings.address or has_store(settings.library):
         with opened(library, device=device, auto="cpu") as found:
-            yield found.looker()
+            with working("Loading the model"):
+                looker = found.looker()
+            yield looker
         return
-    choice = factory.choose(settings.model, factory.LoadOptions.of(settings))
+    with working("Loading the model"):
+        choice = factory.choose(settings.model, factory.LoadOptions.of(settings))
     if choice.note:
         formatting.say(choice.note)
     reranker = for_encoder(choice.encoder, settings.reranker)

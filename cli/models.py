@@ -11,11 +11,17 @@ import typer
 from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption
+from mmsearch.cli.progress_bar import working
 from mmsearch.cli.streams import cell, console
 
 if TYPE_CHECKING:
     from mmsearch.config import Settings
     from mmsearch.store.types import StoredModel
+
+TERMS = (
+    "embedded was trained on photos and captions for non-commercial research and education, see its MODEL_CARD.md; "
+    "other models have the terms of those who made them"
+)
 
 
 def command(
@@ -25,11 +31,15 @@ def command(
 ) -> None:
     """List the models that --model takes: which are on this machine, their dimensions, sizes and languages."""
     from mmsearch import config
+    from mmsearch.cli.pager import paged
     from mmsearch.encoders.catalogue import available
 
     settings = config.load()
     found = available(settings.cache, full, (settings.cpu_model, settings.gpu_model))
     used = _used((settings.address or settings.library) if library is None else library, settings)
+    with working("Looking for models"):
+        found = available(settings.cache, full, (settings.cpu_model, settings.gpu_model))
+    used = _used(settings.library if library is None else library.absolute())
     name, fingerprint = (used.name, used.fingerprint) if used is not None else (None, None)
     exact = fingerprint is not None and any(fingerprint == model.fingerprint for model in found)
     using = [model.fingerprint == fingerprint if exact else model.name == name for model in found]
@@ -52,7 +62,9 @@ def command(
         where += ", in use" if in_use else ""
         pixels, languages = str(model.image_size or ""), model.languages or "unknown"
         table.add_row(*map(cell, (model.name, str(model.dim or ""), pixels, size, languages, where)))
-    console(width=None if sys.stdout.isatty() else 1000).print(table)
+    with paged():
+        console(width=None if sys.stdout.isatty() else 1000).print(table)
+    formatting.say(TERMS)
 
 
 def _used(place: str | Path, settings: Settings) -> StoredModel | None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mmsearch.cli.progress_bar import working
+
 if TYPE_CHECKING:
     from mmsearch.config import Settings
     from mmsearch.library.library import Library
@@ -31,13 +33,21 @@ ExcludeOption = Annotated[
     ),
 ]
 MaxMegapixelsOption = Annotated[
-    float | None, typer.Option("--max-megapixels", min=0.01, help="Skip larger pictures. Default: 200.")
+    float | None, typer.Option("--max-megapixels", metavar="N", min=0.01, help="Skip larger pictures. Default: 200.")
 ]
 RegionsOption = Annotated[
     bool | None,
     typer.Option("--regions/--no-regions", help="Store region tokens, 4 kB a picture. Default: yes."),
 ]
 CaptionsOption = Annotated[bool, typer.Option("--captions", help="Write a caption for each picture that has none yet.")]
+SpeechOption = Annotated[
+    str | None,
+    typer.Option(
+        "--speech",
+        metavar="MODEL_FOLDER",
+        help="Hear what is said in films with this Whisper model, a folder of faster-whisper. Needs mmsearch[speech].",
+    ),
+]
 OcrOption = Annotated[
     bool, typer.Option("--ocr", help="Read the text inside each picture not looked at yet. Needs mmsearch[ocr].")
 ]
@@ -114,4 +124,5 @@ def opened(library: str | None, must_exist: bool = True, auto: str = "auto", **c
     from mmsearch.library.opening import open_library
 
     settings = settings_with(auto, **changes)
-    return open_library(library, settings=settings, quick=auto == "cpu", create=not must_exist)
+    with working("Opening the library"):  # one of an earlier version is brought up to date first
+        return open_library(library, settings=settings, quick=auto == "cpu", create=not must_exist)

@@ -1,8 +1,9 @@
-"""How far a long run is: a bar on a terminal, and a line now and then in a file."""
+"""How far a run is: a bar on a terminal, and a line each ten seconds in a pipe or a file."""
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,8 @@ from mmsearch.cli.streams import cell, console
 if TYPE_CHECKING:
     from mmsearch.types import Progress
 
-EVERY = 60.0  # seconds between two lines
+EVERY = 10.0  # seconds between two lines
+SHORT = 1.0  # seconds that a person waits without being shown that something goes on
 
 _STEPS = {
     "regions": "Region tokens",
@@ -25,6 +27,11 @@ _STEPS = {
     "text": "Text",
     "tags": "Tagging",
     "index": "Index",
+    "layout": "Layout",
+    "placing": "Placing",
+    "naming": "Naming",
+    "paths": "Paths",
+    "small pictures": "Small pictures",
 }
 
 
@@ -32,10 +39,13 @@ _STEPS = {
 def progress_bar(what: str) -> Iterator[Callable[[Progress], None]]:
     """Shows on stderr how far a run is, with rate and time left; yields a callback for ``Progress``.
 
-    A bar where stderr is a terminal, else a line a minute: a log of an hour has some, one of seconds none.
+    A bar where stderr is a terminal, else a line each ten seconds, also where no callback comes: the log of a run of
+    seconds has none.
     """
     if sys.stderr is None or not sys.stderr.isatty():
-        yield Lines(what)
+        lines = Lines(what)
+        with pulsing(lines.pulse):
+            yield lines
         return
     from rich.progress import (
         BarColumn,
@@ -54,9 +64,63 @@ def progress_bar(what: str) -> Iterator[Callable[[Progress], None]]:
             return cell(rate(task.speed) if task.speed else "", "dim")
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate())
-    with Bar(*columns, TimeRemainingColumn(), console=console(stderr=True), transient=True) as bar:
+    options: dict[str, Any] = {"console": console(stderr=True), "transient": True, "redirect_stdout": False}
+    with Bar(*columns, TimeRemainingColumn(), **options) as bar:  # standard output may be a file
         task = bar.add_task(what, total=None)
         yield lambda step: _advance(bar, task, what, step)
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Shows on stderr that something goes on of which nobody knows how long it takes.
+
+    A spinner where stderr is a terminal and it takes more than a second, else a line each ten seconds.
+    """
+    if sys.stderr is None or not sys.stderr.isatty():
+        with pulsing(Lines(what).pulse):
+            yield
+        return
+    ended = threading.Event()
+    spinner = threading.Thread(target=_spin, args=(what, ended), daemon=True)
+    spinner.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        spinner.join()
+
+
+def _spin(what: str, ended: threading.Event) -> None:
+    if ended.wait(SHORT):
+        return
+    from rich.progress import Progress as Bar
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Bar(*columns, console=console(stderr=True), transient=True, redirect_stdout=False) as bar:
+        bar.add_task(what, total=None)
+        ended.wait()
+
+
+@contextmanager
+def pulsing(pulse: Callable[[], None]) -> Iterator[None]:
+    """Calls ``pulse`` once a second meanwhile, in a thread of its own."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(min(SHORT, EVERY)):
+            try:
+                pulse()
+            except (OSError, ValueError):  # nobody reads stderr any more, or it is closed
+                return
+
+    heart = threading.Thread(target=beat, daemon=True)
+    heart.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        heart.join()
 
 
 class NowAndThen:
@@ -64,15 +128,18 @@ class NowAndThen:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._said = clock, clock()
+        self._turn = threading.RLock()
 
     def say(self, line: Callable[[], str]) -> None:
-        if self._clock() - self._said >= EVERY:
-            self.now(line)
+        with self._turn:
+            if self._clock() - self._said >= EVERY:
+                self.now(line)
 
     def now(self, line: Callable[[], str]) -> None:
         """Says it whatever the time; the next one comes ``EVERY`` seconds later."""
-        self._said = self._clock()
-        formatting.say(line())
+        with self._turn:
+            self._said = self._clock()
+            formatting.say(line())
 
 
 class Lines:
@@ -81,12 +148,21 @@ class Lines:
     def __init__(self, what: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._what, self._clock, self._lines = what, clock, NowAndThen(clock)
         self._step, self._begun, self._first = "", clock(), 0
+        self._latest: Progress | None = None
 
     def __call__(self, step: Progress) -> None:
-        now = self._clock()
+        now, self._latest = self._clock(), step
         if step.step != self._step:  # its first item may be long in coming; the rate is that of those after it
             self._step, self._begun, self._first = step.step, now, step.done
         self._lines.say(lambda: self._line(step, now - self._begun))
+
+    def pulse(self) -> None:
+        """Says where it was when it was last heard of, where nothing was said for long."""
+        now = self._clock()
+        self._lines.say(lambda: self._so_far(now - self._begun))
+
+    def _so_far(self, seconds: float) -> str:
+        return f"{self._what}: {seconds:.0f} s so far" if self._latest is None else self._line(self._latest, seconds)
 
     def _line(self, step: Progress, seconds: float) -> str:
         done = f"{_described(self._what, step)}: {step.done:,} of {step.total:,}"

@@ -9,6 +9,7 @@ import typer
 
 from mmsearch.cli import formatting, query_options
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, opened
+from mmsearch.cli.progress_bar import working
 from mmsearch.cli.query_output import Results
 
 
@@ -35,6 +36,7 @@ def command(
     rating: query_options.RatingOption = None,
     label: query_options.LabelOption = None,
     album: query_options.AlbumOption = None,
+    cluster: query_options.ClusterOption = None,
     iso: query_options.IsoOption = None,
     aperture: query_options.ApertureOption = None,
     exposure: query_options.ExposureOption = None,
@@ -74,6 +76,7 @@ def command(
         typer.Option("--rerank/--no-rerank", help="Look at the best pictures again. Default: where it helps."),
     ] = None,
     device: DeviceOption = None,
+    help_fields: query_options.HelpFieldsOption = False,
     json: JsonOption = False,
     paths: Annotated[bool, typer.Option("--paths", help="Print only the paths.")] = False,
     moments: Annotated[
@@ -105,6 +108,8 @@ def command(
     alone list all pictures that meet them, the newest first. A question, such as "is anyone wearing a red hat?", is
     answered for each picture.
     """
+    from mmsearch.cli.welcome import nothing_yet
+
     results = Results(json, paths, print0, show, show_as, html, open_, copy_to, numbered, moments)
     sheet = results.check()
     options = {
@@ -118,6 +123,7 @@ def command(
         "rating": rating,
         "label": label,
         "album": album,
+        "cluster": cluster,
         "iso": iso,
         "aperture": aperture,
         "exposure": exposure,
@@ -141,7 +147,7 @@ def command(
     }
     # An option for folders that says nothing else still asks for something: all that is there.
     wanted = query_options.asked(query or [], options, arithmetic, anything=bool(within or like))
-    with opened(library, device=device, auto="cpu") as found:
+    with opened(library, device=device, auto="cpu") as found, working("Searching"):
         hits = found.search(
             wanted,
             k,
@@ -154,8 +160,11 @@ def command(
             unlike=unlike or [],
         )
         limit = found.settings.max_megapixels
+        empty = None if hits else nothing_yet(found)
     nothing = f"no {'more ' if offset else ''}pictures found"
-    if within:
+    if empty is not None:
+        nothing = f"{nothing}: {empty}"
+    elif within:
         nothing += " there; `mmsearch status` shows the known folders"
     for note in hits.notes:
         if note.code == "nothing-relevant":

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from typer.core import TyperCommand
+from mmsearch.cli.command_help import HelpedCommand
 
 
-class QueryCommand(TyperCommand):
+class QueryCommand(HelpedCommand):
     """Its own options stay options; all else that begins with one dash is a word of the query.
 
     A value may be joined to a short option only where it does not begin with a letter: ``-k5``, ``-l/photos``; so

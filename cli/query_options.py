@@ -18,8 +18,15 @@ if TYPE_CHECKING:
 Texts = list[str] | None
 
 
+PANEL = "For scripts, the same as fields of the query (--help-fields tells more)"
+FIELDS: dict[str, str] = {}  # field of the query language with an option of its own -> what it says
+
+
 def _option(name: str, metavar: str, text: str) -> typer.models.OptionInfo:
-    option: typer.models.OptionInfo = typer.Option(f"--{name}", metavar=metavar, help=text)
+    if name not in ("where", "not"):
+        FIELDS[name] = text
+    panel = None if name in ("not", "sort") else PANEL
+    option: typer.models.OptionInfo = typer.Option(f"--{name}", metavar=metavar, help=text, rich_help_panel=panel)
     return option
 
 
@@ -36,6 +43,9 @@ CityOption = Annotated[Texts, _option("city", "NAME", "A part of the town's name
 PersonOption = Annotated[Texts, _option("person", "NAME", "A part of the name of somebody in it. May be repeated.")]
 RatingOption = Annotated[Texts, _option("rating", "STARS", "Such as 5, >=4 or 3..5.")]
 LabelOption = Annotated[Texts, _option("label", "NAME", "A part of its label, such as red.")]
+ClusterOption = Annotated[
+    Texts, _option("cluster", "NAME", "The number of a cluster of the map, or words of its name.")
+]
 AlbumOption = Annotated[Texts, _option("album", "NAME", "A part of the name of a folder that it lies in.")]
 IsoOption = Annotated[Texts, _option("iso", "NUMBER", "Such as 800, >=1600 or 100..400.")]
 ApertureOption = Annotated[Texts, _option("aperture", "NUMBER", "Such as f/2.8 or <4, of the f-number.")]
@@ -65,6 +75,21 @@ SortOption = Annotated[
 ]
 ArithmeticOption = Annotated[
     bool, typer.Option("--arithmetic", help="Add the vectors of terms, subtract those left out, as rclip does.")
+]
+
+
+def _tell_fields(wanted: bool) -> None:
+    if wanted:
+        width = max(map(len, FIELDS)) + 3
+        for name, said in FIELDS.items():
+            print(f"{f'{name}:':{width}}{said}")
+        print("\nEach is an option too, such as --camera NAME; with a dash before it a field leaves out what it says.")
+        raise typer.Exit
+
+
+HelpFieldsOption = Annotated[
+    bool,
+    typer.Option("--help-fields", callback=_tell_fields, is_eager=True, help="Show the fields of a query, and exit."),
 ]
 
 

@@ -14,6 +14,7 @@ import typer
 
 from mmsearch import schemas
 from mmsearch.cli import formatting
+from mmsearch.cli.progress_bar import working
 from mmsearch.cli.terminal import WAYS
 
 if TYPE_CHECKING:
@@ -92,25 +93,30 @@ class Results:
         if sheet is not None and self.html is not None:
             from mmsearch.cli.sheet import write
 
-            write(sheet, hits, title, max_megapixels)
+            with working("Writing the contact sheet"):
+                write(sheet, hits, title, max_megapixels)
             formatting.say(f"wrote {formatting.shown(str(self.html))}")
         if self.copy_to is not None and hits:
             from mmsearch.cli.copying import copy
 
-            done = copy([hit.path for hit in hits], self.copy_to, self.numbered)
+            with working("Copying"):
+                done = copy([hit.path for hit in hits], self.copy_to, self.numbered)
         if self.open and (sheet is not None or hits):
             done = (_opened(str(sheet)) if sheet is not None else _opened_there(hits[0])) and done
         if not done:
             raise typer.Exit(1)
 
     def _print(self, hits: Sequence[Hit], title: str, max_megapixels: float) -> None:
+        from mmsearch.cli.pager import paged
+
         if self.show or self.show_as is not None:
             from mmsearch.cli.show import show
 
             if show(hits, title, max_megapixels, next((way for way in WAYS if way == self.show_as), None)):
                 return
             formatting.say("the output shows no pictures; --show-as blocks draws them anyway")
-        formatting.hit_table(hits, title, self.moments)
+        with paged():
+            formatting.hit_table(hits, title, self.moments)
 
 
 def _opened_there(hit: Hit) -> bool:

@@ -9,7 +9,7 @@ import typer
 from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, PrecisionOption, opened
-from mmsearch.cli.progress_bar import progress_bar
+from mmsearch.cli.progress_bar import progress_bar, working
 
 if TYPE_CHECKING:
     from mmsearch.library.library import Library
@@ -54,14 +54,19 @@ def command(
             for line in (*report.notes, *(() if json else formatting.report_lines(report))):
                 formatting.say(line)
         if activate:
-            found.activate(_chosen(found, activate, precision))
+            with working("Changing the model"):
+                found.activate(_chosen(found, activate, precision))
         if prune:
-            formatting.say(f"dropped {formatting.plural(found.prune(), 'vector')}")
+            with working("Dropping vectors"):
+                dropped = found.prune()
+            formatting.say(f"dropped {formatting.plural(dropped, 'vector')}")
         kept = [(one, found.precision_of(one.model)) for one in found.kept_models()]
     if json:
         for one, precise in kept:
             formatting.json_line(schemas.kept_model(one, precise))
         return
+    if not kept:
+        formatting.say("nothing is indexed yet: mmsearch index FOLDER")
     names = [one.model.name for one, _ in kept]
     for one, precise in kept:
         name = formatting.model_name(one.model.name, precise)

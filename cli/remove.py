@@ -10,6 +10,7 @@ import typer
 from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
+from mmsearch.cli.progress_bar import working
 from mmsearch.errors import SourceError
 
 if TYPE_CHECKING:
@@ -24,16 +25,18 @@ def command(
 ) -> None:
     """Forget folders or pictures. The files themselves are left alone.
 
-    Read text and captions are forgotten too. On a terminal it asks before; in a script it does not.
+    Read text, captions and your own tags are forgotten too. On a terminal it asks before; in a script it does not.
     """
     with opened(library) as found:
-        before, lost = found.store.roots(), found.losses(paths)
+        with working("Counting"):
+            before, lost = found.store.roots(), found.losses(paths)
         if lost.photos and not yes and not json and formatting.attended():
             question = f"forget {formatting.plural(lost.photos, 'picture')}{_with(lost)}? No file is deleted"
             if not typer.confirm(question, err=True):
                 formatting.say("nothing was forgotten")
                 return
-        removed = found.remove(paths)
+        with working("Forgetting"):
+            removed = found.remove(paths)
         roots = found.store.roots()
     if not removed and roots == before:
         named = ", ".join(formatting.shown(path) for path in paths)
@@ -49,8 +52,8 @@ def command(
 
 def _with(lost: Losses) -> str:
     """What is lost beside the pictures."""
-    both = ("the text read in", lost.texts), ("the captions of", lost.captions)
-    named = " and ".join(f"{what} {count:,}" for what, count in both if count)
+    parts = ("the text read in", lost.texts), ("the captions of", lost.captions), ("your own tags of", lost.tagged)
+    named = " and ".join(f"{what} {count:,}" for what, count in parts if count)
     return named and f" with {named}"
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import signal
-import socket
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +11,8 @@ import typer
 from mmsearch.cli import formatting, options
 
 if TYPE_CHECKING:
+    import socket
+
     from mmsearch.server.options import ServerOptions
 
 
@@ -45,13 +45,14 @@ def command(
     it may do what the page can do. Needs mmsearch[web].
     """
     from mmsearch.cli.web_server import run
+    from mmsearch.cli.welcome import nothing_yet
 
     given = _options(host, token, allow_host or (), read_only, show_places)
     with options.opened(library, must_exist=False, device=device) as found, _listening(host, port) as listening:
         shown = f"http://{_authority(host, listening.getsockname()[1])}/?token={given.token}"
         formatting.say(f"serving {formatting.shown(str(found.folder))}; Ctrl-C ends it")
-        if found.store.model() is None:
-            formatting.say("nothing is indexed there yet: add a folder on the page, or with mmsearch index FOLDER")
+        if (empty := nothing_yet(found)) is not None:
+            formatting.say(f"{empty}; or add a folder on the page")
         if given.any_address:
             formatting.say("other machines put this machine's address in the place of the one below")
         print(shown, flush=True)
@@ -80,6 +81,8 @@ def _options(
 
 
 def _is_loopback(host: str) -> bool:
+    import ipaddress
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -94,6 +97,8 @@ def _authority(host: str, port: int) -> str:
 
 def _listening(host: str, port: int) -> socket.socket:
     """A socket that takes connections there.  Raises MMSearchError where that cannot be."""
+    import socket
+
     from mmsearch.errors import MMSearchError
 
     listening: socket.socket | None = None

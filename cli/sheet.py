@@ -20,9 +20,10 @@ from mmsearch.cli import formatting
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from mmsearch.types import Hit
+    from mmsearch.types import Hit, Moment
 
 SIDE = 320  # pixels of the longer side of a picture
+STRIP = 96  # the same of the best parts of a film or a document
 _QUALITY = 80  # of its JPEG: 10 to 25 kB
 
 _STYLE = """
@@ -46,6 +47,8 @@ ol > li { display: flex; flex-direction: column; overflow: hidden; background: v
 .told { padding: .7rem .9rem .9rem }
 .told p { margin: .2rem 0; overflow-wrap: anywhere }
 .told a { color: inherit }
+.strip { display: flex; gap: .4rem; overflow-x: auto }
+.strip a { color: var(--dim); font-size: .8rem; text-decoration: none; text-align: center }
 .rank { font-weight: 700 }
 .score, .sure { color: var(--mark); font-variant-numeric: tabular-nums }
 .dim, details { color: var(--dim); font-size: .87rem }
@@ -98,7 +101,7 @@ def write(target: Path, hits: Sequence[Hit], title: str, max_megapixels: float) 
 def html(hits: Sequence[Hit], title: str, max_megapixels: float) -> Iterator[str]:
     """The sheet, piece by piece."""
     from mmsearch import __version__
-    from mmsearch.media.thumbnails import thumbnails
+    from mmsearch.media.thumbnails import moments, thumbnails
 
     hashed = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
     allowed = f"default-src 'none'; img-src data:; style-src 'sha256-{hashed}'; base-uri 'none'; form-action 'none'"
@@ -112,8 +115,8 @@ def html(hits: Sequence[Hit], title: str, max_megapixels: float) -> Iterator[str
         f"<title>{_text(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
         f"<header><h1>{_text(title)}</h1><p>{found}</p></header>\n<main><ol>\n"
     )
-    for hit, picture in zip(hits, thumbnails([hit.photo for hit in hits], SIDE, max_megapixels), strict=True):
-        yield _card(hit, picture)
+    for hit, picture in zip(hits, thumbnails(hits, SIDE, max_megapixels), strict=True):
+        yield _card(hit, picture, moments(hit, STRIP, max_megapixels) if len(hit.moments) > 1 else ())
     yield (
         f"</ol></main>\n<footer>Made by mmsearch {_text(__version__)}, {datetime.now():%Y-%m-%d %H:%M}. "
         "The small pictures are in this file; a click on one opens the photo itself where it is.</footer>\n"
@@ -121,7 +124,8 @@ def html(hits: Sequence[Hit], title: str, max_megapixels: float) -> Iterator[str
     )
 
 
-def _card(hit: Hit, picture: Image | str) -> str:
+def _card(hit: Hit, picture: Image | str, parts: Sequence[tuple[Moment, Image]]) -> str:
+    """A hit; ``parts`` are the best ones of a film or a document."""
     photo = hit.photo
     path = Path(hit.path)
     link = f'href="{escape(path.as_uri())}"'
@@ -134,25 +138,43 @@ def _card(hit: Hit, picture: Image | str) -> str:
         shape = f'width="{picture.width}" height="{picture.height}"'
         seen = f'<img src="{data}" {shape} alt="{alternative}">'
     lines = [f'<span class="rank">{hit.rank}</span> <span class="score">{formatting.score(hit)}</span>']
+    if hit.moments:
+        lines[0] += f' <span class="sure">{formatting.place(hit.moments[0])}</span>'
     if hit.relevance is not None:
         lines[0] += f' <span class="sure">relevance {formatting.probability(hit)}</span>'
     if hit.answer is not None:
         lines.append(f"<strong>{_text(formatting.answer(hit) or hit.answer)}</strong>")
     lines.append(f'<a {link}>{_path(path.name)}</a><br><span class="dim">{_path(str(path.parent))}</span>')
-    measures = [f"{photo.width}×{photo.height}", formatting.size(photo.size)]
+    length = formatting.clock(photo.film.duration_ms) if photo.film else ""
+    measures = [f"{photo.width}×{photo.height}", length, formatting.size(photo.size)]
     facts = [f"{photo.date:%Y-%m-%d %H:%M}", *measures, photo.exif.camera or "", formatting.noted(photo)]
     lines.append(f'<span class="dim">{_text(" · ".join(filter(None, facts)))}</span>')
     lines += [f'<span class="dim">{_text(reason)}</span>' for reason in hit.reasons]
     lines += [f"“{_text(said)}”" for said in (photo.caption, photo.description) if said]
     if photo.text:
         lines.append(f'<span class="dim">reads: {_text(photo.text)}</span>')
-    told = "".join(f"<p>{line}</p>\n" for line in lines)
+    told = _strip(path, parts) + "".join(f"<p>{line}</p>\n" for line in lines)
     if photo.tags:
         told += f'<p class="tags">{"".join(f"<span>{_text(tag)}</span>" for tag in photo.tags)}</p>\n'
     if hit.similar:
         others = "".join(f'<li><a href="{escape(Path(one).as_uri())}">{_path(one)}</a></li>' for one in hit.similar)
         told += f"<details><summary>{formatting.similar(hit)}</summary><ul>{others}</ul></details>\n"
     return f'<li>\n<a class="seen" {link}>{seen}</a>\n<div class="told">\n{told}</div>\n</li>\n'
+
+
+def _strip(path: Path, parts: Sequence[tuple[Moment, Image]]) -> str:
+    """Small pictures of the best parts, in the order of the file; a click on one of a film opens it there."""
+    if not parts:
+        return ""
+    shown = []
+    for moment, picture in parts:
+        at = f"#page={moment.page}" if moment.start_ms is None else f"#t={moment.start_ms / 1000:g}"
+        place = formatting.place(moment)
+        shown.append(
+            f'<a href="{escape(path.as_uri() + at)}"><img src="data:image/jpeg;base64,{_jpeg(picture)}" '
+            f'width="{picture.width}" height="{picture.height}" alt="{place}"><br>{place}</a>'
+        )
+    return f'<div class="strip">{"".join(shown)}</div>\n'
 
 
 def _path(value: str) -> str:

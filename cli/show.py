@@ -51,7 +51,7 @@ def show(hits: Sequence[Hit], title: str, max_megapixels: float, way: Way | None
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(width=room)
     table.add_column(overflow="fold")
-    pictures = thumbnails([hit.photo for hit in hits], SIDE, max_megapixels)
+    pictures = thumbnails(hits, SIDE, max_megapixels)
     for hit, picture in zip(hits, pictures, strict=True):
         if isinstance(picture, str):
             seen: RenderableType = Panel(cell(picture, "dim"), width=room, height=5, border_style="dim")
@@ -69,7 +69,8 @@ def _told(hit: Hit) -> RenderableType:
     link = Style(link=Path(hit.path).as_uri()) if hit.path.isprintable() else Style()
     first = cell(f"{hit.rank}  ", "bold")
     first.append(formatting.score(hit), "green")
-    for more in (formatting.probability(hit), formatting.answer(hit)):
+    where = formatting.place(hit.moments[0]) if hit.moments else ""
+    for more in (where, formatting.probability(hit), formatting.answer(hit)):
         first.append(cell(f"  {more}" if more else ""))
     lines = [first, cell(formatting.shown(hit.path), link)]
     details = [

@@ -11,6 +11,7 @@ from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.advice import typed
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
+from mmsearch.cli.progress_bar import working
 
 if TYPE_CHECKING:
     from mmsearch.library.status import Status
@@ -28,15 +29,25 @@ def command(
     ] = False,
 ) -> None:
     """Show what the library holds: folders, model, kinds and years of the pictures, and what could not be read."""
-    from mmsearch import config
+    from mmsearch.cli.pager import paged
+    from mmsearch.cli.welcome import nothing_yet
 
-    with opened(library) as found:
+    with opened(library) as found, working("Counting"):
         status = found.status()
-    told = status.summary
+        empty = nothing_yet(found)
     if json:
         formatting.json_line(schemas.status(status))
         return
-    model = "none yet"
+    if empty is not None:
+        formatting.say(empty)
+    with paged():
+        _print(status, failed)
+
+
+def _print(status: Status, failed: bool) -> None:
+    from mmsearch import config
+
+    told, model = status.summary, "none yet"
     if status.model is not None:
         model = formatting.model_name(status.model, status.precision)
     rows = {
@@ -101,10 +112,23 @@ def _picture(told: Summary, photos: int) -> dict[str, list[str]]:
     return {
         "size": [f"{formatting.size(told.bytes)}{median}{copies}"],
         "formats": [_counted(told.formats)],
+        "films": [_films(told)] if told.films or told.documents else [],
         "words": [having] if having else [],
         "cameras": [_counted(told.cameras)] if told.cameras else [],
         "years": list(_years(told.years)),
     }
+
+
+def _films(told: Summary) -> str:
+    """Films and documents, and what can be found in them."""
+    kinds = []
+    if told.films:
+        hours = f"{told.hours:,.1f} hours" if told.hours >= 1 else f"{60 * told.hours:.1f} minutes"
+        moments = formatting.plural(told.moments, "moment")
+        kinds.append(f"{formatting.plural(told.films, 'film')} of {hours} together, {moments} of which can be found")
+    if told.documents:
+        kinds.append(f"{formatting.plural(told.documents, 'document')} of {formatting.plural(told.pages, 'page')}")
+    return "; ".join(kinds)
 
 
 def _counted(kinds: dict[str, int]) -> str:

@@ -92,6 +92,9 @@ def command(
     """Train a model on captioned photos, starting from another model.
 
     The folder it writes is a model for --model local-dir:DIR. A run that was interrupted goes on with --resume.
+
+    Without --captions, --images is a tar file with photos and captions side by side (WebDataset: 0001.jpg, 0001.txt),
+    a folder of such files or a pattern, data-{000..099}.tar; --dev FILE is one, too. Nothing is unpacked.
     """
     if precision is not None:
         formatting.say("--precision of train is called --train-precision now; elsewhere it is that of vectors")
@@ -101,15 +104,15 @@ def command(
         "text_layers": text_layers, "lr": lr, "image_lr": image_lr, "text_lr": text_lr, "precision": arithmetic,
         "seed": seed,
     }  # fmt: skip
+    check_packages()
     changes = {name: value for name, value in direct.items() if value is not None}
     given = [captions, images, base, dev, objective, more, *changes.values()]
-    check_given(resume, given, captions, images)
+    check_given(resume, given, captions, images, captions is None and images is not None and _in_tar(images))
     settings = settings_with(device=device, trust_pickle=trust_pickle or None)
     with interruptible("train", out):
         if resume:
             outcome = _resume(out, settings, keep_cache)
         else:
-            assert captions is not None
             assert images is not None
             wanted = {**changes, **_objectives(objective), **_fields(more)}
             outcome = _start(out, captions, images, base or "embedded", dev or "0.1", wanted, settings, keep_cache)
@@ -117,11 +120,30 @@ def command(
         _show(outcome, json)
 
 
-def check_given(resume: bool, given: Sequence[Any], captions: Path | None, images: Path | None) -> None:
-    """Raises BadParameter where --resume comes with what it knows already, or a new run without its data."""
+def _in_tar(images: Path) -> bool:
+    """Whether photos and captions come in WebDataset shards."""
+    from mmsearch.training.common import shards
+
+    return shards.is_shards(images)
+
+
+def check_packages() -> None:
+    """Raises TrainingError where a package is missing, before anything of torch is imported."""
+    from mmsearch.training.common import report
+
+    report.check_packages()
+
+
+def check_given(
+    resume: bool, given: Sequence[Any], captions: Path | None, images: Path | None, in_tar: bool = False
+) -> None:
+    """Raises BadParameter where --resume comes with what it knows already, or a new run without its data.
+
+    ``in_tar``: the captions are with the photos.
+    """
     if resume and any(value is not None for value in given):
         raise typer.BadParameter("goes on with all that the run was started with; leave out everything but --out")
-    if not resume and (captions is None or images is None):
+    if not resume and (images is None or (captions is None and not in_tar)):
         raise typer.BadParameter(
             "are needed, unless a run is resumed with --resume", param_hint="--captions and --images"
         )
@@ -142,16 +164,15 @@ def interruptible(name: str, out: Path) -> Iterator[None]:
 
 
 def _start(
-    out: Path, captions: Path, images: Path, base: str, dev: str, changes: dict[str, Any], settings: Settings,
+    out: Path, captions: Path | None, images: Path, base: str, dev: str, changes: dict[str, Any], settings: Settings,
     keep_cache: bool,
 ) -> Outcome | None:  # fmt: skip
     from dataclasses import replace
 
     from mmsearch.errors import ConfigError
-    from mmsearch.training.common import checkpoint, report
+    from mmsearch.training.common import checkpoint
     from mmsearch.training.contrastive import bases
 
-    report.check_packages()
     checkpoint.check_new(out)
     base = bases.canonical(base)
     recipe = bases.default_recipe(base)
@@ -162,7 +183,8 @@ def _start(
         raise typer.BadParameter(str(error)) from error
     part = share(dev)
     origin = {
-        "captions": str(captions.absolute()), "images": str(images.absolute()), "base": base,
+        "captions": None if captions is None else str(captions.absolute()),
+        "images": str(images.absolute()), "base": base,
         "dev": str(Path(dev).absolute()) if part is None else part,
     }  # fmt: skip
     return _train(out, origin, recipe, settings, keep_cache, resume=False)
@@ -214,13 +236,14 @@ def pairs_of(origin: dict[str, Any], seed: int) -> tuple[Pairs, Pairs]:
     from mmsearch.training.common import pairs
 
     folder = Path(origin["images"])
-    found = pairs.read(Path(origin["captions"]), folder)
+    in_tar = origin["captions"] is None
+    found = pairs.read_shards(folder) if in_tar else pairs.read(Path(origin["captions"]), folder)
     if isinstance(origin["dev"], float):
         return pairs.split(found, origin["dev"], seed)
-    dev = pairs.read(Path(origin["dev"]), folder)
+    dev = pairs.read_shards(Path(origin["dev"])) if in_tar else pairs.read(Path(origin["dev"]), folder)
     kept = pairs.without(found, dev)
     if not len(kept):
-        raise SourceError(f"no pairs are left: all photos of {origin['captions']} are in {origin['dev']} too")
+        raise SourceError(f"no pairs are left: all photos of {origin['captions'] or folder} are in {origin['dev']} too")
     if len(kept) < len(found):
         formatting.say(f"{formatting.plural(len(found) - len(kept), 'photo')} of --dev left out of training")
     return kept, dev

@@ -1,4 +1,4 @@
-"""How far a training run is: a bar on a terminal; in a log a line when something new begins, and a line a minute."""
+"""How far a training run is: a bar on a terminal; in a log a line when something new begins, and each ten seconds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mmsearch.cli.progress_bar import NowAndThen, duration, rate
+from mmsearch.cli.progress_bar import NowAndThen, duration, pulsing, rate
 from mmsearch.cli.streams import console
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ _PHASES = {
 def bar() -> Iterator[Any]:
     """Shows on stderr what a run is doing; yields a callback for ``TrainProgress``."""
     if sys.stderr is None or not sys.stderr.isatty():
-        yield TrainLines()
+        lines = TrainLines()
+        with pulsing(lines.pulse):
+            yield lines
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
@@ -50,14 +52,21 @@ def line(step: TrainProgress) -> str:
 
 
 class TrainLines:
-    """For a log: each phase when it begins for the first time, the first step too, and where it is a minute later."""
+    """For a log: each phase when it first begins, the first step too, and then each ten seconds where it is."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._lines = clock, NowAndThen(clock)
         self._seen: set[str] = set()
         self._phase, self._begun, self._first = "", clock(), 0
+        self._latest: TrainProgress | None = None
+
+    def pulse(self) -> None:
+        """Says where it was when it was last heard of, where nothing was said for long."""
+        latest, seconds = self._latest, self._clock() - self._begun
+        self._lines.say(lambda: f"Starting: {seconds:.0f} s so far" if latest is None else self._line(latest))
 
     def __call__(self, step: TrainProgress) -> None:
+        self._latest = step
         if step.phase != self._phase:  # the rate is that of the items after its first
             self._phase, self._begun, self._first = step.phase, self._clock(), step.done
         if step.phase not in self._seen:

@@ -60,6 +60,7 @@ def command(
     interrupted goes on with --resume.
     """
     direct = {"attention": attention, "fusion": fusion, "steps": steps, "seed": seed}
+    train.check_packages()
     changes = {name: value for name, value in direct.items() if value is not None}
     given = [captions, images, questions, model, dev, more, *changes.values()]
     train.check_given(resume, given, captions, images)
@@ -81,10 +82,9 @@ def _start(
     out: Path, origin: dict[str, Any], changes: dict[str, Any], device: str | None, keep_cache: bool
 ) -> tuple[RerankOutcome, dict[str, Any]]:
     from mmsearch.errors import ConfigError
-    from mmsearch.training.common import checkpoint, report
+    from mmsearch.training.common import checkpoint
     from mmsearch.training.reranker.recipe import RerankRecipe
 
-    report.check_packages()
     checkpoint.check_new(out)
     try:
         recipe = replace(RerankRecipe(), **changes)

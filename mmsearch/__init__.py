@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         ImageError,
         LibraryBusyError,
         LibraryError,
+        MapError,
         MMSearchError,
         ModelError,
         ModelMismatchError,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         QueryError,
         QuerySyntaxError,
         SourceError,
+        TagError,
         TransferError,
         VocabularyError,
     )
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from mmsearch.manage.duplicates import Group
     from mmsearch.manage.export import ExportReport
     from mmsearch.manage.import_vectors import ImportReport
+    from mmsearch.manage.map.make import MapReport
     from mmsearch.manage.move_aside import Moved
     from mmsearch.media.thumbnail_cache import Thumbnail
     from mmsearch.query.files import parse, parse_conditions
@@ -54,6 +57,7 @@ if TYPE_CHECKING:
         Between,
         Camera,
         City,
+        Clustered,
         Codec,
         Compare,
         Condition,
@@ -83,8 +87,9 @@ if TYPE_CHECKING:
     from mmsearch.rerank.reranker import Answer
     from mmsearch.server import ServerOptions, serve
     from mmsearch.server.async_library import AsyncLibrary
+    from mmsearch.store.kept_map import Cluster, KeptMap
     from mmsearch.store.sqlite.backup import restore
-    from mmsearch.store.types import Damage, KeptModel, Overview
+    from mmsearch.store.types import Damage, KeptModel, Overview, TagChange
     from mmsearch.types import (
         Annotations,
         Damaged,
@@ -110,6 +115,7 @@ _HOMES = {
         "ImageError",
         "LibraryBusyError",
         "LibraryError",
+        "MapError",
         "MMSearchError",
         "ModelError",
         "ModelMismatchError",
@@ -118,11 +124,13 @@ _HOMES = {
         "QueryError",
         "QuerySyntaxError",
         "SourceError",
+        "TagError",
         "TransferError",
         "VocabularyError",
     ],
     "mmsearch.manage.export": ["ExportReport"],
     "mmsearch.manage.import_vectors": ["ImportReport"],
+    "mmsearch.manage.map.make": ["MapReport"],
     "mmsearch.library.facets": ["Facet", "Facets", "FacetValue"],
     "mmsearch.library.library": ["Library"],
     "mmsearch.library.opening": ["open_library"],
@@ -137,6 +145,7 @@ _HOMES = {
         "Between",
         "Camera",
         "City",
+        "Clustered",
         "Codec",
         "Compare",
         "Condition",
@@ -180,8 +189,9 @@ _HOMES = {
     "mmsearch.rerank.reranker": ["Answer"],
     "mmsearch.server": ["ServerOptions", "serve"],
     "mmsearch.server.async_library": ["AsyncLibrary"],
+    "mmsearch.store.kept_map": ["Cluster", "KeptMap"],
     "mmsearch.store.sqlite.backup": ["restore"],
-    "mmsearch.store.types": ["Damage", "KeptModel", "Overview"],
+    "mmsearch.store.types": ["Damage", "KeptModel", "Overview", "TagChange"],
     "mmsearch.ingest.enrich.tags": ["TagReport"],
     "mmsearch.language.vocabulary": ["Vocabulary"],
 }
@@ -200,6 +210,8 @@ __all__ = [
     "Camera",
     "Caption",
     "City",
+    "Cluster",
+    "Clustered",
     "Codec",
     "Compare",
     "Condition",
@@ -225,6 +237,7 @@ __all__ = [
     "ImageError",
     "ImportReport",
     "IndexReport",
+    "KeptMap",
     "KeptModel",
     "Label",
     "Lens",
@@ -232,6 +245,8 @@ __all__ = [
     "LibraryBusyError",
     "LibraryError",
     "MMSearchError",
+    "MapError",
+    "MapReport",
     "ModelError",
     "ModelMismatchError",
     "Moment",
@@ -257,6 +272,8 @@ __all__ = [
     "Skipped",
     "SourceError",
     "Status",
+    "TagChange",
+    "TagError",
     "TagReport",
     "Tagged",
     "Thumbnail",

@@ -50,6 +50,7 @@ class Settings:
     isolate: str = "auto"  # decode in processes of their own: "always", "never", "auto" after a run that died
     regions: bool = True  # store region tokens of pictures too, 4 kB each: what a reranker looks at
     reranker: str = "auto"  # "auto": the one that ships for the library's model; "none"; or a folder
+    speech: str = ""  # folder of a Whisper model of faster-whisper: what is said in films is heard with it
     recall: float = 0.95  # share of the nearest pictures that a search among very many must find; 1 compares all
     rerank_candidates: int = 100  # pictures of the first stage that are looked at again; unasked at most 30
     trust_pickle: bool = False  # read weights of models that are pickles; "true" trusts whoever made them

@@ -17,6 +17,8 @@
     |-- QueryError             a query makes no sense
     |   `-- QuerySyntaxError   its text makes none, whatever files there are
     |-- VocabularyError        a file of tags makes no sense, or cannot be read
+    |-- TagError               what a person wrote is no tag
+    |-- MapError               a map cannot be made
     |-- TransferError          a backup or an export cannot be written, read or used
     |-- TrainingError          a training run cannot start, go on or end well
     `-- DimensionError         vectors of the wrong width
@@ -28,6 +30,7 @@ too.  Bugs stay ordinary exceptions.
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any
 
 
@@ -191,6 +194,23 @@ class VocabularyError(MMSearchError):
     """A file of tags makes no sense, or cannot be read."""
 
     code = "bad-vocabulary"
+
+
+class TagError(MMSearchError):
+    """What a person wrote, ``tag``, is no tag; ``reason`` says why."""
+
+    code = "bad-tag"
+    tag: str
+    reason: str
+
+    def __init__(self, tag: str, reason: str) -> None:
+        super().__init__(f"{reprlib.repr(tag)} is no tag: {reason}", tag=tag, reason=reason)
+
+
+class MapError(MMSearchError):
+    """A map cannot be made, or there is none."""
+
+    code = "cannot-map"
 
 
 class TransferError(MMSearchError):

@@ -19,18 +19,20 @@ if TYPE_CHECKING:
     from mmsearch.errors import MMSearchError
     from mmsearch.ingest.enrich.tags import TagReport
     from mmsearch.library.calibrating import CalibrationReport
+    from mmsearch.library.checkup import Finding
     from mmsearch.library.repair import Repaired
     from mmsearch.library.status import Status
     from mmsearch.manage.duplicates import Group
     from mmsearch.manage.export import ExportReport
     from mmsearch.manage.import_vectors import ImportReport
+    from mmsearch.manage.map.make import MapReport
     from mmsearch.manage.move_aside import Moved
     from mmsearch.rerank.captions import Caption
     from mmsearch.rerank.heat import Heat
     from mmsearch.rerank.inspect import Explanation
     from mmsearch.rerank.reranker import Answer
     from mmsearch.rerank.timeline import Timeline
-    from mmsearch.store.types import Damage, KeptModel, Losses
+    from mmsearch.store.types import Damage, KeptModel, Losses, TagChange
     from mmsearch.training.contrastive.trainer import Outcome
     from mmsearch.training.reranker.trainer import RerankOutcome
     from mmsearch.types import Damaged, Hit, IndexReport, Note, Progress, SearchResult, Skipped
@@ -131,6 +133,7 @@ def index_report(report: IndexReport) -> Json:
         "damaged": damaged(report.damaged),
         "passed_over": dict(report.passed_over),
         "encoded": report.encoded,
+        **{name: count for name in ("moments", "pages", "folded") if (count := getattr(report, name))},
         "regions": report.regions,
         "captions": report.captions,
         "facts": report.facts,
@@ -178,9 +181,14 @@ def tags_cleared(pictures: int) -> Json:
     return {"cleared": pictures}
 
 
+def tags_changed(change: TagChange) -> Json:
+    """Of how many files tags of people changed, and how many tags were given and taken."""
+    return asdict(change)
+
+
 def removed(files: int, lost: Losses) -> Json:
-    """How many files were forgotten, and of how many pictures what was read and said went with them."""
-    return {"removed": files, "texts": lost.texts, "captions": lost.captions}
+    """How many files were forgotten; of how many pictures what was read and said, of how many files own tags went."""
+    return {"removed": files, "texts": lost.texts, "captions": lost.captions, "tagged": lost.tagged}
 
 
 def export_report(folder: str, report: ExportReport) -> Json:
@@ -207,6 +215,23 @@ def backup(file: str, size: int) -> Json:
 def restored(library: str, photos: int, kept: Path | None) -> Json:
     """A backup that was put in the place of a library; what was there before is ``kept``."""
     return {"library": library, "photos": photos, "kept": None if kept is None else str(kept)}
+
+
+def map_report(report: MapReport, file: str | None) -> dict[str, Any]:
+    """What a map run did, and the file that it wrote, if any."""
+    return {
+        "photos": report.photos,
+        "clusters": [{"number": one.number, "name": one.name, "size": one.size} for one in report.clusters],
+        "laid_out": report.laid_out,
+        "placed": report.placed,
+        "kept": report.kept,
+        "gone": report.gone,
+        "method": report.method,
+        "named_by": report.named_by,
+        "generation": report.generation,
+        "seconds": report.seconds,
+        "file": file,
+    }
 
 
 def duplicates(group: Group) -> Json:
@@ -284,6 +309,11 @@ def status(status: Status) -> Json:
         "texts": summary.texts,
         "tagged": summary.tagged,
         "copies": summary.copies,
+        "films": summary.films,
+        "hours": round(summary.hours, 3),
+        "moments": summary.moments,
+        "documents": summary.documents,
+        "pages": summary.pages,
         "reasons": dict(summary.reasons),
     }
 
@@ -342,6 +372,11 @@ def kept_model(kept: KeptModel, precision: str | None) -> Json:
 
 
 # What is said
+
+
+def finding(one: Finding) -> Json:
+    """Something that was looked at, and its ``state``: ok, advice or broken."""
+    return asdict(one)
 
 
 def note(note: Note) -> Json:

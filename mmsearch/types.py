@@ -193,10 +193,11 @@ class Photo:
     caption: str | None = None  # what a reranker said of it, where it was asked
     description: str | None = None  # what was written into the file, or beside it
     text: str | None = None  # what was read in the picture
-    tags: tuple[str, ...] = ()  # the surest first
+    tags: tuple[str, ...] = ()  # those that people gave it first, then what a model says, the surest first
     annotations: Annotations = field(default_factory=Annotations)  # town, people, stars, label
     id: int = 0  # of the file in its library; 0 for a photo of no library
     film: Film | None = None  # of a video
+    own_tags: tuple[str, ...] = ()  # of ``tags``, those that people gave it
 
     @property
     def date(self) -> datetime:
@@ -217,6 +218,7 @@ class Photo:
         exif = self.exif
         shot = {"iso": exif.iso, "aperture": exif.aperture, "exposure": exif.exposure, "focal": exif.focal}
         words = {"description": self.description, "text": self.text, "tags": list(self.tags) or None}
+        words["own_tags"] = list(self.own_tags) or None
         return {
             "path": self.path,
             "width": self.width,
@@ -246,7 +248,7 @@ class Moment:
     """A part of a found file: a moment of a film, or a page of a document."""
 
     part: int  # its place among the parts of the file, from 0
-    score: float  # of this part, as ``Hit.score``
+    score: float  # of this part: the best one has that of its hit
     start_ms: int | None = None  # from the beginning of the film; None for a page
     end_ms: int | None = None
     at_ms: int | None = None  # the frame that shows it
@@ -393,7 +395,10 @@ class IndexReport:
     skipped: tuple[Skipped, ...] = ()
     damaged: tuple[Damaged, ...] = ()  # of those that were read now
     passed_over: dict[str, int] = field(default_factory=dict)  # suffix -> files that are no pictures here, as videos
-    encoded: int = 0  # pictures that got a vector
+    encoded: int = 0  # pictures that got a vector; a film has one for each moment, a document for each page
+    moments: int = 0  # of these, moments of films
+    pages: int = 0  # of these, pages of documents
+    folded: int = 0  # frames of the films that showed the same as one before, and became part of its moment
     enriched: dict[str, int] = field(default_factory=dict)  # name of an enrichment -> pictures that it was stored of
     seconds: float = 0.0
     model: str = ""

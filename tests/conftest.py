@@ -35,6 +35,12 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFa
     monkeypatch.setenv("MMSEARCH_OFFLINE", "1")
 
 
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a command takes longer than ten seconds: what it says then is no part of other tests."""
+    monkeypatch.setattr("mmsearch.cli.progress_bar.EVERY", 3600.0)
+
+
 @pytest.fixture(scope="session")
 def encoder() -> OnnxEncoder:
     """The embedded model, loaded once."""
@@ -51,6 +57,22 @@ def tag_cache(tmp_path_factory: pytest.TempPathFactory, encoder: OnnxEncoder) ->
         cached(common_texts(), encoder.card.fingerprint, encoder.encode_texts, folder)
 
     return made_once(tmp_path_factory, "tag_cache", make)
+
+
+@pytest.fixture(scope="session")
+def mapped_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with thirty drawn pictures (``mapped.py``); no test changes it."""
+    import mapped
+
+    return made_once(tmp_path_factory, "mapped", mapped.photos)
+
+
+@pytest.fixture(scope="session")
+def mapped_library(tmp_path_factory: pytest.TempPathFactory, encoder: OnnxEncoder, mapped_photos: Path) -> Path:
+    """The folder of a library of them, to be copied."""
+    import mapped
+
+    return made_once(tmp_path_factory, "mapped library", partial(mapped.library, of=mapped_photos, encoder=encoder))
 
 
 @pytest.fixture(scope="session")

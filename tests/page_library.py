@@ -55,6 +55,7 @@ def make(folder: Path, encoder: Encoder) -> Path:
             assert item is not None
             writer.put_caption(item, "r", f"{SCRIPT} captioned", 0.9)
             writer.put_tags("words", {item: {f"{SCRIPT} tagged": 0.9, "drawing": 0.8}})
+        library.tag_photos(hostile, add=f"{SCRIPT} of a person")
     return folder / "library"
 
 

@@ -35,6 +35,8 @@ def test_reference_is_what_the_commands_say() -> None:
     made = runpy.run_path(str(ROOT / "docs" / "make_reference.py"))
     page = (ROOT / "docs" / "reference.md").read_text("utf-8")
     assert made["reference"]() + "\n" == page, "run: make reference"
+    manual = (ROOT / "man" / "mmsearch.1").read_text("utf-8")
+    assert made["manual"]() == manual, "run: make reference"
     assert re.findall(r"^## (.*)$", page, re.MULTILINE) == list(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
 

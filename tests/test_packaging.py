@@ -37,6 +37,7 @@ ORDER = [
     "mmsearch.search",
     "mmsearch.ingest",
     "mmsearch.manage",
+    "mmsearch.integrations",  # what notebooks, tables and retrievers want of a library is a protocol in it
     "mmsearch.evaluation",
     "mmsearch.library",
     "mmsearch.watch",
@@ -165,7 +166,7 @@ def test_all_that_a_query_is_made_of_is_public() -> None:
     from mmsearch.query import model
 
     parts = {name for name, value in vars(model).items() if is_dataclass(value)}
-    assert len(parts) == 26
+    assert len(parts) == 27
     assert parts | {"QueryError", "QuerySyntaxError", "parse", "parse_conditions", "written"} <= set(mmsearch.__all__)
 
 
@@ -188,7 +189,8 @@ def test_help_is_light() -> None:
 # What a query in words does without.  Each takes time to import, and a query is to answer at once.
 NOT_FOR_A_QUERY = {
     "alembic", "defusedxml", "filelock", "ftfy", "onnx", "open_clip", "regex", "rich", "timm", "torch", "transformers",
-    "mmsearch.ingest", "mmsearch.language.vocabulary", "mmsearch.manage", "mmsearch.rerank.inspect",
+    "mmsearch.ingest", "mmsearch.integrations", "mmsearch.language.vocabulary", "mmsearch.manage",
+    "mmsearch.rerank.inspect",
     "mmsearch.store.protocol", "mmsearch.store.writing", "urllib.request",
 }  # fmt: skip
 

@@ -24,7 +24,7 @@ from mmsearch.rerank.captions import Caption
 from mmsearch.rerank.heat import WordHeat
 from mmsearch.rerank.inspect import Explanation
 from mmsearch.rerank.reranker import Answer
-from mmsearch.store.types import Damage, KeptModel, Losses, StoredModel, Summary
+from mmsearch.store.types import Damage, KeptModel, Losses, StoredModel, Summary, TagChange
 from mmsearch.types import (
     Annotations,
     Damaged,
@@ -222,6 +222,11 @@ def test_a_status() -> None:
         "texts": 0,
         "tagged": 1,
         "copies": 0,
+        "films": 0,
+        "hours": 0.0,
+        "moments": 0,
+        "documents": 0,
+        "pages": 0,
         "reasons": {"damaged": 1},
     }
 
@@ -271,7 +276,14 @@ OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     "tags": (schemas.tags({"dog": 1}), {"tags": {"dog": 1}}),
     "cleared": (schemas.tags_cleared(3), {"cleared": 3}),
-    "removed": (schemas.removed(3, Losses(3, 2, 1)), {"removed": 3, "texts": 2, "captions": 1}),
+    "removed": (
+        schemas.removed(3, Losses(3, 2, 1, 2)),
+        {"removed": 3, "texts": 2, "captions": 1, "tagged": 2},
+    ),
+    "tags_changed": (
+        schemas.tags_changed(TagChange(3, 2, 4, 1)),
+        {"photos": 3, "changed": 2, "added": 4, "removed": 1},
+    ),
     "export": (
         schemas.export_report("out", ExportReport(3, 2, False)),
         {"folder": "out", "files": 3, "vectors": 2, "parquet": False},

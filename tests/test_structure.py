@@ -11,7 +11,7 @@ FOLDERS = ("mmsearch", "indexes", "cli", "docs", "benchmarks")
 
 LINES = 450  # of a file
 PARAMETERS = 8  # of a function, without ``self``; commands have one an option
-ROOMS = 14  # packages in ``mmsearch/``
+ROOMS = 15  # packages in ``mmsearch/``; the 15th is ``integrations``: other programs change, the rest need not follow
 
 LONGER: dict[str, str] = {}  # file -> why it is longer
 MORE = {  # function -> why it takes more

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 
+from mmsearch.encoders.packages import lacking, not_installed
 from mmsearch.errors import ModelError
 
 
@@ -22,7 +23,7 @@ def choose_device(device: str) -> str:
         return "cuda"
     if device == "auto":
         return "cpu"
-    raise ModelError(f"no CUDA device can be used: {problem}", code="no-cuda")
+    raise ModelError(f"no CUDA device can be used: {problem}", code="no-cuda", extra="models")
 
 
 def all_devices(device: str) -> list[str]:
@@ -41,6 +42,8 @@ def _problem() -> str | None:
         return "no NVIDIA driver is installed"
     if devices == 0:
         return "the NVIDIA driver finds no device (CUDA_VISIBLE_DEVICES may hide it)"
+    if missing := lacking(("torch",)):
+        return f"it needs {not_installed(missing)}"
     import torch
 
     if torch.version.cuda is None:

@@ -19,6 +19,7 @@ from mmsearch.encoders.hub import access, published, registry
 from mmsearch.encoders.hub.registry import Source
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.encoders.onnx.published import PublishedEncoder
+from mmsearch.encoders.packages import lacking, needed_for, not_installed
 from mmsearch.encoders.protocol import Encoder, ModelCard
 from mmsearch.encoders.torch.multi_gpu import on_all
 from mmsearch.errors import ModelError
@@ -106,17 +107,17 @@ def _choice(spec: str, options: LoadOptions) -> Choice:
     wanted = options.defaults[on_gpu] if spec == "auto" else spec
     if wanted == "embedded":
         return Choice(_embedded(options.embedded, options), "using the embedded model")
-    source = registry.find(wanted, [encoder.card.name for encoder in exports(options.cache)])
-    obstacle = _obstacle(source, options) if spec == "auto" else None
-    if obstacle is None:
-        try:
+    try:
+        source = registry.find(wanted, [encoder.card.name for encoder in exports(options.cache)])
+        obstacle = _obstacle(source, options) if spec == "auto" else None
+        if obstacle is None:
             choice = _named(source, options, strict=spec != "auto")
             why = f", the first choice on a {'GPU' if on_gpu else 'CPU'}" if spec == "auto" else ""
             return Choice(choice.encoder, f"{choice.note}{why}")
-        except ModelError as error:
-            if spec != "auto":
-                raise
-            obstacle = str(error)
+    except ModelError as error:
+        if spec != "auto":
+            raise
+        obstacle = str(error)
     return Choice(_embedded(options.embedded, options), f"using the embedded model: {obstacle}")
 
 
@@ -218,7 +219,8 @@ def exported_anew(encoder: Encoder, options: LoadOptions) -> Encoder:
         model = _torch(name, replace(options, device="cpu"))
         if model.card.fingerprint != encoder.card.fingerprint:
             return encoder
-        from mmsearch.encoders.export.open_clip import export
+        with needed_for("an export"):
+            from mmsearch.encoders.export.open_clip import export
 
         return export(model, encoder.folder)
     except (ModelError, OSError) as error:
@@ -228,10 +230,12 @@ def exported_anew(encoder: Encoder, options: LoadOptions) -> Encoder:
 
 def _obstacle(source: Source, options: LoadOptions) -> str | None:
     """Why ``auto`` does not even try its first choice; None when it is on this machine or the hub answers."""
-    if registry.weights(source) is not None:
-        return None
     forms = [replace(options, precision=precision) for precision in {options.precision, "float32"}]
     if options.device == "cpu" and any(_earlier(source, form) is not None for form in forms):
+        return None
+    if source.pretrained is not None and (missing := lacking(("open_clip", "torch"))):
+        return f"{source.name} needs {not_installed(missing)}"
+    if registry.weights(source) is not None:
         return None
     absent = f"{source.name} is not on this machine"
     if source.folder is not None:
@@ -346,9 +350,10 @@ def _export(encoder: OpenClipEncoder, options: LoadOptions) -> tuple[Encoder, st
     earlier = _exported(folder, options.quick)
     if earlier is not None:
         return earlier, note
-    from mmsearch.encoders.export.open_clip import export
-
     try:
+        with needed_for("the export for ONNX Runtime"):
+            from mmsearch.encoders.export.open_clip import export
+
         return export(encoder, folder), note
     except (ModelError, OSError) as error:
         logger.warning("%s", error)
@@ -369,7 +374,8 @@ def _quantized(plain: Encoder, options: LoadOptions) -> OnnxEncoder:
         plain, note = _export(cast("OpenClipEncoder", plain), options)
     if not isinstance(plain, OnnxEncoder):
         raise ModelError(f"there is no int8 of {name} without its export ({note})", code="no-int8")
-    from mmsearch.encoders.export import int8
+    with needed_for("int8"):
+        from mmsearch.encoders.export import int8
 
     try:
         return int8.quantized(plain, folder)
@@ -378,7 +384,8 @@ def _quantized(plain: Encoder, options: LoadOptions) -> OnnxEncoder:
 
 
 def _torch(name: str, options: LoadOptions) -> OpenClipEncoder:
-    from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder
+    with needed_for(f"the open_clip model {name}"):
+        from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder
 
     return OpenClipEncoder.load(name, options.device, trust_pickle=options.trust_pickle)
 
@@ -386,6 +393,7 @@ def _torch(name: str, options: LoadOptions) -> OpenClipEncoder:
 def _embedded(folder: Path, options: LoadOptions) -> Encoder:
     if options.device == "cpu":
         return OnnxEncoder(folder, quick=options.quick)
-    from mmsearch.encoders.torch.embedded_encoder import TorchEmbeddedEncoder
+    with needed_for("the embedded model on a GPU"):
+        from mmsearch.encoders.torch.embedded_encoder import TorchEmbeddedEncoder
 
     return on_all(TorchEmbeddedEncoder(folder, options.device), all_devices(options.device))

@@ -104,6 +104,7 @@ class Measures:
     rerank_depth: int = 100  # … of so many photos for each caption
     dump: Dump | None = None  # gets each query with its right answers, their rank and the best answers …
     dumped: int = DUMPED  # … so many of them
+    reliability: bool = False  # how far the relevance of the first stage can be trusted, by the captions
 
 
 def evaluate(
@@ -128,6 +129,8 @@ def evaluate(
 
     With classes, ``zero_shot`` has what ``zero_shot.figures`` returns, for the photos below ``images`` that have a
     class (``zero_shot.label``), and their number is ``photos`` where there are no captions.
+
+    With ``reliability`` there are the tenths of relevance of ``plots.reliability``, as lists.
 
     With a reranker, ``reranked`` has the text-to-image figures after the best photos were reranked, and what was gained
     over the same first stage, with hubness correction where there is a querybank (``reranking_gain.figures``).
@@ -268,6 +271,10 @@ def _retrieval(
     figures = {**_summary(ranks[""], owner, len(photos)), "queries": len(captions), "photos": len(photos)}
     if penalty is not None:
         figures |= {"corrected": _summary(ranks["corrected"], owner, len(photos)), "background": correction}
+    if measures.reliability:
+        from mmsearch.evaluation.plots import reliability
+
+        figures["reliability"] = [tuple(one) for one in reliability(encoder, [its for _, its in photos], images)]
     if measures.reranker is not None and tokens is not None:
         scores = texts @ images.T - (0 if penalty is None else penalty)  # (q, d) x (d, n) -> (q, n)
         captioned = CaptionedPhotos(captions, owner, images, tokens)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mmsearch.encoders.protocol import Encoder, RegionCard
+from mmsearch.media.decode import decode
+from mmsearch.media.worker_pool import Decode
 from mmsearch.store.protocol import Store
 from mmsearch.store.region_tokens import TokenModel
 from mmsearch.store.types import StoredModel
@@ -31,6 +33,7 @@ class Options:
     gpu_decoding: bool = False  # where the encoder is on a GPU: large JPEGs are decoded there
     isolate: str = "auto"  # decode in processes of their own: "always", "never", "auto" after a run that died
     reranker: str = "auto"  # what writes captions, as in the settings
+    speech: str = ""  # the folder of a model that hears what is said in films, as in the settings
     asked: Set[str] = frozenset()  # names of enrichments that run only where they are asked for
 
     @classmethod
@@ -52,6 +55,7 @@ class Options:
             gpu_decoding=settings.gpu_decoding,
             isolate=settings.isolate,
             reranker=settings.reranker,
+            speech=settings.speech,
             asked=asked,
         )
 
@@ -80,6 +84,7 @@ class IngestContext:
     options: Options = Options()
     progress: Callable[[Progress], None] | None = None  # called in the thread of the run
     tokens: TokenModel | None = None  # what region tokens are of; None where no model gives any
+    decoder: Decode = decode  # reads a file
 
     @property
     def own_tokens(self) -> RegionCard | None:

@@ -9,21 +9,19 @@ last one.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
-import numpy as np
-
-from mmsearch.encoders.protocol import Encoder, RegionCard
-from mmsearch.encoders.region_codec import pack
+from mmsearch.encoders.protocol import RegionCard
+from mmsearch.ingest.encode import Encoded, Made, encode
 from mmsearch.ingest.options import IngestContext
 from mmsearch.ingest.prefetch import batches, one_ahead, read_ahead
-from mmsearch.ingest.read import Read, picture_decoder
+from mmsearch.ingest.read import Read, picture_decoder, pictures_of
 from mmsearch.ingest.scan import Plan, scan
 from mmsearch.store.open import MARK
 from mmsearch.store.types import Contents, StoredModel
 from mmsearch.store.writing import StoreWriter
-from mmsearch.types import Damaged, IndexReport, Progress, Regions, Skipped, Vectors
+from mmsearch.types import Damaged, IndexReport, Progress, Skipped
 
 
 def run(context: IngestContext) -> IndexReport:
@@ -48,9 +46,10 @@ class _Run:
         self._ledger = _Ledger(store.contents(context.model), self._plan)
         self._store_roots()
         # 2) read, decode and encode ahead, 3) store a batch at a time
-        with picture_decoder(options, store.folder / MARK, encoder.device) as decoder:
+        with picture_decoder(options, store.folder / MARK, encoder.device, context.decoder) as decoder:
             reads = read_ahead(self._plan.read, self._ledger.contents, encoder.card.preprocess, options, decoder)
-            for batch, encoded in one_ahead(batches(reads, options.batch), self._encode_batch, self._threads):
+            several = batches(reads, options.batch, pictures_of)
+            for batch, encoded in one_ahead(several, self._encode_batch, self._threads):
                 self._store_batch(batch, encoded)
                 self._report_progress(batch)
         # 4) what is gone by now, and not found elsewhere
@@ -66,15 +65,19 @@ class _Run:
             for photo, file in self._plan.restore:
                 writer.touch(photo, file)
 
-    def _encode_batch(self, batch: Sequence[Read]) -> _Encoded:
-        return _encode(self._context.encoder, batch, self._card)
+    def _encode_batch(self, batch: Sequence[Read]) -> Encoded:
+        context = self._context
+        return encode(
+            context.encoder, batch, context.options.batch, self._card is not None,
+            lambda content_hash: context.store.parts_of(content_hash, context.model),
+        )  # fmt: skip
 
-    def _store_batch(self, batch: Sequence[Read], encoded: _Encoded) -> None:
-        begun, model, card = time.perf_counter(), self._context.model, self._card
+    def _store_batch(self, batch: Sequence[Read], encoded: Encoded) -> None:
+        begun, model = time.perf_counter(), self._context.model
         self._ledger.shares["encode"] += encoded.seconds / self._threads
         with self._context.store.writing() as writer:
-            for item, vector, tokens in zip(batch, encoded.vectors, encoded.tokens, strict=True):
-                self._ledger.record(writer, item, vector, model, tokens, card)
+            for item, made in zip(batch, encoded.made, strict=True):
+                self._ledger.record(writer, item, made, model, self._card)
         self._ledger.shares["store"] += time.perf_counter() - begun
 
     def _report_progress(self, batch: Sequence[Read]) -> None:
@@ -97,6 +100,9 @@ class _Run:
             damaged=tuple(ledger.damaged),
             passed_over=self._plan.passed_suffixes,
             encoded=ledger.encoded,
+            moments=ledger.moments,
+            pages=ledger.pages,
+            folded=ledger.folded,
             seconds=round(seconds, 3),
             model=self._context.model.name,
             notes=tuple(self._plan.notes),
@@ -119,6 +125,7 @@ class _Ledger:
             if lost and row.content is not None and path not in taken:
                 self._lost.setdefault(row.content, []).append(row.id)
         self.added = self.updated = self.moved = self.encoded = 0
+        self.moments = self.pages = self.folded = 0
         self.restored, self.unchanged = len(todo.restore), todo.unchanged
         self.skipped = list(todo.skipped)
         self.damaged: list[Damaged] = []
@@ -128,9 +135,8 @@ class _Ledger:
         self,
         writer: StoreWriter,
         item: Read,
-        vector: Vectors | None,
+        made: Made | None,
         model: StoredModel,
-        tokens: bytes | None,
         card: RegionCard | None,
     ) -> None:
         """Store one item: a failure, a new content, or a known one that was touched, moved, copied or came back."""
@@ -140,11 +146,8 @@ class _Ledger:
             writer.fail(file, item.failure, item.retry)
             self.skipped.append(Skipped(file.path, item.failure))
             return
-        if item.picture is not None and vector is not None:
-            self.contents[item.content_hash] = writer.put(item.content_hash, item.picture, vector, model, tokens, card)
-            self.encoded += 1
-            if item.picture.damage is not None:
-                self.damaged.append(Damaged(file.path, item.picture.damage))
+        if made is not None:
+            self._put(writer, item, made, model, card)
         content = self.contents[item.content_hash]
         if row is not None and row.embedded and row.content == content:
             writer.touch(row.id, file)
@@ -164,34 +167,22 @@ class _Ledger:
             else:
                 self.updated += 1
 
-
-@dataclass(frozen=True)
-class _Encoded:
-    """What the encoder made of a batch, an entry an item; None for items without a picture."""
-
-    vectors: Sequence[Vectors | None]  # (dim,) each
-    tokens: Sequence[bytes | None]  # packed; None without a card too
-    seconds: float
-
-
-def _encode(encoder: Encoder, batch: Sequence[Read], card: RegionCard | None) -> _Encoded:
-    """With a card, region tokens too."""
-    begun = time.perf_counter()
-    pictures = [item.picture.pixels for item in batch if item.picture is not None]
-    vectors: Iterator[Vectors] = iter(())
-    tokens: Iterator[bytes | None] = iter(())
-    if pictures:
-        pixels = np.stack(pictures)
-        regions: Regions | None = None
-        if card is None:
-            rows = encoder.encode_images(pixels)
+    def _put(self, writer: StoreWriter, item: Read, made: Made, model: StoredModel, card: RegionCard | None) -> None:
+        """Store a content, all its parts together; one that a copy has brought meanwhile is there already."""
+        picture, content_hash = made.picture, item.content_hash
+        if not picture.parts:
+            tokens = None if made.tokens is None else made.tokens[0]
+            content = writer.put(content_hash, picture, made.vectors[0], model, tokens, card)
+        elif (known := self.contents.get(content_hash)) is not None:
+            content = known
         else:
-            rows, regions = encoder.encode_pictures(pixels)
-        vectors = iter(rows)
-        tokens = iter([None] * len(rows) if regions is None else pack(regions))
-    there = [item.picture is not None for item in batch]
-    return _Encoded(
-        [next(vectors) if picture else None for picture in there],
-        [next(tokens) if picture else None for picture in there],
-        time.perf_counter() - begun,
-    )
+            content = writer.put_parts(content_hash, picture, made.vectors, model, made.tokens, card)
+            if picture.parts[0].start_ms is None:
+                self.pages += len(picture.parts)
+            else:
+                self.moments += len(picture.parts)
+            self.folded += made.folded
+        self.contents[content_hash] = content
+        self.encoded += len(made.vectors)
+        if picture.damage is not None:
+            self.damaged.append(Damaged(item.file.path, picture.damage))

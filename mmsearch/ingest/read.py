@@ -7,8 +7,9 @@ import hashlib
 import io
 import logging
 import os
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,12 +17,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mmsearch.errors import ImageError
+from mmsearch.ingest.moments import nearest
 from mmsearch.ingest.options import Options
 from mmsearch.media.decode import decode
 from mmsearch.media.filesystem import open_regular
-from mmsearch.media.worker_pool import Decode, Decoders
+from mmsearch.media.worker_pool import Decode, Decoders, FilmsApart
 from mmsearch.store.types import PendingItem
-from mmsearch.types import Decoded, Found, Preprocess
+from mmsearch.types import Decoded, Found, Pixels, Preprocess
 
 log = logging.getLogger(__name__)
 IN_MEMORY = 64 * 2**20  # bytes; larger files are hashed and decoded from disk, in two passes
@@ -37,6 +39,11 @@ class Read:
     failure: str | None = None
     retry: bool = False  # the failure may be gone next time, without a change of the file
     seconds: float = 0.0
+
+
+def pictures_of(read: Read) -> int:
+    """How many pictures a read file holds in memory; at least 1."""
+    return max(1, len(read.picture.parts)) if read.picture is not None else 1
 
 
 def read_file(
@@ -78,23 +85,81 @@ def hash_of(content: BinaryIO) -> bytes:
     return digest.digest()
 
 
-def read_again(item: PendingItem, preprocess: Preprocess, max_megapixels: float) -> Read:
+Pending = tuple[PendingItem, ...]  # items of one content that lack the same, in their order; a photo has one
+
+
+def by_content(items: Iterable[PendingItem]) -> list[Pending]:
+    """The items of each content together, so that its file is opened once for all of them."""
+    found: dict[int, list[PendingItem]] = {}
+    for item in items:
+        found.setdefault(item.content, []).append(item)
+    return [tuple(own) for own in found.values()]
+
+
+def read_again(items: Pending, preprocess: Preprocess, max_megapixels: float, decoder: Decode = decode) -> Read:
     """The first of a content's files that still holds it; where none does, the last, without a picture."""
+    first = items[0]
 
     def same(content_hash: bytes) -> bool:
-        return content_hash == item.hash
+        return content_hash == first.hash
 
-    for file in item.files:
-        read = read_file(file, same, preprocess, max_megapixels)
+    for file in first.files:
+        read = read_file(file, same, preprocess, max_megapixels, decoder)
         if read.picture is not None:
             break
     return read
 
 
-@contextmanager
-def picture_decoder(options: Options, mark: Path, device: str) -> Iterator[Decode]:
-    """What decodes pictures: this process, with the GPU that the encoder is on, or others that may crash.
+def frames_of(picture: Decoded, items: Pending) -> list[Pixels]:
+    """The pixels of these items, in their order, of a file that was read again."""
+    return [part.pixels for part in nearest(picture, [(item.part, item.at_ms) for item in items])]
 
+
+class HeldContent:
+    """The file of a content, opened and compared with its hash once, however many pieces it is read in.
+
+    It is closed with the last of them.  Pieces may be read in several threads, which take turns.
+    """
+
+    def __init__(self, item: PendingItem, pieces: int) -> None:
+        self._item, self._left = item, pieces
+        self._lock = threading.Lock()
+        self._opened: tuple[BinaryIO | None, str] | None = None
+
+    @contextmanager
+    def piece(self) -> Iterator[tuple[BinaryIO | None, str]]:
+        """The open content and its path, for one piece; None where no file holds it any more."""
+        with self._lock:
+            if self._opened is None:
+                self._opened = self._open()
+            content, path = self._opened
+            try:
+                yield content, path
+            finally:
+                self._left -= 1
+                if content is not None and self._left <= 0:
+                    content.close()
+
+    def _open(self) -> tuple[BinaryIO | None, str]:
+        for file in self._item.files:
+            try:
+                with contextlib.ExitStack() as stack:
+                    opened = stack.enter_context(open_regular(file.path))
+                    content = in_memory(opened)
+                    if hash_of(content) == self._item.hash:
+                        if content is opened:
+                            stack.pop_all()
+                        return content, file.path
+            except (OSError, MemoryError):
+                continue
+        return None, self._item.files[-1].path
+
+
+@contextmanager
+def picture_decoder(options: Options, mark: Path, device: str, decoder: Decode = decode) -> Iterator[Decode]:
+    """What decodes pictures: ``decoder`` in this process, the GPU that the encoder is on, or processes that may crash.
+
+    Films and documents go to such processes, unless that is never wanted.
     ``mark`` is a file that is there while pictures are decoded, and stays where this process dies in between.  One that
     was there before stays until a run comes to its end: what killed that run may not have been read yet.
     """
@@ -107,11 +172,14 @@ def picture_decoder(options: Options, mark: Path, device: str) -> Iterator[Decod
                 log.info("the last run broke off: pictures are decoded in processes of their own this time")
             with Decoders(options.readers) as decoders:
                 yield decoders.decode
-        elif options.gpu_decoding and device.startswith("cuda"):
-            with _on_gpu(device) as decoder:
-                yield decoder
         else:
-            yield decode
+            on_gpu = options.gpu_decoding and device.startswith("cuda")
+            with _on_gpu(device) if on_gpu else contextlib.nullcontext(decoder) as photos:
+                if options.isolate == "never":
+                    yield photos
+                else:
+                    with FilmsApart(options.readers, photos) as apart:
+                        yield apart.decode
         done = True
     finally:  # an error, Ctrl-C or a callback that raises is no crash
         if done or not died:

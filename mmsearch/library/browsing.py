@@ -8,19 +8,28 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mmsearch.library.checked import checked_methods
+from mmsearch.query.model import Query
 from mmsearch.store.open import THUMBNAILS
 from mmsearch.store.paths import spellings
-from mmsearch.types import PathLike, Paths, Photo
+from mmsearch.types import PathLike, Paths, Photo, path_list
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mmsearch.config import Settings
     from mmsearch.library.arguments import Asked
     from mmsearch.library.facets import Facets
+    from mmsearch.library.models import Models
+    from mmsearch.library.results import Items
+    from mmsearch.manage.map.clusters import Method
+    from mmsearch.manage.map.make import MapReport
+    from mmsearch.media.part_picture import Place
     from mmsearch.media.thumbnail_cache import Thumbnail, ThumbnailCache
-    from mmsearch.query.model import Condition, Query
+    from mmsearch.query.model import Condition
+    from mmsearch.store.kept_map import KeptMap
     from mmsearch.store.protocol import Store
     from mmsearch.store.types import Overview, StoredModel
-    from mmsearch.types import SearchResult
+    from mmsearch.types import Progress, SearchResult
 
 AT_ONCE = 1000  # pictures whose files are read at once
 
@@ -33,6 +42,7 @@ class Browsing:
     settings: Settings
 
     if TYPE_CHECKING:  # a library's own
+        models: Models
 
         def search(
             self, query: Query, k: int, *, rerank: bool, within: Paths, min_relevance: float | None
@@ -62,14 +72,48 @@ class Browsing:
         """Every file that can be found, read a thousand at a time; in the order in which pictures became known."""
         return photos(self.store)
 
-    def thumbnail(self, photo: Photo, side: int = 320) -> Thumbnail:
+    def place(self, photo: Photo, part: int | None = None, at_ms: int | None = None) -> Place | None:
+        """Which frame of a film, or page of a document, a part (``Moment.part``) or a time in milliseconds names.
+
+        None for a photo, and without both.  Raises ArgumentError where the file has no such part or time.
+        """
+        from mmsearch.library.looking import place
+
+        return place(self.store, photo, part, at_ms)
+
+    def items(self, where: str | Sequence[Condition] = (), *, within: Paths = ()) -> Items:
+        """The photos that meet conditions, all without: read in blocks when they are asked for, or made a table.
+
+        ``where`` is conditions in the query language ("date:2024 type:jpeg") or as values; ``within`` keeps those in or
+        below these paths.  Raises QueryError, ArgumentError.
+
+        >>> photos = library.items("type:png width:>500")
+        >>> len(photos), [os.path.basename(photo.path) for photo in photos]
+        (3, ['cameraman.png', 'grass.png', 'motorcycle.png'])
+        >>> photos.to_arrow().column("format").to_pylist()
+        ['png', 'png', 'png']
+        """
+        from mmsearch.library.arguments import parsed
+        from mmsearch.library.results import Items
+
+        wanted = parsed(Query(order="date"), where)
+        self.store.capabilities.check(wanted)
+        ways = [way for folder in path_list(within) for way in spellings(folder)]
+        return Items(self.store, self.store.model(), ways, wanted.conditions, self.settings.max_megapixels)
+
+    def thumbnail(
+        self, photo: Photo, side: int = 320, *, part: int | None = None, at_ms: int | None = None
+    ) -> Thumbnail:
         """A small upright WebP of a photo, its longer side at most ``side`` pixels: 160, 320, 640 or 1280.
+
+        Of a film or document it shows what ``place`` says of ``part`` and ``at_ms``, else what shows it best.
 
         It is made once and kept in the library's folder, up to ``settings.thumbnails`` megabytes of all.  Where the
         file has changed since it was indexed it shows what is there now; where it is gone, what was kept of it.
         Raises ImageError where there is no picture to be had.
         """
-        return self._thumbnails.get(photo, self.store.content_hash(photo.id), side)
+        shown = self.place(photo, part, at_ms)
+        return self._thumbnails.get(photo, self.store.content_hash(photo.id), side, shown)
 
     @cached_property
     def _thumbnails(self) -> ThumbnailCache:
@@ -120,6 +164,41 @@ class Browsing:
 
         chosen = Chosen.by(self.store, self.search, query, where, within, min_relevance)
         return self.store.overview(chosen.model, chosen.within, chosen.conditions, chosen.photos)
+
+    def map(
+        self,
+        file: PathLike | None = None,
+        *,
+        fresh: bool = False,
+        clusters: Method | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> MapReport:
+        """Lay all pictures out on a plane, those that are alike together, in clusters that ``cluster:`` asks for.
+
+        The map is kept with the library and carried on: photos stay where they are, new ones are placed by the nearest.
+        ``fresh`` makes it anew, and so does another way to find ``clusters``: "kmeans", or "hdbscan", which needs
+        ``mmsearch[map]``; None takes that of the last map.  With ``file`` it is written there too, as an HTML file that
+        needs nothing else.  Raises MapError, NoModelError, ModelError, LibraryError, SourceError.
+
+        >>> report = library.map()
+        Traceback (most recent call last):
+        ...
+        mmsearch.errors.MapError: a map needs at least 10 different pictures, the library has 5; index more of them
+        """
+        from mmsearch.library.mapping import make
+
+        return make(self.store, self.models, self.settings, file, fresh, clusters, progress)
+
+    def last_map(self) -> KeptMap | None:
+        """The last map: where each picture lies, and the clusters.  None where none was made with the present model.
+
+        >>> library.last_map() is None
+        True
+        """
+        from mmsearch.manage.map.make import last_map
+
+        model = self.store.model()
+        return None if model is None else last_map(self.store, model)
 
 
 def photo_at(store: Store, path: PathLike) -> Photo | None:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from mmsearch.config import Settings
 from mmsearch.errors import ArgumentError
-from mmsearch.types import SIDES, Photo
+from mmsearch.types import SIDES, Hit, Photo
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Class = TypeVar("Class", bound=type)
@@ -56,15 +56,21 @@ def _one_of(*values: str) -> Rule:
 _PATH = Rule(is_path, "a path (str or Path)")
 _PATHS = Rule(is_path, "a path (str or Path) or a list of paths", several=True)
 _TEXT = Rule(_is_text, "a text (str)")
+_TAGS = Rule(_is_text, "a tag (str) or a list of tags", several=True)
 _SWITCH = Rule(_is_switch, "True or False")
 
+_FROM_0 = Rule(lambda value: _is_whole(value) and 0 <= value < 2**53, "a whole number from 0")
+
 RULES = {
+    "add": _TAGS,
     "alternatives": Rule(lambda value: _is_whole(value) and value >= 0, "a whole number from 0"),
+    "at_ms": _FROM_0,
     "by": _one_of("match", "attention"),
     "captioned": Rule(
         lambda value: is_path(value) or isinstance(value, Mapping), "a path or a dict of captions by file name"
     ),
     "captions": _SWITCH,
+    "clusters": _one_of("kmeans", "hdbscan"),
     "create": _SWITCH,
     "deep": _SWITCH,
     "device": _TEXT,
@@ -74,6 +80,7 @@ RULES = {
     "file": _PATH,
     "folder": _PATH,
     "force": _SWITCH,
+    "fresh": _SWITCH,
     "groups": Rule(lambda value: hasattr(value, "keep"), "a list of the groups that duplicates found", several=True),
     "id": Rule(_is_whole, "a whole number: the id of a photo"),
     "level": _one_of("exact", "near", "burst"),
@@ -83,12 +90,21 @@ RULES = {
     "model": _TEXT,
     "name": _TEXT,
     "ocr": _SWITCH,
+    "part": _FROM_0,
     "path": _PATH,
     "paths": _PATHS,
     "photo": Rule(lambda value: isinstance(value, Photo), "a Photo"),
+    "photos": Rule(
+        lambda value: isinstance(value, (Hit, Photo)) or _is_whole(value) or is_path(value),
+        "a photo, a hit, the id of a photo, a path, or a list of these",
+        several=True,
+    ),
     "progress": Rule(callable, "a function that takes a Progress"),
     "question": _TEXT,
     "quick": _SWITCH,
+    "remove": _TAGS,
+    "picture": _one_of("path", "data", "none"),
+    "query_language": _SWITCH,
     "rerank": _SWITCH,
     "settings": Rule(lambda value: isinstance(value, Settings), "a mmsearch.Settings"),
     "side": Rule(lambda value: value in SIDES, "160, 320, 640 or 1280"),

@@ -16,6 +16,8 @@ from mmsearch.ingest.options import IngestContext, Options
 from mmsearch.library.models import Models
 from mmsearch.manage import import_vectors
 from mmsearch.manage.import_vectors import ImportFolder, ImportReport
+from mmsearch.media.decode import decode
+from mmsearch.media.worker_pool import Decode, FilmsApart
 from mmsearch.store.protocol import Store, VectorSearch
 from mmsearch.types import IndexReport, Progress
 
@@ -38,11 +40,21 @@ class Ingest:
         ``roots`` are absolute paths.  With ``everything`` they are all that the library knows, and another ``model``
         may take over.
         """
+        if options.isolate == "never":
+            return self._index(roots, options, model, everything, decode)
+        with FilmsApart(options.readers) as apart:  # for what is read again; its processes start with the first film
+            return self._index(roots, options, model, everything, apart.decode)
+
+    def _index(
+        self, roots: Sequence[str], options: Options, model: str | None, everything: bool, again: Decode
+    ) -> IndexReport:
         vectors, models = self.vectors, self.models
         stored, encoder = models.bind(model, everything)
         tokens = models.token_model(stored, encoder, room=options.regions)
         context = IngestContext(self.store, stored, encoder, roots, options, self.progress, tokens)
-        enrichments = registry.chosen(context)  # what is not there for them is said before any work
+        enrichments = registry.chosen(
+            replace(context, decoder=again)
+        )  # what is not there for them is said before any work
         active = models.active()
         vectors.refresh(active)  # before ids are handed out: an index from before a restored backup is thrown away
         try:

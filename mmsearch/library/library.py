@@ -10,22 +10,23 @@ from typing import TYPE_CHECKING
 from mmsearch import config
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import SourceError, TransferError
-from mmsearch.library.arguments import Asked, ShownAs, absolute, globs, known, parsed, shown
+from mmsearch.library.arguments import Asked, ShownAs, absolute, globs, parsed, shown
 from mmsearch.library.browsing import Browsing
 from mmsearch.library.checked import checked_methods
 from mmsearch.library.models import Models
+from mmsearch.library.results import LibraryResult
 from mmsearch.library.searching import Searcher
+from mmsearch.library.sharing import Sharing
 from mmsearch.library.status import Status, status
+from mmsearch.library.tags import Tagging
 from mmsearch.query.model import Condition, Query
 from mmsearch.rerank.reranker import Reranker
 from mmsearch.search.options import Options
 from mmsearch.store.paths import spellings
 from mmsearch.store.types import KeptModel, Losses, StoredModel
-from mmsearch.types import IndexReport, PathLike, Paths, Progress, SearchResult, Skipped, path_list
+from mmsearch.types import IndexReport, PathLike, Paths, Progress, Skipped, path_list
 
 if TYPE_CHECKING:  # a search needs none of these, and is to start quickly
-    from mmsearch.ingest.enrich.tags import TagReport
-    from mmsearch.language.vocabulary import Vocabulary
     from mmsearch.library.calibrating import CalibrationReport
     from mmsearch.library.indexing import Ingest
     from mmsearch.library.repair import Checkup, Repaired
@@ -41,7 +42,7 @@ if TYPE_CHECKING:  # a search needs none of these, and is to start quickly
 
 
 @checked_methods
-class Library(Browsing):
+class Library(Browsing, Tagging, Sharing):
     """Pictures that can be found.  A context manager; safe to search from several threads, also while indexing.
 
     ``open_library`` puts its parts together: the truth (``store``), the index made from it (``vectors``), what encodes
@@ -102,8 +103,7 @@ class Library(Browsing):
 
         roots = [absolute(path) for path in path_list(paths)]
         check(roots)
-        everything = not roots
-        if everything:
+        if everything := not roots:
             roots = self.store.roots()
             if not roots:
                 raise SourceError("the library knows no folder yet", code="nothing-to-index")
@@ -132,7 +132,7 @@ class Library(Browsing):
         diverse: bool = False,
         like: ShownAs | Sequence[ShownAs] = (),
         unlike: ShownAs | Sequence[ShownAs] = (),
-    ) -> SearchResult:
+    ) -> LibraryResult:
         """The ``k`` best pictures for a query: what a person types, a picture or a vector, or several of these.
 
         A picture is a ``Path``, the bytes of a file, a Pillow image, or pixels (height, width, 3) uint8 in RGB, and a
@@ -152,13 +152,12 @@ class Library(Browsing):
         >>> [os.path.basename(hit.path) for hit in library.search("a motorcycle", where="type:png width:>500", k=1)]
         ['motorcycle.png']
         """
-        wanted = parsed(query, where)
         options = Options(
             k, offset, [way for folder in path_list(within) for way in spellings(folder)],
             min_relevance, self.settings.min_relevance, diverse, shown("like", like), shown("unlike", unlike),
         )  # fmt: skip
         searcher = Searcher(self.store, self.vectors, self.models, self.settings.max_megapixels)
-        return searcher.search(wanted, options, rerank)
+        return searcher.search(parsed(query, where), options, rerank)
 
     def encoder(self, stored: StoredModel | None = None) -> Encoder:
         """The encoder of this library's model, loaded once.  Raises NoModelError, ModelError, ModelMismatchError."""
@@ -202,54 +201,8 @@ class Library(Browsing):
         """
         return self.looker().explain(os.fspath(path), text, by)
 
-    def tag(
-        self,
-        paths: Paths = (),
-        *,
-        vocabulary: PathLike | Vocabulary | None = None,
-        threshold: float | None = None,
-        progress: Callable[[Progress], None] | None = None,
-    ) -> TagReport:
-        """Give pictures the words of a vocabulary that fit them: all pictures, or those in or below ``paths``.
-
-        ``vocabulary`` is a file (see ``language/vocabulary.py``) in place of the one that ships.  A picture has tags of
-        one vocabulary: those of another one, or of another ``threshold`` in (0, 1], are replaced.  Stored vectors are
-        judged, no picture is opened.  Those that were compared with this vocabulary before are left alone; Ctrl-C keeps
-        what is stored by then.  Raises VocabularyError, SourceError, NoModelError, ModelError, LibraryBusyError,
-        LibraryError.
-
-        >>> library.tag().tagged
-        5
-        >>> "motorcycle" in library.tags(within="photos/trips")
-        True
-        """
-        from mmsearch.library.tagging import chosen, tag
-
-        words = chosen(vocabulary)
-        stored = self.models.active()
-        spelled = known(self.store, stored, paths)
-        with self.lock():
-            return tag(self.store, self.models, stored, spelled, words, threshold, self.settings.cache, progress)
-
-    def tags(self, within: Paths = ()) -> dict[str, int]:
-        """How many files have each tag, the most frequent first; ``within`` keeps those in or below these paths.
-
-        Raises SourceError where no picture is, NoModelError.
-        """
-        return self.store.tag_counts(known(self.store, self.models.active(), within))
-
-    def clear_tags(self, within: Paths = ()) -> int:
-        """Forget the tags of all pictures, or of those in or below these paths; returns of how many.
-
-        Copies of one picture count once, and lose their tags together.  Raises SourceError where no picture is,
-        NoModelError, LibraryBusyError, LibraryError.
-        """
-        spelled = known(self.store, self.models.active(), within)
-        with self.lock(), self.store.writing() as writer:
-            return writer.clear_tags(spelled)
-
     def losses(self, paths: Paths) -> Losses:
-        """What ``remove`` would lose that ``index`` does not bring back by itself: read texts and captions."""
+        """What ``remove`` would lose that ``index`` does not bring back by itself: read texts, captions, own tags."""
         from mmsearch.library.forget import losses
 
         return losses(self.store, path_list(paths))
@@ -280,7 +233,7 @@ class Library(Browsing):
     def remove(self, paths: Paths) -> int:
         """Forget files, or everything below folders; the files themselves stay.  Returns how many were forgotten.
 
-        Read texts and captions go with them (``losses``).
+        Read texts, captions and tags that people gave go with them (``losses``).
         """
         with self.lock():
             return self._forget(path_list(paths))

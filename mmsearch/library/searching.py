@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from mmsearch.library.models import Models
+from mmsearch.library.results import LibraryResult
 from mmsearch.query.model import Query
 from mmsearch.search.engine import Engine, no_tokens
 from mmsearch.search.options import Options
 from mmsearch.search.pipeline import is_question, needs_encoder, search
 from mmsearch.search.reranking import RerankStage
-from mmsearch.types import Note, SearchResult
+from mmsearch.types import Note
 
 if TYPE_CHECKING:
     from mmsearch.store.protocol import Store, VectorSearch, VectorSnapshot
@@ -30,7 +31,7 @@ class Searcher:
     models: Models
     max_megapixels: float  # of example pictures
 
-    def search(self, query: Query, options: Options, rerank: bool | None = None) -> SearchResult:
+    def search(self, query: Query, options: Options, rerank: bool | None = None) -> LibraryResult:
         """The page of hits that is asked for; see ``Library.search``.
 
         Raises QueryError, NoModelError, ModelError, ModelMismatchError.
@@ -43,7 +44,7 @@ class Searcher:
             if len(result) >= options.k or before == now:
                 break  # else pictures may be lacking that were taken out between two looks at the database
         generation = now if snapshot.generation == now else None
-        return replace(result, notes=(*notes, *result.notes), generation=generation)
+        return LibraryResult(result.hits, (*notes, *result.notes), result.next_offset, generation, self.max_megapixels)
 
     def _engine(
         self, snapshot: VectorSnapshot, rerank: bool | None, query: Query, with_encoder: bool

@@ -3,7 +3,7 @@
 Three levels: ``exact`` has the same bytes; ``near`` is the same shot, scaled, compressed, cropped or edited; ``burst``
 is another shot of the same scene, taken within seconds.  Vectors and hashes propose pairs, all there are, and the
 pixels decide.  A group holds only what is like the file that it keeps, so small differences do not add up along a
-chain.
+chain.  Films are compared with films (``film_duplicates.py``), documents byte by byte only.
 """
 
 from __future__ import annotations
@@ -20,21 +20,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch.errors import ImageError, LibraryError
+from mmsearch.manage.bursts import bursts, taken_at
+from mmsearch.manage.film_duplicates import same_films
 from mmsearch.media.dhash import as_numbers
 from mmsearch.media.filesystem import open_regular
 from mmsearch.media.formats import RAW_SUFFIXES
 from mmsearch.media.pixel_match import Sketch, alike, sketch
-from mmsearch.search.diversity import BURST, SPAN
+from mmsearch.search.diversity import BURST
+from mmsearch.search.shots import CLIP_MS, within_seconds
 from mmsearch.store.protocol import Store
 from mmsearch.store.types import DuplicateCandidate, StoredModel
-from mmsearch.types import Found, Ids, Note, Photo, Progress, Skipped, Vectors
+from mmsearch.types import Film, Found, Ids, Note, Photo, Progress, Skipped, Vectors
 
 Level = Literal["exact", "near", "burst"]
 
 # Pairs whose pixels are compared: (bits of the hashes that may differ, least cosine then).
 PROPOSED = ((6, 0.3), (18, 0.75))
 UNHASHED = 0.75  # least cosine where a hash is missing
-CROWD = 300  # files of a folder with times within SPAN: nobody takes 30 a second for so long
 BLOCK, COLUMNS = 512, 2**15  # pictures that are compared with others at a time, and with how many of these
 
 CHANGED = "changed since it was indexed"
@@ -68,6 +70,13 @@ class _Content:
     files: tuple[Found, ...]  # the one to keep first
     taken_at: datetime | None
     dhash: bytes | None
+    pixels: int = 0
+    several: bool = False
+    film: Film | None = None
+
+    @property
+    def is_photo(self) -> bool:
+        return self.film is None and not self.several
 
 
 def find(
@@ -89,7 +98,7 @@ def find(
     Left alone is what is gone, has changed since it was indexed, or cannot be read.  Links to files are passed over,
     and so are further names of one file (hard links): they take no space.  Raises LibraryError.
     """
-    contents = _by_quality(_without_raws_of_shots(store.duplicate_candidates(model, within)))
+    contents = _by_quality(_without_seconds(store.duplicate_candidates(model, within)))
     files = _Files(contents)
     near = stands = np.arange(len(contents))  # for each content, the row of the one that stands for it
     if level != "exact":
@@ -97,9 +106,14 @@ def find(
             vectors = store.vectors(np.array([one.vector for one in contents], np.int64), model.dim)
         except KeyError as error:
             raise LibraryError("pictures were removed by another process in the meantime; try again") from error
-        near = stands = _near(contents, vectors, files, least, max_megapixels, threads, progress)
+        shots = sum(one.is_photo for one in contents)  # they come first
+        near[:shots] = _near(contents[:shots], vectors[:shots], files, least, max_megapixels, threads, progress)
+        films = [row for row, one in enumerate(contents) if one.film is not None]
+        near[films] = same_films(films, store, model, contents, files, max_megapixels)
+        stands = near
         if level == "burst":
-            stands = _bursts(contents, vectors, files, near, BURST if least is None else least)
+            stands = bursts(contents[:shots], vectors[:shots], files, near[:shots], BURST if least is None else least)
+            stands = np.concatenate([stands, near[shots:]])
     members: dict[int, list[int]] = {}
     for row, head in enumerate(stands.tolist()):
         members.setdefault(head, []).append(row)
@@ -135,10 +149,22 @@ def _group(members: Sequence[tuple[int, Photo]], near: set[int]) -> Group:
     return Group(keep, tuple(photo for _, photo in others), tuple(levels))
 
 
-def _without_raws_of_shots(candidates: Sequence[DuplicateCandidate]) -> list[DuplicateCandidate]:
-    """All but raw files beside a picture of the same name and time: they are its negatives, and go where it goes."""
-    pictures = {_shot(one) for one in candidates if not _is_raw(one)}
-    return [one for one in candidates if not (_is_raw(one) and _shot(one) in pictures)]
+def _without_seconds(candidates: Sequence[DuplicateCandidate]) -> list[DuplicateCandidate]:
+    """All but raw files and clips beside a picture of the same name and time: they are its own and go where it goes."""
+    pictures = {_shot(one) for one in candidates if not _is_raw(one) and one.film is None}
+    by_name = {stem: one for one in candidates if (stem := _shot(one)[0]) and not _is_raw(one) and one.film is None}
+    return [
+        one
+        for one in candidates
+        if not (_is_raw(one) and _shot(one) in pictures) and not _is_clip_of(one, by_name.get(_shot(one)[0]))
+    ]
+
+
+def _is_clip_of(one: DuplicateCandidate, picture: DuplicateCandidate | None) -> bool:
+    """Whether it is the clip of a live photo."""
+    if picture is None or one.film is None or one.film.duration_ms > CLIP_MS:
+        return False
+    return within_seconds(one.taken_at, picture.taken_at, one.file.mtime_ns, picture.file.mtime_ns)
 
 
 def _is_raw(one: DuplicateCandidate) -> bool:
@@ -170,6 +196,7 @@ def noted(photo: Photo) -> dict[str, object]:
         "people": own.people,
         "stars": own.rating,
         "label": own.label,
+        "tags": photo.own_tags,
     }
     return {name: value for name, value in values.items() if value not in (None, "", ())}
 
@@ -198,7 +225,7 @@ def left_alone(left: Sequence[Skipped], named: int = 3) -> Iterator[str]:
 
 
 def _by_quality(candidates: Iterable[DuplicateCandidate]) -> list[_Content]:
-    """A content each, the best first; its files the oldest first, of equals the one with the shortest path."""
+    """A content each, the best first, photos before all else; its files the oldest first, then the shortest path."""
     found: dict[int, list[DuplicateCandidate]] = {}
     for one in candidates:
         found.setdefault(one.vector, []).append(one)
@@ -206,9 +233,21 @@ def _by_quality(candidates: Iterable[DuplicateCandidate]) -> list[_Content]:
         same.sort(key=lambda one: (one.file.mtime_ns, len(one.file.path), one.file.path))
     best = sorted(
         found.values(),
-        key=lambda same: (-same[0].pixels, -same[0].file.size, same[0].file.mtime_ns, same[0].file.path),
+        key=lambda same: (
+            same[0].several or same[0].film is not None,
+            -same[0].pixels,
+            -same[0].file.size,
+            same[0].file.mtime_ns,
+            same[0].file.path,
+        ),
     )
-    return [_Content(same[0].vector, tuple(one.file for one in same), same[0].taken_at, same[0].dhash) for same in best]
+    return [
+        _Content(
+            one.vector, tuple(other.file for other in same), one.taken_at, one.dhash, one.pixels, one.several, one.film
+        )
+        for same in best
+        for one in same[:1]
+    ]
 
 
 class _Files:
@@ -300,7 +339,7 @@ def _near(
     hashes, hashed = as_numbers([one.dhash for one in contents])
     proposed = PROPOSED if least is None else [(bits, least) for bits, _ in PROPOSED]
     propose = Proposals(vectors, hashes.astype(">u8").view(np.uint8).reshape(-1, 8), hashed, proposed, least)
-    taken, exact = _taken(contents)
+    taken, exact = taken_at(contents)
     stands, free = np.arange(count), np.ones(count, np.bool_)
     sketches = _Sketches(files, max_megapixels, threads)
     try:
@@ -386,54 +425,3 @@ class Proposals:
                 enough = (cosines >= self._unhashed) & (part > part_rows[:, None])
                 for number in np.flatnonzero(enough.any(axis=1)).tolist():
                     yield int(part_rows[number]), part[enough[number]]
-
-
-def _taken(contents: Sequence[_Content]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """When the shots were taken by the clock of the camera, in seconds, NaN where it does not say; with fractions?"""
-    times = [one.taken_at for one in contents]
-    seconds = np.array([np.nan if time is None else _seconds(time) for time in times], np.float64)
-    return seconds, np.array([time is not None and time.microsecond > 0 for time in times], np.bool_)
-
-
-def _seconds(local: datetime) -> float:
-    return (local.replace(tzinfo=None) - datetime(1970, 1, 1)).total_seconds()
-
-
-def _bursts(contents: Sequence[_Content], vectors: Vectors, files: _Files, near: Ids, least: float) -> Ids:
-    """As ``near``, where the best of each burst stands for the others too."""
-    later: dict[int, set[int]] = {}
-    for left, right in _at_once(contents):
-        first, second = sorted((int(near[left]), int(near[right])))
-        if first != second:
-            later.setdefault(first, set()).add(second)
-    heads = np.arange(len(contents))
-    for head in sorted(later):
-        if heads[head] != head or not files.of(head):
-            continue
-        others = np.array(sorted(other for other in later[head] if heads[other] == other), np.int64)
-        others = others[vectors[others] @ vectors[head] >= least]
-        heads[[other for other in others.tolist() if files.of(other)]] = head
-    return heads[near]
-
-
-def _at_once(contents: Sequence[_Content]) -> Iterator[tuple[int, int]]:
-    """Rows of contents that have files in one folder and were taken within ``SPAN`` by the camera's clock.
-
-    When a file was written says nothing: screenshots are made and downloads arrive within seconds.  Nor do the times of
-    a clock that stood still, which too many files have.
-    """
-    folders: dict[str, list[tuple[float, int]]] = {}
-    for row, one in enumerate(contents):
-        if one.taken_at is not None:
-            for file in one.files:
-                folders.setdefault(os.path.dirname(file.path), []).append((_seconds(one.taken_at), row))
-    for found in folders.values():
-        found.sort()
-        times = np.array([time for time, _ in found])
-        ends = np.searchsorted(times, times + SPAN, "right")
-        crowded = ends - np.searchsorted(times, times - SPAN, "left") > CROWD
-        for first in np.flatnonzero(~crowded).tolist():
-            row = found[first][1]
-            for other in range(first + 1, int(ends[first])):
-                if not crowded[other] and found[other][1] != row:
-                    yield row, found[other][1]

@@ -1,8 +1,10 @@
 """The files of an export, which other programs can read: what is in them, and how values are written as text.
 
-vectors.npy     (n, dim) float16, a row per different picture
+vectors.npy     (n, dim) float16, a row per different picture, moment or page
 regions.npy     (n, bytes) uint8, region tokens as ``encoders/region_codec.py`` packs them; all 0 where there are none
-photos.csv      a row per file: where it is, which row of vectors.npy is its, and what is known of it
+photos.csv      a row per file: where it is, which row of vectors.npy is its, and what is known of it; of a film a row
+                per moment, and of a document a row per page, with the same path; with x, y and cluster of the last map
+                where there is one
 photos.parquet  the same, where pyarrow is installed
 model.json      which model made the vectors, how many there are, and the folders that were indexed
 
@@ -20,11 +22,14 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
+from mmsearch.language.tag_names import tag_key
 from mmsearch.media.said import place, stars
 from mmsearch.store.types import ExportRow
-from mmsearch.types import Annotations, Exif, Found, Sidecar
+from mmsearch.types import Annotations, Exif, Film, Found, Sidecar
 
-FORMAT = 1  # of the files; a later version of mmsearch reads the earlier ones
+# Of the files; a later version of mmsearch reads the earlier ones.  2 has files of several rows; an export without such
+# files is written as 1, because an earlier version reads it too.
+FORMAT, ONE_ROW = 2, 1
 VECTORS, REGIONS, CSV, PARQUET, MODEL = "vectors.npy", "regions.npy", "photos.csv", "photos.parquet", "model.json"
 
 # Columns and what they hold.  Those after ``tags`` keep an import from having to do work again.
@@ -65,9 +70,25 @@ COLUMNS: dict[str, type] = {
     "caption_confidence": float,
     "text_engine": str,
     "tags_vocabulary": str,
+    "part": int,  # of a moment of a film or a page of a document: its place among them, from 0
+    "parts": int,  # how many there are
+    "start_ms": int,  # of a moment, from the beginning of the film
+    "end_ms": int,
+    "at_ms": int,  # the frame that the vector is of
+    "part_words": str,  # a JSON object: words that belong to it by where they stand, "inside" the file or "beside" it
+    "duration_ms": int,  # of a film
+    "fps": float,
+    "codec": str,
+    "audio": int,  # 1 where it has sound
+    "own_tags": list,  # that people gave the file; in the CSV as JSON
 }
 
+# Columns that an export has where the library has a map; an import leaves them out.
+MAP_COLUMNS: dict[str, type] = {"x": float, "y": float, "cluster": int, "cluster_name": str}
+
 SHOT = ("iso", "aperture", "exposure", "focal")
+FILM = ("duration_ms", "fps", "codec", "audio")
+PART = ("part", "parts", "start_ms", "end_ms", "at_ms")
 ADDED = (
     "city",
     "people",
@@ -75,6 +96,10 @@ ADDED = (
     "sidecar_facts",
     "label",
     *SHOT,
+    *PART,
+    "part_words",
+    *FILM,
+    "own_tags",
 )  # columns that exports of earlier versions do not have
 NEEDED = ("hash", "size", "mtime_ns", "width", "height", "format", "facts")  # columns that an export always fills
 _SAME = [field.name for field in fields(ExportRow) if field.name in COLUMNS]  # what a row calls as the column is called
@@ -99,8 +124,11 @@ def columns(row: ExportRow, vector: int) -> Columns:
         "tags": list(row.tags),
         "tag_scores": list(row.tags.values()),
         "people": list(row.people) or None,
+        "own_tags": list(row.own_tags) or None,
         "sidecar": None if row.sidecar is None else row.sidecar.text,
         "sidecar_facts": None if row.sidecar is None else _facts(row.sidecar),
+        "part_words": json.dumps(row.part_words, ensure_ascii=False) if row.part_words else None,
+        **({} if row.film is None else {**vars(row.film), "audio": int(row.film.audio)}),
     }
 
 
@@ -166,6 +194,9 @@ def export_row(path: str, values: Columns) -> ExportRow:
     tags = dict(zip(names, scores, strict=True))
     if len(content_hash) != 16 or (dhash is not None and len(dhash) != 8):
         raise ValueError("hash must have 32 hexadecimal digits, dhash 16 or none")
+    own_tags = tuple(values["own_tags"] or ())
+    if not all(tag_key(tag) for tag in own_tags):
+        raise ValueError(f"own_tags must be tags, not {short(values['own_tags'])}")
     noted = _annotations(values["city"], values["people"], values["rating"])
     beside = values["sidecar_stamp"] is not None
     others = {
@@ -176,16 +207,53 @@ def export_row(path: str, values: Columns) -> ExportRow:
         "dhash": dhash,
         "metadata_version": values["facts"],
         "tags": tags,
+        "own_tags": own_tags,
         # A picture without text in it has an empty one, which a CSV does not tell from none.
         "text": None if values["text_engine"] is None else values["text"] or "",
+        "film": _film(values),
+        "part_words": _words(values["part_words"]),
     }
     row = ExportRow(**{**{name: values[name] for name in _SAME}, **others})
     _check(row)
     return row
 
 
+def _film(values: Columns) -> Film | None:
+    duration, fps, codec, audio = (values[name] for name in FILM)
+    if duration is None:
+        if any(value is not None for value in (fps, codec, audio)):
+            raise ValueError("fps, codec and audio are of a film, which has duration_ms")
+        return None
+    if duration < 0 or (fps is not None and not 0 < fps < float("inf")) or audio not in (None, 0, 1):
+        raise ValueError("a film has duration_ms from 0 on, fps above 0, and audio 0 or 1")
+    return Film(duration, fps, codec, bool(audio))
+
+
+def _words(text: str | None) -> dict[str, str]:
+    words = {} if text is None else json.loads(text)
+    if not (isinstance(words, dict) and all(isinstance(said, str) and said for said in words.values())):
+        raise ValueError(f"{short(text)} are no words of a part")
+    return words
+
+
+def _check_part(row: ExportRow) -> None:
+    """Raises ValueError."""
+    if row.part is None or row.parts is None:
+        if row.part_words or any(getattr(row, name) is not None for name in PART):
+            raise ValueError("start_ms, end_ms, at_ms and part_words are of a part, which has part and parts")
+        return
+    if not 0 <= row.part < row.parts:
+        raise ValueError(f"part is {row.part} of {row.parts}; wanted is a number from 0, below parts")
+    if row.start_ms is None or row.end_ms is None:
+        if (row.start_ms, row.end_ms, row.at_ms) != (None, None, None):
+            raise ValueError("start_ms, end_ms and at_ms go together")
+    elif not 0 <= row.start_ms <= (row.start_ms if row.at_ms is None else row.at_ms) <= row.end_ms:
+        raise ValueError("start_ms, at_ms and end_ms must not go back in time")
+
+
 def _check(row: ExportRow) -> None:
     """What ``verify`` would find wrong in a library that has this row.  Raises ValueError."""
+    _check_part(row)
     if row.width < 1 or row.height < 1:
         raise ValueError(f"{row.width} x {row.height} pixels are no picture")
     if row.file.size < 0 or not 0 <= row.metadata_version < 2**31:
@@ -203,6 +271,7 @@ def _check(row: ExportRow) -> None:
     if not all(0 <= score <= 1 for score in surely):  # nor is NaN
         raise ValueError("tag_scores and caption_confidence must be between 0 and 1")
     texts = [value for value in vars(row).values() if isinstance(value, str)]
+    texts += [*row.part_words, *row.part_words.values(), *([row.film.codec or ""] if row.film else ())]
     if row.sidecar is not None:
         noted = row.sidecar.annotations
         texts += [row.sidecar.text, noted.city or "", noted.label or "", *noted.people]

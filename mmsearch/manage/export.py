@@ -19,7 +19,9 @@ from mmsearch.manage.exchange import (
     COLUMNS,
     CSV,
     FORMAT,
+    MAP_COLUMNS,
     MODEL,
+    ONE_ROW,
     PARQUET,
     REGIONS,
     VECTORS,
@@ -28,9 +30,11 @@ from mmsearch.manage.exchange import (
     guarded,
     path_columns,
 )
+from mmsearch.manage.map.make import last_map
 from mmsearch.media.filesystem import atomic_folder
+from mmsearch.store.kept_map import KeptMap
 from mmsearch.store.protocol import Store
-from mmsearch.store.types import Block, StoredModel
+from mmsearch.store.types import StoredModel
 from mmsearch.types import Progress
 
 # What systems put into an empty drive: Linux, Windows, macOS.
@@ -44,7 +48,7 @@ ROW_GROUP = 10_000  # rows of the Parquet file kept in memory: smaller groups ma
 class ExportReport:
     """What an export wrote."""
 
-    files: int  # rows of photos.csv
+    files: int  # in photos.csv
     vectors: int  # rows of vectors.npy
     parquet: bool  # whether photos.parquet was written: pyarrow is an extra
 
@@ -78,8 +82,10 @@ def _empty(folder: Path) -> bool:
 def _write(
     store: Store, model: StoredModel, folder: Path, shown: str, progress: Callable[[Progress], None] | None
 ) -> ExportReport:
-    files = done = 0
+    files = done = parts = 0
     roots = store.roots()
+    lying = _Map(last_map(store, model))
+    shape = COLUMNS | lying.columns
     with store.export_rows(model) as exported, ExitStack() as opened:
         total = exported.vectors()
         vectors = opened.enter_context(_array(folder / VECTORS, "<f2", (total, model.dim)))
@@ -87,21 +93,22 @@ def _write(
         if exported.region_card is not None:
             tokens = opened.enter_context(_array(folder / REGIONS, "|u1", (total, exported.region_bytes)))
         lines = csv.writer(opened.enter_context((folder / CSV).open("w", encoding="utf-8", newline="")))
-        lines.writerow(COLUMNS)
-        table = opened.enter_context(_parquet(folder / PARQUET))
+        lines.writerow(shape)
+        table = opened.enter_context(_parquet(folder / PARQUET, shape))
         for block in exported.blocks():
             vectors.write(b"".join(block.vectors))
             if tokens is not None:
                 tokens.write(b"".join(one or bytes(exported.region_bytes) for one in block.regions))
-            rows = _rows(block, done)
-            lines.writerows([_cell(row[name]) for name in COLUMNS] for row in rows)
+            rows = [columns(row, done + place) | lying.of(block.ids[place]) for place, row in block.files]
+            lines.writerows([_cell(row[name]) for name in shape] for row in rows)
             if table is not None:
                 table(rows)
-            done, files = done + len(block.vectors), files + len(rows)
+            further = sum(bool(row["part"]) for row in rows)
+            done, files, parts = done + len(block.vectors), files + len(rows) - further, parts + further
             if progress is not None:
                 progress(Progress(done, total, shown))
         described = {
-            "format": FORMAT,
+            "format": FORMAT if parts else ONE_ROW,
             "name": model.name,
             "fingerprint": model.fingerprint,
             "dim": model.dim,
@@ -123,7 +130,7 @@ def _array(file: Path, dtype: str, shape: tuple[int, int]) -> Iterator[IO[bytes]
 
 
 @contextlib.contextmanager
-def _parquet(file: Path) -> Iterator[Callable[[list[Columns]], None] | None]:
+def _parquet(file: Path, shape: dict[str, type]) -> Iterator[Callable[[list[Columns]], None] | None]:
     """Yields what writes rows to a Parquet file; None where pyarrow is not installed."""
     try:
         import pyarrow
@@ -133,8 +140,8 @@ def _parquet(file: Path) -> Iterator[Callable[[list[Columns]], None] | None]:
         return
     types = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64()}
     texts, numbers = pyarrow.list_(pyarrow.string()), pyarrow.list_(pyarrow.float64())
-    lists = {"tags": texts, "tag_scores": numbers, "people": texts}
-    schema = pyarrow.schema([(name, lists[name] if kind is list else types[kind]) for name, kind in COLUMNS.items()])
+    lists = {"tags": texts, "tag_scores": numbers, "people": texts, "own_tags": texts}
+    schema = pyarrow.schema([(name, lists[name] if kind is list else types[kind]) for name, kind in shape.items()])
     waiting: list[Columns] = []
     # Opened here: pyarrow takes no path that is not UTF-8.
     with file.open("wb") as opened, ParquetWriter(opened, schema) as writer:
@@ -149,9 +156,24 @@ def _parquet(file: Path) -> Iterator[Callable[[list[Columns]], None] | None]:
         write([], 0)
 
 
-def _rows(block: Block, before: int) -> list[Columns]:
-    """A row a file of the block; ``before`` vectors are written already."""
-    return [columns(row, before + number) for number, row in block.files]
+class _Map:
+    """What the last map says of pictures, by the ids of their vectors; nothing where there is none."""
+
+    def __init__(self, kept: KeptMap | None) -> None:
+        self._kept = kept
+        self.columns = {} if kept is None else MAP_COLUMNS
+
+    def of(self, number: int) -> Columns:
+        if self._kept is None:
+            return {}
+        kept, nothing = self._kept, dict.fromkeys(MAP_COLUMNS)
+        at = int(np.searchsorted(kept.ids, number))
+        if at == len(kept.ids) or kept.ids[at] != number:
+            return nothing
+        x, y = kept.places[at].tolist()
+        cluster = int(kept.of[at])
+        named = {"cluster": cluster, "cluster_name": kept.clusters[cluster - 1].name} if cluster else {}
+        return {**nothing, "x": x, "y": y, **named}
 
 
 def _cell(value: Any) -> str:

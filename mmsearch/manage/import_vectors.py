@@ -140,8 +140,8 @@ def look(folder: Path) -> ImportFolder:
                 f"out, and its line in {CSV} too"
             )
     source = ImportFolder(folder, vectors, regions, made, 0)
-    files = sum(1 for _ in (_paths(source) if made is None else _export_rows(source)))
-    return ImportFolder(folder, vectors, regions, made, files)
+    listed: Iterator[object] = _paths(source) if made is None else _by_file(_export_rows(source))
+    return ImportFolder(folder, vectors, regions, made, sum(1 for _ in listed))
 
 
 def check_regions(source: ImportFolder, card: RegionCard | None) -> None:
@@ -176,9 +176,10 @@ def take_export(store: Store, model: StoredModel, source: ImportFolder, progress
         for root in source.made.roots:
             writer.add_root(root)
     added = known = 0
-    for batch in batches(_export_rows(source), BATCH):
-        existing = store.existing_paths([exported.file.path for _, exported in batch])
-        new = [(row, exported) for row, exported in batch if exported.file.path not in existing]
+    for batch in batches(_by_file(_export_rows(source)), BATCH, len):
+        existing = store.existing_paths([rows[0][1].file.path for rows in batch])
+        files = [rows for rows in batch if rows[0][1].file.path not in existing and _fit(store, model, rows)]
+        new = [one for rows in files for one in rows]
         if new:
             rows = np.array([row for row, _ in new], np.int64)
             vectors = unit(source.vectors[rows])
@@ -186,9 +187,9 @@ def take_export(store: Store, model: StoredModel, source: ImportFolder, progress
             with store.writing() as writer:
                 for (_, exported), vector, region_tokens in zip(new, vectors, tokens, strict=True):
                     writer.put_export_row(exported, vector, region_tokens, source.made.regions, model)
-        added, known = added + len(new), known + len(batch) - len(new)
+        added, known = added + len(files), known + len(batch) - len(files)
         if progress is not None:
-            progress(Progress(added + known, source.files, batch[-1][1].file.path))
+            progress(Progress(added + known, source.files, batch[-1][0][1].file.path))
     return ImportReport(added, known, (), model.name, round(time.perf_counter() - begun, 3))
 
 
@@ -370,6 +371,26 @@ def _export_rows(source: ImportFolder) -> Iterator[tuple[int, ExportRow]]:
         except (ValueError, TypeError, RecursionError) as error:
             raise TransferError(f"{where}: {str(error)[:MESSAGE]}; this is not what an export holds") from error
         yield row, exported
+
+
+def _by_file(rows: Iterable[tuple[int, ExportRow]]) -> Iterator[list[tuple[int, ExportRow]]]:
+    """The rows of each file together, so that a film is stored whole or not at all."""
+    begun: dict[str, list[tuple[int, ExportRow]]] = {}  # of films and documents; their rows need not follow each other
+    for row, exported in rows:
+        if exported.parts is None or exported.parts == 1:
+            yield [(row, exported)]
+            continue
+        own = begun.setdefault(exported.file.path, [])
+        own.append((row, exported))
+        if len(own) == exported.parts:
+            yield begun.pop(exported.file.path)
+    yield from begun.values()  # of which a part had no vector
+
+
+def _fit(store: Store, model: StoredModel, rows: Sequence[tuple[int, ExportRow]]) -> bool:
+    """Whether what is stored of the content has no other parts: then the next index run encodes these."""
+    stored = {(one.part, one.at_ms) for one in store.parts_of(rows[0][1].hash, model)}
+    return not stored or {(exported.part or 0, exported.at_ms) for _, exported in rows} <= stored
 
 
 def _below(path: str, roots: Sequence[str]) -> bool:

@@ -150,6 +150,8 @@ def _kept_trouble(group: Group, max_megapixels: float) -> str | None:
 def _says_more(photo: Photo, keep: Photo) -> str | None:
     """What would be lost with a copy: of the kept photo nobody noted that."""
     missing = noted(photo).keys() - noted(keep).keys()
+    if set(photo.own_tags) - set(keep.own_tags):  # each says something else
+        missing.add("tags")
     if not missing:
         return None
     named = ", ".join(name for name in noted(photo) if name in missing)

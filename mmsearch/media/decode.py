@@ -17,9 +17,11 @@ from PIL import Image, ImageFile, JpegImagePlugin
 from mmsearch.errors import ImageError
 from mmsearch.media import damage
 from mmsearch.media.animation import first_that_shows
+from mmsearch.media.kinds import Kind, kind_of
 from mmsearch.media.memory_budget import Budget, trim
 from mmsearch.media.metadata import read_metadata
 from mmsearch.media.modes import is_deep, to_rgb, with_low_bits
+from mmsearch.media.motion import MOTION_PHOTO, is_motion_photo
 from mmsearch.media.opening import open_picture, reason
 from mmsearch.types import Decoded, PictureData, Pixels, Preprocess
 
@@ -42,6 +44,7 @@ _STRIP = 50
 # these two 16 and 19.
 IN_FLIGHT = Budget(250e6)
 _WEIGHT = {"WEBP": 2.0, "JPEG2000": 2.0}
+FILM = 60e6  # what FFmpeg keeps of a film in 4K: some 20 frames of 1.5 bytes a pixel, and ours
 _MANY = 25e6  # pixels from which it is worth the time to ask the allocator for unused memory first
 
 # A progressive JPEG can go over its pixels any number of times.  At 200 megapixels a scan takes 14 ms and 300 bytes: a
@@ -60,25 +63,64 @@ def decode(
     in_flight: Budget | None = None,
     jpegs: Loader | None = None,
 ) -> Decoded:
-    """The first picture in ``file``, which is open and seekable; ``path`` names it in errors.
+    """The photo, the film or the document in ``file``, which is open and seekable; ``path`` names it in errors.
 
-    Returns its pixels as ``preprocess`` wants them, (size, size, 3) uint8, with its size and metadata.  Pictures above
-    ``max_megapixels`` are refused.  Waits until there is room for its pixels ``in_flight``; that is one budget for all
-    threads unless another is given.  ``jpegs`` are decoded by another program where it can.  Raises ImageError, and
-    nothing else, for whatever is wrong with the file.
+    Returns its pixels as ``preprocess`` wants them, (size, size, 3) uint8, with its size and metadata; of a film and of
+    a document all moments and pages too, of other files the first picture.  Pictures above ``max_megapixels`` are
+    refused.  Waits until there is room for its pixels ``in_flight``; that is one budget for all threads unless another
+    is given.  ``jpegs`` are decoded by another program where it can.  Raises ImageError, and nothing else, for whatever
+    is wrong with the file.
     """
+    with _explained(path):
+        several = kind_of(file, path)
+        if several != "photo":
+            return _several(several)(file, path, preprocess, max_megapixels, in_flight or IN_FLIGHT)
+    return decode_photo(file, path, preprocess, max_megapixels, in_flight, jpegs)
+
+
+def decode_photo(
+    file: BinaryIO,
+    path: str,
+    preprocess: Preprocess,
+    max_megapixels: float = 200.0,
+    in_flight: Budget | None = None,
+    jpegs: Loader | None = None,
+) -> Decoded:
+    """The first picture in ``file``, as ``decode`` gives it, whatever else is in it."""
     with _explained(path), _upright(file, path, preprocess, max_megapixels, in_flight, jpegs) as found:
         kind, said = (found.about.format or "unknown").lower(), read_metadata(found.about)
+        motion = MOTION_PHOTO if is_motion_photo(found.about, file) else None
         return Decoded(
             pixels=prepare(found.rgb, preprocess),
             width=found.width,
             height=found.height,
             format=kind,
             exif=said.exif,
-            description=said.description,
+            description="\n".join(filter(None, (said.description, motion))) or None,
             annotations=said.annotations,
             damage=found.damage,
         )
+
+
+def _several(kind: Kind) -> Callable[[BinaryIO, str, Preprocess, float, Budget], Decoded]:
+    """What reads files that hold several pictures.  Its libraries are loaded with the first such file."""
+    if kind == "video":
+        from mmsearch.media.video import decode_video
+
+        return decode_video
+    from mmsearch.media.document import decode_document
+
+    return decode_document
+
+
+def _upright_of_several(kind: Kind) -> Callable[[BinaryIO, str, int | None, int, float, bool], Image.Image]:
+    if kind == "video":
+        from mmsearch.media.video import upright_frame
+
+        return upright_frame
+    from mmsearch.media.document import upright_page
+
+    return upright_page
 
 
 def decode_content(content: PictureData, name: str, preprocess: Preprocess, max_megapixels: float = 200.0) -> Pixels:
@@ -104,10 +146,28 @@ def decode_content(content: PictureData, name: str, preprocess: Preprocess, max_
 def upright(file: BinaryIO, path: str, side: int, max_megapixels: float = 200.0, enlarge: bool = True) -> Image.Image:
     """The whole picture in RGB, its longer side scaled to ``side`` pixels; without ``enlarge``, only if it is longer.
 
-    ``file`` is open and seekable, ``path`` names it in errors.  Raises ImageError as ``decode`` does.
+    ``file`` is open and seekable, ``path`` names it in errors.  Of a film it is a frame that shows something, of a
+    document its first page.  Raises ImageError as ``decode`` does.
     """
+    with _explained(path):
+        several = kind_of(file, path)
+        if several != "photo":
+            with IN_FLIGHT.share(FILM):
+                return _upright_of_several(several)(file, path, None, side, max_megapixels, enlarge)
+    return upright_photo(file, path, side, max_megapixels, enlarge)
+
+
+def upright_photo(
+    file: BinaryIO,
+    path: str,
+    side: int,
+    max_megapixels: float = 200.0,
+    enlarge: bool = True,
+    in_flight: Budget | None = None,
+) -> Image.Image:
+    """The first picture in ``file``, as ``upright`` gives it, whatever else is in it."""
     whole = Preprocess(side, resize_mode="longest")
-    with _explained(path), _upright(file, path, whole, max_megapixels) as found:
+    with _explained(path), _upright(file, path, whole, max_megapixels, in_flight) as found:
         width, height = found.width, found.height
         scale = side / max(width, height) if enlarge else min(1.0, side / max(width, height))
         size = max(1, round(width * scale)), max(1, round(height * scale))

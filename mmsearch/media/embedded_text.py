@@ -28,7 +28,7 @@ _JUNK = re.compile(
     r"|(?-i:(?:oznor|hdrpl|vhdr|rhdr|hdr|dav|cof|mde|sdr|edf|fbt|rpt|ptr|nor|bty|dsc|sunp|pano|btf)(?:[A-Z]\w*)?)"
     r"|oplus_\d+|(?:.*\b)?(?:filter: ?-?\d|f[il]+ete?rintensity|captureorientation|hw-remosaic|ai_scene: ?).*"
     # programs
-    r"|creator: (?:gd-jpeg|xv).*|cmp\d+(?:\.\d+)+\w*(?: 0x[0-9a-f]+)?|(?:optimized by )?jpegmini.*|lavc[\d.]+"
+    r"|creator: (?:gd-jpeg|xv).*|cmp\d+(?:\.\d+)+\w*(?: 0x[0-9a-f]+)?|(?:optimized by )?jpegmini.*|lav[cf][\d.]+"
     r"|lead technologies.*|u-?lead systems.*|handmade software.*|file written by .*|intel\(r\) jpeg library.*"
     r"|jpeg encoder copyright.*|paint tool -sai-.*|acd systems digital imaging.*|applemark|binary comment"
     rf"|(?:created|processed|made|edited|compressed|converted|optimized|generated|written|saved)"

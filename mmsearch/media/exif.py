@@ -47,7 +47,7 @@ def exif_said(image: Image.Image) -> Said:
         original=_taken_at(tags, *_ORIGINAL),
         digitized=_taken_at(tags, *_DIGITIZED),
         changed=_taken_at(tags, *_CHANGED),
-        camera=_camera(one_line(tags.get(_MAKE)), one_line(tags.get(_MODEL))),
+        camera=camera_name(one_line(tags.get(_MAKE)), one_line(tags.get(_MODEL))),
         lens=one_line(tags.get(_LENS_MODEL)),
         latitude=latitude,
         longitude=longitude,
@@ -74,7 +74,7 @@ def _sub_tags(exif: Image.Exif, ifd: int) -> _Tags:
         return {}
 
 
-def _camera(make: str | None, model: str | None) -> str | None:
+def camera_name(make: str | None, model: str | None) -> str | None:
     """Make and model, or the model alone where it repeats the make, as in NIKON CORPORATION, NIKON D90."""
     if make is None or model is None:
         return make or model

@@ -22,6 +22,10 @@ class Format:
     extra: str | None = None  # of this package, that brings it
 
 
+def _film(name: str, *suffixes: str) -> Format:
+    return Format(name, suffixes, "PyAV (FFmpeg)", "av", "video")
+
+
 FORMATS = (
     Format("jpeg", (
         ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".jpg_large", ".jpg-large", ".insp",
@@ -46,28 +50,43 @@ FORMATS = (
         ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr", ".iiq", ".kdc", ".mef", ".mos",
         ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
     ), "rawpy (LibRaw)", "rawpy", "raw"),
+    _film("mp4", ".mp4", ".m4v", ".insv"),
+    _film("mov", ".mov"),
+    _film("mkv", ".mkv"),
+    _film("webm", ".webm"),
+    _film("avi", ".avi"),
+    _film("mpegts", ".mts", ".m2ts"),
+    _film("3gp", ".3gp"),
+    _film("mpeg", ".mpg", ".mpeg", ".vob"),
+    _film("wmv", ".wmv"),
+    _film("ogv", ".ogv"),
+    _film("flv", ".flv"),
+    Format("pdf", (".pdf",), "pypdfium2 (PDFium)", "pypdfium2", "pdf"),
 )  # fmt: skip
 
 # What a walk passes over and counts, because somebody may look for it: one of a kind and several, and its suffixes.
 PASSED_OVER = {
-    ("video", "videos"): (
-        ".3gp", ".avi", ".flv", ".insv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv",
-        ".vob", ".webm", ".wmv",
-    ),
     ("drawing", "drawings"): (".ai", ".cdr", ".emf", ".eps", ".svg", ".svgz", ".wmf"),
     ("layered picture", "layered pictures"): (".afphoto", ".clip", ".kra", ".psb", ".procreate", ".xcf"),
     ("measured picture", "measured pictures"): (".dcm", ".exr", ".fit", ".fits", ".hdr"),
-    ("document", "documents"): (".djvu", ".pdf"),
+    ("document", "documents"): (".djvu",),
 }  # fmt: skip
-_NAMES = {"raw": ("raw file", "raw files"), "jxl": ("JXL", "JXL")}  # formats that are passed over without their extra
+# What files are called that are passed over without their extra, by its name.
+_NAMES = {
+    "raw": ("raw file", "raw files"),
+    "jxl": ("JXL", "JXL"),
+    "video": ("video", "videos"),
+    "pdf": ("document", "documents"),
+}
 
 SUFFIXES = frozenset(suffix for one in FORMATS if one.module is None for suffix in one.suffixes)  # always read
-HEIF_SUFFIXES, JXL_SUFFIXES, RAW_SUFFIXES = (
-    frozenset(next(one for one in FORMATS if one.name == name).suffixes) for name in ("heif", "jxl", "raw")
+HEIF_SUFFIXES, JXL_SUFFIXES, RAW_SUFFIXES, VIDEO_SUFFIXES, DOCUMENT_SUFFIXES = (
+    frozenset(suffix for one in FORMATS if one.extra == extra for suffix in one.suffixes)
+    for extra in ("heic", "jxl", "raw", "video", "pdf")
 )
 _KINDS = {
     **{suffix: kind for kind, suffixes in PASSED_OVER.items() for suffix in suffixes},
-    **{suffix: _NAMES[one.name] for one in FORMATS if one.name in _NAMES for suffix in one.suffixes},
+    **{suffix: _NAMES[one.extra] for one in FORMATS if one.extra in _NAMES for suffix in one.suffixes},
 }
 
 
@@ -91,10 +110,10 @@ def counted(suffixes: Mapping[str, int]) -> str:
 
 
 def needs_extra(name: str) -> str:
-    """What to say of a file of a format whose library is not installed; ``name`` is what people call it."""
-    one = next(one for one in FORMATS if one.name == name)
-    called = {"heif": "HEIC", "jxl": "JPEG XL", "raw": "a raw file"}[name]
-    return f"{called} needs the extra: pip install 'mmsearch[{one.extra}]'"
+    """What to say of a file of a format whose library is not installed; ``name`` is that of ``Format``, or "video"."""
+    extra = next((one.extra for one in FORMATS if one.name == name), name)
+    called = {"heic": "HEIC", "jxl": "JPEG XL", "raw": "a raw file", "video": "a video", "pdf": "a PDF"}[str(extra)]
+    return f"{called} needs the extra: pip install 'mmsearch[{extra}]'"
 
 
 def _there(one: Format) -> bool:

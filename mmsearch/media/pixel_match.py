@@ -60,7 +60,11 @@ class Fit:
 
 def sketch(file: BinaryIO, path: str, max_megapixels: float = 200.0) -> Sketch:
     """The picture in ``file``, which is open and seekable; ``path`` names it in errors.  Raises ImageError."""
-    whole = upright(file, path, 2 * DETAIL, max_megapixels, enlarge=False)
+    return sketch_of(upright(file, path, 2 * DETAIL, max_megapixels, enlarge=False))
+
+
+def sketch_of(whole: Image.Image) -> Sketch:
+    """The same of a picture in RGB whose longer side is about ``2 * DETAIL`` pixels."""
     side = min(max(COARSE, round(KEPT * min(whole.size))), DETAIL)
     colours = whole.resize((side, side), Image.Resampling.HAMMING)
     grey = np.asarray(whole.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX))

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from mmsearch.errors import ArgumentError, ImageError
 from mmsearch.media.filesystem import read_regular
+from mmsearch.media.part_picture import Place
 from mmsearch.media.thumbnails import thumbnail
 from mmsearch.types import SIDES, Photo
 
@@ -63,8 +64,8 @@ class ThumbnailCache:
         self._lock = threading.Lock()
         self._bytes: int | None = None  # of all files, once they were counted
 
-    def get(self, photo: Photo, content_hash: bytes | None, side: int) -> Thumbnail:
-        """The thumbnail of a photo whose content had this hash (16 bytes) when it was indexed.
+    def get(self, photo: Photo, content_hash: bytes | None, side: int, place: Place | None = None) -> Thumbnail:
+        """The thumbnail of a photo whose content had this hash (16 bytes) when it was indexed; of one ``place`` in it.
 
         Of a file that has changed since then it is of what is there now, and is not served any more when that changes;
         of one that is gone the one that was kept.  Raises ArgumentError for a side that is none of ``SIDES``,
@@ -72,12 +73,12 @@ class ThumbnailCache:
         """
         if side not in SIDES:
             raise ArgumentError("side", repr(side), f"one of {', '.join(map(str, SIDES))}")
-        key = _key(photo, content_hash)
+        key = _key(photo, content_hash, place)
         file = self._folder / key[:2] / f"{key}-{side}.thumb"
         found = self._read(file)
         if found is None:
-            found = _made(photo, side, self._max_megapixels)
-            if _key(photo, content_hash) == key:  # else the file was written to meanwhile
+            found = _made(photo, side, self._max_megapixels, place)
+            if _key(photo, content_hash, place) == key:  # else the file was written to meanwhile
                 self._keep(file, found)
         return found
 
@@ -153,21 +154,22 @@ class ThumbnailCache:
         return self._folder.is_symlink()
 
 
-def _key(photo: Photo, content_hash: bytes | None) -> str:
-    """32 hexadecimal digits: the hash of the content, or of where and when the file was written since."""
+def _key(photo: Photo, content_hash: bytes | None, place: Place | None = None) -> str:
+    """32 hexadecimal digits: the hash of the content, or of where and when the file was written since; and of where."""
+    which = b"" if place is None else b" %d %d" % (place.part, -1 if place.at_ms is None else place.at_ms)
     try:
         status = os.stat(photo.path)
     except OSError:  # what was there is shown, if it was kept
         status = None
     known = status is None or (status.st_size, status.st_mtime_ns) == (photo.size, photo.mtime_ns)
     if content_hash is not None and known:
-        return _digest(b"content " + content_hash).hex()
+        return _digest(b"content " + content_hash + which).hex()
     when = (photo.size, photo.mtime_ns) if status is None else (status.st_size, status.st_mtime_ns)
-    return _digest(b"file %s %d %d" % (os.fsencode(photo.path), *when)).hex()
+    return _digest(b"file %s %d %d" % (os.fsencode(photo.path), *when) + which).hex()
 
 
-def _made(photo: Photo, side: int, max_megapixels: float) -> Thumbnail:
-    picture = thumbnail(photo, side, max_megapixels)
+def _made(photo: Photo, side: int, max_megapixels: float, place: Place | None) -> Thumbnail:
+    picture = thumbnail(photo, side, max_megapixels, place)
     if isinstance(picture, str):
         gone = not os.path.lexists(photo.path)
         raise ImageError(photo.path, picture, retry=gone, code="file-gone" if gone else None)

@@ -46,9 +46,27 @@ def main_page(file: BinaryIO) -> BinaryIO | None:
     if not better:
         return None
     best = max(better, key=lambda one: (one.width * one.height, -one.at))
-    order, _ = header
+    return _beginning_with(file, header[0], best)
+
+
+def pages(file: BinaryIO, most: int) -> list[BinaryIO]:
+    """A file for each of the pages of a document, at most ``most``; none where the file is one picture.
+
+    A photo with a preview, smaller versions of it, or a mask, is one picture, and so is what has pages below it only.
+    """
+    header = _header(file)
+    if header is None:
+        return []
+    chain = list(_pages(file, *header, most=most, below=False))
+    own = [one for one in chain if not one.reduced and not one.mask and one.width * one.height]
+    own = [one for one in own if not any(_stands_for(one, other) for other in own if other is not one)]
+    return [_beginning_with(file, header[0], one) for one in own] if len(own) > 1 else []
+
+
+def _beginning_with(file: BinaryIO, order: str, page: _Page) -> BinaryIO:
+    """The file with this page as its first one."""
     file.seek(0)
-    return spliced(file, file.read(4) + struct.pack(order + "I", best.at), (8, size_of(file)))
+    return spliced(file, file.read(4) + struct.pack(order + "I", page.at), (8, size_of(file)))
 
 
 def _stands_for(preview: _Page, picture: _Page) -> bool:
@@ -72,19 +90,19 @@ def _header(file: BinaryIO) -> tuple[str, int] | None:
     return order, struct.unpack_from(order + "I", header, 4)[0]
 
 
-def _pages(file: BinaryIO, order: str, at: int) -> Iterator[_Page]:
-    """The pages, as far as they can be read, then those below the first one."""
+def _pages(file: BinaryIO, order: str, at: int, most: int = _PAGES, below: bool = True) -> Iterator[_Page]:
+    """The pages, as far as they can be read, then those ``below`` the first one."""
     seen: set[int] = set()
-    below: list[int] = []
-    while at and at not in seen and len(seen) < _PAGES:
+    lower: list[int] = []
+    while at and at not in seen and len(seen) < most:
         page, subs, following = _page(file, order, at)
         if page is None:
             break
-        below = below if seen else subs
+        lower = lower if seen else subs
         seen.add(at)
         at = following
         yield page
-    for at in below:
+    for at in lower if below else ():
         page, _, _ = _page(file, order, at)
         if page is not None and at not in seen:
             yield page

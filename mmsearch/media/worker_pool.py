@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from mmsearch.errors import ImageError, MMSearchError
 from mmsearch.media.decode import IN_FLIGHT, decode
 from mmsearch.media.filesystem import open_regular
+from mmsearch.media.kinds import kind_of
 from mmsearch.media.memory_budget import Budget
 from mmsearch.types import Decoded, Preprocess
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 Decode = Callable[[BinaryIO, str, Preprocess, float], Decoded]
 
 SECONDS = 120.0  # for one picture; the slowest of 200 megapixels take some 20
+FILM_SECONDS = 300.0  # for one film or document: a minute of computing where five share a core
 MEMORY = 5 * 2**30  # bytes a process; a JPEG 2000 of 200 megapixels takes 3.8 GB
 _START = "import sys; sys.path[:] = sys.argv[1:]; from mmsearch.media.worker_pool import serve; serve()"
 
@@ -99,6 +101,32 @@ class Decoders:
         raise ImageError(path, *answer)
 
 
+class FilmsApart:
+    """Decodes photos in this process, films and documents in others.  A context manager.
+
+    FFmpeg and PDFium are large programs in C that read what anybody wrote, and one file keeps them busy for up to a
+    minute.  A process can be ended when it hangs, its crash costs one file, and what it took of memory comes back.  One
+    more reason for PDFium is that it can do one thing at a time in a process.  For photos that would cost more than the
+    decoding: what they bring is one file's worth of pixels.
+    """
+
+    def __init__(self, count: int, photos: Decode = decode, in_flight: Budget = IN_FLIGHT) -> None:
+        """At most ``count`` processes, which are started with the first film; ``photos`` decodes all else."""
+        self._photos, self._films = photos, Decoders(count, FILM_SECONDS, in_flight=in_flight)
+
+    def __enter__(self) -> Self:
+        self._films.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._films.__exit__(*error)
+
+    def decode(self, file: BinaryIO, path: str, preprocess: Preprocess, max_megapixels: float = 200.0) -> Decoded:
+        """What ``mmsearch.media.decode.decode`` gives, and ImageError also where a process crashed or took too long."""
+        decoder = self._photos if kind_of(file, path) == "photo" else self._films.decode
+        return decoder(file, path, preprocess, max_megapixels)
+
+
 class _Worker:
     """One process, as those see it that ask it.  Both talk in pickles over pipes: first the setup, then pictures."""
 
@@ -132,10 +160,10 @@ class _Worker:
             with self._limited():
                 self._send(job)
                 answer = self._receive()
-            if isinstance(answer, float):  # pixels that it wants room for: all processes share one budget
+            while isinstance(answer, float):  # pixels that it wants room for: all processes share one budget
                 with self._in_flight.share(answer), self._limited():
                     self._send(True)
-                    return self._receive()
+                    answer = self._receive()  # of a document every page asks
             return answer
         except (OSError, EOFError, pickle.UnpicklingError, ValueError) as error:  # broken off, or closed meanwhile
             with contextlib.suppress(subprocess.TimeoutExpired):

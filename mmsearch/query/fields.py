@@ -19,6 +19,7 @@ from mmsearch.query.model import (
     Between,
     Camera,
     City,
+    Clustered,
     Codec,
     Compare,
     Date,
@@ -54,6 +55,10 @@ FORMATS: dict[str, str] = {
     **dict.fromkeys(("jpeg2000", "jp2", "j2k", "jpf", "jpx", "jpc", "j2c"), "jpeg2000"),
     **dict.fromkeys(("ppm", "pgm", "pbm", "pnm", "pfm"), "ppm"),
     **{name: name for name in ("webp", "gif", "bmp", "ico", "tga", "pcx", "dds", "psd", "jxl")},
+    **dict.fromkeys(("mp4", "m4v", "insv"), "mp4"),
+    **dict.fromkeys(("mpegts", "mts", "m2ts"), "mpegts"),
+    **dict.fromkeys(("mpeg", "mpg", "vob"), "mpeg"),
+    **{name: name for name in ("mov", "mkv", "webm", "avi", "3gp", "wmv", "ogv", "flv", "pdf")},
     **dict.fromkeys(("raw", *(suffix[1:] for suffix in sorted(RAW_SUFFIXES))), "raw"),
 }
 _KINDS: dict[str, Kind] = {
@@ -149,6 +154,8 @@ def write(fits: OneFits) -> tuple[str, str]:
         return "person", fits.text
     if isinstance(fits, Album):
         return "album", fits.text
+    if isinstance(fits, Clustered):
+        return "cluster", fits.text
     if isinstance(fits, Label):
         return "label", fits.text
     if isinstance(fits, Within):
@@ -249,6 +256,7 @@ _READERS: dict[str, Callable[[Piece, date], OneFits]] = {
     "city": lambda piece, _: City(piece.text),
     "person": lambda piece, _: Person(piece.text),
     "album": lambda piece, _: Album(piece.text),
+    "cluster": lambda piece, _: Clustered(piece.text),
     "label": lambda piece, _: Label(piece.text),
     "in": _within,
     "type": _format,

@@ -1,4 +1,4 @@
-"""Queries of whoever sits at this machine: paths in them are files here."""
+"""Queries of whoever sits at this machine, whose paths are files here; and of others, whose paths are words."""
 
 from __future__ import annotations
 
@@ -32,6 +32,20 @@ class PictureFiles:
         if not os.path.isfile(full):
             raise QueryError(f"{path} is no picture file")
         return os.path.realpath(full)
+
+
+class NoFiles:
+    """``Examples`` of a client: no path leads to anything."""
+
+    def exists(self, path: str) -> bool:
+        """Nothing is there: a word that looks like a path is a word."""
+        return False
+
+    def resolve(self, path: str) -> str:
+        """Raises QueryError, whatever is asked for."""
+        raise QueryError(
+            "a picture cannot be named by its path here: give the id of a photo, or send the picture", code="no-paths"
+        )
 
 
 def parse(

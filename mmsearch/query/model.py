@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mmsearch.errors import QueryError
 from mmsearch.media import in_memory
+from mmsearch.query.checks import all_are, finite, not_blank, weighs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,8 +41,8 @@ class Words:
     exact: bool = False  # the words themselves must be there, in this order; nothing is compared by meaning
 
     def __post_init__(self) -> None:
-        _not_blank(self.text, "a text to look for")
-        _weighs(self.weight)
+        not_blank(self.text, "a text to look for")
+        weighs(self.weight)
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ class Example:
     exclude: bool = False
 
     def __post_init__(self) -> None:
-        _not_blank(self.path, "the path of an example")
-        _weighs(self.weight)
+        not_blank(self.path, "the path of an example")
+        weighs(self.weight)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +74,7 @@ class Picture:
         wrong = in_memory.problem(self.content)
         if wrong is not None:
             raise QueryError(wrong)
-        _weighs(self.weight)
+        weighs(self.weight)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +92,7 @@ class Vector:
         wrong = in_memory.vector_problem(self.values)
         if wrong is not None:
             raise QueryError(wrong)
-        _weighs(self.weight)
+        weighs(self.weight)
 
 
 Shown = Example | Picture | Vector  # what is compared by its looks
@@ -159,7 +160,7 @@ class Camera:
     text: str
 
     def __post_init__(self) -> None:
-        _not_blank(self.text, "a camera's name")
+        not_blank(self.text, "a camera's name")
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ class Lens:
     text: str
 
     def __post_init__(self) -> None:
-        _not_blank(self.text, "a lens's name")
+        not_blank(self.text, "a lens's name")
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ class City:
     text: str
 
     def __post_init__(self) -> None:
-        _not_blank(self.text, "a town's name")
+        not_blank(self.text, "a town's name")
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ class Person:
     text: str
 
     def __post_init__(self) -> None:
-        _not_blank(self.text, "a person's name")
+        not_blank(self.text, "a person's name")
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,7 @@ class Album:
     text: str
 
     def __post_init__(self) -> None:
-        _not_blank(self.text, "an album's name")
+        not_blank(self.text, "an album's name")
 
 
 @dataclass(frozen=True)
@@ -221,7 +222,7 @@ class Label:
     text: str
 
     def __post_init__(self) -> None:
-        _not_blank(self.text, "a label")
+        not_blank(self.text, "a label")
 
 
 @dataclass(frozen=True)
@@ -231,7 +232,7 @@ class Within:
     path: str  # absolute
 
     def __post_init__(self) -> None:
-        _not_blank(self.path, "a path to search in")
+        not_blank(self.path, "a path to search in")
         try:
             possible = b"\0" not in os.fsencode(self.path)
         except ValueError:  # halves of characters
@@ -267,7 +268,7 @@ class Format:
     name: str
 
     def __post_init__(self) -> None:
-        _not_blank(self.name, "a format")
+        not_blank(self.name, "a format")
 
 
 @dataclass(frozen=True)
@@ -284,7 +285,7 @@ class Compare:
     value: float
 
     def __post_init__(self) -> None:
-        _finite(self.value)
+        finite(self.value)
 
 
 @dataclass(frozen=True)
@@ -296,8 +297,8 @@ class Between:
     most: float
 
     def __post_init__(self) -> None:
-        _finite(self.least)
-        _finite(self.most)
+        finite(self.least)
+        finite(self.most)
         if self.least > self.most:
             raise QueryError(f"{self.least:g} is more than {self.most:g}; the smaller number comes first")
 
@@ -316,7 +317,7 @@ class Codec:
     text: str
 
     def __post_init__(self) -> None:
-        _not_blank(self.text, "the name of a codec")
+        not_blank(self.text, "the name of a codec")
 
 
 @dataclass(frozen=True)
@@ -343,7 +344,20 @@ class Tagged:
     name: str
 
     def __post_init__(self) -> None:
-        _not_blank(self.name, "a tag")
+        not_blank(self.name, "a tag")
+
+
+@dataclass(frozen=True)
+class Clustered:
+    """It is of the clusters of the last map (``mmsearch map``) with this number, or with these words in their names.
+
+    Capitals and accents do not matter; a word may be the beginning of one of a name.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        not_blank(self.text, "a cluster")
 
 
 OneFits = (
@@ -366,6 +380,7 @@ OneFits = (
     | HasText
     | HasPlace
     | Tagged
+    | Clustered
 )
 
 
@@ -402,8 +417,8 @@ class Query:
     arithmetic: bool = False
 
     def __post_init__(self) -> None:
-        _all_are(self.terms, Term, "the terms of a query")
-        _all_are(self.conditions, Condition, "the conditions of a query")
+        all_are(self.terms, Term, "the terms of a query")
+        all_are(self.conditions, Condition, "the conditions of a query")
 
     @property
     def has_words(self) -> bool:
@@ -418,26 +433,3 @@ def descends(order: Order) -> bool:
 def usual_order(terms: Sequence[Term]) -> Order:
     """Without a term to be near to there are no scores: the newest pictures come first."""
     return "score" if any(not term.exclude for term in terms) else "date"
-
-
-def _all_are(values: object, kind: Any, what: str) -> None:
-    if not isinstance(values, (tuple, list)) or not all(isinstance(one, kind) for one in values):
-        names = " or ".join(one.__name__ for one in getattr(kind, "__args__", (kind,)))
-        raise QueryError(f"{what} are a tuple of {names}, not {in_memory.described(values)}")
-
-
-def _not_blank(text: str, what: str) -> None:
-    if not isinstance(text, str):
-        raise QueryError(f"{what} must be a text, not {in_memory.described(text)}")
-    if not text.strip():
-        raise QueryError(f"{what} is empty")
-
-
-def _weighs(weight: float) -> None:
-    if not 0 < weight < math.inf:
-        raise QueryError(f"a weight must be above 0, not {weight:g}; to leave out what matches, write -term")
-
-
-def _finite(number: float) -> None:
-    if not math.isfinite(number):
-        raise QueryError(f"a number is wanted, not {number}")

@@ -41,7 +41,9 @@ _WEIGHT = re.compile(r"(\d+(?:\.\d*)?|\.\d+):(?=[^\s\d])", re.ASCII)  # 10:30 an
 _WORD = re.compile(r"\S+")
 _AFTER_QUOTES = re.compile(r"[.,;:!?]*(?!\S)")  # punctuation says nothing
 # Fields whose values may have spaces in them.
-_SPACED = ("album", "camera", "city", "codec", "in", "label", "lens", "like", "near", "person", "tag", "words")
+_SPACED = (
+    "album", "camera", "city", "cluster", "codec", "in", "label", "lens", "like", "near", "person", "tag", "words",
+)  # fmt: skip
 
 
 class Examples(Protocol):

@@ -52,6 +52,6 @@ def _condition_text(condition: Condition) -> str:
         raise QueryError("a condition about several fields, or about none, cannot be written")
     name = values[0][0]
     # The others have no spaces, commas or quotes in them.
-    safe = name not in ("camera", "codec", "lens", "city", "person", "album", "label", "in", "tag")
+    safe = name not in ("camera", "cluster", "codec", "lens", "city", "person", "album", "label", "in", "tag")
     texts = [text if safe or re.fullmatch(r"[\w.-]+", text) else in_quotes(text) for _, text in values]
     return f"{'-' if condition.exclude else ''}{name}:{','.join(texts)}"

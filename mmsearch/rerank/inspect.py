@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO, Literal
 
 import numpy as np
@@ -12,8 +12,9 @@ from PIL import Image
 
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import ImageError, ModelError, QueryError
-from mmsearch.media.decode import decode, seen, upright
+from mmsearch.media.decode import decode, seen
 from mmsearch.media.filesystem import open_regular
+from mmsearch.media.part_picture import Place, part_pixels, upright_part
 from mmsearch.rerank import heat
 from mmsearch.rerank.captions import Caption
 from mmsearch.rerank.heat import Heat, WordHeat
@@ -36,19 +37,28 @@ class Explanation:
     by: By  # the kind of heat
 
 
-def nothing_stored(path: str) -> Regions | None:
+def nothing_stored(path: str, part: int) -> Regions | None:
     """Where there is no library: no photo is known."""
     return None
 
 
 @dataclass(frozen=True)
 class Looker:
-    """An encoder and its reranker, to look at photos with.  Each method raises ImageError for one it cannot read."""
+    """An encoder and its reranker, to look at photos with.  Each method raises ImageError for one it cannot read.
+
+    Of a film it looks at one frame, of a document at one page: at what shows it best, or what ``at`` names.
+    """
 
     encoder: Encoder
     reranker: Reranker
     max_megapixels: float = 200.0
-    stored: Callable[[str], Regions | None] = nothing_stored  # region tokens (1, side * side, dim) of a known path
+    # Region tokens (1, side * side, dim) of a known path, and of which of its parts.
+    stored: Callable[[str, int], Regions | None] = nothing_stored
+    place: Place | None = None
+
+    def at(self, place: Place | None) -> Looker:
+        """One that looks at this frame of films, or page of documents."""
+        return replace(self, place=place)
 
     def caption(self, path: str, alternatives: int = 0) -> list[Caption]:
         """What the photo shows: the best caption, then up to ``alternatives`` others, best first."""
@@ -88,7 +98,7 @@ class Looker:
             with open_regular(path) as file:
                 decoded = decode(file, path, self.encoder.card.preprocess, self.max_megapixels)
         except OSError as error:
-            if self.stored(path) is not None:
+            if self.stored(path, 0) is not None:
                 return None  # what is known of a photo whose drive is away can still be explained
             raise ImageError(path, error.strerror or str(error), retry=True) from error
         return timeline(self.encoder, decoded, path, text) if decoded.parts else None
@@ -98,12 +108,12 @@ class Looker:
         path = explanation.photo
         try:
             with open_regular(path) as file:
-                picture = decode(file, path, self.encoder.card.preprocess, self.max_megapixels)
-                shown = upright(file, path, heat.PANEL, self.max_megapixels)
+                _, size = part_pixels(file, path, self.place, self.encoder.card.preprocess, self.max_megapixels)
+                shown = upright_part(file, path, self.place, heat.PANEL, self.max_megapixels)
         except OSError as error:
             reason = f"{error.strerror or error}: nothing can be drawn over it"
             raise ImageError(path, reason, code="nothing-to-draw-over") from error
-        part = seen(picture.width, picture.height, self.encoder.card.preprocess)
+        part = seen(*size, self.encoder.card.preprocess)
         return heat.draw(shown, explanation.words, explanation.overall, part)
 
     def tokens(self, path: str) -> Regions:
@@ -115,14 +125,14 @@ class Looker:
             with open_regular(path) as file:
                 return self._encoded(file, path)
         except OSError as error:
-            stored = self.stored(path)
+            stored = self.stored(path, self.place.part if self.place else 0)
             if stored is None:
                 raise ImageError(path, error.strerror or str(error), retry=True) from error
             return stored
 
     def _encoded(self, file: BinaryIO, path: str) -> Regions:
-        picture = decode(file, path, self.encoder.card.preprocess, self.max_megapixels)
-        tokens = self.encoder.encode_pictures(picture.pixels[None])[1]
+        pixels, _ = part_pixels(file, path, self.place, self.encoder.card.preprocess, self.max_megapixels)
+        tokens = self.encoder.encode_pictures(pixels[None])[1]
         if tokens is None:
             raise ModelError(f"the model {self.encoder.card.name} gives no region tokens, so nothing can look closely")
         return tokens

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.onnx import session as onnx_session
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.encoders.onnx.text_graph import TextGraph
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import ImageError, ModelError, QueryError
 from mmsearch.language import questions
@@ -68,7 +70,7 @@ class Reranker:
                 "train one for it",
                 code="no-reranker",
             )
-        self.words = WordEncoder(EMBEDDED, folder / "words.onnx", threads, quick)
+        self.words = WordEncoder(EMBEDDED, folder / "words.onnx", graph=_text_graph(encoder, threads, quick))
         self._match = onnx_session.Graph([folder / "match.onnx"], 1, quick)
         self._cores = onnx_session.cores(threads)
         self._caption = onnx_session.Graph([folder / "caption.onnx"], threads, quick)
@@ -229,3 +231,10 @@ def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
     return shares
+
+
+def _text_graph(encoder: Encoder | None, threads: int, quick: bool) -> TextGraph:
+    """That of the embedded model, as the encoder has it where it is the embedded one."""
+    if isinstance(encoder, OnnxEncoder) and encoder.folder == EMBEDDED:
+        return encoder.text_graph
+    return TextGraph(EMBEDDED / "text.onnx", threads, quick)

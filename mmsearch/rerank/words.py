@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.encoders.onnx import session as onnx_session
+from mmsearch.encoders.onnx.text_graph import TextGraph
 from mmsearch.encoders.protocol import ModelCard
 from mmsearch.encoders.texts import TextEncoder
 from mmsearch.errors import ModelError
@@ -25,14 +25,16 @@ AT_ONCE = 64  # texts in one run
 class WordEncoder:
     """Texts to word states.  Loaded when it is first used; safe to call from several threads."""
 
-    def __init__(self, tower: Path, upper: Path, threads: int = 0, quick: bool = False) -> None:
+    def __init__(self, tower: Path, upper: Path, threads: int = 0, graph: TextGraph | None = None) -> None:
         """``tower`` is the embedded model's folder, ``upper`` the file that says which states.
 
-        ``quick`` is for a program that asks a few texts.
+        ``graph`` is that of the texts in this folder, where an encoder has it: then one run is enough for both.
+        ``threads`` limits those of one that is made here.
         """
-        self.tower, self.upper, self.threads = tower, upper, threads
+        self.tower, self.upper = tower, upper
         self._lock = threading.Lock()
-        self._graph = onnx_session.Graph([tower / "text.onnx", upper], threads, quick)
+        self._graph = graph or TextGraph(tower / "text.onnx", threads)
+        self._graph.also(upper)
         self._tokens: TextEncoder | None = None
 
     def _texts(self) -> TextEncoder:
@@ -60,13 +62,12 @@ class WordEncoder:
 
     def run(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Ids (n, t) -> states (n, t, width)."""
-        session = self._graph.session(len(ids))
-        width = next((output.shape[2] for output in session.get_outputs() if output.name == "words"), None)
-        if not isinstance(width, int):
+        width = self._graph.width("words")
+        if width is None:
             raise ModelError(f"{self.upper} is no part of a reranker: it gives no states of words")
         parts = [np.empty((0, ids.shape[1], width), np.float32)]  # the graph cannot run on no texts
         for start in range(0, len(ids), AT_ONCE):
-            parts += onnx_session.run(session, self.upper, ["words"], {"ids": ids[start : start + AT_ONCE]})
+            parts.append(self._graph.run(ids[start : start + AT_ONCE], "words"))
         states: NDArray[np.float32] = np.concatenate(parts)
         return states
 

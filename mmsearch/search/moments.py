@@ -24,7 +24,7 @@ from mmsearch.types import Ids, Moment, Vectors
 if TYPE_CHECKING:
     from mmsearch.store.protocol import Store
 
-MOST = 5  # parts that a hit shows
+MOST = 5  # parts that a hit shows: of those that are nearer to the best one than to the middle one of its file
 EXAMPLES = 32  # parts of a film that together say what other pictures should be like
 
 Value = TypeVar("Value")
@@ -78,22 +78,25 @@ class Moments:
     def of(self, found: Sequence[Scored]) -> dict[int, tuple[Moment, ...]]:
         """By the id of the vector of a candidate, the best parts of its file; files of one picture are left out."""
         engine = self._engine
-        boosts = {one.id: one.boost for one in found}
-        parts = engine.store.parts(list(boosts), engine.model)
-        return {number: self._best(parts[number], boosts[number]) for number in parts}
+        candidates = {one.id: one for one in found}
+        parts = engine.store.parts(list(candidates), engine.model)
+        return {number: self._best(parts[number], candidates[number]) for number in parts}
 
-    def _best(self, parts: Sequence[StoredPart], boost: float) -> tuple[Moment, ...]:
-        """``boost`` is what words that are written about the file add to its score."""
+    def _best(self, parts: Sequence[StoredPart], candidate: Scored) -> tuple[Moment, ...]:
+        """The best one has the score of the candidate, which reranking may have moved; others are as far below it."""
         by_vector = {part.vector: part for part in parts}
         ids = _searched(self._engine.index, np.array(sorted(by_vector), np.int64), self._allowed)
         if not len(ids):
             return ()
         ranked = retrieval.scored(self._parsed, self._engine.index, ids)
+        own = [by_vector[number] for number in ranked.ids.tolist()]
+        scores = ranked.scores + np.array([candidate.boost * self._share(part.text) for part in own])
+        best, least = scores.max(), (scores.max() + np.median(scores)) / 2
         moments = []
-        for number, score in zip(ranked.ids.tolist(), ranked.scores.tolist(), strict=True):
-            part = by_vector[number]
-            whole = round(score + boost * self._share(part.text), 4)
-            moments.append(Moment(part.part, whole, part.start_ms, part.end_ms, part.at_ms, part.text))
+        for part, score in zip(own, scores.tolist(), strict=True):
+            if score >= least:
+                moved = round(candidate.score + score - float(best), 4)
+                moments.append(Moment(part.part, moved, part.start_ms, part.end_ms, part.at_ms, part.text))
         return tuple(sorted(moments, key=lambda moment: (-moment.score, moment.part))[:MOST])
 
     def _share(self, text: str) -> float:

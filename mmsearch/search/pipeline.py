@@ -15,6 +15,7 @@ from mmsearch.media.in_memory import unit_vector
 from mmsearch.query.model import Condition, Example, Picture, Query, Shown, Tagged, Term, Vector, Words
 from mmsearch.search import folding, retrieval
 from mmsearch.search.engine import Engine
+from mmsearch.search.map_note import of_map
 from mmsearch.search.moments import Moments, one_for_all, some_of
 from mmsearch.search.options import Options
 from mmsearch.search.presence import Presence, PresenceBeside
@@ -40,6 +41,7 @@ def search(engine: Engine, query: Query, options: Options) -> SearchResult:
     query, said = _with_negations(query)
     texts = [term.text for term in query.terms if isinstance(term, Words) and not term.exclude and not term.exact]
     query = _with_examples(_about_things(query), options)
+    said += of_map(engine.store, engine.model, query.conditions)
     allowed = _allow(engine, query, options.within)
     if not any(not term.exclude and not (isinstance(term, Words) and term.exact) for term in query.terms):
         return replace(_list(engine, query, options, allowed), notes=said)

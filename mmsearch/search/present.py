@@ -114,5 +114,10 @@ def _hits(
             relevance=one.relevance,
             reasons=reasons.get(one.id, ()),
             similar=others,
-            moments=moments.get(one.id, ()),
+            moments=_own(photo, moments.get(one.id, ())),
         )
+
+
+def _own(photo: Photo, moments: tuple[Moment, ...]) -> tuple[Moment, ...]:
+    """The moments of a hit; none where the picture of a live photo is shown in the place of its clip."""
+    return () if photo.film is None and any(one.start_ms is not None for one in moments) else moments

@@ -1,13 +1,15 @@
-"""A raw file and the picture that the camera made of the same shot are one hit.
+"""A raw file and the picture that the camera made of the same shot are one hit, and so are both files of a live photo.
 
-They are of one shot where folder, name without suffix, camera and time are the same; never by the name alone, which
-cameras give again and again.
+A raw file and a picture are of one shot where folder, name without suffix, camera and time are the same; never by the
+name alone, which cameras give again and again.  A live photo is a picture and a clip of some seconds, of the same name
+and made within seconds: the picture is the hit, and the clip belongs to it.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mmsearch.query.model import Query, Words
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 Row = tuple[Scored, Photo, tuple[str, ...]]  # a picture, a file of it, and files that it stands for
 
 RAW = "raw"  # ``Photo.format`` of all raw files
+CLIP_MS = 10_000  # a longer film is no clip of a live photo: Apple's last 3 s, those of others up to 5
+APART = 5.0  # seconds between the times of a picture and its clip: one says when it began, or when it was written
+QUARTER = 900.0  # seconds: clocks of time zones differ by these, and some clips know the time in UTC only
 
 
 class Shots:
@@ -32,11 +37,14 @@ class Shots:
         self._shown: set[str] = set()
 
     def once(self, rows: Sequence[Row]) -> Iterator[Row]:
-        """The rows, without those of shots that were there before; of a raw file its picture is shown, if it fits."""
-        raws = [photo.path for _, photo, _ in rows if photo.format == RAW]
-        beside = self._store.beside(raws, self._within, self._conditions) if raws else {}
+        """The rows, without those of shots that were there before.
+
+        Of a raw file and of the clip of a live photo its picture is shown, if that meets the conditions.
+        """
+        seconds = [photo.path for _, photo, _ in rows if is_second(photo)]
+        beside = self._store.beside(seconds, self._within, self._conditions) if seconds else {}
         for scored, photo, others in rows:
-            picture = _of_shot(photo, beside.get(photo.path, ())) if photo.format == RAW else None
+            picture = _of_shot(photo, beside.get(photo.path, ())) if is_second(photo) else None
             if photo.path in self._shown or (picture is not None and picture.path in self._shown):
                 continue
             self._shown.add(photo.path)
@@ -54,15 +62,47 @@ class Shots:
         return found
 
 
-def _of_shot(raw: Photo, beside: Iterable[Photo]) -> Photo | None:
-    """The picture of a raw file's shot."""
-    return next((one for one in beside if _same(raw, one)), None)
+def is_second(photo: Photo) -> bool:
+    """Whether a file may belong to a picture that is shown in its place: a raw file, a short film."""
+    return photo.format == RAW or _is_clip(photo)
+
+
+def _is_clip(photo: Photo) -> bool:
+    return photo.film is not None and photo.film.duration_ms <= CLIP_MS
+
+
+def _of_shot(second: Photo, beside: Iterable[Photo]) -> Photo | None:
+    """The picture of a raw file's shot, or of a clip."""
+    return next((one for one in beside if not is_second(one) and _same(second, one)), None)
 
 
 def _same(one: Photo, other: Photo) -> bool:
-    """Whether of two photos one is the raw file of the other."""
+    """Whether of two photos one is the raw file of the other, or its clip."""
+    if os.path.splitext(one.path)[0] != os.path.splitext(other.path)[0]:
+        return False
+    if one.film is not None or other.film is not None:
+        clip, picture = (one, other) if one.film is not None else (other, one)
+        return (
+            _is_clip(clip)
+            and picture.film is None
+            and picture.format != RAW
+            and within_seconds(clip.exif.taken_at, picture.exif.taken_at, clip.mtime_ns, picture.mtime_ns)
+        )
     if (one.format == RAW) == (other.format == RAW) or one.exif.taken_at is None or one.exif.camera is None:
         return False
     times = [photo.exif.taken_at and photo.exif.taken_at.replace(microsecond=0, tzinfo=None) for photo in (one, other)]
-    same_name = os.path.splitext(one.path)[0] == os.path.splitext(other.path)[0]
-    return same_name and times[0] == times[1] and one.exif.camera == other.exif.camera
+    return times[0] == times[1] and one.exif.camera == other.exif.camera
+
+
+def within_seconds(clip: datetime | None, picture: datetime | None, clip_ns: int, picture_ns: int) -> bool:
+    """Whether a clip and a picture were made within seconds, by their clocks; where one has none, by their files.
+
+    The files' times are in nanoseconds.
+    """
+    if clip is None or picture is None:
+        return abs(clip_ns - picture_ns) <= APART * 1e9
+    if clip.tzinfo is not None and picture.tzinfo is not None:
+        return abs((clip - picture).total_seconds()) <= APART
+    apart = abs((clip.replace(tzinfo=None) - picture.replace(tzinfo=None)).total_seconds())
+    in_utc = clip.tzinfo is not None and not clip.utcoffset() and apart <= 14 * 3600 + APART
+    return min(apart % QUARTER, -apart % QUARTER) <= APART if in_utc else apart <= APART

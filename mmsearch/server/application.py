@@ -16,7 +16,21 @@ import mmsearch
 from mmsearch.errors import MMSearchError
 from mmsearch.library.library import Library
 from mmsearch.server import errors
-from mmsearch.server.api import browse, complete, duplicates, export, jobs, looking, page, photos, saved, search, status
+from mmsearch.server.api import (
+    browse,
+    complete,
+    duplicates,
+    export,
+    jobs,
+    library_map,
+    looking,
+    page,
+    photos,
+    saved,
+    search,
+    status,
+    tags,
+)
 from mmsearch.server.context import Context
 from mmsearch.server.models import Problem
 from mmsearch.server.options import ServerOptions
@@ -67,7 +81,9 @@ def make(library: Library, options: ServerOptions) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.context, app.state.options = context, options
-    for routes in (search, photos, looking, browse, complete, duplicates, export, saved, jobs, status):
+    for routes in (
+        search, photos, looking, browse, complete, duplicates, tags, export, saved, jobs, library_map, status,
+    ):  # fmt: skip
         app.include_router(routes.router, prefix=API, responses=_PROBLEM)
     app.include_router(page.router)
     app.add_middleware(Gate, options=options)

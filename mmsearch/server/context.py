@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from mmsearch.library.library import Library
 from mmsearch.server.completions import Completions
 from mmsearch.server.errors import Refused
-from mmsearch.server.jobs import IndexRuns
+from mmsearch.server.jobs import IndexRuns, MapRuns
 from mmsearch.server.options import ServerOptions
 from mmsearch.server.pool import Workers
 from mmsearch.server.results import ResultLists
@@ -36,6 +36,7 @@ class Context:
     slow: Workers = field(init=False)  # what takes minutes
     uploads: Uploads = field(init=False)
     runs: IndexRuns = field(init=False)
+    maps: MapRuns = field(init=False)
     saved: SavedSearches = field(init=False)
     completions: Completions = field(init=False)
 
@@ -46,18 +47,20 @@ class Context:
         self.pictures = Workers("pictures", threads, WAITING_PICTURES)
         self.slow = Workers("slow", 1, WAITING_SLOW)
         self.uploads = Uploads(self.library, self.options)
-        self.runs = IndexRuns(self.library)
+        self.runs, self.maps = IndexRuns(self.library), MapRuns(self.library)
         self.saved = SavedSearches(self.library.folder)
         self.completions = Completions(self.library)
 
     def close(self) -> None:
         """End streams, index runs and threads; the library stays open.  May be called twice."""
         self.runs.close(END_SECONDS)
+        self.maps.close(END_SECONDS)
         for workers in (self.searches, self.pictures, self.slow, self.uploads):
             workers.close()
 
 
-def _context(request: Request) -> Context:
+# Not plain functions: those FastAPI hands to a thread and back, for each request.
+async def _context(request: Request) -> Context:
     context: Context = request.app.state.context
     return context
 
@@ -65,7 +68,7 @@ def _context(request: Request) -> Context:
 Served = Annotated[Context, Depends(_context)]
 
 
-def _writing(context: Served) -> Context:
+async def _writing(context: Served) -> Context:
     if context.options.read_only:
         raise Refused(403, "read-only", "this server changes nothing")
     return context

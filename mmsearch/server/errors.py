@@ -15,6 +15,7 @@ from mmsearch.errors import (
     ConfigError,
     ImageError,
     LibraryError,
+    MapError,
     MMSearchError,
     ModelError,
     NewerLibraryError,
@@ -27,10 +28,11 @@ _STATUS: dict[type[MMSearchError], int] = {
     ModelError: 409,
     LibraryError: 409,
     NewerLibraryError: 500,
+    MapError: 409,
     TransferError: 409,
     ConfigError: 500,
 }
-_STATUS_OF_CODE = {"file-gone": 404}
+_STATUS_OF_CODE = {"file-gone": 404, "no-map": 404, "unknown-photo": 404}
 
 
 class Refused(HTTPException):

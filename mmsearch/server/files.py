@@ -28,6 +28,15 @@ _SHOWN = {
     "avif": "image/avif",
     "bmp": "image/bmp",
 }
+# And as a film.  They play a QuickTime file that holds what they can decode, but not under its own name.
+_PLAYED = {
+    "mp4": "video/mp4",
+    "mov": "video/mp4",
+    "3gp": "video/3gpp",
+    "webm": "video/webm",
+    "mkv": "video/x-matroska",
+    "ogv": "video/ogg",
+}
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
@@ -56,13 +65,14 @@ def open_photo(photo: Photo) -> BinaryIO:
 
 def response(photo: Photo, headers: Mapping[str, str]) -> Response:
     """The file, or the part of it that is asked for.  Raises Refused where it is gone, or has no such part."""
-    kind = _SHOWN.get(photo.format)
+    kind = _SHOWN.get(photo.format) or _PLAYED.get(photo.format)
+    media = "media-src 'self'; " if photo.format in _PLAYED else ""  # a browser shows a film in a page of its own
     etag = f'"{version_of(photo)}"'
     told = {
         "ETag": etag,
         "Cache-Control": "private, no-cache",
         "Accept-Ranges": "bytes",
-        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Content-Security-Policy": f"default-src 'none'; {media}sandbox",
         "Content-Disposition": _disposition(os.path.basename(photo.path), "inline" if kind else "attachment"),
     }
     if is_fresh(headers, etag):

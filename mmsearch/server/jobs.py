@@ -1,4 +1,4 @@
-"""Index runs that clients start: one at a time, beside the searches, with their progress as server-sent events."""
+"""Runs that clients start: one of a kind at a time, beside the searches, with progress as server-sent events."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from mmsearch import schemas
 from mmsearch.errors import MMSearchError
 from mmsearch.library.library import Library
 from mmsearch.server.errors import Refused
 from mmsearch.types import Progress
+
+if TYPE_CHECKING:
+    from mmsearch.manage.map.clusters import Method
 
 logger = logging.getLogger(__name__)
 
@@ -22,14 +25,18 @@ QUIET = 15.0  # seconds without an event after which a line shows that the conne
 
 
 class _Stopped(BaseException):
-    """Ends an index run from within, as Ctrl-C does: what is stored stays."""
+    """Ends a run from within, as Ctrl-C does: what is stored stays."""
 
 
-class IndexRuns:
-    """The run that goes on, or the last one.  Safe from several threads."""
+Work = Callable[[Callable[[Progress], None]], dict[str, Any]]  # calls what it is given; gives its report
 
-    def __init__(self, library: Library) -> None:
-        self._library = library
+
+class Runs:
+    """The run of a kind that goes on, or the last one.  Safe from several threads."""
+
+    def __init__(self, kind: str, called: str) -> None:
+        """``kind`` is in the codes of errors, ``called`` what people call such a run."""
+        self._kind, self._called = kind, called
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
@@ -46,17 +53,17 @@ class IndexRuns:
         name, told = self._event or ("", None)
         return {"running": self.running, "run": self._number or None, "progress": told if name == "progress" else None}
 
-    def start(self, paths: Sequence[str]) -> int:
+    def begin(self, work: Work) -> int:
         """Begin a run and return its number.  Raises Refused where one goes on."""
         with self._lock:
             if self.running:
-                raise Refused(409, "index-running", "an index run goes on already", run=self._number)
+                raise Refused(409, f"{self._kind}-running", f"{self._called} goes on already", run=self._number)
             if self._closing:
                 raise Refused(503, "closing", "the server is closing", {"Retry-After": "5"})
             self._stop.clear()
             self._number += 1
             self._event = None
-            self._thread = threading.Thread(target=self._run, args=(list(paths),), name="mmsearch-index", daemon=True)
+            self._thread = threading.Thread(target=self._run, args=(work,), name=f"mmsearch-{self._kind}", daemon=True)
             self._thread.start()
             return self._number
 
@@ -72,19 +79,21 @@ class IndexRuns:
         if self._thread is not None:
             self._thread.join(seconds)
 
-    def _run(self, paths: list[str]) -> None:
+    def _run(self, work: Work) -> None:
         try:
-            report = self._library.index(paths, progress=self._progress)
+            report = work(self._progress)
         except _Stopped:
-            self._tell("failed", {"code": "index-stopped", "detail": "the run was stopped; what was stored stays"})
+            self._tell(
+                "failed", {"code": f"{self._kind}-stopped", "detail": "the run was stopped; what was stored stays"}
+            )
         except MMSearchError as error:
             said = schemas.error(error)
             self._tell("failed", {"code": said["code"], "detail": said["message"]})
         except Exception:
-            logger.exception("an index run failed")
+            logger.exception("%s failed", self._called)
             self._tell("failed", {"code": "internal-error", "detail": "the run failed; the server's log says why"})
         else:
-            self._tell("done", schemas.index_report(report))
+            self._tell("done", report)
 
     def _progress(self, progress: Progress) -> None:
         if self._stop.is_set():
@@ -112,3 +121,32 @@ class IndexRuns:
                 quiet = 0.0
             await asyncio.sleep(LOOK)
             quiet += LOOK
+
+
+class IndexRuns(Runs):
+    """Index runs of a library."""
+
+    def __init__(self, library: Library) -> None:
+        super().__init__("index", "an index run")
+        self._library = library
+
+    def start(self, paths: Sequence[str]) -> int:
+        """Begin a run over folders, or all that the library knows, and return its number.  Raises Refused."""
+        wanted = list(paths)
+        return self.begin(lambda told: schemas.index_report(self._library.index(wanted, progress=told)))
+
+
+class MapRuns(Runs):
+    """Runs that make the map of a library."""
+
+    def __init__(self, library: Library) -> None:
+        super().__init__("map", "a map run")
+        self._library = library
+
+    def start(self, fresh: bool, clusters: Method | None) -> int:
+        """Begin a run and return its number.  Raises Refused."""
+
+        def work(told: Callable[[Progress], None]) -> dict[str, Any]:
+            return schemas.map_report(self._library.map(fresh=fresh, clusters=clusters, progress=told), None)
+
+        return self.begin(work)

@@ -12,10 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 MOST_HITS = 1000  # of a page
 MOST_EXAMPLES = 20
+MOST_TAGS = 50  # of a request
 
 Sort = Literal["relevance", "newest", "oldest"]
 PhotoId = Annotated[int, Field(ge=1, lt=2**63)]
 Text = Annotated[str, Field(max_length=4000)]
+Tag = Annotated[str, Field(max_length=400)]  # before it is normalised
 
 
 class Strict(BaseModel):
@@ -81,7 +83,8 @@ class Photo(BaseModel):
     focal: float | None = None
     description: str | None = None
     text: str | None = None
-    tags: list[str] = []
+    tags: list[str] = Field([], description="Those that people gave it, then those that a model says")
+    own_tags: list[str] = Field([], description="Of the tags, those that people gave it")
     city: str | None = None
     people: list[str] = []
     rating: int | None = None
@@ -191,6 +194,11 @@ class Status(BaseModel):
     texts: int
     tagged: int
     copies: int
+    films: int
+    hours: float = Field(description="That the films last together")
+    moments: int
+    documents: int
+    pages: int
     reasons: dict[str, int]
     version: str
     read_only: bool
@@ -284,6 +292,36 @@ class ExportRequest(Strict):
     ids: list[PhotoId] = Field(min_length=1, max_length=10_000)
     kind: Literal["zip", "folder"] = "zip"
     folder: str | None = Field(None, max_length=4000, description="Its whole path, for kind folder")
+
+
+class TagRequest(Strict):
+    """Photos, tags that they get, and tags that are taken from them."""
+
+    ids: list[PhotoId] = Field(min_length=1, max_length=10_000)
+    add: list[Tag] = Field([], max_length=MOST_TAGS)
+    remove: list[Tag] = Field([], max_length=MOST_TAGS, description="Only tags that people gave can be taken")
+
+
+class TagsChanged(BaseModel):
+    """What became of the photos; a tag of one photo counts once."""
+
+    photos: int
+    changed: int = Field(description="Of these, photos that have other tags now")
+    added: int
+    removed: int
+
+
+class TagCount(BaseModel):
+    """A tag, and how many photos have it."""
+
+    tag: str
+    count: int
+
+
+class Tags(BaseModel):
+    """Tags, those of the most photos first."""
+
+    tags: list[TagCount]
 
 
 class NotCopied(BaseModel):

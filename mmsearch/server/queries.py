@@ -7,26 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mmsearch.errors import QueryError
 from mmsearch.language import questions
 from mmsearch.library.library import Library
 from mmsearch.query import parser
+from mmsearch.query.files import NoFiles
 from mmsearch.query.model import Condition, Near, Query, Vector, Words
 from mmsearch.server.errors import Refused
-
-
-class NoFiles:
-    """``Examples`` of a client: no path leads to anything."""
-
-    def exists(self, path: str) -> bool:
-        """Nothing is there: a word that looks like a path is a word."""
-        return False
-
-    def resolve(self, path: str) -> str:
-        """Raises QueryError, whatever is asked for."""
-        raise QueryError(
-            "a picture cannot be named by its path here: give the id of a photo, or send the picture", code="no-paths"
-        )
 
 
 def read_query(text: str, where: str = "", show_places: bool = True) -> Query:

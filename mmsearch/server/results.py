@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mmsearch.library.library import Library
 from mmsearch.query.model import Query, Vector
 from mmsearch.search.scored import Scored
-from mmsearch.search.shots import RAW, Row, Shots
+from mmsearch.search.shots import Row, Shots, is_second
 from mmsearch.server.errors import Refused
 from mmsearch.types import Hit, Note, SearchResult
 
@@ -180,9 +180,9 @@ class ResultLists:
         if len(photos) < len(chosen):
             raise _stale()
         rows: list[Row] = [(Scored(number, 0.0), photos[number], ()) for number in chosen]
-        raws = [row for row in rows if row[1].format == RAW]
+        seconds = [row for row in rows if is_second(row[1])]
         shots = Shots(library.store, query, ())
-        found.hidden |= {row[1].id for row in raws} - {photo.id for _, photo, _ in shots.once(raws)}
+        found.hidden |= {row[1].id for row in seconds} - {photo.id for _, photo, _ in shots.once(seconds)}
         found.hits = tuple(Hit(0, None, photo, similar=others) for _, photo, others in shots.with_others(rows))
         found.start, found.more = offset, offset + len(chosen) < len(found.ids)
         return

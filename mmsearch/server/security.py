@@ -117,9 +117,11 @@ class Gate:
 
     def _entrance(self, scope: Scope, headers: Headers) -> Response | None:
         """Where a browser comes with the token in the address: a cookie in its place, and on to the page."""
+        if scope["path"] != scope.get("root_path", "") + "/" or scope["method"] != "GET":
+            return None
         pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         tokens = [value for name, value in pairs if name == "token"]
-        if scope["path"] != scope.get("root_path", "") + "/" or scope["method"] != "GET" or not tokens:
+        if not tokens:
             return None
         self._check_host(headers)
         if not hmac.compare_digest(tokens[0].encode(), self._token):

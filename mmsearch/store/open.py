@@ -18,11 +18,12 @@ DATABASE = "library.sqlite"
 INDEX = "index"  # a folder
 ON_SERVERS = "libraries"  # in the cache of a person: what is made here of libraries on servers, a folder each
 THUMBNAILS = "thumbnails"  # a folder of small pictures, which may be deleted (``media/thumbnail_cache.py``)
+MAPS = "map"  # a folder with the last map, which may be deleted (``kept_map.py``)
 MARK = ".mmsearch-decoding"  # while pictures are decoded
 
 # A library may be made beside these: what one has beside its database, and what systems put into empty folders.
 _HARMLESS = re.compile(
-    rf"\.?{re.escape(DATABASE)}.*|{INDEX}|{THUMBNAILS}|{re.escape(MARK)}|{re.escape(LOCK)}|background-[0-9a-f]{{16}}-.*\.npy"
+    rf"\.?{re.escape(DATABASE)}.*|{INDEX}|{THUMBNAILS}|{MAPS}|{re.escape(MARK)}|{re.escape(LOCK)}|background-[0-9a-f]{{16}}-.*\.npy"
     r"|decoding|\.[0-9a-f]{12}\.partial|lost\+found|\.DS_Store|Thumbs\.db|desktop\.ini"
 )
 
@@ -52,6 +53,16 @@ def open_address(address: str, cache: Path, pool: int, create: bool = True) -> S
     return PostgresStore(address, cache / ON_SERVERS, pool, create)
 
 
+def beginnings(folder: Path, field: str, start: str, most: int = 50) -> list[str]:
+    """Values of a field in the library of ``folder`` that begin with ``start``, the most frequent first; reads quickly.
+
+    Empty for a field whose values nobody lists, and where there is no library that can be read as it is.
+    """
+    from mmsearch.store.sqlite import beginnings as sqlite
+
+    return sqlite.beginnings(folder / DATABASE, field, start, most) if field in sqlite.FIELDS else []
+
+
 def check_new(folder: Path) -> None:
     """Raises LibraryError where a library would be made among files of somebody else.
 
@@ -75,6 +86,10 @@ def check_new(folder: Path) -> None:
 
         within = _inside(folder / THUMBNAILS)
         foreign = [os.path.join(THUMBNAILS, name) for name in within if not SHARD.fullmatch(name)]
+    if MAPS in names and not foreign:
+        from mmsearch.store.kept_map import OWN
+
+        foreign = [os.path.join(MAPS, name) for name in _inside(folder / MAPS) if not OWN.fullmatch(name)]
     if foreign:
         raise LibraryError(
             f"{folder} holds other files, such as {foreign[0]!r}, and no library; a library wants a folder of its own: "

@@ -20,7 +20,7 @@ class PartRows(Protocol):
         ...
 
     def parts_of(self, content_hash: bytes, model: StoredModel) -> list[StoredPart]:
-        """The items of a content that has several, in their order; none where it is one, or is not known."""
+        """The items, in their order, of a content that has several, or times; none of a photo or what is unknown."""
         ...
 
     def firsts(self, ids: Ids, model: StoredModel) -> Ids | None:

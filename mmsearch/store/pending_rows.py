@@ -29,6 +29,10 @@ class PendingRows(Protocol):
         """Items in or below ``roots`` that can be found, but were not looked at for text by this engine."""
         ...
 
+    def pending_speech(self, engine: str, roots: Sequence[str]) -> list[PendingItem]:
+        """The first items of films in or below ``roots`` that have sound and were not listened to by this engine."""
+        ...
+
     def pending_captions(
         self, model: StoredModel, card: RegionCard, reranker: str, roots: Sequence[str]
     ) -> list[PendingVector]:

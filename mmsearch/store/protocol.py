@@ -143,7 +143,10 @@ class Statistics(Protocol):
         ...
 
     def tag_counts(self, within: Sequence[str] = ()) -> dict[str, int]:
-        """How many files that can be found have each tag, the most frequent first; in or below these paths, if any."""
+        """How many files that can be found have each tag, the most frequent first; in or below these paths, if any.
+
+        Tags of people and of models count alike; one of people gives the spelling where both have it.
+        """
         ...
 
 
@@ -181,7 +184,8 @@ class ItemRows(Protocol):
     def listed(self, model: StoredModel, ids: Ids | None, order: Order, descending: bool, count: int) -> list[int]:
         """The first ``count`` of these vectors, all where None, by date, name or size of their files.
 
-        A picture of several files stands where the first of them does.
+        A picture of several files stands where the first of them does.  Of a film or document it is one vector, that
+        of the first of its parts among these.
         """
         ...
 

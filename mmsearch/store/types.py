@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mmsearch.errors import QueryError
 from mmsearch.query.model import AnyOf, OneFits, Query, Words
-from mmsearch.types import Found, Ids, Sidecar
+from mmsearch.types import Film, Found, Ids, Sidecar
 
 Value = TypeVar("Value")
 FINGERPRINT = re.compile("[0-9A-Za-z-]{1,64}")  # of a model: names of files are made of it
@@ -87,6 +87,7 @@ class SidecarState:
     id: int  # of the photo
     path: str
     stamp: str | None  # as ``sidecars.stamp`` makes it; None where there were none
+    hash: bytes = b""  # of its content
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,13 @@ class PendingVector:
 class DuplicateCandidate:
     """A file that can be found, with the attributes that duplicates are found by."""
 
-    vector: int  # its id; files of the same content have the same
+    vector: int  # its id, of a film or document that of its first item; files of the same content have the same
     file: Found
     pixels: int
     taken_at: datetime | None
     dhash: bytes | None
+    several: bool = False  # whether it has several items
+    film: Film | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +157,7 @@ class FacetCounts:
 
 @dataclass(frozen=True)
 class ExportRow:
-    """A file, and what is known of it and of its content; None and 0 where nothing is."""
+    """A file or a part of it, and what is known of it and of its content; None and 0 where nothing is."""
 
     file: Found
     hash: bytes
@@ -186,6 +189,15 @@ class ExportRow:
     text_engine: str | None = None
     tags: dict[str, float] = field(default_factory=dict)  # tag -> score, the surest first
     tags_vocabulary: str | None = None
+    film: Film | None = None
+    # Of a moment of a film or a page of a document, with caption, text and tags of its own; a file has a row for each.
+    part: int | None = None  # its place among them, from 0
+    parts: int | None = None  # how many there are
+    start_ms: int | None = None
+    end_ms: int | None = None
+    at_ms: int | None = None
+    part_words: dict[str, str] = field(default_factory=dict)  # where they stand -> words that belong to it
+    own_tags: tuple[str, ...] = ()  # that people gave the file
 
 
 @dataclass(frozen=True)
@@ -195,6 +207,7 @@ class Block:
     vectors: list[bytes]  # dim little-endian float16
     regions: list[bytes | None]  # packed; None where there are none
     files: list[tuple[int, ExportRow]]  # with the position of their vector in this block
+    ids: tuple[int, ...] = ()  # of the vectors, where they have some
 
 
 @dataclass(frozen=True)
@@ -248,6 +261,17 @@ class Losses:
     photos: int  # files
     texts: int  # pictures whose read text no other file holds
     captions: int
+    tagged: int = 0  # files that people gave tags
+
+
+@dataclass(frozen=True)
+class TagChange:
+    """What became of files that a person gave tags, or took some from; a pair is a file and a tag."""
+
+    photos: int  # files that were asked for and are there
+    changed: int  # of these, files that have other tags now
+    added: int  # pairs that are new
+    removed: int  # pairs that are gone
 
 
 @dataclass(frozen=True)
@@ -267,6 +291,11 @@ class Summary:
     tagged: int  # files with at least one tag
     copies: int  # files beyond the first of each content
     reasons: dict[str, int]  # why files could not be read -> how many, the most first
+    films: int = 0
+    hours: float = 0.0  # that they last together
+    moments: int = 0  # of them that can be found
+    documents: int = 0  # files of several pages
+    pages: int = 0  # of these
 
 
 class Contents(MutableMapping[bytes, int]):

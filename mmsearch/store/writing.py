@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from mmsearch.encoders.protocol import RegionCard
-from mmsearch.store.types import ExportRow, StoredModel
+from mmsearch.store.types import ExportRow, StoredModel, TagChange
 from mmsearch.types import Decoded, Found, Sidecar, Vectors
 
 
@@ -38,7 +38,10 @@ class FileWriter(Protocol):
         ...
 
     def move(self, photo: int, file: Found) -> None:
-        """The stored photo is now at another path; what was stored of that path gives way."""
+        """The stored photo is now at another path; what was stored of that path gives way.
+
+        Tags that people gave it stay with what it showed: other files with that content get them, now or once placed.
+        """
         ...
 
     def touch(self, photo: int, file: Found) -> None:
@@ -105,7 +108,14 @@ class ItemWriter(Protocol):
         ...
 
     def put_part_text(self, item: int, source: str, text: str) -> None:
-        """Store words that belong to a part, "inside" its file or "beside" it, in place of those from there."""
+        """Store words that belong to a part, in place of those from there; an empty text forgets them.
+
+        ``source`` is where they stand: "inside" its file, or "beside" it.
+        """
+        ...
+
+    def put_speech(self, content: int, engine: str, words: Mapping[int, str]) -> None:
+        """Store what was heard in each item of a film, of the source "speech", and what listened to it."""
         ...
 
     def put_export_row(
@@ -143,7 +153,15 @@ class ItemWriter(Protocol):
         ...
 
     def clear_tags(self, within: Sequence[str] = ()) -> int:
-        """Forget the tags of what lies in or below these paths, of all without paths; returns how many items."""
+        """Forget what models tagged in or below these paths, everywhere without paths; returns how many items."""
+        ...
+
+    def change_own_tags(self, photos: Iterable[int], add: Sequence[str], remove: Sequence[str]) -> TagChange:
+        """Give the files with these ids tags that a person chose, and take such from them; ids of none are left out.
+
+        Tags are written as ``language.tag_names.tag_name`` writes them.  One that the library knows in another spelling
+        (``tag_names.folded``) keeps that.  What models say stays, and so does what can be found.
+        """
         ...
 
     def put_text(self, item: int, engine: str, text: str) -> None:

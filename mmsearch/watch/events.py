@@ -21,8 +21,10 @@ from mmsearch.errors import WatchError
 from mmsearch.media.discover import JUNK
 from mmsearch.media.exclusions import Exclusions
 from mmsearch.media.formats import FORMATS
+from mmsearch.media.subtitles import SUBTITLE_SUFFIXES
 
-SIDECARS = frozenset((".txt", ".xmp", ".json"))  # what ``enrich/sidecars.py`` reads beside a photo
+# What ``enrich/sidecars.py`` reads beside a photo or a film.
+SIDECARS = SUBTITLE_SUFFIXES | {".txt", ".xmp", ".json"}
 LOOK = 1.0  # seconds between two looks whether a folder is still the one that is watched
 REST = 2.0  # seconds at most from a look that found a change to the next one, which may find that all is at rest
 LONGEST = 300.0  # seconds of changes without rest after which they are told nevertheless

@@ -17,6 +17,8 @@ import pytest
 from played_terminal import play
 from samples import CLI
 
+from mmsearch.cli.installing import adding
+
 
 def lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
@@ -84,7 +86,7 @@ def test_without_pyarrow_the_table_alone_is_written(
     (tmp_path / "hidden" / "pyarrow.py").write_text("raise ImportError\n")
     done = mmsearch_process("export", "files", "--json", PYTHONPATH=str(tmp_path / "hidden"))
     assert lines(done.stdout) == [{"folder": "files", "files": 5, "vectors": 5, "parquet": False}]
-    assert done.stderr == "photos.parquet was left out: it needs pip install 'mmsearch[export]'\n"
+    assert done.stderr == f"photos.parquet was left out: it needs {adding('export')}\n"
     names = ["model.json", "photos.csv", "regions.npy", "vectors.npy"]
     assert sorted(file.name for file in (tmp_path / "files").iterdir()) == names
 

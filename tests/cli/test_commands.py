@@ -64,7 +64,7 @@ def test_json_keys_are_as_promised(mmsearch_process: CLI, photos: Path) -> None:
     }  # fmt: skip
     assert set(keys) <= set(status)
     assert lines(mmsearch_process("remove", photos / "trips", "--json").stdout) == [
-        {"removed": 2, "texts": 0, "captions": 0}
+        {"removed": 2, "texts": 0, "captions": 0, "tagged": 0}
     ]
     names = [model["name"] for model in lines(mmsearch_process("models", "--json").stdout)]
     assert names[0] == "embedded"

@@ -8,6 +8,11 @@ from mmsearch.cli.progress_bar import Lines, NowAndThen
 from mmsearch.types import Progress
 
 
+@pytest.fixture(autouse=True)
+def every_ten_seconds(unhurried: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmsearch.cli.progress_bar.EVERY", 10.0)
+
+
 class Clock:
     def __init__(self) -> None:
         self.now = 100.0
@@ -16,16 +21,16 @@ class Clock:
         return self.now
 
 
-def test_a_long_run_says_how_far_it_is_once_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_long_run_says_how_far_it_is_each_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
     show = Lines("Indexing", clock)
-    for done in range(1, 200):
+    for done in range(1, 36):
         clock.now += 1
         show(Progress(done, 12_000, "/a.jpg"))
     assert capsys.readouterr().err.splitlines() == [
-        "Indexing: 60 of 12,000 (1.0/s, 3 h left)",
-        "Indexing: 120 of 12,000 (1.0/s, 3 h left)",
-        "Indexing: 180 of 12,000 (1.0/s, 3 h left)",
+        "Indexing: 10 of 12,000 (1.0/s, 3 h left)",
+        "Indexing: 20 of 12,000 (1.0/s, 3 h left)",
+        "Indexing: 30 of 12,000 (1.0/s, 3 h left)",
     ]
 
 
@@ -36,11 +41,11 @@ def test_each_step_has_its_own_rate(capsys: pytest.CaptureFixture[str]) -> None:
         clock.now += 0.01
         show(Progress(done, 50, "/a.jpg"))
     for done in range(1, 9):
-        clock.now += 20
+        clock.now += 4
         show(Progress(done, 30, "/a.jpg", "text"))
     assert capsys.readouterr().err.splitlines() == [
-        "Text: 3 of 30 (3.0/min, 9 min left)",
-        "Text: 6 of 30 (3.0/min, 8 min left)",
+        "Text: 3 of 30 (0.2/s, 2 min left)",
+        "Text: 6 of 30 (0.2/s, 2 min left)",
     ]
 
 
@@ -48,7 +53,7 @@ def test_a_run_of_seconds_says_nothing(capsys: pytest.CaptureFixture[str]) -> No
     clock = Clock()
     show = Lines("Indexing", clock)
     for done in range(1, 1001):
-        clock.now += 0.05
+        clock.now += 0.009
         show(Progress(done, 1000, "/a.jpg"))
     assert capsys.readouterr().err == ""
 
@@ -56,7 +61,20 @@ def test_a_run_of_seconds_says_nothing(capsys: pytest.CaptureFixture[str]) -> No
 def test_other_lines_come_now_and_then_too(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
     lines = NowAndThen(clock)
-    for step in range(150):
+    for step in range(25):
         clock.now += 1
         lines.say(lambda step=step: f"step {step}")  # type: ignore[misc]
-    assert capsys.readouterr().err == "step 59\nstep 119\n"
+    assert capsys.readouterr().err == "step 9\nstep 19\n"
+
+
+def test_a_run_of_which_nothing_is_heard_says_that_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    show = Lines("Indexing", clock)
+    for _ in range(12):
+        clock.now += 1
+        show.pulse()
+    show(Progress(7, 20, "/a.jpg"))
+    for _ in range(12):
+        clock.now += 1
+        show.pulse()
+    assert capsys.readouterr().err.splitlines() == ["Indexing: 10 s so far", "Indexing: 7 of 20"]

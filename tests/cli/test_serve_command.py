@@ -138,7 +138,7 @@ def test_an_empty_library_and_other_machines_are_told_what_to_do(tmp_path: Path)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
         told = process.stderr.read()
-    assert "nothing is indexed there yet: add a folder on the page" in told
+    assert "nothing is indexed yet: mmsearch index FOLDER; or add a folder on the page" in told
     assert "other machines put this machine's address" in told
 
 

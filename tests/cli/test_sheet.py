@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
+import films
 import numpy as np
 import pytest
 import typer
@@ -19,7 +20,7 @@ from samples import SAMPLES
 
 from mmsearch.cli import sheet
 from mmsearch.errors import SourceError
-from mmsearch.types import Exif, Hit, Photo
+from mmsearch.types import Exif, Film, Hit, Moment, Photo
 
 VOID = {"meta", "img", "br"}  # elements that have no end
 
@@ -195,3 +196,37 @@ def test_a_sheet_that_fails_leaves_the_one_before(tmp_path: Path) -> None:
         sheet.write(tmp_path / "sheet.html", [hit("/gone/b.jpg"), hit("no/full/path.jpg")], "x", 200.0)
     assert (tmp_path / "sheet.html").read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["sheet.html"]
+
+
+def test_films_and_documents_have_a_strip_of_their_best_parts(tmp_path: Path) -> None:
+    film, pages = tmp_path / "trip.mp4", tmp_path / "album.pdf"
+    shots = [films.Shot(films.photo(name), 2.0) for name in ("rocket", "coffee", "chelsea")]
+    film.write_bytes(films.film(shots))
+    shown = [Image.fromarray(films.photo(name)) for name in ("rocket", "coffee", "chelsea")]
+    shown[0].save(pages, save_all=True, append_images=shown[1:])
+    moments = (Moment(2, 0.3, 4000, 6000, 4000), Moment(0, 0.2, 0, 2000, 0))
+    hits = [
+        Hit(1, 0.3, Photo(str(film), 160, 120, "mp4", 9000, 0, film=Film(6000)), moments=moments),
+        Hit(2, 0.3, Photo(str(pages), 160, 120, "pdf", 9000, 0), moments=(Moment(1, 0.3), Moment(0, 0.1))),
+    ]
+    page = Page("".join(sheet.html(hits, "a cat", 200.0)))
+    links = [
+        str(attributes["href"]) for tag, attributes in page.elements if tag == "a" and "#" in str(attributes["href"])
+    ]
+    assert links == [
+        f"{film.as_uri()}#t=0",
+        f"{film.as_uri()}#t=4",
+        f"{pages.as_uri()}#page=1",
+        f"{pages.as_uri()}#page=2",
+    ]
+    pictures = [
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(str(attributes["src"]).split(",")[1])))).mean((0, 1))
+        for tag, attributes in page.elements
+        if tag == "img"
+    ]
+    rocket, coffee, cat = (films.photo(name).mean((0, 1)) for name in ("rocket", "coffee", "chelsea"))
+    for got, wanted in zip(pictures, [cat, rocket, cat, coffee, rocket, coffee], strict=True):  # the best one is large
+        np.testing.assert_allclose(got, wanted, atol=8)
+    texts = [text for _, text in page.texts]
+    assert {"0:04", "p. 2"} <= set(texts)
+    assert any("0:06" in text for text in texts)

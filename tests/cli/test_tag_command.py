@@ -114,3 +114,40 @@ def test_wrong_usage(run: Run, photos: Path) -> None:
 
 def test_help_says_the_threshold(run: Run) -> None:
     assert f"Default: {THRESHOLD}." in " ".join(run("tag", "--help").stdout.split())
+
+
+def test_own_tags_are_given_and_taken(run: Run, photos: Path, tmp_path: Path) -> None:
+    run("index", photos, "--no-regions")
+    done = run(
+        "tag", "--add", "grandma's  birthday", "--add", "Ætna", "--remove", "x", photos / "trips", photos / "cat.png"
+    )
+    assert (done.stdout, done.stderr) == ("", "3 photos of 3 changed: 6 tags given, 0 taken\n")
+    changed = json.loads(
+        run("tag", "--add", "ÆTNA", "--remove", "Grandma's birthday", photos / "cat.png", "--json").stdout
+    )
+    assert changed == {"photos": 1, "changed": 1, "added": 0, "removed": 1}
+    assert run("tag", "--list").stdout.splitlines() == ["3  Ætna", "2  grandma's birthday"]
+    found = run("query", 'tag:"grandma\'s birthday"', "type:png", "--json").stdout
+    assert json.loads(found)["own_tags"] == ["grandma's birthday", "Ætna"]
+    assert run("query", "-tag:ætna", "--paths").stdout.splitlines().count(str(photos / "cat.png")) == 0
+    run("tag", "--clear")
+    assert json.loads(run("tag", "--list", "--json").stdout) == {"tags": {"Ætna": 3, "grandma's birthday": 2}}
+    forgotten = json.loads(run("remove", photos / "trips", "--json").stdout)
+    assert (forgotten["removed"], forgotten["tagged"]) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--add", "x"], "name files or folders"),
+        (["--add", "x", "--list", "."], "alone"),
+        (["--remove", "x", "--threshold", "0.5", "."], "alone"),
+        (["--add", "a,b", "."], "has a comma"),
+        (["--add", " ", "."], "no letter, digit or sign"),
+        (["--add", "a\nb", "."], "several lines"),
+        (["--add", "Dog", "--remove", "dog", "."], "another tag than those of add"),
+    ],
+)
+def test_own_tags_that_make_no_sense_are_wrong_usage(run: Run, photos: Path, arguments: list[str], says: str) -> None:
+    done = run("tag", *arguments, check=2)
+    assert says in " ".join(done.stderr.replace("│", " ").split())

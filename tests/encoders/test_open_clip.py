@@ -175,7 +175,7 @@ def test_model_that_is_not_here_is_refused_offline(monkeypatch: pytest.MonkeyPat
 def test_missing_transformers_is_said_before_the_download(siglip_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)  # as if it were not installed
     for name in (f"local-dir:{siglip_folder}", "ViT-B-16-SigLIP2"):
-        with pytest.raises(ModelError, match="needs the package transformers: pip install transformers"):
+        with pytest.raises(ModelError, match="needs the package transformers, which is not installed"):
             OpenClipEncoder.load(name)
 
 

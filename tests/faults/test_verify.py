@@ -111,6 +111,9 @@ DAMAGES: dict[str, tuple[str, Injure]] = {
     "sure caption": ("wrong caption", sql("INSERT INTO captions VALUES (1, 'x', 'a dog', 1.5)")),
     "tag of nothing": ("stray tags", sql("INSERT INTO tags VALUES (99, 'dog', 'x', 0.5)")),
     "sure tag": ("wrong tag", sql("INSERT INTO tags VALUES (1, 'dog', 'x', 7)")),
+    "own tag of nothing": ("stray own_tags", sql("INSERT INTO own_tags VALUES (99, 'x', 'x')")),
+    "own tag that is none": ("wrong own tag", sql("INSERT INTO own_tags VALUES (1, 'a,b', 'a,b')")),
+    "own tag that is not found": ("wrong own tag", sql("INSERT INTO own_tags VALUES (1, 'Dog', 'Dog')")),
     "text of nothing": ("stray ocr", sql("INSERT INTO ocr VALUES (99, 'x', 'hello')")),
     "sidecar of nothing": (
         "stray sidecars",

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from samples import CLI, SAMPLES
 
+from mmsearch.cli.installing import adding
 from mmsearch.ingest.enrich.ocr import TextReader, _best, _Line
 from mmsearch.library.library import Library
 from mmsearch.query.model import Condition, HasText
@@ -234,6 +235,6 @@ def test_without_rapidocr_it_says_what_to_install(
     (tmp_path / "hidden").mkdir()
     (tmp_path / "hidden" / "rapidocr.py").write_text("raise ImportError(\"No module named 'rapidocr'\")")
     failed = mmsearch_process("index", folder, "--ocr", check=1, PYTHONPATH=str(tmp_path / "hidden"))
-    advice = "reading text in pictures needs RapidOCR (No module named 'rapidocr'); run: pip install 'mmsearch[ocr]'"
+    advice = f"reading text in pictures needs RapidOCR (No module named 'rapidocr'); run: {adding('ocr')}"
     assert f"mmsearch: {advice}" in failed.stderr.splitlines()
     assert json.loads(mmsearch("status", "--json").stdout)["photos"] == 0

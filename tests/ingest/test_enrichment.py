@@ -139,4 +139,4 @@ def test_what_switches_an_enrichment_on(context: IngestContext) -> None:
 
 def test_every_enrichment_has_a_name_of_its_own() -> None:
     kinds = [*(registration.kind for registration in registry.INDEX), *registry.BY_ITSELF]
-    assert [kind.name for kind in kinds] == ["sidecars", "regions", "facts", "captions", "texts", "tags"]
+    assert [kind.name for kind in kinds] == ["sidecars", "regions", "facts", "captions", "texts", "speech", "tags"]

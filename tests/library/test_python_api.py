@@ -21,7 +21,10 @@ from mmsearch.store.open import MARK
 from mmsearch.types import Progress
 
 # Parameters that other tables and rooms check: these name them, too.
-ELSEWHERE = {"query", "where", "like", "unlike", "k", "offset", "vocabulary", "stored", "encoder", "self"}
+ELSEWHERE = {
+    "query", "where", "like", "unlike", "k", "offset", "vocabulary", "stored", "encoder", "self",
+    "caption", "dataset", "image",
+}  # fmt: skip
 
 OPEN: Any = open_library  # types are wrong on purpose
 MM: Any = mmsearch
@@ -64,6 +67,13 @@ WRONG: dict[str, tuple[Callable[[Any, Any], object], str]] = {
     "threshold": (lambda lib, _: lib.tag(threshold="x"), "threshold must be a number, at most 1, not 'x'"),
     "high threshold": (lambda lib, _: lib.tag(threshold=5), "threshold must be a number, at most 1, not 5"),
     "tags": (lambda lib, _: lib.tags(5), "within must be a path"),
+    "photos": (lambda lib, _: lib.tag_photos(0.5, add="a"), "photos must be a photo, a hit, the id of a photo"),
+    "photos in a list": (lambda lib, _: lib.tag_photos([None], add="a"), r"photos\[0\] must be a photo"),
+    "add": (lambda lib, p: lib.tag_photos(p, add=5), "add must be a tag .str. or a list of tags, not 5"),
+    "tag nothing": (lambda lib, p: lib.tag_photos(p), "add must be at least one tag, or remove, not nothing"),
+    "take what is given": (lambda lib, p: lib.tag_photos(p, add="a", remove="A"), "remove must be another tag"),
+    "no tag": (lambda lib, p: lib.tag_photos(p, add="a,b"), "'a,b' is no tag: it has a comma"),
+    "no such photo": (lambda lib, _: lib.tag_photos([99, 100], add="a"), "no photo has the id 99 .*, nor 1 others"),
     "level": (lambda lib, _: lib.duplicates("x"), "level must be 'exact', 'near' or 'burst', not 'x'"),
     "groups": (lambda lib, _: lib.set_aside(5, "aside"), "groups must be a list of the groups"),
     "activate": (lambda lib, _: lib.activate(5), "name must be a text"),

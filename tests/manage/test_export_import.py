@@ -63,6 +63,9 @@ def rich(library: Library, photos: Path) -> Path:
         writer.put_caption(contents[0], "a reranker", '@SUM(1) said "miaow",\r\nthen left', 0.1 + 0.2)
         writer.put_text(contents[1], "an engine 1.0", "-1 read\there")
         writer.put_text(contents[2], "an engine 1.0", "")
+        ids = [one.id for _, one in sorted(library.store.files(str(photos), stored).items())]
+        writer.change_own_tags(ids[:2], ["=Ætna", "two words"], [])
+        writer.change_own_tags(ids[1:3], ['"quoted"'], [])
         writer.put_tags("a vocabulary", {contents[0]: {"cat": 0.9, "=animal": 0.95}, contents[3]: {}})
     with closing(sqlite3.connect(library.folder / "library.sqlite")) as connection, connection:
         values = (
@@ -101,6 +104,7 @@ def everything(library: Library) -> dict[str, list[Any]]:
         "ocr": "SELECT hash, engine, text FROM ocr " + OF_ITEM,
         "tags": "SELECT hash, tag, vocabulary, score FROM tags " + OF_ITEM,
         "tagged": "SELECT hash, vocabulary FROM tagged " + OF_ITEM,
+        "own tags": "SELECT path, folded, tag FROM own_tags JOIN photos ON photos.id = photo_id",
         "sidecars": "SELECT path, stamp, text, taken_at, latitude, longitude, city, people, rating, label, "
         "later_taken_at, later_latitude, later_longitude FROM sidecars JOIN photos ON photos.id = photo_id",
         "words": "SELECT path, name, description, caption, ocr, tags FROM words JOIN photos ON photos.id = words.rowid",
@@ -127,7 +131,7 @@ def test_an_export_comes_back_to_the_last_bit(library: Library, other: Library, 
     )  # fmt: skip
     assert {name: len(rows) for name, rows in before.items()} == {
         "models": 1, "roots": 1, "photos": 11, "contents": 10, "vectors": 10, "regions": 10, "captions": 1, "ocr": 2,
-        "tags": 2, "tagged": 2, "sidecars": 1, "words": 11,
+        "tags": 2, "tagged": 2, "own tags": 6, "sidecars": 1, "words": 11,
     }  # fmt: skip
     assert everything(other) == before
 
@@ -350,7 +354,7 @@ def test_a_wrong_table_is_refused_before_anything_is_stored(
         ("no vectors", "vectors.npy: no such file; a folder to import has vectors.npy and photos.csv"),
         ("cut", "is no array in NumPy's format, or is cut off"),
         ("semicolons", "lacks the column path, path_bytes, .*; its columns are: path;path_bytes"),
-        ("newer", r"was written by a newer version of mmsearch \(format 2, this one knows 1\)"),
+        ("newer", r"was written by a newer version of mmsearch \(format 3, this one knows 2\)"),
         ("text", "model.json is not what an export holds"),
         ("no regions", "regions.npy: no such file"),
     ],
@@ -371,7 +375,7 @@ def test_a_damaged_export_is_refused(
     elif kind == "semicolons":
         (folder / "photos.csv").write_text((folder / "photos.csv").read_text("utf-8").replace(",", ";"), "utf-8")
     else:
-        text = json.dumps({**facts, "format": 2}) if kind == "newer" else "no JSON"
+        text = json.dumps({**facts, "format": 3}) if kind == "newer" else "no JSON"
         (folder / "model.json").write_text(text, "utf-8")
     with pytest.raises(TransferError, match=message):
         other.import_from(folder)
@@ -528,6 +532,8 @@ HOSTILE_CELLS = [
     ({"tags": '["cat"]', "tag_scores": "[NaN]"}, "tag_scores and caption_confidence must be between 0 and 1"),
     ({"tags": '["cat"]', "tag_scores": "[1e300]"}, "tag_scores and caption_confidence must be between 0 and 1"),
     ({"tags": "[[1]]", "tag_scores": "[0.5]"}, "tags must be texts"),
+    ({"own_tags": '["a,b"]'}, "own_tags must be tags, not"),
+    ({"own_tags": "[1]"}, "own_tags must be tags, not"),
     ({"tags": '["\\ud800"]', "tag_scores": "[0.5]"}, "not what an export holds"),
     ({"people": '["\\ud800"]'}, "not what an export holds"),
     ({"people": '["' + "a" * 100_000 + '\\n"]'}, "not what an export holds"),

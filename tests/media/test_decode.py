@@ -412,7 +412,7 @@ def test_an_empty_file() -> None:
     assert reason(b"") == "the file is empty"
 
 
-@pytest.mark.parametrize("content", [b"x", b"hello, world\n", bytes(5000), b"<html>404</html>", b"%PDF-1.7\n"])
+@pytest.mark.parametrize("content", [b"x", b"hello, world\n", bytes(5000), b"<html>404</html>"])
 @pytest.mark.parametrize("path", ["a.jpg", "a.tga", "caf\udce9\n.png"])
 def test_what_is_no_picture(content: bytes, path: str) -> None:
     assert reason(content, path) == "not a picture that can be read"

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from films import made_for
 from PIL import Image
 from raw_files import dng
 from skimage import data
@@ -68,6 +69,8 @@ def test_every_suffix_is_read_as_what_it_is_said_to_be(one: Format) -> None:
         content = dng(PHOTO)
     elif one.name == "psd":
         content = psd(np.asarray(PHOTO))
+    elif one.extra == "video":
+        content = made_for(one.name)
     else:
         several = {"save_all": True, "append_images": [PHOTO]} if one.name == "mpo" else {}
         content = encoded(PHOTO, one.name.upper(), **several)
@@ -107,7 +110,7 @@ def test_a_walk_passes_over_what_it_cannot_read_and_says_so(tmp_path: Path, monk
     for name in ("a.jpg", "b.NEF", "c.jxl", "d.mp4", "e.txt", "f", ".g.mp4", "sub/h.MOV", "@eaDir/i.mp4", "out/j.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    for module in ("rawpy", "pillow_jxl"):
+    for module in ("rawpy", "pillow_jxl", "av"):
         monkeypatch.setitem(sys.modules, module, None)  # what a missing module looks like
     passed = set[str]()
     found = [item for item in walk(str(tmp_path), ["out"], passed) if isinstance(item, Found)]
@@ -125,7 +128,7 @@ def test_extras_are_read_only_where_they_are_there(monkeypatch: pytest.MonkeyPat
         if one.module is not None:
             monkeypatch.setitem(sys.modules, one.module, None)
     assert picture_suffixes() == SUFFIXES
-    assert formats.counted_suffixes() >= formats.RAW_SUFFIXES | formats.JXL_SUFFIXES | {".mp4"}
+    assert formats.counted_suffixes() >= formats.RAW_SUFFIXES | formats.JXL_SUFFIXES | {".mp4", ".pdf"}
 
 
 # --- JPEG XL ---------------------------------------------------------------------------------------------------------

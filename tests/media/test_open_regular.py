@@ -117,6 +117,7 @@ OTHERWISE = {
     "mmsearch/language/word_rates.py": "a file of this package",
     "mmsearch/search/unknown_words.py": "a file of this package",
     "mmsearch/server/api/page.py": "a file of this package",
+    "mmsearch/manage/map/page.py": "a file of this package",
     "mmsearch/encoders/hub/download.py": "a file that it has just written",
     "mmsearch/encoders/export/model_folder.py": "graphs that it has just written",
     "mmsearch/encoders/export/region_graph.py": "graphs that are exported",
@@ -125,6 +126,7 @@ OTHERWISE = {
     "mmsearch/encoders/onnx/session.py": "/proc/cpuinfo",
     "mmsearch/encoders/export/int8.py": "a file that was just exported",
     "mmsearch/training/reranker/run.py": "a graph that it has loaded",
+    "mmsearch/store/kept_map.py": "what it has opened as all others do",
     "indexes/memory.py": "files of the system",
     "cli/samples.py": "photos of a package",
 }

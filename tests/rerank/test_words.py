@@ -10,6 +10,7 @@ import torch
 
 from mmsearch.encoders.export import model_folder
 from mmsearch.encoders.factory import EMBEDDED
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import ModelError
 from mmsearch.rerank.words import AT_ONCE, WordEncoder
 
@@ -64,3 +65,25 @@ def test_broken_files_are_named(small_reranker: Path, tmp_path: Path) -> None:
         WordEncoder(EMBEDDED, tmp_path / "words.onnx")(["a cat"])
     with pytest.raises(ModelError, match=f"the tokenizer in {tmp_path} cannot be loaded"):
         WordEncoder(tmp_path, small_reranker / "words.onnx")(["a cat"])
+
+
+def test_a_text_of_which_there_is_a_vector_is_not_run_again(words: WordEncoder, small_reranker: Path) -> None:
+    encoder = OnnxEncoder(EMBEDDED, threads=1)
+    shared = WordEncoder(EMBEDDED, small_reranker / "words.onnx", graph=encoder.text_graph)
+    alone = OnnxEncoder(EMBEDDED, threads=1).encode_texts(TEXTS[:1])
+    np.testing.assert_allclose(encoder.encode_texts(TEXTS[:1]), alone, atol=1e-6)
+    ids = shared.tokenize(TEXTS[:1])
+    assert encoder.text_graph.run(ids, "words") is encoder.text_graph.run(ids, "words")  # kept with the vector
+    np.testing.assert_allclose(shared(TEXTS[:1])[0], words(TEXTS[:1])[0], atol=1e-4)
+    np.testing.assert_allclose(shared(TEXTS)[0], words(TEXTS)[0], atol=1e-4)
+
+
+def test_a_broken_file_of_a_reranker_costs_no_vector(tmp_path: Path) -> None:
+    (tmp_path / "words.onnx").write_bytes(b"no graph")
+    encoder = OnnxEncoder(EMBEDDED, threads=1)
+    shared = WordEncoder(EMBEDDED, tmp_path / "words.onnx", graph=encoder.text_graph)
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        shared(["a cat"])
+    np.testing.assert_array_equal(
+        encoder.encode_texts(["a cat"]), OnnxEncoder(EMBEDDED, threads=1).encode_texts(["a cat"])
+    )

@@ -116,6 +116,17 @@ def test_moments_are_the_best_parts_of_the_film(shelf: Shelf) -> None:
     assert hit.photo.film == Film(1000 * LONG, 25.0, "h264", True)
 
 
+def test_parts_that_are_no_better_than_most_are_left_out(shelf: Shelf) -> None:
+    for hit in find(shelf, QUERY, k=100):
+        if not hit.moments:
+            continue
+        scores = shelf.scores(QUERY)[hit.path]
+        least = (scores.max() + np.median(scores)) / 2
+        wanted = [number for number in np.argsort(-scores, kind="stable") if scores[number] >= least - 2e-4][:5]
+        assert [moment.part for moment in hit.moments] == wanted
+        assert hit.moments[0].score == hit.score
+
+
 def test_photos_have_no_moments(shelf: Shelf) -> None:
     hits = find(shelf, QUERY, "type:jpeg", k=100)
     assert len(hits) == PHOTOS

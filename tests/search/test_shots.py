@@ -111,12 +111,12 @@ def test_raw_files_are_still_found_where_their_library_went(
 
 
 def test_what_is_passed_over_is_said_in_one_line(mmsearch: CLI, photos: Path) -> None:
-    for name in ("a.mp4", "b.MOV", "c.svg", "trips/d.mp4", "e.txt"):
+    for name in ("a.psb", "b.XCF", "c.svg", "trips/d.psb", "e.txt"):
         (photos / name).write_bytes(b"x")
     done = mmsearch("index", photos)
     assert done.stderr.count("passed over") == 1
-    assert "passed over: 3 videos, 1 drawing: see docs/formats.md" in done.stderr
+    assert "passed over: 3 layered pictures, 1 drawing: see docs/formats.md" in done.stderr
     again = mmsearch("index", photos, "--json")
     assert "passed over" in again.stderr
-    assert json.loads(again.stdout)["passed_over"] == {".mov": 1, ".mp4": 2, ".svg": 1}
+    assert json.loads(again.stdout)["passed_over"] == {".psb": 2, ".svg": 1, ".xcf": 1}
     assert "passed over" not in mmsearch("index", photos / "trips" / "rocket.jpg").stderr

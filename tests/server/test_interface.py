@@ -39,6 +39,7 @@ ANSWERS: list[tuple[str, dict[str, Any], type[BaseModel]]] = [
     ("/places", {}, models.Places),
     ("/complete", {"text": "type:"}, models.Completions),
     ("/duplicates", {}, models.Duplicates),
+    ("/tags", {"text": "d"}, models.Tags),
     ("/searches", {}, models.SavedSearches),
     ("/status", {}, models.Status),
     ("/photos/99", {}, models.Problem),

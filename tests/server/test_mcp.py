@@ -27,8 +27,8 @@ from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
+from mmsearch.query.files import NoFiles
 from mmsearch.query.parser import FIELDS
-from mmsearch.server.queries import NoFiles
 from mmsearch.types import Progress
 
 pytest.importorskip("mcp", reason="needs mmsearch[mcp]")
@@ -283,6 +283,18 @@ def test_writes_where_they_are_allowed(
             tagged = data_of(await client.call_tool("tag_photos", {"ids": [cat]}))
             assert tagged["tagged"] == 1
             assert "cat" in tagged["tags"]
+            own = {"ids": [cat, rocket], "add": ["Grandma", "cat"], "remove": ["x"]}
+            given_tags = data_of(await client.call_tool("tag_photos", own))
+            assert {key: given_tags.get(key) for key in ("tagged", "changed", "added", "removed")} == {
+                "tagged": 0, "changed": 2, "added": 4, "removed": None,
+            }  # fmt: skip
+            assert given_tags["tags"]["Grandma"] == 2
+            details = data_of(await client.call_tool("photo_details", {"id": cat}))
+            assert details["untrusted"]["own_tags"] == ["cat", "Grandma"]
+            taken = data_of(await client.call_tool("tag_photos", {"ids": [cat], "remove": ["GRANDMA"]}))
+            assert (taken["removed"], taken["tags"].get("Grandma")) == (1, None)
+            wrong = {"ids": [cat], "add": ["a,b"]}
+            assert "[code: bad-tag]" in error_of(await client.call_tool("tag_photos", wrong))
             out = tmp_path / "out"
             given = {"ids": [cat, rocket, cat], "folder": str(out)}
             assert data_of(await client.call_tool("export_photos", given))["copied"] == 2

@@ -84,6 +84,7 @@ WRITES = [
     ("POST", "/index/stop", {}),
     ("POST", "/export", {"ids": [1]}),
     ("DELETE", "/searches/x", None),
+    ("POST", "/tags", {"ids": [99], "add": ["x"]}),
 ]
 
 
@@ -222,7 +223,7 @@ def test_a_server_that_only_reads_writes_nothing(asker: Asker, shelf: Library, t
     client = asker(read_only=True)
     before = {file: file.stat().st_mtime_ns for file in shelf.folder.rglob("*.json")}
     folder = {"ids": [id_of(shelf, "cat.png")], "kind": "folder", "folder": str(tmp_path / "x")}
-    for method, path, body in [*WRITES[1:4], WRITES[5], ("POST", "/export", folder)]:
+    for method, path, body in [*WRITES[1:4], *WRITES[5:], ("POST", "/export", folder)]:
         answer = client.request(method, API + path, json=body)
         assert (answer.status_code, answer.json()["code"]) == (403, "read-only"), path
     assert client.post(f"{API}/search", json={"q": "a cat"}).status_code == 200

@@ -141,6 +141,10 @@ def test_each_count_is_that_of_its_condition(files: list[Any]) -> None:
             picture = replace(PICTURE, exif=exif, annotations=said, format="png" if content == 1 else "jpeg")
             others = None if beside is None else Annotations(None if place % 2 else "Ann Arbor", tuple(beside))
             put(store, model, f"{above}/{place}", b"%d" % content, picture, others, tuple(people), mtime)
+            if beside is not None:
+                own = [tag.replace(",", "") for tag in beside]
+                with store.writing() as writer:
+                    writer.change_own_tags([store.files(f"{above}/{place}", model)[f"{above}/{place}"].id], own, [])
         whole = store.facets(model, most=100)
         for field, values in whole.values.items():
             assert len({value for value, _ in values}) == len(values)

@@ -20,8 +20,9 @@ import pytest
 from mmsearch.encoders.protocol import RegionCard
 from mmsearch.encoders.region_codec import pack, unpack
 from mmsearch.errors import LibraryBusyError, TransferError
+from mmsearch.query.model import Condition, Tagged
 from mmsearch.store.protocol import Store
-from mmsearch.store.types import Counts, DuplicateCandidate, Losses, StoredModel
+from mmsearch.store.types import Counts, DuplicateCandidate, Losses, StoredModel, TagChange
 from mmsearch.store.writing import StoreWriter
 from mmsearch.types import Decoded, Exif, Found, Photo, Regions, Skipped
 
@@ -38,6 +39,11 @@ def add(store: Store, path: str, content: bytes) -> StoredModel:
         model = store.model() or writer.add_model("m", "abc", DIM, active=True)
         writer.place(Found(path, 10, 5), writer.put(content, PICTURE, vector_of(content), model))
     return model
+
+
+def every(store: Store, model: StoredModel) -> list[Photo]:
+    """All files that can be found."""
+    return [photo for own in store.photos(store.searchable(model).tolist()).values() for photo in own]
 
 
 def vector_of(content: bytes) -> np.ndarray:
@@ -114,6 +120,78 @@ def test_what_would_be_lost_is_what_no_other_file_holds(store: Store) -> None:
     assert store.losses(["/a", "/b/copy of 1", "/a/1"]) == Losses(3, 2, 1)
     assert store.losses(["/b", "/ab/4"]) == Losses(3, 1, 1)
     assert store.losses(["/"]) == Losses(5, 3, 2)
+
+
+def test_tags_of_people_are_spelled_as_they_were_written_first(store: Store) -> None:
+    model = add(store, "/a", b"1")
+    add(store, "/b", b"1")  # a copy
+    add(store, "/c", b"2")
+    ids = {path: one.id for path, one in store.files("/", model).items()}
+    with store.writing() as writer:
+        writer.put_tags("v", {item.item: {"dog": 0.9, "straße": 0.8} for item in store.pending_tags(model, "v")[:1]})
+        assert writer.change_own_tags([ids["/a"], ids["/c"]], ["Ærø", "DOG"], []) == TagChange(2, 2, 4, 0)
+    with store.writing() as writer:
+        assert writer.change_own_tags([ids["/b"], ids["/c"], 99], ["ærø", "STRASSE"], ["Dog"]) == TagChange(2, 2, 3, 1)
+    tags = {photo.path: (photo.own_tags, photo.tags) for photo in every(store, model)}
+    assert tags == {
+        "/a": (("DOG", "Ærø"), ("DOG", "Ærø", "straße")),
+        "/b": (("STRASSE", "Ærø"), ("STRASSE", "Ærø", "dog")),
+        "/c": (("STRASSE", "Ærø"), ("STRASSE", "Ærø")),
+    }
+    assert store.tag_counts() == {"STRASSE": 3, "Ærø": 3, "DOG": 2}
+    assert store.tag_counts(["/a", "/c"]) == {"STRASSE": 2, "Ærø": 2, "DOG": 1}
+    assert store.facets(model).values["tag"] == [("STRASSE", 3), ("Ærø", 3), ("DOG", 2)]
+    with store.writing() as writer:
+        assert writer.clear_tags() == 1
+    assert store.tag_counts() == {"Ærø": 3, "STRASSE": 2, "DOG": 1}
+    assert store.losses(["/a", "/b"]).tagged == 2
+    assert store.summary().tagged == 3
+
+
+def test_tags_of_people_are_found_as_words_and_left_out(store: Store) -> None:
+    model = add(store, "/a", b"1")
+    add(store, "/b", b"2")
+    numbers = store.searchable(model).tolist()
+    ids = {path: one.id for path, one in store.files("/", model).items()}
+    before = store.generation()
+    with store.writing() as writer:
+        writer.change_own_tags([ids["/a"]], ["grandma's birthday", "größe"], [])
+    assert [(hit.number, hit.columns) for hit in store.find_words("birthday", model)] == [(numbers[0], ("tags",))]
+    assert store.reasons("birthday", numbers, model) == {numbers[0]: ("tag: grandma's birthday, größe",)}
+    left_out = [Condition(Tagged("GRANDMA'S birthday"), exclude=True)]
+    assert store.searchable(model, (), left_out).tolist() == [numbers[1]]
+    assert store.searchable(model, (), [Condition(Tagged("gro\u0308sse"))]).tolist() == [numbers[0]]
+    assert store.generation() == before
+    with store.writing() as writer:
+        writer.change_own_tags([ids["/a"]], [], ["Grandma's Birthday"])
+    assert store.find_words("birthday", model) == []
+    assert not {"words", "wrong own tag"} & {one.kind for one in store.damages(None, deep=True)}
+
+
+@pytest.mark.parametrize("first", ["the one that takes its name", "the one that gives it up"])
+def test_tags_of_people_follow_files_that_are_numbered_anew(store: Store, first: str) -> None:
+    model = add(store, "/1", b"1")
+    add(store, "/2", b"2")
+    ids = {path: one.id for path, one in store.files("/", model).items()}
+    contents = store.contents(model)
+    with store.writing() as writer:
+        writer.change_own_tags([ids["/1"]], ["one"], [])
+        writer.change_own_tags([ids["/2"]], ["two"], [])
+    steps: list[Callable[[StoreWriter], None]] = [
+        lambda writer: writer.move(ids["/1"], Found("/2", 10, 6)),
+        lambda writer: writer.place(Found("/3", 10, 7), contents[b"2"]),
+    ]
+    for step in steps if first == "the one that takes its name" else steps[::-1]:
+        with store.writing() as writer:
+            step(writer)
+    found = {
+        photo.path: photo.own_tags for own in store.photos(store.searchable(model).tolist()).values() for photo in own
+    }
+    assert found == {"/2": ("one",), "/3": ("two",)}
+    assert [hit.number for hit in store.find_words("two", model)] == [store.vector_of("/3", model)]
+    with store.writing() as writer:  # a copy that comes later has none
+        writer.place(Found("/4", 10, 8), contents[b"2"])
+    assert store.tag_counts() == {"one": 1, "two": 1}
 
 
 def test_a_failed_transaction_leaves_nothing(store: Store) -> None:
@@ -290,6 +368,8 @@ def test_a_sound_library_has_no_damages(store: Store) -> None:
 
 # Against plain dictionaries
 
+OWN = ("cat", "dog", "sea")  # what people write; the first two are tags of the model too
+
 
 @dataclass
 class Row:
@@ -301,6 +381,7 @@ class Row:
     mtime_ns: int
     content: bytes | None
     reason: str | None = None
+    own: dict[str, str] = field(default_factory=dict)  # tags that people gave: in small letters -> as written
 
 
 @dataclass
@@ -321,6 +402,7 @@ class Walk:
         self.store, self.rng = store, np.random.default_rng(seed)
         self.rows: dict[str, Row] = {}
         self.contents: dict[bytes, Content] = {}
+        self.waiting: dict[bytes, dict[str, str]] = {}  # content -> own tags of files whose rows gave way
         self.roots: dict[str, tuple[str, ...]] = {}  # with what is left out of them
         self.vectors_given: set[int] = set()  # ids of vectors that were seen at any time
         self.photos_given: set[int] = set()
@@ -355,9 +437,10 @@ class Walk:
         captioned = [path for path, row in ok.items() if self._of(row).caption is not None]
         assert store.with_captions() == len(captioned)
         counts: dict[str, int] = {}
+        spelled = {key: tag for row in self.rows.values() for key, tag in row.own.items()}
         for row in ok.values():
-            for tag in self._of(row).tags or {}:
-                counts[tag] = counts.get(tag, 0) + 1
+            for key in {*(self._of(row).tags or {}), *row.own}:
+                counts[spelled.get(key, key)] = counts.get(spelled.get(key, key), 0) + 1
         assert list(store.tag_counts().items()) == sorted(counts.items(), key=lambda one: (-one[1], one[0]))
 
     def _check_model(self, model: StoredModel) -> None:
@@ -415,7 +498,15 @@ class Walk:
                 assert (photo.id, photo.size, photo.mtime_ns) == (row.id, row.size, row.mtime_ns)
                 assert (photo.caption, photo.text) == (own.caption, own.text or None)
                 surest = sorted((own.tags or {}).items(), key=lambda one: (-one[1], one[0]))
-                assert photo.tags == tuple(tag for tag, _ in surest)
+                assert photo.own_tags == tuple(tag for _, tag in sorted(row.own.items()))
+                assert photo.tags == (*photo.own_tags, *(tag for tag, _ in surest if tag not in row.own))
+        for key in OWN:
+            meeting = self.store.photos(list(by_id), (), [Condition(Tagged(key.upper()))])
+            assert {photo.path for photos in meeting.values() for photo in photos} == {
+                path
+                for path, row in self.ok().items()
+                if row.content in by_id.values() and (key in row.own or key in (self._of(row).tags or {}))
+            }
 
     def _check_pending(self, model: StoredModel, by_id: dict[int, bytes]) -> None:
         store, name = self.store, model.fingerprint
@@ -437,7 +528,10 @@ class Walk:
 
     def change(self) -> None:
         """One change; the generation grows where it is of what can be found."""
-        names = ("new", "new", "copy", "replace", "fail", "miss", "back", "move", "remove", "again", "enrich", "root")
+        names = (
+            "new", "new", "copy", "replace", "fail", "miss", "back", "move", "move", "remove", "again", "enrich",
+            "root", "tag", "tag", "tag",
+        )  # fmt: skip
         name = str(self.rng.choice(names))
         before = (self.store.generation(), [self.store.searchable(model).tolist() for model in self.models])
         with self.store.writing() as writer:
@@ -457,7 +551,8 @@ class Walk:
         file = Found(path, int(self.rng.integers(1, 99)), next(self._times))
         writer.place(file, number)
         old = self.rows.get(path)
-        self.rows[path] = Row(old.id if old else 0, "ok", file.size, file.mtime_ns, content)
+        own = {**self.waiting.pop(content, {}), **(old.own if old else {})}
+        self.rows[path] = Row(old.id if old else 0, "ok", file.size, file.mtime_ns, content, own=own)
 
     def _put(self, writer: StoreWriter, content: bytes, model: StoredModel) -> int:
         own = self.contents.setdefault(content, Content())
@@ -494,7 +589,8 @@ class Walk:
         writer.fail(file, "broken", retry)
         old = self.rows.get(path)
         time = -1 if retry else file.mtime_ns
-        self.rows[path] = Row(old.id if old else 0, "failed", file.size, time, old.content if old else None, "broken")
+        old = old or Row(0, "failed", 0, 0, None)
+        self.rows[path] = Row(old.id, "failed", file.size, time, old.content, "broken", old.own)
 
     def _miss(self, writer: StoreWriter) -> None:
         path = self._some("ok", "failed")
@@ -507,7 +603,8 @@ class Walk:
         if path is not None and self.rows[path].content is not None:
             file = Found(path, int(self.rng.integers(1, 99)), next(self._times))
             writer.touch(self.rows[path].id, file)
-            self.rows[path] = Row(self.rows[path].id, "ok", file.size, file.mtime_ns, self.rows[path].content)
+            row = self.rows[path]
+            self.rows[path] = Row(row.id, "ok", file.size, file.mtime_ns, row.content, own=row.own)
 
     def _move(self, writer: StoreWriter) -> None:
         path, target = self._some("ok"), self._path()
@@ -515,7 +612,30 @@ class Walk:
             row = self.rows.pop(path)
             file = Found(target, row.size, next(self._times))
             writer.move(row.id, file)
-            self.rows[target] = Row(row.id, "ok", file.size, file.mtime_ns, row.content)
+            gone = self.rows.pop(target, None)
+            self.rows[target] = Row(row.id, "ok", file.size, file.mtime_ns, row.content, own=row.own)
+            if gone is not None and gone.own and gone.content is not None:
+                heirs = [other for other in self.rows.values() if other.content == gone.content]
+                for heir in heirs:
+                    heir.own = {**gone.own, **heir.own}
+                if not heirs:
+                    self.waiting[gone.content] = {**gone.own, **self.waiting.get(gone.content, {})}
+
+    def _tag(self, writer: StoreWriter) -> None:
+        """A person gives some files a tag and takes another from them."""
+        paths = [path for path, row in sorted(self.rows.items()) if row.content is not None]
+        chosen = [self.rows[path] for path in paths if self.rng.random() < 0.3]
+        add, remove = (str(tag) for tag in self.rng.permutation(OWN)[:2])
+        spelled = {key: tag for row in self.rows.values() for key, tag in row.own.items() if key != remove}
+        written = spelled.get(add, add.title() if self.rng.random() < 0.5 else add)
+        lacking, having = [row for row in chosen if add not in row.own], [row for row in chosen if remove in row.own]
+        change = writer.change_own_tags([*(row.id for row in chosen), 10**9], [written], [remove.upper()])
+        touched = {id(row) for row in (*lacking, *having)}
+        assert change == TagChange(len(chosen), len(touched), len(lacking), len(having))
+        for row in lacking:
+            row.own[add] = written
+        for row in having:
+            del row.own[remove]
 
     def _remove(self, writer: StoreWriter) -> None:
         path = self._some("ok", "failed", "missing")

@@ -93,7 +93,7 @@ def test_trained_model_answers_says_and_reranks_as_before(
             assert all(hit.relevance is not None and 0 <= hit.relevance <= 1 for hit in hits)
             plain = library.search("a cat", k=3, rerank=False)
             assert all(hit.relevance is not None for hit in plain)
-            asked = library.search("is there a cat?", k=100)
+            asked = library.search("is there a cat?", k=100, where="type:photo")
             sure = {f"{hit.path} {hit.answer}": hit.answer_confidence for hit in asked}
             found.append((library.ask(cat, "what animal is it?"), library.caption(cat), sure))
     assert len(found[0][2]) > 10

@@ -211,7 +211,7 @@ def _unknown(name: str, known: Table) -> str:
         tags = difflib.get_close_matches(tag, list(known[model]), n=5, cutoff=0.5)
         tags = tags or [entry.tag for entry in _by_preference(list(known[model].values()))[:5]]
         return f"{model} has no weights {tag!r} but, for example, {', '.join(tags)}"
-    if name.replace("/", "-") in architectures():
+    if importlib.util.find_spec("open_clip") is not None and name.replace("/", "-") in architectures():
         return f"open_clip has no pretrained weights for {name!r}"
     if Path(name).is_dir():
         return f"there is no model {name!r}; for the folder of that name say {LOCAL}{name}"
@@ -240,5 +240,5 @@ def _pretrained_file(entry: Pretrained) -> Path | None:
 def _package() -> Path:
     spec = importlib.util.find_spec("open_clip")
     if spec is None or not spec.submodule_search_locations:
-        raise ModelError("open_clip is not installed; install it with: pip install open_clip_torch")
+        raise ModelError("open_clip is not installed", code="no-packages", extra="models")
     return Path(os.fspath(spec.submodule_search_locations[0]))

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from mmsearch.encoders.onnx import session as onnx_session
 from mmsearch.encoders.onnx.batch_tuning import Pace
+from mmsearch.encoders.onnx.text_graph import TextGraph
 from mmsearch.encoders.protocol import ModelCard
 from mmsearch.encoders.texts import TextEncoder
 from mmsearch.errors import ModelError
@@ -71,7 +72,7 @@ class OnnxEncoder:
         self._lock = threading.Lock()
         self._paces: dict[str, Pace] = {}
         self._sessions: dict[str, tuple[Any, bool]] = {}  # and whether its runs take one thread each
-        self._text = onnx_session.Graph([files["text.onnx"]], threads, quick)
+        self.text_graph = TextGraph(files["text.onnx"], threads, quick)
         self._tokens: TextEncoder | None = None
 
     def _session(self, tower: str, together: int = 1) -> Any:
@@ -122,9 +123,7 @@ class OnnxEncoder:
 
     def _run_texts(self, ids: NDArray[np.int64]) -> Vectors:
         """The vectors of rows of ids, as the graph gives them."""
-        session = self._text.session(len(ids))
-        (vectors,) = onnx_session.run(session, self._files["text.onnx"], ["vectors"], {"ids": ids})
-        return vectors
+        return self.text_graph.run(ids, "vectors")
 
     def _check(self, file: Path, vectors: Vectors, count: int) -> None:
         """Raises ModelError for vectors that are not what the card says."""

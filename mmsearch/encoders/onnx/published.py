@@ -82,7 +82,7 @@ class PublishedEncoder(OnnxEncoder):
         return [_run(session, file, self._image, prepared)]
 
     def _run_texts(self, ids: NDArray[np.int64]) -> Vectors:
-        session, file = self._text.session(len(ids)), self._files["text.onnx"]
+        session, file = self.text_graph.session(len(ids)), self._files["text.onnx"]
         size = self._words.rows or len(ids)
         shares = [ids[start : start + size] for start in range(0, len(ids), size)]
         return np.concatenate([_run(session, file, self._words, share) for share in shares])

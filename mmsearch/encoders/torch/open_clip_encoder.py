@@ -223,7 +223,9 @@ def load_model(source: Source, trust_pickle: bool = False) -> tuple[Any, Any]:
     text_cfg = registry.description(source).get("text_cfg", {})
     borrowed = text_cfg.get("hf_tokenizer_name") or text_cfg.get("hf_model_name")
     if borrowed and importlib.util.find_spec("transformers") is None:  # said before the download
-        raise ModelError(f"{source.name} needs the package transformers: pip install transformers")
+        raise ModelError(
+            f"{source.name} needs the package transformers, which is not installed", code="no-packages", extra="models"
+        )
     if source.folder is not None:
         return _open(source, trust_pickle, offline=_complete(source))
     absent, failure = f"{source.name} is not on this machine", None

@@ -27,7 +27,7 @@ class Enrichment(ABC, Generic[Item, Job, Result]):
     step: ClassVar[str] = ""  # of its ``Progress``, where it is called otherwise there
     share: str = ""  # of ``IndexReport.shares`` that computing counts for; empty where it takes no time
     reads: ClassVar[bool] = False  # files are opened: ``read`` is called in threads
-    batch: int = 32  # items computed and stored together
+    batch: int = 32  # pictures computed and stored together
     threads: int = 0  # that compute the next batches while one is stored; 0: the thread of the run computes
 
     @abstractmethod
@@ -37,6 +37,10 @@ class Enrichment(ABC, Generic[Item, Job, Result]):
     def read(self, item: Item) -> Job:
         """What ``compute`` needs of an item; by default the item itself.  Called in threads where ``reads`` is set."""
         return cast(Job, item)
+
+    def pictures(self, job: Job) -> int:
+        """How many pictures a job holds: jobs are read ahead and put in batches by them.  At least 1."""
+        return 1
 
     @abstractmethod
     def compute(self, batch: Sequence[Job]) -> Result:

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 
 from mmsearch.ingest.enrich.base import Enrichment
 from mmsearch.ingest.options import IngestContext
-from mmsearch.ingest.read import Read, read_again
-from mmsearch.store.types import PendingItem
+from mmsearch.ingest.read import Pending, Read, by_content, pictures_of, read_again
 from mmsearch.store.writing import StoreWriter
 
 
-class Metadata(Enrichment[PendingItem, tuple[PendingItem, Read], None]):
+class Metadata(Enrichment[Pending, tuple[Pending, Read], None]):
     """The metadata that pictures lack.
 
     A file that cannot be read, or holds something else by now, is left alone: the walk over the folders speaks of it.
@@ -31,23 +30,27 @@ class Metadata(Enrichment[PendingItem, tuple[PendingItem, Read], None]):
     def of(cls, context: IngestContext) -> Metadata:
         return cls(context)
 
-    def pending(self) -> list[PendingItem]:
-        return self._context.store.pending_metadata(self._context.model, self._context.roots)
+    def pending(self) -> list[Pending]:
+        return by_content(self._context.store.pending_metadata(self._context.model, self._context.roots))
 
-    def read(self, item: PendingItem) -> tuple[PendingItem, Read]:
+    def read(self, item: Pending) -> tuple[Pending, Read]:
         context = self._context
-        return item, read_again(item, context.encoder.card.preprocess, context.options.max_megapixels)
+        preprocess, most = context.encoder.card.preprocess, context.options.max_megapixels
+        return item, read_again(item, preprocess, most, context.decoder)
 
-    def compute(self, batch: Sequence[tuple[PendingItem, Read]]) -> None:
+    def pictures(self, job: tuple[Pending, Read]) -> int:
+        return pictures_of(job[1])
+
+    def compute(self, batch: Sequence[tuple[Pending, Read]]) -> None:
         """Reading has made all of it."""
 
-    def save(self, writer: StoreWriter, batch: Sequence[tuple[PendingItem, Read]], result: None) -> int:
+    def save(self, writer: StoreWriter, batch: Sequence[tuple[Pending, Read]], result: None) -> int:
         saved = 0
-        for item, read in batch:
+        for items, read in batch:
             if read.picture is not None:
-                writer.put_metadata(item.content, read.picture)
+                writer.put_metadata(items[0].content, read.picture)
                 saved += 1
         return saved
 
-    def path(self, job: tuple[PendingItem, Read]) -> str:
+    def path(self, job: tuple[Pending, Read]) -> str:
         return job[1].file.path

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +24,9 @@ from PIL import Image, ImageDraw
 from mmsearch.errors import ImageError, ModelError
 from mmsearch.ingest.enrich.base import Enrichment
 from mmsearch.ingest.options import IngestContext
-from mmsearch.ingest.read import hash_of, in_memory
-from mmsearch.media.decode import upright
+from mmsearch.ingest.read import HeldContent, Pending, by_content
 from mmsearch.media.embedded_text import printable
-from mmsearch.media.filesystem import open_regular
+from mmsearch.media.part_picture import Place, upright_part
 from mmsearch.store.types import PendingItem
 from mmsearch.store.writing import StoreWriter
 
@@ -183,10 +182,42 @@ def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, 
     return width > 0 and height > 0 and 2 * width * height > min(areas)
 
 
-class OcrTexts(Enrichment[PendingItem, tuple[PendingItem, Image.Image | None], list[str | None]]):
+@dataclass(frozen=True)
+class _Piece:
+    """Some items of a content, whose file is open for all its pieces."""
+
+    items: Pending
+    held: HeldContent
+
+    def pictures(self, max_megapixels: float) -> list[Image.Image | None]:
+        """Of each item, upright and not larger than is useful; None where no file holds it any more."""
+        with self.held.piece() as (content, path):
+            return [None if content is None else _picture(content, path, one, max_megapixels) for one in self.items]
+
+
+def _pieces(items: Pending) -> list[_Piece]:
+    some = [items[start : start + _BATCH] for start in range(0, len(items), _BATCH)]
+    held = HeldContent(items[0], len(some))
+    return [_Piece(own, held) for own in some]
+
+
+def _picture(content: BinaryIO, path: str, item: PendingItem, max_megapixels: float) -> Image.Image | None:
+    place = Place(item.part, item.at_ms)
+    try:
+        content.seek(0)
+        return upright_part(content, path, place, SIDE, max_megapixels, enlarge=False)
+    except (ImageError, OSError, MemoryError):
+        return None
+
+
+Job = tuple[Pending, list["Image.Image | None"]]  # some items of one content, and their pictures
+
+
+class OcrTexts(Enrichment[_Piece, Job, list["str | None"]]):
     """The text in pictures that were not looked at by this engine.
 
     A file that cannot be read, or holds something else by now, is left alone: the walk over the folders speaks of it.
+    A film is opened once, but read and stored a few frames at a time: reading text takes seconds a frame.
     """
 
     name = "texts"
@@ -204,20 +235,23 @@ class OcrTexts(Enrichment[PendingItem, tuple[PendingItem, Image.Image | None], l
         """Raises ModelError where RapidOCR is not installed."""
         return cls(context, TextReader())
 
-    def pending(self) -> list[PendingItem]:
-        return self._context.store.pending_text(self._reader.engine, self._context.roots)
+    def pending(self) -> list[_Piece]:
+        contents = by_content(self._context.store.pending_text(self._reader.engine, self._context.roots))
+        return [piece for items in contents for piece in _pieces(items)]
 
-    def read(self, item: PendingItem) -> tuple[PendingItem, Image.Image | None]:
-        return item, _picture(item, self._context.options.max_megapixels)
+    def read(self, item: _Piece) -> Job:
+        return item.items, item.pictures(self._context.options.max_megapixels)
 
-    def compute(self, batch: Sequence[tuple[PendingItem, Image.Image | None]]) -> list[str | None]:
-        return [None if image is None else _text(self._reader, item, image) for item, image in batch]
+    def pictures(self, job: Job) -> int:
+        return len(job[0])
 
-    def save(
-        self, writer: StoreWriter, batch: Sequence[tuple[PendingItem, Image.Image | None]], result: list[str | None]
-    ) -> int:
+    def compute(self, batch: Sequence[Job]) -> list[str | None]:
+        pictures = [(item, image) for items, images in batch for item, image in zip(items, images, strict=True)]
+        return [None if image is None else _text(self._reader, item, image) for item, image in pictures]
+
+    def save(self, writer: StoreWriter, batch: Sequence[Job], result: list[str | None]) -> int:
         saved = 0
-        for (item, _), text in zip(batch, result, strict=True):
+        for item, text in zip((item for items, _ in batch for item in items), result, strict=True):
             if text is not None:
                 writer.put_text(item.item, self._reader.engine, text)
                 saved += 1
@@ -227,8 +261,8 @@ class OcrTexts(Enrichment[PendingItem, tuple[PendingItem, Image.Image | None], l
     def counts(self) -> dict[str, int]:
         return {WITH_TEXT: self._with_text}
 
-    def path(self, job: tuple[PendingItem, Image.Image | None]) -> str:
-        return job[0].files[0].path
+    def path(self, job: Job) -> str:
+        return job[0][0].files[0].path
 
 
 def _text(reader: TextReader, item: PendingItem, image: Image.Image) -> str | None:
@@ -237,17 +271,3 @@ def _text(reader: TextReader, item: PendingItem, image: Image.Image) -> str | No
     except Exception as error:  # of OpenCV or ONNX Runtime, on a picture they cannot digest
         log.warning("no text was read in %s: %s", item.files[0].path, error)
         return None
-
-
-def _picture(item: PendingItem, max_megapixels: float) -> Image.Image | None:
-    """The first of a content's files that still holds it, upright and not larger than is useful."""
-    for file in item.files:
-        try:
-            with open_regular(file.path) as opened:
-                content = in_memory(opened)
-                if hash_of(content) == item.hash:
-                    content.seek(0)
-                    return upright(content, file.path, SIDE, max_megapixels, enlarge=False)
-        except (ImageError, OSError, MemoryError):
-            continue
-    return None

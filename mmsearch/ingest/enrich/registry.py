@@ -12,6 +12,7 @@ from mmsearch.ingest.enrich.metadata import Metadata
 from mmsearch.ingest.enrich.ocr import OcrTexts
 from mmsearch.ingest.enrich.regions import RegionTokens
 from mmsearch.ingest.enrich.sidecars import Sidecars
+from mmsearch.ingest.enrich.speech import Speech
 from mmsearch.ingest.enrich.tags import Tags
 from mmsearch.ingest.options import IngestContext
 
@@ -37,6 +38,11 @@ def with_regions(context: IngestContext) -> bool:
     return context.options.regions
 
 
+def with_speech(context: IngestContext) -> bool:
+    """Where a folder with a model for speech is named."""
+    return bool(context.options.speech)
+
+
 def asked(name: str) -> Callable[[IngestContext], bool]:
     """Only runs that name it, in ``Options.asked``."""
     return lambda context: name in context.options.asked
@@ -48,6 +54,7 @@ INDEX: tuple[Registration, ...] = (
     Registration(Metadata, Metadata.of, always),
     Registration(Captions, Captions.of, asked(Captions.name)),
     Registration(OcrTexts, OcrTexts.of, asked(OcrTexts.name)),
+    Registration(Speech, Speech.of, with_speech),
 )
 # Those that have a command of their own, with arguments of its own: ``Library.tag``.
 BY_ITSELF: tuple[type[AnyEnrichment], ...] = (Tags,)

@@ -47,16 +47,16 @@ class _Run(Generic[Item, Job, Result]):
         self._done = 0
 
     def run(self, report: IndexReport) -> IndexReport:
-        started, saved = time.perf_counter(), 0
-        pending = self._enrichment.pending()
+        enrichment, started, saved = self._enrichment, time.perf_counter(), 0
+        pending = enrichment.pending()
         self._total = len(pending) if isinstance(pending, Sized) else None
-        for batch, result in self._computed(batches(self._read_all(pending), self._enrichment.batch)):
+        for batch, result in self._computed(batches(self._read_all(pending), enrichment.batch, enrichment.pictures)):
             saved += self._save(batch, result)
             self._report_progress(batch)
         shares = {step: report.shares.get(step, 0.0) + seconds for step, seconds in self._shares.items()}
         return replace(
             report,
-            enriched={**report.enriched, self._enrichment.name: saved, **self._enrichment.counts()},
+            enriched={**report.enriched, enrichment.name: saved, **enrichment.counts()},
             seconds=round(report.seconds + time.perf_counter() - started, 3),
             shares={**report.shares, **{step: round(seconds, 3) for step, seconds in shares.items()}},
         )
@@ -65,13 +65,16 @@ class _Run(Generic[Item, Job, Result]):
         if not self._enrichment.reads:
             yield from map(self._enrichment.read, pending)
             return
-        for job, seconds in ahead(pending, self._timed_read, self._options):
+        for job, seconds in ahead(pending, self._timed_read, self._options, self._pictures):
             self._shares["read"] += seconds
             yield job
 
     def _timed_read(self, item: Item) -> tuple[Job, float]:
         begun = time.perf_counter()
         return self._enrichment.read(item), time.perf_counter() - begun
+
+    def _pictures(self, timed: tuple[Job, float]) -> int:
+        return self._enrichment.pictures(timed[0])
 
     def _computed(self, jobs: Iterator[list[Job]]) -> Iterator[tuple[list[Job], Result]]:
         threads = self._enrichment.threads

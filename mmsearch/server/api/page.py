@@ -9,12 +9,14 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from mmsearch.manage.map import page as map_page
 from mmsearch.server.errors import Refused
 from mmsearch.server.files import is_fresh
 
 router = APIRouter(include_in_schema=False)
 
 STATIC = Path(__file__).parent.parent / "static"
+MAP = Path(map_page.__file__).parent / "static"  # what the page and the file of a map have in common
 _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -32,7 +34,8 @@ _TYPES = {
 def _files() -> dict[str, Path]:
     """Name of each file that is sent -> where it lies: a name leads nowhere else."""
     files = [file for file in STATIC.rglob("*") if file.suffix in _TYPES and file.is_file()]
-    return {file.relative_to(STATIC).as_posix(): file for file in files}
+    own = {file.relative_to(STATIC).as_posix(): file for file in files}
+    return own | {f"map/{file.name}": file for file in MAP.glob("atlas*") if file.suffix in _TYPES}
 
 
 @router.get("/")

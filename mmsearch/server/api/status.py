@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 import mmsearch
 from mmsearch import schemas
+from mmsearch.manage.map.make import last_file
 from mmsearch.server.context import Context, Served
 from mmsearch.server.errors import Json
 from mmsearch.server.models import Status
@@ -35,4 +36,7 @@ def _status(context: Context) -> dict[str, Any]:
 
 def _features(context: Context) -> list[str]:
     options = context.options
-    return (["places"] if options.show_places else []) + (["export-folder"] if options.local else [])
+    model = context.library.store.model()
+    mapped = model is not None and last_file(context.library.store, model) is not None
+    each = {"places": options.show_places, "export-folder": options.local, "map": mapped}
+    return [name for name, there in each.items() if there]

@@ -27,6 +27,7 @@ class Untrusted(BaseModel):
     caption: str | None = Field(default=None, description="What a model says that the picture shows.")
     text_in_picture: str | None = Field(default=None, description="Read in the picture (OCR).")
     tags: list[str] = Field(default_factory=list)
+    own_tags: list[str] = Field(default_factory=list, description="Of the tags, those that people gave.")
     people: list[str] = Field(default_factory=list, description="Names that somebody wrote into the file.")
     city: str | None = None
     label: str | None = None
@@ -201,9 +202,12 @@ class HelpAnswer(BaseModel):
 
 
 class TaggedAnswer(BaseModel):
-    """What the tagger did."""
+    """What became of the tags of these photos."""
 
-    tagged: int
+    tagged: int = Field(description="Photos that the library's tagger looked at now.")
+    changed: int = Field(default=0, description="Photos that got or lost a tag by add or remove.")
+    added: int = 0
+    removed: int = 0
     tags: dict[str, int] = Field(description="The most frequent ones in these photos, and how many have each.")
 
 
@@ -248,6 +252,7 @@ def untrusted(photo: Photo, reasons: Iterable[str] = (), most: int = SHORT) -> U
         caption=text(photo.caption),
         text_in_picture=text(photo.text),
         tags=_texts(photo.tags),
+        own_tags=_texts(photo.own_tags),
         people=_texts(noted.people),
         city=text(noted.city),
         label=text(noted.label),

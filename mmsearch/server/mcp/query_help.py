@@ -40,6 +40,7 @@ taken: the same, by the camera alone
 camera: lens: city: person: label: album: contain the text; in: at or below a folder; tag: is this tag
 type: photo, video, document, jpeg, png, heif, raw, mp4 and others
 orientation: portrait, landscape, square; has: text, gps
+cluster: is in the clusters of the map with this number or these words in their names
 near: latitude,longitude,distance
 width: height: megapixels: size: rating: iso: aperture: exposure: focal: a number, >n, <n, a..b
 length: of a film, fps: codec:; at: only moments there in films: >30s, 1:20..2:00

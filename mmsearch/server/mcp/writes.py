@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,11 @@ MOST_TAGS = 50
 
 Ids = Annotated[list[int], Field(description="Ids of photos, from a search.", min_length=1, max_length=MOST_IDS)]
 
+Tags = Annotated[
+    Sequence[Annotated[str, Field(max_length=400)]],
+    Field(description="Tags, each a word or a few, without commas.", max_length=MOST_TAGS),
+]
+
 
 class WriteTools:
     """Each method is a tool: its name, its text and its types are what agents see."""
@@ -27,15 +33,22 @@ class WriteTools:
     def __init__(self, library: Library) -> None:
         self._library = library
 
-    def tag_photos(self, ids: Ids) -> TaggedAnswer:
-        """Have the library's own tagger give photos words of its vocabulary, where it has not looked at them yet.
+    def tag_photos(self, ids: Ids, add: Tags = (), remove: Tags = ()) -> TaggedAnswer:
+        """Give photos tags that the person wants, or take such tags away. Photos keep them until they are taken away.
 
-        Tags are then found by words and by tag:. You cannot write tags of your own.
+        Tags are found by words and by tag:. Without add and remove the library's own tagger gives words of its
+        vocabulary, where it has not looked at the photos yet; those cannot be taken one by one. No file is changed.
         """
-        paths = [photo.path for photo in self._photos(ids)]
-        report = self._library.tag(paths, progress=go_on)
+        photos = self._photos(ids)
+        paths = [photo.path for photo in photos]
+        done: dict[str, int] = {"tagged": 0}
+        if add or remove:
+            change = self._library.tag_photos(photos, add=add, remove=remove)
+            done |= {"changed": change.changed, "added": change.added, "removed": change.removed}
+        else:
+            done["tagged"] = self._library.tag(paths, progress=go_on).tagged
         counts = list(self._library.tags(paths).items())[:MOST_TAGS]
-        return TaggedAnswer(tagged=report.tagged, tags={readable(tag): count for tag, count in counts})
+        return TaggedAnswer(**done, tags={readable(tag): count for tag, count in counts})
 
     def export_photos(
         self,

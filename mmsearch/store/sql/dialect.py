@@ -34,6 +34,20 @@ class json_pairs(FunctionElement[str]):
     inherit_cache = True
 
 
+class json_list(FunctionElement[str]):
+    """A column of some rows as a list, in JSON; an empty one where there are no rows."""
+
+    type = String()
+    inherit_cache = True
+
+
+class json_object(FunctionElement[str]):
+    """Two columns of some rows as names and values, in JSON; none where there are no rows."""
+
+    type = String()
+    inherit_cache = True
+
+
 @compiles(can_be_found, "sqlite")
 def _found_sqlite(element: Any, compiler: Any, **_: Any) -> str:
     return "+photos.state = 'ok'"  # the plus keeps SQLite from reading all photos in this state each time
@@ -63,6 +77,26 @@ def _pairs_sqlite(element: Any, compiler: Any, **given: Any) -> str:
 @compiles(json_pairs, "postgresql")
 def _pairs_postgresql(element: Any, compiler: Any, **given: Any) -> str:
     return f"coalesce(json_agg(json_build_array({compiler.process(element.clauses, **given)})), '[]')::text"
+
+
+@compiles(json_list, "sqlite")
+def _list_sqlite(element: Any, compiler: Any, **given: Any) -> str:
+    return f"json_group_array({compiler.process(element.clauses, **given)})"
+
+
+@compiles(json_list, "postgresql")
+def _list_postgresql(element: Any, compiler: Any, **given: Any) -> str:
+    return f"coalesce(json_agg({compiler.process(element.clauses, **given)}), '[]')::text"
+
+
+@compiles(json_object, "sqlite")
+def _object_sqlite(element: Any, compiler: Any, **given: Any) -> str:
+    return f"json_group_object({compiler.process(element.clauses, **given)})"
+
+
+@compiles(json_object, "postgresql")
+def _object_postgresql(element: Any, compiler: Any, **given: Any) -> str:
+    return f"coalesce(json_object_agg({compiler.process(element.clauses, **given)}), '{{}}')::text"
 
 
 class HalfVector(UserDefinedType[bytes]):

@@ -5,17 +5,27 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, func, select
 
-from mmsearch.store.sql.dialect import can_be_found, json_pairs
-from mmsearch.store.sql.noted import SHOT, annotation_columns, annotations_of, sidecar_of
+from mmsearch.store.sql.dialect import can_be_found, json_list, json_object, json_pairs
+from mmsearch.store.sql.noted import (
+    SHOT,
+    annotation_columns,
+    annotations_of,
+    film_columns,
+    film_of,
+    sidecar_of,
+)
 from mmsearch.store.sql.tables import (
     captions,
     contents,
     embeddings,
     items,
     ocr,
+    own_tags,
+    part_texts,
     photos,
     regions,
     sidecars,
@@ -70,10 +80,19 @@ class ExportRows:
         while rows := self._connection.execute(query.where(embeddings.c.id > last)).all():
             first, last = rows[0][0], rows[-1][0]
             positions = {number: position for position, (number, *_) in enumerate(rows)}
-            yield Block([row[1] for row in rows], [row[2] for row in rows], list(self._files(first, last, positions)))
+            yield Block(
+                [row[1] for row in rows],
+                [row[2] for row in rows],
+                list(self._files(first, last, positions)),
+                tuple(positions),
+            )
 
     def _files(self, first: int, last: int, positions: dict[int, int]) -> Iterator[tuple[int, ExportRow]]:
-        own_tags = select(json_pairs(tags.c.tag, tags.c.score))
+        words = select(json_object(part_texts.c.source, part_texts.c.text))
+        other = items.alias()
+        count = select(func.count()).where(other.c.content_id == items.c.content_id)
+        by_model = select(json_pairs(tags.c.tag, tags.c.score))
+        by_people = select(json_list(own_tags.c.tag))
         query = (
             select(
                 embeddings.c.id.label("vector"),
@@ -88,7 +107,14 @@ class ExportRows:
                 ocr.c.text.label("read"),
                 ocr.c.engine,
                 tagged.c.vocabulary,
-                own_tags.where(tags.c.item_id == items.c.id).scalar_subquery().label("tags"),
+                items.c.part,
+                items.c.start_ms,
+                items.c.end_ms,
+                items.c.at_ms,
+                count.scalar_subquery().label("parts"),
+                words.where(part_texts.c.item_id == items.c.id).scalar_subquery().label("part_words"),
+                by_model.where(tags.c.item_id == items.c.id).scalar_subquery().label("tags"),
+                by_people.where(own_tags.c.photo_id == photos.c.id).scalar_subquery().label("own_tags"),
             )
             .join(items, items.c.id == embeddings.c.item_id)
             .join(contents, contents.c.id == items.c.content_id)
@@ -132,11 +158,23 @@ class ExportRows:
                     text_engine=row.engine,
                     tags=dict(surest),
                     tags_vocabulary=row.vocabulary,
+                    film=film_of(row._mapping),
+                    **_part(row),
+                    own_tags=tuple(sorted(json.loads(row.own_tags))),
                 ),
             )
 
 
+def _part(row: Any) -> dict[str, Any]:
+    """What is said of a part of a file; nothing of what is one picture."""
+    if row.parts == 1 and row.start_ms is None:
+        return {}
+    names = ("part", "parts", "start_ms", "end_ms", "at_ms")
+    return {**{name: getattr(row, name) for name in names}, "part_words": json.loads(row.part_words)}
+
+
 _SAME = select(contents.c.id).where(contents.c.hash == bindparam("hash"))
+_ITEM = select(items.c.id).where(items.c.content_id == bindparam("content"), items.c.part == bindparam("part"))
 FIRST_ITEM = select(items.c.id).where(items.c.content_id == bindparam("content"), items.c.part == 0)
 _CONTENT = (
     "hash",
@@ -162,7 +200,7 @@ def put(
     card: str | None,
     model: int,
 ) -> int:
-    """Store what is known of a content, with its region tokens of this card; what is stored already stays.
+    """Store what is known of a content, or of a part of it, with its tokens of this card; what is stored already stays.
 
     Returns the content's id.
     """
@@ -171,19 +209,23 @@ def put(
         return bool(connection.execute(upserts.add[table], values).rowcount)
 
     known = {name: getattr(new, name) for name in (*_CONTENT, "dhash", "metadata_version")}
-    add(contents, **known, **annotation_columns(Annotations(new.city, new.people, new.rating, new.label)))
+    noted = annotation_columns(Annotations(new.city, new.people, new.rating, new.label))
+    add(contents, **known, **noted, **film_columns(new.film))
     content: int = connection.execute(_SAME, {"hash": new.hash}).scalar_one()
-    add(items, content_id=content, part=0)
-    item: int = connection.execute(FIRST_ITEM, {"content": content}).scalar_one()
+    part = new.part or 0
+    add(items, content_id=content, part=part, start_ms=new.start_ms, end_ms=new.end_ms, at_ms=new.at_ms)
+    item: int = connection.execute(_ITEM, {"content": content, "part": part}).scalar_one()
     add(embeddings, item_id=item, model_id=model, vector=vector)
     if tokens is not None:
         add(regions, item_id=item, model_id=model, fingerprint=card, data=tokens)
     if new.caption is not None:
-        said = {"reranker": new.caption_model or "", "confidence": new.caption_confidence or 0.0}
-        add(captions, item_id=item, text=new.caption, **said)
+        judged = {"reranker": new.caption_model or "", "confidence": new.caption_confidence or 0.0}
+        add(captions, item_id=item, text=new.caption, **judged)
     if new.text is not None:
         add(ocr, item_id=item, engine=new.text_engine or "", text=new.text)
     if new.tags_vocabulary is not None and add(tagged, item_id=item, vocabulary=new.tags_vocabulary):
         for tag, score in new.tags.items():
             add(tags, item_id=item, tag=tag, vocabulary=new.tags_vocabulary, score=score)
+    for source, said in new.part_words.items():
+        add(part_texts, item_id=item, source=source, text=said)
     return content

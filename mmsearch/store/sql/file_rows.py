@@ -9,20 +9,21 @@ from datetime import datetime
 from sqlalchemy import bindparam, func, or_, select
 
 from mmsearch.store.paths import at_or_below
-from mmsearch.store.sql import noted
+from mmsearch.store.sql import noted, own_tags
 from mmsearch.store.sql.reading import Reading
 from mmsearch.store.sql.tables import (
     captions,
     contents,
     contents_with,
+    embedded,
     embeddings,
     exclusions,
     items,
+    lacking_part,
     photos,
     regions,
     roots,
     sidecars,
-    tags,
 )
 from mmsearch.store.types import Contents, Counts, DuplicateCandidate, StoredFile, StoredModel, chunks
 from mmsearch.types import Damaged, Found, Skipped
@@ -49,7 +50,6 @@ class FileRows(Reading):
         return found
 
     def files(self, root: str, model: StoredModel) -> dict[str, StoredFile]:
-        embedded = contents_with(embeddings).where(embeddings.c.model_id == model.id)
         query = select(
             photos.c.path,
             photos.c.id,
@@ -57,7 +57,7 @@ class FileRows(Reading):
             photos.c.size,
             photos.c.mtime_ns,
             photos.c.content_id,
-            (photos.c.content_id.is_not(None) & photos.c.content_id.in_(embedded)).label("embedded"),
+            (photos.c.content_id.is_not(None) & photos.c.content_id.in_(embedded(model.id))).label("embedded"),
             photos.c.reason,
         ).where(at_or_below(photos.c.path, root))
         with self._reading() as connection:
@@ -67,7 +67,7 @@ class FileRows(Reading):
     def contents(self, model: StoredModel) -> Contents:
         query = select(contents.c.hash, contents.c.id).join(items, items.c.content_id == contents.c.id)
         query = query.join(embeddings, embeddings.c.item_id == items.c.id)
-        query = query.where(embeddings.c.model_id == model.id, items.c.part == 0)
+        query = query.where(embeddings.c.model_id == model.id, items.c.part == 0, ~lacking_part(model.id))
         one = query.where(contents.c.hash == bindparam("hash"))
 
         def stored(content_hash: bytes) -> int | None:
@@ -135,19 +135,8 @@ class FileRows(Reading):
             return int(connection.execute(query).scalar_one())
 
     def tag_counts(self, within: Sequence[str] = ()) -> dict[str, int]:
-        count = func.count(photos.c.id.distinct())
-        query = (
-            select(tags.c.tag, count)
-            .join(items, items.c.id == tags.c.item_id)
-            .join(photos, photos.c.content_id == items.c.content_id)
-            .where(photos.c.state == "ok")
-            .group_by(tags.c.tag)
-            .order_by(count.desc(), tags.c.tag)
-        )
-        if within:
-            query = query.where(or_(*(at_or_below(photos.c.path, path) for path in within)))
         with self._reading() as connection:
-            return {tag: int(files) for tag, files in connection.execute(query)}
+            return own_tags.counts(connection, within)
 
     def vector_of(self, path: str, model: StoredModel) -> int | None:
         query = (
@@ -175,12 +164,14 @@ class FileRows(Reading):
                 contents.c.width * contents.c.height,
                 noted.taken_at,
                 contents.c.dhash,
+                contents.c.id.in_(select(items.c.content_id).where(items.c.part > 0)),
+                *(contents.c[name] for name in noted.FILM),
             )
             .join(contents, contents.c.id == photos.c.content_id)
             .outerjoin(sidecars, sidecars.c.photo_id == photos.c.id)
             .join(items, items.c.content_id == contents.c.id)
             .join(embeddings, embeddings.c.item_id == items.c.id)
-            .where(photos.c.state == "ok", embeddings.c.model_id == model.id)
+            .where(photos.c.state == "ok", embeddings.c.model_id == model.id, items.c.part == 0)
             .order_by(photos.c.path)
         )
         if within:
@@ -193,6 +184,8 @@ class FileRows(Reading):
                     pixels,
                     datetime.fromisoformat(taken) if taken else None,
                     looks,
+                    bool(several),
+                    noted.film_of(dict(zip(noted.FILM, film, strict=True))),
                 )
-                for number, path, size, time, pixels, taken, looks in connection.execute(query)
+                for number, path, size, time, pixels, taken, looks, several, *film in connection.execute(query)
             ]

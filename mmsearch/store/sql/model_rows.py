@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import func, select
 
 from mmsearch.store.sql.reading import Reading
-from mmsearch.store.sql.tables import contents_with, embeddings, models, photos
+from mmsearch.store.sql.tables import embedded, embeddings, models, photos
 from mmsearch.store.types import KeptModel, StoredModel
 
 
@@ -29,7 +29,7 @@ class ModelCounts(Reading):
         return kept
 
     def pending_vectors(self, model: StoredModel) -> int:
-        embedded = contents_with(embeddings).where(embeddings.c.model_id == model.id)
-        query = select(func.count()).where(photos.c.state == "ok", photos.c.content_id.not_in(embedded))
+        lacking = photos.c.content_id.not_in(embedded(model.id))
+        query = select(func.count()).where(photos.c.state == "ok", lacking)
         with self._reading() as connection:
             return int(connection.execute(query).scalar_one())

@@ -12,7 +12,18 @@ from mmsearch.media import METADATA_VERSION
 from mmsearch.store.paths import at_or_below
 from mmsearch.store.sql.dialect import least
 from mmsearch.store.sql.reading import Reading
-from mmsearch.store.sql.tables import captions, contents, embeddings, items, ocr, photos, regions, sidecars, tagged
+from mmsearch.store.sql.tables import (
+    captions,
+    contents,
+    embeddings,
+    items,
+    ocr,
+    photos,
+    regions,
+    sidecars,
+    tagged,
+    transcribed,
+)
 from mmsearch.store.types import PendingItem, PendingVector, SidecarState, StoredModel
 from mmsearch.types import Found
 
@@ -50,6 +61,11 @@ class Pending(Reading):
     def pending_text(self, engine: str, roots: Sequence[str]) -> list[PendingItem]:
         looked = select(ocr.c.item_id).where(ocr.c.engine == engine)
         return self._pending(None, items.c.id.not_in(looked), roots) if roots else []
+
+    def pending_speech(self, engine: str, roots: Sequence[str]) -> list[PendingItem]:
+        heard = select(transcribed.c.content_id).where(transcribed.c.engine == engine)
+        silent = contents.c.audio.is_not(True) | contents.c.id.in_(heard) | (items.c.part > 0)
+        return self._pending(None, ~silent, roots) if roots else []
 
     def pending_captions(
         self, model: StoredModel, card: RegionCard, reranker: str, roots: Sequence[str]
@@ -96,14 +112,15 @@ class Pending(Reading):
 
     def sidecar_states(self, roots: Sequence[str]) -> Iterator[SidecarState]:
         query = (
-            select(photos.c.id, photos.c.path, sidecars.c.stamp)
+            select(photos.c.id, photos.c.path, sidecars.c.stamp, contents.c.hash)
+            .join(contents, contents.c.id == photos.c.content_id)
             .outerjoin(sidecars, sidecars.c.photo_id == photos.c.id)
             .where(photos.c.state == "ok", or_(false(), *(at_or_below(photos.c.path, root) for root in roots)))
             .order_by(photos.c.path)
         )
         with self._reading() as connection:
             rows = connection.execute(query).all()
-        return (SidecarState(row.id, os.fsdecode(row.path), row.stamp) for row in rows)
+        return (SidecarState(row.id, os.fsdecode(row.path), row.stamp, row.hash) for row in rows)
 
     def _pending(
         self, model: StoredModel | None, condition: ColumnElement[bool], roots: Sequence[str]

@@ -7,10 +7,12 @@ import os
 from datetime import datetime
 from typing import Any
 
+from mmsearch.language.tag_names import folded
 from mmsearch.store.sql import noted
 from mmsearch.types import Exif, Photo
 
-# Columns for ``photo_of``; with them goes ``tags``, JSON of pairs of a score below zero and a tag, or NULL.
+# Columns for ``photo_of``; with them go ``tags``, JSON of pairs of a score below zero and a tag, and
+# ``own_tags``, JSON of tags that people gave; or NULL.
 PHOTO = f"""
 embeddings.id AS vector, photos.id AS id, photos.path, photos.size, photos.mtime_ns, width, height, format,
     {noted.TAKEN_AT} AS taken_at, camera, lens, {noted.LATITUDE} AS latitude, {noted.LONGITUDE} AS longitude,
@@ -22,7 +24,10 @@ embeddings.id AS vector, photos.id AS id, photos.path, photos.size, photos.mtime
 
 def photo_of(row: Any) -> Photo:
     """Of a row that gives ``PHOTO`` and tags by their names."""
-    taken_at, tags = row["taken_at"], row["tags"]
+    taken_at = row["taken_at"]
+    own = tuple(sorted(json.loads(row["own_tags"]), key=folded)) if row["own_tags"] else ()
+    said = [tag for _, tag in sorted(json.loads(row["tags"]))] if row["tags"] else []  # (score below zero, tag)
+    known = {folded(tag) for tag in own}
     return Photo(
         id=row["id"],
         path=os.fsdecode(row["path"]),
@@ -42,7 +47,8 @@ def photo_of(row: Any) -> Photo:
         caption=row["caption"],
         description="\n".join(part for part in (row["description"], row["sidecar"]) if part) or None,
         text=row["ocr"] or None,
-        tags=tuple(tag for _, tag in sorted(json.loads(tags))) if tags else (),  # (score below zero, tag)
+        tags=(*own, *(tag for tag in said if not known or folded(tag) not in known)),
         annotations=noted.annotations_of(row["city"], row["people"], row["rating"], row["label"]),
         film=noted.film_of(row),
+        own_tags=own,
     )

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Join, Select, false, func, not
 
 from mmsearch.store.paths import at_or_below
 from mmsearch.store.sql import noted
-from mmsearch.store.sql.tables import captions, contents, contents_with, items, ocr, photos, sidecars, tags
+from mmsearch.store.sql.tables import captions, contents, contents_with, items, ocr, own_tags, photos, sidecars, tags
 from mmsearch.store.types import Losses, Summary
 
 _FOUND = photos.c.state == "ok"
@@ -56,10 +56,28 @@ def summary(connection: Connection, written: ColumnElement[str]) -> Summary:
         described=having(or_(photos.c.content_id.in_(described), photos.c.id.in_(beside))),
         captions=having(photos.c.content_id.in_(contents_with(captions))),
         texts=having(photos.c.content_id.in_(contents_with(ocr).where(ocr.c.text != ""))),
-        tagged=having(photos.c.content_id.in_(contents_with(tags))),
+        tagged=having(or_(photos.c.content_id.in_(contents_with(tags)), photos.c.id.in_(select(own_tags.c.photo_id)))),
         copies=files - distinct,
         reasons=dict(_most(reasons)),
+        **_of_several(connection),
     )
+
+
+def _of_several(connection: Connection) -> dict[str, Any]:
+    """Films and documents, and what they consist of; copies count one by one, as files do."""
+    is_film = contents.c.duration_ms.is_not(None)
+    films = select(func.count(), func.coalesce(func.sum(contents.c.duration_ms), 0)).select_from(_FILES)
+    number, milliseconds = connection.execute(films.where(_FOUND, is_film)).one()
+    parts = select(func.count()).select_from(_FILES.join(items, items.c.content_id == contents.c.id)).where(_FOUND)
+    several = contents.c.id.in_(select(items.c.content_id).where(items.c.part > 0))
+    documents = select(func.count()).select_from(_FILES).where(_FOUND, several, not_(is_film))
+    return {
+        "films": number,
+        "hours": milliseconds / 3_600_000,
+        "moments": connection.execute(parts.where(is_film)).scalar_one(),
+        "documents": connection.execute(documents).scalar_one(),
+        "pages": connection.execute(parts.where(several, not_(is_film))).scalar_one(),
+    }
 
 
 def losses(connection: Connection, paths: Sequence[str]) -> Losses:
@@ -77,6 +95,7 @@ def losses(connection: Connection, paths: Sequence[str]) -> Losses:
         photos=int(connection.execute(files).scalar_one()),
         texts=lost(contents_with(ocr).where(ocr.c.text != "")),
         captions=lost(contents_with(captions)),
+        tagged=int(connection.execute(files.where(photos.c.id.in_(select(own_tags.c.photo_id)))).scalar_one()),
     )
 
 

@@ -11,8 +11,11 @@ embeddings  a vector per item and model; an id is never used twice and its vecto
 regions     region tokens per item and model, where they were computed
 captions    what a reranker says of an item, where it was asked
 part_texts  words that belong to a moment of a film or a page of a document, and where they stand
+transcribed which films were listened to, and by what
 ocr         the text read inside an item, where it was looked for; empty where there is none
 tags, tagged  words of a vocabulary that fit an item, and which vocabulary it was compared with
+own_tags    tags that people gave a file; they belong to its row in ``photos``, whatever it holds and wherever it is
+waiting_tags  the same of files whose rows gave way to others, by content, until that is found again
 sidecars    what files beside a photo say of it, such as ``photo.txt`` and ``photo.xmp``
 words       full-text search: a row per photo, with what each driver looks words up in
 properties  single values: ``generation`` grows with every change of what can be found, ``noted`` with every change of
@@ -25,8 +28,10 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Exists,
     Float,
     ForeignKey,
+    FromClause,
     Index,
     LargeBinary,
     MetaData,
@@ -178,8 +183,15 @@ part_texts = Table(
     "part_texts",
     metadata,
     Column("item_id", Integer, ForeignKey("items.id", ondelete="CASCADE"), primary_key=True),
-    Column("source", String, primary_key=True),  # "inside" the file, or "beside" it
+    Column("source", String, primary_key=True),  # "inside" the file, "beside" it, or "speech" that was heard in it
     Column("text", String, nullable=False),
+)
+
+transcribed = Table(
+    "transcribed",
+    metadata,
+    Column("content_id", Integer, ForeignKey("contents.id", ondelete="CASCADE"), primary_key=True),
+    Column("engine", String, nullable=False),  # its name and model; what another one heard is stale
 )
 
 tags = Table(
@@ -197,6 +209,23 @@ tagged = Table(
     metadata,
     Column("item_id", Integer, ForeignKey("items.id", ondelete="CASCADE"), primary_key=True),
     Column("vocabulary", String, nullable=False),
+)
+
+own_tags = Table(
+    "own_tags",
+    metadata,
+    Column("photo_id", Integer, ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),
+    Column("folded", String, primary_key=True),  # as mmsearch.language.tag_names folds it
+    Column("tag", String, nullable=False),  # as it was written first, in this library
+    Index("own_tags_folded", "folded", "photo_id"),
+)
+
+waiting_tags = Table(
+    "waiting_tags",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),  # of a content
+    Column("folded", String, primary_key=True),
+    Column("tag", String, nullable=False),
 )
 
 sidecars = Table(
@@ -233,3 +262,21 @@ properties = Table(
 def contents_with(table: Table) -> Select[tuple[int]]:
     """Ids of the contents of which an item has a row in this table."""
     return select(items.c.content_id).join(table, table.c.item_id == items.c.id)
+
+
+def embedded(model: int) -> Select[tuple[int]]:
+    """Ids of the contents that have all their vectors of this model: of a film, one of each moment."""
+    several = select(items.c.content_id).where(items.c.part > 0)
+    lacking = select(items.c.content_id).where(items.c.content_id.in_(several), ~_vector_of(items, model))
+    having = contents_with(embeddings).where(embeddings.c.model_id == model)
+    return having.where(items.c.content_id.not_in(lacking.correlate(None)))
+
+
+def lacking_part(model: int) -> Exists:
+    """Whether an item of the content, in a query of ``contents``, lacks its vector of this model."""
+    one = items.alias()
+    return select(one.c.id).where(one.c.content_id == contents.c.id, ~_vector_of(one, model)).exists()
+
+
+def _vector_of(item: FromClause, model: int) -> Exists:
+    return select(embeddings.c.id).where(embeddings.c.item_id == item.c.id, embeddings.c.model_id == model).exists()

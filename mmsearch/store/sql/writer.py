@@ -16,6 +16,7 @@ from mmsearch.media import METADATA_VERSION
 from mmsearch.media.dhash import dhash
 from mmsearch.store.paths import at_or_below
 from mmsearch.store.region_tokens import tokens_of
+from mmsearch.store.sql import own_tags
 from mmsearch.store.sql.export_rows import FIRST_ITEM, put
 from mmsearch.store.sql.noted import (
     annotation_columns,
@@ -38,7 +39,7 @@ from mmsearch.store.sql.tables import (
     tags,
 )
 from mmsearch.store.sql.upserts import Upserts
-from mmsearch.store.types import CHUNK, ExportRow, StoredModel, chunks
+from mmsearch.store.types import CHUNK, ExportRow, StoredModel, TagChange, chunks
 from mmsearch.types import Decoded, Found, Sidecar, Vectors
 
 if TYPE_CHECKING:  # a query does without it
@@ -83,6 +84,7 @@ class RowWriter:
         self._moved: set[int] = set()  # ids of such photos
         self._described: set[int] = set()  # ids of contents about which something new is known
         self._described_items: set[int] = set()  # ids of such items
+        self._tags_wait: bool | None = None  # for files that are placed; None until that was looked for
 
     def add_model(self, name: str, fingerprint: str, dim: int, active: bool) -> StoredModel:
         values = {"name": name, "fingerprint": fingerprint, "dim": dim, "active": active}
@@ -140,7 +142,7 @@ class RowWriter:
             {"content_id": content, "part": part, "start_ms": one.start_ms, "end_ms": one.end_ms, "at_ms": one.at_ms}
             for part, one in enumerate(picture.parts)
         ]
-        self._connection.execute(self._upserts.add[items], rows)
+        self._connection.execute(self._upserts.part, rows)
         of_content = select(items.c.id).where(items.c.content_id == content).order_by(items.c.part)
         numbers = list(self._connection.execute(of_content).scalars())
         if len(numbers) != len(picture.parts) or len(vectors) != len(numbers):
@@ -182,15 +184,23 @@ class RowWriter:
             self._connection.execute(part_texts.delete().where(same))
         self._described_items.add(item)
 
+    def put_speech(self, content: int, engine: str, words: Mapping[int, str]) -> None:
+        for item, text in words.items():
+            self.put_part_text(item, "speech", text)
+        self._connection.execute(self._upserts.speech, {"content_id": content, "engine": engine})
+
     def put_export_row(
         self, row: ExportRow, vector: Vectors, tokens: bytes | None, card: str | None, model: StoredModel
     ) -> None:
         content = put(self._connection, self._upserts, row, vector.astype("<f2").tobytes(), tokens, card, model.id)
         self._described.add(content)
         self.place(row.file, content)
+        if row.sidecar_stamp is None and not row.own_tags:
+            return
+        same = select(photos.c.id).where(photos.c.path == os.fsencode(row.file.path))
+        photo = self._connection.execute(same).scalar_one()
+        own_tags.put(self._connection, photo, row.own_tags)
         if row.sidecar_stamp is not None:
-            same = select(photos.c.id).where(photos.c.path == os.fsencode(row.file.path))
-            photo = self._connection.execute(same).scalar_one()
             self.put_sidecar(photo, row.sidecar_stamp, row.sidecar or Sidecar())
 
     def put_metadata(self, content: int, picture: Decoded) -> None:
@@ -245,6 +255,11 @@ class RowWriter:
             self._connection.execute(tags.delete().where(tags.c.item_id.in_(chunk)))
             self._connection.execute(tagged.delete().where(tagged.c.item_id.in_(chunk)))
 
+    def change_own_tags(self, photos: Iterable[int], add: Sequence[str], remove: Sequence[str]) -> TagChange:
+        change, touched = own_tags.change(self._connection, photos, add, remove)
+        self._moved |= touched
+        return change
+
     def put_text(self, item: int, engine: str, text: str) -> None:
         self._connection.execute(self._upserts.text, {"item_id": item, "engine": engine, "text": text})
         self._described_items.add(item)
@@ -263,11 +278,17 @@ class RowWriter:
         self._connection.execute(
             self._upserts.placed, {**_seen(file), "state": "ok", "reason": None, "content_id": content}
         )
+        if self._tags_wait is None:
+            self._tags_wait = own_tags.any_waiting(self._connection)
+        if self._tags_wait:
+            own_tags.arrive(self._connection, os.fsencode(file.path))
         self._named.append(os.fsencode(file.path))
         self.changed = True
 
     def move(self, photo: int, file: Found) -> None:
         path = os.fsencode(file.path)
+        self._moved |= own_tags.give_way(self._connection, path, photo)
+        self._tags_wait = None
         given_way = photos.delete().where(photos.c.path == path, photos.c.id != photo)
         self.changed = self._connection.execute(given_way).rowcount > 0 or self.changed
         self._update_found(photo, file, path=path)

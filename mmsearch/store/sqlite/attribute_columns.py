@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from mmsearch.types import Ids
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from mmsearch.store.kept_map import KeptMap
 
 Mask = NDArray[np.bool_]  # (n,), of the n files that can be found
 
@@ -33,6 +36,7 @@ _CHANGING = (
     "names of folders above",
     "tags",
     "names of tags",
+    "own tags",
     MOMENTS,
 )
 NOTED = "noted"  # begins the keys of columns that change with metadata and files beside photos (``Writer.noted``)
@@ -53,7 +57,10 @@ def microseconds(column: str) -> str:
 class Kept:
     """What was read of one state of a database; what has not changed stays when the rest is read again."""
 
-    def __init__(self) -> None:
+    def __init__(self, maps: Path | None = None) -> None:
+        self.maps = maps  # the folder of the last map
+        self.map: KeptMap | None = None
+        self.map_read: object = None  # what tells the file that it was read from
         self.version = -1
         self.states: dict[str, str] = {}  # "generation", "noted" -> their counts
         self.columns: dict[object, NDArray[Any]] = {}

@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,14 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine
 
 from mmsearch.language.letters import plain
+from mmsearch.language.tag_names import folded
 from mmsearch.query.model import (
     Album,
     AnyOf,
     Between,
     Camera,
     City,
+    Clustered,
     Codec,
     Compare,
     Condition,
@@ -52,6 +55,7 @@ from mmsearch.store.sql.noted import SHOT
 from mmsearch.store.sqlite.attribute_columns import UNKNOWN, Kept, Mask, positions_of
 from mmsearch.store.sqlite.facet_columns import FacetColumns
 from mmsearch.store.sqlite.film_columns import FilmColumns, overlapping
+from mmsearch.store.sqlite.map_column import MapColumn
 from mmsearch.store.sqlite.overview_columns import OverviewColumns
 from mmsearch.store.types import FacetCounts, Overview
 from mmsearch.types import Ids
@@ -80,11 +84,12 @@ class AttributeFilter:
     when only tags, captions or the like were written: as long as the generation is the same.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, maps: Path | None = None) -> None:
+        """``maps`` is the folder of the last map, which tells clusters."""
         self._engine = engine
         self._lock = threading.Lock()
         self._connection: Connection | None = None
-        self._kept = Kept()
+        self._kept = Kept(maps)
 
     def close(self) -> None:
         with self._lock:
@@ -158,11 +163,11 @@ class AttributeFilter:
         return _Reading(self._kept, self._connection)
 
 
-class _Reading(FacetColumns, OverviewColumns, FilmColumns):
+class _Reading(FacetColumns, OverviewColumns, FilmColumns, MapColumn):
     """Which files meet conditions, in one state of the database."""
 
     def meeting(self, within: Sequence[str], conditions: Sequence[Condition]) -> Mask:
-        key, masks = (tuple(within), tuple(conditions)), self._kept.masks
+        key, masks = (tuple(within), tuple(conditions), self.map_state(conditions)), self._kept.masks
         mask = masks.pop(key, None)
         if mask is None:
             mask = np.ones(len(self.photos), np.bool_)
@@ -203,6 +208,8 @@ class _Reading(FacetColumns, OverviewColumns, FilmColumns):
             return self._noted("label", lambda name: plain(fits.text) in plain(name), replaces=True)
         if isinstance(fits, Album):
             return self._in_album(fits)
+        if isinstance(fits, Clustered):
+            return self.clustered(fits)
         if isinstance(fits, Within):
             return self._at_any(spellings(fits.path))
         if isinstance(fits, Near):
@@ -329,11 +336,13 @@ class _Reading(FacetColumns, OverviewColumns, FilmColumns):
             "SELECT (SELECT min(tag) FROM tags WHERE tags.tag > names.tag) FROM names WHERE names.tag IS NOT NULL) "
             "SELECT tag FROM names WHERE tag IS NOT NULL"
         ).scalars()
-        wanted = tagged.name.casefold()
+        wanted = folded(tagged.name)
         mask = np.zeros(len(self.photos), np.bool_)
-        for name in [name for name in rows if name.casefold() == wanted]:
-            literal = name.replace("'", "''")
-            mask |= self._having(self._read("item_id", f"tags WHERE tag = '{literal}'", np.int64))
+        for name in [name for name in rows if folded(name) == wanted]:
+            mask |= self._having(self._read("item_id", f"tags WHERE tag = {_literal(name)}", np.int64))
+        own = self._read("photo_id", f"own_tags WHERE folded = {_literal(wanted)} ORDER BY photo_id", np.int64)
+        positions, existing = positions_of(own, self.photos)
+        mask[positions[existing]] = True
         return mask
 
     def _at_any(self, paths: Sequence[str]) -> Mask:
@@ -378,3 +387,8 @@ class _Reading(FacetColumns, OverviewColumns, FilmColumns):
             "SELECT id FROM photos WHERE path >= ? ORDER BY path LIMIT 1", (bound,)
         ).scalar()
         return len(positions) if found is None else int(positions[found])
+
+
+def _literal(text: str) -> str:
+    """A text in SQL; NUL, which ends a statement, is in no tag."""
+    return "'" + text.replace("'", "''").replace("\0", "") + "'"

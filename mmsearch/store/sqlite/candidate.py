@@ -16,7 +16,8 @@ from sqlalchemy import URL, Boolean, Float, Integer, LargeBinary, String, create
 
 from mmsearch.errors import NewerLibraryError, TransferError
 from mmsearch.store.sql.tables import metadata
-from mmsearch.store.sqlite import integrity, schema
+from mmsearch.store.sqlite import schema
+from mmsearch.store.sqlite.integrity_rules import WHERE
 from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.store.types import FINGERPRINT, WIDEST
 
@@ -68,7 +69,7 @@ def accept(draft: Path, file: Path) -> None:
         with closing(SqliteStore(draft)) as store:
             damages = store.damages(None, deep=True)
             for damage in damages:
-                if damage.kind in integrity.WHERE:
+                if damage.kind in WHERE:
                     named = f" (such as {damage.examples[0][:60]!r})" if damage.examples else ""
                     raise TransferError(
                         f"{file} is no backup that can be used: it has {damage.what}{named}; wanted are absolute paths "

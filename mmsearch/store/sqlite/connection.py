@@ -15,7 +15,9 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import QueuePool
 
 from mmsearch.errors import LibraryError
+from mmsearch.language.tag_names import folded, tag_key
 from mmsearch.media.filesystem import on_network
+from mmsearch.store.open import MAPS
 from mmsearch.store.paths import storable
 from mmsearch.store.sqlite import fulltext, schema
 from mmsearch.store.sqlite.attribute_filter import AttributeFilter
@@ -70,7 +72,7 @@ class Database:
             return sqlite3.connect(address, timeout=30, check_same_thread=False, isolation_level=None, uri=True)
 
         self._engine = create_engine(URL.create("sqlite"), creator=connect, poolclass=QueuePool, pool_size=8)
-        self._attributes = AttributeFilter(self._engine)
+        self._attributes = AttributeFilter(self._engine, file.parent / MAPS)
         self._values, self._lists = SnapshotCache(self._engine), SnapshotCache(self._engine)
 
         @event.listens_for(self._engine, "connect")
@@ -82,6 +84,8 @@ class Database:
             connection.execute("PRAGMA synchronous = NORMAL")  # in WAL a power cut may lose the last batch, no more
             connection.create_function("name_words", 1, fulltext.path_words, deterministic=True)
             connection.create_function("plain_words", 1, spelling.stored, deterministic=True)
+            connection.create_function("tag_folded", 1, folded, deterministic=True)
+            connection.create_function("tag_key", 1, tag_key, deterministic=True)
             connection.create_function(
                 "storable", 1, lambda path: isinstance(path, bytes) and storable(os.fsdecode(path)), deterministic=True
             )

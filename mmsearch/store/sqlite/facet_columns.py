@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch.language.letters import plain
+from mmsearch.language.tag_names import folded
 from mmsearch.store.facet_values import YEARS, containing, types, up_to
 from mmsearch.store.local_clock import nanoseconds
 from mmsearch.store.sqlite.attribute_columns import NOTED, UNKNOWN, Columns, Mask, positions_of
@@ -120,12 +121,38 @@ class FacetColumns(Columns):
         return inner, outer
 
     def _tags(self, mask: Mask, count: int) -> list[tuple[str, int]]:
-        """Each tag once, whatever its capitals, as ``Tagged`` takes it."""
+        """Each tag once, whatever its capitals, as ``Tagged`` takes it; a file with it by a model and a person once."""
         codes, contents = self._tagged_contents()
         files = np.bincount(self.contents_of_files()[mask], minlength=int(contents.max(initial=-1)) + 1)
+        own_codes, positions = self._tagged_files()
         names = self._kept.columns["names of tags"]
         found = np.bincount(codes, weights=files[contents], minlength=len(names)).astype(np.int64)
+        found += np.bincount(own_codes[mask[positions]], minlength=len(names))
         return [(str(names[code]), int(found[code])) for code in _most(found, count)]
+
+    def _tagged_files(self) -> tuple[Ids, Ids]:
+        """Pairs of a tag's code and the position of a file that a person gave it, and that has it by no model."""
+
+        def load() -> NDArray[np.int64]:
+            codes, contents = self._tagged_contents()
+            names = dict(enumerate(self._kept.columns["names of tags"].tolist()))
+            known = {folded(name): code for code, name in names.items()}
+            rows = self._connection.exec_driver_sql("SELECT folded, tag, photo_id FROM own_tags ORDER BY folded")
+            pairs = []
+            for key, tag, photo in rows:
+                code = known.setdefault(key, len(names))
+                names[code] = tag  # spelled as people do
+                pairs.append((code, photo))
+            own = np.array(pairs, np.int64).reshape(-1, 2)
+            positions, existing = positions_of(own[:, 1], self.photos)
+            own_codes, positions = own[existing, 0], positions[existing]
+            width = int(max(contents.max(initial=0), self.contents_of_files().max(initial=0))) + 1
+            of_model = np.isin(own_codes * width + self.contents_of_files()[positions], codes * width + contents)
+            self._kept.columns["names of tags"] = np.array(list(names.values()), object)
+            return np.stack([own_codes[~of_model], positions[~of_model]])
+
+        codes, positions = self._cached("own tags", load)
+        return codes, positions
 
     def _tagged_contents(self) -> tuple[Ids, Ids]:
         """Pairs of a tag's code and a content that has it, each once."""
@@ -139,7 +166,7 @@ class FacetColumns(Columns):
             pairs = [np.zeros((2, 0), np.int64)]
             for tag, joined in rows:
                 items = np.fromstring(joined, np.int64, sep=",")
-                code, _ = names.setdefault(tag.casefold(), (len(names), tag))
+                code, _ = names.setdefault(folded(tag), (len(names), tag))
                 positions, existing = positions_of(items, known)
                 owned = of_items[positions[existing]]
                 pairs.append(np.stack([np.full(len(owned), code), owned]))

@@ -25,7 +25,13 @@ def _of_items(table: str, value: str, between: str) -> str:
     )
 
 
-_COMMA = "', '"
+# Those that people gave come first; what a model says too is said once.
+_TAGS = (
+    "coalesce((SELECT group_concat(tag, ', ') FROM ("
+    "SELECT tag FROM own_tags WHERE photo_id = photos.id UNION ALL "
+    "SELECT tag FROM items CROSS JOIN tags ON tags.item_id = items.id WHERE items.content_id = photos.content_id "
+    "AND NOT EXISTS (SELECT 1 FROM own_tags WHERE photo_id = photos.id AND folded = tag_folded(tags.tag)))), '')"
+)
 # In the words of those who wrote it.
 SAID = (
     "SELECT photos.id AS photo, photos.state AS state, photos.path AS path, name_words(photos.path) AS name, "
@@ -33,7 +39,7 @@ SAID = (
     f"{_of_items('captions', 'text', 'char(10)')} AS caption, "
     f"trim({_of_items('ocr', 'text', 'char(10)')} || char(10) || {_of_items('part_texts', 'text', 'char(10)')}, "
     "char(10)) AS ocr, "
-    f"{_of_items('tags', 'tag', _COMMA)} AS tags "
+    f"{_TAGS} AS tags "
     "FROM photos LEFT JOIN contents ON contents.id = photos.content_id "
     "LEFT JOIN sidecars ON sidecars.photo_id = photos.id "
 )
@@ -50,7 +56,7 @@ def _write(where: str = "") -> str:
 def rebuild(connection: Connection, photos: Iterable[int], contents: Iterable[int], items: Iterable[int]) -> None:
     """Write anew what ``words`` says of these photos, and of all photos that have these contents or items.
 
-    ``connection`` needs the SQL functions name_words, ``path_words``, and plain_words, ``stored``.
+    ``connection`` needs the SQL functions of ``connection.py``.
     """
     where = (
         "WHERE photos.id IN (SELECT value FROM json_each(?)) "

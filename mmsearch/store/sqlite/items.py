@@ -104,24 +104,24 @@ class Items(Database):
         keys = {"date": func.coalesce(by_camera, by_file), "size": photos.c.size, "name": func.path_name(photos.c.path)}
         key = keys[order]
         query = (
-            select(embeddings.c.id)
+            select(embeddings.c.id, items.c.content_id)
             .join(items, items.c.id == embeddings.c.item_id)
             .join(photos, photos.c.content_id == items.c.content_id)
             .join(contents, contents.c.id == items.c.content_id)
             .outerjoin(sidecars, sidecars.c.photo_id == photos.c.id)
             .where(photos.c.state == "ok", embeddings.c.model_id == model.id)
-            .order_by(key.desc() if descending else key.asc(), photos.c.path)
+            .order_by(key.desc() if descending else key.asc(), photos.c.path, items.c.part)
         )
         if ids is not None:
             query = query.where(text("embeddings.id IN (SELECT value FROM json_each(:ids))"))
-        found: dict[int, None] = {}
+        found: dict[int, int] = {}  # by content: a film is listed once
         given = {} if ids is None else {"ids": json.dumps(ids.tolist())}
         with self._reading() as connection:
-            for number in connection.execute(query, given).scalars():
-                found[number] = None
+            for number, content in connection.execute(query, given):
+                found.setdefault(content, number)
                 if len(found) == count:
                     break
-        return list(found)
+        return list(found.values())
 
     def find_words(
         self, text: str, model: StoredModel, allowed: Ids | None = None, limit: int = 1000, exact: bool = False
@@ -143,7 +143,8 @@ class Items(Database):
 _PHOTOS = f"""
 SELECT {PHOTO},
     (SELECT json_group_array(json_array(-score, tag)) FROM tags WHERE tags.item_id = items.id HAVING count(*))
-        AS tags
+        AS tags,
+    (SELECT json_group_array(tag) FROM own_tags WHERE photo_id = photos.id HAVING count(*)) AS own_tags
 FROM json_each(?) CROSS JOIN embeddings ON embeddings.id = value
     CROSS JOIN items ON items.id = embeddings.item_id
     CROSS JOIN contents ON contents.id = items.content_id

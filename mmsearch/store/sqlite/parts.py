@@ -54,7 +54,8 @@ class Parts(Database):
     def parts_of(self, content_hash: bytes, model: StoredModel) -> list[StoredPart]:
         with self._reading() as connection:
             rows = connection.exec_driver_sql(_PARTS_OF, (model.id, content_hash)).all()
-        return [_part(row) for row in rows] if len(rows) > 1 else []
+        parts = [_part(row) for row in rows]
+        return parts if len(parts) > 1 or any(part.start_ms is not None for part in parts) else []
 
     def firsts(self, ids: Ids, model: StoredModel) -> Ids | None:
         if not self._several():

@@ -41,6 +41,13 @@ _PAGES = (
 )
 
 
+class _Copy(sqlite3.Connection):
+    """A database in memory that is closed when a cache forgets it: from Python 3.13 on others are warned of."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class Lists(WordLists):
     """Those of a connection."""
 
@@ -92,7 +99,7 @@ class Lists(WordLists):
     def _empty(self) -> sqlite3.Connection:
         """To make the table takes longer than all that is done with it, so it is made once."""
         [made] = self.connection.execute("SELECT sql FROM sqlite_master WHERE name = 'words'").fetchone()
-        copy = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        copy = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None, factory=_Copy)
         copy.execute(made)
         return copy
 

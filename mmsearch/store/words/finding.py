@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch.language.letters import plain
+from mmsearch.language.stop_words import STOP_WORDS
 from mmsearch.language.word_rates import word_rates
 from mmsearch.store.sql.tables import WORDS
 from mmsearch.store.types import WordHit
 from mmsearch.store.words.names import file_name, has_words, name_parts, taken_apart
 from mmsearch.store.words.ranking import PRIOR, WEIGHTS, Form, Having, Rows, WordLists, best, shares, sums
 from mmsearch.store.words.spelling import expression, marked, pieces_of, stored, written
-from mmsearch.store.words.stop_words import STOP_WORDS
 from mmsearch.types import Ids
 
 BEGINS = 0.8  # what a word counts for that only begins as the query's does

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from mmsearch.errors import ImageError, SourceError
 from mmsearch.media.decode import decode
 from mmsearch.media.filesystem import open_regular, read_text
-from mmsearch.training.common import augment
+from mmsearch.training.common import augment, shards
+from mmsearch.training.common.shards import Member
 from mmsearch.types import Pixels, Preprocess, Skipped
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,7 @@ class Pairs:
     names: tuple[str, ...]  # relative to ``folder``
     texts: tuple[tuple[str, ...], ...]
     skipped: tuple[Skipped, ...] = ()  # photos that could not be decoded
+    members: Mapping[str, Member] = field(default_factory=dict)  # of photos in tar files, by name, where they lie
 
     def __len__(self) -> int:
         return len(self.names)
@@ -74,7 +77,12 @@ class Pairs:
         """Only the photos of these rows; ``skipped`` says what the others suffered from."""
         rows = list(rows)
         names, texts = tuple(self.names[row] for row in rows), tuple(self.texts[row] for row in rows)
-        return Pairs(self.folder, names, texts, (*self.skipped, *skipped))
+        return Pairs(self.folder, names, texts, (*self.skipped, *skipped), self.members)
+
+    def open(self, row: int) -> BinaryIO:
+        """The file of a photo, or what a tar file has in its place.  Raises OSError."""
+        member = self.members.get(self.names[row])
+        return open_regular(self.folder / self.names[row]) if member is None else shards.open_member(member)
 
 
 def read_lines(file: Path) -> list[tuple[int, str]]:
@@ -116,6 +124,21 @@ def read(file: Path, folder: Path) -> Pairs:
     return Pairs(folder, tuple(texts), tuple(tuple(own) for own in texts.values()))
 
 
+def read_shards(path: Path) -> Pairs:
+    """The pairs in WebDataset shards: see ``shards.files_of`` and ``shards.read``.  Raises SourceError."""
+    files = shards.files_of(path)
+    samples = shards.read(files)
+    members = {sample.name: sample.picture for sample in samples}
+    if len(members) < len(samples):
+        raise SourceError(f"{path}: two shards have the same name; rename one")
+    return Pairs(
+        files[0].parent,
+        tuple(sample.name for sample in samples),
+        tuple(sample.captions for sample in samples),
+        members=members,
+    )
+
+
 def split(pairs: Pairs, share: float, seed: int = 0) -> tuple[Pairs, Pairs]:
     """Training and dev pairs, no photo in both; ``share`` in [0, 1) of the photos, at least one, become dev.
 
@@ -133,8 +156,14 @@ def split(pairs: Pairs, share: float, seed: int = 0) -> tuple[Pairs, Pairs]:
 
 def without(pairs: Pairs, others: Pairs) -> Pairs:
     """The pairs whose photos are not among ``others``: nobody is examined on what was taught."""
-    there = {os.path.normpath(name) for name in others.names}
-    return pairs.keep(row for row, name in enumerate(pairs.names) if os.path.normpath(name) not in there)
+    there = {_place_of(others, name) for name in others.names}
+    return pairs.keep(row for row, name in enumerate(pairs.names) if _place_of(pairs, name) not in there)
+
+
+def _place_of(pairs: Pairs, name: str) -> object:
+    """What is the same of the same photo: its name, or where it lies in a tar file, as two may be called alike."""
+    member = pairs.members.get(name)
+    return os.path.normpath(name) if member is None else (os.path.realpath(member.file), member.offset)
 
 
 class Pictures:
@@ -185,7 +214,7 @@ class Pictures:
     def _decode(self, row: int) -> Pixels:
         path = str(self._pairs.folder / self._pairs.names[row])
         try:
-            with open_regular(path) as file:
+            with self._pairs.open(row) as file:
                 return decode(file, path, self._preprocess).pixels
         except OSError as error:
             raise ImageError(path, f"cannot be read: {error.strerror or error}") from error

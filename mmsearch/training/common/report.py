@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 from pathlib import Path
 from typing import Any
 
+from mmsearch.encoders.packages import HEAVY, lacking, not_installed
 from mmsearch.errors import TrainingError
 from mmsearch.media.filesystem import read_text
 
-NEEDED = ("matplotlib", "safetensors")
+NEEDED = ("matplotlib", "safetensors", *HEAVY)
 
 
 def check_packages() -> None:
-    """Raises TrainingError when a package of the ``train`` extra is missing: better now than after hours."""
-    absent = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if absent:
-        raise TrainingError(f"training needs {' and '.join(absent)}; run: pip install 'mmsearch[train]'")
+    """Raises TrainingError when a package that training needs is missing: better now than after hours."""
+    if missing := lacking(NEEDED):
+        raise TrainingError(f"training needs {not_installed(missing)}", code="no-packages", extra="train")
 
 
 class Log:

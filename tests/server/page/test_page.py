@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_browsing import Heard, find, names, tile
+from page_browsing import Heard, axe, find, names, tile
 from page_library import COPIES
 from PIL import Image
 from samples import SAMPLES
@@ -337,3 +337,54 @@ def test_selected_photos_are_copied_to_a_folder_and_their_paths_to_the_clipboard
     page.get_by_role("button", name="Copy", exact=True).click()
     expect(page.locator(".toast").last).to_contain_text("Copied 1 photo to")
     assert (tmp_path / "taken" / "cat.png").read_bytes() == (SAMPLES / "chelsea.png").read_bytes()
+
+
+# Tags that people give
+
+
+def test_selected_photos_are_tagged_by_keyboard_and_found_by_it(page: Any, heard: Heard) -> None:
+    find(page, "words:coffee.png")
+    tile(page, "coffee.png").locator(".mark").click()
+    page.get_by_role("button", name="Tag…").click()
+    dialog = page.get_by_role("dialog", name="Tag 1 photo")
+    field = dialog.get_by_label("Tag", exact=True)
+    expect(field).to_be_focused()
+    page.keyboard.type("Morning, Kenya, Morning")
+    page.keyboard.press("Enter")
+    expect(page.locator("#tag-said")).to_have_text("“Morning”, “Kenya”: given to 1 photo.")
+    expect(field).to_be_focused()
+    assert axe(page) == []
+    page.keyboard.type("ken")
+    expect(dialog.locator("datalist option")).to_have_attribute("value", "Kenya")
+    field.fill("KENYA")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # Take away
+    expect(page.locator("#tag-said")).to_have_text("“KENYA”: taken from 1 photo.")
+    heard.expected.append("Failed to load resource")
+    field.fill("x" * 101)
+    page.keyboard.press("Enter")
+    expect(page.locator("#tag-said")).to_contain_text("at most 100 are taken")
+    page.keyboard.press("Escape")
+    expect(page.locator("#selected")).to_have_text("1 selected")
+    page.locator("#filter-switch").click()
+    page.get_by_role("region", name="Tag").get_by_role("button", name="Morning").first.click()
+    expect(page.locator("#box")).to_have_value(re.compile("tag:Morning"))
+    find(page, "tag:morning")
+    expect(page.locator("#count")).to_have_text("1 photo")
+
+
+def test_an_open_photo_gets_a_tag_and_loses_it(page: Any) -> None:
+    find(page, "words:rocket.jpg")
+    tile(page, "rocket.jpg").locator("a").click()
+    field = page.get_by_label("Add a tag to this photo")
+    field.fill("Launch")
+    field.press("Enter")
+    tags = page.get_by_role("list", name="Tags")
+    expect(tags).to_contain_text("Launch")
+    expect(field).to_be_focused()
+    expect(field).to_have_value("")
+    page.get_by_role("button", name="Take away the tag Launch").click()
+    expect(tags).to_have_count(0)
+    expect(field).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator(".tile").first).to_be_visible()

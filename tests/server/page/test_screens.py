@@ -86,6 +86,12 @@ def _selected(page: Any) -> None:
     expect(page.locator("#actions")).to_be_visible()
 
 
+def _tagging(page: Any) -> None:
+    _selected(page)
+    page.get_by_role("button", name="Tag…").click()
+    expect(page.locator("#tag-input-offers option").first).to_have_attribute("value", re.compile("img src"))
+
+
 def _completions(page: Any) -> None:
     page.locator("#box").press_sequentially("tag:")
     expect(page.get_by_role("option").first).to_be_visible()
@@ -102,6 +108,7 @@ SCREENS: dict[str, Callable[[Any], None]] = {
     "library": _library,
     "saved": _saved,
     "selected": _selected,
+    "tagging": _tagging,
     "completions": _completions,
 }
 
@@ -119,7 +126,7 @@ def test_screens_are_accessible_and_run_no_script_of_a_photo(
     assert page.locator("[onerror]").count() == 0
 
 
-@pytest.mark.parametrize("screen", ["grid", "open photo", "facets", "selected", "map"])
+@pytest.mark.parametrize("screen", ["grid", "open photo", "facets", "selected", "tagging", "map"])
 def test_a_phone_shows_all_of_it_without_scrolling_sideways(opened: Any, address: str, screen: str) -> None:
     page = opened(address, viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
     if screen == "open photo":
@@ -198,6 +205,19 @@ def test_a_library_that_is_served_read_only_offers_nothing_that_writes(opened: A
         expect(page.locator("#message")).to_contain_text("It is served read-only.")
         page.locator("#library").click()
         expect(page.get_by_label("Add a folder")).to_have_count(0)
+
+
+def test_a_library_that_is_served_read_only_shows_tags_and_takes_none(
+    opened: Any, shown_library: Path, tmp_path: Path
+) -> None:
+    with page_library.served(shown_library, tmp_path, "--read-only") as address:
+        page = opened(address)
+        _selected(page)
+        expect(page.get_by_role("button", name="Tag…")).to_have_count(0)
+        tile(page, SCRIPT).locator("a").click()
+        expect(page.get_by_role("list", name="Tags")).to_contain_text(f"{SCRIPT} of a person")
+        expect(page.get_by_label("Add a tag to this photo")).to_have_count(0)
+        expect(page.get_by_role("button", name=re.compile("Take away"))).to_have_count(0)
 
 
 def test_a_list_of_a_library_that_changed_begins_anew(

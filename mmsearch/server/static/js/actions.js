@@ -1,4 +1,4 @@
-// What can be done with the selected photos: paths, a zip, a copy in a folder.
+// What can be done with the selected photos: paths, a zip, a copy in a folder, tags.
 
 import { get, post, postForFile } from "./api.js";
 import { ask, dialog } from "./dialogs.js";
@@ -6,6 +6,7 @@ import { button, byId, el, replace } from "./dom.js";
 import { attempt, toast } from "./say.js";
 import { selection } from "./selection.js";
 import { has, readOnly } from "./server.js";
+import { tagSelected } from "./tagging.js";
 import { number, plural } from "./words.js";
 
 const AT_ONCE = 8; // photos whose paths are asked for side by side
@@ -23,6 +24,7 @@ function show(known) {
     button({ icon: "copies", text: "Copy paths", class: "tool text" }, () => attempt(() => copyPaths(known))),
     button({ icon: "download", text: "Zip", class: "tool text" }, () => attempt(zip)),
     has("export-folder") && !readOnly() && button({ icon: "folder", text: "Copy to folder", class: "tool text" }, () => attempt(copyToFolder)),
+    !readOnly() && button({ icon: "tag", text: "Tag…", class: "tool text" }, tagSelected),
     button({ icon: "close", label: "End the selection", class: "tool" }, () => selection.clear()),
   ];
   const count = el("strong", { id: "selected", text: `${number(selection.size)} selected` });

@@ -63,7 +63,7 @@ export function updateBar(readOnly) {
   sayLeast(now.min);
   parts.slider.hidden = !meant || !photos;
   for (const one of [parts.sort, parts.size, parts.all, parts.time]) one.hidden = !photos;
-  parts.filters.hidden = now.view === "duplicates";
+  parts.filters.hidden = now.view === "duplicates" || now.view === "clusters";
   parts.save.hidden = readOnly || isEmpty(now) || Boolean(now.picture) || !photos;
 }
 

@@ -23,10 +23,10 @@ export class Heat extends EventTarget {
     pswp.on("imageSizeChange", ({ slide }) => slide === pswp.currSlide && this._place());
   }
 
-  /** Another photo, or another text. */
-  changed(id, text) {
-    if (id === this._id && text === this._text) return;
-    [this._id, this._text] = [id, text];
+  /** Another photo, or another text; of a document the page that is shown. */
+  changed(id, text, page) {
+    if (id === this._id && text === this._text && page === this._page) return;
+    [this._id, this._text, this._page] = [id, text, page];
     this._clear();
     if (this.on) this._fetch();
     else this._tell();
@@ -66,7 +66,7 @@ export class Heat extends EventTarget {
     const mine = (this._fetching = new AbortController());
     this._tell();
     try {
-      const found = await get(`photos/${this._id}/heat`, { q: this._text }, mine.signal);
+      const found = await get(`photos/${this._id}/heat`, { q: this._text, part: this._page }, mine.signal);
       if (mine.signal.aborted) return;
       Object.assign(this, { words: found.words, _whole: found.overall, _part: found.part ?? [0, 0, 1, 1] });
       this._draw();

@@ -134,7 +134,7 @@ class Lightbox {
     if (this._place) this._place.textContent = this._counted();
     this.pswp.element?.setAttribute("aria-label", `Photo ${fileName(hit.path)}`);
     this.panel.show(hit);
-    this.heat.changed(hit.id, this.text());
+    this.heat.changed(hit.id, this.text(), bestPart(hit));
     if (state().photo && state().photo !== hit.id) go({ photo: hit.id }, { replace: true });
     if (this.pswp.currIndex + EDGE >= this.list.hits.length) this.list.more?.();
   }
@@ -150,7 +150,10 @@ class Lightbox {
     const hit = this._hit();
     const shown = this.pswp.currSlide?.content?.element;
     if (isFilm(hit)) seek(shown, moment.start);
-    else if (shown instanceof HTMLImageElement) Object.assign(shown, { srcset: "", src: thumb(hit, 1280, moment.part) });
+    else if (shown instanceof HTMLImageElement) {
+      Object.assign(shown, { srcset: "", src: thumb(hit, 1280, moment.part) });
+      this.heat.changed(hit.id, this.text(), moment.part);
+    }
   }
 
   _hit() {

@@ -23,6 +23,7 @@ import { has, library, readOnly, refreshStatus } from "./server.js";
 import { changes, go, isEmpty, keepPlace, place, searchKey, state } from "./state.js";
 import { themeButton } from "./themeswitch.js";
 import { startTimeline, timelineOpen, toggleTimeline, updateTimeline } from "./timeline.js";
+import { tagging } from "./tagging.js";
 import { showView } from "./views.js";
 import { plural } from "./words.js";
 
@@ -120,13 +121,24 @@ function showFirst() {
 
 /** The library has other photos than when the lists were made: they are begun anew, at the same place. */
 function libraryChanged() {
+  announce("The library changed; the photos are shown anew.");
+  showAnew();
+  updateTimeline(true);
+}
+
+function showAnew() {
   const wanted = here();
   for (const list of lists.values()) list.close();
   lists.clear();
-  announce("The library changed; the photos are shown anew.");
   if (state().view === "photos") showResults(wanted);
   updateFacets(true);
-  updateTimeline(true);
+}
+
+/** Tags were given or taken: other lists are begun anew, and so is this one unless a photo of it is open. */
+function tagsChanged() {
+  if (!lightboxOpen()) return showAnew();
+  for (const [key, list] of lists) if (list !== results) list.close(), lists.delete(key);
+  return updateFacets(true);
 }
 
 // 2) the open photo
@@ -187,7 +199,7 @@ function chrome() {
   updateChips();
   updateFacets();
   if (now.view === "photos") updateTimeline();
-  byId("facets").classList.toggle("away", now.view === "duplicates");
+  byId("facets").classList.toggle("away", now.view === "duplicates" || now.view === "clusters");
   for (const one of byId("views").children) {
     if (one.dataset.view === now.view) one.setAttribute("aria-current", "page");
     else one.removeAttribute("aria-current");
@@ -213,7 +225,7 @@ function buildHead() {
     made.dataset.view = name;
     return made;
   };
-  replace(byId("views"), view("photos", "grid", "Photos"), view("map", "map", "Map"), view("duplicates", "copies", "Duplicates"));
+  replace(byId("views"), view("photos", "grid", "Photos"), view("map", "map", "Map"), view("clusters", "clusters", "Clusters"), view("duplicates", "copies", "Duplicates"));
   replace(
     byId("tools"),
     button({ icon: "picture", label: "Search by a picture", class: "tool", id: "choose" }, choosePicture),
@@ -245,6 +257,7 @@ async function start() {
   startDrop();
   startActions((id) => results?.hits[results.indexOf(id)]?.path);
   startKeys({ grid, selectAll: () => attempt(selectAll) });
+  tagging.addEventListener("change", tagsChanged);
   grid.addEventListener("open", ({ detail }) => go({ photo: results.hits[detail].id }));
   let kept = 0;
   changes.addEventListener("change", ({ detail }) => {

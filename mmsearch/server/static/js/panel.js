@@ -3,11 +3,13 @@
 import { file, get } from "./api.js";
 import { copyText } from "./actions.js";
 import { button, el, replace } from "./dom.js";
-import { isFilm, strip } from "./film.js";
+import { bestPart, isFilm, strip } from "./film.js";
 import { withUse } from "./querytext.js";
 import { attempt } from "./say.js";
 import { selection } from "./selection.js";
+import { readOnly } from "./server.js";
 import { go, state } from "./state.js";
+import { changeTags, tagField } from "./tagging.js";
 import { bytes, date, exposure, fileName, filmTime, folderName, number, percent } from "./words.js";
 
 const quoted = (text) => (/[\s,"]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
@@ -19,9 +21,11 @@ export class Panel {
     this.element = el("aside", { class: "panel", "aria-label": "What is known of the photo", tabIndex: -1 });
     this._top = el("div");
     this._heat = el("section", { class: "heat-words" });
+    this._said = el("div");
+    this._field = readOnly() ? null : tagField("photo-tag", { placeholder: "Add a tag", "aria-label": "Add a tag to this photo" });
     this._facts = el("div");
     this._ask = this._asking();
-    this.element.append(this._top, this._heat, this._facts, this._ask);
+    this.element.append(this._top, this._heat, this._said, ...(this._field ? [this._tagging()] : []), this._facts, this._ask);
     heat.addEventListener("change", () => this._showHeat());
     this._marks = () => this.hit && this._showTop();
     selection.addEventListener("change", this._marks);
@@ -44,7 +48,7 @@ export class Panel {
     this._showHeat();
     try {
       const photo = await get(`photos/${hit.id}`, {}, this._stop.signal);
-      this._showFacts({ ...hit, ...photo });
+      this._showFacts({ ...hit, tags: [], own_tags: [], ...photo });
     } catch (error) {
       if (error.name !== "AbortError") this._facts.prepend(el("p", { class: "hint", text: error.message }));
     }
@@ -119,20 +123,49 @@ export class Panel {
       ["Copies", (photo.similar ?? []).map(fileName).join(", ")],
     ].filter(([, value]) => value);
     replace(
-      this._facts,
+      this._said,
       photo.present === false && el("p", { class: "notice", text: "The file is not there now. Is its drive connected?" }),
       said("Caption", photo.caption),
       said("Description", photo.description),
       said("Text in the picture", photo.text),
-      this._tags(photo.tags ?? []),
+      this._tags(photo),
+    );
+    replace(
+      this._facts,
       el("dl", { class: "facts" }, rows.map(([name, value]) => el("div", {}, el("dt", { text: name }), el("dd", { text: value })))),
     );
   }
 
-  _tags(tags) {
-    if (!tags.length) return null;
+  _tags({ tags = [], own_tags: own = [] }) {
     const narrow = (tag) => () => go({ q: withUse(state().q, `tag:${quoted(tag)}`, "wanted"), photo: 0, view: "photos" });
-    return el("section", { "aria-label": "Tags", class: "tags" }, tags.map((tag) => button({ text: tag, class: "word", title: `Only photos with the tag ${tag}` }, narrow(tag))));
+    const rows = tags.map((tag) => [
+      button({ text: tag, class: own.includes(tag) ? "word own" : "word", title: `Only photos with the tag ${tag}` }, narrow(tag)),
+      own.includes(tag) && !readOnly() && button({ icon: "close", class: "tool small", label: `Take away the tag ${tag}` }, () => attempt(() => this._change([], [tag]))),
+    ]);
+    return rows.length ? el("ul", { class: "tags", "aria-label": "Tags" }, rows.map((row) => el("li", {}, row))) : null;
+  }
+
+  /** The field for tags of the open photo. */
+  _tagging() {
+    const field = this._field;
+    const form = el("form", { class: "ask" }, field.input, field.offers, el("button", { type: "submit", class: "tool text", text: "Add" }));
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (field.names().length) attempt(() => this._change(field.names(), []));
+    });
+    field.input.addEventListener("keydown", (event) => event.key !== "Escape" && event.stopPropagation());
+    return form;
+  }
+
+  async _change(add, remove) {
+    const { hit } = this;
+    await changeTags([hit.id], add, remove);
+    const photo = await get(`photos/${hit.id}`);
+    Object.assign(hit, { tags: photo.tags ?? [], own_tags: photo.own_tags ?? [] }); // as the list has it
+    if (this.hit !== hit) return;
+    this._showFacts({ ...hit, ...photo });
+    this._field.input.value = "";
+    this._field.input.focus();
   }
 
   _asking() {
@@ -150,7 +183,7 @@ export class Panel {
   async _answer(question) {
     replace(this._answers, el("p", { class: "hint", text: "Looking…" }));
     try {
-      const { answers } = await get(`photos/${this.hit.id}/ask`, { q: question, k: 3 }, this._stop.signal);
+      const { answers } = await get(`photos/${this.hit.id}/ask`, { q: question, k: 3, part: bestPart(this.hit) }, this._stop.signal);
       replace(this._answers, el("ol", { class: "answers" }, answers.map((one) => el("li", {}, el("strong", { text: one.answer }), confidence(one.confidence)))));
     } catch (error) {
       this._answers.replaceChildren();

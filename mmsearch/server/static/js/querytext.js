@@ -18,7 +18,7 @@ function split(text) {
 }
 
 export const FIELDS = new Set(
-  ("date taken camera lens city person album label in type width height megapixels size rating iso aperture exposure " +
+  ("date taken camera lens city person album cluster label in type width height megapixels size rating iso aperture exposure " +
     "focal length fps codec at orientation has tag near mp bytes sort").split(" "),
 );
 

@@ -1,7 +1,7 @@
 // What is being looked at, kept in the address: back, forward, reload and bookmarks work.
 
 const DEFAULTS = { q: "", sort: "", min: 0, like: [], unlike: [], picture: "", view: "photos", photo: 0, level: "near" };
-const VIEWS = new Set(["photos", "map", "duplicates"]);
+const VIEWS = new Set(["photos", "map", "clusters", "duplicates"]);
 
 export const changes = new EventTarget(); // "change": the state is another one; detail {before, now, moved}
 

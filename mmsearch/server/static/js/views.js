@@ -1,6 +1,7 @@
-// The views beside the photos: the map and the duplicates. Each is made when it is first looked at.
+// The views beside the photos: the map of places, the map of clusters, the duplicates. Each is made when it is first looked at.
 
 import { get } from "./api.js";
+import { clustersView } from "./clustersview.js";
 import { duplicatesView } from "./duplicates.js";
 import { byId, el, replace } from "./dom.js";
 import { mapView } from "./mapview.js";
@@ -9,6 +10,7 @@ import { attempt } from "./say.js";
 const MOST = 24; // photos of one place that are opened
 
 let map = null; // a promise of it, while it is the view
+let clusters = null; // what closes the map of clusters, while it is the view
 let turn = 0;
 
 /** Shows the view that the state names, or none; `open(photos, index)` opens photos. */
@@ -18,11 +20,17 @@ export async function showView(state, open) {
   root.hidden = state.view === "photos";
   try {
     if (state.view !== "map") await closeMap();
+    clusters?.();
+    clusters = null;
     if (mine !== turn) return;
     if (state.view === "map") {
       map ??= mapView(root, (ids) => openIds(ids, open));
       const made = await map;
       if (mine === turn) await made.update(state.q);
+    } else if (state.view === "clusters") {
+      const close = await clustersView(root, open);
+      if (mine === turn) clusters = close;
+      else close();
     } else if (state.view === "duplicates") await duplicatesView(root, open);
     else root.replaceChildren();
   } catch (error) {
