@@ -119,7 +119,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if tracked.returncode:
         pytest.skip("not a git checkout")
     folder = tmp_path_factory.mktemp("checkout")
-    wanted = ("mmsearch/", "indexes/", "cli/", "release/")
+    wanted = ("mmsearch/", "indexes/", "cli/", "man/", "release/", "requirements/")
     names = [name for name in tracked.stdout.decode().split("\0") if name.startswith(wanted) or "/" not in name]
     for name in filter(None, names):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -355,6 +355,7 @@ def test_selected_photos_are_tagged_by_keyboard_and_found_by_it(page: Any, heard
     expect(field).to_be_focused()
     assert axe(page) == []
     page.keyboard.type("ken")
+    expect(dialog.locator("datalist option")).to_have_count(1)
     expect(dialog.locator("datalist option")).to_have_attribute("value", "Kenya")
     field.fill("KENYA")
     page.keyboard.press("Tab")
