@@ -35,11 +35,9 @@ def command(
     from mmsearch.encoders.catalogue import available
 
     settings = config.load()
-    found = available(settings.cache, full, (settings.cpu_model, settings.gpu_model))
-    used = _used((settings.address or settings.library) if library is None else library, settings)
     with working("Looking for models"):
         found = available(settings.cache, full, (settings.cpu_model, settings.gpu_model))
-    used = _used(settings.library if library is None else library.absolute())
+    used = _used((settings.address or settings.library) if library is None else library, settings)
     name, fingerprint = (used.name, used.fingerprint) if used is not None else (None, None)
     exact = fingerprint is not None and any(fingerprint == model.fingerprint for model in found)
     using = [model.fingerprint == fingerprint if exact else model.name == name for model in found]
