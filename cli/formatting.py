@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mmsearch.cli import streams
 from mmsearch.cli.advice import worded
 from mmsearch.cli.streams import cell, console
+from mmsearch.media.film_time import clock
 
 if TYPE_CHECKING:
     from mmsearch.rerank.captions import Caption
@@ -147,13 +148,6 @@ def measures(photo: Photo) -> str:
     """Width, height, of a film its length, and bytes."""
     length = f"  {clock(photo.film.duration_ms)}" if photo.film else ""
     return f"{photo.width}×{photo.height}{length}  {size(photo.size)}"
-
-
-def clock(milliseconds: int) -> str:
-    """A time in a film: 1:23, 1:02:03."""
-    minutes, seconds = divmod(milliseconds // 1000, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 def place(moment: Moment) -> str:

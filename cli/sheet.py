@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from mmsearch.cli import formatting
+from mmsearch.media.film_time import clock
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -145,7 +146,7 @@ def _card(hit: Hit, picture: Image | str, parts: Sequence[tuple[Moment, Image]])
     if hit.answer is not None:
         lines.append(f"<strong>{_text(formatting.answer(hit) or hit.answer)}</strong>")
     lines.append(f'<a {link}>{_path(path.name)}</a><br><span class="dim">{_path(str(path.parent))}</span>')
-    length = formatting.clock(photo.film.duration_ms) if photo.film else ""
+    length = clock(photo.film.duration_ms) if photo.film else ""
     measures = [f"{photo.width}×{photo.height}", length, formatting.size(photo.size)]
     facts = [f"{photo.date:%Y-%m-%d %H:%M}", *measures, photo.exif.camera or "", formatting.noted(photo)]
     lines.append(f'<span class="dim">{_text(" · ".join(filter(None, facts)))}</span>')

@@ -17,6 +17,7 @@ from PIL import Image
 from mmsearch.errors import ImageError
 from mmsearch.media import memory_budget
 from mmsearch.media.decode import FILM, IN_FLIGHT, prepare
+from mmsearch.media.film_time import clock
 from mmsearch.media.subtitles import cues_in_parts
 from mmsearch.media.video_file import Budget, OverBudgetError, VideoFile, open_video
 from mmsearch.media.video_frames import look_through
@@ -223,12 +224,12 @@ def _damage(film: VideoFile, lost: Sequence[tuple[float, float]], stopped: bool)
     lost, missing = (lost[:-1], lost[-1]) if last else (lost, None)
     if lost:
         seconds = sum(end - start for start, end in lost)
-        where = f"from {clock(lost[0][0])} on" if len(lost) == 1 else f"in {len(lost)} places"
+        where = f"from {clock(1000 * lost[0][0] + 50)} on" if len(lost) == 1 else f"in {len(lost)} places"
         said.append(f"{seconds_in_words(seconds)} {where} could not be read")
     if missing is not None:
         said.append(f"the last {seconds_in_words(missing[1] - missing[0])} could not be read")
     elif stopped:
-        said.append(f"what comes after {clock(film.end)} was not looked at: it takes too long")
+        said.append(f"what comes after {clock(1000 * film.end + 50)} was not looked at: it takes too long")
     elif film.cut:
         said.append("the end of the file is missing")
     return " and ".join(said) or None
@@ -237,10 +238,3 @@ def _damage(film: VideoFile, lost: Sequence[tuple[float, float]], stopped: bool)
 def seconds_in_words(seconds: float) -> str:
     """ "12 s", "3 min"."""
     return f"{max(1, round(seconds))} s" if seconds < 119.5 else f"{round(seconds / 60)} min"
-
-
-def clock(seconds: float) -> str:
-    """A time in a film: "1:23", "1:02:03"."""
-    whole = int(seconds + 0.05)
-    hours, minutes = divmod(whole // 60, 60)
-    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mmsearch.encoders.protocol import Encoder
+from mmsearch.media.film_time import clock
 from mmsearch.types import Decoded, Moment, Pixels
 
 AT_ONCE = 64  # parts that are encoded together
@@ -67,7 +68,7 @@ def draw(found: Timeline) -> Image.Image:
     pen.line((_MARGIN, bottom, _WIDTH - _MARGIN, bottom), _SOFT)
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         place = first + share * (last - first)
-        label = _clock(place) if found.parts[0].start_ms is not None else f"p. {int(place) + (share < 1)}"
+        label = clock(place) if found.parts[0].start_ms is not None else f"p. {int(place) + (share < 1)}"
         width = pen.textlength(label, font)
         x = _MARGIN + share * (_WIDTH - 2 * _MARGIN)
         pen.text((min(max(x - width / 2, _MARGIN), _WIDTH - _MARGIN - width), bottom + 4), label, _SOFT, font)
@@ -106,10 +107,4 @@ def _span(parts: Sequence[Moment]) -> tuple[float, float]:
 
 
 def _place(part: Moment) -> str:
-    return f"p. {part.page}" if part.start_ms is None else _clock(part.start_ms)
-
-
-def _clock(milliseconds: float) -> str:
-    minutes, seconds = divmod(int(milliseconds) // 1000, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+    return f"p. {part.page}" if part.start_ms is None else clock(part.start_ms)
