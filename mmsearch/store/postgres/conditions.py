@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     Float,
@@ -36,12 +37,14 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from mmsearch.language.letters import plain
+from mmsearch.language.tag_names import folded
 from mmsearch.query.model import (
     Album,
     AnyOf,
     Between,
     Camera,
     City,
+    Clustered,
     Codec,
     Compare,
     Condition,
@@ -61,12 +64,14 @@ from mmsearch.query.model import (
     Tagged,
     Within,
 )
+from mmsearch.store.kept_map import KeptMap, LastMap, vectors_in
 from mmsearch.store.local_clock import local_clock, nanoseconds
 from mmsearch.store.moment_conditions import is_of_moments, span
 from mmsearch.store.paths import at_or_below, by_links, spellings
 from mmsearch.store.snapshot import Snapshot
 from mmsearch.store.sql import noted
-from mmsearch.store.sql.tables import contents, items, ocr, photos, sidecars, tags
+from mmsearch.store.sql.tables import contents, embeddings, items, ocr, own_tags, photos, sidecars, tags
+from mmsearch.types import Ids
 
 EARTH = 6371.0  # km, the radius of the sphere that distances are measured on
 SQUARE = 1.05  # longer side by shorter side up to which a picture counts as a square
@@ -129,8 +134,8 @@ def among(column: ColumnElement[Any], values: Iterable[Any], kind: Any = String)
 class Conditions:
     """As one transaction sees the database; what is kept of it is used again."""
 
-    def __init__(self, connection: Connection, cached: Snapshot) -> None:
-        self._connection, self._cached = connection, cached
+    def __init__(self, connection: Connection, cached: Snapshot, last_map: LastMap) -> None:
+        self._connection, self._cached, self._last_map = connection, cached, last_map
 
     def of_files(self, within: Sequence[str], conditions: Sequence[Condition]) -> list[Truth]:
         """What photos in or below one of these paths meet that meet all conditions; of ``KNOWN``."""
@@ -198,9 +203,12 @@ class Conditions:
             own, beside = (among(t.c.people, self._plainly(t.c.people, fits.text)) for t in (contents, sidecars))
             return func.coalesce(own, false()) | func.coalesce(beside, false())
         if isinstance(fits, Tagged):
-            wanted = fits.name.casefold()
-            values = self._values(tags.c.tag, lambda name: name.casefold() == wanted)
-            return _of_items(tags, among(tags.c.tag, values))
+            wanted = folded(fits.name)
+            values = self._values(tags.c.tag, lambda name: folded(name) == wanted)
+            by_people = select(own_tags.c.tag).where(own_tags.c.photo_id == photos.c.id, own_tags.c.folded == wanted)
+            return or_(_of_items(tags, among(tags.c.tag, values)), by_people.correlate(photos).exists())
+        if isinstance(fits, Clustered):
+            return _has_vector(vectors_in(self._map(), fits.text))
         return self._in_album(fits) if isinstance(fits, Album) else None
 
     def _plainly(self, column: ColumnElement[str], text: str) -> list[str]:
@@ -231,6 +239,22 @@ class Conditions:
             return {one: folder_name(one) for one in self._connection.execute(query).scalars()}
 
         return self._cached.of("folders", read, lambda found: 200 * len(found))
+
+    def _map(self) -> KeptMap | None:
+        """The last one that was made here, with the model that is searched with."""
+        query = "SELECT fingerprint, (SELECT value FROM properties WHERE name = 'generation'), "
+        query += "(SELECT value FROM properties WHERE name = 'identity') FROM models WHERE active"
+        row = self._connection.exec_driver_sql(query).first()
+        return None if row is None else self._last_map.of(str(row[2]), str(row[0]), int(row[1]))
+
+    def map_state(self, conditions: Sequence[Condition]) -> object:
+        """What tells one map from another, where a condition asks for clusters; None where none does."""
+        fits = [condition.fits for condition in conditions]
+        each = [one for fit in fits for one in (fit.fits if isinstance(fit, AnyOf) else (fit,))]
+        if not any(isinstance(one, Clustered) for one in each):
+            return None
+        self._map()
+        return self._last_map.state
 
     def _in_album(self, album: Album) -> Truth:
         """By the names of a folder and of those around it, up to the outermost that was indexed."""
@@ -295,6 +319,13 @@ def _has_item(condition: Truth) -> Truth:
     """Whether the content of the photo has an item like this."""
     own = select(items.c.id).where(items.c.content_id == photos.c.content_id, condition)
     return own.correlate(photos).exists()  # a query may have items of its own
+
+
+def _has_vector(numbers: Ids) -> Truth:
+    """Whether one of these vectors is of the content of the photo."""
+    own = select(items.c.id).join(embeddings, embeddings.c.item_id == items.c.id)
+    own = own.where(items.c.content_id == photos.c.content_id, among(embeddings.c.id, numbers.tolist(), BigInteger))
+    return own.correlate(photos).exists()
 
 
 def _of_items(table: Any, condition: Truth) -> Truth:

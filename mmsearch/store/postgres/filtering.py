@@ -20,12 +20,14 @@ from sqlalchemy import (
     literal,
     null,
     select,
+    union,
     union_all,
     values,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from mmsearch.language.letters import plain
+from mmsearch.language.tag_names import folded
 from mmsearch.query.model import Condition
 from mmsearch.store.facet_values import YEARS, containing, types, up_to
 from mmsearch.store.local_clock import on_this_clock
@@ -40,7 +42,7 @@ from mmsearch.store.postgres.conditions import (
     latitude,
     longitude,
 )
-from mmsearch.store.sql.tables import contents, embeddings, items, photos, sidecars, tags
+from mmsearch.store.sql.tables import contents, embeddings, items, own_tags, photos, sidecars, tags
 from mmsearch.store.types import FacetCounts, Overview
 from mmsearch.types import Ids
 
@@ -84,7 +86,7 @@ class Filtering(Conditions):
             ).scalar()
             return np.sort(np.fromstring(joined or "", np.int64, sep=","))
 
-        key = ("vectors", model, tuple(within), tuple(conditions))
+        key = ("vectors", model, tuple(within), tuple(conditions), self.map_state(conditions))
         return self._cached.of(key, read, lambda ids: ids.nbytes).copy()
 
     def meeting(self, numbers: Ids, within: Sequence[str], conditions: Sequence[Condition]) -> set[int]:
@@ -125,7 +127,7 @@ class Filtering(Conditions):
             "year": _years(found).most_common(count),
             "camera": containing(found.get("camera", {}), str.casefold, count),
             "folder": self._above(folders, count),
-            "tag": found.get("tag", Counter[str]()).most_common(count),
+            "tag": self._tags(found.get("tag", Counter()), count),
             "type": types(found.get("type", {})).most_common(count),
             "person": containing(found.get("person", {}), plain, count),
             "city": containing(found.get("city", {}), plain, count),
@@ -139,16 +141,26 @@ class Filtering(Conditions):
         for kind in ("year", "written", "camera", "folder", "type", "person", "city"):
             value = chosen.c[kind]
             each.append(select(literal(kind), value, number).group_by(value))
-        spelled: dict[str, str] = {}
-        names = [(tag, spelled.setdefault(tag.casefold(), tag)) for tag in self.distinct(tags.c.tag)]
-        if names:
-            # Each tag once, whatever its capitals, as ``Tagged`` takes it.
-            alike = values(column("tag", String), column("shown", String), name="alike").data(names)
-            files = func.count(chosen.c.id.distinct())
+        having = [select(own_tags.c.folded.label("key"), chosen.c.id).join(chosen, chosen.c.id == own_tags.c.photo_id)]
+        if names := [(tag, folded(tag)) for tag in self.distinct(tags.c.tag)]:
+            alike = values(column("tag", String), column("key", String), name="alike").data(names)
             tagged = alike.join(tags, tags.c.tag == alike.c.tag).join(items, items.c.id == tags.c.item_id)
             tagged = tagged.join(chosen, chosen.c.content == items.c.content_id)
-            each.append(select(literal("tag"), alike.c.shown, files).select_from(tagged).group_by(alike.c.shown))
+            having.append(select(alike.c.key, chosen.c.id).select_from(tagged))
+        both = union(*having).subquery()  # a file that has one by a model and by a person counts once
+        each.append(select(literal("tag"), both.c.key, func.count()).group_by(both.c.key))
         return union_all(*each)
+
+    def _tags(self, found: Counter[str], count: int) -> list[tuple[str, int]]:
+        """Each tag once, whatever its capitals, as ``Tagged`` takes it; spelled as people do, if any gave it."""
+        shown: dict[str, str] = {}
+        for tag in self.distinct(tags.c.tag):
+            shown.setdefault(folded(tag), tag)
+        rows = self._connection.execute(
+            select(own_tags.c.folded, own_tags.c.tag).distinct().order_by(own_tags.c.folded)
+        )
+        shown.update({str(key): str(tag) for key, tag in rows})
+        return Counter({tag: found[key] for key, tag in shown.items() if key in found}).most_common(count)
 
     def _above(self, found: Counter[bytes], count: int) -> list[tuple[str, int]]:
         """Each folder with photos in it, and those around it up to the one that was indexed; all that lies below."""

@@ -15,6 +15,7 @@ from itertools import islice
 import numpy as np
 from sqlalchemy import Connection
 
+from mmsearch.language.tag_names import folded
 from mmsearch.store.postgres.terms import Terms, in_order, lexemes, matching
 from mmsearch.store.snapshot import Snapshot
 from mmsearch.store.sql.tables import WORDS
@@ -42,7 +43,9 @@ _SAID = (
     f"{_of_items('captions', 'text', _NEWLINE)}, "
     f"btrim({_of_items('ocr', 'text', _NEWLINE)} || {_NEWLINE} || {_of_items('part_texts', 'text', _NEWLINE)}, "
     f"{_NEWLINE}), "
-    f"{_of_items('tags', 'tag', repr(', '))} "
+    "(SELECT array_agg(tag ORDER BY folded) FROM own_tags WHERE own_tags.photo_id = photos.id), "
+    "(SELECT array_agg(tag ORDER BY items.part, tag) FROM items JOIN tags ON tags.item_id = items.id "
+    "WHERE items.content_id = photos.content_id) "
     "FROM photos LEFT JOIN contents ON contents.id = photos.content_id "
     "LEFT JOIN sidecars ON sidecars.photo_id = photos.id WHERE photos.id = ANY(%s)"
 )
@@ -78,9 +81,15 @@ def rebuild(
 def _said(connection: Connection, photos: Sequence[int]) -> dict[int, tuple[bytes, list[str]]]:
     """By photo its path, and a text for each of ``WORDS``."""
     return {
-        number: (path, [name_words(os.fsdecode(path)), *own])
-        for number, path, *own in connection.exec_driver_sql(_SAID, (list(photos),))
+        number: (path, [name_words(os.fsdecode(path)), *own, _tags(by_people or [], by_model or [])])
+        for number, path, *own, by_people, by_model in connection.exec_driver_sql(_SAID, (list(photos),))
     }
+
+
+def _tags(by_people: Sequence[str], by_model: Sequence[str]) -> str:
+    """Those that people gave come first; what a model says too is said once."""
+    known = set(map(folded, by_people))
+    return ", ".join([*by_people, *(tag for tag in by_model if folded(tag) not in known)])
 
 
 def file_name_key(path: bytes) -> bytes:

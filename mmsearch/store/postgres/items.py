@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, LargeBinary, func, literal_column, select
 
 from mmsearch.media.dhash import Hashes, as_numbers
 from mmsearch.query.model import Condition, Order
+from mmsearch.store.kept_map import LastMap
 from mmsearch.store.postgres.conditions import KNOWN, among, camera_clock, file_clock
 from mmsearch.store.postgres.connection import Database
 from mmsearch.store.postgres.filtering import Filtering
@@ -25,8 +26,9 @@ from mmsearch.types import Ids, Photo, Vectors
 AT_ONCE = 5000  # vectors that are read together
 
 _TAGS = "(SELECT json_agg(json_build_array(-score, tag))::text FROM tags WHERE tags.item_id = items.id) AS tags"
+_OWN_TAGS = "(SELECT json_agg(tag)::text FROM own_tags WHERE own_tags.photo_id = photos.id) AS own_tags"
 _PHOTOS = f"""
-SELECT {PHOTO}, {_TAGS} FROM embeddings
+SELECT {PHOTO}, {_TAGS}, {_OWN_TAGS} FROM embeddings
     JOIN items ON items.id = embeddings.item_id
     JOIN contents ON contents.id = items.content_id
     JOIN photos ON photos.content_id = contents.id
@@ -66,10 +68,11 @@ class Items(Database):
     """Items by the ids of their vectors."""
 
     _terms: Terms
+    _last_map: LastMap  # on this machine
 
     def searchable(self, model: StoredModel, within: Sequence[str] = (), conditions: Sequence[Condition] = ()) -> Ids:
         with self._kept(self._filters) as (connection, cached):
-            return Filtering(connection, cached).vectors(model.id, within, conditions)
+            return Filtering(connection, cached, self._last_map).vectors(model.id, within, conditions)
 
     def photos(
         self, ids: Sequence[int], within: Sequence[str] = (), conditions: Sequence[Condition] = ()
@@ -80,7 +83,7 @@ class Items(Database):
         if within or conditions:
             with self._kept(self._filters) as (connection, cached):
                 numbers = np.array([row["id"] for row in rows], np.int64)
-                meeting = Filtering(connection, cached).meeting(numbers, within, conditions)
+                meeting = Filtering(connection, cached, self._last_map).meeting(numbers, within, conditions)
             rows = [row for row in rows if row["id"] in meeting]
         found: dict[int, list[Photo]] = {}
         for row in rows:
@@ -103,7 +106,7 @@ class Items(Database):
         most: int = 50,
     ) -> FacetCounts:
         with self._kept(self._filters) as (connection, cached):
-            return Filtering(connection, cached).facets(model.id, photos, within, conditions, most)
+            return Filtering(connection, cached, self._last_map).facets(model.id, photos, within, conditions, most)
 
     def overview(
         self,
@@ -113,7 +116,7 @@ class Items(Database):
         photos: Ids | None = None,
     ) -> Overview:
         with self._kept(self._filters) as (connection, cached):
-            return Filtering(connection, cached).overview(model.id, photos, within, conditions)
+            return Filtering(connection, cached, self._last_map).overview(model.id, photos, within, conditions)
 
     def beside(
         self, paths: Sequence[str], within: Sequence[str] = (), conditions: Sequence[Condition] = ()
@@ -148,8 +151,8 @@ class Items(Database):
             select(embeddings.c.id, key, photos.c.path)
             .select_from(having)
             .where(photos.c.state == "ok", embeddings.c.model_id == model.id)
-            .distinct(embeddings.c.id)  # a picture of several files stands where the first of them does
-            .order_by(embeddings.c.id, key.desc() if descending else key.asc(), photos.c.path)
+            .distinct(items.c.content_id)  # a picture of several files stands where the first of them does
+            .order_by(items.c.content_id, key.desc() if descending else key.asc(), photos.c.path, items.c.part)
         )
         if ids is not None:
             query = query.where(among(embeddings.c.id, ids.tolist(), BigInteger))

@@ -18,6 +18,8 @@ from sqlalchemy import Connection, func
 from mmsearch.encoders.protocol import RegionCard
 from mmsearch.errors import LibraryError, TransferError
 from mmsearch.query.model import OneFits
+from mmsearch.store.kept_map import LastMap
+from mmsearch.store.open import MAPS
 from mmsearch.store.postgres.blobs import TableBlobs
 from mmsearch.store.postgres.conditions import file_clock
 from mmsearch.store.postgres.connection import POOL
@@ -68,6 +70,7 @@ class PostgresStore(Items, Parts, Pending, FileRows, ModelCounts):
         try:
             self._folder = cache / self.identity()
             self._folder.mkdir(parents=True, exist_ok=True)
+            self._last_map = LastMap(self._folder / MAPS)
         except OSError as error:
             self.close()
             raise LibraryError(

@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, CursorResult, text
 
 from mmsearch.language.tag_names import folded
 from mmsearch.store.paths import inside
 from mmsearch.store.types import TagChange
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 # Lists go to the engine as JSON, so a statement takes as many as there are.
 _IDS = {
@@ -57,11 +60,11 @@ def put(connection: Connection, photo: int, own: Iterable[str]) -> None:
         _add(connection, "own_tags (photo_id, folded, tag)", "VALUES (:photo, :folded, :tag)", **values)
 
 
-def _run(connection: Connection, statement: str, **values: object) -> CursorResult[Any]:
+def _run(connection: Connection, statement: str, **values: object) -> CursorResult[Unpack[tuple[Any, ...]]]:
     return connection.execute(text(statement), values)
 
 
-def _add(connection: Connection, table: str, rows: str, **values: object) -> CursorResult[Any]:
+def _add(connection: Connection, table: str, rows: str, **values: object) -> CursorResult[Unpack[tuple[Any, ...]]]:
     """Adds rows; what is there stays."""
     return _run(connection, f"INSERT INTO {table} {rows} ON CONFLICT DO NOTHING", **values)
 

@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
+from mmsearch.store.kept_map import LastMap
 from mmsearch.types import Ids
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-    from mmsearch.store.kept_map import KeptMap
 
 Mask = NDArray[np.bool_]  # (n,), of the n files that can be found
 
@@ -58,9 +57,7 @@ class Kept:
     """What was read of one state of a database; what has not changed stays when the rest is read again."""
 
     def __init__(self, maps: Path | None = None) -> None:
-        self.maps = maps  # the folder of the last map
-        self.map: KeptMap | None = None
-        self.map_read: object = None  # what tells the file that it was read from
+        self.last_map = None if maps is None else LastMap(maps)
         self.version = -1
         self.states: dict[str, str] = {}  # "generation", "noted" -> their counts
         self.columns: dict[object, NDArray[Any]] = {}

@@ -1,13 +1,13 @@
-"""All tables, as the eleventh migration of SQLite leaves them there; later ones have the same number in both.
+"""All tables, as the thirteenth migration of SQLite leaves them there; later ones have the same number in both.
 
-A history of its own: the first eleven of SQLite are in its own SQL, and no library in PostgreSQL is older than this.
+A history of its own: the first ones of SQLite are in its own SQL, and no library in PostgreSQL is older than this.
 """
 
 from __future__ import annotations
 
 from alembic import op
 
-revision = "011"
+revision = "013"
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -55,10 +55,16 @@ _STATEMENTS = (
     "confidence double precision NOT NULL)",
     f"CREATE TABLE ocr ({_ITEM} PRIMARY KEY, engine {_TEXT} NOT NULL, text {_TEXT} NOT NULL)",
     f"CREATE TABLE part_texts ({_ITEM}, source {_TEXT}, text {_TEXT} NOT NULL, PRIMARY KEY (item_id, source))",
+    "CREATE TABLE transcribed (content_id bigint PRIMARY KEY REFERENCES contents (id) ON DELETE CASCADE, "
+    f"engine {_TEXT} NOT NULL)",
     f"CREATE TABLE tags ({_ITEM}, tag {_TEXT}, vocabulary {_TEXT} NOT NULL, score double precision NOT NULL, "
     "PRIMARY KEY (item_id, tag))",
     "CREATE INDEX tags_tag ON tags (tag, item_id)",
     f"CREATE TABLE tagged ({_ITEM} PRIMARY KEY, vocabulary {_TEXT} NOT NULL)",
+    f"CREATE TABLE own_tags (photo_id bigint REFERENCES photos (id) ON DELETE CASCADE, folded {_TEXT}, "
+    f"tag {_TEXT} NOT NULL, PRIMARY KEY (photo_id, folded))",
+    "CREATE INDEX own_tags_folded ON own_tags (folded, photo_id)",
+    f"CREATE TABLE waiting_tags (hash bytea, folded {_TEXT}, tag {_TEXT} NOT NULL, PRIMARY KEY (hash, folded))",
     "CREATE TABLE sidecars (photo_id bigint PRIMARY KEY REFERENCES photos (id) ON DELETE CASCADE, "
     f"stamp {_TEXT} NOT NULL, text {_TEXT} NOT NULL, {_PICTURE}, later_taken_at {_TEXT}, "
     "later_latitude double precision, later_longitude double precision)",
