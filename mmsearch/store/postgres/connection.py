@@ -59,6 +59,7 @@ class Database(Reading):
             if self._closed:
                 raise LibraryError(f"the library {self.address} is closed; open it again", code="library-closed")
             connection = psycopg.connect(**self.address.connecting)  # type: ignore[arg-type]  # strings, as libpq has them
+            schema.check_version(str(self.address), connection.info.server_version)
             connection.adapters.register_dumper(str, _WithoutNul)
             self._register_halfvec(connection)
             return connection

@@ -10,9 +10,19 @@ from sqlalchemy import Connection
 from mmsearch.errors import LibraryError, NewerLibraryError, NoModelError
 
 HEAD = "013"  # the newest migration; a test compares it with the files in migrations/versions
+OLDEST = 13  # of PostgreSQL: since then users may add extensions that are trusted, and UUIDs need none
 _LOCK = 0x6D6D7365617263  # of an advisory lock: one process makes the tables
 _OWN_VERSION = "SELECT to_regclass(quote_ident(current_schema()) || '.alembic_version')"
 _TABLES = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
+
+
+def check_version(library: str, number: int) -> None:
+    """Raises LibraryError for a server that is too old, by its number as libpq gives it: 130004 for 13.4."""
+    if number < OLDEST * 10_000:
+        raise LibraryError(
+            f"library {library}: the server is PostgreSQL {number // 10_000}; wanted is {OLDEST} or newer",
+            code="server-too-old",
+        )
 
 
 def is_current(connection: Connection) -> bool:

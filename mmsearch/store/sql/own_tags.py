@@ -26,7 +26,8 @@ _IDS = {
     "postgresql": "(SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST(:asked AS json)))",
 }
 _PAIRS = {
-    "sqlite": "(SELECT json_extract(value, '$[0]') AS name, json_extract(value, '$[1]') AS value FROM json_each(:same))",
+    "sqlite": "(SELECT json_extract(value, '$[0]') AS name, json_extract(value, '$[1]') AS value "
+    "FROM json_each(:same))",
     "postgresql": "(SELECT value->>0 AS name, value->>1 AS value FROM json_array_elements(CAST(:same AS json)))",
 }
 
