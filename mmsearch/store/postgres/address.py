@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+
 from mmsearch.errors import LibraryError
 
 WANTED = "wanted is postgresql://user@host/database; write @, / and : of a password as %40, %2F and %3A"
@@ -21,7 +24,11 @@ class Address:
             self._parts = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
         except ProgrammingError:
             raise LibraryError(f"the address of the library cannot be read; {WANTED}", code="address") from None
-        if "@" in self._parts.get("host", "") or "/" in self._parts.get("dbname", ""):
+        # A password with signs that were not written as %… lands in what would be shown.
+        before_parameters = url.partition("://")[2].partition("?")[0]
+        ports = self._parts.get("port", "").replace(",", "")
+        misread = before_parameters.count("@") > 1 or "@" in before_parameters.partition("/")[2]
+        if misread or "/" in self._parts.get("dbname", "") or (ports and not ports.isdecimal()):
             raise LibraryError(f"the address of the library cannot be read; {WANTED}", code="address")
         if not self._parts.get("dbname"):
             raise LibraryError(f"the address of the library names no database; {WANTED}", code="address")
@@ -38,4 +45,5 @@ class Address:
     @property
     def connecting(self) -> dict[str, str]:
         """What ``psycopg.connect`` takes, a password among it."""
-        return {**_ALIVE, "application_name": "mmsearch", **self._parts}
+        program = f"mmsearch on {socket.gethostname()}, process {os.getpid()}"  # who waits for it is told so
+        return {**_ALIVE, "application_name": program, **self._parts}

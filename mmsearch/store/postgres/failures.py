@@ -22,7 +22,7 @@ _MEANING: dict[str, tuple[str | None, str]] = {
     "28": ("no-entry", "the server does not let this user in; check user and password (in ~/.pgpass, or PGPASSWORD)"),
     "3D000": ("no-database", "there is no such database; make one with: CREATE DATABASE …"),
     "42501": ("no-rights", "this user may not do that; ask for CREATE and USAGE on the schema, and for its tables"),
-    "25006": ("library-not-writable", "it may not be written: the server only reads, or this user may only read"),
+    "25006": ("server-read-only", "it may not be written: the server only reads, or this user may only read"),
     "53100": ("disk-full", "the disk of the server is full; free some space there and run the same command again"),
     "53200": (None, "the server is out of memory; try again when it has less to do"),
     "53300": (None, "the server has no connection left; close other programs, or raise its max_connections"),
@@ -32,6 +32,12 @@ _MEANING: dict[str, tuple[str | None, str]] = {
     "XX001": (None, "the database is damaged; restore a backup of the server"),
     "XX002": (None, "an index of the database is damaged; run REINDEX DATABASE there"),
 }
+# Of what libpq says when no connection is made.
+_TLS = ("SSL", "certificate", "GSSAPI")
+_SILENCE = (
+    "Connection refused", "timeout", "timed out", "translate host name", "resolve host", "No such file", "unreachable",
+    "No route",
+)  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -70,6 +76,7 @@ def _unconnected(address: Address, text: str) -> LibraryError:
         ("no password supplied", "28"),
         ("no pg_hba.conf entry", "28"),
         ("role ", "28"),
+        ("permission denied for database", "42501"),
         ("database ", "3D000"),
         ("too many clients", "53300"),
         ("remaining connection slots", "53300"),
@@ -79,7 +86,17 @@ def _unconnected(address: Address, text: str) -> LibraryError:
         if "FATAL" in text and words in text:
             code, advice = _MEANING[state]
             return LibraryError(f"library {address}: {advice}", code=code)
-    if any(words in text for words in ("connection failed", "connection is bad", "could not", "timeout expired")):
+    if any(words in text for words in _TLS):
+        advice = f"no secure connection is made; check sslmode and sslrootcert of the address: {_last(text)}"
+        return LibraryError(f"library {address}: {advice}", code="no-tls")
+    if any(words in text for words in _SILENCE):
         advice = "nobody answers there; check host and port, and that the server runs"
         return LibraryError(f"library {address}: {advice}", code=AWAY)
+    if "connection failed" in text or "connection is bad" in text:
+        return LibraryError(f"library {address}: no connection is made: {_last(text)}", code=AWAY)
     return LibraryError(f"library {address}: {_BROKEN}", code=AWAY)
+
+
+def _last(text: str) -> str:
+    """What libpq says at last; of several addresses of a host it says as much of each."""
+    return text.rpartition(" failed: ")[2][:300]

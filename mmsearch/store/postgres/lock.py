@@ -19,6 +19,11 @@ log = logging.getLogger(__name__)
 
 _LONG = 2  # second number of the advisory lock
 _KEY = "hashtext(current_schema())"
+_HOLDER = (
+    "SELECT application_name FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted "
+    f"AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND objsubid = 2 "
+    f"AND classid::bigint = {_KEY}::bigint & 4294967295 AND objid::bigint = {_LONG}"
+)
 
 
 class WriterLock:
@@ -38,7 +43,7 @@ class WriterLock:
             if connection.exec_driver_sql("SELECT pg_is_in_recovery()").scalar():
                 raise LibraryError(
                     f"library {self._address}: it may not be written: the server only reads",
-                    code="library-not-writable",
+                    code="server-read-only",
                 )
             self._take(connection)
             opening.callback(self._free, connection)
@@ -48,12 +53,11 @@ class WriterLock:
     def _take(self, connection: Connection) -> None:
         said = False
         while not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_KEY}, {_LONG})").scalar():
-            if not self._wait:
-                raise LibraryBusyError(
-                    f"another mmsearch is writing to the library {self._address}; wait until it is done"
-                )
             if not said:
-                log.info("another mmsearch is writing to the library %s: waiting until it is done", self._address)
+                holder = connection.exec_driver_sql(_HOLDER).scalar() or "another mmsearch"
+                if not self._wait:
+                    raise LibraryBusyError(f"{holder} is writing to the library {self._address}; wait until it is done")
+                log.info("%s is writing to the library %s: waiting until it is done", holder, self._address)
                 said = True
             time.sleep(POLL)
 

@@ -45,8 +45,8 @@ def upgrade(connection: Connection, library: str, create: bool = True) -> None:
     if tables and "alembic_version" not in tables:
         raise LibraryError(
             f"library {library}: the schema holds tables of another program, such as {min(tables)!r}; name an empty "
-            "database",
-            code="foreign-database",
+            "database, or a schema of its own",
+            code="foreign-tables",
         )
     if not tables and not create:
         raise NoModelError(f"there is no library in {library} yet")

@@ -73,7 +73,7 @@ def _of_several(connection: Connection) -> dict[str, Any]:
     documents = select(func.count()).select_from(_FILES).where(_FOUND, several, not_(is_film))
     return {
         "films": number,
-        "hours": milliseconds / 3_600_000,
+        "hours": int(milliseconds) / 3_600_000,  # as above
         "moments": connection.execute(parts.where(is_film)).scalar_one(),
         "documents": connection.execute(documents).scalar_one(),
         "pages": connection.execute(parts.where(several, not_(is_film))).scalar_one(),
