@@ -67,6 +67,9 @@ def _server() -> Server:
     with server.connect() as connection:
         for setting in ("fsync", "synchronous_commit", "full_page_writes", "autovacuum"):  # nothing outlives the tests
             connection.execute(f"ALTER SYSTEM SET {setting} = off")
+        connection.execute("CREATE ROLE guarded LOGIN PASSWORD 'right'")
+        rules = server.folder / "pg_hba.conf"
+        rules.write_text("local all guarded scram-sha-256\n" + rules.read_text())
         connection.execute("SELECT pg_reload_conf()")
         connection.execute(f"CREATE DATABASE {_TEMPLATE}")
     with tempfile.TemporaryDirectory() as folder:

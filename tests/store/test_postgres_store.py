@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -12,8 +14,9 @@ import psycopg
 import pytest
 from postgres_server import forget, open_postgres, url_of
 
-from mmsearch.errors import LibraryError, NewerLibraryError, NoModelError
+from mmsearch.errors import LibraryBusyError, LibraryError, NewerLibraryError, NoModelError
 from mmsearch.store.local_clock import local_clock
+from mmsearch.store.open import server_state
 from mmsearch.store.postgres import schema
 from mmsearch.store.postgres.address import Address
 from mmsearch.store.postgres.store import PostgresStore
@@ -22,6 +25,7 @@ from mmsearch.store.sql.tables import metadata
 from mmsearch.store.types import StoredModel
 from mmsearch.types import Decoded, Exif, Found
 
+SSL_REQUEST = (80877103).to_bytes(4, "big")  # the protocol's number for "may we talk TLS?"
 PICTURE = Decoded(np.zeros((9, 9, 3), np.uint8), 40, 30, "jpeg", Exif(camera="Ca\0non"))
 
 
@@ -72,7 +76,15 @@ def test_no_password_is_shown(url: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql://me:se@cret@host/db", "postgresql://me:secret@host", "postgresql://h/db?secret=1"]
+    "url",
+    [
+        "postgresql://me:se@cret@host/db",
+        "postgresql://me:secret@host",
+        "postgresql://h/db?secret=1",
+        "postgresql://me:12/cret@host",
+        "postgresql://me:12/cret@host/db",
+        "postgresql://me:cret/db",
+    ],
 )
 def test_what_is_no_address_is_not_repeated(url: str) -> None:
     with pytest.raises(LibraryError, match=r"wanted is postgresql://user@host/database") as error:
@@ -91,6 +103,8 @@ def test_nobody_answers(tmp_path: Path) -> None:
 def test_databases_that_cannot_be_used(empty: str, tmp_path: Path) -> None:
     assert caught(empty.replace("library_", "none_"), tmp_path).code == "no-database"
     assert caught(empty.replace("postgres@", "nobody:secret@"), tmp_path).code == "no-entry"
+    assert caught(empty.replace("postgres@", "guarded:secret@"), tmp_path).code == "no-entry"
+    assert caught(empty.replace("postgres@", "guarded@"), tmp_path).code == "no-entry"
     assert isinstance(caught(empty, tmp_path, create=False), NoModelError)
     with psycopg.connect(empty, autocommit=True) as connection:
         connection.execute("DROP ROLE IF EXISTS visitor")
@@ -101,7 +115,84 @@ def test_databases_that_cannot_be_used(empty: str, tmp_path: Path) -> None:
         assert caught(visitor, tmp_path).code == "no-rights"
         connection.execute("CREATE TABLE theirs (id int)")
     error = caught(empty, tmp_path)
-    assert (error.code, "'theirs'" in str(error)) == ("foreign-database", True)
+    assert (error.code, "'theirs'" in str(error)) == ("foreign-tables", True)
+
+
+def test_who_may_only_read_searches(store: PostgresStore, tmp_path: Path) -> None:
+    add(store, "/a")
+    url = url_of(tmp_path)
+    assert server_state(url).unwritable is None
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS reader")
+        connection.execute("CREATE ROLE reader LOGIN")
+        connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+        reader = url.replace("postgres@", "reader@")
+        with PostgresStore(reader, tmp_path) as opened:
+            assert opened.searchable(model_of(opened)).tolist() == [1]
+            with pytest.raises(LibraryError) as error:
+                add(opened, "/b")
+            assert error.value.code == "no-rights"
+        assert str(server_state(reader).unwritable).startswith("this user may not write the table ")
+        connection.execute("REVOKE SELECT ON photos FROM reader")
+        assert server_state(reader).unwritable == "this user may not read the table photos"
+        connection.execute("DROP OWNED BY reader")
+        connection.execute("DROP ROLE reader")
+        database = connection.info.dbname
+        connection.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    with PostgresStore(url, tmp_path) as opened:
+        assert opened.counts().photos == 1
+        with pytest.raises(LibraryError) as error:
+            add(opened, "/b")
+    assert error.value.code == "server-read-only"
+    state = server_state(url)
+    assert (state.made, state.unwritable) == (True, "the server, or this user there, only reads")
+    assert "hunter" not in state.place
+
+
+def test_a_server_is_looked_at_and_left_as_it_is(empty: str) -> None:
+    state = server_state(empty)
+    assert (state.made, state.unwritable, state.place) == (False, None, str(Address(empty)))
+    with psycopg.connect(empty) as connection:
+        tables = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+        assert connection.execute(tables).fetchone() == (0,)
+        assert state.version == connection.info.parameter_status("server_version")
+
+
+def test_old_servers_are_refused() -> None:
+    schema.check_version("place", 130_000)
+    with pytest.raises(LibraryError, match="library place: the server is PostgreSQL 12; wanted is 13 or newer") as error:
+        schema.check_version("place", 120_022)
+    assert error.value.code == "server-too-old"
+
+
+def test_options_of_an_address_are_handed_on(tmp_path: Path) -> None:
+    """A server that has no TLS, as libpq asks for it, and what is said of certificates that are not there."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def refuse() -> None:
+            for _ in range(2):
+                connection, _ = listening.accept()
+                with connection:
+                    if connection.recv(8)[4:] == SSL_REQUEST:
+                        connection.sendall(b"N")
+
+        thread = threading.Thread(target=refuse, daemon=True)
+        thread.start()
+        url = f"postgresql://me:secret@127.0.0.1:{listening.getsockname()[1]}/photos?gssencmode=disable&sslmode="
+        error = caught(f"{url}require", tmp_path)
+        assert (error.code, "server does not support SSL" in str(error)) == ("no-tls", True)
+        error = caught(f"{url}verify-full&sslrootcert={tmp_path}/none.crt", tmp_path)
+        assert (error.code, "none.crt" in str(error)) == ("no-tls", True)
+    error = caught("postgresql://me:secret@127.0.0.1:1/photos?sslmode=nonsense", tmp_path)
+    assert "nonsense" in str(error)
+
+
+def test_who_comes_second_is_told_who_writes(store: PostgresStore, tmp_path: Path) -> None:
+    holder = f"mmsearch on {socket.gethostname()}, process {os.getpid()}"
+    with open_postgres(tmp_path) as other, store.lock():
+        with pytest.raises(LibraryBusyError) as error, other.lock():
+            pass
+    assert str(error.value) == f"{holder} is writing to the library {store.address}; wait until it is done"
 
 
 def test_a_newer_library_is_refused(store: PostgresStore, tmp_path: Path) -> None:
