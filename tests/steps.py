@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 # Quick tests of one file share what the file makes; the slow ones are few and long, so each goes to who is free.
 STEPS = {"quick": ["-m", "not slow", "--dist", "loadfile"], "slow": ["-m", "slow", "--dist", "worksteal"]}
 
-IN_MEMORY, ROOM = Path("/dev/shm"), 10 * 2**30  # bytes; about a fifth is used
+IN_MEMORY, ROOM = Path("/dev/shm"), 4 * 2**30  # bytes; much less is used at a time
 
 
 def folder_for_tests() -> tempfile.TemporaryDirectory[str]:
