@@ -10,6 +10,9 @@ of the first five are right.
 "depths": with the weight that ships, by how many candidates are looked at: the mean average precision of plain queries
 of two words or more, and R@1 and R@10 of captions of Flickr8k dev and COCO dev, each over its own kind, in percent.
 
+"margins", with these figures: the captions in quarters by how far the first stage's best photo is ahead of its second,
+and R@1 of each with the first stage alone and with 30 candidates looked at.
+
 "photos of one word": the photos of ``words_dev.txt``, each asked for by its word alone; the figure is the mean
 reciprocal rank of that photo, in percent.  The rule that single words get no second look was found on the plain
 queries, not on these.  One JSON line.
@@ -37,6 +40,7 @@ from mmsearch.rerank.reranker import Reranker
 from mmsearch.rerank.resolve import for_encoder
 from mmsearch.search import querybank
 from mmsearch.search.hubness import hubness_penalty
+from mmsearch.search.reranking import FEW
 from mmsearch.search.retrieval import beta, without_end_mark
 from mmsearch.training.common.calibrate import pictures
 from mmsearch.training.common.pairs import Pairs
@@ -46,7 +50,7 @@ from mmsearch.types import Regions, Vectors
 WEIGHTS = (0.0, 0.005, 0.01, 0.02, 0.03)
 DEPTH = 100
 DEPTHS = (0, 5, 10, 20, 30, 50, 100)
-CAPTIONS = 400  # of each kind
+CAPTIONS = 1000  # of each kind, at most
 WORDS = {"one word": (1, 1), "two words": (2, 2), "three or more": (3, 99)}
 
 
@@ -93,10 +97,11 @@ def captions_by_depth(data: Path, kind: str, encoder: OnnxEncoder, reranker: Rer
     hubness = hubness_penalty(vectors, querybank.vectors(encoder), 1.0, querybank.NEAREST)
     asked = [(row, without_end_mark(text)) for row, own in enumerate(photos.texts) for text in own]
     asked = asked[:: max(1, len(asked) // CAPTIONS)]
-    ranks = np.zeros((len(asked), len(DEPTHS)))
+    ranks, margins = np.zeros((len(asked), len(DEPTHS))), np.zeros(len(asked))
     for number, (row, text) in enumerate(asked):
         first = (vectors @ encoder.encode_texts([text])[0] - beta(text) * hubness).astype(np.float32)
         top = np.argsort(-first, kind="stable")[:DEPTH]
+        margins[number] = first[top[0]] - first[top[1]]
         match = reranker.look(text, tokens[top]).match
         for column, depth in enumerate(DEPTHS):
             scores = fused(first, top[:depth], reranker.card.weight * match[:depth])
@@ -105,6 +110,13 @@ def captions_by_depth(data: Path, kind: str, encoder: OnnxEncoder, reranker: Rer
     for cutoff in (1, 10):
         recall = 100 * (ranks <= cutoff).mean(axis=0)
         found[f"R@{cutoff}"] = dict(zip(map(str, DEPTHS), recall.round(2).tolist(), strict=True))
+    ends = np.quantile(margins, (0.25, 0.5, 0.75))
+    quarter = np.digitize(margins, ends)
+    right = 100 * (ranks[:, [DEPTHS.index(0), DEPTHS.index(FEW)]] <= 1)
+    found["margins"] = {
+        "ends": ends.round(4).tolist(),
+        "R@1 without and with": [right[quarter == part].mean(axis=0).round(2).tolist() for part in range(4)],
+    }
     return found
 
 

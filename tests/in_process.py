@@ -199,12 +199,21 @@ def _loaded() -> list[types.ModuleType]:
 def _forget() -> None:
     """Empty the caches of functions with arguments; without any they hold what the package brings, always the same."""
     for module in _loaded():
-        for value in list(vars(module).values()):
-            inner = vars(value).values() if isinstance(value, type) and value.__module__ == module.__name__ else ()
-            for each in (value, *inner):
-                function = getattr(each, "__func__", each)
-                if isinstance(function, CACHED) and function.__wrapped__.__code__.co_argcount:
-                    function.cache_clear()
+        for function in _caching(module):
+            function.cache_clear()
+
+
+@functools.cache
+def _caching(module: types.ModuleType) -> list[Any]:
+    """The functions of a module, and of its classes, that keep what they found for some arguments."""
+    found = []
+    for value in vars(module).values():
+        inner = vars(value).values() if isinstance(value, type) and value.__module__ == module.__name__ else ()
+        for each in (value, *inner):
+            function = getattr(each, "__func__", each)
+            if isinstance(function, CACHED) and function.__wrapped__.__code__.co_argcount:
+                found.append(function)
+    return found
 
 
 @contextmanager

@@ -10,12 +10,14 @@ import hashlib
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
 import postgres_guard
+import psutil
 import psycopg
 
 from mmsearch.store.postgres.store import PostgresStore
@@ -39,12 +41,28 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        """Also after it was killed."""
+        """Make its folder, where that is empty, and let it run."""
         self._server.ensure_pgdata_inited()
         self._server.ensure_postgres_running()
         info = self._server.get_postmaster_info()
         self.process = info.pid
         self.address = {"host": str(info.socket_dir), "user": "postgres"}
+
+    def kill(self) -> None:
+        """SIGKILL; its other processes notice it and end."""
+        main = psutil.Process(self.process)
+        self._killed = [main, *main.children(recursive=True)]
+        main.kill()
+
+    def restart(self) -> None:
+        """After ``kill``, once all of its processes have ended."""
+        until = time.monotonic() + 60
+        while any(map(_runs, self._killed)):
+            assert time.monotonic() < until, "processes of the server did not end"
+            time.sleep(0.05)
+        for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):  # of a process that may be there yet, as a zombie
+            (self.folder / name).unlink(missing_ok=True)
+        self.start()
 
     def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[object, ...]]:
         return psycopg.connect(**self.address, dbname=database, autocommit=True)  # type: ignore[arg-type]
@@ -58,6 +76,13 @@ class Server:
         self._guard.stdin.close()
         self._guard.wait()
         atexit.unregister(self.end)
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 @cache

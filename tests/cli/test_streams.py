@@ -14,8 +14,9 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import in_process
 import pytest
-from samples import CLI, surroundings
+from samples import CLI, SAMPLES, surroundings
 
 from mmsearch.cli import streams
 from mmsearch.library.library import Library
@@ -166,10 +167,28 @@ def started(folder: Path, shell: str, *arguments: str | Path, **environment: str
     )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a library of two photos."""
+    folder = tmp_path_factory.mktemp("streams")
+    (folder / "photos").mkdir()
+    for name in ("chelsea.png", "camera.png"):
+        shutil.copy(SAMPLES / name, folder / "photos")
+    assert in_process.call(["index", "photos"], surroundings(folder, {}), folder).returncode == 0
+    return folder / "home"
+
+
+@pytest.fixture
+def indexed(shelf: Path, tmp_path: Path) -> Path:
+    """A folder with a copy of it."""
+    shutil.copytree(shelf, tmp_path / "home")
+    return tmp_path
+
+
 @posix
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
 def test_closed_streams(closed: str, photos: Path, tmp_path: Path) -> None:
-    for arguments in (["index", photos], ["query", "a cat"], ["query", "a cat", "--json"], ["status"], ["verify"]):
+    for arguments in (["index", photos], ["query", "a cat"], ["status"], ["verify"]):
         done = started(tmp_path, closed, *arguments)
         assert (arguments, done.returncode, "Traceback" in done.stderr) == (arguments, 0, False), done.stderr
     done = started(tmp_path, closed, "query", "a cat", "--json", "-k", "1")
@@ -181,10 +200,9 @@ def test_closed_streams(closed: str, photos: Path, tmp_path: Path) -> None:
 
 @posix
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device")
-def test_full_output_is_said(photos: Path, tmp_path: Path) -> None:
-    started(tmp_path, "", "index", photos)
+def test_full_output_is_said(indexed: Path) -> None:
     for options in ([], ["--json"], ["--paths"]):
-        done = started(tmp_path, ">/dev/full", "query", "a cat", *options)
+        done = started(indexed, ">/dev/full", "query", "a cat", *options)
         assert (done.returncode, done.stderr) == (1, "mmsearch: No space left on device\n")
 
 
@@ -203,16 +221,15 @@ def without_reader(folder: Path, *arguments: str, unbuffered: bool) -> tuple[int
 
 @posix
 @pytest.mark.parametrize("unbuffered", [False, True])  # it is noticed at the end, or in the middle
-def test_reader_that_went_away_is_no_error(unbuffered: bool, photos: Path, tmp_path: Path) -> None:
-    started(tmp_path, "", "index", photos)
+def test_reader_that_went_away_is_no_error(unbuffered: bool, indexed: Path) -> None:
     for arguments in (["verify"], ["status"], ["query", "a cat", "--paths"], ["query", "a cat"], ["models", "--json"]):
-        done = without_reader(tmp_path, *arguments, unbuffered=unbuffered)
+        done = without_reader(indexed, *arguments, unbuffered=unbuffered)
         assert (arguments, *done) == (arguments, 0, "")
-    (library,) = (tmp_path / "home").rglob("library.sqlite")
+    (library,) = (indexed / "home").rglob("library.sqlite")
     with closing(sqlite3.connect(library)) as database, database:
         database.execute("DELETE FROM embeddings")
-    assert without_reader(tmp_path, "verify", unbuffered=unbuffered)[0] == 1
-    assert without_reader(tmp_path, "restore", "nowhere", unbuffered=unbuffered)[0] == 1
+    assert without_reader(indexed, "verify", unbuffered=unbuffered)[0] == 1
+    assert without_reader(indexed, "restore", "nowhere", unbuffered=unbuffered)[0] == 1
 
 
 @posix

@@ -79,7 +79,8 @@ def test_there_are_many_kinds(corpus: Corpus) -> None:
 
 def test_it_ends_well_and_silently(indexed: Ran) -> None:
     said = "using the embedded model\npassed over: 2 drawings: see docs/formats.md\n"
-    assert (indexed.code, indexed.stderr) == (0, said)
+    lines = indexed.stderr.splitlines(keepends=True)  # on a slow machine one of the progress comes each ten seconds
+    assert (indexed.code, "".join(line for line in lines if not line.startswith("Indexing: "))) == (0, said)
 
 
 def test_it_takes_little_memory(indexed: Ran) -> None:

@@ -117,6 +117,7 @@ OTHERWISE = {
     "mmsearch/language/word_rates.py": "a file of this package",
     "mmsearch/search/unknown_words.py": "a file of this package",
     "mmsearch/server/api/page.py": "a file of this package",
+    "mmsearch/store/sqlite/new_schema.py": "a file of this package",
     "mmsearch/manage/map/page.py": "a file of this package",
     "mmsearch/encoders/hub/download.py": "a file that it has just written",
     "mmsearch/encoders/export/model_folder.py": "graphs that it has just written",

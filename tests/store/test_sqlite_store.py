@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from mmsearch.encoders.protocol import RegionCard
 from mmsearch.encoders.region_codec import pack, unpack
 from mmsearch.errors import LibraryError
 from mmsearch.store.sql.tables import metadata
-from mmsearch.store.sqlite import schema
+from mmsearch.store.sqlite import new_schema, schema
 from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.store.types import Counts, PendingItem, PendingVector, StoredModel
 from mmsearch.types import Decoded, Exif, Found
@@ -43,6 +45,26 @@ def stored_photo(store: SqliteStore, path: str, content: bytes) -> StoredModel:
 def test_newest_migration_is_the_head(file: Path) -> None:
     scripts = ScriptDirectory(str(Path(schema.__file__).parent / "migrations"))
     assert scripts.get_heads() == [schema.HEAD]
+
+
+def test_a_new_library_has_what_the_migrations_make(file: Path, tmp_path: Path) -> None:
+    """Where this fails after a migration was added: ``python -m mmsearch.store.sqlite.new_schema``."""
+    SqliteStore(file).close()
+    wanted = new_schema.migrated(tmp_path / "migrated.sqlite")
+    with contextlib.closing(sqlite3.connect(file)) as new:
+        assert new_schema.script(new) == new_schema.FILE.read_text("utf-8") == wanted
+        rows = "SELECT name, value FROM properties ORDER BY name"
+        with contextlib.closing(sqlite3.connect(tmp_path / "migrated.sqlite")) as migrated:
+            (generation, (_, one)), (other_generation, (_, other)) = (each.execute(rows) for each in (new, migrated))
+    assert generation == other_generation == ("generation", "0")
+    assert len(one) == len(other) == 8
+    assert one != other
+
+
+def test_a_new_library_is_made_without_alembic(tmp_path: Path) -> None:
+    script = "import sys; from mmsearch.store.sqlite.store import SqliteStore; from pathlib import Path; "
+    script += "SqliteStore(Path('library.sqlite')).close(); sys.exit('alembic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=False).returncode == 0
 
 
 def test_migrations_make_the_tables_that_the_code_uses(file: Path) -> None:

@@ -83,7 +83,7 @@ def _unconnected(address: Address, text: str) -> LibraryError:
         ("starting up", "57P03"),
         ("shutting down", "57P03"),
     ):
-        if "FATAL" in text and words in text:
+        if words in text and ("FATAL" in text or "password" in words):
             code, advice = _MEANING[state]
             return LibraryError(f"library {address}: {advice}", code=code)
     if any(words in text for words in _TLS):

@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 
 from mmsearch.errors import LibraryError, NewerLibraryError
-from mmsearch.store.sqlite import fulltext
+from mmsearch.store.sqlite import fulltext, new_schema
 
 HEAD = "013"  # the newest migration; a test compares it with the files in migrations/versions
 
@@ -27,8 +27,20 @@ def is_current(connection: Connection) -> bool:
     return _version(connection)[0] == HEAD
 
 
-def upgrade(connection: Connection, library: str, revision: str = "head") -> None:
-    """Run the migrations that the file lacks, up to the last one or to ``revision``.
+def upgrade(connection: Connection, library: str) -> None:
+    """Make the tables of a new library, or run the migrations that the file lacks.
+
+    In the caller's transaction, with foreign keys off.  Raises NewerLibraryError for a file with a migration that this
+    version does not know, LibraryError for a database of something else.
+    """
+    if _version(connection) == (None, False):
+        new_schema.create(connection)
+    else:
+        migrate(connection, library)
+
+
+def migrate(connection: Connection, library: str, revision: str = "head") -> None:
+    """Run the migrations that the file lacks, up to the last one or to ``revision``; in an empty file that is all.
 
     In the caller's transaction, with foreign keys off: see ``m005_items``.  Alembic takes 0.4 s to import, so it is
     only called where ``is_current`` said no.  Raises NewerLibraryError for a file with a migration that this version

@@ -121,6 +121,25 @@ def test_the_tab_shows_the_map_and_photos_of_it(shelf: Path, opened: Any, tmp_pa
         expect(page.locator(".tile").first).to_be_visible()
 
 
+def test_a_map_that_comes_late_leaves_the_one_that_is_shown(shelf: Path, opened: Any, tmp_path: Path) -> None:
+    held: list[Any] = []
+    with page_library.served(shelf / "library", tmp_path) as address:
+        page = opened(address)
+        page.route(re.compile(r"/map$"), lambda route: route.continue_() if held else held.append(route))
+        page.get_by_role("button", name="Clusters").click()
+        page.wait_for_function("document.querySelector('.view-head')")
+        while not held:
+            page.wait_for_timeout(20)
+        page.get_by_role("button", name="Photos", exact=True).click()
+        page.get_by_role("button", name="Clusters").click()
+        expect(page.locator(".atlas-item")).to_have_count(3)
+        with page.expect_response(re.compile(r"/map$")) as late:
+            held[0].continue_()
+        late.value.finished()
+        page.wait_for_timeout(200)  # the page has read it
+        expect(page.locator(".atlas-item")).to_have_count(3)
+
+
 def test_the_tab_makes_the_map(mapped_library: Path, opened: Any, tmp_path: Path) -> None:
     with page_library.served(shutil.copytree(mapped_library, tmp_path / "library"), tmp_path) as address:
         page = opened(address, "?view=clusters")

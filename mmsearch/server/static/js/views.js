@@ -16,26 +16,32 @@ let turn = 0;
 /** Shows the view that the state names, or none; `open(photos, index)` opens photos. */
 export async function showView(state, open) {
   const mine = (turn += 1);
-  const root = byId("view");
-  root.hidden = state.view === "photos";
+  byId("view").hidden = state.view === "photos";
   try {
     if (state.view !== "map") await closeMap();
     clusters?.();
     clusters = null;
     if (mine !== turn) return;
     if (state.view === "map") {
-      map ??= mapView(root, (ids) => openIds(ids, open));
+      map ??= mapView(stage(), (ids) => openIds(ids, open));
       const made = await map;
       if (mine === turn) await made.update(state.q);
     } else if (state.view === "clusters") {
-      const close = await clustersView(root, open);
+      const close = await clustersView(stage(), open);
       if (mine === turn) clusters = close;
       else close();
-    } else if (state.view === "duplicates") await duplicatesView(root, open);
-    else root.replaceChildren();
+    } else if (state.view === "duplicates") await duplicatesView(stage(), open);
+    else byId("view").replaceChildren();
   } catch (error) {
-    if (mine === turn) replace(root, el("p", { class: "hint", role: "alert", text: error.message }));
+    if (mine === turn) replace(byId("view"), el("p", { class: "hint", role: "alert", text: error.message }));
   }
+}
+
+/** An element of its own for a view: one that was left before it was ready draws and clears there, and nowhere else. */
+function stage() {
+  const own = el("div");
+  replace(byId("view"), own);
+  return own;
 }
 
 async function closeMap() {
