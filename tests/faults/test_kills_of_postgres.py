@@ -1,4 +1,4 @@
-"""A server of PostgreSQL that is killed in the middle of index runs: what was stored stays, and is not encoded again."""
+"""A server that is killed in the middle of index runs: what was stored stays, and is not encoded again."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ KILLED_AT = (3, 9, 2, 7)  # pictures into each run
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """One that stores what it says it has stored, as servers do unless they are told otherwise."""
+    """One that hands to the system what it says it has stored; it is not the machine that fails here."""
     made = Server()
     with made.connect() as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")
         connection.execute("CREATE DATABASE photos")
     yield made
     made.end()
@@ -67,6 +68,6 @@ def test_index_runs_go_on_after_kills_of_the_server(
         with open_library(settings.library, settings=settings, encoder=encoder) as folder:
             folder.index(mapped_photos)
             assert library.store.hashed() == folder.store.hashed()
-            for query in ("", "red", "told"):
+            for query in ("sort:name", "red", "told"):
                 hits = [[hit.photo.path for hit in one.search(query).hits] for one in (library, folder)]
                 assert sorted(hits[0]) == sorted(hits[1])

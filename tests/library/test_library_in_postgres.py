@@ -6,18 +6,24 @@ import csv
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import films
+import mapped
 import pytest
 from fastapi.testclient import TestClient
+from PIL import Image
 from postgres_server import forget, url_of
 from samples import CLI, SAMPLES
 from served import API, BASE, TOKEN, names
 
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
+from mmsearch.store.types import FACETS
 
 QUERIES = (
     ["a cat"],
@@ -105,3 +111,71 @@ def test_served_and_changed_by_several_at_once(
         one.remove(photos / "cat.png")
         left = names(client.get(f"{API}/search", params={"q": "a cat"}).json())
         assert sorted(left) == ["cameraman.png", "grass.png", "motorcycle.png", "rocket.jpg"]
+
+
+FILTERS = (
+    "type:video", "type:document", "-type:photo", "length:>7s", "fps:12", "codec:h264", "at:<2s", "format:png", "width:>500",
+    "tag:trip", "tag:TRIP,cat", "-tag:trip", "has:text", "album:trips", "date:..2015", "orientation:landscape", "cluster:1",
+    "cluster:2", "sort:name", "sort:-size", "sort:date",
+)  # fmt: skip
+
+
+def known(library: Library, folder: Path) -> dict[str, Any]:
+    """What a library answers, without ids."""
+    found: dict[str, Any] = {}
+    for where in FILTERS:
+        found[where] = [hit.path for hit in library.search(where, k=50)]
+    for words in ("a cat", "rocket", "told", "holiday trip", "motorcycle -cat"):
+        found[words] = [(hit.path, round(hit.score or 0, 4), hit.reasons) for hit in library.search(words, k=50)]
+    facets = library.facets(most=10)
+    found["facets"] = {name: [(one.value, one.count) for one in facets[name].values] for name in FACETS}
+    found["duplicates"] = [(group.keep.path, [one.path for one in group.others]) for group in library.duplicates()]
+    found["tags"] = library.store.tag_counts()
+    found["verify"] = (library.verify(deep=True), library.store.damages(None))
+    kept = library.last_map()
+    assert kept is not None
+    found["map"] = [(one.name, one.size) for one in kept.clusters]
+    status = library.status()
+    found["status"] = replace(status, library="", bytes=0)
+    library.export(folder)
+    found["export"] = exported(folder)
+    return found
+
+
+def test_films_documents_tags_and_clusters_as_in_a_folder(
+    mmsearch_process: CLI,
+    photos: Path,
+    places: tuple[str, str],
+    settings: Settings,
+    encoder: OnnxEncoder,
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("av")
+    mapped.draw(photos / "drawn", 12)
+    shutil.copy(photos / "cat.png", photos / "trips" / "copy.png")
+    (photos / "story.mp4").write_bytes(films.film(films.photos()[:4]))
+    (photos / "story.srt").write_text("1\n00:00:00,500 --> 00:00:01,500\ntold from orbit\n", "utf-8")
+    pages = [Image.fromarray(one) for one in films.photos()[4:6]]
+    pages[0].save(photos / "scan.tif", save_all=True, append_images=pages[1:])
+    told = []
+    for number, place in enumerate(places):
+        with open_library(place, settings=settings, encoder=encoder) as library:
+            assert library.index(photos).skipped == ()
+            tagged = library.tag_photos([photos / "trips", photos / "story.mp4"], add=["Trip", 'it\'s "50 %"'])
+            assert (tagged.photos, tagged.added) == (4, 8)
+            library.map()
+            first = known(library, tmp_path / f"first{number}")
+            assert library.remove([photos / "trips" / "copy.png", photos / "drawn" / "0003.png"]) == 2
+            (photos / "trips" / "rocket.jpg").rename(photos / "moved.jpg")
+            assert library.index().moved == 1
+            (photos / "moved.jpg").rename(photos / "trips" / "rocket.jpg")
+            told.append((first, known(library, tmp_path / f"second{number}")))
+            assert library.index().moved == 1
+    in_folder, in_postgres = told
+    for before, after in zip(in_folder, in_postgres, strict=True):
+        assert after == before
+    first = in_folder[0]
+    assert all(first[where] for where in FILTERS)
+    assert first["type:video"] == [str(photos / "story.mp4")]
+    said = mmsearch_process("query", "told from orbit", "--paths", "-k", "1", "--library", places[1])
+    assert Path(said.stdout.strip()).name == "story.mp4"

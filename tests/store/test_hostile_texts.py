@@ -1,4 +1,4 @@
-"""Paths, names, tags and queries with the signs of SQL, patterns and formats in them: on every driver they are texts."""
+"""Paths, tags and queries with the signs of SQL, patterns and formats in them: every driver takes them as texts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEXTS = (
     "\\' OR 1=1 \\x41 E'\\n'",
     "') UNION SELECT * FROM models --",
     "{a b} ( & | ! :* <-> ')",
-    "* ^ NEAR AND \"x\"",
+    '* ^ NEAR AND "x"',
     "é ß İ 写真 \U0001f600 \u202e",
 )
 FOLDERS = [*TEXTS, os.fsdecode(b"\xff\xfe 'x'")]

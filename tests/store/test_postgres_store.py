@@ -160,7 +160,9 @@ def test_a_server_is_looked_at_and_left_as_it_is(empty: str) -> None:
 
 def test_old_servers_are_refused() -> None:
     schema.check_version("place", 130_000)
-    with pytest.raises(LibraryError, match="library place: the server is PostgreSQL 12; wanted is 13 or newer") as error:
+    with pytest.raises(
+        LibraryError, match="library place: the server is PostgreSQL 12; wanted is 13 or newer"
+    ) as error:
         schema.check_version("place", 120_022)
     assert error.value.code == "server-too-old"
 
@@ -188,9 +190,8 @@ def test_options_of_an_address_are_handed_on(tmp_path: Path) -> None:
 
 def test_who_comes_second_is_told_who_writes(store: PostgresStore, tmp_path: Path) -> None:
     holder = f"mmsearch on {socket.gethostname()}, process {os.getpid()}"
-    with open_postgres(tmp_path) as other, store.lock():
-        with pytest.raises(LibraryBusyError) as error, other.lock():
-            pass
+    with open_postgres(tmp_path) as other, store.lock(), pytest.raises(LibraryBusyError) as error, other.lock():
+        pass
     assert str(error.value) == f"{holder} is writing to the library {store.address}; wait until it is done"
 
 

@@ -144,20 +144,22 @@ class Items(Database):
     def listed(self, model: StoredModel, ids: Ids | None, order: Order, descending: bool, count: int) -> list[int]:
         by_name = func.coalesce(_FILE_NAME, b"")
         keys = {"date": func.coalesce(func.substr(camera_clock(), 1, 19), file_clock()), "size": photos.c.size}
-        key = keys.get(order, by_name).label("key")
+        key = keys.get(order, by_name)
         having = KNOWN.join(items, items.c.content_id == photos.c.content_id)
         having = having.join(embeddings, embeddings.c.item_id == items.c.id)
+        sorted_by = (key.desc() if descending else key.asc(), photos.c.path, items.c.part)
+        # A picture of several files stands where the first of them does, a film where the first of its parts does.
+        place = func.row_number().over(partition_by=items.c.content_id, order_by=sorted_by).label("place")
         query = (
-            select(embeddings.c.id, key, photos.c.path)
+            select(embeddings.c.id, key.label("key"), photos.c.path, place)
             .select_from(having)
             .where(photos.c.state == "ok", embeddings.c.model_id == model.id)
-            .distinct(items.c.content_id)  # a picture of several files stands where the first of them does
-            .order_by(items.c.content_id, key.desc() if descending else key.asc(), photos.c.path, items.c.part)
         )
         if ids is not None:
             query = query.where(among(embeddings.c.id, ids.tolist(), BigInteger))
         first = query.subquery()
-        chosen = select(first.c.id).order_by(first.c.key.desc() if descending else first.c.key.asc(), first.c.path)
+        chosen = select(first.c.id).where(first.c.place == 1)
+        chosen = chosen.order_by(first.c.key.desc() if descending else first.c.key.asc(), first.c.path)
         with self._reading() as connection:
             return list(connection.execute(chosen.limit(count)).scalars())
 
