@@ -1,13 +1,15 @@
 """Films: how often a search finds the right moment and the right film, against looking at every fifth frame.
 
-    python -m benchmarks.video_recall DIR CAPTIONS.tsv [--films 10] [--seconds 1500] [--height 360] [--seed 0]
+    python -m benchmarks.video_recall DIR CAPTIONS.tsv [--only NAMES.txt] [--films 10] [--seconds 1500]
+        [--height 360] [--seed 0]
 
 Films of 1 to 10 minutes are made of photos of DIR as ``benchmarks.video`` makes them, each photo once, in one codec
 after the other.  Each is read by a process of its own as ``mmsearch index`` reads it (``decode_video``, vectors of the
-embedded model, ``fold``), and once more by decoding every frame; every fifth one then gets a vector, so that there is one
-each 0.2 s.  A query is the first caption of a photo, or the photo.  A moment is found where the best of its film
+embedded model, ``fold``), and once more by decoding every frame; every fifth one then gets a vector, so that there is
+one each 0.2 s.  A query is the first caption of a photo, or the photo.  A moment is found where the best of its film
 begins within the scene of that photo, or a second before or behind it; a film where it has the best moment of all.  No
-film is begun after ``--seconds``; what there is then is told.
+film is begun after ``--seconds``; what there is then is told.  --only names the photos that are used, one a line: those
+that the model was not trained on.
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("captions", type=Path)
+    parser.add_argument("--only", type=Path)
     parser.add_argument("--films", type=int, default=len(MINUTES))
     parser.add_argument("--seconds", type=float, default=1500.0)
     parser.add_argument("--height", type=int, default=360)
@@ -60,14 +63,15 @@ def main() -> None:
     for line in options.captions.read_text("utf-8").splitlines():
         name, _, text = line.partition("\t")
         first.setdefault(name, text)
-    files = sorted(path for path in options.folder.iterdir() if path.name in first)
+    only = set(options.only.read_text("utf-8").split()) if options.only else set(first)
+    files = sorted(path for path in options.folder.iterdir() if path.name in first and path.name in only)
     random.Random(options.seed).shuffle(files)
     begun, films = time.monotonic(), list[dict[str, Any]]()
     with tempfile.TemporaryDirectory() as folder:
         while len(films) < options.films and time.monotonic() - begun < options.seconds:
             films.append(of_film(len(films), files, Path(folder), options.height))
             print(json.dumps({name: films[-1][name] for name in _SHOWN}), file=sys.stderr, flush=True)
-    report("video_recall", {"height": options.height, **found(films, first)})
+    report("video_recall", {"height": options.height, "only": str(options.only or ""), **found(films, first)})
 
 
 _SHOWN = ("codec", "minutes", "frames", "moments", "seconds_a_minute", "peak_mb")
@@ -134,7 +138,7 @@ def one(way: str, file: Path) -> dict[str, Any]:
             for number, frame in enumerate(container.decode(stream)):
                 if number % EVERY == 0:
                     starts.append(float(frame.time or 0))
-                    pixels.append(prepare(frame.to_image(), preprocess))
+                    pixels.append(prepare(Image.fromarray(frame.to_ndarray(format="rgb24")), preprocess))
         vectors = encoded(encoder, pixels)
     return {
         "starts": starts, "vectors": vectors.astype(float).round(5).tolist(), "seconds": seconds, "peak_mb": peak,
@@ -155,9 +159,7 @@ def found(films: list[dict[str, Any]], captions: dict[str, str]) -> dict[str, An
     texts = encoder.encode_texts([captions[Path(films[n]["photos"][at]).name] for n, at in photos])
     pictures = encoded(
         encoder,
-        [
-            prepare(Image.open(films[n]["photos"][at]).convert("RGB"), encoder.card.preprocess) for n, at in photos
-        ],
+        [prepare(Image.open(films[n]["photos"][at]).convert("RGB"), encoder.card.preprocess) for n, at in photos],
     )
     shares: dict[str, Any] = {}
     for way in ("ours", "every"):

@@ -1,9 +1,9 @@
-"""A library from before there were films opens, and its photos are not encoded again; its multi-page TIFFs stay photos."""
+"""A library from before there were films opens, and its photos are not encoded again; its TIFFs keep one page."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +15,9 @@ from PIL import Image
 from mmsearch.config import Settings
 from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
-from mmsearch.encoders.protocol import Regions
 from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
-from mmsearch.types import Pixels, Vectors
+from mmsearch.types import Pixels, Regions, Vectors
 
 
 class Counting(OnnxEncoder):
@@ -58,18 +57,22 @@ def as_before(new: Path, old: Path) -> None:
 def library_of_then(library: Library, photos: Path, settings: Settings) -> Settings:
     """Of five photos and the first page of a TIFF of two."""
     page = Image.open(photos / "cat.png").convert("RGB").resize((90, 60))
-    page.save(photos / "pages.tif")
+    page.save(photos / "pages.tif", save_all=True, append_images=[page.rotate(180)])
     library.index(photos)
     library.close()
     then = settings.library.with_name("then")
     then.mkdir()
     as_before(settings.library / "library.sqlite", then / "library.sqlite")
+    with closing(sqlite3.connect(then / "library.sqlite")) as base, base:  # of a TIFF there was the first page alone
+        for table in ("embeddings", "regions"):
+            base.execute(f"DELETE FROM {table} WHERE item_id IN (SELECT id FROM items WHERE part > 0)")
+        assert base.execute("DELETE FROM items WHERE part > 0").rowcount == 1
     return replace(settings, library=then)
 
 
 @pytest.fixture
-def counting() -> Iterator[Counting]:
-    yield Counting(EMBEDDED)
+def counting() -> Counting:
+    return Counting(EMBEDDED)
 
 
 def test_photos_of_a_library_from_before_films_are_not_encoded(
@@ -83,3 +86,13 @@ def test_photos_of_a_library_from_before_films_are_not_encoded(
         best = library.search("a cat", k=1)[0]
         assert (Path(best.path).name, best.moments) in {("cat.png", ()), ("pages.tif", ())}
         assert counting.pictures == 0
+
+
+def test_a_tiff_from_before_films_gets_its_pages_when_it_is_removed_and_indexed(
+    library_of_then: Settings, counting: Counting, photos: Path
+) -> None:
+    with open_library(library_of_then.library, settings=library_of_then, encoder=counting) as library:
+        os.utime(photos / "pages.tif", ns=(1, 1))
+        assert (library.index(photos).added, counting.pictures) == (0, 0)  # its content is known: one page, as before
+        library.remove([photos / "pages.tif"])
+        assert (library.index(photos).added, counting.pictures) == (1, 2)

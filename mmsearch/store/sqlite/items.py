@@ -343,8 +343,8 @@ ORDER BY photos.path
 
 
 # The vectors of the first items of files, by the ids of the files.
-# Of each file the first vector that is there, as SQLite does with ``min``: one that was lost is made again only when the
-# file is indexed.
+# Of each file the first vector that is there, as SQLite does with ``min``: a lost one is made again only when the file
+# is indexed.
 _VECTORS_OF = """
 SELECT embeddings.id, min(items.part) FROM json_each(?) CROSS JOIN photos ON photos.id = value
     CROSS JOIN items ON items.content_id = photos.content_id
