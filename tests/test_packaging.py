@@ -44,6 +44,7 @@ ORDER = [
     "mmsearch.training",
     "mmsearch.training.common",
     "mmsearch.training.contrastive",
+    "mmsearch.training.generation",
     "mmsearch.training.reranker",
     "mmsearch.training.shipped",
     "mmsearch.schemas",

@@ -99,6 +99,23 @@ class _Growing:
         self._note.unlink(missing_ok=True)
 
 
+@dataclass(frozen=True)
+class _Growth:
+    """Where arrays grow, and who is told how far they got."""
+
+    folder: Path
+    every: int  # batches between two notes
+    report: Report | None
+
+    def after(self, growing: _Growing, start: int, step: int, total: int) -> None:
+        """The batch of ``step`` rows that began at ``start`` is written."""
+        done = min(start + step, total)
+        if (start // step) % self.every == self.every - 1:
+            growing.note(done)
+        if self.report is not None:
+            self.report(done, total)
+
+
 def unique_texts(pairs: Pairs) -> Pairs:
     """Each caption of a photo once, without a full stop at its end, as a search would ask for it."""
     texts = tuple(tuple(dict.fromkeys(map(without_end_mark, own))) for own in pairs.texts)
@@ -107,11 +124,12 @@ def unique_texts(pairs: Pairs) -> Pairs:
 
 def write(
     encoder: OnnxEncoder, words: Path, pairs: Pairs, folder: Path, report: Report | None = None,
-    parts: Sequence[str] = ("texts", "pictures"),
+    parts: Sequence[str] = ("texts", "pictures"), every: int = FLUSH,
 ) -> None:  # fmt: skip
     """The features of all photos and captions of ``pairs`` into ``folder``; goes on where an earlier run was killed.
 
-    ``words`` names the word states in the encoder's text graph (``WordEncoder``).  Raises ModelError for an encoder
+    ``words`` names the word states in the encoder's text graph (``WordEncoder``); after ``every`` batches a killed run
+    would not do them again.  Raises ModelError for an encoder
     without region tokens, TrainingError where the folder has features of other data.
     """
     if encoder.card.regions is None:
@@ -123,12 +141,13 @@ def write(
         raise TrainingError(f"{folder} holds features of other photos or another model; remove it, or give another")
     atomic_write(made_of, said.encode())
     if "texts" in parts:
-        _write_texts(encoder, words, pairs, folder, report)
+        _write_texts(encoder, words, pairs, _Growth(folder, every, report))
     if "pictures" in parts:
-        _write_pictures(encoder, pairs, folder, report)
+        _write_pictures(encoder, pairs, _Growth(folder, every, report))
 
 
-def _write_texts(encoder: OnnxEncoder, words: Path, pairs: Pairs, folder: Path, report: Report | None) -> None:
+def _write_texts(encoder: OnnxEncoder, words: Path, pairs: Pairs, growth: _Growth) -> None:
+    folder = growth.folder
     reader = WordEncoder(encoder.folder, words, graph=encoder.text_graph)
     texts = [text for own in pairs.texts for text in own]
     ids = [row[: int((row != 0).sum())] for at in range(0, len(texts), 1024) for row in
@@ -153,15 +172,15 @@ def _write_texts(encoder: OnnxEncoder, words: Path, pairs: Pairs, folder: Path, 
         growing.arrays["texts"][rows] = unit_rows(vectors)
         for place, row in enumerate(rows):
             growing.arrays["words"][starts[row] : starts[row + 1]] = states[place, : len(ids[row])]
-        _told(growing, start, TEXTS, len(order), report)
+        growth.after(growing, start, TEXTS, len(order))
     growing.finish()
 
 
-def _write_pictures(encoder: OnnxEncoder, pairs: Pairs, folder: Path, report: Report | None) -> None:
+def _write_pictures(encoder: OnnxEncoder, pairs: Pairs, growth: _Growth) -> None:
     card = encoder.card.regions
     assert card is not None
     shapes = {"vectors": (len(pairs), encoder.card.dim), "regions": (len(pairs), card.side**2, card.dim)}
-    growing = _Growing(folder, "pictures", shapes)
+    growing = _Growing(growth.folder, "pictures", shapes)
     if growing.complete:
         return
     for start in range(growing.done, len(pairs), PICTURES):
@@ -176,16 +195,8 @@ def _write_pictures(encoder: OnnxEncoder, pairs: Pairs, folder: Path, report: Re
         if rows:
             vectors, regions = encoder.encode_pictures(np.stack(pixels))
             growing.arrays["vectors"][rows], growing.arrays["regions"][rows] = vectors, regions
-        _told(growing, start, PICTURES, len(pairs), report)
+        growth.after(growing, start, PICTURES, len(pairs))
     growing.finish()
-
-
-def _told(growing: _Growing, start: int, step: int, total: int, report: Report | None) -> None:
-    done = min(start + step, total)
-    if (start // step) % FLUSH == FLUSH - 1:
-        growing.note(done)
-    if report is not None:
-        report(done, total)
 
 
 def load(folder: Path) -> Features:

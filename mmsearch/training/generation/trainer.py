@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from mmsearch.errors import TrainingError
 from mmsearch.training.common import optimize, unchanged
 from mmsearch.training.common.checkpoint import Run
-from mmsearch.training.common.session import LOG_EVERY, RunOptions, Session, checked_loss, seed_torch
+from mmsearch.training.common.session import LOG_EVERY, RunOptions, Session, checked_loss, report_step, seed_torch
 from mmsearch.training.generation.features import Features
 from mmsearch.training.generation.judging import judge
 from mmsearch.training.generation.latents import LatentSpace, moments
@@ -142,6 +142,7 @@ class GeneratorTrainer:
             if state.step % LOG_EVERY == 0 or state.step == recipe.steps:
                 speed = (state.step - first) * recipe.batch / max(time.perf_counter() - began, 1e-9)
                 session.add_event("step", step=state.step, pairs_per_second=round(speed, 1), **terms)
+            report_step(self.options.progress, state.step, recipe.steps, loss=terms["loss"])
             judged = state.step % recipe.dev_every == 0 or state.step == recipe.steps
             if judged:
                 self._evaluate(state, session)
