@@ -117,7 +117,10 @@ class Generator(nn.Module):
 
     def draw(self, vectors: Tensor, states: Tensor, mask: Tensor, noise: Tensor) -> Tensor:
         """Latents (n, size) of texts; ``noise`` (n, noise) is standard normal, (n, 0) where there is none."""
-        guess, told = self.condition(vectors, states, mask)
+        return self.from_condition(*self.condition(vectors, states, mask), noise)
+
+    def from_condition(self, guess: Tensor, told: Tensor, noise: Tensor) -> Tensor:
+        """Latents (n, size) from what ``condition`` gives, and noise (n, noise)."""
         if self.way == LINEAR:
             return guess
         if self.way != FLOW:
