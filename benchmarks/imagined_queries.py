@@ -167,9 +167,7 @@ def judged(kinds: Mapping[str, Kind], work: Path, bank: Vectors, samples: int) -
     flickr = kinds["flickr8k"]
     other = features.load(work / "features" / "train").vectors[: len(flickr.gallery)].astype(np.float32)
     found: dict[str, Any] = {
-        "text": {
-            name: dict(zip(FIGURES, before[name].mean(axis=0).round(2).tolist(), strict=True)) for name in kinds
-        },
+        "text": {name: dict(zip(FIGURES, before[name].mean(axis=0).round(2).tolist(), strict=True)) for name in kinds},
         "text space": space_figures(flickr.told.texts[flickr.rows].astype(np.float32)[:, None], flickr),
         "real space": space_figures(other[:, None], flickr),
     }

@@ -54,7 +54,7 @@ def test_a_search_adds_spreads_of_words_and_of_imagined_pictures(
     library: Library, photos: Path, imagination: Imagination
 ) -> None:
     library.index(photos)
-    text = "a cat on a sofa"
+    text = "a small furry animal on a sofa"  # no file has a word of it in its name
     rows = library.vectors.searched(library.vectors.snapshot())
     ids = rows.ids()
     vectors = rows.vectors(ids).astype(np.float64)
@@ -62,6 +62,7 @@ def test_a_search_adds_spreads_of_words_and_of_imagined_pictures(
     mean = imagination(text).mean(axis=0)
     calibration = library.models.calibration(library.encoder(), library.models.active())
     assert calibration is not None
+    assert calibration.typical is not None
     typical, share = calibration.typical, retrieval.PRIOR / (retrieval.PRIOR + len(ids))
 
     spoken, imagined = vectors @ words, vectors[:, :-1] @ (mean / np.linalg.norm(mean))
@@ -99,7 +100,7 @@ def test_the_command_imagines_where_it_is_asked_to(mmsearch: CLI, photos: Path) 
         for more in ((), ("--imagine",))
     )
     assert plain[0]["path"] == imagined[0]["path"] == str(photos / "trips" / "rocket.jpg")
-    assert plain[0]["relevance"] is not None
-    assert imagined[0]["relevance"] is None
+    assert "relevance" in plain[0]
+    assert "relevance" not in imagined[0]
     assert imagined[0]["score"] != plain[0]["score"]
     assert "measured to find no more" in " ".join(mmsearch("query", "--help").stdout.split())

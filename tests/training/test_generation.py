@@ -126,18 +126,22 @@ def test_ridge_regression_is_least_squares_with_rows_that_pull_to_zero() -> None
 
 def test_frechet_distance_by_a_matrix_square_root() -> None:
     rng = np.random.default_rng(0)
-    one, other = (rng.standard_normal((50, 4)) @ rng.standard_normal((4, 4)) + shift for shift in (0, 1))
+    one, other = (
+        (rng.standard_normal((50, 4)) @ rng.standard_normal((4, 4)) + shift).astype(np.float32) for shift in (0, 1)
+    )
     a, b = np.cov(one, rowvar=False), np.cov(other, rowvar=False)
     wanted = np.square(one.mean(0) - other.mean(0)).sum() + np.trace(a + b - 2 * np.real(linalg.sqrtm(a @ b)))
-    assert judging.frechet_distance(one, other) == pytest.approx(wanted, rel=1e-6)
-    assert judging.frechet_distance(one, one) == pytest.approx(0, abs=1e-9)
+    assert judging.frechet_distance(one, other) == pytest.approx(wanted, rel=1e-4)
+    assert judging.frechet_distance(one, one) == pytest.approx(0, abs=1e-6)
 
 
 def test_diversity_and_gap_by_hand() -> None:
     right, up = [1.0, 0.0], [0.0, 1.0]
     assert judging.diversity(np.array([[right, right], [right, up]], np.float32)) == pytest.approx(0.5)
     assert judging.diversity(np.array([[right]], np.float32)) == 0
-    assert judging.modality_gap(np.array([right, up]), np.array([[0.5, -0.5]])) == pytest.approx(1)
+    assert judging.modality_gap(
+        np.array([right, up], np.float32), np.array([[0.5, -0.5]], np.float32)
+    ) == pytest.approx(1)
 
 
 class Shown(nn.Module):
@@ -226,7 +230,9 @@ def test_wrong_recipes_say_what_is_wrong() -> None:
 
 
 def test_too_few_photos_are_said(written: features.Features, tmp_path: Path) -> None:
-    few = features.Features(written.vectors[:2], written.regions[:2], written.texts[:4], written.words, written.owner[:4])
+    few = features.Features(
+        written.vectors[:2], written.regions[:2], written.texts[:4], written.words, written.owner[:4]
+    )
     with pytest.raises(TrainingError, match="2 photos can be read; a generator wants 8 at least"):
         GeneratorTrainer(few, few, SMALL, tmp_path / "out", RunOptions())
 

@@ -30,6 +30,8 @@ SOME = torch.export.Dim.DYNAMIC
 class _OneText(nn.Module):
     """Vector (1, dim) and words (1, t, width) of one text, and noise (n, noise) -> vectors of pictures (n, dim)."""
 
+    mean: Tensor
+
     def __init__(self, generator: Generator, space: LatentSpace) -> None:
         super().__init__()
         self.generator = generator

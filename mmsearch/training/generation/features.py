@@ -211,7 +211,9 @@ def load(folder: Path) -> Features:
     return Features(vectors, regions, texts, TokenStates(words, starts), owner)
 
 
-def one_text(encoder: OnnxEncoder, words: WordEncoder, texts: Sequence[str]) -> tuple[Vectors, Regions, NDArray[np.bool_]]:
+def one_text(
+    encoder: OnnxEncoder, words: WordEncoder, texts: Sequence[str]
+) -> tuple[Vectors, Regions, NDArray[np.bool_]]:
     """Vectors (n, dim), word states (n, t, width) and their mask (n, t) of texts, in the form captions are stored."""
     asked = [without_end_mark(text) for text in texts]
     states, mask = words(asked)

@@ -16,12 +16,12 @@ AT_ONCE = 512  # texts in one run
 
 
 @torch.no_grad()
-def draw_latents(
-    generator: Generator, features: Features, rows: NDArray[np.int64], samples: int, seed: int
-) -> Tensor:
+def draw_latents(generator: Generator, features: Features, rows: NDArray[np.int64], samples: int, seed: int) -> Tensor:
     """Latents (n, samples, size) of some captions; a way without noise gives one sample whatever is asked for."""
     samples = samples if generator.noise else 1
-    noise = torch.from_numpy(np.random.default_rng(seed).standard_normal((len(rows), samples, generator.noise), np.float32))
+    noise = torch.from_numpy(
+        np.random.default_rng(seed).standard_normal((len(rows), samples, generator.noise), np.float32)
+    )
     found = torch.empty(len(rows), samples, generator.size)
     for start in range(0, len(rows), AT_ONCE):
         text = features.captions(rows[start : start + AT_ONCE])

@@ -24,7 +24,8 @@ LATEST = 0.98  # of the time a flow is trained at: at 1 the noisy latent is the 
 def averaged(states: Tensor, mask: Tensor) -> Tensor:
     """Word states (n, t, width) to their mean over the words that count, (n, width)."""
     weights = mask.float().unsqueeze(2)
-    return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+    mean: Tensor = (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+    return mean
 
 
 def plain_features(vectors: Tensor, states: Tensor, mask: Tensor) -> Tensor:
@@ -57,7 +58,8 @@ class WordPool(nn.Module):
     def forward(self, states: Tensor, mask: Tensor) -> Tensor:
         weights = self.scores(states).masked_fill(~mask.unsqueeze(2), -1e4).softmax(dim=1)  # (n, t, heads)
         values = self.values(states).unflatten(2, (self.heads, -1))  # (n, t, heads, dim / heads)
-        return (weights.unsqueeze(3) * values).sum(dim=1).flatten(1)
+        pooled: Tensor = (weights.unsqueeze(3) * values).sum(dim=1).flatten(1)
+        return pooled
 
 
 class Block(nn.Module):
@@ -73,7 +75,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         scale, shift = self.modulate(condition).chunk(2, dim=1)
-        return x + self.outer(self.dropout(F.gelu(self.inner(self.norm(x) * (1 + scale) + shift))))
+        added: Tensor = x + self.outer(self.dropout(F.gelu(self.inner(self.norm(x) * (1 + scale) + shift))))
+        return added
 
 
 class Generator(nn.Module):

@@ -45,7 +45,8 @@ def gradient_penalty(discriminator: Discriminator, real: Tensor, texts: Tensor) 
     """R1: half the squared gradient of the score at real pictures (Mescheder et al. 2018, arXiv:1801.04406)."""
     at = real.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(discriminator(at, texts).sum(), at, create_graph=True)
-    return gradient.square().sum(dim=1).mean() / 2
+    penalty: Tensor = gradient.square().sum(dim=1).mean() / 2
+    return penalty
 
 
 def generator_loss(discriminator: Discriminator, fake: Tensor, texts: Tensor) -> Tensor:

@@ -48,7 +48,17 @@ class GenerationRecipe:
     def __post_init__(self) -> None:
         if self.way not in WAYS:
             raise TrainingError(f"there is no way to generate called {self.way!r}; there are {', '.join(WAYS)}")
-        for name in ("batch", "width", "blocks", "heads", "noise", "region_rank", "integration", "samples", "dev_every"):
+        for name in (
+            "batch",
+            "width",
+            "blocks",
+            "heads",
+            "noise",
+            "region_rank",
+            "integration",
+            "samples",
+            "dev_every",
+        ):
             if getattr(self, name) < 1:
                 raise TrainingError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.way != LINEAR and self.steps < 1:

@@ -51,15 +51,14 @@ class _State:
 def selection_rows(dev: Features) -> NDArray[np.int64]:
     """The captions that weights are chosen on: those of photos with an even number; the others are reported on."""
     rows = dev.usable()
-    return rows[dev.owner[rows] % 2 == 0]
+    even: NDArray[np.int64] = rows[dev.owner[rows] % 2 == 0]
+    return even
 
 
 class GeneratorTrainer:
     """One run, from features to the best weights in ``out``."""
 
-    def __init__(
-        self, data: Features, dev: Features, recipe: GenerationRecipe, out: Path, options: RunOptions
-    ) -> None:
+    def __init__(self, data: Features, dev: Features, recipe: GenerationRecipe, out: Path, options: RunOptions) -> None:
         """Raises TrainingError for too little data."""
         self.data, self.dev, self.recipe, self.out, self.options = data, dev, recipe, out, options
         self.rows = data.usable()
