@@ -2,8 +2,8 @@
 
     python -m benchmarks.imagined_queries --data MIXTURE --work DIR [--samples 8] [--tables]
 
-``MIXTURE`` is the folder that ``python -m mmsearch.training.shipped.mixture`` makes, ``DIR`` has the features and runs of
-``python -m mmsearch.training.generation``; ways that were not trained are left out.
+``MIXTURE`` is the folder that ``python -m mmsearch.training.shipped.mixture`` makes, ``DIR`` has the features and runs
+of ``python -m mmsearch.training.generation``; ways that were not trained are left out.
 
 Kinds of queries: "flickr8k", captions of the photos of dev with an odd number (those with an even one chose the
 weights) over all of dev; "coco", captions of COCO dev over these; "words", what the photos of single words are called,
@@ -11,8 +11,8 @@ over these; "plain", the 200 queries of ``benchmarks.plain_queries`` over all ph
 Of captions mAP is the mean reciprocal rank, as one photo is right.
 
 Texts score as the first stage of a search does, with hubness correction.  Imagined pictures are compared by cosine.
-Scores of both are put in spreads from their mean over the photos, as a search joins a text and an example, and then:
-"alone" the mean vector of the samples; "mean" of text and samples; "max" of text and samples; "weighted", the text plus
+Scores of both are put in spreads from their mean over the photos, as a search joins a text and an example, and
+then: "alone" the mean vector of the samples; "mean" of text and samples; "max" of text and samples; "weighted", the text plus
 a share of "alone", the share being the best one by mAP on another kind (COCO's for flickr8k, flickr8k's for the others).
 Differences to the text alone are paired, with 95 % intervals by bootstrap over photos or queries.
 

@@ -33,7 +33,9 @@ def test_a_text_always_gets_the_same_pictures(imagination: Imagination, encoder:
 
 
 def test_only_the_embedded_model_has_imagined_pictures(region_encoder: OnnxEncoder, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="can be imagined for the embedded model only: .* has vectors of another kind"):
+    with pytest.raises(
+        ModelError, match=r"can be imagined for the embedded model only: .* has vectors of another kind"
+    ):
         Imagination.load(region_encoder)
     with pytest.raises(ModelError, match=r"imagination.json cannot be used"):
         Imagination.load(region_encoder, tmp_path)

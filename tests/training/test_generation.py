@@ -186,7 +186,9 @@ def test_a_few_steps_of_each_way(way: str, written: features.Features, tmp_path:
     generator, space, recipe = trainer.load(tmp_path / way)
     again = judging.judge(generator, space, written, trainer.selection_rows(written), recipe.samples)
     assert again == pytest.approx(figures, abs=1e-3)
-    assert (figures["diversity"] > 0) == (way in (FLOW, GAN, UNMATCHED))
+    drawn = judging.draw_latents(generator, written, np.arange(2), 2, seed=0)  # (2, samples, size)
+    assert drawn.shape[1] == (2 if way in (FLOW, GAN, UNMATCHED) else 1)
+    assert (drawn.shape[1] > 1) == (not torch.equal(drawn[:, 0], drawn[:, -1]))
     events = [json.loads(line)["event"] for line in (tmp_path / way / "log.jsonl").read_text().splitlines()] if (
         way != LINEAR) else []  # fmt: skip
     assert events == ([] if way == LINEAR else ["dev", "step", "dev"])

@@ -2,8 +2,8 @@
 
     python -m mmsearch.training.generation --data MIXTURE --work DIR --way flow [--photos N] [--resume] [--steps N …]
 
-``MIXTURE`` is the folder that ``python -m mmsearch.training.shipped.mixture`` makes.  ``DIR/features`` gets the features
-of its photos and captions by the embedded model, once for all ways; ``DIR/WAY`` the run: ``generator.pt``, ``log.jsonl``.
+``MIXTURE`` is the folder that ``python -m mmsearch.training.shipped.mixture`` makes.  ``DIR/features`` gets the
+features of its photos and captions by the embedded model, once for all ways; ``DIR/WAY`` the run (``generator.pt``).
 ``--photos`` takes so many of the training photos, drawn by seed 0.  Weights are chosen on the captions of every other
 photo of Flickr8k dev.  After a kill the same command with ``--resume`` goes on.
 """

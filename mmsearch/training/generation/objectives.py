@@ -51,4 +51,5 @@ def gradient_penalty(discriminator: Discriminator, real: Tensor, texts: Tensor) 
 
 def generator_loss(discriminator: Discriminator, fake: Tensor, texts: Tensor) -> Tensor:
     """Hinge loss of the generator: the discriminator should take what it makes for real pictures of the text."""
-    return -discriminator(fake, texts).mean()
+    loss: Tensor = -discriminator(fake, texts).mean()
+    return loss

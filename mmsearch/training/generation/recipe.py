@@ -10,7 +10,7 @@ LINEAR, MLP, FLOW, GAN, UNMATCHED = "linear", "mlp", "flow", "gan", "gan-unmatch
 WAYS = {
     LINEAR: "ridge regression, in closed form",
     MLP: "regression by a residual MLP, without noise",
-    FLOW: "conditional flow matching (Lipman et al. 2023) that predicts the clean latent, as the prior of DALL-E 2 does",
+    FLOW: "conditional flow matching (Lipman et al. 2023) that predicts the clean latent, as DALL-E 2's prior does",
     GAN: "conditional GAN with matching-aware negatives (Reed et al. 2016), hinge loss and spectral norm",
     UNMATCHED: "the same without matching-aware negatives",
 }
