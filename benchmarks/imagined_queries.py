@@ -11,10 +11,10 @@ over these; "plain", the 200 queries of ``benchmarks.plain_queries`` over all ph
 Of captions mAP is the mean reciprocal rank, as one photo is right.
 
 Texts score as the first stage of a search does, with hubness correction.  Imagined pictures are compared by cosine.
-Scores of both are put in spreads from their mean over the photos, as a search joins a text and an example, and
-then: "alone" the mean vector of the samples; "mean" of text and samples; "max" of text and samples; "weighted", the text plus
-a share of "alone", the share being the best one by mAP on another kind (COCO's for flickr8k, flickr8k's for the others).
-Differences to the text alone are paired, with 95 % intervals by bootstrap over photos or queries.
+Scores of both are put in spreads from their mean over the photos, as a search joins a text and an example, and then:
+"alone" the mean vector of the samples; "mean" of text and samples; "max" of text and samples; "weighted", the text
+plus a share of "alone", the share being the best one by mAP on another kind (COCO's for flickr8k, flickr8k's for the
+others). Differences to the text alone are paired, with 95 % intervals by bootstrap over photos or queries.
 
 Beside them: the modality gap (distance between the means of queries and photos), diversity (one minus the cosine of two
 samples of a text), and the Fréchet distance of one sample a text to the photos.  One JSON line, or ``--tables``.
