@@ -42,10 +42,12 @@ from mmsearch.language.tag_names import folded
 from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
 from mmsearch.query.files import parse_conditions
-from mmsearch.store.sqlite import fulltext, spelling, tables
+from mmsearch.store.sql import tables
+from mmsearch.store.sqlite import fulltext
 from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.store.sqlite.writer import Writer
 from mmsearch.store.types import StoredModel
+from mmsearch.store.words import spelling
 from mmsearch.types import Decoded, Exif, Found, Pixels, Regions, Vectors
 
 CAPTIONED = 3  # where names and captions are as people have them, one photo in so many has a caption

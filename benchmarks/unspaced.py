@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmsearch.store.sqlite.spelling import expression, stored, written
+from mmsearch.store.words.spelling import expression, stored, written
 
 SCRIPTS = ((0x4E00, 3000), (0x30A1, 80), (0xAC00, 2000))  # first sign, and how many
 OURS = "porter unicode61 remove_diacritics 0 categories 'L* N* Co Mn Mc'"

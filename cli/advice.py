@@ -26,6 +26,7 @@ ADVICE = {
     "model-mismatch": ". Leave out --model, use another --library, or encode the whole library anew: mmsearch index "
     "--model {got}",
     "no-backup": "; wanted is a file that `mmsearch backup` wrote",
+    "no-backup-file": ": pg_dump copies its database",
     "no-cuda": "; choose --device cpu (or auto)",
     "no-decoder-process": "; without such processes: mmsearch index --no-isolate",
     "no-int8": "; leave out --precision int8, or say --precision float32",

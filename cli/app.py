@@ -47,6 +47,7 @@ from mmsearch.cli import (
 from mmsearch.cli.advice import worded
 from mmsearch.cli.command_group import CommandGroup
 from mmsearch.cli.command_help import ABOUT, HelpedCommand
+from mmsearch.cli.hidden_password import hide_password
 from mmsearch.cli.query_command import QueryCommand
 from mmsearch.errors import MMSearchError, PatternError, QueryError, QuerySyntaxError
 
@@ -127,6 +128,7 @@ class _Lines(logging.Handler):
 
 def main() -> None:
     """Run the command line and exit."""
+    hide_password()
     # What is imported stays: looking for garbage among it, while it grows and at the end, took an eighth of a query.
     gc.set_threshold(50_000)
     atexit.register(gc.freeze)

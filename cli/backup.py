@@ -52,7 +52,11 @@ def restore(
     """
     from mmsearch import config, restore
 
-    folder = config.load().library if library is None else Path(os.path.expanduser(library)).absolute()
+    settings = config.load()
+    place = (settings.address or settings.library) if library is None else library
+    if config.is_address(place):
+        raise typer.BadParameter("a backup is put into a folder, not into PostgreSQL", param_hint="--library")
+    folder = Path(os.path.expanduser(place)).absolute()
     file = Path(os.path.expanduser(file))
     try:
         with progress_bar("Restoring") as progress:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mmsearch.cli import formatting, installing
 from mmsearch.cli.advice import worded
 from mmsearch.cli.options import opened
+from mmsearch.config import is_address
 from mmsearch.errors import MMSearchError
 from mmsearch.library.checkup import Finding
 
@@ -45,15 +46,18 @@ class Checkup:
         self.findings.append(Finding(name, said, state, advice, values))
 
 
-def looked(library: Path | None, folder: Path, settings: Settings, with_speed: bool) -> list[Finding]:
-    """What there is to say of this machine and the library in ``folder``, which ``library`` names or is one's own."""
+def looked(place: str | Path, settings: Settings, with_speed: bool) -> list[Finding]:
+    """What there is to say of this machine and the library in ``place``, a folder or an address."""
     found = Checkup()
     _versions(found)
     _faiss(found)
     _gpu(found, settings)
     _hub(found)
     _extras(found)
-    _library(found, library, folder)
+    if is_address(place):
+        _on_server(found, place)
+    else:
+        _in_folder(found, Path(place))
     if with_speed:
         _speed(found, settings)
     return found.findings
@@ -139,8 +143,7 @@ def _adding(extra: str) -> str:
     return f"to add what it needs: {installing.adding(extra)}" if installing.missing(extra) else ""
 
 
-def _library(found: Checkup, library: Path | None, folder: Path) -> None:
-    from mmsearch.cli.welcome import nothing_yet
+def _in_folder(found: Checkup, folder: Path) -> None:
     from mmsearch.library.checkup import unwritable
     from mmsearch.store.open import has_store
 
@@ -150,6 +153,33 @@ def _library(found: Checkup, library: Path | None, folder: Path) -> None:
     if not has_store(folder):
         found.advise("library", f"there is none in {shown} yet", "to make it: mmsearch index FOLDER")
         return
+    _opened(found, str(folder), shown)
+
+
+def _on_server(found: Checkup, address: str) -> None:
+    from mmsearch.store.open import server_state
+
+    try:
+        server = server_state(address)
+    except MMSearchError as error:
+        found.broken("server", worded(error))
+        return
+    vectors = f"pgvector {server.vectors}" if server.vectors else "no pgvector"
+    said = f"{server.place} answers: PostgreSQL {server.version}, {vectors}"
+    found.good("server", said, version=server.version, pgvector=server.vectors)
+    if server.unwritable is not None:
+        what = "written" if server.made else "made"
+        found.broken("server", f"the library cannot be {what}: {server.unwritable}", "see docs/scale.md")
+    if server.made:
+        _opened(found, address, server.place)
+    else:
+        found.advise("library", f"there is none in {server.place} yet", "to make it: mmsearch index FOLDER")
+
+
+def _opened(found: Checkup, library: str, shown: str) -> None:
+    """How the library is, which is there; ``shown`` is where."""
+    from mmsearch.cli.welcome import nothing_yet
+
     try:
         with opened(library) as own:
             if (said := nothing_yet(own)) is not None:

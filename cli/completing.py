@@ -88,10 +88,10 @@ def _values(param: Any, start: str, before: Sequence[str]) -> Candidates:
     if param is None:
         return Candidates()
     metavar, name = param.metavar or "", next((one[2:] for one in param.opts if one.startswith("--")), "")
-    if "|" in metavar:
-        return _beginning(metavar.split("|"), start)
     if metavar.startswith(_FOLDERS):
         return Candidates(folders=True)
+    if "|" in metavar and not metavar.startswith(_FILES):
+        return _beginning(metavar.split("|"), start)
     if metavar.startswith(_FILES):
         return Candidates(files=True)
     if metavar == "MODEL":
@@ -132,21 +132,20 @@ def _values_of(name: str, start: str, before: Sequence[str]) -> list[str]:
     from mmsearch.store.open import beginnings
 
     with contextlib.suppress(MMSearchError):  # a mistake in the settings is told when the command runs
-        return beginnings(_library(before), name, start, MOST)
+        folder = _library(before)
+        return [] if folder is None else beginnings(folder, name, start, MOST)
     return []
 
 
-def _library(before: Sequence[str]) -> Path:
-    """The library that the words name, or the person's own."""
+def _library(before: Sequence[str]) -> Path | None:
+    """The library that the words name, or the person's own; None for one on a server, which is not asked."""
     from mmsearch import config
 
-    for option, value in pairwise(before):
-        if option in ("--library", "-l"):
-            return Path(value).expanduser()
-    for word in before:
-        if word.startswith("--library="):
-            return Path(word.partition("=")[2]).expanduser()
-    return config.load().library
+    named = [value for option, value in pairwise(before) if option in ("--library", "-l")]
+    named += [word.partition("=")[2] for word in before if word.startswith("--library=")]
+    settings = None if named else config.load()
+    place = named[0] if settings is None else settings.address or settings.library
+    return None if config.is_address(place) else Path(place).expanduser()
 
 
 def _models(start: str) -> list[str]:

@@ -191,7 +191,7 @@ def _reranker(encoder: Encoder) -> Reranker:
     return for_encoder(encoder, config.load().reranker)
 
 
-def _encoder(library: Path | None, model: str | None, device: str | None, trust_pickle: bool) -> Encoder:
+def _encoder(library: str | None, model: str | None, device: str | None, trust_pickle: bool) -> Encoder:
     from mmsearch.encoders import factory
 
     changes: dict[str, Any] = {"device": device, "trust_pickle": trust_pickle or None}

@@ -21,7 +21,7 @@ PhotoArgument = Annotated[str, typer.Argument(metavar="PHOTO", help="A picture f
 
 
 @contextmanager
-def looker(library: Path | None, device: str | None) -> Iterator[Looker]:
+def looker(library: str | None, device: str | None) -> Iterator[Looker]:
     """That of the library; where there is none and none was named, that of the model that a new one would get."""
     from mmsearch.encoders import factory
     from mmsearch.rerank.inspect import Looker
@@ -29,7 +29,7 @@ def looker(library: Path | None, device: str | None) -> Iterator[Looker]:
     from mmsearch.store.open import has_store
 
     settings = settings_with("cpu", device=device)
-    if library is not None or has_store(settings.library):
+    if library is not None or settings.address or has_store(settings.library):
         with opened(library, device=device, auto="cpu") as found:
             with working("Loading the model"):
                 looker = found.looker()

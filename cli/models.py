@@ -15,6 +15,7 @@ from mmsearch.cli.progress_bar import working
 from mmsearch.cli.streams import cell, console
 
 if TYPE_CHECKING:
+    from mmsearch.config import Settings
     from mmsearch.store.types import StoredModel
 
 TERMS = (
@@ -36,7 +37,7 @@ def command(
     settings = config.load()
     with working("Looking for models"):
         found = available(settings.cache, full, (settings.cpu_model, settings.gpu_model))
-    used = _used(settings.library if library is None else library.absolute())
+    used = _used((settings.address or settings.library) if library is None else library, settings)
     name, fingerprint = (used.name, used.fingerprint) if used is not None else (None, None)
     exact = fingerprint is not None and any(fingerprint == model.fingerprint for model in found)
     using = [model.fingerprint == fingerprint if exact else model.name == name for model in found]
@@ -64,10 +65,19 @@ def command(
     formatting.say(TERMS)
 
 
-def _used(folder: Path) -> StoredModel | None:
-    """The model of the library in this folder, if there is one."""
-    from mmsearch.store.open import has_store, open_store
+def _used(place: str | Path, settings: Settings) -> StoredModel | None:
+    """The model of the library there, if there is one."""
+    from mmsearch.config import is_address
+    from mmsearch.errors import NoModelError
+    from mmsearch.store.open import has_store, open_address, open_store
 
+    if is_address(place):
+        try:
+            with open_address(place, settings.cache, 1, create=False) as store:
+                return store.model()
+        except NoModelError:
+            return None
+    folder = Path(place).absolute()
     if not has_store(folder):
         return None
     with open_store(folder) as store:

@@ -14,8 +14,14 @@ if TYPE_CHECKING:
     from mmsearch.library.library import Library
 
 LibraryOption = Annotated[
-    Path | None,
-    typer.Option("--library", "-l", metavar="DIR", help="The library to use. Default: your own, or $MMSEARCH_LIBRARY."),
+    str | None,
+    typer.Option(
+        "--library",
+        "-l",
+        metavar="DIR|URL",
+        help="The library to use, a folder or postgresql://user@host/database. Default: your own, or "
+        "$MMSEARCH_LIBRARY.",
+    ),
 ]
 # What ``index`` and ``watch`` take.
 ExcludeOption = Annotated[
@@ -110,7 +116,7 @@ def settings_with(auto: str = "auto", **changes: Any) -> Settings:
     return settings
 
 
-def opened(library: Path | None, must_exist: bool = True, auto: str = "auto", **changes: Any) -> Library:
+def opened(library: str | None, must_exist: bool = True, auto: str = "auto", **changes: Any) -> Library:
     """The library of this command, with ``settings_with`` these changes.
 
     Where ``auto`` is "cpu", a command asks once: models are loaded quickly, too.

@@ -50,7 +50,7 @@ def command(
     given = _options(host, token, allow_host or (), read_only, show_places)
     with options.opened(library, must_exist=False, device=device) as found, _listening(host, port) as listening:
         shown = f"http://{_authority(host, listening.getsockname()[1])}/?token={given.token}"
-        formatting.say(f"serving {formatting.shown(str(found.folder))}; Ctrl-C ends it")
+        formatting.say(f"serving {formatting.shown(found.store.place)}; Ctrl-C ends it")
         if (empty := nothing_yet(found)) is not None:
             formatting.say(f"{empty}; or add a folder on the page")
         if given.any_address:

@@ -120,7 +120,7 @@ def command(
                 _counts(report.tags, SHOWN)
 
 
-def _change(paths: list[str], library: Path | None, add: list[str], remove: list[str], json: bool) -> None:
+def _change(paths: list[str], library: str | None, add: list[str], remove: list[str], json: bool) -> None:
     """Give photos tags of a person's own, and take such from them."""
     from mmsearch.library.tags import checked_tags
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mmsearch.cli import formatting
 
 if TYPE_CHECKING:
+    from mmsearch.config import Settings
     from mmsearch.library.library import Library
 
 _ASK = (
@@ -21,20 +22,19 @@ def welcome() -> None:
     """Say on standard output what can be done next with the person's own library."""
     from mmsearch import config
     from mmsearch.cli.options import opened
-    from mmsearch.store.open import has_store
 
     settings = config.load()
     print("mmsearch finds your own pictures by what is in them.\n")
     begins = True
-    if has_store(settings.library):
+    if _there(settings):
         with opened(None) as found:
-            said = nothing_yet(found)
+            said, place = nothing_yet(found), found.store.place
             photos, roots = found.store.counts().photos, found.store.roots()
         begins = said is not None and not roots
         if said is None:
-            folder = formatting.shown(str(settings.library), relative=False)
+            library = formatting.shown(place, relative=False)
             where = f" of {formatting.plural(len(roots), 'folder')}" if roots else ""
-            print(f"{formatting.plural(photos, 'photo')}{where} can be found. The library is in {folder}.\n")
+            print(f"{formatting.plural(photos, 'photo')}{where} can be found. The library is in {library}.\n")
             _lines((*_ASK, ("mmsearch index", "read what is new or changed"), ("mmsearch tag", "give them tags")))
         elif not begins:
             print(f"{said[0].upper()}{said[1:]}")
@@ -42,6 +42,13 @@ def welcome() -> None:
         print("No pictures are indexed yet. Begin with a folder of yours, then ask:\n")
         _lines(((f"mmsearch index {_pictures()}", "read them, once; it changes none of your files"), *_ASK))
     print("\nmmsearch --help lists all commands.")
+
+
+def _there(settings: Settings) -> bool:
+    """Whether the person's own library is there."""
+    from mmsearch.store.open import has_store, server_state
+
+    return server_state(settings.address).made if settings.address else has_store(settings.library)
 
 
 def nothing_yet(library: Library) -> str | None:

@@ -13,13 +13,14 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import platformdirs
 
 from mmsearch.errors import ConfigError
 from mmsearch.media.filesystem import read_text
 
+ADDRESSES = ("postgresql://", "postgres://")  # how the address of a library on a server begins
 _SWITCH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -53,8 +54,12 @@ class Settings:
     recall: float = 0.95  # share of the nearest pictures that a search among very many must find; 1 compares all
     rerank_candidates: int = 100  # pictures of the first stage that are looked at again; unasked at most 30
     trust_pickle: bool = False  # read weights of models that are pickles; "true" trusts whoever made them
+    postgres_pool: int = 8  # connections to a library in PostgreSQL that are kept; as many more when it is busy
     thumbnails: int = 1000  # megabytes of small pictures that are kept beside a library; 0 keeps none
     min_relevance: float = 0.0  # hits below it are left out, 0 to 1, where relevance is known; 0 shows all
+    # Of the default library, where it is on a server, "postgresql://user@host/database": it goes before
+    # ``library``, and may be set as that.  It may hold a password, so it is not shown.
+    address: str = field(default="", repr=False)
 
 
 def config_file() -> Path:
@@ -76,12 +81,25 @@ def load(file: Path | None = None, environment: Mapping[str, str] | None = None)
     for name, value in found.items():
         if name not in known:
             raise ConfigError(f"{file}: unknown setting {name!r}; there are: {', '.join(known)}")
+        name = _setting(name, str(value))
         values[name] = _typed(str(file), name, value)
     for name in known:
         variable = f"MMSEARCH_{name.upper()}"
         if environment.get(variable):
-            values[name] = _typed(variable, name, environment[variable])
+            setting = _setting(name, environment[variable])
+            if name == "library":
+                values.pop("address", None)  # the environment goes before the file
+            values[setting] = _typed(variable, setting, environment[variable])
     return replace(Settings(), **values)
+
+
+def is_address(place: object) -> TypeGuard[str]:
+    """Whether a place of a library is one on a server, and no folder."""
+    return isinstance(place, str) and place.startswith(ADDRESSES)
+
+
+def _setting(name: str, value: str) -> str:
+    return "address" if name == "library" and is_address(value) else name
 
 
 def _toml(text: str) -> dict[str, Any]:

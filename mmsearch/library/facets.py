@@ -93,7 +93,7 @@ class Chosen:
         """Those of a query; of one with words the ``BEST`` by its first stage.  Raises as ``Library.search``."""
         model = store.model()
         if model is None:
-            raise NoModelError(f"the library {store.folder} is empty")
+            raise NoModelError(f"the library {store.place} is empty")
         nothing = isinstance(query, str) and not query.strip()
         wanted = parsed(Query(order="date") if nothing else query, where)
         photos: Ids | None = None

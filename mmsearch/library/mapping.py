@@ -43,5 +43,5 @@ def make(
 
     made, report = Maker(store, stored, tagger, progress).make(fresh, method)
     if target is not None:
-        page.write(target, store, made, os.path.basename(store.folder), settings.max_megapixels, progress)
+        page.write(target, store, made, os.path.basename(store.place), settings.max_megapixels, progress)
     return report

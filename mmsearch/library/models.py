@@ -93,7 +93,7 @@ class Models:
         """The model that is searched with.  Raises NoModelError before the first ``index``."""
         stored = self._store.model()
         if stored is None:
-            raise NoModelError(f"the library {self._folder} is empty")
+            raise NoModelError(f"the library {self._store.place} is empty")
         return stored
 
     def encoder(self, stored: StoredModel | None = None) -> Encoder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmsearch import config
 from mmsearch.encoders.protocol import Encoder
@@ -13,8 +14,11 @@ from mmsearch.library.checked import checked
 from mmsearch.library.library import Library
 from mmsearch.library.live_index import LiveIndex
 from mmsearch.library.models import Models
-from mmsearch.store.open import INDEX, check_new, has_store, open_store
+from mmsearch.store.open import INDEX, check_new, has_store, open_address, open_store
 from mmsearch.types import PathLike
+
+if TYPE_CHECKING:  # a query does without it
+    from mmsearch.store.protocol import Store
 
 
 @checked
@@ -30,6 +34,8 @@ def open_library(
 ) -> Library:
     """Open the library in ``folder``, made if absent; without one, the user's own library.
 
+    In place of a folder it may be the address of a database of PostgreSQL: ``postgresql://user@host/database``.
+
     ``model`` (of a library that is new) and ``device`` take the place of the settings'; ``encoder`` that of the model:
     the way for a model of one's own.  ``quick`` is for a program that asks a question or two and ends: models are
     loaded in a third of the time, and are loaded again where more is asked.  Without ``create`` a library that is not
@@ -44,7 +50,17 @@ def open_library(
         settings = replace(settings, model=model)
     if device is not None:
         settings = replace(settings, device=device)
-    path = settings.library if folder is None else Path(os.path.expanduser(folder)).absolute()
+    place = (settings.address or settings.library) if folder is None else os.fspath(folder)
+    if config.is_address(place):
+        store = open_address(place, settings.cache, settings.postgres_pool, create)
+    else:
+        store = _in_folder(Path(os.path.expanduser(place)).absolute(), create)
+    models = Models(store, store.folder, settings, encoder, quick)
+    vectors = LiveIndex(store, store.folder / INDEX, models, settings.recall, settings.device)
+    return Library(store, vectors, models, store.lock, settings)
+
+
+def _in_folder(path: Path, create: bool) -> Store:
     if not create and not has_store(path):
         raise NoModelError(f"there is no library in {path} yet")
     check_new(path)
@@ -54,7 +70,4 @@ def open_library(
         raise LibraryError(
             f"the library folder {path} cannot be made: {error.strerror}", code="library-not-made"
         ) from error
-    store = open_store(path)
-    models = Models(store, path, settings, encoder, quick)
-    vectors = LiveIndex(store, path / INDEX, models, settings.recall, settings.device)
-    return Library(store, vectors, models, store.lock, settings)
+    return open_store(path)

@@ -158,7 +158,7 @@ class Items(Table):
         return torch_data_set(list(self), transform, side, self._max_megapixels)
 
     def __repr__(self) -> str:
-        return f"<{len(self):,} photos of {self._store.folder}>"
+        return f"<{len(self):,} photos of {self._store.place}>"
 
     def _repr_html_(self) -> str:
         """The first 20 photos with small pictures, and how many more there are."""

@@ -33,7 +33,7 @@ class Status:
     index_kind: str | None  # "exact", or an approximate kind; None before the first ``index``
     recall: float | None  # share of the 10 nearest that it finds for texts, as was measured when it was built; or 1
     generation: int
-    bytes: int  # of the whole folder
+    bytes: int  # of the whole folder, and on the server if it is on one
     roots: tuple[str, ...]
     exclude: dict[str, tuple[str, ...]]  # by root, what index runs leave out of it
     failures: tuple[Skipped, ...]
@@ -46,7 +46,7 @@ def status(folder: Path, store: Store, vectors: VectorSearch, models: Models) ->
     counts, model, summary = store.counts(), store.model(), store.summary()
     index = None if model is None else vectors.refresh(model)
     return Status(
-        library=str(folder),
+        library=store.place,
         photos=counts.photos,
         regions=max((store.with_regions(one) for one in models.of_tokens(model)), default=0) if model else 0,
         captions=summary.captions,
@@ -60,7 +60,7 @@ def status(folder: Path, store: Store, vectors: VectorSearch, models: Models) ->
         index_kind=index.kind if index is not None else None,
         recall=None if index is None else index.recall,
         generation=store.generation(),
-        bytes=_bytes(folder),
+        bytes=_bytes(folder) + store.stored_bytes(),
         roots=tuple(store.roots()),
         exclude=store.exclusions(),
         failures=tuple(store.failures()),

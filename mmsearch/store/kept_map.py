@@ -19,15 +19,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.errors import LibraryError
+from mmsearch.errors import LibraryError, QueryError
 from mmsearch.language.letters import plain
 from mmsearch.media.filesystem import atomic_file, open_regular
 from mmsearch.types import Ids
 
 log = logging.getLogger(__name__)
 
-OWN = re.compile(r"map-[0-9a-f]{8}-[0-9A-Za-z-]{1,64}-[0-9]+\.npz")
+OWN = re.compile(r"map-[0-9a-f]{8,16}-[0-9A-Za-z-]{1,64}-[0-9]+\.npz")
 FORMAT = 1
+LISTED = 12  # names of clusters in an error
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,46 @@ class KeptMap:
 
 def _words(text: str) -> list[str]:
     return re.findall(r"\w+", plain(text))
+
+
+class LastMap:
+    """The last map in a folder, read again when it has changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.state: object = None  # what tells the file that it was read from; None where there is none
+        self._read: KeptMap | None = None
+
+    def of(self, library: str, fingerprint: str, generation: int) -> KeptMap | None:
+        """That of this library and model, at most of this generation; None where there is none."""
+        file = newest(self._folder, library, fingerprint, generation)
+        state = None
+        if file is not None:
+            try:
+                status = file.stat()
+                state = (file.name, status.st_ino, status.st_mtime_ns, status.st_size)
+            except FileNotFoundError:
+                file = None
+        if state != self.state:
+            self._read = None if file is None else read(file)
+            self.state = state
+        return self._read
+
+
+def vectors_in(kept: KeptMap | None, asked: str) -> Ids:
+    """The ids of the vectors in the clusters that are asked for.  Raises QueryError where there are none."""
+    if kept is None:
+        raise QueryError("no map of this library has been made, so there are no clusters yet", code="no-map")
+    numbers = kept.matching(asked)
+    if not len(numbers):
+        raise QueryError(f"the map has no cluster {asked!r}; {_listed(kept)}", code="no-cluster")
+    return kept.ids[np.isin(kept.of, numbers)]
+
+
+def _listed(kept: KeptMap) -> str:
+    shown = [f"{one.number} ({one.name})" for one in kept.clusters[:LISTED]]
+    more = f" and {len(kept.clusters) - LISTED} more" if len(kept.clusters) > LISTED else ""
+    return f"there are {', '.join(shown)}{more}; ask by number, or by words of the name"
 
 
 def newest(folder: Path, library: str, fingerprint: str, generation: int) -> Path | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +14,12 @@ from mmsearch.store.writer_lock import LOCK
 
 if TYPE_CHECKING:
     from mmsearch.store.protocol import Store
+    from mmsearch.store.types import ServerState
 
 # What lies in a library's folder.
 DATABASE = "library.sqlite"
 INDEX = "index"  # a folder
+ON_SERVERS = "libraries"  # in the cache of a person: what is made here of libraries on servers, a folder each
 THUMBNAILS = "thumbnails"  # a folder of small pictures, which may be deleted (``media/thumbnail_cache.py``)
 MAPS = "map"  # a folder with the last map, which may be deleted (``kept_map.py``)
 MARK = ".mmsearch-decoding"  # while pictures are decoded
@@ -35,6 +39,34 @@ def open_store(folder: Path) -> Store:
     from mmsearch.store.sqlite.store import SqliteStore
 
     return SqliteStore(folder / DATABASE)
+
+
+def open_address(address: str, cache: Path, pool: int, create: bool = True) -> Store:
+    """The store of the library at an address of a server, made or brought up to date as needed.
+
+    What is made of it on this machine goes below ``cache``; ``pool`` connections are kept.  Raises NoModelError where
+    there is none and none is to be created, NewerLibraryError, LibraryError.
+    """
+    with _needing_packages():
+        from mmsearch.store.postgres.store import PostgresStore
+    return PostgresStore(address, cache / ON_SERVERS, pool, create)
+
+
+def server_state(address: str) -> ServerState:
+    """What is at an address of a server, which is not changed.  Raises LibraryError where nobody lets one in."""
+    with _needing_packages():
+        from mmsearch.store.postgres.server_state import state_of
+    return state_of(address)
+
+
+@contextlib.contextmanager
+def _needing_packages() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise LibraryError(
+            f"a library in PostgreSQL needs more: pip install 'mmsearch[postgres]' ({error})", code="needs-postgres"
+        ) from error
 
 
 def beginnings(folder: Path, field: str, start: str, most: int = 50) -> list[str]:

@@ -315,6 +315,15 @@ class MetadataStore(
         ...
 
     @property
+    def place(self) -> str:
+        """Where the library is, as people name it: its folder, or an address without a password."""
+        ...
+
+    def stored_bytes(self) -> int:
+        """How many bytes it takes on another machine."""
+        ...
+
+    @property
     def capabilities(self) -> Capabilities: ...
 
     @property

@@ -223,6 +223,17 @@ class Damage:
 
 
 @dataclass(frozen=True)
+class ServerState:
+    """A server that a library is on, or may be made on."""
+
+    place: str  # its address, without a password
+    version: str  # of the server
+    vectors: str | None  # version of its extension for vectors, installed or offered
+    made: bool  # whether the library is there
+    unwritable: str | None  # why this user cannot write, or make, it
+
+
+@dataclass(frozen=True)
 class Capabilities:
     """What a driver can do beyond storing and finding; whoever needs it asks first."""
 

@@ -17,8 +17,8 @@ from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
 from mmsearch.search import querybank, retrieval
 from mmsearch.search.hubness import hubness_penalty
+from mmsearch.store.sql.tables import contents, embeddings, items, photos
 from mmsearch.store.sqlite.store import SqliteStore
-from mmsearch.store.sqlite.tables import contents, embeddings, items, photos
 from mmsearch.types import Progress, Vectors
 
 pytestmark = pytest.mark.slow

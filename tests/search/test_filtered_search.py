@@ -20,8 +20,8 @@ from mmsearch.search.options import Options
 from mmsearch.search.pipeline import search
 from mmsearch.search.retrieval import BETA
 from mmsearch.search.text_boost import SOME_WORDS
-from mmsearch.store.sqlite.fulltext import FOLDER
 from mmsearch.store.sqlite.store import SqliteStore
+from mmsearch.store.words.finding import FOLDER
 from mmsearch.types import Decoded, Exif, Found, Vectors
 
 COUNT = 7000

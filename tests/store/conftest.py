@@ -7,12 +7,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from postgres_server import forget, open_postgres
 
 from mmsearch.store.open import open_store as open_embedded
 from mmsearch.store.protocol import Store
 
 # Name -> what opens the library of that driver that belongs to a folder, made when it is opened first.
-DRIVERS: dict[str, Callable[[Path], Store]] = {"sqlite": open_embedded}
+DRIVERS: dict[str, Callable[[Path], Store]] = {"sqlite": open_embedded, "postgres": open_postgres}
 
 
 @pytest.fixture(scope="session", params=DRIVERS)
@@ -22,9 +23,10 @@ def driver(request: pytest.FixtureRequest) -> Callable[[Path], Store]:
 
 
 @pytest.fixture
-def open_store(driver: Callable[[Path], Store], tmp_path: Path) -> Callable[[], Store]:
+def open_store(driver: Callable[[Path], Store], tmp_path: Path) -> Iterator[Callable[[], Store]]:
     """Opens one and the same library, as often as it is called."""
-    return partial(driver, tmp_path)
+    yield partial(driver, tmp_path)
+    forget(tmp_path)
 
 
 @pytest.fixture
@@ -32,3 +34,17 @@ def store(open_store: Callable[[], Store]) -> Iterator[Store]:
     """An empty library."""
     with open_store() as opened:
         yield opened
+
+
+# Of these a server makes half a minute and more, with ten thousands of small statements.
+SLOW_ON_A_SERVER = (
+    "test_any_changes_leave_what_plain_dictionaries_hold",
+    "test_any_conditions_find_what_plain_python_finds",
+    "test_many_vectors_and_region_tokens_come_back_in_the_order_of_ids",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.name.startswith(SLOW_ON_A_SERVER) and "[postgres" in item.name:
+            item.add_marker(pytest.mark.slow)

@@ -18,13 +18,15 @@ from older_schema import write_schema
 
 from mmsearch.language.letters import plain
 from mmsearch.language.word_rates import word_rates
+from mmsearch.store import snapshot
 from mmsearch.store.protocol import Store
-from mmsearch.store.sqlite import fulltext_ranking, snapshot_cache
-from mmsearch.store.sqlite.fulltext_ranking import LONG, Form, RowSet, best, sums
-from mmsearch.store.sqlite.spelling import expression, stored, written
+from mmsearch.store.sql.tables import WORDS
 from mmsearch.store.sqlite.store import SqliteStore
-from mmsearch.store.sqlite.tables import WORDS
+from mmsearch.store.sqlite.word_lists import LONG
 from mmsearch.store.types import StoredModel, WordHit
+from mmsearch.store.words import ranking
+from mmsearch.store.words.ranking import Form, RowSet, best, sums
+from mmsearch.store.words.spelling import expression, stored, written
 from mmsearch.types import Decoded, Exif, Found, Sidecar
 
 PIXELS = np.zeros((9, 9, 3), np.uint8)
@@ -388,7 +390,7 @@ def test_a_text_is_found_by_itself(parts: list[str]) -> None:
 
 def expected(file: Path) -> list[tuple[object, ...]]:
     """What ``words`` must say, worked out in plain Python from the other tables."""
-    from mmsearch.store.sqlite.names import name_words
+    from mmsearch.store.words.names import name_words
 
     with sqlite3.connect(file) as base:
         rows: list[tuple[object, ...]] = []
@@ -667,7 +669,7 @@ def test_the_best_photos_are_those_of_all_sums(
         if total:
             oracle[row] = total
     lists = {key: RowSet(np.array(sorted(rows), np.int32), photos) for key, rows in having.items()}
-    with mock.patch.object(fulltext_ranking, "_CHUNK", chunk):
+    with mock.patch.object(ranking, "_CHUNK", chunk):
         rows = best(FORMS, lists, np.array(weights), count)
     reached, places = sums(rows, FORMS, lists, np.array(weights))
     wanted = sorted(oracle, key=lambda row: (-round(oracle[row], 6), row))[:count]
@@ -700,7 +702,7 @@ def test_no_more_is_kept_than_there_is_room_for(many: tuple[SqliteStore, list[di
     asked = ["wacx wgax", "wadx wfax", "waex whbx"]
     model = model_of(store)
     before = [store.find_words(query, model) for query in asked]
-    with mock.patch.object(snapshot_cache, "MOST", 10_000), SqliteStore(store.file) as other:
+    with mock.patch.object(snapshot, "MOST", 10_000), SqliteStore(store.file) as other:
         assert [other.find_words(query, model) for query in asked * 2] == before * 2
         assert 0 < other.cached_bytes <= 10_000
         assert len(other._lists._snapshot._values) < 20

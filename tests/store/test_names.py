@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmsearch.store.sqlite.names import name_parts, name_words
+from mmsearch.store.words.names import name_parts, name_words
 
 
 @pytest.mark.parametrize(

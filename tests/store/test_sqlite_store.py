@@ -19,9 +19,9 @@ from sqlalchemy import create_engine
 from mmsearch.encoders.protocol import RegionCard
 from mmsearch.encoders.region_codec import pack, unpack
 from mmsearch.errors import LibraryError
+from mmsearch.store.sql.tables import metadata
 from mmsearch.store.sqlite import new_schema, schema
 from mmsearch.store.sqlite.store import SqliteStore
-from mmsearch.store.sqlite.tables import metadata
 from mmsearch.store.types import Counts, PendingItem, PendingVector, StoredModel
 from mmsearch.types import Decoded, Exif, Found
 

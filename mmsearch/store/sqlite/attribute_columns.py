@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
+from mmsearch.store.kept_map import LastMap
 from mmsearch.types import Ids
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-    from mmsearch.store.kept_map import KeptMap
 
 Mask = NDArray[np.bool_]  # (n,), of the n files that can be found
 
@@ -60,9 +57,7 @@ class Kept:
     """What was read of one state of a database; what has not changed stays when the rest is read again."""
 
     def __init__(self, maps: Path | None = None) -> None:
-        self.maps = maps  # the folder of the last map
-        self.map: KeptMap | None = None
-        self.map_read: object = None  # what tells the file that it was read from
+        self.last_map = None if maps is None else LastMap(maps)
         self.version = -1
         self.states: dict[str, str] = {}  # "generation", "noted" -> their counts
         self.columns: dict[object, NDArray[Any]] = {}
@@ -333,14 +328,3 @@ def positions_of(wanted: Ids, known: Ids) -> tuple[NDArray[np.intp], Mask]:
     existing: Mask = positions < len(known)
     existing[existing] = known[positions[existing]] == wanted[existing]
     return positions, existing
-
-
-def nanoseconds(local: datetime) -> int:
-    """Since 1970, of a moment on this machine's clock; the least or largest number there is where it is too far off."""
-    try:
-        seconds = local.replace(microsecond=0).timestamp()
-    except (OverflowError, ValueError, OSError):
-        seconds = math.inf if local.year > 1970 else -math.inf
-    if abs(seconds) > 9.2e9:
-        return int(np.iinfo(np.int64).max if seconds > 0 else np.iinfo(np.int64).min)
-    return (int(seconds) * 1_000_000 + local.microsecond) * 1000

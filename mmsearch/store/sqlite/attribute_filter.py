@@ -48,12 +48,14 @@ from mmsearch.query.model import (
     Tagged,
     Within,
 )
+from mmsearch.store.local_clock import nanoseconds
+from mmsearch.store.moment_conditions import is_of_moments
 from mmsearch.store.paths import by_links, inside, spellings
-from mmsearch.store.sqlite.attribute_columns import UNKNOWN, Kept, Mask, nanoseconds, positions_of
+from mmsearch.store.sql.noted import SHOT
+from mmsearch.store.sqlite.attribute_columns import UNKNOWN, Kept, Mask, positions_of
 from mmsearch.store.sqlite.facet_columns import FacetColumns
-from mmsearch.store.sqlite.film_columns import FilmColumns, is_of_moments, overlapping
+from mmsearch.store.sqlite.film_columns import FilmColumns, overlapping
 from mmsearch.store.sqlite.map_column import MapColumn
-from mmsearch.store.sqlite.noted import SHOT
 from mmsearch.store.sqlite.overview_columns import OverviewColumns
 from mmsearch.store.types import FacetCounts, Overview
 from mmsearch.types import Ids

@@ -15,10 +15,10 @@ from typing import Any
 from sqlalchemy import URL, Boolean, Float, Integer, LargeBinary, String, create_engine
 
 from mmsearch.errors import NewerLibraryError, TransferError
+from mmsearch.store.sql.tables import metadata
 from mmsearch.store.sqlite import schema
 from mmsearch.store.sqlite.integrity_rules import WHERE
 from mmsearch.store.sqlite.store import SqliteStore
-from mmsearch.store.sqlite.tables import metadata
 from mmsearch.store.types import FINGERPRINT, WIDEST
 
 log = logging.getLogger(__name__)

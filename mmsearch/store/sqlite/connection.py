@@ -19,9 +19,10 @@ from mmsearch.language.tag_names import folded, tag_key
 from mmsearch.media.filesystem import on_network
 from mmsearch.store.open import MAPS
 from mmsearch.store.paths import storable
-from mmsearch.store.sqlite import fulltext, schema, spelling
+from mmsearch.store.sqlite import fulltext, schema
 from mmsearch.store.sqlite.attribute_filter import AttributeFilter
 from mmsearch.store.sqlite.snapshot_cache import SnapshotCache
+from mmsearch.store.words import spelling
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def explained(file: Path) -> Iterator[None]:
 class Database:
     """A SQLite file, created and upgraded as needed.  A context manager; safe to read from several threads.
 
-    It keeps lists of words in memory, 64 MiB at most (``snapshot_cache.MOST``), and the columns that filters asked for.
+    It keeps lists of words in memory, 64 MiB at most (``snapshot.MOST``), and the columns that filters asked for.
     """
 
     def __init__(self, file: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -13,11 +12,10 @@ from numpy.typing import NDArray
 
 from mmsearch.language.letters import plain
 from mmsearch.language.tag_names import folded
-from mmsearch.query.fields import FORMATS
-from mmsearch.store.sqlite.attribute_columns import NOTED, UNKNOWN, Columns, Mask, nanoseconds, positions_of
+from mmsearch.store.facet_values import YEARS, containing, types, up_to
+from mmsearch.store.local_clock import nanoseconds
+from mmsearch.store.sqlite.attribute_columns import NOTED, UNKNOWN, Columns, Mask, positions_of
 from mmsearch.types import Ids
-
-_YEARS = (1000, 9999)  # that a query can ask for
 
 
 class FacetColumns(Columns):
@@ -31,12 +29,12 @@ class FacetColumns(Columns):
         count = most + 1
         return {
             "year": [(str(year), files) for year, files in self._years(mask).most_common(count)],
-            "camera": _containing(self._cameras(mask), str.casefold, count),
+            "camera": containing(self._cameras(mask), str.casefold, count),
             "folder": self._folders_above(mask, count),
             "tag": self._tags(mask, count),
             "type": self._types(mask).most_common(count),
-            "person": _containing(self._people(mask), plain, count),
-            "city": _containing(self._cities(mask), plain, count),
+            "person": containing(self._people(mask), plain, count),
+            "city": containing(self._cities(mask), plain, count),
         }
 
     def _years(self, mask: Mask) -> Counter[int]:
@@ -48,22 +46,16 @@ class FacetColumns(Columns):
         found = _unique(years)
         if len(written):
             first, last = (datetime.fromtimestamp(time / 1e9).year for time in (written.min(), written.max()))
-            begins = range(max(first - 1, _YEARS[0]), min(last + 1, _YEARS[1]) + 1)
+            begins = range(max(first - 1, YEARS[0]), min(last + 1, YEARS[1]) + 1)
             bounds = np.array([nanoseconds(datetime(year, 1, 1)) for year in begins], np.int64)
             found += _unique(np.searchsorted(bounds, written, side="right") - 1 + begins[0])
-        return Counter({year: files for year, files in found.items() if _YEARS[0] <= year <= _YEARS[1]})
+        return Counter({year: files for year, files in found.items() if YEARS[0] <= year <= YEARS[1]})
 
     def _cameras(self, mask: Mask) -> Counter[str]:
         return self._of_contents("camera", mask)
 
     def _types(self, mask: Mask) -> Counter[str]:
-        """Those that a query can ask for: "jpeg" stands for "mpo" too (see ``Format``)."""
-        found: Counter[str] = Counter()
-        for name, files in self._of_contents("format", mask).items():
-            known = "jpeg" if name == "mpo" else name
-            if known in FORMATS.values():
-                found[known] += files
-        return found
+        return types(self._of_contents("format", mask))
 
     def _of_contents(self, column: str, mask: Mask) -> Counter[str]:
         """A text of the contents, and how many of the files have each."""
@@ -120,7 +112,7 @@ class FacetColumns(Columns):
             pairs = [
                 (inner, codes.setdefault(outer, len(codes)))
                 for inner, folder in enumerate(folders)
-                for outer in (folder, *_up_to(folder, roots))
+                for outer in (folder, *up_to(folder, roots))
             ]
             self._kept.columns["names of folders above"] = np.array(list(codes), object)
             return np.array(pairs, np.int64).reshape(-1, 2).T
@@ -189,18 +181,6 @@ class FacetColumns(Columns):
         return codes, contents
 
 
-def _up_to(folder: str, roots: set[str]) -> list[str]:
-    """The folders around a folder, up to the outermost one that was indexed; none where it is in none."""
-    above: list[str] = []
-    found = 0
-    while (parent := os.path.dirname(folder)) != folder:
-        folder = parent
-        above.append(folder)
-        if folder in roots:
-            found = len(above)
-    return above[:found]
-
-
 def _unique(values: NDArray[np.int64]) -> Counter[int]:
     numbers, counts = np.unique(values, return_counts=True)
     return Counter(dict(zip(numbers.tolist(), counts.tolist(), strict=True)))
@@ -220,25 +200,3 @@ def _most(counts: NDArray[np.int64], count: int) -> list[int]:
     """Where the largest are, those above 0, largest first, the earlier of equal ones first."""
     order = np.argsort(-counts, kind="stable")[:count]
     return [int(place) for place in order if counts[place]]
-
-
-def _containing(texts: Mapping[str, int], folded: Callable[[str], str], count: int) -> list[tuple[str, int]]:
-    """The lines of these texts and how many files have a text that contains each, as conditions compare them.
-
-    Spellings that are the same when they are ``folded`` are one value, written as most of them are.
-    """
-    spelled: dict[str, Counter[str]] = {}  # folded line -> its spellings -> files
-    for text, files in texts.items():
-        for line in dict.fromkeys(text.split("\n")):
-            if line.strip():
-                spelled.setdefault(folded(line), Counter())[line] += files
-    spelled.pop("", None)
-    whole: list[tuple[str, int]] = []
-    found = []
-    for key, _ in Counter({key: lines.total() for key, lines in spelled.items()}).most_common(count):
-        line, files = spelled[key].most_common(1)[0]
-        if len(spelled[key]) > 1 or any(key in other for other in spelled if other != key):
-            whole = whole or [(folded(text), files) for text, files in texts.items()]
-            files = sum(files for text, files in whole if key in text)
-        found.append((line, files))
-    return sorted(found, key=lambda one: (-one[1], one[0]))

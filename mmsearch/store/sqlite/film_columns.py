@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.query.model import AnyOf, Between, Compare, Condition, Fits
+from mmsearch.query.model import AnyOf, Condition, Fits
+from mmsearch.store.moment_conditions import span
 from mmsearch.store.sqlite.attribute_columns import Columns, Mask
 from mmsearch.types import Ids
 
@@ -47,25 +46,10 @@ class FilmColumns(Columns):
         return numbers[np.isin(owners, items[~meeting])]
 
 
-def is_of_moments(condition: Condition) -> bool:
-    """Whether a condition is about where in a film something is."""
-    all_of_it = condition.fits.fits if isinstance(condition.fits, AnyOf) else (condition.fits,)
-    return bool(all_of_it) and all(isinstance(one, (Compare, Between)) and one.fact == "at" for one in all_of_it)
-
-
 def overlapping(fits: Fits, starts: Ids, ends: Ids) -> Mask:
     """Which moments (n,), from ``starts`` to ``ends`` in milliseconds, have to do with the time that is asked for."""
     found = np.zeros(len(starts), np.bool_)
     for one in fits.fits if isinstance(fits, AnyOf) else (fits,):
-        least, most = _span(one)
+        least, most = span(one)
         found |= (starts <= 1000 * most) & (np.maximum(ends, starts + 1) > 1000 * least)
     return found
-
-
-def _span(fits: Any) -> tuple[float, float]:
-    """From when to when, in seconds."""
-    if isinstance(fits, Between):
-        return fits.least, fits.most
-    if fits.operator == "=":
-        return fits.value, fits.value
-    return (-math.inf, fits.value) if fits.operator in ("<", "<=") else (fits.value, math.inf)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mmsearch.store.sqlite.noted import SHOT
+from mmsearch.store.sql.noted import SHOT
 
 # Read again by the next ``mmsearch index``, because no file has this time.
 _AGAIN = "UPDATE photos SET state = 'failed', reason = 'the library lost what it knew of it', mtime_ns = -1"

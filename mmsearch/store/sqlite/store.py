@@ -13,21 +13,23 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, func, text
 from sqlalchemy.dialects.sqlite import insert
 
 from mmsearch.encoders.protocol import RegionCard
 from mmsearch.query.model import OneFits
 from mmsearch.store.region_tokens import region_tokens
+from mmsearch.store.sql.export_rows import ExportRows
+from mmsearch.store.sql.file_rows import FileRows
+from mmsearch.store.sql.model_rows import ModelCounts
+from mmsearch.store.sql.pending import Pending
+from mmsearch.store.sql.statistics import losses, summary
+from mmsearch.store.sql.tables import photos, properties
 from mmsearch.store.sqlite.blobs import TableBlobs
 from mmsearch.store.sqlite.connection import explained
-from mmsearch.store.sqlite.export_rows import ExportRows
 from mmsearch.store.sqlite.items import Items
 from mmsearch.store.sqlite.models import Models
 from mmsearch.store.sqlite.parts import Parts
-from mmsearch.store.sqlite.pending import Pending
-from mmsearch.store.sqlite.statistics import losses, summary
-from mmsearch.store.sqlite.tables import properties
 from mmsearch.store.sqlite.vectors import VectorRows
 from mmsearch.store.sqlite.writer import Writer
 from mmsearch.store.types import Capabilities, Damage, Losses, StoredModel, Summary
@@ -42,8 +44,11 @@ _GROWN = insert(properties).on_conflict_do_update(
     index_elements=["name"], set_={"value": text("CAST(CAST(properties.value AS INTEGER) + 1 AS TEXT)")}
 )
 
+# The year in which a file was last written, in local time.
+_WRITTEN = func.strftime("%Y", photos.c.mtime_ns // 1_000_000_000, "unixepoch", "localtime")
 
-class SqliteStore(Models, Items, Parts, VectorRows, Pending):
+
+class SqliteStore(Models, Items, Parts, VectorRows, Pending, FileRows, ModelCounts):
     """All of it together, opened on a file: models, items, vectors, what is pending, and changes."""
 
     capabilities = Capabilities(
@@ -56,6 +61,13 @@ class SqliteStore(Models, Items, Parts, VectorRows, Pending):
     @property
     def folder(self) -> Path:
         return self.file.parent
+
+    @property
+    def place(self) -> str:
+        return str(self.folder)
+
+    def stored_bytes(self) -> int:
+        return 0
 
     @property
     def blobs(self) -> TableBlobs:
@@ -95,7 +107,7 @@ class SqliteStore(Models, Items, Parts, VectorRows, Pending):
 
     def summary(self) -> Summary:
         with self._reading() as connection:
-            return summary(connection)
+            return summary(connection, _WRITTEN)
 
     def losses(self, paths: Sequence[str]) -> Losses:
         with self._reading() as connection:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 
 from mmsearch.media.dhash import Hashes, as_numbers
+from mmsearch.store.sql.tables import contents, embeddings, items
 from mmsearch.store.sqlite.connection import Database
-from mmsearch.store.sqlite.tables import contents, embeddings, items
 from mmsearch.store.types import StoredModel, chunks
 from mmsearch.types import Ids, Vectors
 

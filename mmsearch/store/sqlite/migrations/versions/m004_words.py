@@ -7,7 +7,7 @@ import os
 import sqlalchemy as sa
 from alembic import op
 
-from mmsearch.store.sqlite.names import name_words
+from mmsearch.store.words.names import name_words
 
 revision = "004"
 down_revision = "003"

@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, func, select, text
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, Table, bindparam, func, select
 
-from mmsearch.store.sqlite.noted import (
+from mmsearch.store.sql.dialect import can_be_found, json_list, json_object, json_pairs
+from mmsearch.store.sql.noted import (
     SHOT,
     annotation_columns,
     annotations_of,
@@ -18,7 +18,7 @@ from mmsearch.store.sqlite.noted import (
     film_of,
     sidecar_of,
 )
-from mmsearch.store.sqlite.tables import (
+from mmsearch.store.sql.tables import (
     captions,
     contents,
     embeddings,
@@ -32,11 +32,11 @@ from mmsearch.store.sqlite.tables import (
     tagged,
     tags,
 )
+from mmsearch.store.sql.upserts import Upserts
 from mmsearch.store.types import Block, ExportRow
 from mmsearch.types import Annotations, Found
 
 BLOCK = 500  # vectors read together
-_FOUND = text("+photos.state = 'ok'")  # the plus keeps SQLite from reading all photos in this state each time
 
 
 class ExportRows:
@@ -47,7 +47,7 @@ class ExportRows:
         there = (
             select(photos.c.id)
             .join(items, items.c.content_id == photos.c.content_id)
-            .where(items.c.id == embeddings.c.item_id, _FOUND)
+            .where(items.c.id == embeddings.c.item_id, can_be_found())
         )
         self._found = (embeddings.c.model_id == model) & there.exists()
         of_model = regions.c.model_id == model
@@ -88,11 +88,11 @@ class ExportRows:
             )
 
     def _files(self, first: int, last: int, positions: dict[int, int]) -> Iterator[tuple[int, ExportRow]]:
-        words = select(func.json_group_object(part_texts.c.source, part_texts.c.text))
+        words = select(json_object(part_texts.c.source, part_texts.c.text))
         other = items.alias()
         count = select(func.count()).where(other.c.content_id == items.c.content_id)
-        by_model = select(func.json_group_array(func.json_array(tags.c.tag, tags.c.score)))
-        by_people = select(func.json_group_array(own_tags.c.tag))
+        by_model = select(json_pairs(tags.c.tag, tags.c.score))
+        by_people = select(json_list(own_tags.c.tag))
         query = (
             select(
                 embeddings.c.id.label("vector"),
@@ -123,7 +123,7 @@ class ExportRows:
             .outerjoin(captions, captions.c.item_id == items.c.id)
             .outerjoin(ocr, ocr.c.item_id == items.c.id)
             .outerjoin(tagged, tagged.c.item_id == items.c.id)
-            .where(embeddings.c.id.between(first, last), embeddings.c.model_id == self._model, _FOUND)
+            .where(embeddings.c.id.between(first, last), embeddings.c.model_id == self._model, can_be_found())
             .order_by(embeddings.c.id, photos.c.path)
         )
         for row in self._connection.execute(query):
@@ -173,11 +173,6 @@ def _part(row: Any) -> dict[str, Any]:
     return {**{name: getattr(row, name) for name in names}, "part_words": json.loads(row.part_words)}
 
 
-# Made once, as those of ``store.py``.
-_ADD = {
-    one: insert(one).on_conflict_do_nothing()
-    for one in (contents, items, embeddings, regions, captions, ocr, tagged, tags, part_texts)
-}
 _SAME = select(contents.c.id).where(contents.c.hash == bindparam("hash"))
 _ITEM = select(items.c.id).where(items.c.content_id == bindparam("content"), items.c.part == bindparam("part"))
 FIRST_ITEM = select(items.c.id).where(items.c.content_id == bindparam("content"), items.c.part == 0)
@@ -197,7 +192,13 @@ _CONTENT = (
 
 
 def put(
-    connection: Connection, new: ExportRow, vector: bytes, tokens: bytes | None, card: str | None, model: int
+    connection: Connection,
+    upserts: Upserts,
+    new: ExportRow,
+    vector: bytes,
+    tokens: bytes | None,
+    card: str | None,
+    model: int,
 ) -> int:
     """Store what is known of a content, or of a part of it, with its tokens of this card; what is stored already stays.
 
@@ -205,7 +206,7 @@ def put(
     """
 
     def add(table: Table, **values: object) -> bool:
-        return bool(connection.execute(_ADD[table], values).rowcount)
+        return bool(connection.execute(upserts.add[table], values).rowcount)
 
     known = {name: getattr(new, name) for name in (*_CONTENT, "dhash", "metadata_version")}
     noted = annotation_columns(Annotations(new.city, new.people, new.rating, new.label))

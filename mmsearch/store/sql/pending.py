@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import ColumnElement, Select, false, func, or_, select
+from sqlalchemy import ColumnElement, Select, false, or_, select
 
 from mmsearch.encoders.protocol import RegionCard
 from mmsearch.media import METADATA_VERSION
 from mmsearch.store.paths import at_or_below
-from mmsearch.store.sqlite.connection import Database
-from mmsearch.store.sqlite.tables import (
+from mmsearch.store.sql.dialect import least
+from mmsearch.store.sql.reading import Reading
+from mmsearch.store.sql.tables import (
     captions,
     contents,
     embeddings,
@@ -39,7 +40,7 @@ def _embedded(model: StoredModel | None) -> Select[tuple[int]]:
     return query if model is None else query.where(embeddings.c.model_id == model.id)
 
 
-class Pending(Database):
+class Pending(Reading):
     """What an enrichment has still to look at; each method names one."""
 
     def pending_regions(
@@ -73,7 +74,7 @@ class Pending(Database):
             return []
         captioned = select(captions.c.item_id).where(captions.c.reranker == reranker)
         query = (
-            select(items.c.id.label("item"), embeddings.c.id.label("vector"), func.min(photos.c.path).label("path"))
+            select(items.c.id.label("item"), embeddings.c.id.label("vector"), least(photos.c.path).label("path"))
             .join(embeddings, embeddings.c.item_id == items.c.id)
             .join(photos, photos.c.content_id == items.c.content_id)
             .where(
@@ -92,7 +93,7 @@ class Pending(Database):
 
     def pending_tags(self, model: StoredModel, vocabulary: str, within: Sequence[str] = ()) -> list[PendingVector]:
         query = (
-            select(items.c.id.label("item"), embeddings.c.id.label("vector"), func.min(photos.c.path).label("path"))
+            select(items.c.id.label("item"), embeddings.c.id.label("vector"), least(photos.c.path).label("path"))
             .join(embeddings, embeddings.c.item_id == items.c.id)
             .join(photos, photos.c.content_id == items.c.content_id)
             .where(

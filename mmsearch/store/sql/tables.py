@@ -1,4 +1,4 @@
-"""The tables of a library, as SQLAlchemy Core sees them; ``migrations/`` creates and changes them.
+"""The tables of a library, as SQLAlchemy Core sees them; the migrations of each driver create and change them.
 
 roots       folders the user asked to index
 exclusions  a row per pattern of names and paths that index runs leave out of a root
@@ -17,7 +17,7 @@ tags, tagged  words of a vocabulary that fit an item, and which vocabulary it wa
 own_tags    tags that people gave a file; they belong to its row in ``photos``, whatever it holds and wherever it is
 waiting_tags  the same of files whose rows gave way to others, by content, until that is found again
 sidecars    what files beside a photo say of it, such as ``photo.txt`` and ``photo.xmp``
-words       full-text search (FTS5): a row per photo, rowid its id; ``sqlite/fulltext.py`` keeps it in step
+words       full-text search: a row per photo, with what each driver looks words up in
 properties  single values: ``generation`` grows with every change of what can be found, ``noted`` with every change of
             what is noted of it in columns that filters keep, ``identity`` is random
 """
@@ -25,6 +25,7 @@ properties  single values: ``generation`` grows with every change of what can be
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Exists,
@@ -32,7 +33,6 @@ from sqlalchemy import (
     ForeignKey,
     FromClause,
     Index,
-    Integer,
     LargeBinary,
     MetaData,
     Select,
@@ -42,8 +42,14 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy import (
+    Integer as ShortInteger,
+)
+
+from mmsearch.store.sql.dialect import Float16Vector
 
 metadata = MetaData()
+Integer = ShortInteger().with_variant(BigInteger, "postgresql")  # SQLite's have 64 bits by themselves
 
 roots = Table(
     "roots",
@@ -130,7 +136,8 @@ items = Table(
     Column("end_ms", Integer),
     Column("at_ms", Integer),  # the frame that its vectors are of
     UniqueConstraint("content_id", "part"),
-    Index("items_parts", "content_id", sqlite_where=text("part > 0")),  # whether there are any, and of which contents
+    # Whether there are any, and of which contents.
+    Index("items_parts", "content_id", sqlite_where=text("part > 0"), postgresql_where=text("part > 0")),
     sqlite_autoincrement=True,
 )
 
@@ -140,7 +147,7 @@ embeddings = Table(
     Column("id", Integer, primary_key=True),
     Column("item_id", Integer, ForeignKey("items.id", ondelete="CASCADE"), nullable=False),
     Column("model_id", Integer, ForeignKey("models.id", ondelete="CASCADE"), nullable=False),
-    Column("vector", LargeBinary, nullable=False),  # dim little-endian float16
+    Column("vector", Float16Vector, nullable=False),  # dim little-endian float16
     UniqueConstraint("item_id", "model_id"),
     sqlite_autoincrement=True,  # never hand out an id twice
 )

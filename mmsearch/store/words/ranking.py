@@ -1,33 +1,30 @@
-"""Which photos have a word in which column, and how rare it is: what ``sqlite/fulltext.py`` asks of FTS5.
+"""Which photos have a word in which column, and how rare it is: what finding words asks of a driver.
 
-Its lists are kept in memory as long as nobody writes to the database (``sqlite/snapshot_cache.py``): to read the list
-of a word that a tenth of a million photos has takes some hundredths of a second, to look at it again some ten
-thousandths.
+Its lists are kept in memory as long as nobody writes to the database (``store/snapshot.py``): to read the list of a
+word that a tenth of a million photos has takes some hundredths of a second, to look at it again some ten thousandths.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.store.sqlite.snapshot_cache import Snapshot
-from mmsearch.store.sqlite.tables import WORDS
+from mmsearch.store.snapshot import Snapshot
+from mmsearch.store.sql.tables import WORDS
+from mmsearch.types import Ids
 
 # What a word counts for by where it is.  People wrote names, descriptions and what can be read in a picture; tags and
 # captions are guesses of a model.
 WEIGHTS = {"name": 1.0, "description": 1.0, "ocr": 1.0, "tags": 0.7, "caption": 0.4}
 PRIOR = 100  # photos: what is known of words from elsewhere (``language/word_rates.py``) counts as much as so many here
 FEW = 20  # photos; in a larger library a word that more than half of the photos have says nothing
-LONG = 10_000  # photos up to which those with a word are counted one by one
-_WINDOWS, _SHARE = 16, 16  # to estimate how many have a common word: so many stretches of the table, 1/16 of it in all
-_STRONG = ("name", "description", "ocr")
 _DENSE = 32  # where more than one in so many photos has a word, a bit for each photo takes less than the ids
 _CHUNK = 4096  # rows of a list that are looked at together; twice as many each time
 _EQUAL = 1e-9  # sums that differ by less are taken for equal
@@ -100,20 +97,14 @@ def _positions(among: Rows, rows: Rows) -> tuple[Mask, NDArray[np.intp]]:
     return there, positions[there]
 
 
-class _Copy(sqlite3.Connection):
-    """A database in memory that is closed when a cache forgets it: from Python 3.13 on others are warned of."""
+class WordLists(ABC):
+    """Which photos have what, in one state of a library; what of it was asked for is kept."""
 
-    def __del__(self) -> None:
-        self.close()
+    photos: int  # the largest id of a photo
+    count: int  # of photos, whatever their state
 
-
-class Lists:
-    """The lists of FTS5 in one state of a database: which photos have what."""
-
-    def __init__(self, connection: sqlite3.Connection, cached: Snapshot) -> None:
-        self.connection, self.cached = connection, cached
-        self.photos = cached.of("photos", lambda: self._number("SELECT coalesce(max(id), 0) FROM photos"))
-        self.count = cached.of("files", lambda: self._number("SELECT count(*) FROM photos"))
+    def __init__(self, cached: Snapshot) -> None:
+        self.cached = cached
 
     def of(self, forms: Sequence[Form]) -> Having:
         """All photos that have them."""
@@ -122,33 +113,6 @@ class Lists:
 
     def _of(self, expression: str) -> dict[str, RowSet]:
         return self.cached.of(("rows", expression), lambda: self._read(expression), _size)
-
-    @contextmanager
-    def copied(self, rows: Sequence[int]) -> Iterator[sqlite3.Connection]:
-        """A table ``words`` in memory, of these photos only.
-
-        For a few photos it is far quicker to ask this one than that of all: to look for a word in one column of one row
-        FTS5 goes through the rows that follow, and for the beginning of a word it lists all that begin so.
-        """
-        copy = self.cached.of("copy", self._empty)
-        columns = ", ".join(WORDS)
-        chosen = f"SELECT rowid, {columns} FROM words WHERE rowid IN (SELECT value FROM json_each(?))"
-        copy.execute("BEGIN")
-        try:
-            copy.executemany(
-                f"INSERT INTO words (rowid, {columns}) VALUES (?, ?, ?, ?, ?, ?)",
-                self.connection.execute(chosen, (json.dumps(list(rows)),)),
-            )
-            yield copy
-        finally:
-            copy.rollback()
-
-    def _empty(self) -> sqlite3.Connection:
-        """To make the table takes longer than all that is done with it, so it is made once."""
-        [made] = self.connection.execute("SELECT sql FROM sqlite_master WHERE name = 'words'").fetchone()
-        copy = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None, factory=_Copy)
-        copy.execute(made)
-        return copy
 
     def weight(self, expression: str, rate: float = 0.0) -> float:
         """How rare a word or phrase is; 0 where it says nothing, because most photos have it.
@@ -170,38 +134,39 @@ class Lists:
         return max(math.log((self.count + PRIOR) / (have + 0.5 + PRIOR * rate)), 0.0)
 
     def frequency(self, expression: str) -> int:
-        """How many photos have it: counted up to ``LONG``, above estimated to a few percent."""
+        """How many photos have it; of very common ones a driver may estimate it."""
         return self.cached.of(("count", expression), lambda: self._counted(expression))
 
-    def _counted(self, expression: str) -> int:
-        capped = f"SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT {LONG + 1})"
-        have = self._number(capped, expression)
-        if have <= LONG:
-            return have
-        step = max(self.photos // _WINDOWS, 1)
-        count = "SELECT count(*) FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ?"
-        seen = sum(
-            self._number(count, expression, start + 1, start + max(step // _SHARE, 1))
-            for start in range(0, step * _WINDOWS, step)
-        )
-        return min(max(seen * _SHARE, have), self.photos)
+    @abstractmethod
+    def _counted(self, expression: str) -> int: ...
 
+    @abstractmethod
     def _read(self, expression: str) -> dict[str, RowSet]:
-        strong = len(self._ids(f"{{{' '.join(_STRONG)}}} : {expression}", 1)) > 0
-        asked = [column for column in WORDS if strong or column not in _STRONG]
-        lists = ((column, self._ids(f"{{{column}}} : {expression}")) for column in asked)
-        return {column: RowSet(rows, self.photos) for column, rows in lists if len(rows)}
+        """By column the photos that have a word or phrase there."""
 
-    def _ids(self, expression: str, limit: int = -1) -> Rows:
-        """The photos that have it, ascending; the first ``limit`` of them, or all."""
-        # One string instead of a row each: several times faster.
-        [joined] = self.connection.execute(
-            "SELECT group_concat(rowid) FROM (SELECT rowid FROM words WHERE words MATCH ? LIMIT ?)", (expression, limit)
-        ).fetchone()
-        return np.fromstring(joined, np.int32, sep=",") if joined else np.zeros(0, np.int32)
+    @abstractmethod
+    def files_of(self, vectors: Ids, model: int) -> Ids:
+        """Pairs (n, 2) of a photo that can be found and its vector, of these vectors; photos ascend."""
 
-    def _number(self, query: str, *values: object) -> int:
-        return int(self.connection.execute(query, values).fetchone()[0])
+    @abstractmethod
+    def vectors_of(self, rows: Rows, model: int) -> Ids:
+        """The ids of the vectors of photos that can be found, (n,); -1 for the others."""
+
+    @abstractmethod
+    def paths(self, rows: Rows) -> dict[int, bytes]:
+        """Where these photos are."""
+
+    @abstractmethod
+    def pages(self, vectors: Sequence[int], model: int) -> list[tuple[int, int, bytes]]:
+        """Vector, photo and path of the photos that can be found and have one of these vectors, by path."""
+
+    @abstractmethod
+    def said(self, rows: Sequence[int]) -> dict[int, Sequence[str]]:
+        """What is written about these photos, by column, in the words of those who wrote it."""
+
+    @abstractmethod
+    def copied(self, rows: Sequence[int]) -> AbstractContextManager[sqlite3.Connection]:
+        """A table ``words`` of FTS5 in memory, of these photos only."""
 
 
 def _size(lists: Mapping[str, RowSet]) -> int:

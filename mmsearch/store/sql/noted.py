@@ -12,14 +12,14 @@ from typing import Any
 from sqlalchemy import func
 
 from mmsearch.media.said import different
-from mmsearch.store.sqlite.tables import contents, sidecars
+from mmsearch.store.sql.tables import contents, sidecars
 from mmsearch.types import Annotations, Exif, Film, Sidecar
 
 TAKEN_AT = "coalesce(sidecars.taken_at, contents.taken_at, sidecars.later_taken_at)"
 LATITUDE = "coalesce(sidecars.latitude, contents.latitude, sidecars.later_latitude)"
 LONGITUDE = "coalesce(sidecars.longitude, contents.longitude, sidecars.later_longitude)"
 CITY = "coalesce(sidecars.city, contents.city)"
-PEOPLE = "coalesce(sidecars.people, '') || char(10) || coalesce(contents.people, '')"
+PEOPLE = "coalesce(sidecars.people, '') || '\n' || coalesce(contents.people, '')"
 RATING = "coalesce(sidecars.rating, contents.rating)"
 LABEL = "coalesce(sidecars.label, contents.label)"
 SHOT = ("iso", "aperture", "exposure", "focal")  # columns of contents alone

@@ -1,0 +1,77 @@
+"""Contents that have several items: the moments of a film, the pages of a document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mmsearch.store.postgres.connection import Database
+from mmsearch.store.types import StoredModel, StoredPart
+from mmsearch.types import Ids
+
+_SEVERAL = "SELECT EXISTS (SELECT 1 FROM items WHERE part > 0)"
+_PART = (
+    "items.id, items.part, coalesce(embeddings.id, -1), items.start_ms, items.end_ms, items.at_ms, "
+    "(SELECT string_agg(text, E'\\n' ORDER BY source) FROM part_texts WHERE part_texts.item_id = items.id)"
+)
+_WITH_VECTORS = "LEFT JOIN embeddings ON embeddings.item_id = items.id AND embeddings.model_id = %s"
+_PARTS = f"""
+SELECT own.id, {_PART} FROM embeddings AS own
+    JOIN items AS one ON one.id = own.item_id
+    JOIN items ON items.content_id = one.content_id
+    {_WITH_VECTORS}
+WHERE own.id = ANY(%s::bigint[])
+    AND EXISTS (SELECT 1 FROM items AS other WHERE other.content_id = one.content_id AND other.part > 0)
+ORDER BY own.id, items.part
+"""
+_PARTS_OF = f"""
+SELECT {_PART} FROM contents JOIN items ON items.content_id = contents.id {_WITH_VECTORS}
+WHERE hash = %s ORDER BY items.part
+"""
+_FIRSTS = """
+SELECT own.id, first.id FROM embeddings AS own
+    JOIN items AS one ON one.id = own.item_id
+    JOIN items ON items.content_id = one.content_id AND items.part = 0
+    JOIN embeddings AS first ON first.item_id = items.id AND first.model_id = %s
+WHERE own.id = ANY(%s::bigint[])
+"""
+
+
+class Parts(Database):
+    """What is known of the items of contents that have several."""
+
+    def parts(self, ids: Sequence[int], model: StoredModel) -> dict[int, list[StoredPart]]:
+        if not self._several():
+            return {}
+        found: dict[int, list[StoredPart]] = {}
+        with self._reading() as connection:
+            asked = [int(number) for number in ids]
+            for number, *part in connection.exec_driver_sql(_PARTS, (model.id, asked)):
+                found.setdefault(number, []).append(_part(part))
+        return found
+
+    def parts_of(self, content_hash: bytes, model: StoredModel) -> list[StoredPart]:
+        with self._reading() as connection:
+            rows = connection.exec_driver_sql(_PARTS_OF, (model.id, content_hash)).all()
+        return [_part(row) for row in rows] if len(rows) > 1 else []
+
+    def firsts(self, ids: Ids, model: StoredModel) -> Ids | None:
+        if not self._several():
+            return None
+        with self._reading() as connection:
+            rows = connection.exec_driver_sql(_FIRSTS, (model.id, ids.tolist())).all()
+        known = {number: first for number, first in rows}  # noqa: C416  # rows are no pairs for ``dict``
+        return np.array([known.get(number, -1) for number in ids.tolist()], np.int64)
+
+    def _several(self) -> bool:
+        """Whether any content has several items."""
+        with self._kept(self._values) as (connection, cached):
+            return bool(cached.of("several", lambda: connection.exec_driver_sql(_SEVERAL).scalar()))
+
+
+def _part(row: Sequence[Any]) -> StoredPart:
+    """A row of ``_PART``."""
+    item, part, vector, start_ms, end_ms, at_ms, text = row
+    return StoredPart(item, part, vector, start_ms, end_ms, at_ms, text or "")

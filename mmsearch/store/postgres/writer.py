@@ -1,0 +1,36 @@
+"""What PostgreSQL does its own way when a library changes."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql import insert
+
+from mmsearch.errors import LibraryError
+from mmsearch.store.postgres import fulltext
+from mmsearch.store.postgres.blobs import TableBlobs
+from mmsearch.store.postgres.terms import Terms
+from mmsearch.store.sql.upserts import Upserts
+from mmsearch.store.sql.writer import RowWriter
+from mmsearch.store.types import StoredModel
+
+WIDEST = 16_000  # dimensions of pgvector's halfvec
+_UPSERTS = Upserts(insert)
+
+
+class Writer(RowWriter):
+    """The changes of one transaction."""
+
+    def __init__(self, connection: Connection, terms: Terms) -> None:
+        super().__init__(connection, _UPSERTS, TableBlobs(lambda _: nullcontext(connection)))
+        self._terms = terms
+
+    def add_model(self, name: str, fingerprint: str, dim: int, active: bool) -> StoredModel:
+        """Raises LibraryError for more dimensions than pgvector has."""
+        if dim > WIDEST:
+            raise LibraryError(f"{name} makes vectors of {dim} dimensions; a library in PostgreSQL takes {WIDEST}")
+        return super().add_model(name, fingerprint, dim, active)
+
+    def _rebuild_words(self, photos: set[int], contents: set[int], items: set[int]) -> None:
+        fulltext.rebuild(self._connection, self._terms, photos, contents, items)
