@@ -147,7 +147,7 @@ class Library(Browsing, Tagging, Sharing):
         is known.  ``diverse`` folds near-duplicates and bursts into one hit and prefers hits that differ.  ``like`` and
         ``unlike`` are pictures of which more or less is wanted, one or several, as in ``query``; texts are paths.
         With ``imagine`` pictures that the embedded model's generator imagines of the words are looked for beside them;
-        it finds less on most kinds of queries (``docs/imagine.md``), and the relevance of hits is not known then.
+        they were measured to find no more (``docs/imagine.md``), and the relevance of hits is not known then.
         Raises QueryError, ArgumentError, DimensionError, NoModelError, ModelError.
 
         >>> [os.path.basename(hit.path) for hit in library.search("a man with a camera", k=1)]
