@@ -32,7 +32,7 @@ from mmsearch.types import Pixels, Preprocess
 
 RATE = 25  # frames a second
 SIZE = 260  # pixels a side, of the embedded model
-PHOTOS = (
+PHOTOS: tuple[str, ...] = (
     "astronaut", "coffee", "chelsea", "rocket", "hubble_deep_field", "immunohistochemistry", "retina", "camera",
     "brick", "grass", "gravel", "colorwheel", "moon", "page", "coins",
 )  # fmt: skip

@@ -71,6 +71,13 @@ def command(
     unlike: Annotated[
         list[str] | None, typer.Option("--unlike", metavar="FILE", help="Less like this picture. May be repeated.")
     ] = None,
+    imagine: Annotated[
+        bool,
+        typer.Option(
+            "--imagine",
+            help="Also look for pictures imagined from the words. Off by default: measured to find no more.",
+        ),
+    ] = False,
     rerank: Annotated[
         bool | None,
         typer.Option("--rerank/--no-rerank", help="Look at the best pictures again. Default: where it helps."),
@@ -158,6 +165,7 @@ def command(
             diverse=diverse,
             like=like or [],
             unlike=unlike or [],
+            imagine=imagine,
         )
         limit = found.settings.max_megapixels
         empty = None if hits else nothing_yet(found)

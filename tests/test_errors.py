@@ -64,7 +64,7 @@ def test_a_note_is_a_text_with_a_code() -> None:
 
 
 # What these write is read in a terminal, or they are programs of their own.
-_OWN_COMMANDS = ("training/shipped/", "training/contrastive/summary.py")
+_OWN_COMMANDS = ("training/shipped/", "training/generation/", "training/contrastive/summary.py")
 _COMMANDS = re.compile(
     r"(?<![\w-])--[a-z]{2}|mmsearch (index|query|caption|ask|explain|tag|duplicates|status|reindex|verify|repair|remove"
     r"|backup|restore|export|import|models|eval|train|watch)\b"

@@ -46,6 +46,7 @@ ORDER = [
     "mmsearch.training.contrastive",
     "mmsearch.training.reranker",
     "mmsearch.training.shipped",
+    "mmsearch.training.generation",
     "mmsearch.schemas",
     "mmsearch.server",
     "mmsearch",
@@ -190,7 +191,7 @@ def test_help_is_light() -> None:
 NOT_FOR_A_QUERY = {
     "alembic", "defusedxml", "filelock", "ftfy", "onnx", "open_clip", "regex", "rich", "timm", "torch", "transformers",
     "mmsearch.ingest", "mmsearch.integrations", "mmsearch.language.vocabulary", "mmsearch.manage",
-    "mmsearch.rerank.inspect",
+    "mmsearch.rerank.inspect", "mmsearch.search.imagination",
     "mmsearch.store.protocol", "mmsearch.store.writing", "urllib.request",
 }  # fmt: skip
 

@@ -82,6 +82,7 @@ RULES = {
     "force": _SWITCH,
     "fresh": _SWITCH,
     "groups": Rule(lambda value: hasattr(value, "keep"), "a list of the groups that duplicates found", several=True),
+    "imagine": _SWITCH,
     "id": Rule(_is_whole, "a whole number: the id of a photo"),
     "level": _one_of("exact", "near", "burst"),
     "max_megapixels": Rule(lambda value: _is_number(value) and value > 0, "a number above 0"),

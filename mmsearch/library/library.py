@@ -132,6 +132,7 @@ class Library(Browsing, Tagging, Sharing):
         diverse: bool = False,
         like: ShownAs | Sequence[ShownAs] = (),
         unlike: ShownAs | Sequence[ShownAs] = (),
+        imagine: bool = False,
     ) -> LibraryResult:
         """The ``k`` best pictures for a query: what a person types, a picture or a vector, or several of these.
 
@@ -145,6 +146,8 @@ class Library(Browsing, Tagging, Sharing):
         measured to help.  Hits below ``min_relevance``, in [0, 1], are left out; None takes the setting where relevance
         is known.  ``diverse`` folds near-duplicates and bursts into one hit and prefers hits that differ.  ``like`` and
         ``unlike`` are pictures of which more or less is wanted, one or several, as in ``query``; texts are paths.
+        With ``imagine`` pictures that the embedded model's generator imagines of the words are looked for beside them;
+        they were measured to find no more (``docs/imagine.md``), and the relevance of hits is not known then.
         Raises QueryError, ArgumentError, DimensionError, NoModelError, ModelError.
 
         >>> [os.path.basename(hit.path) for hit in library.search("a man with a camera", k=1)]
@@ -155,6 +158,7 @@ class Library(Browsing, Tagging, Sharing):
         options = Options(
             k, offset, [way for folder in path_list(within) for way in spellings(folder)],
             min_relevance, self.settings.min_relevance, diverse, shown("like", like), shown("unlike", unlike),
+            imagine,
         )  # fmt: skip
         searcher = Searcher(self.store, self.vectors, self.models, self.settings.max_megapixels)
         return searcher.search(parsed(query, where), options, rerank)

@@ -27,6 +27,7 @@ from mmsearch.store.types import StoredModel
 from mmsearch.types import Note, Vectors
 
 if TYPE_CHECKING:
+    from mmsearch.search.imagination import Imagination
     from mmsearch.store.protocol import Store
 
 log = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ class Models:
         self._readings = Once[resolve.Reading]()  # by the identity of the encoder that is searched with
         self._rerankers = Once[Reranker]()  # as well
         self._querybanks = Once[Vectors]()  # by fingerprint
+        self._imaginations = Once["Imagination"]()  # by the identity of the encoder that is searched with
         self._calibrations: dict[Path, tuple[int, Calibration | None]] = {}  # with the time of their files
         self._without_bank: set[str] = set()  # fingerprints of which it was said that they have none
 
@@ -283,6 +285,12 @@ class Models:
             return None, ()
         tokens = self.token_model(stored, encoder)
         return RerankStage(reranker, tokens, self._settings.rerank_candidates, required, own), ()
+
+    def imagination(self, encoder: Encoder) -> Imagination:
+        """What imagines pictures for an encoder's library, loaded once.  Raises ModelError where nothing does."""
+        from mmsearch.search.imagination import Imagination
+
+        return self._imaginations.get(id(encoder), lambda: Imagination.load(encoder))
 
     def calibration_file(self, stored: StoredModel) -> Path:
         """Where the calibration is that was fitted to this library, for a model."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,8 @@ class Searcher:
         for _ in range(TRIES):
             snapshot, before = self.vectors.snapshot(), self.store.generation()
             engine, notes = self._engine(snapshot, rerank, query, needs_encoder(query, options))
+            if options.imagine and engine.encoder is not None:
+                engine = replace(engine, imagination=self.models.imagination(engine.encoder))
             result = search(engine, query, options)
             now = self.store.generation()
             if len(result) >= options.k or before == now:

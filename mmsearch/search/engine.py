@@ -14,6 +14,7 @@ from mmsearch.store.types import StoredModel
 from mmsearch.types import Vectors
 
 if TYPE_CHECKING:
+    from mmsearch.search.imagination import Imagination
     from mmsearch.store.protocol import Store
     from mmsearch.store.region_tokens import TokenModel
 
@@ -36,3 +37,4 @@ class Engine:
     reranking: RerankStage | None = None
     tokens: Callable[[], TokenModel | None] = no_tokens  # the model that gives region tokens; may be another one
     max_megapixels: float = 200.0  # of example pictures
+    imagination: Imagination | None = None  # imagines pictures of the words, where that is asked for

@@ -25,6 +25,7 @@ class Options:
     diverse: bool = False  # near-duplicates and bursts become one hit, and hits differ from each other
     like: Sequence[Shown] = ()  # pictures that the wanted ones are like, whatever their weight …
     unlike: Sequence[Shown] = ()  # … and unlike
+    imagine: bool = False  # pictures that the words make a generator imagine are looked for beside the words
 
     def __post_init__(self) -> None:
         _check_whole("k", self.k, 1)

@@ -44,8 +44,11 @@ def search(engine: Engine, query: Query, options: Options) -> SearchResult:
     said += of_map(engine.store, engine.model, query.conditions)
     allowed = _allow(engine, query, options.within)
     if not any(not term.exclude and not (isinstance(term, Words) and term.exact) for term in query.terms):
-        return replace(_list(engine, query, options, allowed), notes=said)
+        return replace(_list(engine, query, options, allowed), notes=(*said, *_not_imagined(options)))
     parsed = _parse(engine, query, options.unlike)
+    if options.imagine:
+        parsed, own = _with_imagined(engine, parsed, options)
+        said += own
     ranking = Ranking(engine, query, parsed, texts, options, allowed)
     folded = folding.fold(engine.store, engine.index, ranking) if options.diverse else folding.each_by_itself(ranking)
     result = present(engine.store, engine.model, query, options, folded, Moments(engine, parsed, allowed))
@@ -89,6 +92,22 @@ def _with_negations(query: Query) -> tuple[Query, tuple[Note, ...]]:
         text = f'pictures that show {shown} are left out; for pictures in which it is written: words:"{words}"'
         notes.append(Note(text, "negation", wanted=found.wanted, left_out=list(found.left_out)))
     return replace(query, terms=tuple(terms)), tuple(notes)
+
+
+def _with_imagined(engine: Engine, parsed: ParsedQuery, options: Options) -> tuple[ParsedQuery, tuple[Note, ...]]:
+    """The query with imagined pictures of its words, where it has any."""
+    if engine.imagination is None or not parsed.text or not parsed.wanted:
+        return parsed, _not_imagined(options)
+    from mmsearch.search import imagination  # loads a graph: only where it is asked for
+
+    pictures = engine.imagination(parsed.text)
+    return imagination.joined(parsed, pictures, engine.imagination.card.weight, each=options.diverse), ()
+
+
+def _not_imagined(options: Options) -> tuple[Note, ...]:
+    """What to say where pictures should be imagined and there are no words to do it by."""
+    text = "nothing was imagined: the query has no words"
+    return (Note(text, "nothing-to-imagine"),) if options.imagine else ()
 
 
 def _unknown(engine: Engine, text: str) -> tuple[Note, ...]:

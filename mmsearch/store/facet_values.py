@@ -14,7 +14,7 @@ YEARS = (1000, 9999)  # that a query can ask for
 def types(formats: Mapping[str, int]) -> Counter[str]:
     """Those that a query can ask for: "jpeg" stands for "mpo" too (see ``Format``)."""
     found: Counter[str] = Counter()
-    for name, files in formats.items():
+    for name, files in sorted(formats.items()):
         known = "jpeg" if name == "mpo" else name
         if known in FORMATS.values():
             found[known] += files

@@ -29,21 +29,19 @@ from mmsearch.media.dhash import Hashes
 from mmsearch.query.model import Condition, Order
 from mmsearch.store.part_rows import PartRows
 from mmsearch.store.pending_rows import PendingRows
+from mmsearch.store.statistics import Statistics
 from mmsearch.store.types import (
     BlobKind,
     Block,
     Capabilities,
     Contents,
-    Counts,
     Damage,
     DuplicateCandidate,
     FacetCounts,
     KeptModel,
-    Losses,
     Overview,
     StoredFile,
     StoredModel,
-    Summary,
     WordHit,
 )
 from mmsearch.store.writing import StoreWriter
@@ -116,37 +114,6 @@ class FileRows(Protocol):
 
     def duplicate_candidates(self, model: StoredModel, within: Sequence[str] = ()) -> list[DuplicateCandidate]:
         """All files that can be found, in the order of their paths; ``within`` keeps those in or below these paths."""
-        ...
-
-
-class Statistics(Protocol):
-    """A library in figures."""
-
-    def counts(self) -> Counts:
-        """How many files are in each state."""
-        ...
-
-    def summary(self) -> Summary:
-        """The library in figures."""
-        ...
-
-    def losses(self, paths: Sequence[str]) -> Losses:
-        """What would be lost with the files at or below these paths."""
-        ...
-
-    def with_regions(self, model: StoredModel) -> int:
-        """How many pictures that can be found have region tokens of this model, of whatever card."""
-        ...
-
-    def with_captions(self) -> int:
-        """How many pictures that can be found have a caption, of whatever reranker."""
-        ...
-
-    def tag_counts(self, within: Sequence[str] = ()) -> dict[str, int]:
-        """How many files that can be found have each tag, the most frequent first; in or below these paths, if any.
-
-        Tags of people and of models count alike; one of people gives the spelling where both have it.
-        """
         ...
 
 

@@ -224,6 +224,20 @@ def test_a_lost_vector_of_a_moment_is_found_and_made_again(rich: Library, folder
     assert after[2].vector not in {one.vector for one in before}
 
 
+def test_a_film_whose_first_vector_is_lost_is_still_found_by_its_id(rich: Library, folder: Path) -> None:
+    store, model, story = rich.store, active(rich), folder / "story.mp4"
+    (film,) = (one for one in rich.search("size:>0", k=10) if one.path == str(story))
+    with closing(sqlite3.connect(rich.folder / "library.sqlite")) as connection, connection:
+        first = "SELECT content_id FROM photos WHERE path = CAST(? AS BLOB)"
+        lost = f"item_id IN (SELECT id FROM items WHERE part = 0 AND content_id = ({first}))"
+        connection.execute(f"DELETE FROM embeddings WHERE {lost}", (str(story),))
+    assert [one.path for one in store.photos_by_id([film.photo.id], model).values()] == [str(story)]
+    (folder / "story.png").write_bytes((folder / "photo.png").read_bytes())
+    assert [one.path for one in store.beside([str(story.with_suffix(".png"))])[str(story.with_suffix(".png"))]] == [
+        str(story)
+    ]
+
+
 def test_films_that_show_the_same_are_a_group(library: Library, folder: Path, made: dict[str, bytes]) -> None:
     put(folder, made, *made)
     library.index(folder)

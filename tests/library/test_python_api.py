@@ -44,6 +44,7 @@ WRONG: dict[str, tuple[Callable[[Any, Any], object], str]] = {
     "where texts": (lambda lib, _: lib.search("a", where=["date:2024"]), r"where must be a text, .* not \["),
     "rerank": (lambda lib, _: lib.search("a", rerank="x"), "rerank must be True or False"),
     "diverse": (lambda lib, _: lib.search("a", diverse="x"), "diverse must be True or False"),
+    "imagine": (lambda lib, _: lib.search("a", imagine="x"), "imagine must be True or False"),
     "relevance": (lambda lib, _: lib.search("a", min_relevance="0.5"), "min_relevance must be a number from 0 to 1"),
     "like": (lambda lib, _: lib.search("a", like=5), "like must be a path, a picture"),
     "like a list": (lambda lib, _: lib.search("a", like=[None]), r"like\[0\] must be a path, a picture"),

@@ -130,6 +130,7 @@ OTHERWISE = {
     "mmsearch/store/kept_map.py": "what it has opened as all others do",
     "indexes/memory.py": "files of the system",
     "cli/samples.py": "photos of a package",
+    "cli/hidden_password.py": "its own process, as the system shows it",
 }
 READERS = {"read_text", "read_bytes", "from_file", "copy2", "copyfile", "copytree"}
 

@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -23,7 +24,7 @@ from mmsearch.store.postgres.store import PostgresStore
 from mmsearch.store.postgres.terms import Terms, in_order, lexemes, matching
 from mmsearch.store.sql.tables import metadata
 from mmsearch.store.types import StoredModel
-from mmsearch.types import Decoded, Exif, Found
+from mmsearch.types import Decoded, Exif, Found, Part
 
 SSL_REQUEST = (80877103).to_bytes(4, "big")  # the protocol's number for "may we talk TLS?"
 PICTURE = Decoded(np.zeros((9, 9, 3), np.uint8), 40, 30, "jpeg", Exif(camera="Ca\0non"))
@@ -300,3 +301,17 @@ def test_the_clock_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (clock.offsets[at], clock.offsets[at + 1]) == (3600, 7200)
     time.tzset()
     assert os.environ.get("TZ") is None or local_clock().offsets
+
+
+def test_a_film_whose_first_vector_is_lost_is_found_by_its_others(store: PostgresStore, tmp_path: Path) -> None:
+    film = replace(PICTURE, parts=(Part(PICTURE.pixels, 0, 1000, 0), Part(PICTURE.pixels, 1000, 2000, 1000)))
+    with store.writing() as writer:
+        model = writer.add_model("m", "abc", 4, active=True)
+        writer.place(Found("/film.mp4", 10, 5), writer.put_parts(b"film", film, np.eye(2, 4, dtype=np.float32), model))
+    add(store, "/film.jpg")
+    first, second, _ = store.searchable(model).tolist()
+    (photo,) = store.photos([first])[first]
+    with psycopg.connect(url_of(tmp_path), autocommit=True) as connection:
+        connection.execute("DELETE FROM embeddings WHERE id = %s", (first,))
+    assert store.photos_by_id([photo.id], model) == {photo.id: store.photos([second])[second][0]}
+    assert [one.path for one in store.beside(["/film.jpg"])["/film.jpg"]] == ["/film.mp4"]

@@ -38,19 +38,22 @@ SELECT {PHOTO}, {_TAGS}, {_OWN_TAGS} FROM embeddings
 WHERE embeddings.id = ANY(%s::bigint[]) AND photos.state = 'ok'
 ORDER BY photos.path
 """
-# The vectors of the first items of files, by the ids of the files.
+# The vectors of the first items of files that have one, by the ids of the files: a lost vector is made again only when
+# the file is indexed.
 _VECTORS_OF = """
-SELECT embeddings.id FROM photos
-    JOIN items ON items.content_id = photos.content_id AND items.part = 0
+SELECT DISTINCT ON (photos.id) embeddings.id FROM photos
+    JOIN items ON items.content_id = photos.content_id
     JOIN embeddings ON embeddings.item_id = items.id AND embeddings.model_id = %s
 WHERE photos.id = ANY(%s::bigint[])
+ORDER BY photos.id, items.part
 """
 # "/" follows "." in ASCII: what begins with the stem and a dot.
 _BESIDE = """
-SELECT embeddings.id FROM photos
-    JOIN items ON items.content_id = photos.content_id AND items.part = 0
+SELECT DISTINCT ON (photos.id, embeddings.model_id) embeddings.id FROM photos
+    JOIN items ON items.content_id = photos.content_id
     JOIN embeddings ON embeddings.item_id = items.id
 WHERE photos.path >= %s AND photos.path < %s AND photos.path != %s AND photos.state = 'ok'
+ORDER BY photos.id, embeddings.model_id, items.part
 """
 _OF_MODEL = (
     "SELECT own.id, other.id FROM embeddings AS own JOIN embeddings AS other ON other.item_id = own.item_id "

@@ -85,7 +85,7 @@ class Items(Database):
                 stem = os.fsencode(os.path.splitext(path)[0])
                 found = cursor.execute(_BESIDE, (stem + b".", stem + b"/", os.fsencode(path))).fetchall()
                 if found:
-                    vectors[path] = [number for (number,) in found]
+                    vectors[path] = [number for number, _ in found]
         if not vectors:
             return {}
         photos = self.photos(list({number for ids in vectors.values() for number in ids}), within, conditions)
@@ -158,17 +158,21 @@ ORDER BY photos.path
 
 
 # The vectors of the first items of files, by the ids of the files.
+# Of each file the first vector that is there, as SQLite does with ``min``: a lost one is made again only when the file
+# is indexed.
 _VECTORS_OF = """
-SELECT embeddings.id FROM json_each(?) CROSS JOIN photos ON photos.id = value
-    CROSS JOIN items ON items.content_id = photos.content_id AND items.part = 0
+SELECT embeddings.id, min(items.part) FROM json_each(?) CROSS JOIN photos ON photos.id = value
+    CROSS JOIN items ON items.content_id = photos.content_id
     CROSS JOIN embeddings ON embeddings.item_id = items.id AND embeddings.model_id = ?
+GROUP BY photos.id
 """
 
 
 # "/" follows "." in ASCII: what begins with the stem and a dot.
 _BESIDE = """
-SELECT embeddings.id FROM photos
-    CROSS JOIN items ON items.content_id = photos.content_id AND items.part = 0
+SELECT embeddings.id, min(items.part) FROM photos
+    CROSS JOIN items ON items.content_id = photos.content_id
     CROSS JOIN embeddings ON embeddings.item_id = items.id
 WHERE photos.path >= ? AND photos.path < ? AND photos.path != ? AND +photos.state = 'ok'
+GROUP BY photos.id, embeddings.model_id
 """
