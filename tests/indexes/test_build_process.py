@@ -51,9 +51,11 @@ def children(parent: int) -> set[int]:
     return {int(pid) for pid, own, state in lines if int(own) == parent and state[0] != "Z"}
 
 
-def builders() -> set[int]:
-    """Those of this process, without the ps that looks for them."""
-    return {pid for pid in children(os.getpid()) if _is_there(pid)}
+def builder(apart: Apart) -> int:
+    """Its process, as soon as it has one; other processes of this one, such as those of other tests, do not count."""
+    until(lambda: apart._process is not None)
+    assert apart._process is not None
+    return apart._process.pid
 
 
 def _is_there(pid: int) -> bool:
@@ -72,7 +74,8 @@ def until(true: Callable[[], bool], seconds: float = 60) -> None:
 
 def test_it_is_what_would_be_built_here(tmp_path: Path, rows: Rows, pictures: Vectors, asked: Vectors) -> None:
     told: list[int] = []
-    ann = Apart(tmp_path)(rows, LISTS, asked, 0.9, told.append)
+    apart = Apart(tmp_path)
+    ann = apart(rows, LISTS, asked, 0.9, told.append)
     here = best(rows, LISTS, asked, 0.9, None)
     assert (ann.index.kind, len(ann.index), ann.built, ann.asked) == ("ivf-rabitq", COUNT, COUNT, 0.9)
     assert told == sorted(told)
@@ -84,7 +87,7 @@ def test_it_is_what_would_be_built_here(tmp_path: Path, rows: Rows, pictures: Ve
     assert shared(found, truth) > 0.85
     for query in asked[:10]:
         assert ann.index.candidates(query, 50, 32).tolist() == here.index.candidates(query, 50, 32).tolist()
-    assert builders() == set()
+    assert not _is_there(builder(apart))
 
 
 def test_it_is_ended_at_once_and_builds_nothing_more(tmp_path: Path, rows: Rows, asked: Vectors) -> None:
@@ -99,7 +102,7 @@ def test_it_is_ended_at_once_and_builds_nothing_more(tmp_path: Path, rows: Rows,
 
     thread = threading.Thread(target=work)
     thread.start()
-    until(lambda: len(builders()) == 1)
+    built = builder(apart)
     apart.stop()
     thread.join(30)
     assert not thread.is_alive()
@@ -107,19 +110,20 @@ def test_it_is_ended_at_once_and_builds_nothing_more(tmp_path: Path, rows: Rows,
     assert failed == ["the process that built it broke off (-9)"]
     with pytest.raises(RuntimeError, match="stopped"):
         apart(rows, LISTS, asked, 0.9)
-    assert builders() == set()
+    assert not _is_there(built)
     assert list(tmp_path.glob("likely-*")) == []
 
 
 def test_its_death_is_an_error_here(tmp_path: Path, rows: Rows, asked: Vectors) -> None:
+    apart = Apart(tmp_path)
+
     def kill() -> None:
-        until(lambda: len(builders()) == 1)
-        os.kill(builders().pop(), signal.SIGKILL)
+        os.kill(builder(apart), signal.SIGKILL)
 
     thread = threading.Thread(target=kill)
     thread.start()
     with pytest.raises(RuntimeError, match=r"broke off \(-9\)"):
-        Apart(tmp_path)(rows, SLOW, asked, 0.9)
+        apart(rows, SLOW, asked, 0.9)
     thread.join()
 
 
@@ -127,14 +131,17 @@ def test_what_it_cannot_do_is_said_here(tmp_path: Path, rows: Rows, asked: Vecto
     with pytest.raises(RuntimeError, match="cannot be written"):
         Apart(tmp_path / "no such folder")(rows, LISTS, asked, 0.9)
     (tmp_path / "rows-1.f16").unlink()
+    apart = Apart(tmp_path)
     with pytest.raises(RuntimeError, match="No such file"):
-        Apart(tmp_path)(rows, LISTS, asked, 0.9)
-    assert builders() == set()
+        apart(rows, LISTS, asked, 0.9)
+    assert not _is_there(builder(apart))
 
 
 def test_ctrl_c_ends_it(tmp_path: Path, rows: Rows, asked: Vectors) -> None:
+    apart = Apart(tmp_path)
+
     def interrupt() -> None:
-        until(lambda: len(builders()) == 1)
+        builder(apart)
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
@@ -142,11 +149,11 @@ def test_ctrl_c_ends_it(tmp_path: Path, rows: Rows, asked: Vectors) -> None:
     try:
         thread.start()
         with pytest.raises(KeyboardInterrupt):
-            Apart(tmp_path)(rows, SLOW, asked, 0.9)
+            apart(rows, SLOW, asked, 0.9)
     finally:
         signal.signal(signal.SIGINT, before)
     thread.join()
-    until(lambda: builders() == set())  # one that was just being started ends when nobody holds its pipes
+    until(lambda: not _is_there(builder(apart)))  # one that was just being started ends when nobody holds its pipes
 
 
 def test_it_ends_with_the_one_who_asked(tmp_path: Path, rows: Rows, asked: Vectors) -> None:
