@@ -8,6 +8,7 @@ Matrices are stored as int8 with a scale a row and computed with in float32, as 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 from pathlib import Path
 
@@ -34,15 +35,17 @@ class _OneText(nn.Module):
 
     def __init__(self, generator: Generator, space: LatentSpace) -> None:
         super().__init__()
-        self.generator = generator
+        self.generator = copy.deepcopy(generator)
+        for layer in (self.generator.linear, self.generator.end):  # region tokens are not searched for
+            layer.weight, layer.bias = nn.Parameter(layer.weight[: space.dim]), nn.Parameter(layer.bias[: space.dim])
         self.register_buffer("mean", space.mean.clone())
-        self.scale, self.dim = float(space.scales[0]), space.dim
+        self.scale = float(space.scales[0])
 
     def forward(self, vector: Tensor, words: Tensor, noise: Tensor) -> Tensor:
         mask = torch.ones_like(words[:, :, 0], dtype=torch.bool)
         guess, told = self.generator.condition(vector, words, mask)
         latents = self.generator.from_condition(guess + 0 * noise[:, :1], told + 0 * noise[:, :1], noise)
-        return latents[:, : self.dim] * self.scale + self.mean
+        return latents * self.scale + self.mean
 
 
 def graph(generator: Generator, space: LatentSpace) -> onnx.ModelProto:
