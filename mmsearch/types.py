@@ -65,6 +65,7 @@ class Exif:
     aperture: float | None = None  # the f-number
     exposure: float | None = None  # seconds
     focal: float | None = None  # focal length of the lens in millimetres, not that for 35 mm film
+    content_identifier: str | None = None  # Apple's: both files of a live photo have the same
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from mmsearch.media.filesystem import open_regular
 from mmsearch.media.formats import RAW_SUFFIXES
 from mmsearch.media.pixel_match import Sketch, alike, sketch
 from mmsearch.search.diversity import BURST
-from mmsearch.search.shots import CLIP_MS, within_seconds
+from mmsearch.search.shots import CLIP_MS, same_identifier, within_seconds
 from mmsearch.store.protocol import Store
 from mmsearch.store.types import DuplicateCandidate, StoredModel
 from mmsearch.types import Film, Found, Ids, Note, Photo, Progress, Skipped, Vectors
@@ -150,19 +150,35 @@ def _group(members: Sequence[tuple[int, Photo]], near: set[int]) -> Group:
 
 
 def _without_seconds(candidates: Sequence[DuplicateCandidate]) -> list[DuplicateCandidate]:
-    """All but raw files and clips beside a picture of the same name and time: they are its own and go where it goes."""
-    pictures = {_shot(one) for one in candidates if not _is_raw(one) and one.film is None}
-    by_name = {stem: one for one in candidates if (stem := _shot(one)[0]) and not _is_raw(one) and one.film is None}
+    """All but raw files and clips beside a picture of their shot: they are its own and go where it goes."""
+    photos = [one for one in candidates if not _is_raw(one) and one.film is None]
+    pictures = {_shot(one) for one in photos}
+    by_name = {_shot(one)[0]: one for one in photos}
+    identified = {_identified(one) for one in photos if one.content_identifier is not None}
     return [
         one
         for one in candidates
-        if not (_is_raw(one) and _shot(one) in pictures) and not _is_clip_of(one, by_name.get(_shot(one)[0]))
+        if not (_is_raw(one) and _shot(one) in pictures)
+        and not (_is_short(one) and _identified(one) in identified)
+        and not _is_clip_of(one, by_name.get(_shot(one)[0]))
     ]
 
 
+def _identified(one: DuplicateCandidate) -> tuple[str, str | None]:
+    """Its folder, and the content identifier of its shot."""
+    return os.path.dirname(one.file.path), one.content_identifier
+
+
+def _is_short(one: DuplicateCandidate) -> bool:
+    """Whether it is a film that may be the clip of a live photo."""
+    return one.film is not None and one.film.duration_ms <= CLIP_MS
+
+
 def _is_clip_of(one: DuplicateCandidate, picture: DuplicateCandidate | None) -> bool:
-    """Whether it is the clip of a live photo."""
-    if picture is None or one.film is None or one.film.duration_ms > CLIP_MS:
+    """Whether it is the clip of a live photo that is called like it."""
+    if picture is None or not _is_short(one):
+        return False
+    if same_identifier(one.content_identifier, picture.content_identifier) is False:
         return False
     return within_seconds(one.taken_at, picture.taken_at, one.file.mtime_ns, picture.file.mtime_ns)
 

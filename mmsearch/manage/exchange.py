@@ -81,6 +81,7 @@ COLUMNS: dict[str, type] = {
     "codec": str,
     "audio": int,  # 1 where it has sound
     "own_tags": list,  # that people gave the file; in the CSV as JSON
+    "content_identifier": str,  # Apple's: the same of a picture and its clip
 }
 
 # Columns that an export has where the library has a map; an import leaves them out.
@@ -100,6 +101,7 @@ ADDED = (
     "part_words",
     *FILM,
     "own_tags",
+    "content_identifier",
 )  # columns that exports of earlier versions do not have
 NEEDED = ("hash", "size", "mtime_ns", "width", "height", "format", "facts")  # columns that an export always fills
 _SAME = [field.name for field in fields(ExportRow) if field.name in COLUMNS]  # what a row calls as the column is called

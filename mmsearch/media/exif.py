@@ -10,10 +10,11 @@ from typing import Any
 from PIL import Image
 
 from mmsearch.media.dates import microseconds, parsed, zone
+from mmsearch.media.maker_note import content_identifier
 from mmsearch.media.said import LONGEST_NAME, Said, one_line, place, stars
 
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
-_MAKE, _MODEL, _LENS_MODEL = 0x010F, 0x0110, 0xA434
+_MAKE, _MODEL, _LENS_MODEL, _MAKER_NOTE = 0x010F, 0x0110, 0xA434, 0x927C
 # Of a date, the fraction of its second, and its time zone.
 _ORIGINAL = (0x9003, 0x9291, 0x9011)  # DateTimeOriginal: the shutter
 _DIGITIZED = (0x9004, 0x9292, 0x9012)  # DateTimeDigitized: the scan
@@ -56,6 +57,7 @@ def exif_said(image: Image.Image) -> Said:
         aperture=_amount("aperture", tags.get(_F_NUMBER), tags.get(_APERTURE), 0.5),
         exposure=_amount("exposure", tags.get(_EXPOSURE), tags.get(_SHUTTER), -1.0),
         focal=_amount("focal", tags.get(_FOCAL)),
+        content_identifier=content_identifier(tags.get(_MAKER_NOTE)),
     )
 
 

@@ -37,6 +37,7 @@ class Said:
     label: str | None = None
     texts: tuple[str, ...] = ()  # as they were written
     keywords: tuple[str, ...] = ()
+    content_identifier: str | None = None
 
 
 def believed(sources: Sequence[Said]) -> Exif:
@@ -60,6 +61,7 @@ def believed(sources: Sequence[Said]) -> Exif:
         aperture=_first(one.aperture for one in sources),
         exposure=_first(one.exposure for one in sources),
         focal=_first(one.focal for one in sources),
+        content_identifier=_first(one.content_identifier for one in sources),
     )
 
 

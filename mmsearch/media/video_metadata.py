@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from mmsearch.media.dates import parsed
 from mmsearch.media.embedded_text import joined
 from mmsearch.media.exif import camera_name
+from mmsearch.media.maker_note import identifier
 from mmsearch.media.metadata import Metadata
 from mmsearch.media.said import Said, annotated, believed, one_line, place
 from mmsearch.media.subtitles import MOST_CUES, Cue, tidied
@@ -38,6 +39,7 @@ _TEXTS = (
     f"{_APPLE}title", "title", f"{_APPLE}displayname", f"{_APPLE}description", "description", "synopsis", "comment",
     f"{_APPLE}comment", "show", f"{_APPLE}album", f"{_APPLE}location.name",
 )  # fmt: skip
+_IDENTIFIERS = (f"{_APPLE}content.identifier",)
 _KEYWORDS = (f"{_APPLE}keywords", "keywords", "genre")
 _ISO_6709 = re.compile(r"([+-]\d+(?:\.\d+)?)([+-]\d+(?:\.\d+)?)", re.ASCII)
 _NOBODY = (1904, 1970)  # years in which clocks begin that nobody set
@@ -107,6 +109,7 @@ def _own_said(tags: Mapping[str, str]) -> Said:
         longitude=longitude,
         texts=tuple(_values(tags, _TEXTS)),
         keywords=tuple(word for one in _values(tags, _KEYWORDS) for word in re.split("[;,]", one)),
+        content_identifier=next(filter(None, map(identifier, _values(tags, _IDENTIFIERS))), None),
     )
 
 

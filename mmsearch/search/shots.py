@@ -2,7 +2,8 @@
 
 A raw file and a picture are of one shot where folder, name without suffix, camera and time are the same; never by the
 name alone, which cameras give again and again.  A live photo is a picture and a clip of some seconds, of the same name
-and made within seconds: the picture is the hit, and the clip belongs to it.
+and made within seconds: the picture is the hit, and the clip belongs to it.  Where the camera wrote a content identifier
+into both, that decides, whatever they are called: the same one in one folder is one shot, different ones are two.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Shots:
         beside = self._store.beside([photo.path for _, photo, _ in rows])
         found = []
         for scored, photo, others in rows:
-            files = [one.path for one in beside.get(photo.path, ()) if _same(photo, one)]
+            files = [one.path for one in _of_same(photo, beside.get(photo.path, ()))]
             found.append((scored, photo, tuple(dict.fromkeys([*others, *files]))))
         return found
 
@@ -76,22 +77,42 @@ def _of_shot(second: Photo, beside: Iterable[Photo]) -> Photo | None:
     return next((one for one in beside if not is_second(one) and _same(second, one)), None)
 
 
+def _of_same(photo: Photo, beside: Iterable[Photo]) -> list[Photo]:
+    """The other files of its shot; where a picture and its clip are called alike, not those of copies of both."""
+    same = [one for one in beside if _same(photo, one)]
+    named = [one for one in same if _stem(one) == _stem(photo)]
+    paired = any(one.film is not None or photo.film is not None for one in named)
+    return named if paired else same
+
+
+def _stem(photo: Photo) -> str:
+    return os.path.splitext(photo.path)[0]
+
+
 def _same(one: Photo, other: Photo) -> bool:
     """Whether of two photos one is the raw file of the other, or its clip."""
-    if os.path.splitext(one.path)[0] != os.path.splitext(other.path)[0]:
+    identified = same_identifier(one.exif.content_identifier, other.exif.content_identifier)
+    if identified is False:
         return False
     if one.film is not None or other.film is not None:
         clip, picture = (one, other) if one.film is not None else (other, one)
-        return (
-            _is_clip(clip)
-            and picture.film is None
-            and picture.format != RAW
-            and within_seconds(clip.exif.taken_at, picture.exif.taken_at, clip.mtime_ns, picture.mtime_ns)
-        )
+        if not _is_clip(clip) or picture.film is not None or picture.format == RAW:
+            return False
+        if identified:
+            return os.path.dirname(one.path) == os.path.dirname(other.path)
+        times = (clip.exif.taken_at, picture.exif.taken_at, clip.mtime_ns, picture.mtime_ns)
+        return _stem(one) == _stem(other) and within_seconds(*times)
+    if _stem(one) != _stem(other):
+        return False
     if (one.format == RAW) == (other.format == RAW) or one.exif.taken_at is None or one.exif.camera is None:
         return False
     times = [photo.exif.taken_at and photo.exif.taken_at.replace(microsecond=0, tzinfo=None) for photo in (one, other)]
     return times[0] == times[1] and one.exif.camera == other.exif.camera
+
+
+def same_identifier(one: str | None, other: str | None) -> bool | None:
+    """Whether two files have the same content identifier; None where one of them has none."""
+    return None if one is None or other is None else one == other
 
 
 def within_seconds(clip: datetime | None, picture: datetime | None, clip_ns: int, picture_ns: int) -> bool:

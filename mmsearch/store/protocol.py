@@ -144,6 +144,8 @@ class ItemRows(Protocol):
     ) -> dict[str, list[Photo]]:
         """By path, the other files in its folder that differ from it in nothing but the suffix, and can be found.
 
+        Behind them come files there that have the same content identifier of the camera, whatever they are called.
+
         ``within`` and ``conditions`` as of ``photos``.  Paths without such files are left out.
         """
         ...

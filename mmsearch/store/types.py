@@ -110,6 +110,7 @@ class DuplicateCandidate:
     dhash: bytes | None
     several: bool = False  # whether it has several items
     film: Film | None = None
+    content_identifier: str | None = None  # Apple's, of a picture and its clip
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,6 +199,7 @@ class ExportRow:
     at_ms: int | None = None
     part_words: dict[str, str] = field(default_factory=dict)  # where they stand -> words that belong to it
     own_tags: tuple[str, ...] = ()  # that people gave the file
+    content_identifier: str | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from mmsearch.store.postgres.connection import Database
 from mmsearch.store.postgres.filtering import Filtering
 from mmsearch.store.postgres.fulltext import Lists
 from mmsearch.store.postgres.terms import Terms
-from mmsearch.store.sql.photo_rows import PHOTO, photo_of
+from mmsearch.store.sql.photo_rows import PHOTO, of_shot, photo_of
 from mmsearch.store.sql.tables import embeddings, items, photos
 from mmsearch.store.types import FacetCounts, Overview, StoredModel, WordHit
 from mmsearch.store.words import finding
@@ -53,6 +53,17 @@ SELECT DISTINCT ON (photos.id, embeddings.model_id) embeddings.id FROM photos
     JOIN items ON items.content_id = photos.content_id
     JOIN embeddings ON embeddings.item_id = items.id
 WHERE photos.path >= %s AND photos.path < %s AND photos.path != %s AND photos.state = 'ok'
+ORDER BY photos.id, embeddings.model_id, items.part
+"""
+# Of any folder: few files have the same one.
+_IDENTIFIED = """
+SELECT DISTINCT ON (photos.id, embeddings.model_id) embeddings.id FROM photos AS own
+    JOIN contents AS its ON its.id = own.content_id
+    JOIN contents ON contents.content_identifier = its.content_identifier
+    JOIN photos ON photos.content_id = contents.id
+    JOIN items ON items.content_id = contents.id
+    JOIN embeddings ON embeddings.item_id = items.id
+WHERE own.path = %s AND photos.id != own.id AND photos.state = 'ok'
 ORDER BY photos.id, embeddings.model_id, items.part
 """
 _OF_MODEL = (
@@ -129,7 +140,7 @@ class Items(Database):
             for path in paths:
                 stem = os.fsencode(os.path.splitext(path)[0])
                 found = connection.exec_driver_sql(_BESIDE, (stem + b".", stem + b"/", os.fsencode(path))).scalars()
-                own = list(found)
+                own = [*found, *connection.exec_driver_sql(_IDENTIFIED, (os.fsencode(path),)).scalars()]
                 if own:
                     vectors[path] = own
         if not vectors:
@@ -137,9 +148,7 @@ class Items(Database):
         photos = self.photos(list({number for ids in vectors.values() for number in ids}), within, conditions)
         others = {}
         for path, ids in vectors.items():
-            stem_of_path = os.path.splitext(path)[0]
-            files = {photo.path: photo for number in ids for photo in photos.get(number, ())}
-            same = [one for one in files.values() if one.path != path and os.path.splitext(one.path)[0] == stem_of_path]
+            same = of_shot(path, {photo.path: photo for number in ids for photo in photos.get(number, ())})
             if same:
                 others[path] = same
         return others

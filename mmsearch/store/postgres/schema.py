@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from mmsearch.errors import LibraryError, NewerLibraryError, NoModelError
 
-HEAD = "013"  # the newest migration; a test compares it with the files in migrations/versions
+HEAD = "014"  # the newest migration; a test compares it with the files in migrations/versions
 OLDEST = 13  # of PostgreSQL: since then users may add extensions that are trusted, and UUIDs need none
 _LOCK = 0x6D6D7365617263  # of an advisory lock: one process makes the tables
 _OWN_VERSION = "SELECT to_regclass(quote_ident(current_schema()) || '.alembic_version')"

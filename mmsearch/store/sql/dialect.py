@@ -100,7 +100,7 @@ def _object_postgresql(element: Any, compiler: Any, **given: Any) -> str:
 
 
 class HalfVector(UserDefinedType[bytes]):
-    """pgvector's ``halfvec``, as the bytes that SQLite keeps: little-endian float16."""
+    """pgvector's ``halfvec``, as the bytes that SQLite keeps: little-endian float16; NULL is no bytes."""
 
     cache_ok = True
 
@@ -111,7 +111,7 @@ class HalfVector(UserDefinedType[bytes]):
         import numpy as np
         from pgvector import HalfVector as Sent
 
-        return lambda value: Sent(np.frombuffer(value, "<f2"))
+        return lambda value: Sent(np.frombuffer(value, "<f2")) if value else None
 
     def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[bytes]:
         return func.halfvec_send(column, type_=self)  # its own bytes: text would take ten times as long to read
@@ -119,7 +119,10 @@ class HalfVector(UserDefinedType[bytes]):
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], bytes]:
         import numpy as np
 
-        return lambda value: np.frombuffer(value, ">f2", offset=HEAD).astype("<f2").tobytes()
+        def read(value: Any) -> bytes:
+            return b"" if value is None else np.frombuffer(value, ">f2", offset=HEAD).astype("<f2").tobytes()
+
+        return read
 
 
 Float16Vector = LargeBinary().with_variant(HalfVector(), "postgresql")

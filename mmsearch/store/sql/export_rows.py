@@ -149,6 +149,7 @@ class ExportRows:
                     **{name: getattr(row, name) for name in SHOT},
                     dhash=row.dhash,
                     metadata_version=row.metadata_version,
+                    content_identifier=row.content_identifier,
                     sidecar=None if row.sidecar_stamp is None else sidecar_of(row),
                     sidecar_stamp=row.sidecar_stamp,
                     caption=row.caption,
@@ -188,6 +189,7 @@ _CONTENT = (
     "latitude",
     "longitude",
     "description",
+    "content_identifier",
 )
 
 

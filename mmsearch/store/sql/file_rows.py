@@ -165,6 +165,7 @@ class FileRows(Reading):
                 noted.taken_at,
                 contents.c.dhash,
                 contents.c.id.in_(select(items.c.content_id).where(items.c.part > 0)),
+                contents.c.content_identifier,
                 *(contents.c[name] for name in noted.FILM),
             )
             .join(contents, contents.c.id == photos.c.content_id)
@@ -186,6 +187,9 @@ class FileRows(Reading):
                     looks,
                     bool(several),
                     noted.film_of(dict(zip(noted.FILM, film, strict=True))),
+                    identifier,
                 )
-                for number, path, size, time, pixels, taken, looks, several, *film in connection.execute(query)
+                for number, path, size, time, pixels, taken, looks, several, identifier, *film in (
+                    connection.execute(query)
+                )
             ]

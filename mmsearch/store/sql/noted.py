@@ -39,8 +39,8 @@ def exif_columns(exif: Exif, before: str = "") -> dict[str, Any]:
 
 
 def shot_columns(exif: Exif) -> dict[str, Any]:
-    """With what a picture was taken and how it was exposed, as it is stored."""
-    return {name: getattr(exif, name) for name in ("camera", "lens", *SHOT)}
+    """With what a picture was taken, how it was exposed and which shot it is of, as it is stored."""
+    return {name: getattr(exif, name) for name in ("camera", "lens", *SHOT, "content_identifier")}
 
 
 def annotation_columns(annotations: Annotations) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +18,8 @@ PHOTO = f"""
 embeddings.id AS vector, photos.id AS id, photos.path, photos.size, photos.mtime_ns, width, height, format,
     {noted.TAKEN_AT} AS taken_at, camera, lens, {noted.LATITUDE} AS latitude, {noted.LONGITUDE} AS longitude,
     {noted.CITY} AS city, {noted.PEOPLE} AS people, {noted.RATING} AS rating, {noted.LABEL} AS label,
-    {", ".join(noted.SHOT)}, {", ".join(noted.FILM)}, description, captions.text AS caption,
+    {", ".join(noted.SHOT)}, {", ".join(noted.FILM)}, description, content_identifier,
+    captions.text AS caption,
     sidecars.text AS sidecar, ocr.text AS ocr
 """.strip()
 
@@ -43,6 +45,7 @@ def photo_of(row: Any) -> Photo:
             latitude=row["latitude"],
             longitude=row["longitude"],
             **{name: row[name] for name in noted.SHOT},
+            content_identifier=row["content_identifier"],
         ),
         caption=row["caption"],
         description="\n".join(part for part in (row["description"], row["sidecar"]) if part) or None,
@@ -52,3 +55,15 @@ def photo_of(row: Any) -> Photo:
         film=noted.film_of(row),
         own_tags=own,
     )
+
+
+def of_shot(path: str, files: Mapping[str, Photo]) -> list[Photo]:
+    """Those of the files, by path, that are beside ``path`` and may be of its shot; those called like it first.
+
+    Each is in its folder, and is called like it but for the suffix or has a content identifier of the camera.
+    """
+    folder, stem = os.path.dirname(path), os.path.splitext(path)[0]
+    there = [one for one in files.values() if one.path != path and os.path.dirname(one.path) == folder]
+    named = [one for one in there if os.path.splitext(one.path)[0] == stem]
+    identified = [one for one in there if one.exif.content_identifier is not None]
+    return named + [one for one in identified if os.path.splitext(one.path)[0] != stem]

@@ -81,7 +81,7 @@ contents = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("hash", LargeBinary, nullable=False, unique=True),  # BLAKE2b of the file's bytes
-    Column("width", Integer, nullable=False),  # upright
+    Column("width", Integer, nullable=False),  # upright; 0 x 0 where the file is sound alone
     Column("height", Integer, nullable=False),
     Column("format", String, nullable=False),
     Column("taken_at", String),  # ISO 8601; with an offset only where the file gives one
@@ -105,7 +105,13 @@ contents = Table(
     Column("fps", Float),
     Column("codec", String),
     Column("audio", Boolean),
+    Column("content_identifier", String),  # Apple's, of a picture and its clip; NULL in what older versions read
     Index("contents_metadata_version", "metadata_version"),
+    Index(
+        "contents_content_identifier", "content_identifier",
+        sqlite_where=text("content_identifier IS NOT NULL"), postgresql_where=text("content_identifier IS NOT NULL"),
+    ),
+    Index("contents_sounds", "id", sqlite_where=text("width = 0"), postgresql_where=text("width = 0")),
     sqlite_autoincrement=True,
 )
 
@@ -147,7 +153,8 @@ embeddings = Table(
     Column("id", Integer, primary_key=True),
     Column("item_id", Integer, ForeignKey("items.id", ondelete="CASCADE"), nullable=False),
     Column("model_id", Integer, ForeignKey("models.id", ondelete="CASCADE"), nullable=False),
-    Column("vector", Float16Vector, nullable=False),  # dim little-endian float16
+    # dim little-endian float16; of sound no bytes, so that its items have ids that searches name them by
+    Column("vector", Float16Vector, nullable=False),
     UniqueConstraint("item_id", "model_id"),
     sqlite_autoincrement=True,  # never hand out an id twice
 )

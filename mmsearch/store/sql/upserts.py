@@ -31,7 +31,7 @@ from mmsearch.store.sql.tables import (
 
 _METADATA = (
     "taken_at", "camera", "lens", "latitude", "longitude", "description", "city", "people", "rating", "label", *SHOT,
-    *FILM, "dhash", "metadata_version", "damage",
+    *FILM, "content_identifier", "dhash", "metadata_version", "damage",
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import func, select, text
 
 from mmsearch.query.model import Condition, Order
 from mmsearch.store.sql import noted
-from mmsearch.store.sql.photo_rows import PHOTO, photo_of
+from mmsearch.store.sql.photo_rows import PHOTO, of_shot, photo_of
 from mmsearch.store.sql.tables import contents, embeddings, items, photos, sidecars
 from mmsearch.store.sqlite.connection import Database, explained
 from mmsearch.store.sqlite.word_lists import Lists
@@ -84,6 +84,7 @@ class Items(Database):
             for path in paths:
                 stem = os.fsencode(os.path.splitext(path)[0])
                 found = cursor.execute(_BESIDE, (stem + b".", stem + b"/", os.fsencode(path))).fetchall()
+                found += cursor.execute(_IDENTIFIED, (os.fsencode(path),)).fetchall()
                 if found:
                     vectors[path] = [number for number, _ in found]
         if not vectors:
@@ -91,9 +92,7 @@ class Items(Database):
         photos = self.photos(list({number for ids in vectors.values() for number in ids}), within, conditions)
         others = {}
         for path, ids in vectors.items():
-            stem_of_path = os.path.splitext(path)[0]
-            files = {photo.path: photo for number in ids for photo in photos.get(number, ())}
-            same = [one for one in files.values() if one.path != path and os.path.splitext(one.path)[0] == stem_of_path]
+            same = of_shot(path, {photo.path: photo for number in ids for photo in photos.get(number, ())})
             if same:
                 others[path] = same
         return others
@@ -174,5 +173,16 @@ SELECT embeddings.id, min(items.part) FROM photos
     CROSS JOIN items ON items.content_id = photos.content_id
     CROSS JOIN embeddings ON embeddings.item_id = items.id
 WHERE photos.path >= ? AND photos.path < ? AND photos.path != ? AND +photos.state = 'ok'
+GROUP BY photos.id, embeddings.model_id
+"""
+# Of any folder: few files have the same one.
+_IDENTIFIED = """
+SELECT embeddings.id, min(items.part) FROM photos AS own
+    CROSS JOIN contents AS its ON its.id = own.content_id
+    CROSS JOIN contents ON contents.content_identifier = its.content_identifier
+    CROSS JOIN photos ON photos.content_id = contents.id
+    CROSS JOIN items ON items.content_id = contents.id
+    CROSS JOIN embeddings ON embeddings.item_id = items.id
+WHERE own.path = ? AND its.content_identifier IS NOT NULL AND photos.id != own.id AND +photos.state = 'ok'
 GROUP BY photos.id, embeddings.model_id
 """

@@ -30,7 +30,7 @@ CREATE TABLE "contents" (
 	camera VARCHAR, 
 	lens VARCHAR, 
 	latitude FLOAT, 
-	longitude FLOAT, description VARCHAR, dhash BLOB, metadata_version INTEGER DEFAULT '0' NOT NULL, damage VARCHAR, city VARCHAR, people VARCHAR, rating INTEGER, label VARCHAR, iso INTEGER, aperture FLOAT, exposure FLOAT, focal FLOAT, duration_ms INTEGER, fps FLOAT, codec VARCHAR, audio BOOLEAN, 
+	longitude FLOAT, description VARCHAR, dhash BLOB, metadata_version INTEGER DEFAULT '0' NOT NULL, damage VARCHAR, city VARCHAR, people VARCHAR, rating INTEGER, label VARCHAR, iso INTEGER, aperture FLOAT, exposure FLOAT, focal FLOAT, duration_ms INTEGER, fps FLOAT, codec VARCHAR, audio BOOLEAN, content_identifier VARCHAR, 
 	UNIQUE (hash)
 );
 
@@ -161,9 +161,13 @@ CREATE TABLE waiting_tags (
 	PRIMARY KEY (hash, folded)
 );
 
+CREATE INDEX contents_content_identifier ON contents (content_identifier) WHERE content_identifier IS NOT NULL;
+
+CREATE INDEX contents_sounds ON contents (id) WHERE width = 0;
+
 INSERT INTO properties (name, value) VALUES ('generation', '0');
 
 INSERT INTO properties (name, value) VALUES ('identity', lower(hex(randomblob(4))));
 
-INSERT INTO alembic_version (version_num) VALUES ('013');
+INSERT INTO alembic_version (version_num) VALUES ('014');
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, inspect, text
 from mmsearch.errors import LibraryError, NewerLibraryError
 from mmsearch.store.sqlite import fulltext, new_schema
 
-HEAD = "013"  # the newest migration; a test compares it with the files in migrations/versions
+HEAD = "014"  # the newest migration; a test compares it with the files in migrations/versions
 
 
 def _version(connection: Connection) -> tuple[str | None, bool]:
