@@ -101,11 +101,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Film:
-    """What is known of a video beside what any picture has."""
+    """What is known of a video beside what any picture has; of an audio file the same but for its pictures."""
 
     duration_ms: int
     fps: float | None = None  # frames a second, on average
-    codec: str | None = None  # of its pictures, in lower case: "h264", "hevc", "vp9", "av1", "prores"
+    codec: str | None = None  # of its pictures, or of sound alone, in lower case: "h264", "hevc", "av1", "mp3", "flac"
     audio: bool = False  # whether it has sound
 
     def to_dict(self) -> dict[str, Any]:
@@ -120,13 +120,18 @@ class Decoded:
     pixels: Pixels  # (size, size, 3); of several, those of the one that shows the file best
     width: int  # of the upright original, in pixels
     height: int
-    format: str  # Pillow's name in lower case, such as "jpeg"
+    format: str  # Pillow's name in lower case, such as "jpeg"; of films and sound as media/formats.py calls it
     exif: Exif
     description: str | None = None  # what was written into the file about the picture
     damage: str | None = None  # what of it could not be read, in words
     annotations: Annotations = field(default_factory=Annotations)
     parts: tuple[Part, ...] = ()  # in the order of time or of pages; none where the picture is the whole file
     film: Film | None = None
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it is sound alone: then there are no pixels, and its parts are times with words."""
+        return not self.width
 
 
 @dataclass(frozen=True)
@@ -197,8 +202,13 @@ class Photo:
     tags: tuple[str, ...] = ()  # those that people gave it first, then what a model says, the surest first
     annotations: Annotations = field(default_factory=Annotations)  # town, people, stars, label
     id: int = 0  # of the file in its library; 0 for a photo of no library
-    film: Film | None = None  # of a video
+    film: Film | None = None  # of a video or an audio file
     own_tags: tuple[str, ...] = ()  # of ``tags``, those that people gave it
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it is an audio file: 0 x 0 pixels, found by words alone."""
+        return not self.width and self.film is not None
 
     @property
     def date(self) -> datetime:

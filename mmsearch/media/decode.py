@@ -66,7 +66,7 @@ def decode(
     """The photo, the film or the document in ``file``, which is open and seekable; ``path`` names it in errors.
 
     Returns its pixels as ``preprocess`` wants them, (size, size, 3) uint8, with its size and metadata; of a film and of
-    a document all moments and pages too, of other files the first picture.  Pictures above ``max_megapixels`` are
+    a document all moments and pages too, of other files the first picture; of sound there are no pixels.  Pictures above ``max_megapixels`` are
     refused.  Waits until there is room for its pixels ``in_flight``; that is one budget for all threads unless another
     is given.  ``jpegs`` are decoded by another program where it can.  Raises ImageError, and nothing else, for whatever
     is wrong with the file.
@@ -108,6 +108,10 @@ def _several(kind: Kind) -> Callable[[BinaryIO, str, Preprocess, float, Budget],
         from mmsearch.media.video import decode_video
 
         return decode_video
+    if kind == "sound":
+        from mmsearch.media.sound import decode_sound
+
+        return decode_sound
     from mmsearch.media.document import decode_document
 
     return decode_document
@@ -118,6 +122,10 @@ def _upright_of_several(kind: Kind) -> Callable[[BinaryIO, str, int | None, int,
         from mmsearch.media.video import upright_frame
 
         return upright_frame
+    if kind == "sound":
+        from mmsearch.media.sound import no_picture
+
+        return no_picture
     from mmsearch.media.document import upright_page
 
     return upright_page
@@ -130,7 +138,7 @@ def decode_content(content: PictureData, name: str, preprocess: Preprocess, max_
     ImageError as ``decode`` does.
     """
     if isinstance(content, (bytes, bytearray, memoryview)):
-        return decode(io.BytesIO(content), name, preprocess, max_megapixels).pixels
+        return decode(io.BytesIO(content), name, preprocess, max_megapixels).pixels  # no name of sound: never that
     with _explained(name):
         image = content if isinstance(content, Image.Image) else Image.fromarray(np.ascontiguousarray(content))
         width, height = image.size

@@ -26,6 +26,20 @@ def _film(name: str, *suffixes: str) -> Format:
     return Format(name, suffixes, "PyAV (FFmpeg)", "av", "video")
 
 
+def _sound(name: str, *suffixes: str) -> Format:
+    return Format(name, suffixes, "PyAV (FFmpeg), words alone", "av", "video")
+
+
+SOUND_FORMATS = (
+    _sound("mp3", ".mp3"),
+    _sound("m4a", ".m4a", ".m4b", ".aac"),
+    _sound("flac", ".flac"),
+    _sound("ogg", ".ogg", ".oga", ".opus"),
+    _sound("wav", ".wav"),
+    _sound("aiff", ".aif", ".aiff"),
+    _sound("wma", ".wma"),
+    _sound("mka", ".mka"),
+)
 FORMATS = (
     Format("jpeg", (
         ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".jpg_large", ".jpg-large", ".insp",
@@ -61,6 +75,7 @@ FORMATS = (
     _film("wmv", ".wmv"),
     _film("ogv", ".ogv"),
     _film("flv", ".flv"),
+    *SOUND_FORMATS,
     Format("pdf", (".pdf",), "pypdfium2 (PDFium)", "pypdfium2", "pdf"),
 )  # fmt: skip
 
@@ -80,13 +95,16 @@ _NAMES = {
 }
 
 SUFFIXES = frozenset(suffix for one in FORMATS if one.module is None for suffix in one.suffixes)  # always read
+_SOUND_NAMES = frozenset(("sound", *(one.name for one in SOUND_FORMATS)))
+SOUND_SUFFIXES = frozenset(suffix for one in SOUND_FORMATS for suffix in one.suffixes)
 HEIF_SUFFIXES, JXL_SUFFIXES, RAW_SUFFIXES, VIDEO_SUFFIXES, DOCUMENT_SUFFIXES = (
-    frozenset(suffix for one in FORMATS if one.extra == extra for suffix in one.suffixes)
+    frozenset(suffix for one in FORMATS if one.extra == extra for suffix in one.suffixes) - SOUND_SUFFIXES
     for extra in ("heic", "jxl", "raw", "video", "pdf")
 )
 _KINDS = {
     **{suffix: kind for kind, suffixes in PASSED_OVER.items() for suffix in suffixes},
     **{suffix: _NAMES[one.extra] for one in FORMATS if one.extra in _NAMES for suffix in one.suffixes},
+    **dict.fromkeys(sorted(SOUND_SUFFIXES), ("audio file", "audio files")),
 }
 
 
@@ -111,8 +129,9 @@ def counted(suffixes: Mapping[str, int]) -> str:
 
 def needs_extra(name: str) -> str:
     """What to say of a file of a format whose library is not installed; ``name`` is that of ``Format``, or "video"."""
-    extra = next((one.extra for one in FORMATS if one.name == name), name)
+    extra = "video" if name == "sound" else next((one.extra for one in FORMATS if one.name == name), name)
     called = {"heic": "HEIC", "jxl": "JPEG XL", "raw": "a raw file", "video": "a video", "pdf": "a PDF"}[str(extra)]
+    called = "sound" if name in _SOUND_NAMES else called
     return f"{called} needs the extra: pip install 'mmsearch[{extra}]'"
 
 

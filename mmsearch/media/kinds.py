@@ -1,4 +1,4 @@
-"""What a file is by its first bytes: a photo, a film or a document.  No library of any of them is imported for that."""
+"""What a file is by its first bytes: a photo, a film, sound alone or a document.  No library of any of them is imported for that."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 from typing import BinaryIO, Literal
 
 from mmsearch.media import tiff
-from mmsearch.media.formats import DOCUMENT_SUFFIXES, VIDEO_SUFFIXES
+from mmsearch.media.formats import DOCUMENT_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES
 from mmsearch.media.raw import is_raw
 
-Kind = Literal["photo", "video", "document"]
+Kind = Literal["photo", "video", "sound", "document"]
 
 _OLD_MOV = frozenset((b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"))  # first box, where that is not "ftyp"
 _PHOTO_BRANDS = frozenset(b"heic heix heim heis hevc hevx hevm hevs mif1 msf1 avif avis crx jxl".split())
@@ -42,6 +42,8 @@ def kind_of(file: BinaryIO, path: str) -> Kind:
     if head.startswith(_TIFF) and not is_raw(path, head) and tiff.pages(file, 2):
         file.seek(place)
         return "document"
+    if suffix in SOUND_SUFFIXES and not _is_photo(head):
+        return "sound"  # the same containers hold films: who names a file says which it is
     if _is_film(head) or (suffix in VIDEO_SUFFIXES and not _is_photo(head)):
         return "video"
     return "photo"

@@ -1,6 +1,6 @@
 """Words with times: subtitles beside a film and inside it, and which moments they belong to.
 
-SubRip, WebVTT and SubStation Alpha are read here, from text to cues: what is said from when to when.  Their styles say
+SubRip, WebVTT, SubStation Alpha and LRC, the lyrics of songs, are read here, from text to cues: what is said from when to when.  Their styles say
 nothing about what is said, so all of them are left out.
 """
 
@@ -16,18 +16,22 @@ from typing import NamedTuple
 
 from mmsearch.types import Part
 
-SUBTITLE_SUFFIXES = frozenset((".srt", ".vtt", ".ass", ".ssa"))
+SUBTITLE_SUFFIXES = frozenset((".srt", ".vtt", ".ass", ".ssa", ".lrc"))
 LARGEST = 8 * 2**20  # bytes of a file; those of the longest films have 300 kB, with drawn signs in them some millions
 MOST_CUES = 50_000
 LONGEST_CUE = 1000  # characters
 LONGEST_PART = 8000  # characters of all cues of a moment
 _LATEST = 360_000_000  # ms; nobody makes films of more than a hundred hours
+_SUNG_FOR = 15_000  # ms, at most, that a line of a song is taken to last
 _SHOWN_FOR = 3000  # ms that a cue is shown whose end nobody says
 
 _TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
 _FROM_TO = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}", re.ASCII)
 _ASS_TIME = re.compile(r"\s*(\d{1,3}):(\d{1,2}):(\d{1,2})[.:](\d{1,3})\s*", re.ASCII)
 _TAGS = re.compile(r"<[^<>]{0,200}>|\{\\[^{}]{0,2000}\}|\{[a-z]:[^{}]{0,50}\}", re.IGNORECASE)
+_STAMP = re.compile(r"\s*\[(\d{1,3}):(\d{1,2})(?:[.:](\d{1,3}))?\]", re.ASCII)
+_WORD_TIMES = re.compile(r"<\d{1,3}:\d{1,2}(?:[.:]\d{1,3})?>", re.ASCII)
+_OFFSET = re.compile(r"^\s*\[offset:\s*([+-]?\d{1,6})\s*\]", re.ASCII | re.IGNORECASE | re.MULTILINE)
 _DRAWING = re.compile(r"\\p[1-9]")  # of SubStation Alpha: what follows is lines to be drawn, no words
 _BREAKS = re.compile(r"\\[Nnh]")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:[-_][a-z0-9]{2,8})*", re.IGNORECASE)
@@ -48,8 +52,32 @@ def read_subtitles(content: bytes, suffix: str) -> list[Cue]:
     ``suffix`` is one of ``SUBTITLE_SUFFIXES``; ``content`` may be cut off, and is read up to ``LARGEST`` bytes.  Never
     raises.
     """
-    text = decoded(content[:LARGEST])
-    return tidied(_read_ass(text) if suffix.lower() in (".ass", ".ssa") else _read_timed(text))
+    text, suffix = decoded(content[:LARGEST]), suffix.lower()
+    if suffix == ".lrc":
+        return read_lrc(text)
+    return tidied(_read_ass(text) if suffix in (".ass", ".ssa") else _read_timed(text))
+
+
+def read_lrc(text: str) -> list[Cue]:
+    """Lyrics with times: ``[01:23.45]words``, a line with several times where they are sung again.
+
+    Each is sung until the next time, at most a quarter of a minute.  None where there are no times.  Never raises.
+    """
+    offset = _OFFSET.search(text)
+    earlier = int(offset[1]) if offset else 0
+    lines: list[tuple[int, str]] = []
+    for line in text.splitlines():
+        times, end = [], 0
+        while (stamp := _STAMP.match(line, end)) is not None:
+            times.append(_ms(None, stamp[1], stamp[2], stamp[3] or "0"))
+            end = stamp.end()
+        words = _WORD_TIMES.sub("", line[end:])
+        lines += [(max(0, time - earlier), words) for time in times]
+        if len(lines) > MOST_CUES:
+            break
+    lines.sort()
+    ends = [*(time for time, _ in lines[1:]), -1]
+    return tidied(Cue(start, min(end, start + _SUNG_FOR), words) for (start, words), end in zip(lines, ends, strict=True))
 
 
 def decoded(content: bytes) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 # What FFmpeg may take a file for.  Without these bounds a text file could name other files and addresses to be read.
+SOUND_DEMUXERS = "mp3,mov,aac,flac,ogg,wav,w64,aiff,asf,matroska,webm"
 DEMUXERS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,asf,ogg,flv"
 _GLANCE = 30e6  # pixels, or 50 frames, from one look at the clock to the next
 _BYTES_BETWEEN, _HOLE = 2000, 1.0  # bytes and seconds that lack between two packets where something was not read
@@ -31,7 +32,7 @@ MOST_ERRORS = 200  # of one file, one after the other; then nothing more is expe
 _STREAMED = frozenset(("mpegts", "mpeg", "mpegvideo", "m4v"))
 _MOST_BOXES = 100_000
 _MARGIN = 1.0  # seconds that are gone back more in these
-_LETTERS = frozenset(("subrip", "ass", "ssa", "mov_text", "webvtt", "text"))  # codecs of subtitles
+LETTERS = frozenset(("subrip", "ass", "ssa", "mov_text", "webvtt", "text"))  # codecs of subtitles
 _STILL = ("attached_pic", "timed_thumbnails", "still_image")  # pictures that stand beside something else
 
 
@@ -208,13 +209,13 @@ def open_video(file: BinaryIO, path: str, max_megapixels: float) -> Iterator[Vid
         raise ImageError(path, "the file is empty")
     file.seek(0)
     try:
-        container, whole = _open(av, file), None
+        container, whole = open_container(av, file), None
     except Exception as error:
         whole = _whole_boxes(file, path)
         if whole is None:
             raise ImageError(path, reason_of(error)) from error
         try:
-            container = _open(av, whole)
+            container = open_container(av, whole)
         except Exception as again:
             raise ImageError(path, reason_of(again)) from again
     with container:
@@ -231,7 +232,7 @@ def open_video(file: BinaryIO, path: str, max_megapixels: float) -> Iterator[Vid
         film = VideoFile(path, container, stream, bases, start, duration, whole is not None)
         for other in container.streams:
             known = other.codec_context is not None and other.codec_context.codec.canonical_name
-            if other.type == "subtitle" and known in _LETTERS:
+            if other.type == "subtitle" and known in LETTERS:
                 film.texts.add(other.index)
             elif other is not stream and not film.tells_holes:
                 other.discard = Discard.all
@@ -247,11 +248,12 @@ def reason_of(error: BaseException) -> str:
     return "not a video that can be read: it is damaged or cut off at its beginning, or something else"
 
 
-def _open(av: Any, file: BinaryIO) -> InputContainer:
+def open_container(av: Any, file: BinaryIO, demuxers: str = DEMUXERS) -> InputContainer:
+    """What PyAV makes of a file that may be no other kind of container, and that may open no other files."""
     container: InputContainer = av.open(
         file,
         "r",
-        container_options={"format_whitelist": DEMUXERS, "export_xmp": "1"},
+        container_options={"format_whitelist": demuxers, "export_xmp": "1"},
         metadata_errors="replace",
         io_open=_refuse,
     )
@@ -291,7 +293,7 @@ def _refuse(*_: object) -> Any:
 
 def _picture_stream(container: InputContainer, path: str) -> VideoStream:
     """The largest one that is a film.  Raises ImageError where there is none."""
-    moving = [stream for stream in container.streams.video if not _is_still(stream)]
+    moving = [stream for stream in container.streams.video if not is_still(stream)]
     if not moving:
         sound = "only sound" if container.streams.audio else "no sound"
         beside = " beside a still picture" if container.streams.video else ""
@@ -305,7 +307,7 @@ def _picture_stream(container: InputContainer, path: str) -> VideoStream:
     return best
 
 
-def _is_still(stream: VideoStream) -> bool:
+def is_still(stream: VideoStream) -> bool:
     """Whether it is the cover of a song, or small pictures of a film."""
     kinds = type(stream.disposition)
     return any(stream.disposition & getattr(kinds, name, 0) for name in _STILL)

@@ -24,6 +24,7 @@ from mmsearch.media.xmp import read_xmp
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
+    from av.audio.stream import AudioStream
     from av.video.stream import VideoStream
 
     from mmsearch.media.video_file import VideoFile
@@ -39,6 +40,7 @@ _TEXTS = (
     f"{_APPLE}title", "title", f"{_APPLE}displayname", f"{_APPLE}description", "description", "synopsis", "comment",
     f"{_APPLE}comment", "show", f"{_APPLE}album", f"{_APPLE}location.name",
 )  # fmt: skip
+_OF_SOUND = ("artist", "album", "album_artist", "composer", "performer")
 _IDENTIFIERS = (f"{_APPLE}content.identifier",)
 _KEYWORDS = (f"{_APPLE}keywords", "keywords", "genre")
 _ISO_6709 = re.compile(r"([+-]\d+(?:\.\d+)?)([+-]\d+(?:\.\d+)?)", re.ASCII)
@@ -65,23 +67,37 @@ def format_of(container: InputContainer, file: BinaryIO) -> str:
 
 def read_film_metadata(container: InputContainer, stream: VideoStream) -> Metadata:
     """What the file says; what is missing, damaged or nonsense is None or empty.  Never raises."""
-    tags = _lower(stream.metadata) | _lower(container.metadata)
+    return _read_metadata(_lower(stream.metadata) | _lower(container.metadata))
+
+
+def read_sound_metadata(container: InputContainer, stream: AudioStream) -> Metadata:
+    """The same of an audio file, with who made it and what it is part of.  Never raises."""
+    return _read_metadata(_lower(stream.metadata) | _lower(container.metadata), (*_TEXTS, *_OF_SOUND))
+
+
+def _read_metadata(tags: Mapping[str, str], names: Sequence[str] = _TEXTS) -> Metadata:
     packet = tags.get("xmp", "")
     xmp = read_xmp(packet.encode("utf-8", "replace")) if packet else Said()
-    own = _own_said(tags)
+    own = _own_said(tags, names)
     sources = (own, replace(xmp, digitized=xmp.digitized or own.digitized))
     texts = [*own.texts, *xmp.texts]
     return Metadata(believed(sources), annotated(sources), joined(texts, [*own.keywords, *xmp.keywords]))
 
 
-def said_inside(film: VideoFile, packets: Sequence[Packet[Any]]) -> list[Cue]:
-    """Titles of chapters, and what the film's own subtitles say, whose ``packets`` these are.  Never raises."""
+def chapters_of(container: InputContainer, begin: float) -> list[Cue]:
+    """Titles of chapters that somebody gave; times are in milliseconds from ``begin``, in seconds."""
     cues = []
-    for chapter in film.container.chapters():
+    for chapter in container.chapters():
         base, title = chapter["time_base"], chapter["metadata"].get("title", "")
         if base is not None and not _NUMBERED.fullmatch(title.strip()):
-            start, end = (1000 * (float(chapter[name] * base) - film.start) for name in ("start", "end"))
+            start, end = (1000 * (float(chapter[name] * base) - begin) for name in ("start", "end"))
             cues.append(Cue(max(0, round(start)), round(end), title))
+    return cues
+
+
+def said_inside(film: VideoFile, packets: Sequence[Packet[Any]]) -> list[Cue]:
+    """Titles of chapters, and what the film's own subtitles say, whose ``packets`` these are.  Never raises."""
+    cues = chapters_of(film.container, film.start)
     for packet in packets[:MOST_CUES]:
         begin = film.time_of(packet.pts)
         if begin is None:
@@ -99,7 +115,7 @@ def _lower(tags: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in tags.items() if isinstance(value, str)}
 
 
-def _own_said(tags: Mapping[str, str]) -> Said:
+def _own_said(tags: Mapping[str, str], names: Sequence[str]) -> Said:
     latitude, longitude = place(*_place(_values(tags, _PLACES)))
     return Said(
         original=_date(_values(tags, _LOCAL)),
@@ -107,7 +123,7 @@ def _own_said(tags: Mapping[str, str]) -> Said:
         camera=camera_name(_line(_values(tags, _MAKES)), _line(_values(tags, _MODELS))),
         latitude=latitude,
         longitude=longitude,
-        texts=tuple(_values(tags, _TEXTS)),
+        texts=tuple(_values(tags, names)),
         keywords=tuple(word for one in _values(tags, _KEYWORDS) for word in re.split("[;,]", one)),
         content_identifier=next(filter(None, map(identifier, _values(tags, _IDENTIFIERS))), None),
     )
