@@ -21,7 +21,7 @@ class Made:
     """What the encoder made of one file."""
 
     picture: Decoded  # with the parts that are stored
-    vectors: Vectors  # (n, dim): of each part, or of the one picture
+    vectors: Vectors  # (n, dim): of each part, or of the one picture; (n, 0) of sound
     tokens: list[bytes] | None  # packed, as many; None without
     folded: int = 0  # frames that became part of a moment of another one
 
@@ -48,13 +48,16 @@ def encode(
     """
     begun = time.perf_counter()
     pictures = [None if item.picture is None else _with_items(item.picture, item, stored) for item in batch]
-    pixels = [one for picture in pictures if picture is not None for one in pixels_of(picture)]
+    pixels = [one for picture in pictures if picture is not None and not picture.is_sound for one in pixels_of(picture)]
     vectors, tokens = _encoded(encoder, pixels, size, regions)
     made: list[Made | None] = []
     start = 0
     for item, picture in zip(batch, pictures, strict=True):
         if picture is None:
             made.append(None)
+            continue
+        if picture.is_sound:
+            made.append(Made(picture, np.zeros((len(picture.parts), 0), np.float32), None))
             continue
         end = start + (len(picture.parts) or 1)
         own = Made(picture, vectors[start:end], None if tokens is None else tokens[start:end])

@@ -18,6 +18,7 @@ from mmsearch.ingest.options import IngestContext
 from mmsearch.ingest.prefetch import batches, one_ahead, read_ahead
 from mmsearch.ingest.read import Read, picture_decoder, pictures_of
 from mmsearch.ingest.scan import Plan, scan
+from mmsearch.ingest.sounds import is_sound
 from mmsearch.store.open import MARK
 from mmsearch.store.types import Contents, StoredModel
 from mmsearch.store.writing import StoreWriter
@@ -126,7 +127,8 @@ class _Ledger:
                 self._lost.setdefault(row.content, []).append(row.id)
         self.added = self.updated = self.moved = self.encoded = 0
         self.moments = self.pages = self.folded = 0
-        self.restored, self.unchanged = len(todo.restore), todo.unchanged
+        self.restored = sum(not is_sound(file.path) for _, file in todo.restore)
+        self.unchanged = todo.unchanged
         self.skipped = list(todo.skipped)
         self.damaged: list[Damaged] = []
         self.shares = {"read": 0.0, "encode": 0.0, "store": 0.0}  # seconds
@@ -149,23 +151,24 @@ class _Ledger:
         if made is not None:
             self._put(writer, item, made, model, card)
         content = self.contents[item.content_hash]
+        counts = 0 if is_sound(file.path) else 1
         if row is not None and row.embedded and row.content == content:
             writer.touch(row.id, file)
             if row.state == "ok":
-                self.unchanged += 1
+                self.unchanged += counts
             else:
-                self.restored += 1
+                self.restored += counts
         elif self._lost.get(content):
             photo = self._lost[content].pop()
             self.gone.discard(photo)
             writer.move(photo, file)
-            self.moved += 1
+            self.moved += counts
         else:
             writer.place(file, content)
             if row is None or row.content is None:
-                self.added += 1
+                self.added += counts
             else:
-                self.updated += 1
+                self.updated += counts
 
     def _put(self, writer: StoreWriter, item: Read, made: Made, model: StoredModel, card: RegionCard | None) -> None:
         """Store a content, all its parts together; one that a copy has brought meanwhile is there already."""
@@ -177,12 +180,14 @@ class _Ledger:
             content = known
         else:
             content = writer.put_parts(content_hash, picture, made.vectors, model, made.tokens, card)
-            if picture.parts[0].start_ms is None:
+            if picture.is_sound:
+                pass  # counted at the end of the run, when it is known which have words
+            elif picture.parts[0].start_ms is None:
                 self.pages += len(picture.parts)
             else:
                 self.moments += len(picture.parts)
             self.folded += made.folded
         self.contents[content_hash] = content
-        self.encoded += len(made.vectors)
+        self.encoded += 0 if picture.is_sound else len(made.vectors)
         if picture.damage is not None:
             self.damaged.append(Damaged(item.file.path, picture.damage))

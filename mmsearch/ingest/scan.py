@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mmsearch.errors import SourceError
+from mmsearch.ingest.sounds import is_sound
 from mmsearch.media import formats
 from mmsearch.media.discover import walk
 from mmsearch.media.exclusions import Exclusions, negates
@@ -166,7 +167,7 @@ def _compare(plan: Plan, file: Found, row: StoredFile | None) -> None:
         plan.restore.append((row.id, file))
     elif row.state == "missing":  # it could not be read before it went
         plan.read.append(file)
-    else:
+    elif not is_sound(file.path):
         plan.unchanged += 1
 
 

@@ -13,6 +13,7 @@ from mmsearch.ingest import pipeline
 from mmsearch.ingest.enrich import registry
 from mmsearch.ingest.enrich.runner import enrich
 from mmsearch.ingest.options import IngestContext, Options
+from mmsearch.ingest.sounds import with_sounds
 from mmsearch.library.models import Models
 from mmsearch.manage import import_vectors
 from mmsearch.manage.import_vectors import ImportFolder, ImportReport
@@ -56,6 +57,7 @@ class Ingest:
             replace(context, decoder=again)
         )  # what is not there for them is said before any work
         active = models.active()
+        sounds = self.store.sounds(roots)
         vectors.refresh(active)  # before ids are handed out: an index from before a restored backup is thrown away
         try:
             with vectors.maintained_beside(active, self.progress) as report_stored:
@@ -69,7 +71,7 @@ class Ingest:
         vectors.maintain(active, self.progress)
         for enrichment in enrichments:
             report = enrich(enrichment, self.store, options, report, self.progress)
-        return report
+        return with_sounds(report, sounds, self.store.sounds(roots))
 
     def take(self, source: ImportFolder, model: str | None) -> ImportReport:
         """Vectors, and what is known of their pictures, from files: of an export, or made by the ``model`` so named."""

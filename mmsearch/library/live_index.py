@@ -22,6 +22,7 @@ from mmsearch.indexes.policy import choose
 from mmsearch.library.models import Models
 from mmsearch.search import querybank
 from mmsearch.search.hubness import hubness_penalty
+from mmsearch.store.part_rows import with_vectors
 from mmsearch.store.types import Damage, StoredModel
 from mmsearch.types import Ids, Progress, Vectors
 
@@ -114,7 +115,7 @@ class LiveIndex:
                 index, built, self._saved = newer, its, its
         save = save or self._saved == -1
         while built != generation:
-            wanted = self._store.searchable(model)
+            wanted = with_vectors(self._store, model)
             try:
                 index = caught_up(index, wanted, self.rows(model), manifest.hold if save else None)
                 break

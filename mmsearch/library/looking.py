@@ -44,8 +44,9 @@ def place(store: Store, photo: Photo, part: int | None, at_ms: int | None) -> Pl
     parts = [] if model is None or content_hash is None else store.parts_of(content_hash, model)
     if at_ms is not None:
         longest = photo.film.duration_ms if photo.film else 0
-        if photo.film is None or at_ms > longest:
-            wanted = f"milliseconds from 0 to {longest}" if photo.film else "None: this is no film"
+        shows = photo.film is not None and not photo.is_sound
+        if not shows or at_ms > longest:
+            wanted = f"milliseconds from 0 to {longest}" if shows else "None: this is no film"
             raise ArgumentError("at_ms", repr(at_ms), wanted)
         return Place(0, at_ms)
     found = next((one for one in parts if one.part == part), None)

@@ -108,7 +108,7 @@ def find(
             raise LibraryError("pictures were removed by another process in the meantime; try again") from error
         shots = sum(one.is_photo for one in contents)  # they come first
         near[:shots] = _near(contents[:shots], vectors[:shots], files, least, max_megapixels, threads, progress)
-        films = [row for row, one in enumerate(contents) if one.film is not None]
+        films = [row for row, one in enumerate(contents) if one.film is not None and one.pixels]  # not sound
         near[films] = same_films(films, store, model, contents, files, max_megapixels)
         stands = near
         if level == "burst":
@@ -171,7 +171,7 @@ def _identified(one: DuplicateCandidate) -> tuple[str, str | None]:
 
 def _is_short(one: DuplicateCandidate) -> bool:
     """Whether it is a film that may be the clip of a live photo."""
-    return one.film is not None and one.film.duration_ms <= CLIP_MS
+    return one.film is not None and one.pixels > 0 and one.film.duration_ms <= CLIP_MS
 
 
 def _is_clip_of(one: DuplicateCandidate, picture: DuplicateCandidate | None) -> bool:

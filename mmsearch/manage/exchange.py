@@ -1,6 +1,6 @@
 """The files of an export, which other programs can read: what is in them, and how values are written as text.
 
-vectors.npy     (n, dim) float16, a row per different picture, moment or page
+vectors.npy     (n, dim) float16, a row per different picture, moment or page; zeros for those of sound, which has none
 regions.npy     (n, bytes) uint8, region tokens as ``encoders/region_codec.py`` packs them; all 0 where there are none
 photos.csv      a row per file: where it is, which row of vectors.npy is its, and what is known of it; of a film a row
                 per moment, and of a document a row per page, with the same path; with x, y and cluster of the last map
@@ -256,7 +256,7 @@ def _check_part(row: ExportRow) -> None:
 def _check(row: ExportRow) -> None:
     """What ``verify`` would find wrong in a library that has this row.  Raises ValueError."""
     _check_part(row)
-    if row.width < 1 or row.height < 1:
+    if (row.width < 1 or row.height < 1) and not row.is_sound:
         raise ValueError(f"{row.width} x {row.height} pixels are no picture")
     if row.file.size < 0 or not 0 <= row.metadata_version < 2**31:
         raise ValueError("size and facts must be 0 or more")

@@ -96,7 +96,7 @@ def _write(
         lines.writerow(shape)
         table = opened.enter_context(_parquet(folder / PARQUET, shape))
         for block in exported.blocks():
-            vectors.write(b"".join(block.vectors))
+            vectors.write(b"".join(one or bytes(2 * model.dim) for one in block.vectors))  # sound has none
             if tokens is not None:
                 tokens.write(b"".join(one or bytes(exported.region_bytes) for one in block.regions))
             rows = [columns(row, done + place) | lying.of(block.ids[place]) for place, row in block.files]

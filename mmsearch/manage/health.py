@@ -18,6 +18,7 @@ from mmsearch.ingest.read import hash_of
 from mmsearch.media.filesystem import open_regular
 from mmsearch.search import querybank
 from mmsearch.store.protocol import Store, VectorSearch
+from mmsearch.store.part_rows import with_vectors
 from mmsearch.store.types import EXAMPLES, Damage, StoredModel
 from mmsearch.types import Ids, Progress, Vectors
 
@@ -84,7 +85,7 @@ def index_damages(
     if built > generation:
         yield Damage("index", 1, f"the index is of generation {built}, the database of {generation}", ANEW)
         return
-    wanted = store.searchable(model)
+    wanted = with_vectors(store, model)
     if built == store.generation() and not np.array_equal(index.ids(), wanted):
         differ = len(np.setxor1d(index.ids(), wanted))
         yield Damage("index", differ, "vectors are in the index or in the database alone", ANEW)

@@ -130,18 +130,32 @@ def look(folder: Path) -> ImportFolder:
                 f"{folder / REGIONS} has {regions.dtype} of shape {regions.shape}; wanted is ({len(vectors)}, bytes) "
                 "in uint8"
             )
+    empty: set[int] = set()  # rows that stand for sound
     for start in range(0, len(vectors), BLOCK):
         lengths = _lengths(vectors[start : start + BLOCK])
-        wrong = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
+        if made is not None:
+            empty.update((start + np.flatnonzero(lengths == 0)).tolist())
+        wrong = np.flatnonzero(~(np.isfinite(lengths) & ((lengths > 0) | (made is not None))))
         if len(wrong):
             what = "zero" if lengths[wrong[0]] == 0 else "not finite"
-            raise TransferError(
-                f"{folder / VECTORS}: row {start + int(wrong[0])} (from 0) is {what}, so it points nowhere; leave it "
-                f"out, and its line in {CSV} too"
-            )
+            raise _nowhere(folder, start + int(wrong[0]), what)
     source = ImportFolder(folder, vectors, regions, made, 0)
-    listed: Iterator[object] = _paths(source) if made is None else _by_file(_export_rows(source))
+    listed: Iterator[object] = _paths(source) if made is None else _by_file(_with_directions(source, empty))
     return ImportFolder(folder, vectors, regions, made, sum(1 for _ in listed))
+
+
+def _with_directions(source: ImportFolder, empty: set[int]) -> Iterator[tuple[int, ExportRow]]:
+    """The rows of an export; raises TransferError for one that is no sound and whose vector is among the ``empty``."""
+    for row, exported in _export_rows(source):
+        if row in empty and not exported.is_sound:
+            raise _nowhere(source.folder, row, "zero")
+        yield row, exported
+
+
+def _nowhere(folder: Path, row: int, what: str) -> TransferError:
+    return TransferError(
+        f"{folder / VECTORS}: row {row} (from 0) is {what}, so it points nowhere; leave it out, and its line in {CSV} too"
+    )
 
 
 def check_regions(source: ImportFolder, card: RegionCard | None) -> None:
@@ -233,6 +247,9 @@ def take_vectors(
                 if item.failure is not None:
                     skipped.append(Skipped(item.file.path, item.failure))
                     continue
+                if item.picture is not None and item.picture.is_sound:
+                    skipped.append(Skipped(item.file.path, "is sound, which has no vector"))
+                    continue
                 if item.picture is not None:
                     contents[item.content_hash] = writer.put(item.content_hash, item.picture, vector, model)
                 writer.place(item.file, contents[item.content_hash])
@@ -245,7 +262,7 @@ def take_vectors(
 def unit(rows: NDArray[Any]) -> Vectors:
     """(n, dim) of any length -> (n, dim) of length 1; what is so but for rounding to float16 stays as it is."""
     lengths = _lengths(rows)
-    lengths[np.abs(lengths - 1) < ROUNDED] = 1
+    lengths[(np.abs(lengths - 1) < ROUNDED) | (lengths == 0)] = 1
     return (rows / lengths[:, None]).astype(np.float32)
 
 

@@ -10,7 +10,7 @@ from datetime import date
 from typing import TypeVar
 
 from mmsearch.errors import QueryError
-from mmsearch.media.formats import RAW_SUFFIXES
+from mmsearch.media.formats import RAW_SUFFIXES, SOUND_FORMATS
 from mmsearch.query import dates
 from mmsearch.query.dates import read_date
 from mmsearch.query.lexer import Piece
@@ -59,11 +59,13 @@ FORMATS: dict[str, str] = {
     **dict.fromkeys(("mpegts", "mts", "m2ts"), "mpegts"),
     **dict.fromkeys(("mpeg", "mpg", "vob"), "mpeg"),
     **{name: name for name in ("mov", "mkv", "webm", "avi", "3gp", "wmv", "ogv", "flv", "pdf")},
+    **{suffix[1:]: one.name for one in SOUND_FORMATS for suffix in one.suffixes},
     **dict.fromkeys(("raw", *(suffix[1:] for suffix in sorted(RAW_SUFFIXES))), "raw"),
 }
 _KINDS: dict[str, Kind] = {
     **dict.fromkeys(("photo", "photos", "picture", "pictures", "image", "images"), "photo"),
     **dict.fromkeys(("video", "videos", "film", "films", "movie", "movies"), "video"),
+    **dict.fromkeys(("audio", "sound", "sounds", "song", "songs", "music"), "audio"),
     **dict.fromkeys(("document", "documents"), "document"),
 }
 SHAPES: dict[str, Shape] = {"portrait": "portrait", "landscape": "landscape", "square": "square"}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Fact = Literal[
     "width", "height", "megapixels", "bytes", "rating", "iso", "aperture", "exposure", "focal", "length", "fps", "at"
 ]
-Kind = Literal["photo", "video", "document"]
+Kind = Literal["photo", "video", "audio", "document"]
 Operator = Literal["<", "<=", "=", ">=", ">"]
 Order = Literal["score", "date", "name", "size"]
 Shape = Literal["portrait", "landscape", "square"]
@@ -305,7 +305,7 @@ class Between:
 
 @dataclass(frozen=True)
 class OfKind:
-    """A film, a document of several pages, or neither: one picture."""
+    """A film, an audio file, a document of several pages, or none of these: one picture."""
 
     kind: Kind
 

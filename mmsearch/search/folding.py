@@ -64,7 +64,9 @@ def each_by_itself(blocks: Iterable[Block[Scored]]) -> Iterator[Block[Folded]]:
 def _folded(store: Store, index: VectorIndex, pool: Sequence[Scored]) -> tuple[Vectors, Ids]:
     """The vectors of n candidates (n, dim), and the row of the one that stands for each of them, (n,)."""
     ids = np.array([one.id for one in pool], np.int64)
-    vectors = index.vectors(ids)[:, :-1]
+    held = index.holds(ids)  # sound has no vector, and is like nothing else
+    vectors = np.zeros((len(ids), index.dim - 1), np.float32)
+    vectors[held] = index.vectors(ids[held])[:, :-1]
     hashes, hashed = store.hashes(ids)
     photos = store.photos(ids.tolist())
     taken = np.array([_seconds(photos.get(vector_id, [])) for vector_id in ids.tolist()])

@@ -87,7 +87,7 @@ class Moments:
         by_vector = {part.vector: part for part in parts}
         ids = _searched(self._engine.index, np.array(sorted(by_vector), np.int64), self._allowed)
         if not len(ids):
-            return ()
+            return self._said(parts, candidate)
         ranked = retrieval.scored(self._parsed, self._engine.index, ids)
         own = [by_vector[number] for number in ranked.ids.tolist()]
         scores = ranked.scores + np.array([candidate.boost * self._share(part.text) for part in own])
@@ -97,6 +97,25 @@ class Moments:
             if score >= least:
                 moved = round(candidate.score + score - float(best), 4)
                 moments.append(Moment(part.part, moved, part.start_ms, part.end_ms, part.at_ms, part.text))
+        return tuple(sorted(moments, key=lambda moment: (-moment.score, moment.part))[:MOST])
+
+    def _said(self, parts: Sequence[StoredPart], candidate: Scored) -> tuple[Moment, ...]:
+        """Of sound, which has no vectors, the times at which most of the words are said."""
+        allowed = None if self._allowed is None else set(self._allowed.tolist())
+        shares = [
+            (self._share(part.text), part)
+            for part in parts
+            if part.start_ms is not None and (allowed is None or part.vector in allowed)
+        ]
+        best = max((share for share, _ in shares), default=0.0)
+        moments = [
+            Moment(
+                part.part, round(candidate.score - candidate.boost * (best - share), 4),
+                part.start_ms, part.end_ms, part.at_ms, part.text,
+            )
+            for share, part in shares
+            if share > best / 2
+        ]  # fmt: skip
         return tuple(sorted(moments, key=lambda moment: (-moment.score, moment.part))[:MOST])
 
     def _share(self, text: str) -> float:

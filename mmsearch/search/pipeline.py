@@ -16,7 +16,7 @@ from mmsearch.query.model import Condition, Example, Picture, Query, Shown, Tagg
 from mmsearch.search import folding, retrieval
 from mmsearch.search.engine import Engine
 from mmsearch.search.map_note import of_map
-from mmsearch.search.moments import Moments, one_for_all, some_of
+from mmsearch.search.moments import Moments, one_for_all, some_of, with_all_parts
 from mmsearch.search.options import Options
 from mmsearch.search.presence import Presence, PresenceBeside
 from mmsearch.search.present import present
@@ -150,11 +150,18 @@ def _allow(engine: Engine, query: Query, within: Sequence[str]) -> Ids | None:
     for term in texts if not query.arithmetic else [term for term in texts if term.exact]:
         hits = store.find_words(term.text, model, allowed, max(len(engine.index), 1), exact=term.exact)
         having = np.unique(np.array([hit.number for hit in hits if term.exact or is_excluded(hit)], np.int64))
+        having = np.unique(with_all_parts(store, model, having, allowed))  # words of a film are of all of it
         if not term.exclude:
             allowed = having
         elif len(having):
-            allowed = np.setdiff1d(engine.index.ids() if allowed is None else allowed, having)
+            allowed = np.setdiff1d(_all(engine) if allowed is None else allowed, having)
     return allowed
+
+
+def _all(engine: Engine) -> Ids:
+    """Ids of all vectors that are searched, and of those that stand for sound."""
+    ids, without = engine.index.ids(), engine.store.without_vectors(engine.model)
+    return np.union1d(ids, without) if len(without) else ids
 
 
 def _untagged(query: Query) -> list[Condition]:
@@ -207,6 +214,8 @@ def _embed(term: Term, engine: Engine) -> Vectors:
         else:
             with open_regular(term.path) as file:
                 decoded = decode(file, term.path, preprocess, engine.max_megapixels)
+            if decoded.is_sound:
+                raise no_vector(term.path)
             pixels = some_of([part.pixels for part in decoded.parts] or [decoded.pixels])
     except ImageError as error:
         raise QueryError(f"{error.path} cannot be used as a query: {error.reason}") from error
@@ -215,10 +224,19 @@ def _embed(term: Term, engine: Engine) -> Vectors:
         vector_id = engine.store.vector_of(term.path, engine.model)  # its drive may be unplugged
         if vector_id is None:
             raise QueryError(f"{term.path} cannot be used as a query: {error.strerror or error}") from error
+        if vector_id in engine.store.without_vectors(engine.model):
+            raise no_vector(term.path) from error
         parts = [part.vector for part in engine.store.parts([vector_id], engine.model).get(vector_id, ())]
         numbers = np.array(some_of([number for number in parts if number >= 0] or [vector_id]), np.int64)
         return one_for_all(engine.store.vectors(numbers, engine.model.dim))
     return one_for_all(engine.encoder.encode_images(np.stack(pixels)))
+
+
+def no_vector(name: str) -> QueryError:
+    """What to say where sound is given as an example."""
+    return QueryError(
+        f"{name} has no vector: it is sound, which is found by its words; give a picture or a film", code="no-vector"
+    )
 
 
 def _list(engine: Engine, query: Query, options: Options, allowed: Ids | None) -> SearchResult:
@@ -227,7 +245,7 @@ def _list(engine: Engine, query: Query, options: Options, allowed: Ids | None) -
         raise QueryError("the least relevance makes no sense without something to look for", code="relevance-unknown")
     unwanted = _parse(engine, query).unwanted
     if unwanted:
-        ids = engine.index.ids() if allowed is None else allowed
+        ids = _all(engine) if allowed is None else allowed
         allowed = retrieval.excluding(unwanted, engine.index, ids)
     blocks = _listed(engine, query, allowed, options.end + 1)
     result = present(engine.store, engine.model, replace(query, order="score"), options, blocks)

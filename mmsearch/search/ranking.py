@@ -116,6 +116,9 @@ class Ranking:
         having = with_all_parts(engine.store, engine.model, having, self.allowed) if words else having
         known = engine.index.holds(having)  # another process may just have stored them
         found = retrieval.candidates(parsed, engine.index, depth, self.allowed, having[known])
+        if not known.all():  # nor has sound any vectors
+            sounds = np.intersect1d(having[~known], engine.store.without_vectors(engine.model))
+            found = retrieval.with_ordinary(found, parsed, engine.index, sounds)
         firsts = engine.store.firsts(found.ids, engine.model) if words else None
         firsts = found.ids if firsts is None else np.where(firsts >= 0, firsts, found.ids)
         boosts = text_boosts(
@@ -175,7 +178,10 @@ class Ranking:
         """That of a model without a calibration, from its best picture by vectors."""
         if not block:
             return Logistic(0.0, 0.0, 0.0, 0.0)  # nothing is judged
-        best = max(block, key=lambda one: one.score - one.boost)
+        shown = [one for one in block if self.engine.index.holds(np.array([one.id], np.int64))[0]]
+        if not shown:  # sound, which has no vector
+            return Logistic(0.0, 0.0, 0.0, 0.0)
+        best = max(shown, key=lambda one: one.score - one.boost)
         row = self.engine.index.vectors(np.array([best.id], np.int64))[0, :-1]
         return relevance.logistic(self.parsed.text, best.score - best.boost, best.cosine, row, querybank)
 

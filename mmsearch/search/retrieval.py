@@ -177,6 +177,20 @@ def candidates(query: ParsedQuery, index: VectorIndex, count: int, allowed: Ids 
         pool *= 4
 
 
+def with_ordinary(found: Candidates, query: ParsedQuery, index: VectorIndex, ids: Ids) -> Candidates:
+    """The candidates, and behind them those of ``ids``, which have no vectors, as if they showed nothing special.
+
+    They get the mean score of the library's pictures: so words count for them what they count for any picture.
+    """
+    if not len(ids):
+        return found
+    some = scored(query, index, index.sample(SAMPLE)).scores if len(index) else np.zeros(0, np.float32)
+    ordinary = np.full(len(ids), some.mean() if len(some) else 0.0, np.float32)
+    return Candidates(
+        np.append(found.ids, ids), np.append(found.scores, ordinary), np.append(found.cosines, np.zeros_like(ordinary))
+    )
+
+
 def _nearest(query_vector: QueryVector, index: VectorIndex, count: int, allowed: Ids | None) -> Ids:
     if count < 1:
         return np.zeros(0, np.int64)
@@ -213,9 +227,13 @@ def scored(query: ParsedQuery, index: VectorIndex, ids: Ids) -> Candidates:
 
 
 def excluding(unwanted: Sequence[Excluded], index: VectorIndex, ids: Ids) -> Ids:
-    """Those of these pictures that show nothing that is excluded, in their order."""
-    rows = index.vectors(ids)
-    return ids[_matches_none(unwanted, ids, rows, _sample(index) if _need_a_sample(unwanted) else rows)]
+    """Those of these pictures that show nothing that is excluded, in their order; what has no vector stays."""
+    held = index.holds(ids)
+    rows = index.vectors(ids[held])
+    stays = ~held
+    if len(rows):
+        stays[held] = _matches_none(unwanted, ids[held], rows, _sample(index) if _need_a_sample(unwanted) else rows)
+    return ids[stays]
 
 
 def _need_a_sample(unwanted: Sequence[Excluded]) -> bool:

@@ -69,7 +69,7 @@ def is_second(photo: Photo) -> bool:
 
 
 def _is_clip(photo: Photo) -> bool:
-    return photo.film is not None and photo.film.duration_ms <= CLIP_MS
+    return photo.film is not None and not photo.is_sound and photo.film.duration_ms <= CLIP_MS
 
 
 def _of_shot(second: Photo, beside: Iterable[Photo]) -> Photo | None:

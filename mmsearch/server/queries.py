@@ -51,8 +51,10 @@ def examples(library: Library, ids: Sequence[int]) -> Shown:
     for photo_id in ids:
         photo = library.photo(photo_id)
         vector = None if photo is None or model is None else library.store.vector_of(photo.path, model)
-        if vector is None or model is None:
+        if vector is None or model is None or photo is None:
             raise unknown_photo(photo_id)
+        if photo.is_sound:
+            raise Refused(422, "no-vector", "an audio file has no vector: nothing looks like it", id=photo_id)
         found.append(Vector(library.store.vectors(np.array([vector], np.int64), model.dim)[0]))
     return Shown(frozenset(ids), tuple(found))
 

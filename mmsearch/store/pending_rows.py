@@ -10,7 +10,10 @@ from mmsearch.store.types import PendingItem, PendingVector, SidecarState, Store
 
 
 class PendingRows(Protocol):
-    """What an enrichment has still to look at; each method names one.  What is read comes in the order of paths."""
+    """What an enrichment has still to look at; each method names one.  What is read comes in the order of paths.
+
+    Nothing that is made of pictures or vectors is pending of audio files.
+    """
 
     def pending_regions(
         self, model: StoredModel, card: RegionCard, roots: Sequence[str], of: StoredModel | None = None
@@ -30,7 +33,10 @@ class PendingRows(Protocol):
         ...
 
     def pending_speech(self, engine: str, roots: Sequence[str]) -> list[PendingItem]:
-        """The first items of films in or below ``roots`` that have sound and were not listened to by this engine."""
+        """The first items of films and of audio files in or below ``roots``, with sound, not yet heard by this engine.
+
+        Audio files without words are among them, which nothing else finds.
+        """
         ...
 
     def pending_captions(
@@ -50,5 +56,8 @@ class PendingRows(Protocol):
         ...
 
     def sidecar_states(self, roots: Sequence[str]) -> Iterator[SidecarState]:
-        """The photos in or below ``roots`` that can be found, in the order of their paths."""
+        """The photos in or below ``roots`` that can be found, in the order of their paths.
+
+        Audio files without words too: some may have come.
+        """
         ...

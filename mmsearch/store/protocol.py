@@ -42,6 +42,7 @@ from mmsearch.store.types import (
     Overview,
     StoredFile,
     StoredModel,
+    StoredSound,
     WordHit,
 )
 from mmsearch.store.writing import StoreWriter
@@ -102,6 +103,10 @@ class FileRows(Protocol):
 
     def hashed(self) -> list[tuple[Found, bytes]]:
         """The files that can be found, as they were read, with the hashes of their contents, in the order of paths."""
+        ...
+
+    def sounds(self, roots: Sequence[str]) -> dict[str, StoredSound]:
+        """The audio files in or below ``roots`` that were read, by path, in whatever state they are."""
         ...
 
     def failures(self) -> list[Skipped]:
@@ -321,7 +326,10 @@ class VectorStore(Protocol):
     """The vectors of items.  An id is int64, of one item and one model, and never used for another one."""
 
     def vectors(self, ids: Ids, dim: int) -> Vectors:
-        """The stored vectors of ``ids``, in their order, (n, dim) float32.  Raises KeyError for an unknown id."""
+        """The stored vectors of ``ids``, in their order, (n, dim) float32.  Raises KeyError for an unknown id.
+
+        Of what has none, see ``without_vectors``, rows of zeros.
+        """
         ...
 
 

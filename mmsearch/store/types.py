@@ -27,12 +27,21 @@ class StoredFile:
     """What the store remembers of a file."""
 
     id: int
-    state: str  # "ok", "failed" or "missing"
+    state: str  # "ok", "failed", "missing" or "wordless"
     size: int
     mtime_ns: int
     content: int | None  # id of what was last read well
     embedded: bool  # that content has a vector of the model
     reason: str | None
+
+
+@dataclass(frozen=True)
+class StoredSound:
+    """What the store remembers of an audio file."""
+
+    id: int
+    state: str  # as of ``StoredFile``; "wordless" where it has no words and cannot be found
+    content: int
 
 
 @dataclass(frozen=True)
@@ -201,6 +210,11 @@ class ExportRow:
     own_tags: tuple[str, ...] = ()  # that people gave the file
     content_identifier: str | None = None
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether it is of an audio file, which has no vector."""
+        return self.width == self.height == 0 and self.film is not None and self.start_ms is not None
+
 
 @dataclass(frozen=True)
 class Block:
@@ -309,6 +323,8 @@ class Summary:
     moments: int = 0  # of them that can be found
     documents: int = 0  # files of several pages
     pages: int = 0  # of these
+    sounds: int = 0  # audio files with words
+    sound_hours: float = 0.0  # that they last together
 
 
 class Contents(MutableMapping[bytes, int]):

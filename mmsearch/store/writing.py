@@ -33,6 +33,13 @@ class FileWriter(Protocol):
         """Remember a folder or file that was named, and globs of what is left out of it; None keeps those it has."""
         ...
 
+    def put_sound_words(self, content_hash: bytes, source: str, cues: Iterable[Cue]) -> None:
+        """What is said in an audio file, "beside" it or as "speech", in place of what was said there before.
+
+        Its items are made of its words, so they are others afterwards.  Nothing happens where there is no such sound.
+        """
+        ...
+
     def place(self, file: Found, content: int) -> None:
         """The file has this content."""
         ...

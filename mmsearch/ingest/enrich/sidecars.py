@@ -22,6 +22,7 @@ import numpy as np
 from mmsearch.ingest.enrich.base import Enrichment
 from mmsearch.ingest.enrich.takeout import LONGEST_JSON, comparable, keys_of_json, keys_of_photo, takeout_said
 from mmsearch.ingest.options import IngestContext
+from mmsearch.ingest.sounds import is_sound
 from mmsearch.media.embedded_text import LONGEST, joined
 from mmsearch.media.filesystem import open_regular
 from mmsearch.media.formats import VIDEO_SUFFIXES
@@ -102,7 +103,10 @@ class Sidecars(Enrichment[_Changed, _Changed, list[_Said | None]]):
             else:
                 writer.put_sidecar(changed.photo.id, changed.stamp, said.sidecar)
                 saved += 1
-            if _is_film(changed.photo.path):
+            if is_sound(changed.photo.path):
+                cues = said.cues or self._cues_of_copies(changed.photo)
+                writer.put_sound_words(changed.photo.hash, BESIDE, cues)
+            elif _is_film(changed.photo.path):
                 self._put_cues(writer, changed.photo, said.cues or self._cues_of_copies(changed.photo))
         return saved
 
@@ -204,7 +208,7 @@ def _with_files(photos: Iterator[SidecarState], trees: tuple[str, ...]) -> Itera
         if name not in names:
             continue
         own = set(_belonging(name, candidates))
-        if _is_film(name):
+        if _is_film(name) or is_sound(name):
             own.update(subtitles_of(name, names))
         yield photo, [file for found in sorted(own) if (file := _file(os.path.join(place, found), trees)) is not None]
 

@@ -1,7 +1,7 @@
-"""What is said in films, heard by a model for speech: ``pip install 'mmsearch[speech]'`` and a folder with its weights.
+"""What is said in films and audio files, heard by a model for speech: ``pip install 'mmsearch[speech]'`` and a folder with its weights.
 
-Only films with sound are listened to, and only where a folder is named: it takes long.  What is said belongs to the
-moments in which it is said.
+They are listened to only where a folder is named: it takes long.  What is said belongs to the moments in which it is
+said; those of an audio file are made of it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from mmsearch.errors import ImageError, ModelError
 from mmsearch.ingest.enrich.base import Enrichment
 from mmsearch.ingest.options import IngestContext
 from mmsearch.ingest.read import HeldContent
+from mmsearch.ingest.sounds import is_sound
 from mmsearch.media.subtitles import Cue, cues_in_parts, tidied
 from mmsearch.store.types import PendingItem
 from mmsearch.store.writing import StoreWriter
@@ -26,6 +27,7 @@ from mmsearch.types import Part
 log = logging.getLogger(__name__)
 
 _NOTHING = np.zeros((1, 1, 3), np.uint8)
+SPEECH = "speech"  # where words stand that were heard
 _SILENCE = 0.6  # probability that nobody speaks, above which what was heard is not believed: Whisper's own bound
 
 
@@ -109,6 +111,11 @@ class Speech(Enrichment[PendingItem, PendingItem, "list[_Heard | None]"]):
         saved = 0
         for film, heard in zip(batch, result, strict=True):
             if heard is None:
+                continue
+            if is_sound(film.files[0].path):
+                writer.put_sound_words(film.hash, SPEECH, heard.cues)
+                writer.put_speech(film.content, self._transcriber.engine, {})
+                saved += 1
                 continue
             stored = self._context.store.parts_of(film.hash, self._context.model)
             parts = cues_in_parts([Part(_NOTHING, one.start_ms, one.end_ms) for one in stored], heard.cues)

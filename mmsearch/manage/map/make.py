@@ -20,6 +20,7 @@ from mmsearch.store import kept_map
 from mmsearch.store.kept_map import Cluster, KeptMap
 from mmsearch.store.open import MAPS
 from mmsearch.store.protocol import Store
+from mmsearch.store.part_rows import with_vectors
 from mmsearch.store.types import StoredModel
 from mmsearch.types import Ids, Photo, Progress, Vectors
 
@@ -61,7 +62,7 @@ class Maker:
         """
         begun = time.perf_counter()
         generation = self.store.generation()
-        ids = self.store.searchable(self.model)
+        ids = with_vectors(self.store, self.model)
         if len(ids) < LEAST:
             raise MapError(
                 f"a map needs at least {LEAST} different pictures, the library has {len(ids)}; index more of them",

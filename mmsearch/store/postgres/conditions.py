@@ -383,12 +383,17 @@ def _near(place: Near) -> Truth:
 
 
 def _of_kind(kind: OfKind) -> Truth:
-    film = contents.c.duration_ms.is_not(None)
+    timed, sound = contents.c.duration_ms.is_not(None), contents.c.width == 0
     several = _has_item(items.c.part > 0)
-    return {"video": film, "document": several & ~film, "photo": ~(film | several)}[kind.kind]
+    return {
+        "video": timed & ~sound,
+        "audio": timed & sound,
+        "document": several & ~timed,
+        "photo": ~(timed | several),
+    }[kind.kind]
 
 
 def _shaped(shaped: Shaped) -> Truth:
     higher = contents.c.height > _float(SQUARE) * contents.c.width
     broader = contents.c.width > _float(SQUARE) * contents.c.height
-    return {"portrait": higher, "landscape": broader, "square": ~(higher | broader)}[shaped.shape]
+    return {"portrait": higher, "landscape": broader, "square": ~(higher | broader) & (contents.c.width > 0)}[shaped.shape]

@@ -19,6 +19,7 @@ from mmsearch.language.tag_names import folded
 from mmsearch.store.postgres.terms import Terms, in_order, lexemes, matching
 from mmsearch.store.snapshot import Snapshot
 from mmsearch.store.sql.tables import WORDS
+from mmsearch.store.sql.photo_rows import IS_FIRST
 from mmsearch.store.words.names import name_words
 from mmsearch.store.words.ranking import Rows, RowSet, WordLists
 from mmsearch.store.words.spelling import stored
@@ -98,15 +99,16 @@ def file_name_key(path: bytes) -> bytes:
 
 
 _FILES = (
-    "SELECT photos.id, embeddings.id FROM embeddings JOIN items ON items.id = embeddings.item_id AND items.part = 0 "
+    "SELECT photos.id, embeddings.id FROM embeddings JOIN items ON items.id = embeddings.item_id "
     "JOIN photos ON photos.content_id = items.content_id "
-    "WHERE embeddings.id = ANY(%s::bigint[]) AND embeddings.model_id = %s AND photos.state = 'ok' ORDER BY photos.id"
+    f"WHERE {IS_FIRST} AND embeddings.id = ANY(%s::bigint[]) AND embeddings.model_id = %s "
+    "AND photos.state = 'ok' ORDER BY photos.id"
 )
 _VECTORS = (
     "SELECT photos.id, embeddings.id FROM photos "
-    "JOIN items ON items.content_id = photos.content_id AND items.part = 0 "
+    "JOIN items ON items.content_id = photos.content_id "
     "JOIN embeddings ON embeddings.item_id = items.id AND embeddings.model_id = %s "
-    "WHERE photos.id = ANY(%s::bigint[]) AND photos.state = 'ok'"
+    f"WHERE {IS_FIRST} AND photos.id = ANY(%s::bigint[]) AND photos.state = 'ok'"
 )
 _PAGES = (
     "SELECT embeddings.id, photos.id, photos.path FROM embeddings JOIN items ON items.id = embeddings.item_id "

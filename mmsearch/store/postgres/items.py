@@ -195,7 +195,8 @@ class Items(Database):
                 some = among(embeddings.c.id, asked[start : start + AT_ONCE], BigInteger)
                 rows = connection.execute(select(embeddings.c.id, embeddings.c.vector).where(some))
                 found.update((number, vector) for number, vector in rows)
-        joined = b"".join(found[number] for number in asked)
+        nothing = bytes(2 * dim)  # of sound
+        joined = b"".join(found[number] or nothing for number in asked)
         return np.frombuffer(joined, "<f2").reshape(len(ids), dim).astype(np.float32)
 
     def of_model(self, ids: Ids, model: StoredModel) -> Ids:

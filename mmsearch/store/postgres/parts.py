@@ -11,7 +11,7 @@ from mmsearch.store.postgres.connection import Database
 from mmsearch.store.types import StoredModel, StoredPart
 from mmsearch.types import Ids
 
-_SEVERAL = "SELECT EXISTS (SELECT 1 FROM items WHERE part > 0)"
+_SEVERAL = "SELECT EXISTS (SELECT 1 FROM items WHERE part > 0) OR EXISTS (SELECT 1 FROM contents WHERE width = 0)"
 _PART = (
     "items.id, items.part, coalesce(embeddings.id, -1), items.start_ms, items.end_ms, items.at_ms, "
     "(SELECT string_agg(text, E'\\n' ORDER BY source) FROM part_texts WHERE part_texts.item_id = items.id)"
@@ -23,19 +23,25 @@ SELECT own.id, {_PART} FROM embeddings AS own
     JOIN items ON items.content_id = one.content_id
     {_WITH_VECTORS}
 WHERE own.id = ANY(%s::bigint[])
-    AND EXISTS (SELECT 1 FROM items AS other WHERE other.content_id = one.content_id AND other.part > 0)
+    AND (EXISTS (SELECT 1 FROM items AS other WHERE other.content_id = one.content_id AND other.part > 0)
+        OR EXISTS (SELECT 1 FROM contents WHERE contents.id = one.content_id AND width = 0))
 ORDER BY own.id, items.part
 """
 _PARTS_OF = f"""
 SELECT {_PART} FROM contents JOIN items ON items.content_id = contents.id {_WITH_VECTORS}
 WHERE hash = %s ORDER BY items.part
 """
-_FIRSTS = """
-SELECT own.id, first.id FROM embeddings AS own
-    JOIN items AS one ON one.id = own.item_id
-    JOIN items ON items.content_id = one.content_id AND items.part = 0
-    JOIN embeddings AS first ON first.item_id = items.id AND first.model_id = %s
+# The first that is there: which one was lost does not matter.
+_FIRST = """(SELECT embeddings.id FROM items JOIN embeddings ON embeddings.item_id = items.id
+    WHERE items.content_id = one.content_id AND embeddings.model_id = %s ORDER BY items.part LIMIT 1)"""
+_FIRSTS = f"""
+SELECT own.id, {_FIRST} FROM embeddings AS own JOIN items AS one ON one.id = own.item_id
 WHERE own.id = ANY(%s::bigint[])
+"""
+_SOUNDS = """
+SELECT embeddings.id FROM contents JOIN items ON items.content_id = contents.id
+    JOIN embeddings ON embeddings.item_id = items.id AND embeddings.model_id = %s
+WHERE contents.width = 0 ORDER BY embeddings.id
 """
 
 
@@ -55,18 +61,26 @@ class Parts(Database):
     def parts_of(self, content_hash: bytes, model: StoredModel) -> list[StoredPart]:
         with self._reading() as connection:
             rows = connection.exec_driver_sql(_PARTS_OF, (model.id, content_hash)).all()
-        return [_part(row) for row in rows] if len(rows) > 1 else []
+        parts = [_part(row) for row in rows]
+        return parts if len(parts) > 1 or any(part.start_ms is not None for part in parts) else []
 
     def firsts(self, ids: Ids, model: StoredModel) -> Ids | None:
         if not self._several():
             return None
         with self._reading() as connection:
             rows = connection.exec_driver_sql(_FIRSTS, (model.id, ids.tolist())).all()
-        known = {number: first for number, first in rows}  # noqa: C416  # rows are no pairs for ``dict``
+        known = {number: first for number, first in rows if first is not None}
         return np.array([known.get(number, -1) for number in ids.tolist()], np.int64)
 
+    def without_vectors(self, model: StoredModel) -> Ids:
+        def read() -> Ids:
+            return np.array(list(connection.exec_driver_sql(_SOUNDS, (model.id,)).scalars()), np.int64)
+
+        with self._kept(self._values) as (connection, cached):
+            return cached.of(("sounds", model.id), read, lambda ids: ids.nbytes)
+
     def _several(self) -> bool:
-        """Whether any content has several items."""
+        """Whether any content has several items, or is sound, whose one item is a time too."""
         with self._kept(self._values) as (connection, cached):
             return bool(cached.of("several", lambda: connection.exec_driver_sql(_SEVERAL).scalar()))
 

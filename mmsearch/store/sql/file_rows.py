@@ -6,11 +6,12 @@ import os
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import bindparam, func, or_, select
+from sqlalchemy import bindparam, false, func, or_, select
 
 from mmsearch.store.paths import at_or_below
 from mmsearch.store.sql import noted, own_tags
 from mmsearch.store.sql.reading import Reading
+from mmsearch.store.sql.sounds import IS_SOUND
 from mmsearch.store.sql.tables import (
     captions,
     contents,
@@ -18,6 +19,7 @@ from mmsearch.store.sql.tables import (
     embedded,
     embeddings,
     exclusions,
+    is_first,
     items,
     lacking_part,
     photos,
@@ -25,7 +27,7 @@ from mmsearch.store.sql.tables import (
     roots,
     sidecars,
 )
-from mmsearch.store.types import Contents, Counts, DuplicateCandidate, StoredFile, StoredModel, chunks
+from mmsearch.store.types import Contents, Counts, DuplicateCandidate, StoredFile, StoredModel, StoredSound, chunks
 from mmsearch.types import Damaged, Found, Skipped
 
 
@@ -138,6 +140,15 @@ class FileRows(Reading):
         with self._reading() as connection:
             return own_tags.counts(connection, within)
 
+    def sounds(self, roots: Sequence[str]) -> dict[str, StoredSound]:
+        query = (
+            select(photos.c.path, photos.c.id, photos.c.state, photos.c.content_id)
+            .join(contents, contents.c.id == photos.c.content_id)
+            .where(IS_SOUND, or_(false(), *(at_or_below(photos.c.path, root) for root in roots)))
+        )
+        with self._reading() as connection:
+            return {os.fsdecode(path): StoredSound(*others) for path, *others in connection.execute(query)}
+
     def vector_of(self, path: str, model: StoredModel) -> int | None:
         query = (
             select(embeddings.c.id)
@@ -172,7 +183,7 @@ class FileRows(Reading):
             .outerjoin(sidecars, sidecars.c.photo_id == photos.c.id)
             .join(items, items.c.content_id == contents.c.id)
             .join(embeddings, embeddings.c.item_id == items.c.id)
-            .where(photos.c.state == "ok", embeddings.c.model_id == model.id, items.c.part == 0)
+            .where(photos.c.state == "ok", embeddings.c.model_id == model.id, is_first(model.id))
             .order_by(photos.c.path)
         )
         if within:

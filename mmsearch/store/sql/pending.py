@@ -12,10 +12,12 @@ from mmsearch.media import METADATA_VERSION
 from mmsearch.store.paths import at_or_below
 from mmsearch.store.sql.dialect import least
 from mmsearch.store.sql.reading import Reading
+from mmsearch.store.sql.sounds import IS_SOUND, WORDLESS
 from mmsearch.store.sql.tables import (
     captions,
     contents,
     embeddings,
+    is_first,
     items,
     ocr,
     photos,
@@ -51,21 +53,21 @@ class Pending(Reading):
         having = with_regions(of or model, card)
         if of is not None:  # tokens are found by the id of a vector of theirs, and verify may have taken that out
             having = having.where(regions.c.item_id.in_(_embedded(of)))
-        return self._pending(model, items.c.id.not_in(having), roots)
+        return self._pending(model, items.c.id.not_in(having) & ~IS_SOUND, roots)
 
     def pending_metadata(self, model: StoredModel, roots: Sequence[str]) -> list[PendingItem]:
         if not roots:
             return []
-        return self._pending(model, (contents.c.metadata_version < METADATA_VERSION) & (items.c.part == 0), roots)
+        return self._pending(model, (contents.c.metadata_version < METADATA_VERSION) & is_first(model.id), roots)
 
     def pending_text(self, engine: str, roots: Sequence[str]) -> list[PendingItem]:
         looked = select(ocr.c.item_id).where(ocr.c.engine == engine)
-        return self._pending(None, items.c.id.not_in(looked), roots) if roots else []
+        return self._pending(None, items.c.id.not_in(looked) & ~IS_SOUND, roots) if roots else []
 
     def pending_speech(self, engine: str, roots: Sequence[str]) -> list[PendingItem]:
         heard = select(transcribed.c.content_id).where(transcribed.c.engine == engine)
-        silent = contents.c.audio.is_not(True) | contents.c.id.in_(heard) | (items.c.part > 0)
-        return self._pending(None, ~silent, roots) if roots else []
+        silent = contents.c.audio.is_not(True) | contents.c.id.in_(heard) | ~is_first(None)
+        return self._pending(None, ~silent, roots, ("ok", WORDLESS)) if roots else []
 
     def pending_captions(
         self, model: StoredModel, card: RegionCard, reranker: str, roots: Sequence[str]
@@ -100,6 +102,7 @@ class Pending(Reading):
                 photos.c.state == "ok",
                 embeddings.c.model_id == model.id,
                 items.c.id.not_in(select(tagged.c.item_id).where(tagged.c.vocabulary == vocabulary)),
+                items.c.content_id.not_in(select(contents.c.id).where(IS_SOUND)),
             )
             .group_by(items.c.id, embeddings.c.id)
             .order_by(items.c.id)
@@ -115,7 +118,7 @@ class Pending(Reading):
             select(photos.c.id, photos.c.path, sidecars.c.stamp, contents.c.hash)
             .join(contents, contents.c.id == photos.c.content_id)
             .outerjoin(sidecars, sidecars.c.photo_id == photos.c.id)
-            .where(photos.c.state == "ok", or_(false(), *(at_or_below(photos.c.path, root) for root in roots)))
+            .where(photos.c.state.in_(("ok", WORDLESS)), or_(false(), *(at_or_below(photos.c.path, root) for root in roots)))
             .order_by(photos.c.path)
         )
         with self._reading() as connection:
@@ -123,7 +126,11 @@ class Pending(Reading):
         return (SidecarState(row.id, os.fsdecode(row.path), row.stamp, row.hash) for row in rows)
 
     def _pending(
-        self, model: StoredModel | None, condition: ColumnElement[bool], roots: Sequence[str]
+        self,
+        model: StoredModel | None,
+        condition: ColumnElement[bool],
+        roots: Sequence[str],
+        states: Sequence[str] = ("ok",),
     ) -> list[PendingItem]:
         query = (
             select(
@@ -139,7 +146,7 @@ class Pending(Reading):
             .join(contents, contents.c.id == photos.c.content_id)
             .join(items, items.c.content_id == contents.c.id)
             .where(
-                photos.c.state == "ok",
+                photos.c.state.in_(states),
                 items.c.id.in_(_embedded(model)),
                 condition,
                 or_(*(at_or_below(photos.c.path, root) for root in roots)),

@@ -23,6 +23,12 @@ embeddings.id AS vector, photos.id AS id, photos.path, photos.size, photos.mtime
     sidecars.text AS sidecar, ocr.text AS ocr
 """.strip()
 
+# Whether an item is the first of its content that has a vector of the model of the row ``embeddings``: that of part 0,
+# but where it was lost.
+IS_FIRST = """(items.part = 0 OR NOT EXISTS (SELECT 1 FROM items AS earlier
+    JOIN embeddings AS its ON its.item_id = earlier.id AND its.model_id = embeddings.model_id
+    WHERE earlier.content_id = items.content_id AND earlier.part < items.part))"""
+
 
 def photo_of(row: Any) -> Photo:
     """Of a row that gives ``PHOTO`` and tags by their names."""

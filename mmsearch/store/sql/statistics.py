@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Join, Select, false, func, not
 
 from mmsearch.store.paths import at_or_below
 from mmsearch.store.sql import noted
+from mmsearch.store.sql.sounds import IS_SOUND
 from mmsearch.store.sql.tables import captions, contents, contents_with, items, ocr, own_tags, photos, sidecars, tags
 from mmsearch.store.types import Losses, Summary
 
@@ -51,7 +52,7 @@ def summary(connection: Connection, written: ColumnElement[str]) -> Summary:
         dated=files - undated,
         cameras=dict(_most(Counter({name: number for name, number in cameras.items() if name}))[:5]),
         bytes=int(size),  # PostgreSQL adds up to a Decimal
-        megapixels=_median(each(contents.c.width * contents.c.height)),
+        megapixels=_median(each(contents.c.width * contents.c.height, contents.c.width > 0)),
         located=each(noted.latitude.is_not(None), files=_NOTED)[1],
         described=having(or_(photos.c.content_id.in_(described), photos.c.id.in_(beside))),
         captions=having(photos.c.content_id.in_(contents_with(captions))),
@@ -65,18 +66,23 @@ def summary(connection: Connection, written: ColumnElement[str]) -> Summary:
 
 def _of_several(connection: Connection) -> dict[str, Any]:
     """Films and documents, and what they consist of; copies count one by one, as files do."""
-    is_film = contents.c.duration_ms.is_not(None)
+    timed = contents.c.duration_ms.is_not(None)
+    is_film = timed & (contents.c.width > 0)
     films = select(func.count(), func.coalesce(func.sum(contents.c.duration_ms), 0)).select_from(_FILES)
     number, milliseconds = connection.execute(films.where(_FOUND, is_film)).one()
     parts = select(func.count()).select_from(_FILES.join(items, items.c.content_id == contents.c.id)).where(_FOUND)
     several = contents.c.id.in_(select(items.c.content_id).where(items.c.part > 0))
-    documents = select(func.count()).select_from(_FILES).where(_FOUND, several, not_(is_film))
+    documents = select(func.count()).select_from(_FILES).where(_FOUND, several, not_(timed))
+    sounds = select(func.count(), func.coalesce(func.sum(contents.c.duration_ms), 0)).select_from(_FILES)
+    heard, sound_ms = connection.execute(sounds.where(_FOUND, IS_SOUND)).one()
     return {
         "films": number,
         "hours": int(milliseconds) / 3_600_000,  # as above
         "moments": connection.execute(parts.where(is_film)).scalar_one(),
         "documents": connection.execute(documents).scalar_one(),
-        "pages": connection.execute(parts.where(several, not_(is_film))).scalar_one(),
+        "pages": connection.execute(parts.where(several, not_(timed))).scalar_one(),
+        "sounds": heard,
+        "sound_hours": int(sound_ms) / 3_600_000,
     }
 
 

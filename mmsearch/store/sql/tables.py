@@ -28,6 +28,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Exists,
     Float,
     ForeignKey,
@@ -39,6 +40,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    or_,
     select,
     text,
 )
@@ -120,7 +122,7 @@ photos = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("path", LargeBinary, nullable=False, unique=True),
-    Column("state", String, nullable=False),  # "ok", "failed" (see reason) or "missing"
+    Column("state", String, nullable=False),  # "ok", "failed" (see reason), "missing", or "wordless" sound
     Column("reason", String),  # why it could not be read
     Column("size", Integer, nullable=False),  # bytes
     Column("mtime_ns", Integer, nullable=False),
@@ -283,6 +285,18 @@ def lacking_part(model: int) -> Exists:
     """Whether an item of the content, in a query of ``contents``, lacks its vector of this model."""
     one = items.alias()
     return select(one.c.id).where(one.c.content_id == contents.c.id, ~_vector_of(one, model)).exists()
+
+
+def is_first(model: int | None) -> ColumnElement[bool]:
+    """Whether an item, in a query of ``items``, is the first of its content that has a vector: of this model, or any.
+
+    It is the one of part 0, but where that was lost.
+    """
+    earlier = items.alias()
+    having = select(earlier.c.id).join(embeddings, embeddings.c.item_id == earlier.c.id)
+    having = having.where(earlier.c.content_id == items.c.content_id, earlier.c.part < items.c.part)
+    having = having if model is None else having.where(embeddings.c.model_id == model)
+    return or_(items.c.part == 0, ~having.correlate(items).exists())
 
 
 def _vector_of(item: FromClause, model: int) -> Exists:

@@ -14,9 +14,11 @@ from sqlalchemy import Connection, CursorResult, bindparam, or_, select
 from mmsearch.encoders.protocol import RegionCard
 from mmsearch.media import METADATA_VERSION
 from mmsearch.media.dhash import dhash
+from mmsearch.media.sound_parts import Told
+from mmsearch.media.subtitles import Cue
 from mmsearch.store.paths import at_or_below
 from mmsearch.store.region_tokens import tokens_of
-from mmsearch.store.sql import own_tags
+from mmsearch.store.sql import own_tags, sounds
 from mmsearch.store.sql.export_rows import FIRST_ITEM, put
 from mmsearch.store.sql.noted import (
     annotation_columns,
@@ -58,7 +60,7 @@ def _metadata(picture: Decoded) -> dict[str, Any]:
         **shot_columns(picture.exif),
         "description": picture.description,
         **annotation_columns(picture.annotations),
-        "dhash": dhash(picture.pixels),
+        "dhash": None if picture.is_sound else dhash(picture.pixels),
         "metadata_version": METADATA_VERSION,
         "damage": picture.damage,
         **film_columns(picture.film),
@@ -84,6 +86,7 @@ class RowWriter:
         self._moved: set[int] = set()  # ids of such photos
         self._described: set[int] = set()  # ids of contents about which something new is known
         self._described_items: set[int] = set()  # ids of such items
+        self._touched: set[int] = set()  # ids of photos that are there, and whose words are as they were
         self._tags_wait: bool | None = None  # for files that are placed; None until that was looked for
 
     def add_model(self, name: str, fingerprint: str, dim: int, active: bool) -> StoredModel:
@@ -184,6 +187,13 @@ class RowWriter:
             self._connection.execute(part_texts.delete().where(same))
         self._described_items.add(item)
 
+    def put_sound_words(self, content_hash: bytes, source: str, cues: Iterable[Cue]) -> None:
+        told = [Told(*cue[:2], source, cue.text) for cue in cues]
+        content = sounds.put_words(self._connection, self._upserts, content_hash, source, told)
+        if content is not None:
+            self._described.add(content)
+            self.changed = self.noted = True  # its items have other ids
+
     def put_speech(self, content: int, engine: str, words: Mapping[int, str]) -> None:
         for item, text in words.items():
             self.put_part_text(item, "speech", text)
@@ -192,7 +202,8 @@ class RowWriter:
     def put_export_row(
         self, row: ExportRow, vector: Vectors, tokens: bytes | None, card: str | None, model: StoredModel
     ) -> None:
-        content = put(self._connection, self._upserts, row, vector.astype("<f2").tobytes(), tokens, card, model.id)
+        blob = b"" if row.is_sound else vector.astype("<f2").tobytes()
+        content = put(self._connection, self._upserts, row, blob, tokens, card, model.id)
         self._described.add(content)
         self.place(row.file, content)
         if row.sidecar_stamp is None and not row.own_tags:
@@ -296,6 +307,7 @@ class RowWriter:
 
     def touch(self, photo: int, file: Found) -> None:
         self._update_found(photo, file)
+        self._touched.add(photo)
 
     def fail(self, file: Found, reason: str, retry: bool = False) -> None:
         seen = Found(file.path, file.size, -1) if retry else file
@@ -326,6 +338,11 @@ class RowWriter:
         for start in range(0, len(self._named), CHUNK):
             chosen = select(photos.c.id).where(photos.c.path.in_(self._named[start : start + CHUNK]))
             self._moved.update(self._connection.execute(chosen).scalars())
+        found = self._moved | self._touched
+        if found or self._described or self._described_items:
+            changed = sounds.settle(self._connection, found, self._described, self._described_items)
+            self._moved |= changed
+            self.changed = self.changed or bool(changed)
         if self._moved or self._described or self._described_items:
             self._rebuild_words(self._moved, self._described, self._described_items)
 

@@ -316,17 +316,19 @@ class _Reading(FacetColumns, OverviewColumns, FilmColumns, MapColumn):
         return self._of_content(attribute, np.int64)
 
     def _of_kind(self, kind: OfKind) -> Mask:
-        film = self._of_content("duration_ms IS NOT NULL", np.int64) > 0
-        if kind.kind == "video":
-            return film
+        timed = self._of_content("duration_ms IS NOT NULL", np.int64) > 0
+        sound = timed & (self._number("width") == 0)
+        film = timed & ~sound
+        if kind.kind in ("video", "audio"):
+            return film if kind.kind == "video" else sound
         several = "EXISTS (SELECT 1 FROM items WHERE items.content_id = contents.id AND part > 0)"
-        document = (self._of_content(several, np.int64) > 0) & ~film
-        return document if kind.kind == "document" else ~(film | document)
+        document = (self._of_content(several, np.int64) > 0) & ~timed
+        return document if kind.kind == "document" else ~(timed | document)
 
     def _shaped(self, shaped: Shaped) -> Mask:
         width, height = self._number("width"), self._number("height")
         higher, broader = height > SQUARE * width, width > SQUARE * height
-        shapes: dict[str, Mask] = {"portrait": higher, "landscape": broader, "square": ~(higher | broader)}
+        shapes: dict[str, Mask] = {"portrait": higher, "landscape": broader, "square": ~(higher | broader) & (width > 0)}
         return shapes[shaped.shape]
 
     def _tagged(self, tagged: Tagged) -> Mask:

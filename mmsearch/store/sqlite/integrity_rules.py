@@ -71,7 +71,7 @@ RULES = (
         "OR at_ms < start_ms OR at_ms > end_ms OR (at_ms IS NOT NULL AND start_ms IS NULL)",
         "items with an impossible place or time",
         READ,
-        ("DELETE FROM items WHERE {where}",),
+        (_AGAIN + " WHERE content_id IN (SELECT content_id FROM items WHERE {where})", "DELETE FROM items WHERE {where}"),
     ),
     _stray("embeddings", "item_id", "items", "vectors of no picture"),
     _stray("embeddings", "model_id", "models", "vectors of no model"),
@@ -121,7 +121,8 @@ RULES = (
     Rule(
         "wrong size",
         "contents",
-        "typeof(width) <> 'integer' OR typeof(height) <> 'integer' OR width < 1 OR height < 1",
+        "typeof(width) <> 'integer' OR typeof(height) <> 'integer' OR ((width < 1 OR height < 1) AND "
+        "NOT (width = 0 AND height = 0 AND audio))",  # sound has no picture
         "pictures without width or height",
         READ,
         _LOST_CONTENT,
@@ -156,7 +157,10 @@ RULES = (
     Rule(
         "wrong vector",
         "embeddings",
-        "length(vector) <> 2 * (SELECT dim FROM models WHERE models.id = model_id)",
+        # Of sound they have no bytes.
+        "length(vector) <> 2 * (SELECT dim FROM models WHERE models.id = model_id) "
+        "* (item_id NOT IN (SELECT items.id FROM contents CROSS JOIN items ON items.content_id = contents.id "
+        "WHERE contents.width = 0))",
         "vectors of the wrong length",
         READ,
         ("DELETE FROM embeddings WHERE {where}",),
@@ -202,7 +206,8 @@ RULES = (
     Rule(
         "wrong state",
         "photos",
-        "state NOT IN ('ok', 'failed', 'missing') OR size < 0 OR (state = 'failed' AND reason IS NULL)",
+        "state NOT IN ('ok', 'failed', 'missing', 'wordless') OR size < 0 OR (state = 'failed' AND reason IS NULL) "
+        "OR (state = 'wordless' AND content_id NOT IN (SELECT id FROM contents WHERE width = 0))",
         "photos in an unknown state",
         READ,
         (_AGAIN + ", size = 0 WHERE {where}",),

@@ -29,7 +29,8 @@ class VectorRows(Database):
             for chunk in chunks(ids.tolist()):
                 query = select(embeddings.c.id, embeddings.c.vector).where(embeddings.c.id.in_(chunk))
                 found.update((number, vector) for number, vector in connection.execute(query))
-        joined = b"".join(found[number] for number in ids.tolist())
+        nothing = bytes(2 * dim)  # of sound
+        joined = b"".join(found[number] or nothing for number in ids.tolist())
         return np.frombuffer(joined, "<f2").reshape(len(ids), dim).astype(np.float32)
 
     def of_model(self, ids: Ids, model: StoredModel) -> Ids:

@@ -12,6 +12,7 @@ import numpy as np
 from mmsearch.store.snapshot import Snapshot
 from mmsearch.store.sql.tables import WORDS
 from mmsearch.store.sqlite.fulltext import SAID
+from mmsearch.store.sql.photo_rows import IS_FIRST
 from mmsearch.store.words.ranking import Rows, RowSet, WordLists
 from mmsearch.types import Ids
 
@@ -21,15 +22,15 @@ _STRONG = ("name", "description", "ocr")
 
 _FILES = (
     "SELECT photos.id, embeddings.id FROM json_each(?) CROSS JOIN embeddings ON embeddings.id = value "
-    "AND embeddings.model_id = ? CROSS JOIN items ON items.id = embeddings.item_id AND items.part = 0 "
+    "AND embeddings.model_id = ? CROSS JOIN items ON items.id = embeddings.item_id "
     "CROSS JOIN photos ON photos.content_id = items.content_id "
-    "WHERE +photos.state = 'ok' ORDER BY photos.id"  # the plus keeps SQLite from taking the index on states
+    f"WHERE {IS_FIRST} AND +photos.state = 'ok' ORDER BY photos.id"  # the plus keeps SQLite from taking the index on states
 )
 _VECTORS = (
     "SELECT photos.id, embeddings.id FROM json_each(?) CROSS JOIN photos ON photos.id = value "
-    "CROSS JOIN items ON items.content_id = photos.content_id AND items.part = 0 "
+    "CROSS JOIN items ON items.content_id = photos.content_id "
     "CROSS JOIN embeddings ON embeddings.item_id = items.id AND embeddings.model_id = ? "
-    "WHERE photos.state = 'ok'"
+    f"WHERE {IS_FIRST} AND photos.state = 'ok'"
 )
 _PATHS = "SELECT photos.id, photos.path FROM json_each(?) CROSS JOIN photos ON photos.id = value"
 _PAGES = (
