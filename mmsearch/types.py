@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from mmsearch.note import Note as Note
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -142,25 +144,6 @@ class Found:
     size: int  # bytes
     mtime_ns: int
     real: str | None = field(default=None, compare=False)  # where it lies, if the walk came by a link below its root
-
-
-class Note(str):
-    """A sentence that the user should read.
-
-    ``code`` names what it is about, so that a program can add what to do there; ``fields`` are its facts.
-    """
-
-    code: str
-    fields: dict[str, Any]
-
-    def __new__(cls, text: str, code: str = "note", **fields: Any) -> Note:
-        note = super().__new__(cls, text)
-        note.code, note.fields = code, fields
-        return note
-
-    def to_dict(self) -> dict[str, Any]:
-        """The note as ``json.dumps`` takes it."""
-        return {"code": self.code, "message": str(self), "fields": dict(self.fields)}
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,9 @@ def _time(part: Part) -> int:
 def as_stored(picture: Decoded, stored: Sequence[StoredPart]) -> Decoded:
     """The picture with the parts that are stored of it, and the pixels of the frames that are nearest to theirs."""
     if picture.is_sound:  # what was said in it is stored
-        return replace(picture, parts=tuple(Part(picture.pixels, one.start_ms, one.end_ms, one.at_ms) for one in stored))
+        return replace(
+            picture, parts=tuple(Part(picture.pixels, one.start_ms, one.end_ms, one.at_ms) for one in stored)
+        )
     frames = nearest(picture, [(one.part, one.at_ms) for one in stored])
     parts = (Part(frame.pixels, one.start_ms, one.end_ms, one.at_ms) for frame, one in zip(frames, stored, strict=True))
     return replace(picture, parts=tuple(parts))

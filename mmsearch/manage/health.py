@@ -17,8 +17,8 @@ from mmsearch.indexes.manifest import IndexCache
 from mmsearch.ingest.read import hash_of
 from mmsearch.media.filesystem import open_regular
 from mmsearch.search import querybank
-from mmsearch.store.protocol import Store, VectorSearch
 from mmsearch.store.part_rows import with_vectors
+from mmsearch.store.protocol import Store, VectorSearch
 from mmsearch.store.types import EXAMPLES, Damage, StoredModel
 from mmsearch.types import Ids, Progress, Vectors
 

@@ -133,12 +133,10 @@ def look(folder: Path) -> ImportFolder:
     empty: set[int] = set()  # rows that stand for sound
     for start in range(0, len(vectors), BLOCK):
         lengths = _lengths(vectors[start : start + BLOCK])
-        if made is not None:
-            empty.update((start + np.flatnonzero(lengths == 0)).tolist())
+        empty.update((start + np.flatnonzero(lengths == 0)).tolist())
         wrong = np.flatnonzero(~(np.isfinite(lengths) & ((lengths > 0) | (made is not None))))
         if len(wrong):
-            what = "zero" if lengths[wrong[0]] == 0 else "not finite"
-            raise _nowhere(folder, start + int(wrong[0]), what)
+            raise _nowhere(folder, start + int(wrong[0]), "zero" if lengths[wrong[0]] == 0 else "not finite")
     source = ImportFolder(folder, vectors, regions, made, 0)
     listed: Iterator[object] = _paths(source) if made is None else _by_file(_with_directions(source, empty))
     return ImportFolder(folder, vectors, regions, made, sum(1 for _ in listed))
@@ -153,9 +151,8 @@ def _with_directions(source: ImportFolder, empty: set[int]) -> Iterator[tuple[in
 
 
 def _nowhere(folder: Path, row: int, what: str) -> TransferError:
-    return TransferError(
-        f"{folder / VECTORS}: row {row} (from 0) is {what}, so it points nowhere; leave it out, and its line in {CSV} too"
-    )
+    where = f"{folder / VECTORS}: row {row} (from 0) is {what}"
+    return TransferError(f"{where}, so it points nowhere; leave it out, and its line in {CSV} too")
 
 
 def check_regions(source: ImportFolder, card: RegionCard | None) -> None:

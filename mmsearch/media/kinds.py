@@ -1,4 +1,4 @@
-"""What a file is by its first bytes: a photo, a film, sound alone or a document.  No library of any of them is imported for that."""
+"""What a file is by its first bytes: a photo, a film, sound alone or a document.  No library is imported for that."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The words of songs as audio files hold them: in tags, without times or with those of LRC, and in ID3's SYLT.
 
-Tags are FFmpeg's: ``lyrics-eng`` of ID3's USLT, ``lyrics`` of MP4's ©lyr, ``LYRICS`` of Vorbis comments.  It passes over
-SYLT, so that frame is read here, as ID3v2.4.0 describes it (Nilsson, https://id3.org/id3v2.4.0-frames, 4.9).
+Tags are FFmpeg's: ``lyrics-eng`` of ID3's USLT, ``lyrics`` of MP4's ©lyr, ``LYRICS`` of Vorbis comments.  It leaves
+out SYLT, so that frame is read here, as ID3v2.4.0 describes it (Nilsson, https://id3.org/id3v2.4.0-frames, 4.9).
 """
 
 from __future__ import annotations

@@ -51,7 +51,9 @@ def decode_sound(
     with container:
         streams = [stream for stream in container.streams.audio if stream.codec_context is not None]
         if any(not is_still(stream) for stream in container.streams.video):
-            raise ImageError(path, "there are moving pictures in it: give it the suffix of a film, such as .mp4 or .ogv")
+            raise ImageError(
+                path, "there are moving pictures in it: give it the suffix of a film, such as .mp4 or .ogv"
+            )
         if not streams:
             raise ImageError(path, "there is no sound in it that FFmpeg knows")
         stream, begin = streams[0], (container.start_time or 0) / 1e6
@@ -99,10 +101,6 @@ def _is_timed(cue: Cue, duration_ms: int) -> bool:
 def _parts(duration_ms: int, cues: list[Cue]) -> tuple[Part, ...]:
     """Timed lyrics go before the same ones without times."""
     known = {cue.text for cue in cues if _is_timed(cue, duration_ms)}
-    told = [
-        Told(*cue[:2], INSIDE, cue.text) for cue in cues if _is_timed(cue, duration_ms) or cue.text not in known
-    ]
+    told = [Told(*cue[:2], INSIDE, cue.text) for cue in cues if _is_timed(cue, duration_ms) or cue.text not in known]
     found = parts_of_sound(duration_ms, told)
-    return tuple(
-        Part(NO_PIXELS, one.start_ms, one.end_ms, one.start_ms, one.words().get(INSIDE, "")) for one in found
-    )
+    return tuple(Part(NO_PIXELS, one.start_ms, one.end_ms, one.start_ms, one.words().get(INSIDE, "")) for one in found)

@@ -1,7 +1,7 @@
 """Words with times: subtitles beside a film and inside it, and which moments they belong to.
 
-SubRip, WebVTT, SubStation Alpha and LRC, the lyrics of songs, are read here, from text to cues: what is said from when to when.  Their styles say
-nothing about what is said, so all of them are left out.
+SubRip, WebVTT, SubStation Alpha and LRC, the lyrics of songs, are read here, from text to cues: what is said from when
+to when.  Their styles say nothing about what is said, so all of them are left out.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from mmsearch.media.formats import SOUND_SUFFIXES, VIDEO_SUFFIXES
 from mmsearch.types import Part
 
 SUBTITLE_SUFFIXES = frozenset((".srt", ".vtt", ".ass", ".ssa", ".lrc"))
@@ -77,7 +78,9 @@ def read_lrc(text: str) -> list[Cue]:
             break
     lines.sort()
     ends = [*(time for time, _ in lines[1:]), -1]
-    return tidied(Cue(start, min(end, start + _SUNG_FOR), words) for (start, words), end in zip(lines, ends, strict=True))
+    return tidied(
+        Cue(start, min(end, start + _SUNG_FOR), words) for (start, words), end in zip(lines, ends, strict=True)
+    )
 
 
 def decoded(content: bytes) -> str:
@@ -129,7 +132,8 @@ def subtitles_of(film: str, names: Iterable[str]) -> list[str]:
         stem = stem.casefold()
         while stem not in stems:
             shorter, dot, last = stem.rpartition(".")
-            if not dot or not (last in _FLAGS or _LANGUAGE.fullmatch(last)):
+            named = f".{last}" in SOUND_SUFFIXES | VIDEO_SUFFIXES  # a file called like it is another one
+            if not dot or named or not (last in _FLAGS or _LANGUAGE.fullmatch(last)):
                 break
             stem = shorter
         if stem in stems:

@@ -22,9 +22,9 @@ from mmsearch.media.subtitles import MOST_CUES, Cue, tidied
 from mmsearch.media.xmp import read_xmp
 
 if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
     from av.container import InputContainer
     from av.packet import Packet
-    from av.audio.stream import AudioStream
     from av.video.stream import VideoStream
 
     from mmsearch.media.video_file import VideoFile

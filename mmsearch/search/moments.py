@@ -84,6 +84,8 @@ class Moments:
 
     def _best(self, parts: Sequence[StoredPart], candidate: Scored) -> tuple[Moment, ...]:
         """The best one has the score of the candidate, which reranking may have moved; others are as far below it."""
+        if not self._parsed.wanted:
+            return self._said(parts, candidate)
         by_vector = {part.vector: part for part in parts}
         ids = _searched(self._engine.index, np.array(sorted(by_vector), np.int64), self._allowed)
         if not len(ids):
@@ -100,13 +102,9 @@ class Moments:
         return tuple(sorted(moments, key=lambda moment: (-moment.score, moment.part))[:MOST])
 
     def _said(self, parts: Sequence[StoredPart], candidate: Scored) -> tuple[Moment, ...]:
-        """Of sound, which has no vectors, the times at which most of the words are said."""
+        """The times, or pages, that have most of the words: of sound, and where nothing but words was asked for."""
         allowed = None if self._allowed is None else set(self._allowed.tolist())
-        shares = [
-            (self._share(part.text), part)
-            for part in parts
-            if part.start_ms is not None and (allowed is None or part.vector in allowed)
-        ]
+        shares = [(self._share(part.text), part) for part in parts if allowed is None or part.vector in allowed]
         best = max((share for share, _ in shares), default=0.0)
         moments = [
             Moment(
@@ -114,7 +112,7 @@ class Moments:
                 part.start_ms, part.end_ms, part.at_ms, part.text,
             )
             for share, part in shares
-            if share > best / 2
+            if share > best / 2  # and not 0
         ]  # fmt: skip
         return tuple(sorted(moments, key=lambda moment: (-moment.score, moment.part))[:MOST])
 

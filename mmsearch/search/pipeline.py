@@ -147,8 +147,9 @@ def _allow(engine: Engine, query: Query, within: Sequence[str]) -> Ids | None:
     if within and allowed is not None and not len(allowed) and not any(os.path.lexists(path) for path in within):
         raise QueryError(f"{within[0]}: no such file or folder, and no picture is known there")
     texts = [term for term in query.terms if isinstance(term, Words) and (term.exact or term.exclude)]
+    most = max(len(engine.index) + len(store.without_vectors(model)), 1) if texts else 0
     for term in texts if not query.arithmetic else [term for term in texts if term.exact]:
-        hits = store.find_words(term.text, model, allowed, max(len(engine.index), 1), exact=term.exact)
+        hits = store.find_words(term.text, model, allowed, most, exact=term.exact)
         having = np.unique(np.array([hit.number for hit in hits if term.exact or is_excluded(hit)], np.int64))
         having = np.unique(with_all_parts(store, model, having, allowed))  # words of a film are of all of it
         if not term.exclude:
@@ -248,7 +249,9 @@ def _list(engine: Engine, query: Query, options: Options, allowed: Ids | None) -
         ids = _all(engine) if allowed is None else allowed
         allowed = retrieval.excluding(unwanted, engine.index, ids)
     blocks = _listed(engine, query, allowed, options.end + 1)
-    result = present(engine.store, engine.model, replace(query, order="score"), options, blocks)
+    exact = " ".join(term.text for term in query.terms if isinstance(term, Words) and term.exact and not term.exclude)
+    moments = Moments(engine, ParsedQuery((), text=exact), allowed) if exact else None  # when they are said
+    result = present(engine.store, engine.model, replace(query, order="score"), options, blocks, moments)
     return replace(result, hits=tuple(replace(hit, score=None) for hit in result.hits))
 
 

@@ -2,8 +2,8 @@
 
 A raw file and a picture are of one shot where folder, name without suffix, camera and time are the same; never by the
 name alone, which cameras give again and again.  A live photo is a picture and a clip of some seconds, of the same name
-and made within seconds: the picture is the hit, and the clip belongs to it.  Where the camera wrote a content identifier
-into both, that decides, whatever they are called: the same one in one folder is one shot, different ones are two.
+and made within seconds: the picture is the hit, and the clip belongs to it.  Where both hold a content identifier of the
+camera, that decides, whatever they are called: the same one in one folder is one shot, different ones are two.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from mmsearch.encoders.protocol import RegionCard
+from mmsearch.media.subtitles import Cue
 from mmsearch.store.types import ExportRow, StoredModel, TagChange
 from mmsearch.types import Decoded, Found, Sidecar, Vectors
 

@@ -18,7 +18,9 @@ from mmsearch.media.maker_note import content_identifier, identifier
 @pytest.mark.parametrize("order", [">", "<"])
 def test_the_identifier_is_read(order: str) -> None:
     assert content_identifier(maker_note(order=order)) == IDENTIFIER
-    assert content_identifier(maker_note("0a1b2c3d-0000-4000-8000-abcdefabcdef")) == "0A1B2C3D-0000-4000-8000-ABCDEFABCDEF"
+    assert (
+        content_identifier(maker_note("0a1b2c3d-0000-4000-8000-abcdefabcdef")) == "0A1B2C3D-0000-4000-8000-ABCDEFABCDEF"
+    )
 
 
 def test_a_jpeg_with_such_a_note() -> None:
@@ -36,7 +38,8 @@ def entry(tag: int = 0x11, kind: int = 2, length: int = 37, place: int = 28) -> 
     "note",
     [
         None, 7, "Apple iOS", b"", b"Apple iOS\0", b"Apple iOS\0\0\1MM", b"Apple iOS\0\0\1XX\0\1" + bytes(12),
-        b"Nikon\0" + maker_note(), maker_note()[:20], b"Apple iOS\0\0\1MM\xff\xff", b"Apple iOS\0\0\1MM\xff\xff" + bytes(12),
+        b"Nikon\0" + maker_note(), maker_note()[:20], b"Apple iOS\0\0\1MM\xff\xff",
+        b"Apple iOS\0\0\1MM\xff\xff" + bytes(12),
         entry(tag=0x12), entry(kind=7), entry(length=0), entry(length=2**32 - 1), entry(place=2**32 - 1),
         entry(length=3), entry(place=27), maker_note("a b"), maker_note("x" * 65), maker_note("ÄÖÜ-ÄÖÜ-ÄÖÜ"),
         maker_note("\N{KELVIN SIGN}" * 9),

@@ -19,8 +19,8 @@ from mmsearch.manage.map.layout import BLOCK, LEAST, MANY, SAMPLE, Placer, Plane
 from mmsearch.store import kept_map
 from mmsearch.store.kept_map import Cluster, KeptMap
 from mmsearch.store.open import MAPS
-from mmsearch.store.protocol import Store
 from mmsearch.store.part_rows import with_vectors
+from mmsearch.store.protocol import Store
 from mmsearch.store.types import StoredModel
 from mmsearch.types import Ids, Photo, Progress, Vectors
 

@@ -396,4 +396,6 @@ def _of_kind(kind: OfKind) -> Truth:
 def _shaped(shaped: Shaped) -> Truth:
     higher = contents.c.height > _float(SQUARE) * contents.c.width
     broader = contents.c.width > _float(SQUARE) * contents.c.height
-    return {"portrait": higher, "landscape": broader, "square": ~(higher | broader) & (contents.c.width > 0)}[shaped.shape]
+    return {"portrait": higher, "landscape": broader, "square": ~(higher | broader) & (contents.c.width > 0)}[
+        shaped.shape
+    ]

@@ -18,8 +18,8 @@ from sqlalchemy import Connection
 from mmsearch.language.tag_names import folded
 from mmsearch.store.postgres.terms import Terms, in_order, lexemes, matching
 from mmsearch.store.snapshot import Snapshot
-from mmsearch.store.sql.tables import WORDS
 from mmsearch.store.sql.photo_rows import IS_FIRST
+from mmsearch.store.sql.tables import WORDS
 from mmsearch.store.words.names import name_words
 from mmsearch.store.words.ranking import Rows, RowSet, WordLists
 from mmsearch.store.words.spelling import stored

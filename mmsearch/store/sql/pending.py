@@ -118,7 +118,10 @@ class Pending(Reading):
             select(photos.c.id, photos.c.path, sidecars.c.stamp, contents.c.hash)
             .join(contents, contents.c.id == photos.c.content_id)
             .outerjoin(sidecars, sidecars.c.photo_id == photos.c.id)
-            .where(photos.c.state.in_(("ok", WORDLESS)), or_(false(), *(at_or_below(photos.c.path, root) for root in roots)))
+            .where(
+                photos.c.state.in_(("ok", WORDLESS)),
+                or_(false(), *(at_or_below(photos.c.path, root) for root in roots)),
+            )
             .order_by(photos.c.path)
         )
         with self._reading() as connection:

@@ -110,8 +110,10 @@ contents = Table(
     Column("content_identifier", String),  # Apple's, of a picture and its clip; NULL in what older versions read
     Index("contents_metadata_version", "metadata_version"),
     Index(
-        "contents_content_identifier", "content_identifier",
-        sqlite_where=text("content_identifier IS NOT NULL"), postgresql_where=text("content_identifier IS NOT NULL"),
+        "contents_content_identifier",
+        "content_identifier",
+        sqlite_where=text("content_identifier IS NOT NULL"),
+        postgresql_where=text("content_identifier IS NOT NULL"),
     ),
     Index("contents_sounds", "id", sqlite_where=text("width = 0"), postgresql_where=text("width = 0")),
     sqlite_autoincrement=True,

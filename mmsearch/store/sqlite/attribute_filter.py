@@ -328,7 +328,11 @@ class _Reading(FacetColumns, OverviewColumns, FilmColumns, MapColumn):
     def _shaped(self, shaped: Shaped) -> Mask:
         width, height = self._number("width"), self._number("height")
         higher, broader = height > SQUARE * width, width > SQUARE * height
-        shapes: dict[str, Mask] = {"portrait": higher, "landscape": broader, "square": ~(higher | broader) & (width > 0)}
+        shapes: dict[str, Mask] = {
+            "portrait": higher,
+            "landscape": broader,
+            "square": ~(higher | broader) & (width > 0),
+        }
         return shapes[shaped.shape]
 
     def _tagged(self, tagged: Tagged) -> Mask:

@@ -71,7 +71,10 @@ RULES = (
         "OR at_ms < start_ms OR at_ms > end_ms OR (at_ms IS NOT NULL AND start_ms IS NULL)",
         "items with an impossible place or time",
         READ,
-        (_AGAIN + " WHERE content_id IN (SELECT content_id FROM items WHERE {where})", "DELETE FROM items WHERE {where}"),
+        (
+            _AGAIN + " WHERE content_id IN (SELECT content_id FROM items WHERE {where})",
+            "DELETE FROM items WHERE {where}",
+        ),
     ),
     _stray("embeddings", "item_id", "items", "vectors of no picture"),
     _stray("embeddings", "model_id", "models", "vectors of no model"),

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 import numpy as np
 
 from mmsearch.store.snapshot import Snapshot
+from mmsearch.store.sql.photo_rows import IS_FIRST
 from mmsearch.store.sql.tables import WORDS
 from mmsearch.store.sqlite.fulltext import SAID
-from mmsearch.store.sql.photo_rows import IS_FIRST
 from mmsearch.store.words.ranking import Rows, RowSet, WordLists
 from mmsearch.types import Ids
 
@@ -24,7 +24,8 @@ _FILES = (
     "SELECT photos.id, embeddings.id FROM json_each(?) CROSS JOIN embeddings ON embeddings.id = value "
     "AND embeddings.model_id = ? CROSS JOIN items ON items.id = embeddings.item_id "
     "CROSS JOIN photos ON photos.content_id = items.content_id "
-    f"WHERE {IS_FIRST} AND +photos.state = 'ok' ORDER BY photos.id"  # the plus keeps SQLite from taking the index on states
+    # The plus keeps SQLite from taking the index on states.
+    f"WHERE {IS_FIRST} AND +photos.state = 'ok' ORDER BY photos.id"
 )
 _VECTORS = (
     "SELECT photos.id, embeddings.id FROM json_each(?) CROSS JOIN photos ON photos.id = value "
