@@ -67,9 +67,9 @@ def decode(
 
     Returns its pixels as ``preprocess`` wants them, (size, size, 3) uint8, with its size and metadata; of a film and of
     a document all moments and pages too, of other files the first picture; of sound there are no pixels.  Pictures
-    above ``max_megapixels`` are refused.  Waits until there is room for its pixels ``in_flight``; that is one budget for all threads unless another
-    is given.  ``jpegs`` are decoded by another program where it can.  Raises ImageError, and nothing else, for whatever
-    is wrong with the file.
+    above ``max_megapixels`` are refused.  Waits until there is room for its pixels ``in_flight``; that is one budget
+    for all threads unless another is given.  ``jpegs`` are decoded by another program where it can.  Raises ImageError,
+    and nothing else, for whatever is wrong with the file.
     """
     with _explained(path):
         several = kind_of(file, path)

@@ -2,8 +2,8 @@
 
 A raw file and a picture are of one shot where folder, name without suffix, camera and time are the same; never by the
 name alone, which cameras give again and again.  A live photo is a picture and a clip of some seconds, of the same name
-and made within seconds: the picture is the hit, and the clip belongs to it.  Where both hold a content identifier of the
-camera, that decides, whatever they are called: the same one in one folder is one shot, different ones are two.
+and made within seconds: the picture is the hit, and the clip belongs to it.  Where both hold the camera's content
+identifier, that decides, whatever they are called: the same one in one folder is one shot, different ones are two.
 """
 
 from __future__ import annotations
@@ -100,8 +100,9 @@ def _same(one: Photo, other: Photo) -> bool:
             return False
         if identified:
             return os.path.dirname(one.path) == os.path.dirname(other.path)
-        times = (clip.exif.taken_at, picture.exif.taken_at, clip.mtime_ns, picture.mtime_ns)
-        return _stem(one) == _stem(other) and within_seconds(*times)
+        return _stem(one) == _stem(other) and within_seconds(
+            clip.exif.taken_at, picture.exif.taken_at, clip.mtime_ns, picture.mtime_ns
+        )
     if _stem(one) != _stem(other):
         return False
     if (one.format == RAW) == (other.format == RAW) or one.exif.taken_at is None or one.exif.camera is None:

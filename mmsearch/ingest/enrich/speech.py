@@ -1,7 +1,7 @@
 """What is said in films and audio files, heard by a model for speech.
 
-That takes ``pip install 'mmsearch[speech]'`` and a folder with its weights.  They are listened to only where a folder is named: it takes long.  What is said belongs to the moments in which it is
-said; those of an audio file are made of it.
+That takes ``pip install 'mmsearch[speech]'`` and a folder with its weights.  They are listened to only where a folder
+is named: it takes long.  What is said belongs to the moments in which it is said; those of audio files are made of it.
 """
 
 from __future__ import annotations

@@ -317,8 +317,8 @@ class _Reading(FacetColumns, OverviewColumns, FilmColumns, MapColumn):
 
     def _of_kind(self, kind: OfKind) -> Mask:
         timed = self._of_content("duration_ms IS NOT NULL", np.int64) > 0
-        sound = timed & (self._number("width") == 0)
-        film = timed & ~sound
+        sound: Mask = timed & (self._number("width") == 0)
+        film: Mask = timed & ~sound
         if kind.kind in ("video", "audio"):
             return film if kind.kind == "video" else sound
         several = "EXISTS (SELECT 1 FROM items WHERE items.content_id = contents.id AND part > 0)"
