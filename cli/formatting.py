@@ -145,9 +145,10 @@ def similar(hit: Hit) -> str:
 
 
 def measures(photo: Photo) -> str:
-    """Width, height, of a film its length, and bytes."""
-    length = f"  {clock(photo.film.duration_ms)}" if photo.film else ""
-    return f"{photo.width}×{photo.height}{length}  {size(photo.size)}"
+    """Width, height, of a film and of sound its length, and bytes."""
+    length = clock(photo.film.duration_ms) if photo.film else ""
+    shape = "" if photo.is_sound else f"{photo.width}×{photo.height}"
+    return "  ".join(filter(None, (shape, length, size(photo.size))))
 
 
 def place(moment: Moment) -> str:
@@ -237,7 +238,7 @@ def report_lines(report: IndexReport, listed: int = 10) -> Iterator[str]:
         rate = f" ({report.texts / seconds:.1f} photos/s)" if seconds else ""
         yield f"text looked for in {plural(report.texts, 'photo')} and read in {report.with_text:,}{rate}"
     if heard := report.enriched.get("speech"):
-        yield f"what is said was heard in {plural(heard, 'film')}"
+        yield f"what is said was heard in {plural(heard, 'file')}"
     for name in report.enriched.keys() - {"regions", "captions", "facts", "sidecars", "texts", "with_text", "speech"}:
         if report.enriched[name]:
             yield f"{name} added to {plural(report.enriched[name], 'photo')}"

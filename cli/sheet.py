@@ -117,7 +117,9 @@ def html(hits: Sequence[Hit], title: str, max_megapixels: float) -> Iterator[str
         f"<header><h1>{_text(title)}</h1><p>{found}</p></header>\n<main><ol>\n"
     )
     for hit, picture in zip(hits, thumbnails(hits, SIDE, max_megapixels), strict=True):
-        yield _card(hit, picture, moments(hit, STRIP, max_megapixels) if len(hit.moments) > 1 else ())
+        yield _card(
+            hit, picture, moments(hit, STRIP, max_megapixels) if len(hit.moments) > 1 and not hit.photo.is_sound else ()
+        )
     yield (
         f"</ol></main>\n<footer>Made by mmsearch {_text(__version__)}, {datetime.now():%Y-%m-%d %H:%M}. "
         "The small pictures are in this file; a click on one opens the photo itself where it is.</footer>\n"
@@ -147,7 +149,7 @@ def _card(hit: Hit, picture: Image | str, parts: Sequence[tuple[Moment, Image]])
         lines.append(f"<strong>{_text(formatting.answer(hit) or hit.answer)}</strong>")
     lines.append(f'<a {link}>{_path(path.name)}</a><br><span class="dim">{_path(str(path.parent))}</span>')
     length = clock(photo.film.duration_ms) if photo.film else ""
-    measures = [f"{photo.width}×{photo.height}", length, formatting.size(photo.size)]
+    measures = ["" if photo.is_sound else f"{photo.width}×{photo.height}", length, formatting.size(photo.size)]
     facts = [f"{photo.date:%Y-%m-%d %H:%M}", *measures, photo.exif.camera or "", formatting.noted(photo)]
     lines.append(f'<span class="dim">{_text(" · ".join(filter(None, facts)))}</span>')
     lines += [f'<span class="dim">{_text(reason)}</span>' for reason in hit.reasons]

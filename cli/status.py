@@ -112,7 +112,7 @@ def _picture(told: Summary, photos: int) -> dict[str, list[str]]:
     return {
         "size": [f"{formatting.size(told.bytes)}{median}{copies}"],
         "formats": [_counted(told.formats)],
-        "films": [_films(told)] if told.films or told.documents else [],
+        "films": [_films(told)] if told.films or told.sounds or told.documents else [],
         "words": [having] if having else [],
         "cameras": [_counted(told.cameras)] if told.cameras else [],
         "years": list(_years(told.years)),
@@ -120,12 +120,15 @@ def _picture(told: Summary, photos: int) -> dict[str, list[str]]:
 
 
 def _films(told: Summary) -> str:
-    """Films and documents, and what can be found in them."""
+    """Films, audio files and documents, and what can be found in them."""
     kinds = []
     if told.films:
         hours = f"{told.hours:,.1f} hours" if told.hours >= 1 else f"{60 * told.hours:.1f} minutes"
         moments = formatting.plural(told.moments, "moment")
         kinds.append(f"{formatting.plural(told.films, 'film')} of {hours} together, {moments} of which can be found")
+    if told.sounds:
+        hours = f"{told.sound_hours:,.1f} hours" if told.sound_hours >= 1 else f"{60 * told.sound_hours:.1f} minutes"
+        kinds.append(f"{formatting.plural(told.sounds, 'audio file')} with words, of {hours} together")
     if told.documents:
         kinds.append(f"{formatting.plural(told.documents, 'document')} of {formatting.plural(told.pages, 'page')}")
     return "; ".join(kinds)

@@ -311,6 +311,8 @@ def status(status: Status) -> Json:
         "copies": summary.copies,
         "films": summary.films,
         "hours": round(summary.hours, 3),
+        "sounds": summary.sounds,
+        "sound_hours": round(summary.sound_hours, 3),
         "moments": summary.moments,
         "documents": summary.documents,
         "pages": summary.pages,

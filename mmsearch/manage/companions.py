@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from mmsearch.ingest.enrich.takeout import keys_of_json, keys_of_photo
-from mmsearch.media.formats import DOCUMENT_SUFFIXES, RAW_SUFFIXES, VIDEO_SUFFIXES, picture_suffixes
+from mmsearch.media.formats import DOCUMENT_SUFFIXES, RAW_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, picture_suffixes
 from mmsearch.media.subtitles import subtitles_of
 
 SIDECARS = frozenset((".xmp", ".txt", ".json", ".aae", ".thm", ".pp3", ".dop"))
@@ -27,7 +27,7 @@ class Companions:
 
         ``a.jpg.xmp`` and ``a.jpg.supplemental-metadata.json`` belong to ``a.jpg``; ``a.xmp``, ``a.mov`` and ``a.nef``
         do where no other picture beside it is called so, as ``a.png``: else they stay with that one.  So does the JSON
-        that Google Takeout wrote for several, under whatever name.  Subtitles such as ``a.en.srt`` belong to a film.
+        that Google Takeout wrote for several, under whatever name.  Subtitles such as ``a.en.srt`` belong to a film or an audio file.
         Raises OSError.
         """
         folder, name = os.path.split(photo)
@@ -44,7 +44,7 @@ class Companions:
                 shared.append(other)
             elif other_stem == stem and suffix in pictures:
                 alone = False
-        if os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES:
+        if os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES | SOUND_SUFFIXES:
             names = (other for some in self._names(folder).values() for other in some)
             subtitles = subtitles_of(name, names)
             own += [other for other in subtitles if os.path.lexists(os.path.join(folder, other))]

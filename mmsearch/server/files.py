@@ -28,7 +28,7 @@ _SHOWN = {
     "avif": "image/avif",
     "bmp": "image/bmp",
 }
-# And as a film.  They play a QuickTime file that holds what they can decode, but not under its own name.
+# And as a film, or as sound.  They play a QuickTime file that holds what they can decode, but not under its own name.
 _PLAYED = {
     "mp4": "video/mp4",
     "mov": "video/mp4",
@@ -36,6 +36,12 @@ _PLAYED = {
     "webm": "video/webm",
     "mkv": "video/x-matroska",
     "ogv": "video/ogg",
+    "mp3": "audio/mpeg",
+    "m4a": "audio/mp4",
+    "flac": "audio/flac",
+    "ogg": "audio/ogg",
+    "wav": "audio/wav",
+    "mka": "audio/x-matroska",
 }
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 

@@ -196,6 +196,8 @@ class Status(BaseModel):
     copies: int
     films: int
     hours: float = Field(description="That the films last together")
+    sounds: int = Field(description="Audio files with words")
+    sound_hours: float = Field(description="That these last together")
     moments: int
     documents: int
     pages: int

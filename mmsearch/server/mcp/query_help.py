@@ -38,7 +38,7 @@ Values with spaces or commas go in double quotes. What nobody knows of a picture
 date: 2024, 2024-06, 2024-06-15, 2024-06..2024-08, >2023, june-2021, last-summer, 3-days-ago
 taken: the same, by the camera alone
 camera: lens: city: person: label: album: contain the text; in: at or below a folder; tag: is this tag
-type: photo, video, document, jpeg, png, heif, raw, mp4 and others
+type: photo, video, audio, document, jpeg, png, heif, raw, mp4 and others
 orientation: portrait, landscape, square; has: text, gps
 cluster: is in the clusters of the map with this number or these words in their names
 near: latitude,longitude,distance

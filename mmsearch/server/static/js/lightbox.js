@@ -2,7 +2,7 @@
 
 import PhotoSwipe from "../vendor/photoswipe/photoswipe.esm.min.js";
 import { file, thumb } from "./api.js";
-import { bestPart, isFilm, player, seek } from "./film.js";
+import { bestPart, isFilm, isSound, player, seek } from "./film.js";
 import { Heat } from "./heat.js";
 import { Panel } from "./panel.js";
 import { remember, remembered } from "./settings.js";
@@ -89,7 +89,7 @@ class Lightbox {
     pswp.addFilter("thumbEl", (_, data, index) => this.tileOf(index));
     pswp.addFilter("placeholderSrc", (_, content) => content.data.msrc ?? false);
     pswp.on("contentLoad", (event) => filmLoaded(event));
-    pswp.on("contentDeactivate", ({ content }) => content.element?.querySelector?.("video")?.pause());
+    pswp.on("contentDeactivate", ({ content }) => content.element?.querySelector?.("video, audio")?.pause());
     pswp.on("uiRegister", () => this._buttons());
     pswp.on("firstUpdate", () => this._started());
     pswp.on("change", () => this._changed());
@@ -222,7 +222,7 @@ function filmLoaded(event) {
 function slide(hit) {
   if (!hit) return {};
   const [width, height] = [hit.width || 1280, hit.height || 960];
-  if (isFilm(hit)) return { type: "film", hit, msrc: thumb(hit, 320, bestPart(hit)), alt: alternative(hit) };
+  if (isFilm(hit)) return { type: "film", hit, msrc: isSound(hit) ? undefined : thumb(hit, 320, bestPart(hit)), alt: alternative(hit) };
   const longest = Math.max(width, height);
   const part = bestPart(hit);
   const wide = (size) => Math.round((width / longest) * Math.min(size, longest));

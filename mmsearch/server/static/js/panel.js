@@ -3,7 +3,7 @@
 import { file, get } from "./api.js";
 import { copyText } from "./actions.js";
 import { button, el, replace } from "./dom.js";
-import { bestPart, isFilm, strip } from "./film.js";
+import { bestPart, isFilm, isSound, strip } from "./film.js";
 import { withUse } from "./querytext.js";
 import { attempt } from "./say.js";
 import { selection } from "./selection.js";
@@ -114,7 +114,7 @@ export class Panel {
       ["Lens", photo.lens],
       ["Exposure", shot.filter(Boolean).join(" · ")],
       ["Size", [size, (photo.format ?? "").toUpperCase(), bytes(photo.bytes)].filter(Boolean).join(" · ")],
-      ["Length", isFilm(photo) ? [filmTime(photo.length), photo.fps && `${number(Math.round(photo.fps))} fps`, photo.codec, photo.audio ? "with sound" : "no sound"].filter(Boolean).join(" · ") : ""],
+      ["Length", isFilm(photo) ? [filmTime(photo.length), photo.fps && `${number(Math.round(photo.fps))} fps`, photo.codec, isSound(photo) ? "" : photo.audio ? "with sound" : "no sound"].filter(Boolean).join(" · ") : ""],
       ["Place", [photo.city, place].filter(Boolean).join(" · ")],
       ["People", (photo.people ?? []).join(", ")],
       ["Rating", photo.rating > 0 ? "★".repeat(photo.rating) : photo.rating === -1 ? "rejected" : ""],

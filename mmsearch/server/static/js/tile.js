@@ -2,7 +2,7 @@
 
 import { thumb, thumbSize } from "./api.js";
 import { el, icon } from "./dom.js";
-import { bestPart, badge } from "./film.js";
+import { bestPart, badge, isSound } from "./film.js";
 import { alternative, fileName, percent } from "./words.js";
 
 export function tile(hit, { href, onMark }) {
@@ -10,6 +10,7 @@ export function tile(hit, { href, onMark }) {
   image.addEventListener("load", () => image.classList.add("ready"), { once: true });
   image.addEventListener("error", () => failed(image, hit), { once: true });
   const open = el("a", { class: "open", href, tabIndex: -1 }, image);
+  if (isSound(hit)) failed(image, hit); // its name stands where a picture would
   const mark = el("button", {
     class: "mark",
     type: "button",
@@ -61,6 +62,7 @@ export function place(element, hit, { left, top, width, height, at, count }) {
 
 /** Asks for the thumbnail, or for a larger one where the tile has grown. */
 export function load(element, hit) {
+  if (isSound(hit)) return;
   const image = element.querySelector("img");
   const size = Number(element.dataset.size);
   if (Number(image.dataset.size ?? 0) >= size) return;
