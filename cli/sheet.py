@@ -117,9 +117,8 @@ def html(hits: Sequence[Hit], title: str, max_megapixels: float) -> Iterator[str
         f"<header><h1>{_text(title)}</h1><p>{found}</p></header>\n<main><ol>\n"
     )
     for hit, picture in zip(hits, thumbnails(hits, SIDE, max_megapixels), strict=True):
-        yield _card(
-            hit, picture, moments(hit, STRIP, max_megapixels) if len(hit.moments) > 1 and not hit.photo.is_sound else ()
-        )
+        several = len(hit.moments) > 1 and not hit.photo.is_sound
+        yield _card(hit, picture, moments(hit, STRIP, max_megapixels) if several else ())
     yield (
         f"</ol></main>\n<footer>Made by mmsearch {_text(__version__)}, {datetime.now():%Y-%m-%d %H:%M}. "
         "The small pictures are in this file; a click on one opens the photo itself where it is.</footer>\n"

@@ -27,8 +27,8 @@ class Companions:
 
         ``a.jpg.xmp`` and ``a.jpg.supplemental-metadata.json`` belong to ``a.jpg``; ``a.xmp``, ``a.mov`` and ``a.nef``
         do where no other picture beside it is called so, as ``a.png``: else they stay with that one.  So does the JSON
-        that Google Takeout wrote for several, under whatever name.  Subtitles such as ``a.en.srt`` belong to a film or an audio file.
-        Raises OSError.
+        that Google Takeout wrote for several, under whatever name.  Subtitles such as ``a.en.srt`` belong to a film
+        or an audio file.  Raises OSError.
         """
         folder, name = os.path.split(photo)
         stem, pictures = os.path.splitext(name)[0], picture_suffixes() - DOCUMENT_SUFFIXES

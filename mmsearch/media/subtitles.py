@@ -77,7 +77,7 @@ def read_lrc(text: str) -> list[Cue]:
         if len(lines) > MOST_CUES:
             break
     lines.sort()
-    ends = [*(time for time, _ in lines[1:]), -1]
+    ends = [*(time for time, _ in lines[1:]), -1][: len(lines)]
     return tidied(
         Cue(start, min(end, start + _SUNG_FOR), words) for (start, words), end in zip(lines, ends, strict=True)
     )
