@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import random
 
 import pytest
@@ -122,10 +123,8 @@ def test_parts_hold_every_word_in_its_time_and_come_again(duration_ms: int, said
     assert [part.start_ms for part in parts] == sorted(part.start_ms for part in parts)
     step = max(TOGETHER, -(-duration_ms // MOST_PARTS))
     short = [part.start_ms for part in parts if part.end_ms - part.start_ms <= step]
-    assert all(later - earlier >= step for earlier, later in zip(short, short[1:], strict=False)) or len(short) < 2
-    again = [
-        Told(part.start_ms, part.end_ms, source, text) for part in parts for source, text in part.words().items()
-    ]
+    assert all(later - earlier >= step for earlier, later in itertools.pairwise(short)) or len(short) < 2
+    again = [Told(part.start_ms, part.end_ms, source, text) for part in parts for source, text in part.words().items()]
     assert [(one.start_ms, one.end_ms, one.words()) for one in parts_of_sound(duration_ms, again)] == [
         (one.start_ms, one.end_ms, one.words()) for one in parts
     ]
