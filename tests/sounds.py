@@ -64,9 +64,7 @@ def uslt(text: str) -> tuple[bytes, bytes]:
 
 def sylt(*sung: tuple[int, str], encoding: int = 3, unit: int = 2) -> tuple[bytes, bytes]:
     """Lyrics with their times in milliseconds."""
-    name, end = {0: ("latin-1", b"\0"), 1: ("utf-16", b"\0\0"), 2: ("utf-16-be", b"\0\0"), 3: ("utf-8", b"\0")}[
-        encoding
-    ]
+    name, end = ("latin-1", "utf-16", "utf-16-be", "utf-8")[encoding], b"\0\0" if encoding in (1, 2) else b"\0"
     rows = b"".join(text.encode(name) + end + struct.pack(">I", time) for time, text in sung)
     return b"SYLT", bytes([encoding]) + b"eng" + bytes([unit, 1]) + end + rows
 

@@ -127,9 +127,7 @@ def test_words_of_several_sources_are_parts_together(store: Store) -> None:
     with store.writing() as writer:
         other = writer.add_model("n", "def", 4, active=False)
         vectors = np.zeros((2, 0), np.float32)
-        writer.put_parts(
-            b"/song.mp3", replace(SONG, parts=tuple(replace(one, text="") for one in SONG.parts)), vectors, other
-        )
+        writer.put_parts(b"/song.mp3", SONG, vectors, other)
         writer.put_sound_words(b"/song.mp3", "speech", [Cue(2000, 3000, "heard"), Cue(40_000, 41_000, "whistling")])
     before = store.parts_of(b"/song.mp3", model)
     assert [(one.start_ms, one.end_ms, one.text) for one in before] == [
