@@ -51,13 +51,13 @@ IsoOption = Annotated[Texts, _option("iso", "NUMBER", "Such as 800, >=1600 or 10
 ApertureOption = Annotated[Texts, _option("aperture", "NUMBER", "Such as f/2.8 or <4, of the f-number.")]
 ExposureOption = Annotated[Texts, _option("exposure", "SECONDS", "Such as 1/250, >1s or 1/60..1/15.")]
 FocalOption = Annotated[Texts, _option("focal", "MM", "The lens's focal length: 50mm, 24..70.")]
-LengthOption = Annotated[Texts, _option("length", "TIME", "Of a film: >30s, 1:30..5:00, <1h.")]
+LengthOption = Annotated[Texts, _option("length", "TIME", "Of a film or audio file: >30s, 1:30..5:00, <1h.")]
 FpsOption = Annotated[Texts, _option("fps", "NUMBER", "Frames a second of a film: >=50, 24..30.")]
 CodecOption = Annotated[Texts, _option("codec", "NAME", "A part of the name of a film's codec: h264, hevc, av1.")]
 AtOption = Annotated[Texts, _option("at", "TIME", "Only there in films: 1:20..2:00, <30s.")]
 NearOption = Annotated[Texts, _option("near", "LAT,LON,DIST", "Taken near a place: 48.85,2.35,10km (m, km, mi).")]
 TypeOption = Annotated[
-    Texts, _option("type", "FORMAT", "photo, video, document, or the file's format: jpeg, png, heic, mp4, ...")
+    Texts, _option("type", "FORMAT", "photo, video, audio, document, or the file's format: jpeg, png, heic, mp4, ...")
 ]
 WidthOption = Annotated[Texts, _option("width", "PIXELS", "Such as >2000, 1000..2000 or =640.")]
 HeightOption = Annotated[Texts, _option("height", "PIXELS", "Such as >2000, 1000..2000 or =640.")]

@@ -21,6 +21,7 @@ KINDS = {
     ".opus": ("ogg", "libopus", 48000, True),
     ".wav": ("wav", "pcm_s16le", 44100, False),
     ".aiff": ("aiff", "pcm_s16be", 44100, False),
+    ".wma": ("asf", "wmav2", 44100, False),
     ".mka": ("matroska", "libopus", 48000, False),
 }
 
@@ -33,7 +34,8 @@ def sound(suffix: str = ".flac", seconds: float = 1.0, hertz: float = 440.0, **t
     with TemporaryDirectory() as folder:
         file = Path(folder) / f"sound{suffix}"
         with av.open(str(file), "w", format=container) as output:
-            stream = output.add_stream(codec, rate=rate)
+            stream = output.add_stream(codec, rate=rate, layout="mono")
+            stream.bit_rate = 64_000
             (stream.metadata if of_stream else output.metadata).update(tags)
             times = np.arange(int(rate * seconds)) / rate
             tone = (0.2 * np.sin(2 * np.pi * hertz * times)).astype(np.float32)

@@ -15,12 +15,13 @@ from films import made_for
 from PIL import Image
 from raw_files import dng
 from skimage import data
+from sounds import sound
 
 from mmsearch.errors import ImageError
 from mmsearch.media import formats
 from mmsearch.media.decode import decode, prepare
 from mmsearch.media.discover import walk
-from mmsearch.media.formats import FORMATS, PASSED_OVER, SUFFIXES, Format, counted, picture_suffixes
+from mmsearch.media.formats import FORMATS, PASSED_OVER, SOUND_FORMATS, SUFFIXES, Format, counted, picture_suffixes
 from mmsearch.query.fields import FORMATS as TYPES
 from mmsearch.types import Decoded, Found, Pixels, Preprocess
 
@@ -69,6 +70,8 @@ def test_every_suffix_is_read_as_what_it_is_said_to_be(one: Format) -> None:
         content = dng(PHOTO)
     elif one.name == "psd":
         content = psd(np.asarray(PHOTO))
+    elif one in SOUND_FORMATS:
+        content = sound(one.suffixes[0])
     elif one.extra == "video":
         content = made_for(one.name)
     else:
