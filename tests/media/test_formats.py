@@ -71,7 +71,7 @@ def test_every_suffix_is_read_as_what_it_is_said_to_be(one: Format) -> None:
     elif one.name == "psd":
         content = psd(np.asarray(PHOTO))
     elif one in SOUND_FORMATS:
-        content = sound(one.suffixes[0])
+        content = sound(one.suffixes[-1])
     elif one.extra == "video":
         content = made_for(one.name)
     else:

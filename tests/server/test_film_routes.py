@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from films import film, photos
 from PIL import Image
 from served import API, BASE, TOKEN, id_of
+from sounds import sound
 
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
@@ -25,13 +26,14 @@ pytest.importorskip("av")
 
 @pytest.fixture
 def cinema(tmp_path: Path, settings: Settings, encoder: OnnxEncoder) -> Iterator[Library]:
-    """A film of four photos, two pages, and a photo."""
+    """A film of four photos, two pages, a photo, and a song."""
     place = tmp_path / "films"
     place.mkdir()
     (place / "story.mp4").write_bytes(film(photos()[:4]))
     pages = [Image.fromarray(one) for one in photos()[:2]]
     pages[0].save(place / "scan.tif", save_all=True, append_images=pages[1:])
     Image.fromarray(photos()[4]).save(place / "photo.png")
+    (place / "song.mp3").write_bytes(sound(".mp3", LYRICS="[00:01.00]the purple giraffe"))
     own = replace(settings, reranker="auto")
     with open_library(settings.library, settings=own, encoder=encoder) as library:
         library.index(place)
@@ -100,3 +102,18 @@ def test_a_film_is_sent_as_a_browser_plays_it(visitor: TestClient, cinema: Libra
     assert (part.status_code, part.content, part.headers["content-type"]) == (206, b"ftyp", "video/mp4")
     assert part.headers["content-security-policy"] == "default-src 'none'; media-src 'self'; sandbox"
     assert part.headers["content-disposition"].startswith("inline")
+
+
+def test_an_audio_file_is_heard_and_not_seen(visitor: TestClient, cinema: Library) -> None:
+    number = id_of(cinema, "song.mp3")
+    (hit,) = visitor.post(f"{API}/search", json={"query": "purple giraffe", "k": 1}).json()["hits"]
+    assert (hit["id"], hit["width"], hit["length"], hit["moments"][0]["start"]) == (number, 0, 1.0, 1.0)
+    part = visitor.get(f"{API}/photos/{number}/file", headers={"Range": "bytes=0-9"})
+    assert (part.status_code, part.headers["content-type"], len(part.content)) == (206, "audio/mpeg", 10)
+    thumb = visitor.get(f"{API}/photos/{number}/thumb", params={"size": 160})
+    assert thumb.status_code in (409, 415, 422)
+    assert "there is no picture in it" in thumb.text
+    refused = visitor.post(f"{API}/search", json={"like": [number]})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "no-vector")
+    status = visitor.get(f"{API}/status").json()
+    assert (status["films"], status["sounds"]) == (1, 1)

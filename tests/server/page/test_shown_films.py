@@ -11,6 +11,7 @@ import page_library
 import pytest
 from page_browsing import axe, find
 from PIL import Image
+from sounds import sound
 
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.library.opening import open_library
@@ -30,8 +31,9 @@ def address(chromium: str, tmp_path_factory: pytest.TempPathFactory, encoder: On
     pages = [Image.fromarray(films.photo(name, (600, 800))) for name in SHOWN[:3]]
     pages[0].save(photos / "album.pdf", save_all=True, append_images=pages[1:])
     Image.fromarray(films.photo("astronaut", (320, 240))).save(photos / "astronaut.png")
+    (photos / "song.opus").write_bytes(sound(".opus", 8.0, LYRICS="[00:05.00]the purple giraffe"))
     with open_library(folder / "library", encoder=encoder) as library:
-        assert library.index(photos).added == 3
+        assert library.index(photos).added == 4
     with page_library.served(folder / "library", tmp_path_factory.mktemp("served")) as found:
         yield found
 
@@ -84,3 +86,24 @@ def test_a_document_shows_its_best_page(opened: Any, address: str) -> None:
     expect(shown).to_have_attribute("src", re.compile(r"part=2(&|$)"))
     expect(page.locator("video")).to_have_count(0)
     assert axe(page) == []
+
+
+def test_an_audio_file_plays_from_what_is_sung(opened: Any, address: str) -> None:
+    from playwright.sync_api import expect
+
+    page = opened(address)
+    find(page, "purple giraffe")
+    tile = page.locator(".tile").first
+    expect(place(tile)).to_have_text("♪ 0:05")
+    expect(tile.locator(".missing")).to_have_text("song.opus")
+    tile.locator("a").click()
+    audio = page.locator("audio")
+    expect(audio).to_have_js_property("readyState", 4)
+    expect(audio).to_have_js_property("currentTime", 5)
+    expect(page.locator(".strip .frame")).to_have_attribute("aria-label", "Play from 0:05: the purple giraffe")
+    expect(page.locator(".facts")).to_contain_text("0:08 · opus")
+    expect(page.locator("video")).to_have_count(0)
+    assert axe(page) == []
+    page.locator(".strip .frame").click()
+    page.wait_for_timeout(300)
+    assert audio.evaluate("audio => audio.currentTime") >= 5
