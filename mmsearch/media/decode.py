@@ -138,7 +138,7 @@ def decode_content(content: PictureData, name: str, preprocess: Preprocess, max_
     ImageError as ``decode`` does.
     """
     if isinstance(content, (bytes, bytearray, memoryview)):
-        return decode(io.BytesIO(content), name, preprocess, max_megapixels).pixels  # no name of sound: never that
+        return decode(io.BytesIO(content), name, preprocess, max_megapixels).pixels
     with _explained(name):
         image = content if isinstance(content, Image.Image) else Image.fromarray(np.ascontiguousarray(content))
         width, height = image.size

@@ -9,6 +9,7 @@ from mmsearch.media import tiff
 from mmsearch.media.formats import DOCUMENT_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES
 from mmsearch.media.raw import is_raw
 
+NO_PICTURE = "it is sound: there is no picture in it"  # the reason of an ImageError
 Kind = Literal["photo", "video", "sound", "document"]
 
 _OLD_MOV = frozenset((b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"))  # first box, where that is not "ftyp"

@@ -9,6 +9,7 @@ import numpy as np
 from mmsearch.errors import ImageError
 from mmsearch.media import memory_budget
 from mmsearch.media.formats import SOUND_FORMATS, needs_extra
+from mmsearch.media.kinds import NO_PICTURE
 from mmsearch.media.lyrics import cues_of_lyrics, synchronised, tagged_lyrics
 from mmsearch.media.sound_parts import Told, parts_of_sound
 from mmsearch.media.subtitles import Cue
@@ -83,7 +84,7 @@ def no_picture(
     file: BinaryIO, path: str, at_ms: int | None, side: int, max_megapixels: float = 200.0, enlarge: bool = False
 ) -> NoReturn:
     """Raises ImageError: of sound nothing can be shown."""
-    raise ImageError(path, "it is sound: there is no picture in it")
+    raise ImageError(path, NO_PICTURE)
 
 
 def _duration_ms(container: Any, stream: Any) -> int:

@@ -14,6 +14,7 @@ from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import ImageError, ModelError, QueryError
 from mmsearch.media.decode import decode, seen
 from mmsearch.media.filesystem import open_regular
+from mmsearch.media.kinds import NO_PICTURE
 from mmsearch.media.part_picture import Place, part_pixels, upright_part
 from mmsearch.rerank import heat
 from mmsearch.rerank.captions import Caption
@@ -101,6 +102,8 @@ class Looker:
             if self.stored(path, 0) is not None:
                 return None  # what is known of a photo whose drive is away can still be explained
             raise ImageError(path, error.strerror or str(error), retry=True) from error
+        if decoded.is_sound:
+            raise ImageError(path, NO_PICTURE)
         return timeline(self.encoder, decoded, path, text) if decoded.parts else None
 
     def draw(self, explanation: Explanation) -> Image.Image:

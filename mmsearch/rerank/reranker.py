@@ -210,16 +210,19 @@ class Reranker:
         if self.encoder is None:
             raise ModelError("to look at picture files a reranker needs an encoder: Reranker(folder, encoder)")
         from mmsearch.media.decode import decode
+        from mmsearch.media.kinds import NO_PICTURE
 
         path = os.fspath(document)
         try:
             with open_regular(path) as file:
-                pixels = decode(file, path, self.encoder.card.preprocess).pixels
+                decoded = decode(file, path, self.encoder.card.preprocess)
         except ImageError as error:
             raise QueryError(f"{path} cannot be read: {error.reason}") from error
         except OSError as error:
             raise QueryError(f"{path} cannot be read: {error.strerror or error}") from error
-        _, regions = self.encoder.encode_pictures(pixels[None])
+        if decoded.is_sound:
+            raise QueryError(f"{path} cannot be read: {NO_PICTURE}")
+        _, regions = self.encoder.encode_pictures(decoded.pixels[None])
         assert regions is not None
         row: NDArray[np.float32] = regions[0]
         return row

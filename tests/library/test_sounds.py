@@ -231,6 +231,9 @@ def test_the_command_line_shows_times(mmsearch: CLI, music: Path) -> None:
     assert "3 audio files with words" in mmsearch("status").stdout
     shown = mmsearch("query", music / "tagged.flac", check=1)
     assert "has no vector: it is sound" in shown.stderr
+    for command in (("explain", "--json"), ("ask",)):
+        told = mmsearch(command[0], music / "tagged.flac", "is it a dog?", *command[1:], check=1)
+        assert "it is sound: there is no picture in it" in told.stderr
     sheet = music.parent / "sheet.html"
     mmsearch("query", "purple giraffe", "--html", sheet)
     assert "there is no picture in it" in sheet.read_text("utf-8")
