@@ -26,7 +26,8 @@ def upright_part(
 ) -> Image.Image:
     """What ``upright`` gives, of the frame or page that ``place`` names; None is what shows the file best.
 
-    Of a photo that is the photo; sound has none.  Raises ImageError as ``decode`` does, also where the file has no such page.
+    Of a photo that is the photo; sound has none.  Raises ImageError as ``decode`` does, also where the file has no such
+    page.
     """
     kind = kind_of(file, path) if place is not None else "photo"
     if place is None or kind in ("photo", "sound") or (kind == "video" and place.at_ms is None):

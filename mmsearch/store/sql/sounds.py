@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, literal_column, select
 
 from mmsearch.media.sound_parts import SoundPart, Told, parts_of_sound
 from mmsearch.store.sql.tables import contents, embeddings, items, part_texts, photos
@@ -17,7 +17,8 @@ from mmsearch.store.sql.upserts import Upserts
 from mmsearch.store.types import chunks
 
 WORDLESS = "wordless"  # state of a photo
-IS_SOUND = contents.c.width == 0
+# As it stands in the index of the tables: of a value that comes later engines cannot know that it serves.
+IS_SOUND = contents.c.width == literal_column("0")
 
 
 def any_there(connection: Connection) -> bool:
