@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, false, func, or_, select
 from mmsearch.store.paths import at_or_below
 from mmsearch.store.sql import noted, own_tags
 from mmsearch.store.sql.reading import Reading
-from mmsearch.store.sql.sounds import IS_SOUND
+from mmsearch.store.sql.sounds import IS_SOUND, any_there
 from mmsearch.store.sql.tables import (
     captions,
     contents,
@@ -147,7 +147,8 @@ class FileRows(Reading):
             .where(IS_SOUND, or_(false(), *(at_or_below(photos.c.path, root) for root in roots)))
         )
         with self._reading() as connection:
-            return {os.fsdecode(path): StoredSound(*others) for path, *others in connection.execute(query)}
+            rows = connection.execute(query).all() if any_there(connection) else ()
+        return {os.fsdecode(path): StoredSound(*others) for path, *others in rows}
 
     def vector_of(self, path: str, model: StoredModel) -> int | None:
         query = (
