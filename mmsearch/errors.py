@@ -1,4 +1,4 @@
-"""Every error this package raises on purpose.
+"""Every error this package raises on purpose, and notes, which say what is none.
 
     MMSearchError              catch this to catch them all
     |-- ConfigError            the configuration file or an environment variable has a wrong value
@@ -238,3 +238,22 @@ class DimensionError(MMSearchError):
             got=got,
             wanted=wanted,
         )
+
+
+class Note(str):
+    """A sentence that the user should read.
+
+    ``code`` names what it is about, so that a program can add what to do there; ``fields`` are its facts.
+    """
+
+    code: str
+    fields: dict[str, Any]
+
+    def __new__(cls, text: str, code: str = "note", **fields: Any) -> Note:
+        note = super().__new__(cls, text)
+        note.code, note.fields = code, fields
+        return note
+
+    def to_dict(self) -> dict[str, Any]:
+        """The note as ``json.dumps`` takes it."""
+        return {"code": self.code, "message": str(self), "fields": dict(self.fields)}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.note import Note as Note
+from mmsearch.errors import Note as Note
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -24,7 +24,6 @@ ROOT = Path(__file__).parent.parent
 # A room imports only from those above it.  A package stands for all its modules.
 ORDER = [
     "mmsearch.errors",
-    "mmsearch.note",
     "mmsearch.types",
     "mmsearch.media.filesystem",  # the one way to open a file, settings and vocabularies too
     "mmsearch.config",

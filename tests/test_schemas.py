@@ -224,6 +224,8 @@ def test_a_status() -> None:
         "copies": 0,
         "films": 0,
         "hours": 0.0,
+        "sounds": 0,
+        "sound_hours": 0.0,
         "moments": 0,
         "documents": 0,
         "pages": 0,
