@@ -6,6 +6,7 @@ import struct
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def sound(suffix: str = ".flac", seconds: float = 1.0, hertz: float = 440.0, **t
     with TemporaryDirectory() as folder:
         file = Path(folder) / f"sound{suffix}"
         with av.open(str(file), "w", format=container) as output:
-            stream = output.add_stream(codec, rate=rate, layout="mono")
+            stream: Any = output.add_stream(codec, rate=rate, layout="mono")
             stream.bit_rate = 64_000
             (stream.metadata if of_stream else output.metadata).update(tags)
             times = np.arange(int(rate * seconds)) / rate

@@ -203,7 +203,7 @@ def test_copies_are_exact_duplicates_and_nothing_else_is(library: Library, music
     (music / "copy.flac").write_bytes((music / "tagged.flac").read_bytes())
     library.index(music)
     for level in ("exact", "near", "burst"):
-        groups = library.duplicates(level)  # type: ignore[arg-type]
+        groups = library.duplicates(level)
         assert [sorted(os.path.basename(one.path) for one in (g.keep, *g.others)) for g in groups] == [
             ["copy.flac", "tagged.flac"]
         ]
