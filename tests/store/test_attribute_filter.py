@@ -531,7 +531,7 @@ def test_an_empty_library(shelf: Shelf) -> None:
 
 
 def test_several_threads_filter_while_another_writes(shelf: Shelf) -> None:
-    shelf.put("/0", 0, width=0)
+    shelf.put("/0", 0, width=1)
     wrong: list[object] = []
     stop = threading.Event()
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_parts_contract import CARD, FILM, add_model, put, put_photo
 
+from mmsearch.encoders.protocol import RegionCard
 from mmsearch.media.subtitles import Cue
 from mmsearch.query.files import parse
 from mmsearch.store.protocol import Store
@@ -16,12 +16,36 @@ from mmsearch.store.types import StoredModel, StoredSound
 from mmsearch.types import Decoded, Exif, Film, Found, Part
 
 NOTHING = np.zeros((0, 0, 3), np.uint8)
+BLACK = np.zeros((1, 1, 3), np.uint8)
+CARD = RegionCard(2, 3, "projection")
+PHOTO = Decoded(BLACK, 40, 30, "jpeg", Exif())
+FILM = Decoded(
+    BLACK, 640, 360, "mp4", Exif(),
+    parts=(Part(BLACK, 0, 2000, 500, "hello"), Part(BLACK, 2000, 5000, 2000), Part(BLACK, 5000, 9000, 7000, "goodbye")),
+    film=Film(9000, 25.0, "h264", True),
+)  # fmt: skip
+VECTORS = np.eye(3, 4, dtype=np.float32)
 SONG = Decoded(
     NOTHING, 0, 0, "mp3", Exif(), description="A title",
     parts=(Part(NOTHING, 1000, 4000, 1000, "sunny morning"), Part(NOTHING, 83_000, 85_000, 83_000, "purple giraffe")),
     film=Film(200_000, None, "mp3", True),
 )  # fmt: skip
 WORDLESS = replace(SONG, parts=(Part(NOTHING, 0, 200_000, 0),))
+
+
+def add_model(store: Store) -> StoredModel:
+    with store.writing() as writer:
+        return writer.add_model("m", "abc", 4, active=True)
+
+
+def put(store: Store, model: StoredModel, path: str) -> None:
+    with store.writing() as writer:
+        writer.place(Found(path, 10, 5), writer.put_parts(b"film", FILM, VECTORS, model))
+
+
+def put_photo(store: Store, model: StoredModel, path: str) -> None:
+    with store.writing() as writer:
+        writer.place(Found(path, 10, 5), writer.put(path.encode(), PHOTO, VECTORS[0], model))
 
 
 def put_sound(store: Store, model: StoredModel, path: str, sound: Decoded = SONG, content: bytes = b"") -> None:
