@@ -21,6 +21,7 @@ from mmsearch.query.model import OneFits
 from mmsearch.store.kept_map import LastMap
 from mmsearch.store.open import MAPS
 from mmsearch.store.postgres.blobs import TableBlobs
+from mmsearch.store.postgres.collection import PgVectorCollection
 from mmsearch.store.postgres.conditions import file_clock
 from mmsearch.store.postgres.connection import POOL
 from mmsearch.store.postgres.items import Items
@@ -107,6 +108,10 @@ class PostgresStore(Items, Parts, Pending, FileRows, ModelCounts):
 
     def regions(self, ids: Ids, model: StoredModel, card: RegionCard) -> tuple[Regions, NDArray[np.bool_]]:
         return region_tokens(self.blobs, ids, model, card)
+
+    def collection(self, name: str, model: StoredModel) -> PgVectorCollection:
+        """What pgvector searches of a model; ``name`` tells it from others of this model."""
+        return PgVectorCollection(self._transaction, name, model.fingerprint, model.dim + 1)
 
     def lock(self, wait: bool = False) -> WriterLock:
         return WriterLock(self._engine, self.address, wait, self._hold)
