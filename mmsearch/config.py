@@ -54,6 +54,7 @@ class Settings:
     recall: float = 0.95  # share of the nearest pictures that a search among very many must find; 1 compares all
     rerank_candidates: int = 100  # pictures of the first stage that are looked at again; unasked at most 30
     trust_pickle: bool = False  # read weights of models that are pickles; "true" trusts whoever made them
+    vectors: str = "auto"  # of a library in PostgreSQL: "auto" has pgvector search them, "memory" searches them here
     postgres_pool: int = 8  # connections to a library in PostgreSQL that are kept; as many more when it is busy
     thumbnails: int = 1000  # megabytes of small pictures that are kept beside a library; 0 keeps none
     min_relevance: float = 0.0  # hits below it are left out, 0 to 1, where relevance is known; 0 shows all
@@ -130,6 +131,8 @@ def _typed(where: str, name: str, value: object) -> object:
         raise ConfigError(f"{where}: device must be auto, cpu or cuda, not {value!r}")
     if name == "precision" and converted not in ("float32", "int8"):
         raise ConfigError(f"{where}: precision must be float32 or int8, not {value!r}")
+    if name == "vectors" and converted not in ("auto", "memory"):
+        raise ConfigError(f"{where}: vectors must be auto or memory, not {value!r}")
     if name == "isolate" and converted not in ("auto", "always", "never"):
         raise ConfigError(f"{where}: isolate must be auto, always or never, not {value!r}")
     smallest = 0 if name in ("decoders", "min_relevance", "recall", "thumbnails") else 1

@@ -18,7 +18,7 @@ from mmsearch.store.open import INDEX, check_new, has_store, open_address, open_
 from mmsearch.types import PathLike
 
 if TYPE_CHECKING:  # a query does without it
-    from mmsearch.store.protocol import Store
+    from mmsearch.store.protocol import Store, VectorSearch
 
 
 @checked
@@ -56,7 +56,13 @@ def open_library(
     else:
         store = _in_folder(Path(os.path.expanduser(place)).absolute(), create)
     models = Models(store, store.folder, settings, encoder, quick)
-    vectors = LiveIndex(store, store.folder / INDEX, models, settings.recall, settings.device)
+    vectors: VectorSearch
+    if store.capabilities.vector_search and settings.vectors == "auto":
+        from mmsearch.library.collection_search import CollectionSearch
+
+        vectors = CollectionSearch(store, store.collection, models, settings.recall)
+    else:
+        vectors = LiveIndex(store, store.folder / INDEX, models, settings.recall, settings.device)
     return Library(store, vectors, models, store.lock, settings)
 
 

@@ -15,7 +15,6 @@ from mmsearch.errors import NoModelError
 from mmsearch.library.collection_search import CollectionSearch
 from mmsearch.library.live_index import LiveIndex
 from mmsearch.library.models import Models
-from mmsearch.store.postgres.store import PostgresStore
 from mmsearch.store.protocol import Store, VectorSearch
 from mmsearch.store.types import StoredModel
 from mmsearch.types import Decoded, Exif, Found, Progress, Vectors
@@ -28,8 +27,6 @@ def embedded(store: Store, encoder: OnnxEncoder, cache: Path) -> VectorSearch:
 
 
 def pgvector(store: Store, encoder: OnnxEncoder, cache: Path) -> VectorSearch:
-    if not isinstance(store, PostgresStore):
-        pytest.skip("searches in PostgreSQL only")
     models = Models(store, store.folder, Settings(cache=cache), encoder)
     return CollectionSearch(store, store.collection, models)
 

@@ -29,7 +29,7 @@ from mmsearch.types import Ids, Vectors
 log = logging.getLogger(__name__)
 
 WIDEST = 4_000  # dimensions that pgvector's HNSW takes of a halfvec
-NEWEST_NEEDED = (0, 8)  # of pgvector: before it, a filtered search stops after ef_search rows (immich#23883)
+SEARCHES_ON = (0, 8)  # the first version of pgvector that does not end a filtered search after ef_search rows
 AT_ONCE = 2_000  # rows that are added in one transaction
 PATIENCE = "5s"  # that a change waits while the graph is built; then it is tried another time
 EFS = (40, 80, 160, 320, 640, 1000)  # ef_search that are tried; pgvector takes no more
@@ -55,6 +55,11 @@ CREATE TABLE IF NOT EXISTS vector_collections (
 )
 """
 _THERE = "SELECT to_regclass(quote_ident(current_schema()) || '.vector_collections') IS NOT NULL"
+# Who was given the right to read the library before a table was made has none to read that one.
+_READABLE = (
+    "SELECT count(*) = 2 FROM pg_class WHERE relnamespace = current_schema()::regnamespace "
+    "AND relname IN ('vector_collections', %s) AND has_table_privilege(oid, 'SELECT')"
+)
 _STATE = "SELECT version, rows, complete, ef, recall, asked, tuned FROM vector_collections WHERE name = %s"
 _CHANGED = (
     "UPDATE vector_collections SET version = version + 1, rows = rows + %s, complete = -1 WHERE name = %s "
@@ -67,6 +72,7 @@ _SCAN = (
     "set_config('hnsw.max_scan_tuples', %s, true), set_config('hnsw.scan_mem_multiplier', '4', true), "
     "set_config('enable_seqscan', 'off', true)"
 )
+_SCANS = "SELECT setting FROM pg_settings WHERE name = 'hnsw.iterative_scan'"
 _PROGRESS = (
     "SELECT tuples_done, tuples_total FROM pg_stat_progress_create_index WHERE relid = to_regclass(%s) "
     "AND phase LIKE 'building index%%'"
@@ -98,7 +104,7 @@ class PgVectorCollection:
     ) -> None:
         """``name`` tells it from others of the model with this ``fingerprint``; ``transaction`` gives connections."""
         self._transaction, self._name, self._fingerprint, self._dim = transaction, name, fingerprint, dim
-        self._table = "vectors_" + hashlib.sha256(name.encode()).hexdigest()[:16]
+        self._table = table_of(name)
         self._state = _State()
         self._ids: tuple[int, Ids] | None = None  # with the version of which they are
         self._scans: bool | None = None  # whether a scan goes on where a filter leaves too few; asked once
@@ -133,7 +139,7 @@ class PgVectorCollection:
     def _read(self) -> _State:
         with self._transaction() as connection:
             row = None
-            if connection.exec_driver_sql(_THERE).scalar():
+            if connection.exec_driver_sql(_READABLE, (self._table,)).scalar():
                 row = connection.exec_driver_sql(_STATE, (self._name,)).first()
             self._state = _State() if row is None else _State(*row)
         return self._state
@@ -158,9 +164,7 @@ class PgVectorCollection:
             found = [self._read_rows(connection.exec_driver_sql(query, (*given, _half(one)))) for one in queries]
         return _best(queries, found, k)
 
-    def _scanned(
-        self, connection: Connection, query: Vectors, k: int, allowed: Ids | None
-    ) -> tuple[Ids, Vectors]:
+    def _scanned(self, connection: Connection, query: Vectors, k: int, allowed: Ids | None) -> tuple[Ids, Vectors]:
         """About the ``k`` nearest by the graph, and their rows; fewer where a filter leaves them too far away."""
         state, wanted = self._state, k + SPARE  # a scan that goes on step by step finds less than one that looks ahead
         share = 1.0 if allowed is None else len(allowed) / max(1, state.rows)
@@ -182,22 +186,15 @@ class PgVectorCollection:
         return self._rows_of(connection, passed[:wanted])
 
     def _goes_on(self) -> bool:
-        """Whether the setting that a scan goes on for is one that the server knows: a wrong name only warns."""
+        """Whether the server takes the setting with which a scan goes on: an unknown one only warns."""
         if self._scans is None:
             with self._transaction() as connection:
-                version = connection.exec_driver_sql(
-                    "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
-                ).scalar()
-                self._scans = False
-                if _numbers(str(version)) >= NEWEST_NEEDED:
-                    connection.exec_driver_sql("SELECT '[1]'::halfvec")  # the settings are there once it is loaded
-                    connection.exec_driver_sql(_SCAN, ("40", "20000"))
-                    said = connection.exec_driver_sql(
-                        "SELECT setting FROM pg_settings WHERE name = 'hnsw.iterative_scan'"
-                    ).scalar()
-                    self._scans = said == "strict_order"
+                connection.exec_driver_sql("SELECT '[1]'::halfvec")  # pgvector is loaded, and knows its settings
+                connection.exec_driver_sql(_SCAN, ("40", "20000"))
+                said = connection.exec_driver_sql(_SCANS).scalar()
+            self._scans = said == "strict_order"
             if not self._scans:
-                log.warning("pgvector %s is older than 0.8, so all vectors are compared; update it", version)
+                log.warning("pgvector there cannot go on with a scan, so all vectors are compared")
         return self._scans
 
     def vectors(self, ids: Ids) -> Vectors:
@@ -247,7 +244,7 @@ class PgVectorCollection:
         there = {row[0] for row in connection.exec_driver_sql(query, (_listed(ids),))}
         new = [place for place, number in enumerate(ids.tolist()) if number not in there]
         cursor = connection.connection.cursor()
-        with cursor.copy(f"COPY {self._table} (id, row) FROM STDIN WITH (FORMAT binary)") as copy:  # type: ignore[attr-defined]
+        with cursor.copy(f"COPY {self._table} (id, row) FROM STDIN WITH (FORMAT binary)") as copy:
             copy.set_types(["int8", "halfvec"])
             for place in new:
                 copy.write_row((int(ids[place]), HalfVector(rows[place])))
@@ -257,11 +254,12 @@ class PgVectorCollection:
         with self._transaction() as connection:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext(current_schema()), %s)", (_LOCK,))
             connection.exec_driver_sql(_REGISTRY)
-            # Rows of 1 KB are stored where they stand: to fetch each from a table beside it takes several times as long.
+            # Rows are stored where they stand, not in a table beside it, as wider ones than some 2 KB would be.
             connection.exec_driver_sql(
                 f"CREATE TABLE IF NOT EXISTS {self._table} (id bigint PRIMARY KEY, row halfvec({self._dim}) NOT NULL)"
             )
-            connection.exec_driver_sql(f"ALTER TABLE {self._table} ALTER COLUMN row SET STORAGE PLAIN")
+            if self._dim <= WIDEST:  # else they do not fit into a page
+                connection.exec_driver_sql(f"ALTER TABLE {self._table} ALTER COLUMN row SET STORAGE PLAIN")
             connection.exec_driver_sql(
                 "INSERT INTO vector_collections (name, fingerprint) VALUES (%s, %s) ON CONFLICT DO NOTHING",
                 (self._name, self._fingerprint),
@@ -300,7 +298,9 @@ class PgVectorCollection:
         self._stopped = False
         if not state.ef:
             self._build(state.rows, told)
-        if not self._stopped and (not state.ef or state.asked != np.float32(recall) or state.rows > GROWN * state.tuned):
+        if not self._stopped and (
+            not state.ef or state.asked != np.float32(recall) or state.rows > GROWN * state.tuned
+        ):
             self._tune(queries()[:TUNED], recall, state.rows)
 
     def _build(self, rows: int, told: Callable[[int, int], None]) -> None:
@@ -359,7 +359,8 @@ class PgVectorCollection:
     def _found(self, queries: Vectors, truth: Ids) -> float:
         with self._transaction() as connection:
             found = [self._scanned(connection, query, 10, None) for query in queries]
-        return float(np.mean([np.isin(right, ids[:10]).mean() for (ids, _), right in zip(found, truth, strict=True)]))
+        pairs = zip(found, truth, strict=True)
+        return float(np.mean([np.isin(right[right >= 0], ids[:10]).mean() for (ids, _), right in pairs]))
 
     def _drop_others(self) -> None:
         """Those of models that the library no longer has."""
@@ -375,9 +376,13 @@ class PgVectorCollection:
         self._state, self._ids = _State(), None
 
     def _drop(self, connection: Connection, name: str) -> None:
-        table = "vectors_" + hashlib.sha256(name.encode()).hexdigest()[:16]
-        connection.exec_driver_sql(f"DROP TABLE IF EXISTS {table}")
+        connection.exec_driver_sql(f"DROP TABLE IF EXISTS {table_of(name)}")
         connection.exec_driver_sql("DELETE FROM vector_collections WHERE name = %s", (name,))
+
+
+def table_of(name: str) -> str:
+    """The name of the table of a collection."""
+    return "vectors_" + hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
 def _best(queries: Vectors, found: list[tuple[Ids, Vectors]], k: int) -> Neighbours:
@@ -401,5 +406,6 @@ def _listed(ids: Ids | list[int]) -> list[int]:
     return ids if isinstance(ids, list) else ids.tolist()
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+def goes_on(version: str) -> bool:
+    """Whether this version of pgvector searches on where a filter leaves too few (immich#23883)."""
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) >= SEARCHES_ON

@@ -7,6 +7,7 @@ changes go through ``PostgresStore.writing``: one transaction, all or nothing.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -21,7 +22,7 @@ from mmsearch.query.model import OneFits
 from mmsearch.store.kept_map import LastMap
 from mmsearch.store.open import MAPS
 from mmsearch.store.postgres.blobs import TableBlobs
-from mmsearch.store.postgres.collection import PgVectorCollection
+from mmsearch.store.postgres.collection import PgVectorCollection, goes_on
 from mmsearch.store.postgres.conditions import file_clock
 from mmsearch.store.postgres.connection import POOL
 from mmsearch.store.postgres.items import Items
@@ -54,10 +55,6 @@ _MODEL = "SELECT id, name, fingerprint, dim FROM models WHERE"
 
 class PostgresStore(Items, Parts, Pending, FileRows, ModelCounts):
     """All of it together, opened by an address: models, items, vectors, what is pending, and changes."""
-
-    capabilities = Capabilities(
-        full_text=True, backup_file=False, integrity_rules=False, filters=frozenset(get_args(OneFits))
-    )
 
     def __init__(self, url: str, cache: Path, pool: int = POOL, create: bool = True) -> None:
         """``cache`` is a folder of this machine: one in there, of this library, keeps what is made of it.
@@ -96,6 +93,19 @@ class PostgresStore(Items, Parts, Pending, FileRows, ModelCounts):
     def stored_bytes(self) -> int:
         with self._reading() as connection:
             return int(connection.exec_driver_sql(_BYTES).scalar_one())
+
+    @functools.cached_property
+    def capabilities(self) -> Capabilities:
+        version = "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
+        with self._reading() as connection:
+            pgvector = str(connection.exec_driver_sql(version).scalar())
+        return Capabilities(
+            full_text=True,
+            backup_file=False,
+            integrity_rules=False,
+            vector_search=goes_on(pgvector),
+            filters=frozenset(get_args(OneFits)),
+        )
 
     @property
     def blobs(self) -> TableBlobs:
