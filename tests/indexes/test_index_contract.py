@@ -27,6 +27,7 @@ from mmsearch.indexes.ivf import SQ8, RaBitQ, RaBitQ4
 from mmsearch.indexes.protocol import AnnIndex, VectorIndex
 from mmsearch.indexes.vector_file import Rows, widened
 from mmsearch.store.postgres import collection as postgres_collection
+from mmsearch.store.postgres import pgvector
 from mmsearch.store.types import StoredModel
 from mmsearch.types import Ids, Vectors
 
@@ -108,6 +109,7 @@ def few() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, OPENED:
         patch.setattr(stored_index, "FEW", FEW)
         patch.setattr(postgres_collection, "FEW", FEW)
+        patch.setattr(pgvector, "FEW", FEW)
         yield
 
 

@@ -19,6 +19,7 @@ from mmsearch.library.collection_search import CollectionSearch
 from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
 from mmsearch.store.postgres import collection as postgres_collection
+from mmsearch.store.postgres import pgvector
 
 TABLES = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE 'vectors\\_%'"
 
@@ -76,7 +77,7 @@ def test_what_the_collection_lacks_is_found_and_handed_over_by_the_next_who_writ
         raise LibraryError("nobody answers")
 
     with monkeypatch.context() as patch:  # as after a kill between the last commit and the collection
-        patch.setattr(postgres_collection.PgVectorCollection, "change", broken)
+        patch.setattr(pgvector.PgVectorCollection, "change", broken)
         library.index(photos)
     count = library.status().photos
     with open_library(address, settings=settings, encoder=encoder) as other:
@@ -147,6 +148,7 @@ def test_the_graph_is_built_tuned_kept_and_can_be_stopped(
     address: str, library: Library, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgres_collection, "FEW", 3)
+    monkeypatch.setattr(pgvector, "FEW", 3)
     library.index(photos)
     status = library.status()
     assert (status.index_kind, status.recall) == ("pgvector hnsw", 1.0)

@@ -22,12 +22,12 @@ from mmsearch.query.model import OneFits
 from mmsearch.store.kept_map import LastMap
 from mmsearch.store.open import MAPS
 from mmsearch.store.postgres.blobs import TableBlobs
-from mmsearch.store.postgres.collection import PgVectorCollection, goes_on
 from mmsearch.store.postgres.conditions import file_clock
 from mmsearch.store.postgres.connection import POOL
 from mmsearch.store.postgres.items import Items
 from mmsearch.store.postgres.lock import WriterLock
 from mmsearch.store.postgres.parts import Parts
+from mmsearch.store.postgres.pgvector import PgVectorCollection, goes_on
 from mmsearch.store.postgres.terms import Terms
 from mmsearch.store.postgres.writer import Writer
 from mmsearch.store.region_tokens import region_tokens
