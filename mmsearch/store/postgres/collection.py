@@ -148,17 +148,15 @@ class NotedCollection(ABC):
     @abstractmethod
     def _remove(self, ids: Ids) -> None: ...
 
-    @abstractmethod
-    def _columns(self) -> str:
-        """Definitions of the columns that the table has beside the ids."""
+    def _beside(self, connection: Connection) -> None:  # noqa: B027  # most engines keep rows elsewhere
+        """Make what the table has beside the ids."""
 
     def _make(self) -> None:
         with self._transaction() as connection:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext(current_schema()), %s)", (_LOCK,))
             connection.exec_driver_sql(_REGISTRY)
-            connection.exec_driver_sql(
-                f"CREATE TABLE IF NOT EXISTS {self._table} (id bigint PRIMARY KEY{self._columns()})"
-            )
+            connection.exec_driver_sql(f"CREATE TABLE IF NOT EXISTS {self._table} (id bigint PRIMARY KEY)")
+            self._beside(connection)
             connection.exec_driver_sql(
                 "INSERT INTO vector_collections (name, fingerprint) VALUES (%s, %s) ON CONFLICT DO NOTHING",
                 (self._name, self._fingerprint),
@@ -208,9 +206,8 @@ class NotedCollection(ABC):
         self._stopped = False
         if not state.ef:
             self._build(state.rows, told)
-        if not self._stopped and (
-            not state.ef or state.asked != np.float32(recall) or state.rows > GROWN * state.tuned
-        ):
+        due = not state.ef or state.asked != np.float32(recall) or state.rows > GROWN * state.tuned
+        if due and not self._stopped:
             self._tune(queries()[:TUNED], recall, state.rows)
 
     @abstractmethod

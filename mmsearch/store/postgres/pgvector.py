@@ -142,9 +142,12 @@ class PgVectorCollection(NotedCollection):
         with self._changing() as connection:
             self._forget(connection, ids)
 
-    def _columns(self) -> str:
-        # Rows stand in the table itself where they fit into a page, not in another one beside it.
-        return f", row halfvec({self._dim}) STORAGE {'PLAIN' if self._dim <= WIDEST else 'EXTENDED'} NOT NULL"
+    def _beside(self, connection: Connection) -> None:
+        connection.exec_driver_sql(
+            f"ALTER TABLE {self._table} ADD COLUMN IF NOT EXISTS row halfvec({self._dim}) NOT NULL"
+        )
+        if self._dim <= WIDEST:  # they fit into a page, and need not stand in another table beside it
+            connection.exec_driver_sql(f"ALTER TABLE {self._table} ALTER COLUMN row SET STORAGE PLAIN")
 
     def _can_build(self) -> bool:
         return self._dim <= WIDEST and self._goes_on()
