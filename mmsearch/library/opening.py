@@ -52,12 +52,13 @@ def open_library(
         settings = replace(settings, device=device)
     place = (settings.address or settings.library) if folder is None else os.fspath(folder)
     if config.is_address(place):
-        store = open_address(place, settings.cache, settings.postgres_pool, create)
+        milvus = (settings.vectors, settings.vectors_token) if config.is_milvus(settings.vectors) else None
+        store = open_address(place, settings.cache, settings.postgres_pool, create, milvus)
     else:
         store = _in_folder(Path(os.path.expanduser(place)).absolute(), create)
     models = Models(store, store.folder, settings, encoder, quick)
     vectors: VectorSearch
-    if store.capabilities.vector_search and settings.vectors == "auto":
+    if store.capabilities.vector_search and settings.vectors != "memory":
         from mmsearch.library.collection_search import CollectionSearch
 
         vectors = CollectionSearch(store, store.collection, models, settings.recall)

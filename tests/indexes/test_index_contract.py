@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cpu_in_place_of_gpus import OnCPU
+from milvus_server import MILVUS_MARKS, open_with_milvus
 from postgres_server import forget, open_postgres
 from small_vectors import DIM, brute_force, clustered, shared, texts, unit
 
@@ -28,6 +29,7 @@ from mmsearch.indexes.protocol import AnnIndex, VectorIndex
 from mmsearch.indexes.vector_file import Rows, widened
 from mmsearch.store.postgres import collection as postgres_collection
 from mmsearch.store.postgres import pgvector
+from mmsearch.store.postgres.store import PostgresStore
 from mmsearch.store.types import StoredModel
 from mmsearch.types import Ids, Vectors
 
@@ -49,12 +51,14 @@ def approximate(make: Callable[[Rows], AnnIndex]) -> Callable[[Rows], StoredInde
     return made
 
 
-def in_postgres(rest: int = 0, beyond: int = 0, graph: bool = True) -> Callable[[Rows], CollectionIndex]:
-    """With the last ``rest`` rows in memory, and ``beyond`` rows in the database that are not wanted."""
+def collected(
+    open_store: Callable[[Path], PostgresStore], kind: str, rest: int = 0, beyond: int = 0, graph: bool = True
+) -> Callable[[Rows], CollectionIndex]:
+    """With the last ``rest`` rows in memory, and ``beyond`` rows in the collection that are not wanted."""
 
     def made(rows: Rows) -> CollectionIndex:
         folder = Path(tempfile.mkdtemp())
-        store, model = open_postgres(folder), StoredModel(1, "model", "0123456789abcdef", DIM - 1)
+        store, model = open_store(folder), StoredModel(1, "model", "0123456789abcdef", DIM - 1)
         OPENED.callback(shutil.rmtree, folder)
         OPENED.callback(forget, folder)
         OPENED.enter_context(store)
@@ -69,7 +73,8 @@ def in_postgres(rest: int = 0, beyond: int = 0, graph: bool = True) -> Callable[
         if graph:
             queries = texts(np.random.default_rng(2), pictures, 100)
             collection.maintain(lambda: queries, RECALL, lambda done, total: None)
-        assert (collection.kind, graph) in {("pgvector hnsw", True), ("pgvector exact", False)}
+        OPENED.callback(collection.drop)
+        assert collection.kind == kind
         last = Rows(DIM).plus(rows.ids[len(rows) - rest :], pictures[len(rows) - rest :])
         return CollectionIndex(collection, rows.ids, collection.ids(), StoredIndex(last))
 
@@ -98,9 +103,11 @@ MAKERS: dict[str, Callable[[Rows], VectorIndex]] = {
     "hnsw": approximate(HNSW.build),
     "gpu": approximate(lambda rows: OnCPU(rows, 0, 2)),
     "gpu in lists": approximate(lambda rows: OnCPU(rows, LISTS, 2)),
-    "pgvector exact": in_postgres(graph=False),
-    "pgvector hnsw": in_postgres(),
-    "pgvector and memory": in_postgres(rest=1_000, beyond=300),
+    "pgvector exact": collected(open_postgres, "pgvector exact", graph=False),
+    "pgvector hnsw": collected(open_postgres, "pgvector hnsw"),
+    "pgvector and memory": collected(open_postgres, "pgvector hnsw", rest=1_000, beyond=300),
+    "milvus": collected(open_with_milvus, "milvus"),
+    "milvus and memory": collected(open_with_milvus, "milvus", rest=1_000, beyond=300),
 }
 
 
@@ -118,7 +125,9 @@ def pictures() -> Vectors:
     return clustered(np.random.default_rng(1), COUNT)
 
 
-@pytest.fixture(scope="module", params=MAKERS)
+@pytest.fixture(
+    scope="module", params=[pytest.param(one, marks=MILVUS_MARKS if "milvus" in one else []) for one in MAKERS]
+)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

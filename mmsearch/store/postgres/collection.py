@@ -55,7 +55,7 @@ _READABLE = (
     "SELECT count(*) = 2 FROM pg_class WHERE relnamespace = current_schema()::regnamespace "
     "AND relname IN ('vector_collections', %s) AND has_table_privilege(oid, 'SELECT')"
 )
-_COLUMNS = "version, rows, complete, ef, recall, asked, tuned, extract(epoch FROM clock_timestamp() - changed)"
+_COLUMNS = "version, rows, complete, ef, recall, asked, tuned, extract(epoch FROM clock_timestamp() - changed)::float8"
 _STATE = f"SELECT {_COLUMNS} FROM vector_collections WHERE name = %s"
 _CHANGED = (
     "UPDATE vector_collections SET version = version + 1, rows = rows + %s, complete = -1, changed = clock_timestamp() "
@@ -223,7 +223,7 @@ class NotedCollection(ABC):
     def _tune(self, queries: Vectors, recall: float, rows: int) -> None:
         """The least ef_search that finds enough, tried with every second query; the others say how much that is."""
         begun = time.monotonic()
-        truth = self.compared(queries, 10).ids
+        truth = self._truth(queries, 10)
         tried, others = slice(0, None, 2), slice(1, None, 2)
         for ef in EFS:
             self._state = replace(self._state, ef=ef)
@@ -237,6 +237,10 @@ class NotedCollection(ABC):
             )
         log.info("ef_search %d finds %.3f of the nearest (%.1f s)", ef, reached, time.monotonic() - begun)
         self._read()
+
+    def _truth(self, queries: Vectors, k: int) -> Ids:
+        """The ``k`` nearest to each of (q, dim) queries, (q, k)."""
+        return self.compared(queries, k).ids
 
     def _found(self, queries: Vectors, truth: Ids) -> float:
         pairs = zip(self._by_graph(queries, 10), truth, strict=True)
