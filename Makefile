@@ -8,7 +8,9 @@ LIGHT := .venv-light
 LIGHT_STAMP := $(LIGHT)/.installed
 LIGHT_PIP := $(LIGHT)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps
 
-.PHONY: demo test quick-test light-test bench reference model-table site notices dist lock check lint types clean
+MILVUS := .venv-milvus
+
+.PHONY: milvus-env demo test quick-test light-test bench reference model-table site notices dist lock check lint types clean
 
 # The environment, made again when the dependencies change.  torch and torchvision are a tested pair.
 $(STAMP): pyproject.toml
@@ -23,6 +25,14 @@ $(LIGHT_STAMP): pyproject.toml requirements/light.txt
 	$(LIGHT_PIP) -r requirements/light.txt -e .
 	test -d $(LIGHT)/samples || $(LIGHT_PIP) --no-compile --target $(LIGHT)/samples scikit-image
 	touch $(LIGHT_STAMP)
+
+# A Milvus of its own for tests and benchmarks; what it needs of Python is old.
+$(MILVUS)/.installed:
+	$(PYTHON) -m venv $(MILVUS)
+	$(MILVUS)/bin/python -m pip install --quiet --disable-pip-version-check "milvus==2.3.5" "pymilvus<2.4" "setuptools<81" "marshmallow<4"
+	touch $(MILVUS)/.installed
+
+milvus-env: $(MILVUS)/.installed
 
 # The main job on sample photos: index ./photos, then three queries, in a library of its own.
 demo: export MMSEARCH_LIBRARY = $(CURDIR)/photos/.mmsearch

@@ -54,6 +54,10 @@ class Settings:
     recall: float = 0.95  # share of the nearest pictures that a search among very many must find; 1 compares all
     rerank_candidates: int = 100  # pictures of the first stage that are looked at again; unasked at most 30
     trust_pickle: bool = False  # read weights of models that are pickles; "true" trusts whoever made them
+    # Who searches the vectors of a library in PostgreSQL: "auto" is pgvector, "memory" each machine itself,
+    # "http://host:19530" that Milvus.
+    vectors: str = "auto"
+    vectors_token: str = field(default="", repr=False)  # "user:password" of that Milvus, or its token
     postgres_pool: int = 8  # connections to a library in PostgreSQL that are kept; as many more when it is busy
     thumbnails: int = 1000  # megabytes of small pictures that are kept beside a library; 0 keeps none
     min_relevance: float = 0.0  # hits below it are left out, 0 to 1, where relevance is known; 0 shows all
@@ -98,6 +102,11 @@ def is_address(place: object) -> TypeGuard[str]:
     return isinstance(place, str) and place.startswith(ADDRESSES)
 
 
+def is_milvus(vectors: str) -> bool:
+    """Whether the setting ``vectors`` is the address of a Milvus."""
+    return vectors.startswith(("http://", "https://"))
+
+
 def _setting(name: str, value: str) -> str:
     return "address" if name == "library" and is_address(value) else name
 
@@ -130,6 +139,8 @@ def _typed(where: str, name: str, value: object) -> object:
         raise ConfigError(f"{where}: device must be auto, cpu or cuda, not {value!r}")
     if name == "precision" and converted not in ("float32", "int8"):
         raise ConfigError(f"{where}: precision must be float32 or int8, not {value!r}")
+    if name == "vectors" and converted not in ("auto", "memory") and not is_milvus(str(converted)):
+        raise ConfigError(f"{where}: vectors must be auto, memory or http://host:port of a Milvus, not {value!r}")
     if name == "isolate" and converted not in ("auto", "always", "never"):
         raise ConfigError(f"{where}: isolate must be auto, always or never, not {value!r}")
     smallest = 0 if name in ("decoders", "min_relevance", "recall", "thumbnails") else 1

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-
-import numpy as np
 
 from mmsearch.errors import LibraryError
 from mmsearch.indexes.index import StoredIndex
@@ -20,11 +16,10 @@ from mmsearch.indexes.manifest import IndexCache, caught_up
 from mmsearch.indexes.memory import half_of_memory
 from mmsearch.indexes.policy import choose
 from mmsearch.library.models import Models
-from mmsearch.search import querybank
-from mmsearch.search.hubness import hubness_penalty
+from mmsearch.library.published_index import PublishedIndex, Snapshot
 from mmsearch.store.part_rows import with_vectors
 from mmsearch.store.types import Damage, StoredModel
-from mmsearch.types import Ids, Progress, Vectors
+from mmsearch.types import Progress, Vectors
 
 if TYPE_CHECKING:  # a search does without it
     from mmsearch.indexes.build_process import Apart
@@ -33,21 +28,10 @@ if TYPE_CHECKING:  # a search does without it
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """An index as searches see it, and what it was made from.  It never changes."""
+class LiveIndex(PublishedIndex[StoredIndex]):
+    """The index of rows in memory and in files of this machine.
 
-    index: StoredIndex  # rows are vectors with their hubness behind them: 0 where there is no querybank
-    generation: int  # of the database
-    model: StoredModel
-    identity: str  # of the database, the model and the querybank
-
-
-class LiveIndex:
-    """Keeps the index in step with the store.  Safe to use from several threads.
-
-    Searches take ``snapshot``.  Catching up, building and saving make another index over the same rows, and publish it
-    by reference: only those who write wait for each other.
+    Catching up, building and saving make another index over the same rows, and publish it.
     """
 
     def __init__(self, store: Store, folder: Path, models: Models, recall: float = 0.95, device: str = "cpu") -> None:
@@ -55,35 +39,13 @@ class LiveIndex:
 
         With the ``device`` "cuda" the rows of large indexes are searched on the GPUs.
         """
-        self._store, self._folder, self._models, self._recall = store, folder, models, recall
+        super().__init__(store, models)
+        self._folder, self._recall = folder, recall
         self._device: Literal["cpu", "cuda"] = "cuda" if device == "cuda" else "cpu"
-        self._published: Snapshot | None = None
-        self._lock = threading.RLock()  # held by who catches up, builds or saves: never by who only searches
         self._saved = -1  # generation of the index on disk
         self._on_gpus: tuple[StoredIndex, StoredIndex] | None = None  # an index, and the same with its rows on GPUs
 
-    def snapshot(self) -> Snapshot:
-        """The newest index that can be had without waiting for another thread.
-
-        It is caught up with the store first; where another thread is doing so, the index from before is searched on.
-        Only where there is none yet, or the database was put back to an earlier state, it is waited for.  Raises
-        NoModelError.
-        """
-        model = self._models.active()
-        generation, identity = self._store.generation(), self._identity(model)
-        found = self._published
-        if found is not None and (found.generation, found.identity) == (generation, identity):
-            return found
-        serves = found is not None and found.generation <= generation and self._same_database(found)
-        if not self._lock.acquire(blocking=not serves):
-            assert found is not None
-            return found
-        try:
-            return self._caught_up(model, save=False)
-        finally:
-            self._lock.release()
-
-    def searched(self, snapshot: Snapshot) -> StoredIndex:
+    def searched(self, snapshot: Snapshot[StoredIndex]) -> StoredIndex:
         """The index to search: with its rows on the GPUs, where the device asks for them and there are many rows."""
         index = snapshot.index
         if choose(len(index.rows), index.dim, device=self._device).kind != "gpu":
@@ -95,12 +57,7 @@ class LiveIndex:
                 self._on_gpus = index, on_gpus(index)
             return self._on_gpus[1]
 
-    def refresh(self, model: StoredModel, save: bool = False) -> StoredIndex:
-        """The index of a model, caught up with the store; written to disk with ``save``, and where there was none."""
-        with self._lock:
-            return self._caught_up(model, save).index
-
-    def _caught_up(self, model: StoredModel, save: bool) -> Snapshot:
+    def _caught_up(self, model: StoredModel, save: bool) -> Snapshot[StoredIndex]:
         """Publishes the index as the store is now.  The lock is held."""
         generation, identity = self._store.generation(), self._identity(model)
         manifest, now = self.manifest(model), self._published
@@ -127,10 +84,6 @@ class LiveIndex:
         if self._saved != generation and save:
             index = self._written(manifest, index, generation)
         return self._publish(Snapshot(index, generation, model, identity))
-
-    def _publish(self, snapshot: Snapshot) -> Snapshot:
-        self._published = snapshot
-        return snapshot
 
     def _written(self, manifest: IndexCache, index: StoredIndex, generation: int) -> StoredIndex:
         """The index as it is on disk now; as it was where it cannot be written."""
@@ -224,24 +177,3 @@ class LiveIndex:
     def manifest(self, model: StoredModel) -> IndexCache:
         """The files of the index of a model."""
         return IndexCache(self._folder, self._store.identity(), self._name(model), model.dim + 1)
-
-    def rows(self, model: StoredModel) -> Callable[[Ids], Vectors]:
-        """Fetches rows of the index by id: (n,) int64 -> (n, dim + 1) float32.  Raises KeyError for unknown ids."""
-        bank = self._models.querybank(model)
-
-        def fetch(ids: Ids) -> Vectors:
-            vectors = self._store.vectors(ids, model.dim)
-            hubness = np.zeros(len(ids)) if bank is None else hubness_penalty(vectors, bank, 1.0, querybank.NEAREST)
-            return np.column_stack([vectors, hubness]).astype(np.float32)
-
-        return fetch
-
-    def _name(self, model: StoredModel) -> str:
-        return f"{model.fingerprint}-{self._models.querybank_version(model)}"
-
-    def _identity(self, model: StoredModel) -> str:
-        """Tells the index of a model from others; another one since a backup was restored."""
-        return f"{self._store.identity()}-{self._name(model)}"
-
-    def _same_database(self, snapshot: Snapshot) -> bool:
-        return snapshot.identity.startswith(f"{self._store.identity()}-")

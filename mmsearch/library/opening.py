@@ -18,7 +18,7 @@ from mmsearch.store.open import INDEX, check_new, has_store, open_address, open_
 from mmsearch.types import PathLike
 
 if TYPE_CHECKING:  # a query does without it
-    from mmsearch.store.protocol import Store
+    from mmsearch.store.protocol import Store, VectorSearch
 
 
 @checked
@@ -52,11 +52,18 @@ def open_library(
         settings = replace(settings, device=device)
     place = (settings.address or settings.library) if folder is None else os.fspath(folder)
     if config.is_address(place):
-        store = open_address(place, settings.cache, settings.postgres_pool, create)
+        milvus = (settings.vectors, settings.vectors_token) if config.is_milvus(settings.vectors) else None
+        store = open_address(place, settings.cache, settings.postgres_pool, create, milvus)
     else:
         store = _in_folder(Path(os.path.expanduser(place)).absolute(), create)
     models = Models(store, store.folder, settings, encoder, quick)
-    vectors = LiveIndex(store, store.folder / INDEX, models, settings.recall, settings.device)
+    vectors: VectorSearch
+    if store.capabilities.vector_search and settings.vectors != "memory":
+        from mmsearch.library.collection_search import CollectionSearch
+
+        vectors = CollectionSearch(store, store.collection, models, settings.recall)
+    else:
+        vectors = LiveIndex(store, store.folder / INDEX, models, settings.recall, settings.device)
     return Library(store, vectors, models, store.lock, settings)
 
 

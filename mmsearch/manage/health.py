@@ -12,8 +12,10 @@ import numpy as np
 
 from mmsearch.encoders.protocol import RegionCard
 from mmsearch.errors import DimensionError, LibraryError
+from mmsearch.indexes.collection import Collection
 from mmsearch.indexes.index import StoredIndex
 from mmsearch.indexes.manifest import IndexCache
+from mmsearch.indexes.protocol import VectorIndex
 from mmsearch.ingest.read import hash_of
 from mmsearch.media.filesystem import open_regular
 from mmsearch.search import querybank
@@ -25,6 +27,7 @@ from mmsearch.types import Ids, Progress, Vectors
 SAMPLE = 1_000  # rows of the index that are compared with the database, where not all are
 AT_ONCE = 4_096  # of them together
 ASKED = 50  # rows that are looked for by themselves
+FIRST = 50  # among which each is to be found
 FOUND = 0.5  # share of them that an approximate index finds at least; one in order finds nearly all
 NEAR = 0.01  # that the background of a row may differ: another version of NumPy rounds otherwise
 ANEW = "the index is made anew from the database"
@@ -100,7 +103,28 @@ def index_damages(
         yield Damage("index", 1, "the file of the approximate index has changed since it was written", ANEW)
 
 
-def _unlike(index: StoredIndex, rows: Callable[[Ids], Vectors], ids: Ids) -> int:
+def collection_damages(
+    store: Store, model: StoredModel, collection: Collection, rows: Callable[[Ids], Vectors], deep: bool
+) -> Iterator[Damage]:
+    """What of the vectors that a server searches is not as the store has it; those that it lacks are handed to it."""
+    wanted, held = with_vectors(store, model), collection.ids()
+    if collection.complete() == store.generation() and not np.array_equal(held, wanted):
+        differ = len(np.setxor1d(held, wanted))
+        yield Damage("index", differ, "vectors are in the index or in the database alone", ANEW)
+    shared = np.intersect1d(held, wanted)
+    chosen = shared if deep else shared[np.linspace(0, len(shared) - 1, min(SAMPLE, len(shared))).astype(np.int64)]
+    unlike = sum(_unlike(collection, rows, chosen[start : start + AT_ONCE]) for start in range(0, len(chosen), AT_ONCE))
+    if unlike:
+        yield Damage("index", unlike, "vectors of the index are not those of the database", ANEW)
+        return
+    asked = chosen[np.linspace(0, len(chosen) - 1, min(ASKED, len(chosen))).astype(np.int64)]
+    if len(asked):
+        found = collection.nearest(collection.vectors(asked), FIRST).ids
+        if float(np.mean((found == asked[:, None]).any(axis=1))) < FOUND:
+            yield Damage("index", 1, "the approximate index does not find the pictures that are in it", ANEW)
+
+
+def _unlike(index: VectorIndex | Collection, rows: Callable[[Ids], Vectors], ids: Ids) -> int:
     """How many rows are not as the database has them."""
     try:
         right = rows(ids)

@@ -41,15 +41,22 @@ def open_store(folder: Path) -> Store:
     return SqliteStore(folder / DATABASE)
 
 
-def open_address(address: str, cache: Path, pool: int, create: bool = True) -> Store:
+def open_address(
+    address: str, cache: Path, pool: int, create: bool = True, milvus: tuple[str, str] | None = None
+) -> Store:
     """The store of the library at an address of a server, made or brought up to date as needed.
 
-    What is made of it on this machine goes below ``cache``; ``pool`` connections are kept.  Raises NoModelError where
+    What is made of it on this machine goes below ``cache``; ``pool`` connections are kept.  ``milvus`` is the address
+    and token of the Milvus that searches its vectors, if one does.  Raises NoModelError where
     there is none and none is to be created, NewerLibraryError, LibraryError.
     """
     with _needing_packages():
         from mmsearch.store.postgres.store import PostgresStore
-    return PostgresStore(address, cache / ON_SERVERS, pool, create)
+    if milvus is None:
+        return PostgresStore(address, cache / ON_SERVERS, pool, create)
+    from mmsearch.store.milvus import Milvus, PostgresWithMilvus
+
+    return PostgresWithMilvus(address, cache / ON_SERVERS, pool, create, Milvus(*milvus))
 
 
 def server_state(address: str) -> ServerState:

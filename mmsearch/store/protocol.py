@@ -51,6 +51,8 @@ from mmsearch.types import Damaged, Found, Ids, Photo, Progress, Regions, Skippe
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from mmsearch.indexes.collection import Collection
+
 
 class Lock(Protocol):
     """Makes the lock of those who write; with ``wait``, it waits for another process in place of LibraryBusyError."""
@@ -329,6 +331,13 @@ class VectorStore(Protocol):
         """The stored vectors of ``ids``, in their order, (n, dim) float32.  Raises KeyError for an unknown id.
 
         Of what has none, see ``without_vectors``, rows of zeros.
+        """
+        ...
+
+    def collection(self, name: str, model: StoredModel) -> Collection:
+        """Where the server searches rows of a model, dim + 1 wide; ``name`` tells it from others.
+
+        Asked only of a driver whose ``Capabilities`` say so.
         """
         ...
 

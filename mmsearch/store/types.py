@@ -256,6 +256,7 @@ class Capabilities:
     full_text: bool  # finds words that are written about photos
     backup_file: bool  # copies all but the index to one file
     integrity_rules: bool  # has rules of its own that ``verify`` checks and ``repair`` mends
+    vector_search: bool  # finds the nearest vectors by itself, in a collection
     filters: frozenset[type[OneFits]]  # what it can ask of files; ``AnyOf`` of these comes with them
 
     def check(self, query: Query) -> None:

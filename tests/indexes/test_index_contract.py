@@ -5,28 +5,41 @@ The next kind adds itself to ``MAKERS``.
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 import pytest
 from cpu_in_place_of_gpus import OnCPU
+from milvus_server import MILVUS_MARKS, open_with_milvus
+from postgres_server import forget, open_postgres
 from small_vectors import DIM, brute_force, clustered, shared, texts, unit
 
 from mmsearch.errors import DimensionError
 from mmsearch.indexes import index as stored_index
 from mmsearch.indexes.autotune import tune
+from mmsearch.indexes.collection import CollectionIndex
 from mmsearch.indexes.hnsw import HNSW
 from mmsearch.indexes.index import StoredIndex, TunedAnn
 from mmsearch.indexes.ivf import SQ8, RaBitQ, RaBitQ4
 from mmsearch.indexes.protocol import AnnIndex, VectorIndex
 from mmsearch.indexes.vector_file import Rows, widened
+from mmsearch.store.postgres import collection as postgres_collection
+from mmsearch.store.postgres import pgvector
+from mmsearch.store.postgres.store import PostgresStore
+from mmsearch.store.types import StoredModel
 from mmsearch.types import Ids, Vectors
 
 COUNT, FEW = 6_000, 500  # rows, and how many are looked at one by one
 LISTS = 32
+EXACT = ("exact", "pgvector exact")
 RECALL = 0.9  # asked of the approximate kinds
 FIRST = 2**60  # ids are int64: the smallest one, above all that a float64 tells apart
 IDS = FIRST + 3 * np.arange(COUNT)
+OPENED = ExitStack()  # databases, until the last test of this file
 NOTHING, NO_ROWS = np.zeros(0, np.int64), np.zeros((0, DIM), np.float32)
 
 
@@ -38,8 +51,51 @@ def approximate(make: Callable[[Rows], AnnIndex]) -> Callable[[Rows], StoredInde
     return made
 
 
+def collected(
+    open_store: Callable[[Path], PostgresStore], kind: str, rest: int = 0, beyond: int = 0, graph: bool = True
+) -> Callable[[Rows], CollectionIndex]:
+    """With the last ``rest`` rows in memory, and ``beyond`` rows in the collection that are not wanted."""
+
+    def made(rows: Rows) -> CollectionIndex:
+        folder = Path(tempfile.mkdtemp())
+        store, model = open_store(folder), StoredModel(1, "model", "0123456789abcdef", DIM - 1)
+        OPENED.callback(shutil.rmtree, folder)
+        OPENED.callback(forget, folder)
+        OPENED.enter_context(store)
+        with store.writing() as writer:
+            writer.add_model(model.name, model.fingerprint, model.dim, active=True)
+        collection = store.collection("any", model)
+        pictures = widened(rows.take(np.arange(len(rows))))
+        others = np.concatenate([rows.ids[: len(rows) - rest], FIRST - 1 - np.arange(beyond)])
+        stored = dict(zip(others.tolist(), [*pictures, *clustered(np.random.default_rng(5), beyond)], strict=False))
+        stored |= dict(zip(others[len(rows) - rest :].tolist(), pictures[:beyond] * 2, strict=True))
+        collection.change(np.sort(others), lambda ids: np.stack([stored[number] for number in ids.tolist()]), NOTHING)
+        if graph:
+            queries = texts(np.random.default_rng(2), pictures, 100)
+            collection.maintain(lambda: queries, RECALL, lambda done, total: None)
+        OPENED.callback(collection.drop)
+        assert collection.kind == kind
+        last = Rows(DIM).plus(rows.ids[len(rows) - rest :], pictures[len(rows) - rest :])
+        return CollectionIndex(collection, rows.ids, collection.ids(), StoredIndex(last))
+
+    return made
+
+
+def changed(index: VectorIndex, ids: Ids, vectors: Vectors, gone: Ids) -> VectorIndex:
+    """With other rows and without some: of a collection the former are in memory, and the latter still in it."""
+    if isinstance(index, StoredIndex):
+        return index.changed(ids, vectors, gone)
+    assert isinstance(index, CollectionIndex)
+    wanted = np.setdiff1d(np.union1d(index.ids(), ids), gone)
+    held = index.collection.ids()
+    _, back = index.rest.rows.find(ids)
+    new = np.flatnonzero(~np.isin(ids, held) & ~back)
+    rest = index.rest.changed(ids[new], vectors[new], gone)
+    return CollectionIndex(index.collection, wanted, held, rest.changed(ids[back], vectors[back], NOTHING))
+
+
 # Kind -> what makes an index of that kind of ids and rows.
-MAKERS: dict[str, Callable[[Rows], StoredIndex]] = {
+MAKERS: dict[str, Callable[[Rows], VectorIndex]] = {
     "exact": StoredIndex,
     "ivf-sq8": approximate(lambda rows: SQ8.build(rows, LISTS)),
     "ivf-rabitq": approximate(lambda rows: RaBitQ.build(rows, LISTS)),
@@ -47,13 +103,20 @@ MAKERS: dict[str, Callable[[Rows], StoredIndex]] = {
     "hnsw": approximate(HNSW.build),
     "gpu": approximate(lambda rows: OnCPU(rows, 0, 2)),
     "gpu in lists": approximate(lambda rows: OnCPU(rows, LISTS, 2)),
+    "pgvector exact": collected(open_postgres, "pgvector exact", graph=False),
+    "pgvector hnsw": collected(open_postgres, "pgvector hnsw"),
+    "pgvector and memory": collected(open_postgres, "pgvector hnsw", rest=1_000, beyond=300),
+    "milvus": collected(open_with_milvus, "milvus"),
+    "milvus and memory": collected(open_with_milvus, "milvus", rest=1_000, beyond=300),
 }
 
 
 @pytest.fixture(autouse=True, scope="module")
 def few() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, OPENED:
         patch.setattr(stored_index, "FEW", FEW)
+        patch.setattr(postgres_collection, "FEW", FEW)
+        patch.setattr(pgvector, "FEW", FEW)
         yield
 
 
@@ -62,13 +125,15 @@ def pictures() -> Vectors:
     return clustered(np.random.default_rng(1), COUNT)
 
 
-@pytest.fixture(scope="module", params=MAKERS)
+@pytest.fixture(
+    scope="module", params=[pytest.param(one, marks=MILVUS_MARKS if "milvus" in one else []) for one in MAKERS]
+)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def index(kind: str, pictures: Vectors) -> StoredIndex:
+def index(kind: str, pictures: Vectors) -> VectorIndex:
     return MAKERS[kind](Rows(DIM).plus(IDS, pictures))
 
 
@@ -113,7 +178,7 @@ def test_the_nearest_are_found(
     index: VectorIndex, kind: str, held: dict[int, Vectors], queries: Vectors, k: int
 ) -> None:
     own, right = found(index, queries, k), brute_force(held, queries, k)
-    assert own == right if kind == "exact" else shared(own, right) > RECALL - 0.03
+    assert own == right if kind in EXACT else shared(own, right) > RECALL - 0.03
 
 
 def test_scores_are_inner_products_best_first(index: VectorIndex, held: dict[int, Vectors], queries: Vectors) -> None:
@@ -134,7 +199,7 @@ def test_only_allowed_ones_are_found_and_k_of_them_whenever_there_are(
     own, right = found(index, queries, 10, allowed), brute_force(held, queries, 10, allowed)
     assert [len(row) for row in own] == [min(10, len(allowed))] * len(queries)
     assert all(set(row) <= set(allowed.tolist()) for row in own)
-    assert own == right if kind == "exact" or len(allowed) <= FEW else shared(own, right) > RECALL - 0.03
+    assert own == right if kind in EXACT or len(allowed) <= FEW else shared(own, right) > RECALL - 0.03
 
 
 def test_ten_come_back_where_all_allowed_ones_are_far_from_the_query(
@@ -169,56 +234,57 @@ def test_more_may_be_asked_for_than_there_are(index: VectorIndex, held: dict[int
 
 
 def test_what_is_added_is_found_and_what_is_gone_is_not(
-    index: StoredIndex, kind: str, held: dict[int, Vectors], queries: Vectors
+    index: VectorIndex, kind: str, held: dict[int, Vectors], queries: Vectors
 ) -> None:
     new = queries[:5].astype(np.float16).astype(np.float32)
     ids = np.array([FIRST + 4, 7, FIRST + 1, 2**62, 8], np.int64)  # between the others, below and above
     gone = np.unique(index.search(queries[5:], 3).ids)
-    changed = index.changed(ids, new, gone)
+    other = changed(index, ids, new, gone)
     now = {number: row for number, row in held.items() if number not in set(gone.tolist())}
     now |= dict(zip(ids.tolist(), new, strict=True))
-    assert found(changed, new, 1) == [[number] for number in ids.tolist()]
-    assert changed.ids().tolist() == sorted(now)
-    assert len(changed) == len(now)
-    assert not changed.holds(gone).any()
+    assert found(other, new, 1) == [[number] for number in ids.tolist()]
+    assert other.ids().tolist() == sorted(now)
+    assert len(other) == len(now)
+    assert not other.holds(gone).any()
     with pytest.raises(KeyError):
-        changed.vectors(gone[:1])
+        other.vectors(gone[:1])
     for allowed in (None, np.concatenate([gone, ids, IDS[::2]])):
-        own, right = found(changed, queries, 10, allowed), brute_force(now, queries, 10, allowed)
+        own, right = found(other, queries, 10, allowed), brute_force(now, queries, 10, allowed)
         assert not set(gone.tolist()) & {number for row in own for number in row}
-        assert own == right if kind == "exact" else shared(own, right) > RECALL - 0.03
+        assert own == right if kind in EXACT else shared(own, right) > RECALL - 0.03
     assert index.holds(gone).all()  # whoever still searches the old one is not disturbed
     assert not index.holds(ids).any()
 
 
-def test_what_was_gone_comes_back_with_the_vector_that_it_had(index: StoredIndex, held: dict[int, Vectors]) -> None:
+def test_what_was_gone_comes_back_with_the_vector_that_it_had(index: VectorIndex, held: dict[int, Vectors]) -> None:
     gone = IDS[[3, 5, 8]]
-    back = index.changed(NOTHING, NO_ROWS, gone).changed(gone[:2], np.zeros((2, DIM), np.float32), NOTHING)
+    without = changed(index, NOTHING, NO_ROWS, gone)
+    back = changed(without, gone[:2], np.zeros((2, DIM), np.float32), NOTHING)
     assert back.holds(gone).tolist() == [True, True, False]
     np.testing.assert_array_equal(back.vectors(gone[:2]), np.stack([held[number] for number in gone[:2].tolist()]))
     assert found(back, held[int(gone[0])][None], 1) == [[int(gone[0])]]
 
 
-def test_all_may_go(index: StoredIndex, queries: Vectors) -> None:
-    empty = index.changed(NOTHING, NO_ROWS, IDS)
+def test_all_may_go(index: VectorIndex, queries: Vectors) -> None:
+    empty = changed(index, NOTHING, NO_ROWS, IDS)
     assert (len(empty), empty.ids().tolist(), empty.sample(3).tolist()) == (0, [], [])
     assert empty.search(queries[:1], 2).ids.tolist() == [[-1, -1]]
     assert empty.search(queries[:1], 2, IDS[:9]).ids.tolist() == [[-1, -1]]
     assert empty.vectors(NOTHING).shape == (0, DIM)
 
 
-def test_another_width_is_refused(index: StoredIndex, queries: Vectors) -> None:
+def test_another_width_is_refused(index: VectorIndex, queries: Vectors) -> None:
     with pytest.raises(DimensionError, match=f"vectors have 3 dimensions, the index has {DIM}"):
         index.search(np.ones((1, 3), np.float32), 1)
     with pytest.raises(DimensionError):
-        index.changed(np.array([1]), np.ones((1, DIM + 1), np.float32), NOTHING)
+        changed(index, np.array([1]), np.ones((1, DIM + 1), np.float32), NOTHING)
 
 
-def test_nothing_is_written_into_what_is_given(index: StoredIndex) -> None:
+def test_nothing_is_written_into_what_is_given(index: VectorIndex) -> None:
     rng = np.random.default_rng(0)
     queries, allowed, rows = unit(rng, 3), IDS[::-7].copy(), unit(rng, 1)
     given = [queries.copy(), allowed.copy(), rows.copy()]
     index.search(queries, 5, allowed)
-    index.changed(np.array([1]), rows, allowed)
+    changed(index, np.array([1]), rows, allowed)
     for before, after in zip(given, (queries, allowed, rows), strict=True):
         np.testing.assert_array_equal(before, after)

@@ -45,6 +45,7 @@ SLOW_ON_A_SERVER = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items[:] = [item for item in items if "[sqlite-pgvector" not in item.name]  # pgvector searches in its own server
     for item in items:
         if item.name.startswith(SLOW_ON_A_SERVER) and "[postgres" in item.name:
             item.add_marker(pytest.mark.slow)

@@ -28,7 +28,9 @@ NEW = Date(datetime(2000, 1, 1), None)
 class PlainStore(SqliteStore):
     """A real store that says that it can do little."""
 
-    capabilities = Capabilities(full_text=False, backup_file=False, integrity_rules=False, filters=frozenset({Date}))
+    capabilities = Capabilities(
+        full_text=False, backup_file=False, integrity_rules=False, vector_search=False, filters=frozenset({Date})
+    )
 
     def damages(self, card: RegionCard | None, deep: bool = False) -> list[Damage]:
         raise AssertionError("nobody asks for what it has no rules for")

@@ -12,6 +12,7 @@ from small_vectors import brute_force, unit
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import NoModelError
+from mmsearch.library.collection_search import CollectionSearch
 from mmsearch.library.live_index import LiveIndex
 from mmsearch.library.models import Models
 from mmsearch.store.protocol import Store, VectorSearch
@@ -25,8 +26,13 @@ def embedded(store: Store, encoder: OnnxEncoder, cache: Path) -> VectorSearch:
     return LiveIndex(store, store.folder / "index", Models(store, store.folder, Settings(cache=cache), encoder))
 
 
+def pgvector(store: Store, encoder: OnnxEncoder, cache: Path) -> VectorSearch:
+    models = Models(store, store.folder, Settings(cache=cache), encoder)
+    return CollectionSearch(store, store.collection, models)
+
+
 # Name -> what searches the vectors of a store: the next one adds itself here.
-MAKERS: dict[str, Callable[[Store, OnnxEncoder, Path], VectorSearch]] = {"embedded": embedded}
+MAKERS: dict[str, Callable[[Store, OnnxEncoder, Path], VectorSearch]] = {"embedded": embedded, "pgvector": pgvector}
 
 
 class Shelf:

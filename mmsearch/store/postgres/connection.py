@@ -129,6 +129,12 @@ class Database(Reading):
                 yield own
 
     @contextlib.contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        """For what is made of the library and is no part of it."""
+        with explained(self.address), self._engine.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
     def _changing(self) -> Iterator[Connection]:
         """A transaction that writes: one at a time, so that what it read first is so when it writes."""
         with explained(self.address), self._engine.begin() as connection:

@@ -7,6 +7,7 @@ changes go through ``PostgresStore.writing``: one transaction, all or nothing.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -26,6 +27,7 @@ from mmsearch.store.postgres.connection import POOL
 from mmsearch.store.postgres.items import Items
 from mmsearch.store.postgres.lock import WriterLock
 from mmsearch.store.postgres.parts import Parts
+from mmsearch.store.postgres.pgvector import PgVectorCollection, goes_on
 from mmsearch.store.postgres.terms import Terms
 from mmsearch.store.postgres.writer import Writer
 from mmsearch.store.region_tokens import region_tokens
@@ -53,10 +55,6 @@ _MODEL = "SELECT id, name, fingerprint, dim FROM models WHERE"
 
 class PostgresStore(Items, Parts, Pending, FileRows, ModelCounts):
     """All of it together, opened by an address: models, items, vectors, what is pending, and changes."""
-
-    capabilities = Capabilities(
-        full_text=True, backup_file=False, integrity_rules=False, filters=frozenset(get_args(OneFits))
-    )
 
     def __init__(self, url: str, cache: Path, pool: int = POOL, create: bool = True) -> None:
         """``cache`` is a folder of this machine: one in there, of this library, keeps what is made of it.
@@ -96,6 +94,19 @@ class PostgresStore(Items, Parts, Pending, FileRows, ModelCounts):
         with self._reading() as connection:
             return int(connection.exec_driver_sql(_BYTES).scalar_one())
 
+    @functools.cached_property
+    def capabilities(self) -> Capabilities:
+        version = "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
+        with self._reading() as connection:
+            pgvector = str(connection.exec_driver_sql(version).scalar())
+        return Capabilities(
+            full_text=True,
+            backup_file=False,
+            integrity_rules=False,
+            vector_search=goes_on(pgvector),
+            filters=frozenset(get_args(OneFits)),
+        )
+
     @property
     def blobs(self) -> TableBlobs:
         return TableBlobs(self._blob_transaction)
@@ -107,6 +118,10 @@ class PostgresStore(Items, Parts, Pending, FileRows, ModelCounts):
 
     def regions(self, ids: Ids, model: StoredModel, card: RegionCard) -> tuple[Regions, NDArray[np.bool_]]:
         return region_tokens(self.blobs, ids, model, card)
+
+    def collection(self, name: str, model: StoredModel) -> PgVectorCollection:
+        """What pgvector searches of a model; ``name`` tells it from others of this model."""
+        return PgVectorCollection(self._transaction, name, model.fingerprint, model.dim + 1)
 
     def lock(self, wait: bool = False) -> WriterLock:
         return WriterLock(self._engine, self.address, wait, self._hold)

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, func, text
 from sqlalchemy.dialects.sqlite import insert
 
 from mmsearch.encoders.protocol import RegionCard
+from mmsearch.errors import LibraryError
 from mmsearch.query.model import OneFits
 from mmsearch.store.region_tokens import region_tokens
 from mmsearch.store.sql.export_rows import ExportRows
@@ -39,6 +40,8 @@ from mmsearch.types import Ids, Progress, Regions
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from mmsearch.indexes.collection import Collection
+
 
 _GROWN = insert(properties).on_conflict_do_update(
     index_elements=["name"], set_={"value": text("CAST(CAST(properties.value AS INTEGER) + 1 AS TEXT)")}
@@ -52,7 +55,11 @@ class SqliteStore(Models, Items, Parts, VectorRows, Pending, FileRows, ModelCoun
     """All of it together, opened on a file: models, items, vectors, what is pending, and changes."""
 
     capabilities = Capabilities(
-        full_text=True, backup_file=True, integrity_rules=True, filters=frozenset(get_args(OneFits))
+        full_text=True,
+        backup_file=True,
+        integrity_rules=True,
+        vector_search=False,
+        filters=frozenset(get_args(OneFits)),
     )
 
     def __enter__(self) -> Self:
@@ -77,6 +84,9 @@ class SqliteStore(Models, Items, Parts, VectorRows, Pending, FileRows, ModelCoun
     def _blob_transaction(self, write: bool) -> Iterator[Connection]:
         with explained(self.file), self._transaction(write) as connection:
             yield connection
+
+    def collection(self, name: str, model: StoredModel) -> Collection:
+        raise LibraryError(f"the library {self.place} is no server, and searches no vectors by itself")
 
     def regions(self, ids: Ids, model: StoredModel, card: RegionCard) -> tuple[Regions, NDArray[np.bool_]]:
         return region_tokens(self.blobs, ids, model, card)

@@ -1,0 +1,164 @@
+"""The index of a library whose vectors are searched by a server: kept in step with what is stored."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import numpy as np
+
+from mmsearch.errors import LibraryError
+from mmsearch.indexes.collection import Collection, CollectionIndex
+from mmsearch.indexes.index import StoredIndex
+from mmsearch.indexes.manifest import caught_up
+from mmsearch.indexes.vector_file import Rows
+from mmsearch.library.models import Models
+from mmsearch.library.published_index import PublishedIndex, Snapshot
+from mmsearch.store.part_rows import with_vectors
+from mmsearch.store.protocol import Store
+from mmsearch.store.types import Damage, StoredModel
+from mmsearch.types import Ids, Progress, Vectors
+
+log = logging.getLogger(__name__)
+
+MOST = 4_096  # rows that a search holds in memory rather than add them to the collection: 4 MB
+NOTHING = np.zeros(0, np.int64)
+
+
+class CollectionSearch(PublishedIndex[CollectionIndex]):
+    """A ``VectorSearch`` over a collection on a server.
+
+    What was stored reaches it at the end of an index run, and on the way; whoever searches before that, or may not
+    write there, holds what it lacks in memory.  What is gone is left out, and deleted there by the next who writes.
+    """
+
+    def __init__(
+        self, store: Store, open_collection: Callable[[str, StoredModel], Collection], models: Models,
+        recall: float = 0.95,
+    ) -> None:  # fmt: skip
+        """``open_collection`` gives the one of this name for rows of a model; ``recall`` as of ``LiveIndex``."""
+        super().__init__(store, models)
+        self._open, self._recall = open_collection, recall
+        self._collections: dict[str, Collection] = {}
+        self._stopped = threading.Event()
+
+    def searched(self, snapshot: Snapshot[CollectionIndex]) -> CollectionIndex:
+        return snapshot.index
+
+    def _collection(self, model: StoredModel) -> Collection:
+        name = self._name(model)
+        if name not in self._collections:
+            self._collections[name] = self._open(name, model)
+        return self._collections[name]
+
+    def _caught_up(self, model: StoredModel, save: bool) -> Snapshot[CollectionIndex]:
+        identity, collection, now = self._identity(model), self._collection(model), self._published
+        before = now.index.rest if now is not None and now.identity == identity else StoredIndex(Rows(model.dim + 1))
+        while True:
+            generation = self._store.generation()
+            if collection.complete() == generation:
+                index = CollectionIndex(collection, lambda: with_vectors(self._store, model), NOTHING, _none(before))
+                return self._publish(Snapshot(index, generation, model, identity))
+            try:
+                wanted = with_vectors(self._store, model)
+                index = self._of(collection, wanted, model, before)
+                if (save or len(index.rest) > MOST) and self._written(collection, index, model):
+                    index = self._of(collection, wanted, model, index.rest)
+                    if self._same(collection, wanted, generation):
+                        with suppress(LibraryError):  # it is looked again
+                            collection.note_complete(generation)
+                return self._publish(Snapshot(index, generation, model, identity))
+            except KeyError:  # another process has removed some in between: look again
+                if self._store.generation() == generation:
+                    raise
+
+    def _of(self, collection: Collection, wanted: Ids, model: StoredModel, before: StoredIndex) -> CollectionIndex:
+        held = collection.ids()
+        lacking = np.setdiff1d(wanted, held, assume_unique=True)
+        rest = caught_up(before, lacking, self.rows(model)) if len(lacking) else _none(before)
+        return CollectionIndex(collection, wanted, held, rest)
+
+    def _same(self, collection: Collection, wanted: Ids, generation: int) -> bool:
+        return self._store.generation() == generation and np.array_equal(collection.ids(), wanted)
+
+    def _written(self, collection: Collection, index: CollectionIndex, model: StoredModel) -> bool:
+        """Hand the collection what it lacks, and have it delete what is gone; whether that was possible."""
+        wanted, fetch = index.ids(), self.rows(model)
+        gone = np.setdiff1d(collection.ids(), wanted, assume_unique=True)
+        lacking = index.rest.ids()
+        if not len(gone) and not len(lacking):
+            return True
+        try:
+            collection.change(lacking, fetch, gone, lambda _: not self._stopped.is_set())
+        except LibraryError as error:
+            log.info("vectors are searched in memory until the server takes them: %s", error)
+            return False
+        return True
+
+    def maintain(self, model: StoredModel, progress: Callable[[Progress], None] | None) -> None:
+        place = self._store.place
+
+        def report(done: int, total: int) -> None:
+            if progress is not None:
+                progress(Progress(done, total, place, "index"))
+
+        def queries() -> Vectors:
+            return self._models.typical_queries(model)
+
+        try:
+            self._collection(model).maintain(queries, self._recall, report)
+        except LibraryError as error:
+            if not self._stopped.is_set():
+                log.warning("the index on the server stays as it was: %s", error)
+
+    @contextmanager
+    def maintained_beside(
+        self, model: StoredModel, progress: Callable[[Progress], None] | None
+    ) -> Iterator[Callable[[Progress], None]]:
+        from mmsearch.ingest.background_job import Beside
+
+        last: deque[Progress] = deque(maxlen=1)
+        self._stopped.clear()
+
+        def work() -> None:
+            self.refresh(model, save=True)
+            self.maintain(model, last.append)
+
+        def stop() -> None:
+            self._stopped.set()
+            self._collection(model).stop()
+
+        def report_waiting() -> None:
+            if last and progress is not None:
+                progress(last[-1])
+
+        def report_stored(done: Progress) -> None:
+            beside.stored(done.done)
+            if progress is not None:
+                progress(done)
+
+        try:
+            with Beside(work, stop, len(self.refresh(model)), report_waiting) as beside:
+                yield report_stored
+        finally:
+            self._stopped.clear()
+
+    def damages(self, model: StoredModel, deep: bool = False) -> Iterator[Damage]:
+        from mmsearch.manage.health import collection_damages
+
+        return collection_damages(self._store, model, self._collection(model), self.rows(model), deep)
+
+    def discard(self, model: StoredModel) -> None:
+        self._collection(model).drop()
+
+    def reset(self) -> None:
+        with self._lock:
+            self._published = None
+            self._collections = {}
+
+
+def _none(before: StoredIndex) -> StoredIndex:
+    return before if not len(before) else StoredIndex(Rows(before.dim))

@@ -1,0 +1,102 @@
+"""What a library's index is to those who search it: snapshots that never change, published by reference."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
+
+from mmsearch.indexes.protocol import VectorIndex
+from mmsearch.library.models import Models
+from mmsearch.search import querybank
+from mmsearch.search.hubness import hubness_penalty
+from mmsearch.store.types import StoredModel
+from mmsearch.types import Ids, Vectors
+
+if TYPE_CHECKING:  # a search does without it
+    from mmsearch.store.protocol import Store
+
+Index = TypeVar("Index", bound=VectorIndex)
+
+
+@dataclass(frozen=True)
+class Snapshot(Generic[Index]):
+    """An index as searches see it, and what it was made from.  It never changes."""
+
+    index: Index  # rows are vectors with their hubness behind them: 0 where there is no querybank
+    generation: int  # of the database
+    model: StoredModel
+    identity: str  # of the database, the model and the querybank
+
+
+class PublishedIndex(ABC, Generic[Index]):
+    """Keeps an index in step with the store.  Safe to use from several threads.
+
+    Searches take ``snapshot``.  Whoever changes the index makes another one and publishes it by reference: only those
+    who write wait for each other.
+    """
+
+    def __init__(self, store: Store, models: Models) -> None:
+        self._store, self._models = store, models
+        self._published: Snapshot[Index] | None = None
+        self._lock = threading.RLock()  # held by who catches up, builds or saves: never by who only searches
+
+    def snapshot(self) -> Snapshot[Index]:
+        """The newest index that can be had without waiting for another thread.
+
+        It is caught up with the store first; where another thread is doing so, the index from before is searched on.
+        Only where there is none yet, or the database was put back to an earlier state, it is waited for.  Raises
+        NoModelError.
+        """
+        model = self._models.active()
+        generation, identity = self._store.generation(), self._identity(model)
+        found = self._published
+        if found is not None and (found.generation, found.identity) == (generation, identity):
+            return found
+        serves = found is not None and found.generation <= generation and self._same_database(found)
+        if not self._lock.acquire(blocking=not serves):
+            assert found is not None
+            return found
+        try:
+            return self._caught_up(model, save=False)
+        finally:
+            self._lock.release()
+
+    def refresh(self, model: StoredModel, save: bool = False) -> Index:
+        """The index of a model, caught up with the store; kept with ``save``, and where there was none."""
+        with self._lock:
+            return self._caught_up(model, save).index
+
+    @abstractmethod
+    def _caught_up(self, model: StoredModel, save: bool) -> Snapshot[Index]:
+        """Publishes the index as the store is now.  The lock is held."""
+
+    def _publish(self, snapshot: Snapshot[Index]) -> Snapshot[Index]:
+        self._published = snapshot
+        return snapshot
+
+    def rows(self, model: StoredModel) -> Callable[[Ids], Vectors]:
+        """Fetches rows of the index by id: (n,) int64 -> (n, dim + 1) float32.  Raises KeyError for unknown ids."""
+        bank = self._models.querybank(model)
+
+        def fetch(ids: Ids) -> Vectors:
+            vectors = self._store.vectors(ids, model.dim)
+            hubness = np.zeros(len(ids)) if bank is None else hubness_penalty(vectors, bank, 1.0, querybank.NEAREST)
+            return np.column_stack([vectors, hubness]).astype(np.float32)
+
+        return fetch
+
+    def _name(self, model: StoredModel) -> str:
+        """Of the index of a model: its rows depend on the querybank too."""
+        return f"{model.fingerprint}-{self._models.querybank_version(model)}"
+
+    def _identity(self, model: StoredModel) -> str:
+        """Tells the index of a model from others; another one since a backup was restored."""
+        return f"{self._store.identity()}-{self._name(model)}"
+
+    def _same_database(self, snapshot: Snapshot[Index]) -> bool:
+        return snapshot.identity.startswith(f"{self._store.identity()}-")

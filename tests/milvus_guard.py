@@ -1,0 +1,20 @@
+"""Runs Milvus in a folder until its input ends: ``milvus_guard.py FOLDER PORT``, a port of 0 is any that is free.
+
+It is run by the environment that has the package ``milvus``, and says in one line of JSON which process and port.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from milvus import MilvusServer  # type: ignore[import-not-found]
+
+server = MilvusServer(debug=False)
+server.set_base_dir(sys.argv[1])
+if int(sys.argv[2]):
+    server.listen_port = int(sys.argv[2])
+server.start()
+print(json.dumps({"port": server.listen_port, "process": server.server_proc.pid}), flush=True)
+sys.stdin.read()
+server.stop()
+Path(sys.argv[1]).joinpath("stopped").touch()
