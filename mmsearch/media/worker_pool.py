@@ -17,11 +17,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mmsearch.errors import ImageError, MMSearchError
 from mmsearch.media.decode import IN_FLIGHT, decode
 from mmsearch.media.filesystem import open_regular
+from mmsearch.media.kept_frames import KeptParts
 from mmsearch.media.kinds import kind_of
 from mmsearch.media.memory_budget import Budget
 from mmsearch.types import Decoded, Preprocess
@@ -127,6 +129,14 @@ class FilmsApart:
         return decoder(file, path, preprocess, max_megapixels)
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """What comes before the parts of a file, which are sent one by one: hundreds at once would take 100 MB."""
+
+    decoded: Decoded  # without them
+    count: int
+
+
 class _Worker:
     """One process, as those see it that ask it.  Both talk in pickles over pipes: first the setup, then pictures."""
 
@@ -164,6 +174,9 @@ class _Worker:
                 with self._in_flight.share(answer), self._limited():
                     self._send(True)
                     answer = self._receive()  # of a document every page asks
+            if isinstance(answer, _Parts):
+                with self._limited():
+                    return self._with_parts(answer)
             return answer
         except (OSError, EOFError, pickle.UnpicklingError, ValueError) as error:  # broken off, or closed meanwhile
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -174,6 +187,13 @@ class _Worker:
             code = self._process.returncode
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
             raise ImageError(path, f"the decoder crashed ({how})") from error
+
+    def _with_parts(self, head: _Parts) -> Decoded:
+        """The film or document whose parts come one after the other now."""
+        parts = KeptParts()
+        for _ in range(head.count):
+            parts.append(self._receive())
+        return replace(head.decoded, parts=parts)
 
     def stop(self) -> None:
         self._process.kill()
@@ -245,7 +265,13 @@ def serve() -> None:
         alarm(patience)
         try:
             with open_regular(path) if content is None else io.BytesIO(content) as file:
-                send(work(file, path, *options, Asking(0)))
+                answer = work(file, path, *options, Asking(0))
+            if isinstance(answer, Decoded) and answer.parts:
+                send(_Parts(replace(answer, parts=()), len(answer.parts)))
+                for part in answer.parts:
+                    send(part)
+            else:
+                send(answer)
         except ImageError as error:
             # Another try would go well only with more memory, and might take down a run without processes.
             send((error.reason, error.retry and not isinstance(error.__cause__, MemoryError)))

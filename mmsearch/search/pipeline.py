@@ -207,7 +207,7 @@ def _embed(term: Term, engine: Engine) -> Vectors:
         else:
             with open_regular(term.path) as file:
                 decoded = decode(file, term.path, preprocess, engine.max_megapixels)
-            pixels = some_of([part.pixels for part in decoded.parts] or [decoded.pixels])
+            pixels = [part.pixels for part in some_of(decoded.parts)] or [decoded.pixels]
     except ImageError as error:
         raise QueryError(f"{error.path} cannot be used as a query: {error.reason}") from error
     except OSError as error:
