@@ -31,7 +31,9 @@ class FrameFile:
     on a disk that is full, all stay in memory.  Safe to use from several threads.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: str | None = None) -> None:
+        """``folder`` is where the temporary file lies; None is where the system keeps such files."""
+        self._folder = folder
         self._held: dict[int, Pixels] = {}
         self._free: list[int] = []  # numbers whose pictures were dropped
         self._count = 0
@@ -76,7 +78,7 @@ class FrameFile:
         size = int(np.prod(self._shape))
         try:
             if self._file is None:
-                self._file = tempfile.TemporaryFile(prefix="mmsearch-")  # noqa: SIM115 (it lives as long as this object)
+                self._file = tempfile.TemporaryFile(prefix="mmsearch-", dir=self._folder)  # noqa: SIM115 (it lives as long as this object)
                 weakref.finalize(self, self._file.close)
             for number, pixels in self._held.items():
                 self._file.seek(number * size)
