@@ -1,12 +1,17 @@
 """Films: seconds of computing and memory a minute of film by codec, and the share of scenes that are looked at.
 
     python -m benchmarks.video [--minutes 1] [--height 720] [--codecs h264 hevc ...] [--keyframes SECONDS] [--keep DIR]
+    python -m benchmarks.video --memory 1 3 10 [--height 360] [--codecs mpeg4]
 
 Films are made on the spot: scenes of 2 to 8 seconds of sample photos (skimage.data) that a camera pans over, a cut or a
 fade of a second between them, 25 frames a second. Each is read by one process, by ``decode_video`` for an encoder of
 260 pixels, and by another one that decodes every frame with one thread and does nothing with it. A scene counts as seen
 where a frame within it was taken; how late a moment begins is told of the first frame that was taken of each scene.
 With --keyframes encoders set a keyframe every so many seconds, and at no cut.
+
+With --memory a film of each length is read and encoded as ``mmsearch index`` does it: decoded in a process of its own,
+its frames encoded with the embedded model, and folded.  Told is the peak of memory of both processes, in MB; the model
+has encoded some batches before that, whose peak is told too.
 """
 
 from __future__ import annotations
@@ -32,6 +37,7 @@ from mmsearch.types import Pixels, Preprocess
 
 RATE = 25  # frames a second
 SIZE = 260  # pixels a side, of the embedded model
+BATCH = 32  # pictures that are encoded at once
 PHOTOS: tuple[str, ...] = (
     "astronaut", "coffee", "chelsea", "rocket", "hubble_deep_field", "immunohistochemistry", "retina", "camera",
     "brick", "grass", "gravel", "colorwheel", "moon", "page", "coins",
@@ -49,6 +55,8 @@ CODECS: dict[str, tuple[str, str, str, dict[str, str]]] = {  # encoder, format o
     "prores": ("prores_ks", "yuv422p10le", "mov", {"profile": "0"}),
     "mpeg4": ("mpeg4", "yuv420p", "avi", {"b": "4M"}),
 }
+# Seconds from one keyframe to the next at most, as these encoders set them at 25 frames a second.
+FURTHEST = {"h264": 10.0, "hevc": 10.0, "vp9": 5.12, "av1": 6.44, "prores": 0.04, "mpeg4": 0.48}
 Scene = tuple[float, float]  # seconds from, to
 
 
@@ -59,10 +67,15 @@ def main() -> None:
     parser.add_argument("--codecs", nargs="+", choices=CODECS, default=list(CODECS))
     parser.add_argument("--keyframes", type=float)
     parser.add_argument("--keep", type=Path, help="folder for the films, which are made where they are not there")
+    parser.add_argument("--memory", type=float, nargs="+", metavar="MINUTES")
     parser.add_argument("--one", nargs=2, metavar=("WAY", "FILE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(one(*options.one)))
+        way, file = options.one
+        print(json.dumps(memory(file) if way == "memory" else one(way, file)))
+        return
+    if options.memory:
+        report("video_memory", {"height": options.height, "films": memory_of(options)})
         return
     with tempfile.TemporaryDirectory() as folder:
         place = options.keep or Path(folder)
@@ -124,10 +137,56 @@ def one(way: str, file: str) -> dict[str, Any]:
                 for packet in container.demux(stream):
                     packet.decode()
     seconds = time.process_time() - begun
-    (peak,) = re.findall(
-        r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text()
-    )  # rusage has that of its parent too
-    return {"seconds": seconds, "peak_mb": round(int(peak) / 1024), "frames": frames}
+    return {"seconds": seconds, "peak_mb": _peak("self"), "frames": frames}
+
+
+def memory_of(options: argparse.Namespace) -> list[dict[str, Any]]:
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for codec in options.codecs:
+            for minutes in options.memory:
+                file = Path(folder) / f"film.{CODECS[codec][2]}"
+                make(file, codec, scenes_of(minutes), options.height, None)
+                found.append({"codec": codec, "minutes": minutes, **apart("memory", file)})
+    return found
+
+
+def memory(file: str) -> dict[str, Any]:
+    """What a film costs where it is indexed: MB of the process that asks, and of the one that decodes."""
+    from mmsearch.encoders.factory import EMBEDDED
+    from mmsearch.encoders.onnx.encoder import OnnxEncoder
+    from mmsearch.ingest.encode import encode
+    from mmsearch.ingest.read import Read
+    from mmsearch.media.filesystem import open_regular
+    from mmsearch.media.worker_pool import FilmsApart
+    from mmsearch.types import Found
+
+    encoder = OnnxEncoder(EMBEDDED)
+    for count in (
+        *5 * (BATCH,),
+        BATCH - 1,
+        BATCH // 2,
+    ):  # ONNX Runtime takes more memory with each of the first batches
+        encoder.encode_pictures(np.zeros((count, SIZE, SIZE, 3), np.uint8))
+    before = _peak("self")
+    with FilmsApart(1) as films:
+        with open_regular(file) as opened:
+            decoded = films.decode(opened, file, encoder.card.preprocess)
+        made = encode(encoder, [Read(Found(file, 0, 0), b"", decoded)], BATCH, True, lambda _: ())
+        children = [pid for told in Path("/proc/self/task").glob("*/children") for pid in told.read_text().split()]
+        decoding = max(map(_peak, children))
+    (one,) = made.made
+    assert one is not None
+    return {
+        "frames": len(decoded.parts), "moments": len(one.vectors), "peak_mb_before": before, "peak_mb": _peak("self"),
+        "decoding_peak_mb": decoding,
+    }  # fmt: skip
+
+
+def _peak(process: str) -> int:
+    """MB; rusage has that of its parent too."""
+    (told,) = re.findall(r"VmHWM:\s*(\d+) kB", Path(f"/proc/{process}/status").read_text())
+    return round(int(told) / 1024)
 
 
 def scenes_of(minutes: float) -> list[Scene]:
@@ -139,34 +198,36 @@ def scenes_of(minutes: float) -> list[Scene]:
     return scenes
 
 
-def make(file: Path, codec: str, scenes: list[Scene], height: int, keyframes: float | None) -> None:
+def make(file: Path, codec: str, scenes: list[Scene], height: int, keyframes: float | None, rate: int = RATE) -> None:
     import av
 
     encoder, pix_fmt, _, options = CODECS[codec]
     options = dict(options)
+    if rate != RATE:  # encoders count frames: as many seconds from one keyframe to the next as at 25
+        options["g"] = str(max(1, round(FURTHEST[codec] * rate)))
     if keyframes is not None:
         options |= {"g": str(round(keyframes * RATE)), "sc_threshold": "0"}
         if codec == "hevc":
             options["x265-params"] += f":keyint={round(keyframes * RATE)}:scenecut=0"
     with av.open(str(file), "w") as output:
-        stream: Any = output.add_stream(encoder, rate=RATE, options=options)
+        stream: Any = output.add_stream(encoder, rate=rate, options=options)
         stream.height, stream.width, stream.pix_fmt = height, height * 16 // 9 // 2 * 2, pix_fmt
-        for pixels in frames_of(scenes, stream.width, height):
+        for pixels in frames_of(scenes, stream.width, height, rate):
             output.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         output.mux(stream.encode())
 
 
-def frames_of(scenes: list[Scene], width: int, height: int) -> Iterator[Pixels]:
+def frames_of(scenes: list[Scene], width: int, height: int, rate: int = RATE) -> Iterator[Pixels]:
     """A camera pans over one photo a scene; every other scene comes out of the one before in a second."""
     last: Pixels | None = None
     for number, (start, end) in enumerate(scenes):
         wide = photo(PHOTOS[number % len(PHOTOS)], round(1.25 * width), round(1.25 * height))
-        count = round((end - start) * RATE)
+        count = round(end * rate) - round(start * rate)
         for frame in range(count):
             left = round(0.25 * width * frame / count)
             shown = np.ascontiguousarray(wide[left // 4 : left // 4 + height, left : left + width])
-            if number % 2 and frame < RATE and last is not None:
-                part = (frame + 1) / RATE
+            if number % 2 and frame < rate and last is not None:
+                part = (frame + 1) / rate
                 shown = ((1 - part) * last + part * shown).astype(np.uint8)
             yield shown
         last = shown

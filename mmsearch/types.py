@@ -127,7 +127,7 @@ class Decoded:
     description: str | None = None  # what was written into the file about the picture
     damage: str | None = None  # what of it could not be read, in words
     annotations: Annotations = field(default_factory=Annotations)
-    parts: tuple[Part, ...] = ()  # in the order of time or of pages; none where the picture is the whole file
+    parts: Sequence[Part] = ()  # in the order of time or of pages; none where the picture is the whole file
     film: Film | None = None
 
     @property

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 
@@ -48,7 +49,8 @@ def encode(
     """
     begun = time.perf_counter()
     pictures = [None if item.picture is None else _with_items(item.picture, item, stored) for item in batch]
-    pixels = [one for picture in pictures if picture is not None and not picture.is_sound for one in pixels_of(picture)]
+    with_pixels = (picture for picture in pictures if picture is not None and not picture.is_sound)
+    pixels = (one for picture in with_pixels for one in pixels_of(picture))
     vectors, tokens = _encoded(encoder, pixels, size, regions)
     made: list[Made | None] = []
     start = 0
@@ -66,15 +68,16 @@ def encode(
     return Encoded(made, time.perf_counter() - begun)
 
 
-def pixels_of(picture: Decoded) -> list[Pixels]:
+def pixels_of(picture: Decoded) -> Iterator[Pixels]:
     """Of each part, or of the one picture."""
-    return [part.pixels for part in picture.parts] or [picture.pixels]
+    return (part.pixels for part in picture.parts) if picture.parts else iter((picture.pixels,))
 
 
-def chunks_of(pixels: Sequence[Pixels], size: int) -> Iterator[Pixels]:
+def chunks_of(pixels: Iterable[Pixels], size: int) -> Iterator[Pixels]:
     """Arrays (n, size, size, 3) of at most so many pictures."""
-    for start in range(0, len(pixels), size):
-        yield np.stack(pixels[start : start + size])
+    waiting = iter(pixels)
+    while some := list(islice(waiting, size)):
+        yield np.stack(some)
 
 
 def _with_items(picture: Decoded, item: Read, stored: Callable[[bytes], Sequence[StoredPart]]) -> Decoded:
@@ -83,7 +86,7 @@ def _with_items(picture: Decoded, item: Read, stored: Callable[[bytes], Sequence
 
 
 def _encoded(
-    encoder: Encoder, pixels: Sequence[Pixels], size: int, regions: bool
+    encoder: Encoder, pixels: Iterable[Pixels], size: int, regions: bool
 ) -> tuple[Vectors, list[bytes] | None]:
     rows: list[Vectors] = []
     packed: list[bytes] | None = [] if regions else None

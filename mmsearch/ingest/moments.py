@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mmsearch.media.dhash import as_numbers, dhash, distance
+from mmsearch.media.kept_frames import NOTHING, about_of, as_kept
 from mmsearch.store.types import StoredPart
-from mmsearch.types import Decoded, Part, Pixels, Vectors
+from mmsearch.types import Decoded, Part, Vectors
 
 # A frame belongs to the moment before where no more bits of its hash differ from that of the moment's first frame and
 # the cosine of their vectors is no less.  Compared with the first one, so that a slow pan does not become one moment.
@@ -21,7 +22,6 @@ from mmsearch.types import Decoded, Part, Pixels, Vectors
 # folded (median 32 bits, 0.43), while 99 % of frames moved by 2 % of the width, 93 % of noisy and 100 % of darker ones
 # were, and 23 % of those moved by 5 %.  The hash decides there; the cosine tells where it sees nothing: fog, black.
 BITS, COSINE = 12, 0.9
-_NOTHING: Pixels = np.zeros((1, 1, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ def fold(parts: Sequence[Part], vectors: Vectors) -> Moments:
     """
     groups: list[list[int]] = []
     hashes, _ = as_numbers([dhash(part.pixels) for part in parts])
+    parts = about_of(parts)
     for number, part in enumerate(parts):
         first = groups[-1][0] if groups else -1
         timed = part.start_ms is not None and first >= 0
@@ -58,19 +59,18 @@ def fold(parts: Sequence[Part], vectors: Vectors) -> Moments:
 def _joined(folded: Sequence[Part], best: Part) -> Part:
     at_ms = best.start_ms if best.at_ms is None else best.at_ms
     text = "\n".join(dict.fromkeys(part.text for part in folded if part.text))
-    return Part(_NOTHING, folded[0].start_ms, folded[-1].end_ms, at_ms, text)
+    return Part(NOTHING, folded[0].start_ms, folded[-1].end_ms, at_ms, text)
 
 
-def nearest(picture: Decoded, stored: Sequence[tuple[int, int | None]]) -> list[Part]:
-    """The parts of a file that was read again, for items that are stored: each by its place and its ``at_ms``.
+def nearest(parts: Sequence[Part], stored: Sequence[tuple[int, int | None]]) -> list[int]:
+    """Which of the parts of a file that was read again items are that are stored: each by its place and its ``at_ms``.
 
     Frames go by time, because another version of what reads them may take others, and pages by their number.  Where a
     file does not have so many pages now, its last one serves.
     """
-    parts = picture.parts or (Part(picture.pixels),)
-    times = np.array([_time(part) for part in parts], np.int64)
+    times = np.array([_time(part) for part in about_of(parts)], np.int64)
     return [
-        parts[min(place, len(parts) - 1) if at_ms is None else int(np.argmin(np.abs(times - at_ms)))]
+        min(place, len(parts) - 1) if at_ms is None else int(np.argmin(np.abs(times - at_ms)))
         for place, at_ms in stored
     ]
 
@@ -85,6 +85,6 @@ def as_stored(picture: Decoded, stored: Sequence[StoredPart]) -> Decoded:
         return replace(
             picture, parts=tuple(Part(picture.pixels, one.start_ms, one.end_ms, one.at_ms) for one in stored)
         )
-    frames = nearest(picture, [(one.part, one.at_ms) for one in stored])
-    parts = (Part(frame.pixels, one.start_ms, one.end_ms, one.at_ms) for frame, one in zip(frames, stored, strict=True))
-    return replace(picture, parts=tuple(parts))
+    places = nearest(picture.parts, [(one.part, one.at_ms) for one in stored])
+    about = [Part(NOTHING, one.start_ms, one.end_ms, one.at_ms) for one in stored]
+    return replace(picture, parts=as_kept(picture.parts).chosen(places, about))

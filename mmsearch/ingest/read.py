@@ -23,7 +23,7 @@ from mmsearch.media.decode import decode
 from mmsearch.media.filesystem import open_regular
 from mmsearch.media.worker_pool import Decode, Decoders, FilmsApart
 from mmsearch.store.types import PendingItem
-from mmsearch.types import Decoded, Found, Pixels, Preprocess
+from mmsearch.types import Decoded, Found, Part, Pixels, Preprocess
 
 log = logging.getLogger(__name__)
 IN_MEMORY = 64 * 2**20  # bytes; larger files are hashed and decoded from disk, in two passes
@@ -110,9 +110,10 @@ def read_again(items: Pending, preprocess: Preprocess, max_megapixels: float, de
     return read
 
 
-def frames_of(picture: Decoded, items: Pending) -> list[Pixels]:
+def frames_of(picture: Decoded, items: Pending) -> Iterator[Pixels]:
     """The pixels of these items, in their order, of a file that was read again."""
-    return [part.pixels for part in nearest(picture, [(item.part, item.at_ms) for item in items])]
+    parts = picture.parts or (Part(picture.pixels),)
+    return (parts[place].pixels for place in nearest(parts, [(item.part, item.at_ms) for item in items]))
 
 
 class HeldContent:

@@ -8,8 +8,8 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from mmsearch.errors import ImageError
-from mmsearch.media.decode import upright
 from mmsearch.media.filesystem import open_regular
+from mmsearch.media.part_picture import upright_part
 
 
 class PhotoDataset(Dataset[tuple[Any, list[str]]]):
@@ -34,7 +34,7 @@ class PhotoDataset(Dataset[tuple[Any, list[str]]]):
         path = self.paths[place]
         try:
             with open_regular(path) as file:
-                picture = upright(file, path, self._side, self._max_megapixels, enlarge=False)
+                picture = upright_part(file, path, None, self._side, self._max_megapixels, enlarge=False)
         except OSError as error:
             raise ImageError(path, f"cannot be read: {error.strerror or error}") from error
         return (picture if self._transform is None else self._transform(picture)), self.captions[place]

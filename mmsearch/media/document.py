@@ -22,6 +22,7 @@ from mmsearch.media.dates import zone
 from mmsearch.media.decode import FILM, IN_FLIGHT, decode_photo, prepare, upright_photo
 from mmsearch.media.embedded_text import joined
 from mmsearch.media.formats import needs_extra
+from mmsearch.media.kept_frames import NOTHING, KeptParts
 from mmsearch.media.memory_budget import Budget
 from mmsearch.types import Decoded, Exif, Part, Preprocess
 
@@ -103,20 +104,21 @@ def upright_page(
 def _decode_tiff(
     pages: Sequence[BinaryIO], path: str, preprocess: Preprocess, max_megapixels: float, in_flight: Budget
 ) -> Decoded:
-    read: list[Decoded] = []
+    read: list[Decoded] = []  # without their pixels
 
     def read_page(number: int) -> Part:
-        read.append(decode_photo(pages[number], path, preprocess, max_megapixels, in_flight))
-        return Part(read[-1].pixels)
+        page = decode_photo(pages[number], path, preprocess, max_megapixels, in_flight)
+        read.append(replace(page, pixels=NOTHING))
+        return Part(page.pixels)
 
     parts, damage = _read_pages(len(pages), read_page, path)
     damaged = [damage] if damage else [f"of a page {one.damage}" for one in read if one.damage][:1]
     return replace(read[0], pixels=_best(parts).pixels, parts=parts, damage=next(iter(damaged), None))
 
 
-def _read_pages(count: int, read: Callable[[int], Part], path: str) -> tuple[tuple[Part, ...], str | None]:
+def _read_pages(count: int, read: Callable[[int], Part], path: str) -> tuple[KeptParts, str | None]:
     """The pages that can be read, and what could not be in words.  Raises ImageError where there are none."""
-    parts: list[Part] = []
+    parts = KeptParts()
     lost: list[int] = []
     begun, until, failure = time.thread_time(), min(count, MOST_PAGES), ImageError(path, "there are no pages in it")
     for number in range(until):
@@ -133,7 +135,7 @@ def _read_pages(count: int, read: Callable[[int], Part], path: str) -> tuple[tup
             lost.append(number + 1)
     if not parts:
         raise failure
-    return tuple(parts), _damage(lost, count, until)
+    return parts, _damage(lost, count, until)
 
 
 def _check_number(number: int, count: int, path: str) -> None:

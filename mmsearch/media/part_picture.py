@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import BinaryIO
 
+import numpy as np
 from PIL import Image
 
 from mmsearch.errors import ImageError
+from mmsearch.media.apart import pictures_apart
 from mmsearch.media.decode import FILM, IN_FLIGHT, decode, prepare, upright
 from mmsearch.media.kinds import kind_of
+from mmsearch.media.memory_budget import Budget
 from mmsearch.types import Pixels, Preprocess
 
 
@@ -26,21 +29,32 @@ def upright_part(
 ) -> Image.Image:
     """What ``upright`` gives, of the frame or page that ``place`` names; None is what shows the file best.
 
-    Of a photo that is the photo; sound has none.  Raises ImageError as ``decode`` does, also where the file has no such
-    page.
+    Of a photo that is the photo; sound has none.  Films and documents are decoded in other processes, so a file that is
+    not in memory is opened anew at ``path``.  Raises ImageError as ``decode`` does, also where the file has no such
+    page, and where the other process crashed or took too long.
     """
-    kind = kind_of(file, path) if place is not None else "photo"
-    if place is None or kind in ("photo", "sound") or (kind == "video" and place.at_ms is None):
+    if kind_of(file, path) in ("photo", "sound"):
         return upright(file, path, side, max_megapixels, enlarge)
+    with IN_FLIGHT.share(FILM):
+        pixels: Pixels = pictures_apart().ask(file, path, place, side, max_megapixels, enlarge)
+    return Image.fromarray(pixels)
+
+
+def read_part(
+    file: BinaryIO, path: str, place: Place | None, side: int, max_megapixels: float, enlarge: bool, _: Budget
+) -> Pixels:
+    """What ``upright_part`` gives, (height, width, 3): this is what the other process does."""
+    kind = kind_of(file, path)
+    if place is None or (kind == "video" and place.at_ms is None):
+        return np.asarray(upright(file, path, side, max_megapixels, enlarge))
     try:
         if kind == "video":
             from mmsearch.media.video import upright_frame
 
-            with IN_FLIGHT.share(FILM):
-                return upright_frame(file, path, place.at_ms, side, max_megapixels, enlarge)
+            return np.asarray(upright_frame(file, path, place.at_ms, side, max_megapixels, enlarge))
         from mmsearch.media.document import upright_page
 
-        return upright_page(file, path, place.part, side, max_megapixels, enlarge)
+        return np.asarray(upright_page(file, path, place.part, side, max_megapixels, enlarge))
     except ImageError:
         raise
     except Exception as error:  # a library of another's, on a file that it cannot digest
@@ -54,7 +68,7 @@ def part_pixels(
 
     Of a film one frame is read, not all of it.  Raises ImageError as ``decode`` does.
     """
-    if kind_of(file, path) == "photo" and not (place and place.part):
+    if kind_of(file, path) == "photo":
         decoded = decode(file, path, preprocess, max_megapixels)
         return decoded.pixels, (decoded.width, decoded.height)
     image = upright_part(file, path, place, 4 * preprocess.size, max_megapixels, enlarge=False)

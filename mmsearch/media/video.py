@@ -18,6 +18,7 @@ from mmsearch.errors import ImageError
 from mmsearch.media import memory_budget
 from mmsearch.media.decode import FILM, IN_FLIGHT, prepare
 from mmsearch.media.film_time import clock
+from mmsearch.media.kept_frames import NOTHING, FrameFile, KeptParts
 from mmsearch.media.subtitles import cues_in_parts
 from mmsearch.media.video_file import Budget, OverBudgetError, VideoFile, open_video
 from mmsearch.media.video_frames import look_through
@@ -43,7 +44,7 @@ _TAIL = 1.0  # seconds that may lack at the end: sound is often a little longer
 class _Moment:
     """What is kept of a frame."""
 
-    pixels: Pixels
+    number: int  # of its pixels in the FrameFile
     size: tuple[int, int]  # of the upright original
     shows: float  # standard deviation of its grey
 
@@ -62,28 +63,31 @@ def decode_video(
     Raises ImageError where no frame can be read.
     """
     with in_flight.share(FILM), open_video(file, path, max_megapixels) as film:
-        shape = _shape(film)
+        shape, frames = _shape(film), FrameFile()
         longest = preprocess.resize_mode == "longest"
 
         def take(frame: VideoFrame) -> _Moment:
             # As of large JPEGs: twice the pixels that the resize will leave are enough for it to average over.
             picture = picture_of(frame, shape, 2 * preprocess.size, longest)
             pixels = prepare(picture, preprocess)
-            return _Moment(pixels, shape.size(frame), _variety(pixels))
+            return _Moment(frames.put(pixels), shape.size(frame), _variety(pixels))
+
+        def leave(moment: _Moment) -> None:
+            frames.drop(moment.number)
 
         budget = Budget(SECONDS, _PIXELS)
-        found = look_through(film, take, budget)
+        found = look_through(film, take, budget, leave)
         moments: list[tuple[float, _Moment]] = found.in_order()
         if not moments:
             raise ImageError(path, "no frame of it can be decoded: it is damaged, or the codec is one FFmpeg lacks")
         duration = max(film.end, moments[-1][0])
         lost = found.lost_spans(film.end)
-        parts, shows = _parts(moments, duration, lost)
+        parts, numbers, shows = _parts(moments, duration, lost, frames)
         said = read_film_metadata(film.container, film.stream)
         rate = film.stream.average_rate or film.stream.guessed_rate
         width, height = moments[0][1].size
         return Decoded(
-            pixels=parts[_best(parts, shows, duration)].pixels,
+            pixels=frames.get(numbers[_best(parts, shows, duration)]),
             width=width,
             height=height,
             format=format_of(film.container, file),
@@ -91,7 +95,7 @@ def decode_video(
             description=said.description,
             annotations=said.annotations,
             damage=_damage(film, lost, found.stopped),
-            parts=cues_in_parts(parts, said_inside(film, found.words)),
+            parts=KeptParts(frames, cues_in_parts(parts, said_inside(film, found.words)), numbers),
             film=Film(
                 duration_ms=round(1000 * duration),
                 fps=round(float(rate), 3) if rate else None,
@@ -175,24 +179,33 @@ def _variety(pixels: Pixels) -> float:
 
 
 def _parts(
-    moments: Sequence[tuple[float, _Moment]], duration: float, lost: Sequence[tuple[float, float]]
-) -> tuple[list[Part], list[float]]:
-    """Each moment up to the next one, or to what is ``lost``; and how much it shows.
+    moments: Sequence[tuple[float, _Moment]],
+    duration: float,
+    lost: Sequence[tuple[float, float]],
+    frames: FrameFile,
+) -> tuple[list[Part], list[int], list[float]]:
+    """Each moment up to the next one, or to what is ``lost``, without its pixels; their numbers; how much it shows.
 
     Moments that look the same as the one before become one with it.
     """
     parts: list[Part] = []
+    numbers: list[int] = []
     shows: list[float] = []
+    last: Pixels = NOTHING
     for number, (time, moment) in enumerate(moments):
         end = moments[number + 1][0] if number + 1 < len(moments) else duration
         end = next((start for start, _ in lost if time < start < end), end)
         start = 0.0 if not number and time < _FIRST and not any(start < time for start, _ in lost) else time
-        if parts and parts[-1].end_ms == round(1000 * start) and _look_the_same(parts[-1].pixels, moment.pixels):
+        pixels = frames.get(moment.number)
+        if parts and parts[-1].end_ms == round(1000 * start) and _look_the_same(last, pixels):
             parts[-1] = replace(parts[-1], end_ms=round(1000 * end))
+            frames.drop(moment.number)
             continue
-        parts.append(Part(moment.pixels, round(1000 * start), round(1000 * end), round(1000 * time)))
+        parts.append(Part(NOTHING, round(1000 * start), round(1000 * end), round(1000 * time)))
+        numbers.append(moment.number)
         shows.append(moment.shows)
-    return parts, shows
+        last = pixels
+    return parts, numbers, shows
 
 
 def _look_the_same(left: Pixels, right: Pixels) -> bool:

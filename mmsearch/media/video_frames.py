@@ -37,6 +37,7 @@ _POINTS = 16  # a side of the grid on which that is looked at
 _AHEAD = 0.004  # seconds; times are rounded
 
 Take = Callable[["VideoFrame"], Any]  # what is kept of a frame; raises ValueError or OSError for one that is no use
+Leave = Callable[[Any], None]
 
 
 @dataclass
@@ -47,6 +48,7 @@ class Frames:
     lost: list[tuple[float, float]] = field(default_factory=list)  # seconds from, to; of a keyframe both are its time
     words: list[Packet[Any]] = field(default_factory=list)  # of subtitles
     stopped: bool = False  # the budget was used up before the end of the film was seen
+    leave: Leave = lambda _: None  # is told what is left out of ``taken``
 
     def in_order(self) -> list[tuple[float, Any]]:
         """By time: keyframes of HEVC come out of order."""
@@ -69,12 +71,13 @@ def step_of(duration: float) -> float:
     return max(LEAST_STEP, duration / STEPS)
 
 
-def look_through(film: VideoFile, take: Take, budget: Budget) -> Frames:
+def look_through(film: VideoFile, take: Take, budget: Budget, leave: Leave = lambda _: None) -> Frames:
     """The frames of a film that show what is in it, never more than ``MOST_FRAMES``.
 
-    ``take`` is what is kept of each.  Ends early, with what there is, where ``budget`` does.
+    ``take`` is what is kept of each; ``leave`` is told where that is not wanted after all.  Ends early, with what there
+    is, where ``budget`` does.
     """
-    found = Frames(stopped=True)
+    found = Frames(stopped=True, leave=leave)
     with contextlib.suppress(OverBudgetError):
         large = _keyframes(film, take, budget, found)
         found.stopped = False
@@ -137,9 +140,12 @@ def _kept(frame: VideoFrame, time: float, take: Take, found: Frames) -> bool:
     if frame.is_corrupt:
         return False
     try:
-        found.taken[time] = take(frame)
+        kept = take(frame)
     except (OSError, ValueError):
         return False
+    if time in found.taken:
+        found.leave(found.taken[time])
+    found.taken[time] = kept
     return True
 
 
@@ -148,7 +154,7 @@ def _thin(found: Frames, spacing: float) -> None:
     last = -spacing
     for time in sorted(found.taken):
         if time - last < spacing - _AHEAD:
-            del found.taken[time]
+            found.leave(found.taken.pop(time))
         else:
             last = time
 

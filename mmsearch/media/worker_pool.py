@@ -15,13 +15,16 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mmsearch.errors import ImageError, MMSearchError
 from mmsearch.media.decode import IN_FLIGHT, decode
 from mmsearch.media.filesystem import open_regular
+from mmsearch.media.kept_frames import KeptParts
 from mmsearch.media.kinds import kind_of
 from mmsearch.media.memory_budget import Budget
 from mmsearch.types import Decoded, Preprocess
@@ -34,6 +37,7 @@ Decode = Callable[[BinaryIO, str, Preprocess, float], Decoded]
 SECONDS = 120.0  # for one picture; the slowest of 200 megapixels take some 20
 FILM_SECONDS = 300.0  # for one film or document: a minute of computing where five share a core
 MEMORY = 5 * 2**30  # bytes a process; a JPEG 2000 of 200 megapixels takes 3.8 GB
+ENDED = "decoder-ended"  # code of an ImageError where a process was ended, or ended itself
 _START = "import sys; sys.path[:] = sys.argv[1:]; from mmsearch.media.worker_pool import serve; serve()"
 
 
@@ -50,15 +54,19 @@ class Decoders:
         memory: int = MEMORY,
         decoder: str = f"{decode.__module__}:{decode.__name__}",
         in_flight: Budget = IN_FLIGHT,
+        idle: float | None = None,
     ) -> None:
         """At most ``count`` processes, of ``memory`` bytes each, that are ended after ``seconds`` with one picture.
 
-        ``decoder`` is the module and name of what decodes in them, ``in_flight`` the pixels of all together.
+        ``decoder`` is the module and name of what decodes in them, ``in_flight`` the pixels of all together.  A process
+        that had nothing to do for ``idle`` seconds is ended; None keeps it.
         """
         self._setup = seconds, memory, decoder, in_flight
-        self._idle: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
+        self._unused_seconds = idle
+        self._ending: threading.Timer | None = None
+        self._idle: queue.LifoQueue[tuple[_Worker | None, float]] = queue.LifoQueue()  # with when it became so
         for _ in range(count):
-            self._idle.put(None)
+            self._idle.put((None, 0.0))
         self._all: set[_Worker] = set()
         self._closed = False
         self._lock = threading.Lock()
@@ -69,8 +77,16 @@ class Decoders:
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._closed = True
+            if self._ending is not None:
+                self._ending.cancel()
             for worker in self._all:
                 worker.stop()
+
+    @property
+    def processes(self) -> tuple[int, ...]:
+        """The ids of those that are there now."""
+        with self._lock:
+            return tuple(worker.process for worker in self._all)
 
     def decode(self, file: BinaryIO, path: str, preprocess: Preprocess, max_megapixels: float = 200.0) -> Decoded:
         """What ``mmsearch.media.decode.decode`` gives, and ImageError also where it crashes or takes too long.
@@ -78,15 +94,29 @@ class Decoders:
         A file that is not in memory is opened anew at ``path``.  May be called from several threads; waits for a
         process that is free.  Raises MMSearchError where none can be started.
         """
+        found = self.ask(file, path, preprocess, max_megapixels)
+        assert isinstance(found, Decoded)
+        return found
+
+    def ask(self, file: BinaryIO, path: str, *options: object) -> Any:
+        """What the decoder makes of a file in another process, with these ``options``; all else as of ``decode``.
+
+        The ImageError has the code "decoder-ended" where the process crashed or took too long.
+        """
         content = file.getvalue() if isinstance(file, io.BytesIO) else None
-        worker = self._idle.get()
+        worker, _ = self._idle.get()
         try:
+            if worker is not None and not worker.alive:  # ended by others, as where memory runs out
+                with self._lock:
+                    self._all.discard(worker)
+                worker.stop()
+                worker = None
             worker = worker or _Worker(*self._setup)
             with self._lock:
                 if self._closed:
                     raise MMSearchError("the processes that decode are closed")
                 self._all.add(worker)
-            answer = worker.ask((content, path, preprocess, max_megapixels), path)
+            answer = worker.ask((content, path, *options), path)
         except BaseException:
             if worker is not None:
                 with self._lock:
@@ -95,10 +125,43 @@ class Decoders:
             worker = None
             raise
         finally:
-            self._idle.put(worker)
-        if isinstance(answer, Decoded):
-            return answer
-        raise ImageError(path, *answer)
+            self._idle.put((worker, time.monotonic()))
+            self._end_later()
+        if isinstance(answer, _Failure):
+            raise ImageError(path, answer.reason, answer.retry)
+        return answer
+
+    def _end_later(self) -> None:
+        """Have processes ended that will have had nothing to do for long."""
+        if self._unused_seconds is None:
+            return
+        with self._lock:
+            if self._ending is None and not self._closed:
+                self._ending = threading.Timer(self._unused_seconds, self._end_unused)
+                self._ending.daemon = True
+                self._ending.start()
+
+    def _end_unused(self) -> None:
+        assert self._unused_seconds is not None
+        waiting = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                waiting.append(self._idle.get_nowait())
+        some = False
+        for worker, since in reversed(waiting):  # the one used last is taken first again
+            left = worker
+            if worker is not None and time.monotonic() - since >= 0.9 * self._unused_seconds:
+                with self._lock:
+                    self._all.discard(worker)
+                worker.stop()
+                left = None
+            some = some or left is not None
+            self._idle.put((left, since))
+        with self._lock:
+            self._ending = None
+            some = some or bool(self._all)
+        if some:
+            self._end_later()
 
 
 class FilmsApart:
@@ -125,6 +188,22 @@ class FilmsApart:
         """What ``mmsearch.media.decode.decode`` gives, and ImageError also where a process crashed or took too long."""
         decoder = self._photos if kind_of(file, path) == "photo" else self._films.decode
         return decoder(file, path, preprocess, max_megapixels)
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """What is sent in place of an answer."""
+
+    reason: str
+    retry: bool
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What comes before the parts of a file, which are sent one by one: hundreds at once would take 100 MB."""
+
+    decoded: Decoded  # without them
+    count: int
 
 
 class _Worker:
@@ -154,8 +233,16 @@ class _Worker:
                 code="no-decoder-process",
             ) from error
 
+    @property
+    def process(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
     def ask(self, job: object, path: str) -> Any:
-        """The answer to a job: Decoded, or reason and retry of an ImageError.  Raises ImageError where it died."""
+        """The answer to a job, or a _Failure.  Raises ImageError where it died."""
         try:
             with self._limited():
                 self._send(job)
@@ -164,16 +251,27 @@ class _Worker:
                 with self._in_flight.share(answer), self._limited():
                     self._send(True)
                     answer = self._receive()  # of a document every page asks
+            if isinstance(answer, _Parts):
+                with self._limited():
+                    return self._with_parts(answer)
             return answer
         except (OSError, EOFError, pickle.UnpicklingError, ValueError) as error:  # broken off, or closed meanwhile
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(10)  # it may not have come to its end when its pipes had
             self.stop()
             if self._late:
-                raise ImageError(path, f"decoding took longer than {self._seconds:g} s and was stopped") from error
+                late = f"decoding took longer than {self._seconds:g} s and was stopped"
+                raise ImageError(path, late, code=ENDED) from error
             code = self._process.returncode
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
-            raise ImageError(path, f"the decoder crashed ({how})") from error
+            raise ImageError(path, f"the decoder crashed ({how})", code=ENDED) from error
+
+    def _with_parts(self, head: _Parts) -> Decoded:
+        """The film or document whose parts come one after the other now."""
+        parts = KeptParts()
+        for _ in range(head.count):
+            parts.append(self._receive())
+        return replace(head.decoded, parts=parts)
 
     def stop(self) -> None:
         self._process.kill()
@@ -245,14 +343,20 @@ def serve() -> None:
         alarm(patience)
         try:
             with open_regular(path) if content is None else io.BytesIO(content) as file:
-                send(work(file, path, *options, Asking(0)))
+                answer = work(file, path, *options, Asking(0))
+            if isinstance(answer, Decoded) and answer.parts:
+                send(_Parts(replace(answer, parts=()), len(answer.parts)))
+                for part in answer.parts:
+                    send(part)
+            else:
+                send(answer)
         except ImageError as error:
             # Another try would go well only with more memory, and might take down a run without processes.
-            send((error.reason, error.retry and not isinstance(error.__cause__, MemoryError)))
+            send(_Failure(error.reason, error.retry and not isinstance(error.__cause__, MemoryError)))
         except MemoryError:
-            send(("not enough memory to decode it", False))
+            send(_Failure("not enough memory to decode it", False))
         except OSError as error:
-            send((f"cannot be read: {error.strerror or error}", True))
+            send(_Failure(f"cannot be read: {error.strerror or error}", True))
         alarm(0)
 
 

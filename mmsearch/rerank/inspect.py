@@ -12,7 +12,8 @@ from PIL import Image
 
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import ImageError, ModelError, QueryError
-from mmsearch.media.decode import decode, seen
+from mmsearch.media.apart import decode_apart
+from mmsearch.media.decode import seen
 from mmsearch.media.filesystem import open_regular
 from mmsearch.media.kinds import NO_PICTURE
 from mmsearch.media.part_picture import Place, part_pixels, upright_part
@@ -97,7 +98,7 @@ class Looker:
             raise QueryError(f"the text {text!r} has no words to look for")
         try:
             with open_regular(path) as file:
-                decoded = decode(file, path, self.encoder.card.preprocess, self.max_megapixels)
+                decoded = decode_apart(file, path, self.encoder.card.preprocess, self.max_megapixels)
         except OSError as error:
             if self.stored(path, 0) is not None:
                 return None  # what is known of a photo whose drive is away can still be explained

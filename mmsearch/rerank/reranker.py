@@ -209,13 +209,13 @@ class Reranker:
     def _look_at(self, document: PathLike) -> NDArray[np.float32]:
         if self.encoder is None:
             raise ModelError("to look at picture files a reranker needs an encoder: Reranker(folder, encoder)")
-        from mmsearch.media.decode import decode
+        from mmsearch.media.apart import decode_apart
         from mmsearch.media.kinds import NO_PICTURE
 
         path = os.fspath(document)
         try:
             with open_regular(path) as file:
-                decoded = decode(file, path, self.encoder.card.preprocess)
+                decoded = decode_apart(file, path, self.encoder.card.preprocess)
         except ImageError as error:
             raise QueryError(f"{path} cannot be read: {error.reason}") from error
         except OSError as error:

@@ -10,7 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.media.film_time import clock
-from mmsearch.types import Decoded, Moment, Pixels
+from mmsearch.media.kept_frames import about_of
+from mmsearch.types import Decoded, Moment, Part
 
 AT_ONCE = 64  # parts that are encoded together
 SHOWN = 5  # best parts whose pictures are drawn
@@ -27,7 +28,7 @@ class Timeline:
     path: str
     text: str
     parts: tuple[Moment, ...]  # ``score`` is the cosine similarity of the part with the text, in [-1, 1]
-    pictures: tuple[Pixels, ...] = field(default=(), repr=False, compare=False)  # of the parts, as the encoder saw them
+    pictures: Sequence[Part] = field(default=(), repr=False, compare=False)  # the parts, as the encoder saw them
 
     @property
     def best(self) -> Moment:
@@ -38,16 +39,16 @@ class Timeline:
 def timeline(encoder: Encoder, decoded: Decoded, path: str, text: str) -> Timeline:
     """How well a text fits each part of a file that was decoded for this encoder, and has parts."""
     query = encoder.encode_texts([text])[0]
-    pictures = [part.pixels for part in decoded.parts]
     scores: list[float] = []
-    for start in range(0, len(pictures), AT_ONCE):
-        rows = encoder.encode_images(np.stack(pictures[start : start + AT_ONCE]))  # (n, dim)
+    for start in range(0, len(decoded.parts), AT_ONCE):
+        some = [part.pixels for part in decoded.parts[start : start + AT_ONCE]]
+        rows = encoder.encode_images(np.stack(some))  # (n, dim)
         scores += (rows @ query).tolist()
     parts = tuple(
         Moment(number, round(score, 4), part.start_ms, part.end_ms, part.at_ms, part.text)
-        for number, (part, score) in enumerate(zip(decoded.parts, scores, strict=True))
+        for number, (part, score) in enumerate(zip(about_of(decoded.parts), scores, strict=True))
     )
-    return Timeline(path, text, parts, tuple(pictures))
+    return Timeline(path, text, parts, decoded.parts)
 
 
 def draw(found: Timeline) -> Image.Image:
@@ -58,7 +59,9 @@ def draw(found: Timeline) -> Image.Image:
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=14)
     slot = (_WIDTH - 2 * _MARGIN) // SHOWN
     for number, part in enumerate(best):
-        picture = Image.fromarray(found.pictures[part.part]).resize((_PICTURE, _PICTURE), Image.Resampling.LANCZOS)
+        picture = Image.fromarray(found.pictures[part.part].pixels).resize(
+            (_PICTURE, _PICTURE), Image.Resampling.LANCZOS
+        )
         left = _MARGIN + number * slot
         sheet.paste(picture, (left, _MARGIN))
         pen.text((left, _MARGIN + _PICTURE + 2), f"{_place(part)}  {part.score:.2f}", _INK, font)

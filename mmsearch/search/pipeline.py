@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -206,18 +207,23 @@ def _embed(term: Term, engine: Engine) -> Vectors:
     if isinstance(term, Words):
         row: Vectors = engine.encoder.encode_texts([retrieval.without_end_mark(term.text)])[0]
         return row
-    from mmsearch.media.decode import decode, decode_content  # brings in all that Pillow can read
+    from mmsearch.media.apart import decode_apart  # brings in all that Pillow can read
+    from mmsearch.media.decode import decode_content
 
     preprocess = engine.encoder.card.preprocess
     try:
         if isinstance(term, Picture):
-            pixels = [decode_content(term.content, "the picture", preprocess, engine.max_megapixels)]
+            content, name = term.content, "the picture"
+            if isinstance(content, (bytes, bytearray, memoryview)):
+                pixels = [decode_apart(io.BytesIO(content), name, preprocess, engine.max_megapixels).pixels]
+            else:
+                pixels = [decode_content(content, name, preprocess, engine.max_megapixels)]
         else:
             with open_regular(term.path) as file:
-                decoded = decode(file, term.path, preprocess, engine.max_megapixels)
+                decoded = decode_apart(file, term.path, preprocess, engine.max_megapixels)
             if decoded.is_sound:
                 raise no_vector(term.path)
-            pixels = some_of([part.pixels for part in decoded.parts] or [decoded.pixels])
+            pixels = [part.pixels for part in some_of(decoded.parts)] or [decoded.pixels]
     except ImageError as error:
         raise QueryError(f"{error.path} cannot be used as a query: {error.reason}") from error
     except OSError as error:

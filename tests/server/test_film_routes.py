@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +16,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from films import film, photos
+from httpx import Response
 from PIL import Image
 from served import API, BASE, TOKEN, id_of
 from sounds import sound
@@ -19,6 +25,7 @@ from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
+from mmsearch.media.apart import pictures_apart
 from mmsearch.server import ServerOptions, app
 
 pytest.importorskip("av")
@@ -63,6 +70,30 @@ def test_a_thumbnail_of_each_moment_and_page(visitor: TestClient, cinema: Librar
     assert [thumb("story.mp4", at=at) for at in (0, 2500, 7999)] == [0, 1, 3]
     assert [thumb("scan.tif", part=part) for part in (0, 1)] == [0, 1]
     assert thumb("photo.png", part=0) == 4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_film_whose_decoder_hangs_and_dies_costs_its_thumbnail_only(visitor: TestClient, cinema: Library) -> None:
+    def thumb(at: int) -> Response:
+        return visitor.get(f"{API}/photos/{id_of(cinema, 'story.mp4')}/thumb", params={"size": 160, "at": at})
+
+    assert thumb(0).status_code == 200
+    processes = pictures_apart().processes
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)  # it hangs
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(thumb, 2500)
+        assert visitor.get(f"{API}/status").status_code == 200
+        assert visitor.get(f"{API}/search", params={"q": "a cat"}).status_code == 200
+        while not waiting.done():  # as the time limit does, where the stopped one was asked
+            for process in processes:
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+    answer = waiting.result()
+    assert answer.status_code in (200, 422)  # the one that was stopped may have been dead before it was asked
+    if answer.status_code == 422:
+        assert answer.json()["detail"].endswith("the decoder crashed (signal 9)")
+    assert (thumb(2500).status_code, shows(thumb(2500).content)) == (200, 1)
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ class RegionTokens(Enrichment[Pending, Job, Made]):
 
     def compute(self, batch: Sequence[Job]) -> Made:
         """The tokens of the items that could be read; empty where the encoder gave none."""
-        pixels = [one for items, read in batch if read.picture for one in frames_of(read.picture, items)]
+        pixels = (one for items, read in batch if read.picture for one in frames_of(read.picture, items))
         made: Made = []
         for some in chunks_of(pixels, self.batch):
             vectors, regions = self._tokens.encoder.encode_pictures(some)
