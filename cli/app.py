@@ -55,6 +55,7 @@ app = typer.Typer(
     name="mmsearch",
     cls=CommandGroup,
     help="Find your own pictures by what is in them.",
+    context_settings={"help_option_names": ["--help", "-h"]},
     add_completion=False,  # ours completes fields and tags too: ``completion``
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -173,5 +173,5 @@ def test_command(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
                 assert max(picture.size) == 64
     assert len(shown) == 5
     assert "--format webdataset" in mmsearch("export", "other", "--where", "type:png", check=2).stderr
-    assert "unknown field" in mmsearch("export", "x", "--format", "webdataset", "--where", "a:b", check=2).stderr
+    assert "is no field" in mmsearch("export", "x", "--format", "webdataset", "--where", "camra:x", check=2).stderr
     assert not (tmp_path / "x").exists()
