@@ -7,12 +7,13 @@ enough, such as ``head``, is no failure.
 from __future__ import annotations
 
 import atexit
+import copy
 import gc
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -55,6 +56,7 @@ app = typer.Typer(
     name="mmsearch",
     cls=CommandGroup,
     help="Find your own pictures by what is in them.",
+    context_settings={"help_option_names": ["--help", "-h"]},
     add_completion=False,  # ours completes fields and tags too: ``completion``
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -144,7 +146,7 @@ def main() -> None:
     logger.addHandler(_Lines())
     try:
         try:
-            app()
+            _with_one_command(sys.argv[1:])()
         except SystemExit as stop:
             if isinstance(stop.__context__, BrokenPipeError) and streams.reader_gone():  # click ends with 1 then
                 sys.exit(0)
@@ -167,6 +169,15 @@ def main() -> None:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror or error}")
+
+
+def _with_one_command(arguments: Sequence[str]) -> typer.Typer:
+    """What runs the command that is named first: to describe the options of all others takes longer than a search."""
+    if not arguments or arguments[0] not in COMMANDS:
+        return app
+    alone = copy.copy(app)
+    alone.registered_commands = [one for one in app.registered_commands if one.name == arguments[0]]
+    return alone
 
 
 def _fail(message: str, code: int = 1, lines: bool = False) -> None:

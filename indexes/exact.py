@@ -9,14 +9,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-import faiss as _stubbed
 import numpy as np
 from numpy.typing import NDArray
 
+from mmsearch.indexes.lazy_faiss import faiss
 from mmsearch.indexes.vector_file import BLOCK, Halves, Positions, Rows, widened
 from mmsearch.types import Vectors
-
-faiss: Any = _stubbed
 
 FEW = 4  # queries up to which rows are compared as they lie; more are worth making float32 of them
 ALONE = 65_536  # rows that one thread compares: others cost more than they bring
@@ -46,6 +44,9 @@ def nearest(rows: Rows, queries: Vectors, k: int, positions: Positions | None = 
     wide = rows.wide() if len(rows) and not first else None
     if wide is not None:
         return _by_wide(wide, queries, k, positions)
+    at_once = None if first else rows.widened_at_once()
+    if at_once is not None:
+        return _by_wide(at_once, queries, k, positions, cold=True)
     if len(queries) > FEW:
         return _by_product(rows, queries, k, positions, first)
     runs = list(_runs(rows, positions, first, ALONE))
@@ -61,13 +62,17 @@ def nearest(rows: Rows, queries: Vectors, k: int, positions: Positions | None = 
     return found
 
 
-def _by_wide(wide: Vectors, queries: Vectors, k: int, positions: Positions | None) -> Best:
+def _by_wide(wide: Vectors, queries: Vectors, k: int, positions: Positions | None, cold: bool = False) -> Best:
+    """``cold``: not by FAISS, which is not loaded yet."""
     found = _none(len(queries), k)
     if len(queries) > FEW:
         scores = queries @ wide.T  # (q, d) x (d, n) -> (q, n)
     else:  # NumPy's threads would keep a core busy for a while after that, and take it from what comes next
         scores = np.empty((len(queries), len(wide)), np.float32)
         for own, query in zip(scores, queries, strict=True):
+            if cold:
+                np.einsum("nd,d->n", wide, query, out=own)
+                continue
             arrays = (own, query, wide)
             faiss.fvec_inner_products_ny(*(faiss.swig_ptr(array) for array in arrays), wide.shape[1], len(wide))
     if positions is not None:

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import faiss as _stubbed
 import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch.errors import DimensionError, LibraryError
 from mmsearch.indexes.faiss_files import one_thread, read, write
+from mmsearch.indexes.lazy_faiss import faiss
 from mmsearch.indexes.protocol import AnnIndex
 from mmsearch.indexes.vector_file import Positions, Rows, widened
 from mmsearch.types import Vectors
@@ -20,7 +20,6 @@ from mmsearch.types import Vectors
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-faiss: Any = _stubbed
 
 AT_ONCE = 16_384  # rows added at a time
 

@@ -8,12 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import faiss as _stubbed
-
 from mmsearch.errors import LibraryError
+from mmsearch.indexes.lazy_faiss import faiss
 from mmsearch.media.filesystem import atomic_file, open_regular
 
-faiss: Any = _stubbed
 BLOCK = 2**20  # bytes read or written at a time
 
 

@@ -13,7 +13,6 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import faiss as _stubbed
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +20,7 @@ from mmsearch.indexes.autotune import Setting
 from mmsearch.indexes.faiss_ann import AT_ONCE
 from mmsearch.indexes.index import StoredIndex, TunedAnn
 from mmsearch.indexes.ivf import PER_LIST
+from mmsearch.indexes.lazy_faiss import faiss
 from mmsearch.indexes.protocol import AnnIndex
 from mmsearch.indexes.vector_file import Positions, Rows, widened
 from mmsearch.types import Vectors
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-faiss: Any = _stubbed
 log = logging.getLogger(__name__)
 
 MOST = 2048  # neighbours that FAISS gives on a GPU

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import faiss as _stubbed
 import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch.indexes.faiss_ann import FaissAnnIndex
+from mmsearch.indexes.lazy_faiss import faiss
 from mmsearch.indexes.vector_file import Positions, Rows
 from mmsearch.types import Vectors
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-faiss: Any = _stubbed
 
 LINKS = 16  # to other rows, twice as many in the lowest layer
 CARE = 80  # rows kept in sight while a new one is linked

@@ -10,15 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import faiss as _stubbed
-
 from mmsearch.indexes.faiss_ann import FaissAnnIndex
+from mmsearch.indexes.lazy_faiss import faiss
 from mmsearch.indexes.vector_file import Rows
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-faiss: Any = _stubbed
 
 PER_LIST = 64  # rows a list that its centroid is learned from; FAISS wants 39 at least
 ITERATIONS = 8  # of k-means: more change little

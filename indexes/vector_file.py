@@ -15,22 +15,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import faiss as _stubbed
 import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch.errors import DimensionError, LibraryError
 from mmsearch.indexes.faiss_files import one_thread
+from mmsearch.indexes.lazy_faiss import faiss, is_loaded
 from mmsearch.indexes.memory import half_of_memory
 from mmsearch.media.filesystem import open_regular
 from mmsearch.types import Ids, Vectors
-
-faiss: Any = _stubbed  # its type stubs show the C++ signatures, not those of its Python wrappers
 
 Halves = NDArray[np.float16]  # (n, dim)
 Positions = NDArray[np.int64]  # where rows stand: the first is 0
 ROWS, IDS = ".f16", ".ids"  # endings of the two files
 BLOCK = 8192  # rows looked at or written at a time
+FEW_VALUES = 2**23  # of float16 that NumPy makes wide in 12 ms; the import of FAISS takes 87
 WIDEST = 48 * 2**20  # bytes of float32 rows that are kept in memory: 24,000 rows of 513 dimensions
 FEW = 4096  # rows up to which single ones are read: of more, what lies between them is wanted too
 
@@ -135,6 +134,11 @@ class Rows:
     def _wide(self) -> Vectors:
         return np.concatenate([widened(halves) for _, halves in self.blocks()])
 
+    def widened_at_once(self) -> Vectors | None:
+        """All rows in float32, (n, dim), where they are few and FAISS is not loaded yet; else None."""
+        few = self.dim * len(self) <= FEW_VALUES and not is_loaded()
+        return np.concatenate([widened(halves) for _, halves in self.blocks()]) if few and len(self) else None
+
     def pieces(self, positions: Positions) -> Iterator[Halves]:
         """The rows at these positions, in their order, a block at a time."""
         for start in range(0, len(positions), BLOCK):
@@ -221,8 +225,13 @@ def _with(file: Path, ending: str) -> Path:
 
 
 def widened(halves: Halves) -> Vectors:
-    """float16 as float32, by the processor's own instruction: NumPy takes several times as long."""
+    """float16 as float32, by the processor's own instruction: NumPy takes several times as long.
+
+    It takes less than the import of FAISS where there are few.
+    """
     halves = np.ascontiguousarray(halves)
+    if halves.size <= FEW_VALUES and not is_loaded():
+        return halves.astype(np.float32)
     wide = np.empty(halves.shape, np.float32)
     if halves.size:
         codec = faiss.ScalarQuantizer(halves.shape[1], faiss.ScalarQuantizer.QT_fp16)

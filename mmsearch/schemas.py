@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mmsearch.manage.import_vectors import ImportReport
     from mmsearch.manage.map.make import MapReport
     from mmsearch.manage.move_aside import Moved
+    from mmsearch.manage.web_dataset import WebDatasetReport
     from mmsearch.rerank.captions import Caption
     from mmsearch.rerank.heat import Heat
     from mmsearch.rerank.inspect import Explanation
@@ -194,6 +195,12 @@ def removed(files: int, lost: Losses) -> Json:
 def export_report(folder: str, report: ExportReport) -> Json:
     """What an export wrote."""
     return {"folder": folder, "files": report.files, "vectors": report.vectors, "parquet": report.parquet}
+
+
+def web_dataset_report(folder: str, report: WebDatasetReport) -> Json:
+    """What an export as WebDataset shards wrote."""
+    counted = {"samples": report.samples, "captioned": report.captioned, "shards": report.shards}
+    return {"folder": folder, **counted, "skipped": skipped(report.skipped)}
 
 
 def import_report(report: ImportReport) -> Json:

@@ -78,6 +78,7 @@ def mapped_library(tmp_path_factory: pytest.TempPathFactory, encoder: OnnxEncode
 @pytest.fixture(scope="session")
 def region_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model that gives region tokens."""
+    pytest.importorskip("torch", reason="the light way has none")
     from small_reranker import write_model
 
     return made_once(tmp_path_factory, "region_model", write_model)

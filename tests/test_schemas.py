@@ -20,6 +20,7 @@ from mmsearch.manage.duplicates import Group
 from mmsearch.manage.export import ExportReport
 from mmsearch.manage.import_vectors import ImportReport
 from mmsearch.manage.move_aside import Moved
+from mmsearch.manage.web_dataset import WebDatasetReport
 from mmsearch.rerank.captions import Caption
 from mmsearch.rerank.heat import WordHeat
 from mmsearch.rerank.inspect import Explanation
@@ -289,6 +290,16 @@ OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "export": (
         schemas.export_report("out", ExportReport(3, 2, False)),
         {"folder": "out", "files": 3, "vectors": 2, "parquet": False},
+    ),
+    "web data set": (
+        schemas.web_dataset_report("out", WebDatasetReport(3, 2, 1, (SKIPPED,))),
+        {
+            "folder": "out",
+            "samples": 3,
+            "captioned": 2,
+            "shards": 1,
+            "skipped": [{"path": "/broken.png", "reason": "it is damaged"}],
+        },
     ),
     "import": (
         schemas.import_report(ImportReport(3, 2, (SKIPPED,), "embedded", 0.5)),

@@ -86,6 +86,7 @@ RULES = {
     "id": Rule(_is_whole, "a whole number: the id of a photo"),
     "level": _one_of("exact", "near", "burst"),
     "max_megapixels": Rule(lambda value: _is_number(value) and value > 0, "a number above 0"),
+    "max_side": Rule(lambda value: _is_whole(value) and 16 <= value <= 65_500, "a whole number from 16 to 65500"),
     "most": Rule(lambda value: _is_whole(value) and 1 <= value <= 10_000, "a whole number from 1 to 10000"),
     "min_relevance": Rule(_is_number, "a number from 0 to 1"),
     "model": _TEXT,

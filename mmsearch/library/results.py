@@ -8,11 +8,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmsearch.types import Photo, SearchResult
+from mmsearch.library.checked import checked
+from mmsearch.types import PathLike, Photo, Progress, SearchResult
 
 if TYPE_CHECKING:
     import datasets
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow
 
     from mmsearch.integrations.torch_data import PhotoDataset
+    from mmsearch.manage.web_dataset import WebDatasetReport
     from mmsearch.query.model import Condition
     from mmsearch.store.protocol import Store
     from mmsearch.store.types import StoredModel
@@ -156,6 +159,21 @@ class Items(Table):
         from mmsearch.integrations.data_sets import torch_data_set
 
         return torch_data_set(list(self), transform, side, self._max_megapixels)
+
+    @checked
+    def to_webdataset(
+        self, folder: PathLike, *, max_side: int | None = None, progress: Callable[[Progress], None] | None = None
+    ) -> WebDatasetReport:
+        """Write photos and captions into a new or empty folder as WebDataset shards, the data of open_clip's training.
+
+        JPEG, PNG and WebP files are written as they are, unless their longer side has more than ``max_side`` pixels,
+        others as upright JPEGs.  The caption is what people wrote, else what a model said.  Films and documents are
+        skipped, and so is what cannot be read.  ``progress`` is called after each block of photos.  Raises
+        TransferError, ArgumentError.
+        """
+        from mmsearch.manage.web_dataset import write_shards
+
+        return write_shards(self.blocks(), len(self), Path(folder), max_side, self._max_megapixels, progress)
 
     def __repr__(self) -> str:
         return f"<{len(self):,} photos of {self._store.place}>"

@@ -61,17 +61,23 @@ def export(
     ``folder`` gets its name when all is written.  ``progress`` is called after each block of vectors.  Raises
     TransferError.
     """
+    target = new_folder(folder)
+    try:
+        with atomic_folder(target) as draft:
+            return _write(store, model, draft, str(folder), progress)
+    except OSError as error:
+        raise TransferError(f"{folder} cannot be written: {error.strerror or error}") from error
+
+
+def new_folder(folder: Path) -> Path:
+    """Where a folder that the user names is, if it can be written: new, or an empty one.  Raises TransferError."""
     target = Path(os.path.realpath(os.path.expanduser(folder)))
     if target.exists() and not _empty(target):
         what = "is not empty" if target.is_dir() else "is a file"
         raise TransferError(f"{folder} {what}; name a folder that is new or empty")
     if not target.parent.is_dir():
         raise TransferError(f"{folder} cannot be made: there is no folder {target.parent}; make it first")
-    try:
-        with atomic_folder(target) as draft:
-            return _write(store, model, draft, str(folder), progress)
-    except OSError as error:
-        raise TransferError(f"{folder} cannot be written: {error.strerror or error}") from error
+    return target
 
 
 def _empty(folder: Path) -> bool:

@@ -60,3 +60,9 @@ def test_a_command_runs_with_options_before_it(mmsearch: CLI, tmp_path: Path) ->
     sheet = tmp_path / "sheet.html"
     mmsearch("--library", tmp_path / "own", "query", "type:png", "--html", sheet)
     assert "None" not in sheet.read_text()
+
+
+def test_h_is_help_and_words_with_it_are_words(mmsearch: CLI) -> None:
+    for command in ((), ("query",), ("export",)):
+        assert mmsearch(*command, "-h").stdout == mmsearch(*command, "--help").stdout != ""
+    assert "there is no library" in mmsearch("query", "dog", "-house", check=1).stderr

@@ -516,12 +516,12 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SqliteStore
     SqliteStore(file).close()
     with sqlite3.connect(file) as base:
         base.execute("INSERT INTO models VALUES (1, 'm', 'abc', 4, 1)")
-        every = [(number,) for number in range(1, photos + 1)]
-        base.executemany("INSERT INTO contents (id, hash, width, height, format) VALUES (?1, ?1, 4, 3, 'png')", every)
-        values = "VALUES (?1, CAST(?1 AS BLOB), 'ok', 1, 1, ?1)"
+        every = [{"n": number} for number in range(1, photos + 1)]
+        base.executemany("INSERT INTO contents (id, hash, width, height, format) VALUES (:n, :n, 4, 3, 'png')", every)
+        values = "VALUES (:n, CAST(:n AS BLOB), 'ok', 1, 1, :n)"
         base.executemany(f"INSERT INTO photos (id, path, state, size, mtime_ns, content_id) {values}", every)
-        base.executemany("INSERT INTO items (id, content_id, part) VALUES (?1, ?1, 0)", every)
-        base.executemany("INSERT INTO embeddings VALUES (?1, ?1, 1, x'')", every)
+        base.executemany("INSERT INTO items (id, content_id, part) VALUES (:n, :n, 0)", every)
+        base.executemany("INSERT INTO embeddings VALUES (:n, :n, 1, x'')", every)
         base.executemany(f"INSERT INTO words (rowid, {', '.join(WORDS)}) VALUES (?, ?, ?, ?, ?, ?)", rows)
     base.close()
     with SqliteStore(file) as store:

@@ -32,12 +32,13 @@ def before(file: Path, photos: int = PHOTOS, vector: bytes = bytes(1024)) -> Non
     with closing(sqlite3.connect(file)) as base, base:
         base.execute("PRAGMA journal_mode = WAL")
         base.execute("INSERT INTO models VALUES (1, 'm', 'abc', 512, 1)")
-        content = "INSERT INTO contents (id, hash, width, height, format, facts) VALUES (?1, ?1, 4, 3, 'png', 1)"
-        base.executemany(content, [(number,) for number, _ in every])
-        path = "CAST('/p/' || ?2 || '.png' AS BLOB)"
-        base.executemany(f"INSERT INTO photos VALUES (?2, {path}, 'ok', NULL, 1, 1, ?1)", every)
+        content = "INSERT INTO contents (id, hash, width, height, format, facts) VALUES (:own, :own, 4, 3, 'png', 1)"
+        named = [{"own": own, "photo": photo, "vector": vector} for own, photo in every]
+        base.executemany(content, named)
+        path = "CAST('/p/' || :photo || '.png' AS BLOB)"
+        base.executemany(f"INSERT INTO photos VALUES (:photo, {path}, 'ok', NULL, 1, 1, :own)", named)
         base.execute("UPDATE photos SET content_id = 2 WHERE id % 10 = 0")
-        base.executemany("INSERT INTO embeddings VALUES (?2 + 7, ?1, 1, ?3)", [(*pair, vector) for pair in every])
+        base.executemany("INSERT INTO embeddings VALUES (:photo + 7, :own, 1, :vector)", named)
         base.execute("INSERT INTO embeddings VALUES (9999, 99999, 1, ?)", (vector,))
         base.executemany("INSERT INTO regions VALUES (?, 1, ?, ?)", [(n, CARD.fingerprint, tokens) for n, _ in every])
         base.executemany("INSERT INTO captions VALUES (?, 'r', 'a cat', 0.5)", [(number,) for number, _ in every])

@@ -118,6 +118,44 @@ def test_damage_is_told(tmp_path: Path) -> None:
             pairs.read_shards(tmp_path / f"{name}.tar")
 
 
+def header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    """A member's block, with any size: base 256, as GNU tar has sizes that octal digits cannot say."""
+    info = tarfile.TarInfo(name)
+    info.size, info.type = 0, kind
+    block = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    block[124:136] = (size if size >= 0 else 256**12 + size).to_bytes(12, "big")
+    block[124] |= 0x80
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+@pytest.mark.parametrize(
+    ("name", "block", "said"),
+    [
+        ("one that leads back to itself", header("x.jpg", -512), "a size below 0"),
+        ("a larger one than there are files", header("x.jpg", 2**80), "is (cut off|damaged)"),
+        ("a name of 256 TiB", header("././@LongLink", 2**48, tarfile.GNUTYPE_LONGNAME), "is damaged|no tar file"),
+        ("texts for ever", b"".join(header("x", 0, tarfile.GNUTYPE_LONGNAME) for _ in range(3000)), "is damaged"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and " " in value else "",
+)
+def test_headers_that_nobody_writes(tmp_path: Path, name: str, block: bytes, said: str) -> None:
+    (tmp_path / "a.tar").write_bytes(block + bytes(1024))
+    with pytest.raises(SourceError, match=said):
+        pairs.read_shards(tmp_path / "a.tar")
+
+
+def test_members_that_are_too_large(tmp_path: Path) -> None:
+    """Of holes: what the headers say is there, and takes no room on the disk."""
+    for member, size, said in (("x.jpg", 2**31, "2,147,483,648 bytes; at most 1,073,741,824"), ("x.txt", 2**21, "")):
+        with (tmp_path / "a.tar").open("wb") as file:
+            file.write(header(member, size))
+            file.truncate(512 + size + 1024)
+        with pytest.raises(SourceError, match=f"{member}.* has {said}"):
+            pairs.read_shards(tmp_path / "a.tar")
+
+
 @pytest.mark.slow
 def test_command_trains_from_shards(mmsearch: CLI, tmp_path: Path) -> None:
     names = ("astronaut.png", "camera.png", "chelsea.png", "coffee.png", "coins.png", "grass.png")

@@ -146,8 +146,9 @@ items = Table(
     Column("end_ms", Integer),
     Column("at_ms", Integer),  # the frame that its vectors are of
     UniqueConstraint("content_id", "part"),
-    # Whether there are any, and of which contents.
-    Index("items_parts", "content_id", sqlite_where=text("part > 0"), postgresql_where=text("part > 0")),
+    # Whether there are any, and of which contents.  To name PostgreSQL here too would load its dialect each time; its
+    # migrations say the same.
+    Index("items_parts", "content_id", sqlite_where=text("part > 0")),
     sqlite_autoincrement=True,
 )
 

@@ -22,7 +22,9 @@ from mmsearch.media.filesystem import open_regular
 
 PICTURES = ("jpg", "jpeg", "png", "webp")
 MOST_TEXT = 2**20  # bytes of captions of a sample
-MOST_PICTURE = 2**30
+MOST_PICTURE = 2**30  # bytes
+# What tarfile raises for headers that nobody writes: sizes of no file, names longer than memory, headers in headers.
+BROKEN = (ValueError, OverflowError, MemoryError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ def is_shards(path: Path) -> bool:
 def read(files: Sequence[Path]) -> list[Sample]:
     """All samples that have a picture and a caption, in the order of the shards.
 
-    Raises SourceError for a file that is no tar file, is compressed or cut off, and for two pictures of one name.
+    Raises SourceError for a file that is no tar file, is compressed, damaged or cut off, for two pictures of one name,
+    and for members that are too large.
     """
     samples = [sample for file in files for sample in _samples(file)]
     if not samples:
@@ -98,6 +101,9 @@ def _samples(file: Path) -> Iterator[Sample]:
         with open_regular(file) as opened, tarfile.open(fileobj=opened, mode="r:") as archive:
             size = os.fstat(opened.fileno()).st_size
             for member in archive:
+                where = f"{file}: {member.name!r}"
+                if member.size < 0:  # else the next member would be this one again
+                    raise SourceError(f"{where} has a size below 0; the tar file is damaged")
                 if not member.isreg() or member.issparse():
                     continue  # links, devices and folders
                 folder, name = os.path.split(member.name)
@@ -106,23 +112,31 @@ def _samples(file: Path) -> Iterator[Sample]:
                 if member.offset_data + member.size > size:
                     raise SourceError(f"{file} is cut off at {member.name!r}")
                 if kind in PICTURES:
+                    _check_size(member, MOST_PICTURE, where)
                     if key in pictures:
-                        raise SourceError(f"{file}: {member.name!r} is the second picture of one name")
-                    if member.size <= MOST_PICTURE:
-                        pictures[key] = Member(file, member.offset_data, member.size)
-                elif kind in ("txt", "json") and member.size <= MOST_TEXT:
+                        raise SourceError(f"{where} is the second picture of one name")
+                    pictures[key] = Member(file, member.offset_data, member.size)
+                elif kind in ("txt", "json"):
+                    _check_size(member, MOST_TEXT, where)
                     content = archive.extractfile(member)
                     assert content is not None  # of a regular member there is one
-                    said = _captions(content.read(), kind, f"{file}: {member.name!r}")
+                    said = _captions(content.read(), kind, where)
                     if said and (kind == "txt" or key not in texts):  # as open_clip: the text where there are both
                         texts[key] = said
     except tarfile.TarError as error:
         raise SourceError(f"{file} is no tar file that can be read, or is compressed: {error}") from error
+    except BROKEN as error:
+        raise SourceError(f"{file} is damaged: {error or type(error).__name__}") from error
     except OSError as error:
         raise SourceError(f"{file} cannot be read: {error.strerror or error}") from error
     for key, picture in pictures.items():
         if texts.get(key):
             yield Sample(f"{file.name}/{key}", picture, texts[key])
+
+
+def _check_size(member: tarfile.TarInfo, most: int, where: str) -> None:
+    if member.size > most:
+        raise SourceError(f"{where} has {member.size:,} bytes; at most {most:,} are read; leave it out")
 
 
 def _captions(content: bytes, kind: str, where: str) -> tuple[str, ...]:
