@@ -16,6 +16,7 @@ class SketchRecipe:
     steps: int = 2000
     batch: int = 16  # photos in a step
     width: int = 96  # channels where the grid is 7x7; finer grids have fewer
+    crop: int = 64  # pixels a side of the part of each photo that states and the discriminator see in a step
     critic_width: int = 24  # channels of the discriminator's first layer
     lr: float = 1e-3  # of the decoder
     critic_lr: float = 4e-4  # of the discriminator
@@ -34,13 +35,15 @@ class SketchRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "width", "critic_width", "judged", "dev_every"):
+        for name in ("steps", "batch", "width", "crop", "critic_width", "judged", "dev_every"):
             if getattr(self, name) < 1:
                 raise TrainingError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.precision not in ("bf16", "fp32"):
             raise TrainingError(f"precision must be bf16 or fp32, not {self.precision}")
         if self.width % 8:
             raise TrainingError(f"width must be a multiple of 8, not {self.width}")
+        if not 32 <= self.crop <= SIDE:
+            raise TrainingError(f"crop must be from 32 to {SIDE} pixels, not {self.crop}")
         if not 0 <= self.settled <= 1:
             raise TrainingError(f"settled must be in [0, 1], not {self.settled}")
         if min(self.pixels, self.perceptual, self.adversarial) < 0:

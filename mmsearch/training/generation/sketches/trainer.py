@@ -22,7 +22,7 @@ from mmsearch.training.common.checkpoint import Run
 from mmsearch.training.common.session import LOG_EVERY, RunOptions, Session, checked_loss, report_step, seed_torch
 from mmsearch.training.generation.sketches.data import SketchData
 from mmsearch.training.generation.sketches.models import Eyes, PatchCritic, SketchDecoder
-from mmsearch.training.generation.sketches.recipe import SketchRecipe
+from mmsearch.training.generation.sketches.recipe import SIDE, SketchRecipe
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +154,13 @@ class SketchTrainer:
         session.begin_step()
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bf16"):
             made = self.decoder(tokens).float()
-            pixels, states = (made - real).abs().mean(), self.eyes.distance(made, real)
+            pixels = (made - real).abs().mean()
+            left, top = rng.integers(0, SIDE - recipe.crop + 1, 2)
+            across, down = slice(left, left + recipe.crop), slice(top, top + recipe.crop)
+            made, real = (
+                one[:, :, down, across].contiguous(memory_format=torch.channels_last) for one in (made, real)
+            )
+            states = self.eyes.distance(made, real)
             loss = recipe.pixels * pixels + recipe.perceptual * states
             terms = {"pixels": round(float(pixels.detach()), 4), "states": round(float(states.detach()), 4)}
             if adversarial:
