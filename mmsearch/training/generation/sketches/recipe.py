@@ -15,7 +15,7 @@ class SketchRecipe:
 
     steps: int = 2000
     batch: int = 16  # photos in a step
-    width: int = 96  # channels where the grid is 7x7; finer grids have fewer
+    width: int = 72  # channels where the grid is 7x7; finer grids have fewer
     crop: int = 64  # pixels a side of the part of each photo that states and the discriminator see in a step
     critic_width: int = 24  # channels of the discriminator's first layer
     lr: float = 1e-3  # of the decoder
