@@ -66,7 +66,9 @@ def write(work: Path, folder: Path, rank: int, spread: float) -> SketchCard:
     decoder, recipe, figures = trainer.load(work / "sketches")
     model = ModelCard.read(EMBEDDED)
     if model.regions is None or (model.regions.side, model.regions.dim) != (decoder.side, decoder.dim):
-        raise ModelError(f"the decoder takes {decoder.side}x{decoder.side}x{decoder.dim} tokens, the model gives others")
+        raise ModelError(
+            f"the decoder takes {decoder.side}x{decoder.side}x{decoder.dim} tokens, the model gives others"
+        )
     features = work / "features" / "train"
     vectors, rows = read_array(features / "vectors.npy", mapped=True), data.load(features)
     found = fit(np.asarray(vectors)[rows.rows], np.asarray(rows.regions)[rows.rows], rank)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,7 +12,9 @@ from torch.nn.utils.parametrizations import spectral_norm
 from mmsearch.encoders.export import graphs
 from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.torch.embedded_towers import EmbeddedConfig, ImageTower, fold_batch_norms
+from mmsearch.training.generation.sketches.recipe import SIDE
 
+CELL = 8  # pixels a side that the linear map draws of a region: 56 in all
 FIRST = 16  # cells a side that the tokens' grid is stretched to; doubled from there
 
 
@@ -31,6 +35,8 @@ class _Residual(nn.Module):
 class SketchDecoder(nn.Module):
     """Region tokens (n, side², dim) -> RGB pixels (n, 3, 128, 128), 0 to 1 but for overshoots.
 
+    A linear map of each region and its neighbours, fitted in closed form, draws colours and coarse shapes; the network
+    adds what it learns beyond that.
     Grids are stretched bilinearly before a convolution, which leaves no checkerboard (Odena et al. 2016); the last
     doubling is a rearrangement of channels (Shi et al. 2016), because full-size convolutions cost most.
     """
@@ -43,6 +49,8 @@ class SketchDecoder(nn.Module):
         self.dim, self.side, self.width = dim, side, width
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
+        self.middle = nn.Parameter(torch.full((3, CELL * side, CELL * side), 0.5), requires_grad=False)
+        self.linear = nn.Conv2d(dim, 3 * CELL**2, 3, padding=1, bias=False).requires_grad_(False)
         half, third, last = width * 3 // 4, width // 2, width // 4
         self.start = nn.Conv2d(dim, width, 3, padding=1)
         self.coarse = _Residual(width)
@@ -51,16 +59,43 @@ class SketchDecoder(nn.Module):
         self.to_64 = nn.Conv2d(third, last, 3, padding=1)
         self.at_64 = nn.Conv2d(last, last, 3, padding=1)
         self.end = nn.Conv2d(last, 12, 3, padding=1)
+        nn.init.zeros_(self.end.weight)
+        nn.init.zeros_(self.end.bias)  # type: ignore[arg-type]  # it has one
+
+    def grid(self, tokens: Tensor) -> Tensor:
+        """Tokens (n, side², dim) at unit scale, (n, dim, side, side)."""
+        return ((tokens - self.mean) / self.scale).transpose(1, 2).unflatten(2, (self.side, self.side))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        x = ((tokens - self.mean) / self.scale).transpose(1, 2).unflatten(2, (self.side, self.side))
+        x = self.grid(tokens)
+        coarse = F.pixel_shuffle(self.linear(x), CELL) + self.middle
         x = self.coarse(self.start(x))
         x = self.at_16(self.to_16(F.interpolate(x, (FIRST, FIRST), mode="bilinear", align_corners=False)))
         x = self.at_32(self.to_32(_doubled(F.silu(x))))
         x = F.silu(self.to_64(_doubled(F.silu(x))))
         x = x + F.silu(self.at_64(x))
-        pixels: Tensor = F.pixel_shuffle(self.end(x), 2) * 0.25 + 0.5
-        return pixels
+        pixels: Tensor = F.interpolate(coarse, (SIDE, SIDE), mode="bilinear", align_corners=False)
+        return pixels + F.pixel_shuffle(self.end(x), 2)
+
+    @torch.no_grad()
+    def fit_linear(self, batches: Iterable[tuple[Tensor, Tensor]], ridge: float) -> None:
+        """Ridge regression (Hoerl and Kennard 1970) of pixels from the tokens of 3x3 regions.
+
+        ``batches`` are tokens (n, side², dim) and pixels (n, 3, 128, 128),.
+        """
+        small = CELL * self.side
+        shown = [(tokens, F.interpolate(pixels, (small, small), mode="area")) for tokens, pixels in batches]
+        self.middle.copy_(torch.cat([pixels for _, pixels in shown]).mean(dim=0))
+        inputs = 9 * self.dim
+        square, cross = torch.zeros(inputs, inputs), torch.zeros(inputs, 3 * CELL**2)
+        for tokens, pixels in shown:
+            x = F.unfold(self.grid(tokens), 3, padding=1).transpose(1, 2).flatten(0, 1)  # (n * side², inputs)
+            y = F.pixel_unshuffle(pixels - self.middle, CELL).flatten(2).transpose(1, 2).flatten(0, 1)
+            square += x.T @ x
+            cross += x.T @ y
+        square.diagonal().add_(ridge * float(square.diagonal().mean()))
+        weights = torch.linalg.solve(square.double(), cross.double()).T  # (3 * CELL², inputs)
+        self.linear.weight.copy_(weights.float().unflatten(1, (self.dim, 3, 3)))
 
 
 def _doubled(x: Tensor) -> Tensor:

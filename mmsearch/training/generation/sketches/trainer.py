@@ -56,6 +56,10 @@ class SketchTrainer:
         mean, scale = data.moments()
         self.decoder.mean.copy_(mean)
         self.decoder.scale.copy_(scale)
+        some = data.rows[:: max(1, len(data.rows) // recipe.linear_photos)][: recipe.linear_photos]
+        starts = range(0, len(some), AT_ONCE)
+        self.decoder.fit_linear((data.batch(some[start : start + AT_ONCE]) for start in starts), recipe.ridge)
+        log.info("linear map fitted to %d photos", len(some))
         self.critic = PatchCritic(recipe.critic_width).to(memory_format=torch.channels_last)
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), recipe.critic_lr, (0.0, 0.9))
         self.eyes = Eyes().to(memory_format=torch.channels_last)
@@ -81,7 +85,7 @@ class SketchTrainer:
 
     def _train(self) -> _State:
         recipe = self.recipe
-        trained = dict(self.decoder.named_parameters())
+        trained = {name: p for name, p in self.decoder.named_parameters() if p.requires_grad}
         groups = [
             {"params": [p for p in trained.values() if (p.ndim > 1) == decays], "lr": recipe.lr, "peak": recipe.lr,
              "weight_decay": recipe.weight_decay if decays else 0.0} for decays in (True, False)
@@ -157,9 +161,7 @@ class SketchTrainer:
             pixels = (made - real).abs().mean()
             left, top = rng.integers(0, SIDE - recipe.crop + 1, 2)
             across, down = slice(left, left + recipe.crop), slice(top, top + recipe.crop)
-            made, real = (
-                one[:, :, down, across].contiguous(memory_format=torch.channels_last) for one in (made, real)
-            )
+            made, real = (one[:, :, down, across].contiguous(memory_format=torch.channels_last) for one in (made, real))
             states = self.eyes.distance(made, real)
             loss = recipe.pixels * pixels + recipe.perceptual * states
             terms = {"pixels": round(float(pixels.detach()), 4), "states": round(float(states.detach()), 4)}
