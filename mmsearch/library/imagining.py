@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.encoders.protocol import ModelCard, RegionCard
-from mmsearch.errors import ModelError
+from mmsearch.encoders import factory
+from mmsearch.errors import ModelError, QueryError
+from mmsearch.query.model import Query, Words
+from mmsearch.search.imagination import Imagination
 from mmsearch.search.sketches import Sketches
 from mmsearch.store.paths import spellings
-from mmsearch.types import Ids, Pixels, Regions
+from mmsearch.types import Pixels, Regions
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from mmsearch.encoders.protocol import Encoder
-    from mmsearch.search.imagination import Imagination
+    from mmsearch.encoders.protocol import ModelCard
+    from mmsearch.library.library import Library
+    from mmsearch.library.models import Models
     from mmsearch.store.protocol import Store
     from mmsearch.store.types import StoredModel
     from mmsearch.types import Photo
 
 WINDOW = 3  # cells a side of what is compared: 3 of 7 show a thing, a single one is a texture
+CANDIDATES = 48  # photos whose regions are compared: the best for the words
 SHARPEST = 256  # pixels of the longer side of a rough picture: there is nothing finer in it
 
 
@@ -33,6 +37,7 @@ class Region:
     """A part of a photo of the library that is like a part of a sketch."""
 
     photo: Photo
+    part: int  # of a film or a document, as ``Moment.part``
     box: tuple[float, float, float, float]  # left, top, right, bottom, in shares of the photo's width and height
     sketch_box: tuple[float, float, float, float]  # the part of the sketch that it is like
     similarity: float  # cosine of their mean region tokens, in [-1, 1]
@@ -72,11 +77,11 @@ def imagined(imagination: Imagination, sketches: Sketches, text: str, count: int
 
 
 def nearest(
-    sketches: Sketches, imagined_tokens: Regions, photos: list[Photo], tokens: Regions, most: int
+    sketches: Sketches, imagined_tokens: Regions, photos: Sequence[tuple[Photo, int]], tokens: Regions, most: int
 ) -> list[tuple[Region, ...]]:  # fmt: skip
     """For each sketch (n, side², dim) the parts of ``most`` photos that are most like a part of it, best first.
 
-    ``tokens`` (p, side², dim) are those of the photos.
+    ``photos`` are p photos and which part of them, ``tokens`` (p, side², dim) the region tokens of these.
     """
     side = round(tokens.shape[1] ** 0.5)
     ours, theirs = (_unit(windows(sketches.standardized(one), side)) for one in (imagined_tokens, tokens))
@@ -88,7 +93,7 @@ def nearest(
         order = np.argsort(-flat[np.arange(len(photos)), best], kind="stable")[:most]
         found.append(
             tuple(
-                Region(photos[row], box(int(best[row]) % len(own), side), box(int(best[row]) // len(own), side),
+                Region(*photos[row], box(int(best[row]) % len(own), side), box(int(best[row]) // len(own), side),
                        float(flat[row, best[row]]))
                 for row in order
             )
@@ -107,10 +112,9 @@ class Rough:
     None of them is what ``mmsearch`` was shown: they are marked, in the picture too.
     """
 
-    def __init__(self, store: Store, model: ModelCard) -> None:
-        """``model`` is the card of the embedded model: only its tokens can be drawn."""
-        self._store, self._model = store, model
-        self._sketches: Sketches | None = None
+    def __init__(self, store: Store, models: Models) -> None:
+        self._store, self._models = store, models
+        self._model = models.embedded_card()  # only its tokens can be drawn
 
     def picture(self, photo: Photo, side: int, part: int = 0) -> Image | None:
         """In the photo's shape, its longer side at most ``side`` pixels; None where no such tokens are stored."""
@@ -125,38 +129,45 @@ class Rough:
         return marked(Image.fromarray(drawn).resize(size, Image.Resampling.BICUBIC))
 
     def _drawn(self, photo: Photo, part: int) -> Pixels | None:
-        regions, model = self._model.regions, self._store.model()
-        its = self._store.known_model(self._model.fingerprint)
-        if regions is None or model is None or its is None:
+        if self._model is None:
             return None
-        tokens = self._tokens(photo, part, model, its, regions)
-        if tokens is None:
+        tokens, there = stored_tokens(self._store, self._model, [(photo.path, part)])
+        if not there[0]:
             return None
         try:
-            sketches = self._sketches = self._sketches or Sketches()
+            sketches = self._models.sketches()
         except ModelError:  # a checkout without its weights
             return None
-        if (sketches.card.encoder, sketches.card.regions) != (self._model.fingerprint, regions.fingerprint):
-            return None
-        drawn: Pixels = sketches.draw(tokens)[0]
-        return drawn
+        drawn = sketches.draw(tokens) if sketches.fits(self._model) else None
+        return None if drawn is None else drawn[0]
 
-    def _tokens(
-        self, photo: Photo, part: int, model: StoredModel, its: StoredModel, regions: RegionCard
-    ) -> Regions | None:
-        vector = next(
-            (n for way in spellings(photo.path) if (n := self._store.vector_of(way, model)) is not None), None
-        )
-        if vector is not None and part:
-            parts = self._store.parts([vector], model).get(vector, ())
-            vector = next((one.vector for one in parts if one.part == part and one.vector >= 0), None)
-        if vector is None:
-            return None
-        ids: Ids = np.array([vector], np.int64)
+
+def stored_tokens(
+    store: Store, embedded: ModelCard, places: Sequence[tuple[str, int]]
+) -> tuple[Regions, NDArray[np.bool_]]:
+    """The embedded model's region tokens (n, side², dim) of files' parts (path, part), and which of them there are."""
+    model, its, regions = store.model(), store.known_model(embedded.fingerprint), embedded.regions
+    side, dim = (regions.side, regions.dim) if regions is not None else (0, 0)
+    ids = np.full(len(places), -1, np.int64)
+    if model is not None and its is not None and regions is not None:
+        for row, (path, part) in enumerate(places):
+            ids[row] = _vector(store, model, path, part)
         if its.id != model.id:
-            ids = self._store.of_model(ids, its)
-        found, there = self._store.regions(ids, its, regions)
-        return found if there[0] else None
+            ids[ids >= 0] = store.of_model(ids[ids >= 0], its)
+    tokens, there = np.zeros((len(ids), side**2, dim), np.float32), np.zeros(len(ids), np.bool_)
+    known = np.flatnonzero(ids >= 0)
+    if len(known) and its is not None and regions is not None:
+        tokens[known], there[known] = store.regions(ids[known], its, regions)
+    return tokens, there
+
+
+def _vector(store: Store, model: StoredModel, path: str, part: int) -> int:
+    """The id of the vector of a file's part; -1 where nothing is known."""
+    vector = next((n for way in spellings(path) if (n := store.vector_of(way, model)) is not None), -1)
+    if vector >= 0 and part:
+        parts = store.parts([vector], model).get(vector, ())
+        vector = next((one.vector for one in parts if one.part == part), -1)
+    return vector
 
 
 def marked(picture: Image) -> Image:
@@ -172,10 +183,30 @@ def marked(picture: Image) -> Image:
     return picture
 
 
-def sketched(encoder: Encoder, text: str, count: int) -> Iterator[Sketch]:
-    """Sketches where there is no library: without regions.  Raises ModelError for another than the embedded model."""
-    from mmsearch.search.imagination import Imagination
+def imagine(library: Library, text: str, count: int, regions: int) -> list[Sketch]:
+    """See ``Library.imagine``."""
+    if not text.strip():
+        raise QueryError("there are no words to imagine anything of")
+    store, models = library.store, library.models
+    stored = store.model()
+    encoder = models.named("embedded") if stored is None else models.encoder(stored)
+    sketches = models.sketches()
+    pixels, tokens = imagined(models.imagination(encoder), sketches, text, count)
+    near: list[tuple[Region, ...]] = [()] * count
+    if regions and stored is not None:
+        hits = library.search(Query(terms=(Words(text),)), CANDIDATES, rerank=False, min_relevance=0.0)
+        places = [(hit.path, hit.moments[0].part if hit.moments else 0) for hit in hits]
+        theirs, there = stored_tokens(store, encoder.card, places)
+        rows = np.flatnonzero(there)
+        if len(rows):
+            found = [(hits[row].photo, places[row][1]) for row in rows]
+            near = nearest(sketches, tokens, found, theirs[rows], regions)
+    return [Sketch(one, own) for one, own in zip(pixels, near, strict=True)]
 
-    pixels, _ = imagined(Imagination.load(encoder), Sketches(), text, count)
-    for one in pixels:
-        yield Sketch(one, ())
+
+def alone(text: str, count: int) -> list[Sketch]:
+    """Sketches of a text where there is no library: they have no regions.  Raises ModelError, QueryError."""
+    if not text.strip():
+        raise QueryError("there are no words to imagine anything of")
+    pixels, _ = imagined(Imagination.load(factory.embedded()), Sketches(), text, count)
+    return [Sketch(one, ()) for one in pixels]

@@ -1,7 +1,7 @@
 """Rough pictures from region tokens: what a text makes the engine look for, and photos whose files are away.
 
-A small decoder was trained on photos and their tokens by the embedded model (``mmsearch/training/generation/sketches``).
-It draws where things are and in which colours; it invents the rest.  ``docs/imagine.md`` says what is to be expected.
+A small decoder was trained on photos and their tokens by the embedded model (``training/generation/sketches``).  It
+draws where things are and in which colours; it invents the rest.  ``docs/imagine.md`` says what is to be expected.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from mmsearch.encoders.onnx import session as onnx_session
-from mmsearch.encoders.protocol import said
+from mmsearch.encoders.protocol import ModelCard, said
 from mmsearch.errors import ModelError
 from mmsearch.media.filesystem import read_text
 from mmsearch.search.imagination import FOLDER
@@ -51,6 +51,11 @@ class Sketches:
         self.card = SketchCard.read(folder)
         self._decoder, self._tokens = folder / DECODER, folder / TOKENS
         self._graphs = {file: onnx_session.Graph([file], threads) for file in (self._decoder, self._tokens)}
+
+    def fits(self, model: ModelCard) -> bool:
+        """Whether it draws the region tokens of this model."""
+        regions = None if model.regions is None else model.regions.fingerprint
+        return (self.card.encoder, self.card.regions) == (model.fingerprint, regions)
 
     def draw(self, tokens: Regions) -> Pixels:
         """Sketches of region tokens (n, side², dim) as the embedded model gives them: (n, 128, 128, 3) uint8, RGB.

@@ -60,7 +60,10 @@ def sheet(library: Library, photos: Sequence[Photo]) -> tuple[Image.Image, int, 
     for number, photo in enumerate(photos):
         left, top = GAP + number % columns * across, GAP + number // columns * down
         try:
-            with Image.open(io.BytesIO(library.thumbnail(photo, 320).content)) as picture:
+            made = library.thumbnail(photo, 320)
+            if made.rough:  # an agent would take a drawing for the photo
+                raise ImageError(photo.path, "the file is gone", code="file-gone")
+            with Image.open(io.BytesIO(made.content)) as picture:
                 small = picture.convert("RGB")
             small.thumbnail((CELL, CELL))
             drawn.paste(small, (left + (CELL - small.width) // 2, top + (CELL - small.height) // 2))
