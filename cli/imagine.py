@@ -78,16 +78,14 @@ def _sheet(text: str, sketches: Sequence[Sketch], library: Library | None) -> Im
     from PIL import Image, ImageDraw, ImageFont
 
     each = [_row(sketch, library) for sketch in sketches]
-    if any(len(row) > 1 for row in each):
-        rows = each
-    else:
-        rows = [[picture for row in each for picture in row]]
+    beside = any(len(row) > 1 for row in each)
+    rows = each if beside else [[picture for row in each for picture in row]]
     across, down = SIDE + GAP, SIDE + GAP
     size = max(map(len, rows)) * across + GAP, 2 * LABEL + GAP + len(rows) * down + GAP
     drawn = Image.new("RGB", size, "white")
     pen, font = ImageDraw.Draw(drawn), ImageFont.load_default(size=LABEL - 6)
     pen.text((GAP, GAP), f"{formatting.printable(text)[:200]}", "black", font)
-    said = "sketches (imagined, not photos)" + (" | like the framed part, in photos" if rows is each else "")
+    said = "sketches (imagined, not photos)" + (" | like the framed part, in photos" if beside else "")
     pen.text((GAP, GAP + LABEL), said, "dimgrey", font)
     for number, row in enumerate(rows):
         for place, picture in enumerate(row):

@@ -14,7 +14,7 @@ import numpy as np
 
 from mmsearch.config import Settings
 from mmsearch.encoders import factory
-from mmsearch.encoders.protocol import Encoder
+from mmsearch.encoders.protocol import Encoder, ModelCard
 from mmsearch.errors import ModelError, ModelMismatchError, NoModelError
 from mmsearch.language.prompts import scenes
 from mmsearch.rerank import resolve
