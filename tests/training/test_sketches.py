@@ -69,18 +69,18 @@ def test_the_linear_map_is_least_squares_over_neighbours() -> None:
     tokens, pixels = (torch.from_numpy(rng.random(shape, np.float32)) for shape in ((30, 49, 2), (30, 3, 128, 128)))
     decoder = SketchDecoder(2, 7, 16)
     decoder.fit_linear([(tokens[:20], pixels[:20]), (tokens[20:], pixels[20:])], ridge=0.0)
-    small = F.adaptive_avg_pool2d(pixels, 56).numpy()
+    small = F.adaptive_avg_pool2d(pixels, 28).numpy()
     wanted = small - small.mean(axis=0)
     grid = np.pad(tokens.numpy().reshape(30, 7, 7, 2), ((0, 0), (1, 1), (1, 1), (0, 0)))
     rows, targets = [], []
     for top in range(7):
         for left in range(7):
             rows.append(grid[:, top : top + 3, left : left + 3].reshape(30, -1))
-            targets.append(wanted[:, :, 8 * top : 8 * top + 8, 8 * left : 8 * left + 8].reshape(30, -1))
+            targets.append(wanted[:, :, 4 * top : 4 * top + 4, 4 * left : 4 * left + 4].reshape(30, -1))
     x, y = np.concatenate(rows).astype(np.float64), np.concatenate(targets)
     best = np.linalg.lstsq(x, y, rcond=None)[0]
-    found = F.pixel_shuffle(decoder.linear(decoder.grid(tokens)), 8).detach().numpy()
-    made = found[:, :, 24:32, 16:24].reshape(30, -1)  # the cell in row 3 and column 2
+    found = F.pixel_shuffle(decoder.linear(decoder.grid(tokens)), 4).detach().numpy()
+    made = found[:, :, 12:16, 8:12].reshape(30, -1)  # the cell in row 3 and column 2
     assert np.allclose(made, rows[3 * 7 + 2] @ best, atol=1e-3)
 
 
@@ -91,14 +91,14 @@ def test_two_steps_of_training_with_the_discriminator(drawn: Path, trained: dict
     assert (recipe, figures) == (SMALL, trained)
     lines = (drawn / "sketches" / "log.jsonl").read_text().splitlines()
     assert "critic" in lines[-2] or "critic" in lines[-1]  # it had joined in
-    assert float(decoder.end.weight.abs().sum()) > 0  # the network learned something beside the linear map
+    assert bool(decoder.end.weight.any())  # the network learned something beside the linear map
 
 
 def test_what_cannot_be_trained_is_said(drawn: Path, seen: SketchData) -> None:
     few = SketchData(seen.regions, seen.pixels, seen.rows[:2])
     with pytest.raises(TrainingError, match="2 photos to learn from and 6 of dev can be read; a decoder wants 4"):
         SketchTrainer(few, seen, SMALL, drawn / "x", RunOptions())
-    with pytest.raises(TrainingError, match="cannot be read .*; train a decoder there first"):
+    with pytest.raises(TrainingError, match=r"cannot be read .*; train a decoder there first"):
         trainer.load(drawn / "nothing")
     for wrong, said in (({"width": 12}, "multiple of 8"), ({"steps": 0}, "at least 1"), ({"crop": 8}, "from 32 to 128"),
                         ({"settled": 2.0}, "in .0, 1."), ({"precision": "int8"}, "bf16 or fp32"),
