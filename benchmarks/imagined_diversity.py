@@ -5,9 +5,9 @@
 ``MIXTURE`` and ``DIR`` as for ``benchmarks.imagined_queries``; of ``DIR`` only the photos' vectors of dev are taken.
 A library of the 1,000 photos of Flickr8k dev is asked for captions of photos with an odd number, one a photo, without
 reranking, each with and without ``imagine``.  Looked at are the first ten hits: how many of 100 groups of like photos
-(k-means of all vectors) they come from, how far two of them lie apart (one minus cosine), and whether the caption's own
-photo is among them.  Differences are paired, with 95 % intervals by bootstrap.  Beside them the processor time of a warm
-query, in milliseconds, of all threads together: the median.  One JSON line.
+(k-means of all vectors) they come from, how far two of them lie apart (one minus cosine), and whether the photo of the
+caption is among them.  Differences are paired, with 95 % intervals by bootstrap.  Beside them the processor time of a
+warm query, in milliseconds, of all threads together: the median.  One JSON line.
 """
 
 from __future__ import annotations
