@@ -45,18 +45,19 @@ def test_it_draws_the_tokens_of_the_embedded_model(sketches: Sketches, encoder: 
     assert not sketches.fits(other)
 
 
-def test_a_sketch_is_nearer_to_its_own_photo_than_to_the_others(
-    sketches: Sketches, encoder: OnnxEncoder, seen: tuple[Pixels, Regions]
+def test_sketches_are_more_like_their_own_photos_than_like_the_others(
+    sketches: Sketches, seen: tuple[Pixels, Regions]
 ) -> None:
     pixels, tokens = seen
     drawn = sketches.draw(tokens)
     assert (drawn.shape, drawn.dtype) == ((len(pixels), 128, 128, 3), np.uint8)
-    small = np.stack([np.asarray(Image.fromarray(one).resize((16, 16), Image.Resampling.BOX), np.float64).ravel()
-                      for one in pixels])  # fmt: skip
-    made = drawn.reshape(len(drawn), 16, 8, 16, 8, 3).mean(axis=(2, 4)).reshape(len(drawn), -1)
-    apart = np.abs(made[:, None] - small[None]).mean(axis=2)
-    others = apart.sum(axis=1) - apart.diagonal()
-    assert (apart.diagonal() < others / (len(apart) - 1)).all()  # than to the others on average
+    made, real = (
+        np.stack([np.asarray(Image.fromarray(one).resize((16, 16), Image.Resampling.BOX), np.float64).ravel()
+                  for one in rows]) for rows in (drawn, pixels)
+    )  # fmt: skip
+    correlations = np.corrcoef(made, real)[: len(made), len(made) :]  # (sketches, photos)
+    own, others = correlations.diagonal().mean(), correlations[~np.eye(len(made), dtype=bool)].mean()
+    assert own > others + 0.08  # 0.24 and 0.12 were measured: drawings, a rocket at night, no everyday photos
 
 
 def test_tokens_of_a_picture_come_from_its_vector(

@@ -69,18 +69,18 @@ def test_the_linear_map_is_least_squares_over_neighbours() -> None:
     tokens, pixels = (torch.from_numpy(rng.random(shape, np.float32)) for shape in ((30, 49, 2), (30, 3, 128, 128)))
     decoder = SketchDecoder(2, 7, 16)
     decoder.fit_linear([(tokens[:20], pixels[:20]), (tokens[20:], pixels[20:])], ridge=0.0)
-    small = F.adaptive_avg_pool2d(pixels, 28).numpy()
+    small = F.adaptive_avg_pool2d(pixels, 56).numpy()
     wanted = small - small.mean(axis=0)
     grid = np.pad(tokens.numpy().reshape(30, 7, 7, 2), ((0, 0), (1, 1), (1, 1), (0, 0)))
     rows, targets = [], []
     for top in range(7):
         for left in range(7):
             rows.append(grid[:, top : top + 3, left : left + 3].reshape(30, -1))
-            targets.append(wanted[:, :, 4 * top : 4 * top + 4, 4 * left : 4 * left + 4].reshape(30, -1))
+            targets.append(wanted[:, :, 8 * top : 8 * top + 8, 8 * left : 8 * left + 8].reshape(30, -1))
     x, y = np.concatenate(rows).astype(np.float64), np.concatenate(targets)
     best = np.linalg.lstsq(x, y, rcond=None)[0]
-    found = F.pixel_shuffle(decoder.linear(decoder.grid(tokens)), 4).detach().numpy()
-    made = found[:, :, 12:16, 8:12].reshape(30, -1)  # the cell in row 3 and column 2
+    found = F.pixel_shuffle(decoder.linear(decoder.grid(tokens)), 8).detach().numpy()
+    made = found[:, :, 24:32, 16:24].reshape(30, -1)  # the cell in row 3 and column 2
     assert np.allclose(made, rows[3 * 7 + 2] @ best, atol=1e-3)
 
 

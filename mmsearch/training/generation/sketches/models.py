@@ -14,7 +14,7 @@ from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.torch.embedded_towers import EmbeddedConfig, ImageTower, fold_batch_norms
 from mmsearch.training.generation.sketches.recipe import SIDE
 
-CELL = 4  # pixels a side that the linear map draws of a region: 28 in all
+CELL = 8  # pixels a side that the linear map draws of a region: 56 in all
 FIRST = 16  # cells a side that the tokens' grid is stretched to; doubled from there
 
 

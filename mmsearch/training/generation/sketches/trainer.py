@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 
 WEIGHTS = "decoder.pt"
 FEWEST = 4  # photos that something can be learned from
-COARSE = 8  # pixels a side that are one where colours and layout are compared
 AT_ONCE = 32  # photos of dev in memory together
 
 
@@ -160,12 +159,11 @@ class SketchTrainer:
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bf16"):
             made = self.decoder(tokens).float()
             pixels = (made - real).abs().mean()
-            coarse = F.avg_pool2d(made - real, COARSE).abs().mean()
             left, top = rng.integers(0, SIDE - recipe.crop + 1, 2)
             across, down = slice(left, left + recipe.crop), slice(top, top + recipe.crop)
             made, real = (one[:, :, down, across].contiguous(memory_format=torch.channels_last) for one in (made, real))
             states = self.eyes.distance(made, real)
-            loss = recipe.pixels * pixels + recipe.coarse * coarse + recipe.perceptual * states
+            loss = recipe.pixels * pixels + recipe.perceptual * states
             terms = {"pixels": round(float(pixels.detach()), 4), "states": round(float(states.detach()), 4)}
             if adversarial:
                 self.critic.requires_grad_(False)
