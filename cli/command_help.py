@@ -28,6 +28,11 @@ ABOUT: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "Show where in a photo, or when in a film, a text is found.",
         ('mmsearch explain photo.jpg "a red motorcycle" -o heat.png', 'mmsearch explain clip.mp4 "a cat" -o time.png'),
     ),
+    "imagine": (
+        FIND,
+        "Draw sketches of what a text makes the search look for.",
+        ('mmsearch imagine "a dog on a beach" -o sketches.png',),
+    ),
     "serve": (
         FIND,
         "Show the library as a page in the browser, and to programs.",

@@ -52,8 +52,8 @@ def picture_format(file: Path) -> str:
     return _FORMATS[file.suffix.lower()]
 
 
-def file_to_write(path: Path, photo: str) -> Path:
-    """Where a picture is to be written, checked before any work is done.
+def file_to_write(path: Path, photo: str | None = None) -> Path:
+    """Where a picture is to be written, of ``photo`` or of none, checked before any work is done.
 
     Raises BadParameter for a name that says no format, SourceError where the file cannot be written.
     """
@@ -66,6 +66,8 @@ def file_to_write(path: Path, photo: str) -> Path:
         raise SourceError(f"{formatting.shown(str(path))} cannot be written: there is no folder {target.parent}")
     if target.is_dir():
         raise SourceError(f"{formatting.shown(str(path))} cannot be written: it is a folder")
+    if photo is None:
+        return target
     if os.path.realpath(target) == os.path.realpath(photo) or (
         target.exists() and os.path.exists(photo) and os.path.samefile(target, photo)
     ):

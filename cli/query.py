@@ -10,7 +10,7 @@ import typer
 from mmsearch.cli import formatting, query_options
 from mmsearch.cli.options import DeviceOption, JsonOption, LibraryOption, opened
 from mmsearch.cli.progress_bar import working
-from mmsearch.cli.query_output import Results
+from mmsearch.cli.query_output import Results, Shown
 
 
 def command(
@@ -167,7 +167,7 @@ def command(
             unlike=unlike or [],
             imagine=imagine,
         )
-        limit = found.settings.max_megapixels
+        shown = Shown(found.settings.max_megapixels, results.rough(found, hits))
         empty = None if hits else nothing_yet(found)
     nothing = f"no {'more ' if offset else ''}pictures found"
     if empty is not None:
@@ -183,4 +183,4 @@ def command(
     for word, files in (("like", like), ("unlike", unlike)):
         if files:
             title += f" {word} {', '.join(map(formatting.shown, files))}"
-    results.give(hits, title.strip(), limit, nothing, sheet)
+    results.give(hits, title.strip(), shown, nothing, sheet)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
@@ -18,11 +18,21 @@ from mmsearch.cli.progress_bar import working
 from mmsearch.cli.terminal import WAYS
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from mmsearch.library.library import Library
     from mmsearch.types import Hit
 
 
 # Players of films that can be told where to begin.
 _PLAYERS = (("mpv", ("--start={}",)), ("vlc", ("--start-time={}",)))
+
+
+class Shown(NamedTuple):
+    """How pictures of hits are come by."""
+
+    max_megapixels: float  # larger ones are not opened
+    rough: Mapping[str, Image]  # by path, for files that are away
 
 
 @dataclass(frozen=True)
@@ -74,7 +84,19 @@ class Results:
 
         return check(self.html)
 
-    def give(self, hits: Sequence[Hit], title: str, max_megapixels: float, nothing: str, sheet: Path | None) -> None:
+    def rough(self, library: Library, hits: Sequence[Hit]) -> dict[str, Image]:
+        """Where pictures are to be seen, what stands for those whose files are away, by path; see ``rough_picture``."""
+        if self.html is None and not self.show and self.show_as is None:
+            return {}
+        found = {}
+        for hit in hits:
+            if not os.path.lexists(hit.path):
+                picture = library.rough_picture(hit.photo, part=hit.moments[0].part if hit.moments else 0)
+                if picture is not None:
+                    found[hit.path] = picture
+        return found
+
+    def give(self, hits: Sequence[Hit], title: str, shown: Shown, nothing: str, sheet: Path | None) -> None:
         """Do what the options say; ``nothing`` is said on stderr where there are no hits.
 
         Raises Exit with code 1 where a file could not be copied or opened.
@@ -87,14 +109,14 @@ class Results:
         elif not hits:
             formatting.say(nothing)
         else:
-            self._print(hits, title, max_megapixels)
+            self._print(hits, title, shown)
         sys.stdout.flush()  # before what follows speaks on stderr, or fails
         done = True
         if sheet is not None and self.html is not None:
             from mmsearch.cli.sheet import write
 
             with working("Writing the contact sheet"):
-                write(sheet, hits, title, max_megapixels)
+                write(sheet, hits, title, shown.max_megapixels, shown.rough)
             formatting.say(f"wrote {formatting.shown(str(self.html))}")
         if self.copy_to is not None and hits:
             from mmsearch.cli.copying import copy
@@ -106,13 +128,14 @@ class Results:
         if not done:
             raise typer.Exit(1)
 
-    def _print(self, hits: Sequence[Hit], title: str, max_megapixels: float) -> None:
+    def _print(self, hits: Sequence[Hit], title: str, shown: Shown) -> None:
         from mmsearch.cli.pager import paged
 
         if self.show or self.show_as is not None:
             from mmsearch.cli.show import show
 
-            if show(hits, title, max_megapixels, next((way for way in WAYS if way == self.show_as), None)):
+            way = next((way for way in WAYS if way == self.show_as), None)
+            if show(hits, title, shown.max_megapixels, way, shown.rough):
                 return
             formatting.say("the output shows no pictures; --show-as blocks draws them anyway")
         with paged():

@@ -7,7 +7,7 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from html import escape
 from pathlib import Path
@@ -86,20 +86,27 @@ def check(file: Path) -> Path:
     return target
 
 
-def write(target: Path, hits: Sequence[Hit], title: str, max_megapixels: float) -> None:
-    """Write the sheet to where ``check`` said, whole or not at all.  Raises SourceError where it cannot be written."""
+def write(
+    target: Path, hits: Sequence[Hit], title: str, max_megapixels: float, rough: Mapping[str, Image] | None = None
+) -> None:
+    """Write the sheet to where ``check`` said, whole or not at all.  Raises SourceError where it cannot be written.
+
+    ``rough`` has pictures for some whose files are away, by path.
+    """
     from mmsearch.errors import SourceError
     from mmsearch.media.filesystem import atomic_file
 
     try:
         with atomic_file(target) as draft, draft.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(html(hits, title, max_megapixels))
+            file.writelines(html(hits, title, max_megapixels, rough))
     except OSError as error:  # it names the draft, or nothing
         name = formatting.shown(str(target))
         raise SourceError(f"{name} cannot be written: {error.strerror or error}") from error
 
 
-def html(hits: Sequence[Hit], title: str, max_megapixels: float) -> Iterator[str]:
+def html(
+    hits: Sequence[Hit], title: str, max_megapixels: float, rough: Mapping[str, Image] | None = None
+) -> Iterator[str]:
     """The sheet, piece by piece."""
     from mmsearch import __version__
     from mmsearch.media.thumbnails import moments, thumbnails
@@ -116,9 +123,10 @@ def html(hits: Sequence[Hit], title: str, max_megapixels: float) -> Iterator[str
         f"<title>{_text(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
         f"<header><h1>{_text(title)}</h1><p>{found}</p></header>\n<main><ol>\n"
     )
-    for hit, picture in zip(hits, thumbnails(hits, SIDE, max_megapixels), strict=True):
+    for hit, picture in zip(hits, thumbnails(hits, SIDE, max_megapixels, rough), strict=True):
         several = len(hit.moments) > 1 and not hit.photo.is_sound
-        yield _card(hit, picture, moments(hit, STRIP, max_megapixels) if several else ())
+        parts = moments(hit, STRIP, max_megapixels) if several else ()
+        yield _card(hit, picture, parts, rough=hit.path in (rough or {}))
     yield (
         f"</ol></main>\n<footer>Made by mmsearch {_text(__version__)}, {datetime.now():%Y-%m-%d %H:%M}. "
         "The small pictures are in this file; a click on one opens the photo itself where it is.</footer>\n"
@@ -126,8 +134,8 @@ def html(hits: Sequence[Hit], title: str, max_megapixels: float) -> Iterator[str
     )
 
 
-def _card(hit: Hit, picture: Image | str, parts: Sequence[tuple[Moment, Image]]) -> str:
-    """A hit; ``parts`` are the best ones of a film or a document."""
+def _card(hit: Hit, picture: Image | str, parts: Sequence[tuple[Moment, Image]], rough: bool = False) -> str:
+    """A hit; ``parts`` are the best ones of a film or a document, and a ``rough`` picture is none of the file."""
     photo = hit.photo
     path = Path(hit.path)
     link = f'href="{escape(path.as_uri())}"'
@@ -149,6 +157,8 @@ def _card(hit: Hit, picture: Image | str, parts: Sequence[tuple[Moment, Image]])
     lines.append(f'<a {link}>{_path(path.name)}</a><br><span class="dim">{_path(str(path.parent))}</span>')
     length = clock(photo.film.duration_ms) if photo.film else ""
     measures = ["" if photo.is_sound else f"{photo.width}×{photo.height}", length, formatting.size(photo.size)]
+    if rough:
+        lines.append("<strong>rough: the file is gone; drawn from what the library knows of it</strong>")
     facts = [f"{photo.date:%Y-%m-%d %H:%M}", *measures, photo.exif.camera or "", formatting.noted(photo)]
     lines.append(f'<span class="dim">{_text(" · ".join(filter(None, facts)))}</span>')
     lines += [f'<span class="dim">{_text(reason)}</span>' for reason in hit.reasons]

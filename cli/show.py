@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,9 +31,13 @@ COLUMNS, ROWS = 28, 8  # of characters, that a picture may fill
 SIDE = 320  # pixels of the longer side of a picture that is drawn by a protocol
 
 
-def show(hits: Sequence[Hit], title: str, max_megapixels: float, way: Way | None = None) -> bool:
+def show(
+    hits: Sequence[Hit], title: str, max_megapixels: float, way: Way | None = None,
+    rough: Mapping[str, Image] | None = None,
+) -> bool:  # fmt: skip
     """Print hits with their pictures; ``way`` says how they are drawn, whatever the output is.
 
+    ``rough`` has pictures for some whose files are away, by path.
     Without it the terminal is asked.  Returns False, and prints nothing, where pictures cannot be drawn: the output is
     no terminal, or one without colours.
     """
@@ -51,7 +55,7 @@ def show(hits: Sequence[Hit], title: str, max_megapixels: float, way: Way | None
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(width=room)
     table.add_column(overflow="fold")
-    pictures = thumbnails(hits, SIDE, max_megapixels)
+    pictures = thumbnails(hits, SIDE, max_megapixels, rough)
     for hit, picture in zip(hits, pictures, strict=True):
         if isinstance(picture, str):
             seen: RenderableType = Panel(cell(picture, "dim"), width=room, height=5, border_style="dim")

@@ -132,6 +132,7 @@ _HOMES = {
     "mmsearch.manage.import_vectors": ["ImportReport"],
     "mmsearch.manage.map.make": ["MapReport"],
     "mmsearch.library.facets": ["Facet", "Facets", "FacetValue"],
+    "mmsearch.library.imagining": ["Region", "Sketch"],
     "mmsearch.library.library": ["Library"],
     "mmsearch.library.opening": ["open_library"],
     "mmsearch.library.repair": ["Repaired"],

@@ -191,7 +191,8 @@ def test_help_is_light() -> None:
 NOT_FOR_A_QUERY = {
     "alembic", "defusedxml", "filelock", "ftfy", "onnx", "open_clip", "regex", "rich", "timm", "torch", "transformers",
     "mmsearch.ingest", "mmsearch.integrations", "mmsearch.language.vocabulary", "mmsearch.manage",
-    "mmsearch.rerank.inspect", "mmsearch.search.imagination",
+    "mmsearch.rerank.inspect", "mmsearch.search.imagination", "mmsearch.search.sketches",
+    "mmsearch.library.imagining",
     "mmsearch.store.protocol", "mmsearch.store.writing", "urllib.request",
 }  # fmt: skip
 

@@ -73,9 +73,10 @@ class Retrieval:
         if self.picture != "data":
             return None
         try:
-            return self.library.thumbnail(hit.photo, SIDE).content
+            made = self.library.thumbnail(hit.photo, SIDE)
         except ImageError:
             return None
+        return None if made.rough else made.content  # a drawing would be taken for the photo
 
     def metadata(self, hit: Hit) -> dict[str, Any]:
         """What is known of the hit beside its text: keys whose value is unknown are left out."""

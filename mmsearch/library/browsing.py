@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from mmsearch.errors import ImageError
 from mmsearch.library.checked import checked_methods
 from mmsearch.query.model import Query
 from mmsearch.store.open import THUMBNAILS
@@ -16,9 +17,12 @@ from mmsearch.types import PathLike, Paths, Photo, path_list
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from PIL.Image import Image
+
     from mmsearch.config import Settings
     from mmsearch.library.arguments import Asked
     from mmsearch.library.facets import Facets
+    from mmsearch.library.imagining import Rough
     from mmsearch.library.models import Models
     from mmsearch.library.results import Items
     from mmsearch.manage.map.clusters import Method
@@ -109,11 +113,34 @@ class Browsing:
         Of a film or document it shows what ``place`` says of ``part`` and ``at_ms``, else what shows it best.
 
         It is made once and kept in the library's folder, up to ``settings.thumbnails`` megabytes of all.  Where the
-        file has changed since it was indexed it shows what is there now; where it is gone, what was kept of it.
+        file has changed since it was indexed it shows what is there now; where it is gone, what was kept of it, or else
+        a rough picture (``rough``), drawn from stored region tokens of the embedded model.
         Raises ImageError where there is no picture to be had.
         """
         shown = self.place(photo, part, at_ms)
-        return self._thumbnails.get(photo, self.store.content_hash(photo.id), side, shown)
+        try:
+            return self._thumbnails.get(photo, self.store.content_hash(photo.id), side, shown)
+        except ImageError as error:
+            drawn = self._rough.picture(photo, side, part or 0) if error.code == "file-gone" else None
+            if drawn is None:
+                raise
+        from mmsearch.media.thumbnail_cache import encoded
+
+        return encoded(drawn, rough=True)
+
+    def rough_picture(self, photo: Photo, side: int = 320, part: int = 0) -> Image | None:
+        """What stored region tokens tell of a photo that cannot be opened, in its shape; it says "rough" in it.
+
+        Of a film or a document it is of one ``part`` (``Moment.part``).  None where no region tokens of the embedded
+        model are stored.
+        """
+        return self._rough.picture(photo, side, part)
+
+    @cached_property
+    def _rough(self) -> Rough:
+        from mmsearch.library.imagining import Rough
+
+        return Rough(self.store, self.models)
 
     @cached_property
     def _thumbnails(self) -> ThumbnailCache:

@@ -28,6 +28,7 @@ from mmsearch.types import IndexReport, PathLike, Paths, Progress, Skipped, path
 
 if TYPE_CHECKING:  # a search needs none of these, and is to start quickly
     from mmsearch.library.calibrating import CalibrationReport
+    from mmsearch.library.imagining import Sketch
     from mmsearch.library.indexing import Ingest
     from mmsearch.library.repair import Checkup, Repaired
     from mmsearch.manage.duplicates import Group, Level
@@ -204,6 +205,21 @@ class Library(Browsing, Tagging, Sharing):
         ['cat']
         """
         return self.looker().explain(os.fspath(path), text, by)
+
+    def imagine(self, text: str, count: int = 4, *, regions: int = 4) -> list[Sketch]:
+        """Sketches of what a text makes the embedded model look for, and the ``regions`` nearest to each in photos.
+
+        They are drawn by a small decoder and are no photos; the same text gets the same ones.  Regions are looked for
+        in the best photos for the words that have region tokens.  Raises ModelError for a library of another model,
+        QueryError, ArgumentError.
+
+        >>> sketch, = library.imagine("a motorcycle", count=1)
+        >>> sketch.pixels.shape, len(sketch.regions)
+        ((128, 128, 3), 4)
+        """
+        from mmsearch.library.imagining import imagine
+
+        return imagine(self, text, count, regions)
 
     def losses(self, paths: Paths) -> Losses:
         """What ``remove`` would lose that ``index`` does not bring back by itself: read texts, captions, own tags."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from mmsearch.config import Settings
 from mmsearch.encoders import factory
-from mmsearch.encoders.protocol import Encoder
+from mmsearch.encoders.protocol import Encoder, ModelCard
 from mmsearch.errors import ModelError, ModelMismatchError, NoModelError
 from mmsearch.language.prompts import scenes
 from mmsearch.rerank import resolve
@@ -28,6 +28,7 @@ from mmsearch.types import Note, Vectors
 
 if TYPE_CHECKING:
     from mmsearch.search.imagination import Imagination
+    from mmsearch.search.sketches import Sketches
     from mmsearch.store.protocol import Store
 
 log = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ class Models:
         self._readings = Once[resolve.Reading]()  # by the identity of the encoder that is searched with
         self._rerankers = Once[Reranker]()  # as well
         self._querybanks = Once[Vectors]()  # by fingerprint
+        self._sketches = Once["Sketches"]()
         self._imaginations = Once["Imagination"]()  # by the identity of the encoder that is searched with
         self._calibrations: dict[Path, tuple[int, Calibration | None]] = {}  # with the time of their files
         self._without_bank: set[str] = set()  # fingerprints of which it was said that they have none
@@ -291,6 +293,19 @@ class Models:
         from mmsearch.search.imagination import Imagination
 
         return self._imaginations.get(id(encoder), lambda: Imagination.load(encoder))
+
+    def sketches(self) -> Sketches:
+        """What draws region tokens of the embedded model, loaded once.  Raises ModelError."""
+        from mmsearch.search.sketches import Sketches
+
+        return self._sketches.get("", Sketches)
+
+    def embedded_card(self) -> ModelCard | None:
+        """That of the embedded model; None in a checkout without its weights."""
+        try:
+            return factory.embedded_card(self._options)
+        except ModelError:
+            return None
 
     def calibration_file(self, stored: StoredModel) -> Path:
         """Where the calibration is that was fitted to this library, for a model."""

@@ -17,13 +17,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mmsearch.errors import ArgumentError, ImageError
 from mmsearch.media.filesystem import read_regular
 from mmsearch.media.part_picture import Place
 from mmsearch.media.thumbnails import thumbnail
 from mmsearch.types import SIDES, Photo
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +46,7 @@ class Thumbnail:
 
     content: bytes  # of a WebP file
     etag: str  # changes with the content: its BLAKE2b, 32 hexadecimal digits
+    rough: bool = False  # drawn from region tokens, because the file is away: no picture of it, and never kept
 
 
 class _Kept(NamedTuple):
@@ -173,10 +177,15 @@ def _made(photo: Photo, side: int, max_megapixels: float, place: Place | None) -
     if isinstance(picture, str):
         gone = not os.path.lexists(photo.path)
         raise ImageError(photo.path, picture, retry=gone, code="file-gone" if gone else None)
+    return encoded(picture)
+
+
+def encoded(picture: Image, rough: bool = False) -> Thumbnail:
+    """A picture as a thumbnail: of these pixels alone, without EXIF and profile."""
     written = io.BytesIO()
-    picture.save(written, "WEBP", quality=QUALITY, method=EFFORT)  # of these pixels alone: no EXIF, no profile
+    picture.save(written, "WEBP", quality=QUALITY, method=EFFORT)
     content = written.getvalue()
-    return Thumbnail(content, _digest(content).hex())
+    return Thumbnail(content, _digest(content).hex(), rough)
 
 
 def _digest(content: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mmsearch.types import Photo
@@ -14,15 +14,19 @@ if TYPE_CHECKING:
     from mmsearch.types import Hit, Moment
 
 
-def thumbnails(shown: Sequence[Hit | Photo], side: int, max_megapixels: float) -> Iterator[Image.Image | str]:
+def thumbnails(
+    shown: Sequence[Hit | Photo], side: int, max_megapixels: float, rough: Mapping[str, Image.Image] | None = None
+) -> Iterator[Image.Image | str]:
     """For each hit or photo its picture in RGB, the longer side ``side`` pixels or what it has if that is less.
 
     Of a film or a document it is that of the best part that was found.  A sentence instead where the file is gone or
-    cannot be read.
+    cannot be read; ``rough`` has pictures, by their paths, for some that are gone.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     def picture(one: Hit | Photo) -> Image.Image | str:
+        if rough and one.path in rough:
+            return rough[one.path]
         if isinstance(one, Photo):
             return thumbnail(one, side, max_megapixels)
         return thumbnail(one.photo, side, max_megapixels, place_of(one.moments[0]) if one.moments else None)

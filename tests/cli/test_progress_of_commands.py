@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[list[str], set[str]]] = {
     "caption": (["caption", "photos/cat.png"], {OPENING, "Loading the model", "Captioning"}),
     "ask": (["ask", "photos/cat.png", "what is it?"], {OPENING, "Loading the model", "Looking"}),
     "explain": (["explain", "photos/cat.png", "a cat", "--json"], {OPENING, "Loading the model", "Looking"}),
+    "imagine": (["imagine", "a cat", "--json"], {OPENING, "Imagining"}),
     "tag": (["tag"], {OPENING, "Tagging"}),
     "duplicates": (["duplicates"], {OPENING, "Comparing"}),
     "status": (["status"], {OPENING, "Counting"}),

@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from mmsearch.config import Settings
 from mmsearch.errors import ImageError, NoModelError, QueryError
 from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
 from mmsearch.media.thumbnail_cache import Thumbnail
 
 ODD = ['a, "b" -c', "it's (2024)", "date:2024", "Zoë & co; -x", "tab\tand\\slash"]
@@ -100,8 +103,24 @@ def test_a_thumbnail_of_a_photo_is_kept_beside_the_library(library: Library, pho
     assert library.index(photos).added == 0
     (photos / "cat.png").unlink()
     assert library.thumbnail(cat, 160) == small  # as the file itself cannot be seen
-    with pytest.raises(ImageError, match="the file is gone"):
+    rough = library.thumbnail(cat, 640)  # none was kept: what region tokens tell
+    assert (rough.rough, small.rough) == (True, False)
+    assert Image.open(io.BytesIO(rough.content)).size == (256, 170)
+    assert not list((library.folder / "thumbnails").rglob("*-640.thumb"))  # it is no picture of the file
+    (photos / "cat.png").mkdir()  # not gone, but no picture either
+    with pytest.raises(ImageError):
         library.thumbnail(cat, 640)
+
+
+def test_a_photo_without_region_tokens_has_no_rough_picture(settings: Settings, photos: Path) -> None:
+    with open_library(settings.library, settings=replace(settings, regions=False)) as library:
+        library.index(photos)
+        cat = library.get(photos / "cat.png")
+        assert cat is not None
+        assert library.rough_picture(cat) is None
+        (photos / "cat.png").unlink()
+        with pytest.raises(ImageError, match="the file is gone"):
+            library.thumbnail(cat, 640)
 
 
 def test_a_library_among_the_photos_does_not_index_its_thumbnails(library: Library, photos: Path) -> None:

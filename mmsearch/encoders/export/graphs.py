@@ -114,7 +114,7 @@ def shrink(model: onnx.ModelProto, to_int8: bool) -> None:
         name, values = tensor.name, numpy_helper.to_array(tensor)
         if tensor.data_type != TensorProto.FLOAT or values.size < SMALL:
             kept.append(tensor)
-        elif to_int8 and values.ndim == 2:
+        elif to_int8 and values.ndim in (2, 4):
             small, scales = quantize(values)
             kept.append(numpy_helper.from_array(small, f"{name}:int8"))
             kept.append(numpy_helper.from_array(scales, f"{name}:scale"))
@@ -158,8 +158,9 @@ def _sorted(nodes: list[Any], known: set[str]) -> list[Any]:
 
 
 def quantize(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Symmetric int8 with a scale a row: (rows, columns) -> int8 of the same shape and scales (rows, 1)."""
-    scales = np.maximum(np.abs(values).max(axis=1, keepdims=True), 1e-12).astype(np.float32) / 127
+    """Symmetric int8 with a scale a row: (rows, …) -> int8 of the same shape and scales (rows, 1, …)."""
+    largest = np.abs(values).max(axis=tuple(range(1, values.ndim)), keepdims=True)
+    scales = np.maximum(largest, 1e-12).astype(np.float32) / 127
     return np.clip(np.rint(values / scales), -127, 127).astype(np.int8), scales
 
 

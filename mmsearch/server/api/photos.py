@@ -71,11 +71,17 @@ async def thumb(
 ) -> Response:
     """A small upright WebP; with the photo's ``version`` as ``v`` it may be kept for ever.
 
+    Where the file is away and no thumbnail was kept it is a rough picture, drawn from what the library knows: the
+    header X-Rough is 1 then, and the picture says so.
+
     Of a film ``at`` names the frame in milliseconds, or ``part`` the moment; of a document ``part`` is the page from 0.
     """
     found, made = await context.pictures.run(_thumb, context, photo_id, int(size), part, at)
-    age = "max-age=31536000, immutable" if v == version_of(found) else "max-age=60"
+    lasts = v == version_of(found) and not made.rough  # the drive may come back
+    age = "max-age=31536000, immutable" if lasts else "max-age=60"
     headers = {"ETag": f'"{made.etag}"', "Cache-Control": f"private, {age}"}
+    if made.rough:
+        headers["X-Rough"] = "1"
     if files.is_fresh(request.headers, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return Response(made.content, media_type="image/webp", headers=headers)

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from mmsearch.errors import ImageError
 from mmsearch.library.library import Library
+from mmsearch.media.thumbnail_cache import Thumbnail
 from mmsearch.server.mcp.answers import Left, readable
 from mmsearch.types import Photo
 
@@ -43,6 +44,15 @@ def jpeg(picture: Image.Image) -> ImageContent:
     return image_content(written.getvalue(), "image/jpeg")
 
 
+def small_picture(library: Library, photo: Photo, side: int) -> Thumbnail:
+    """A photo's thumbnail.  Raises ImageError also where there is a rough one only: an agent would take it for the
+    photo."""
+    made = library.thumbnail(photo, side)
+    if made.rough:
+        raise ImageError(photo.path, "the file is gone", retry=True, code="file-gone")
+    return made
+
+
 def shown_size(content: bytes) -> tuple[int, int]:
     """Width and height of a picture file."""
     with Image.open(io.BytesIO(content)) as picture:
@@ -60,7 +70,7 @@ def sheet(library: Library, photos: Sequence[Photo]) -> tuple[Image.Image, int, 
     for number, photo in enumerate(photos):
         left, top = GAP + number % columns * across, GAP + number // columns * down
         try:
-            with Image.open(io.BytesIO(library.thumbnail(photo, 320).content)) as picture:
+            with Image.open(io.BytesIO(small_picture(library, photo, 320).content)) as picture:
                 small = picture.convert("RGB")
             small.thumbnail((CELL, CELL))
             drawn.paste(small, (left + (CELL - small.width) // 2, top + (CELL - small.height) // 2))

@@ -36,7 +36,7 @@ from mmsearch.server.mcp.answers import (
 )
 from mmsearch.server.mcp.cancelling import go_on
 from mmsearch.server.mcp.errors import tool_error, unknown_photo
-from mmsearch.server.mcp.pictures import MOST, answered, image_content, jpeg, sheet, shown_size
+from mmsearch.server.mcp.pictures import MOST, answered, image_content, jpeg, sheet, shown_size, small_picture
 from mmsearch.server.mcp.query_help import HELP
 from mmsearch.server.queries import examples, read_query
 from mmsearch.store.types import FACETS
@@ -100,7 +100,7 @@ class Tools:
     ) -> Annotated[CallToolResult, ViewAnswer]:
         """See a photo: an upright picture of it."""
         photo = self._photo(id)
-        small = self._library.thumbnail(photo, size)
+        small = small_picture(self._library, photo, size)
         width, height = shown_size(small.content)
         told = ViewAnswer.model_validate({**answers.facts(photo), "shown_width": width, "shown_height": height})
         return answered(told, image_content(small.content))
@@ -225,7 +225,7 @@ class Tools:
         """The photo with this id as WebP, for the resource ``photo://{id}``."""
         if not number.isdecimal() or not 0 < int(number[:20]) < 2**63:
             raise MMSearchError(f"{readable(number)!r} is no id of a photo", code="unknown-photo")
-        return self._library.thumbnail(self._photo(int(number)), 1280).content
+        return small_picture(self._library, self._photo(int(number)), 1280).content
 
     def _photo(self, number: int) -> Photo:
         photo = self._library.photo(number) if number < 2**63 else None
