@@ -13,6 +13,7 @@ from pathlib import Path
 
 import in_process
 import pytest
+import sharing
 from samples import CLI, SAMPLES, surroundings
 from shared import made_once
 
@@ -21,6 +22,21 @@ from mmsearch.encoders import factory
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
+
+
+def _by_groups(config: pytest.Config) -> bool:
+    return config.getoption("dist", "no") == "loadgroup"
+
+
+@pytest.hookimpl(optionalhook=True)  # of xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    return sharing.scheduler(config, log) if _by_groups(config) else None
+
+
+@pytest.hookimpl(tryfirst=True)  # after those of folders, and before xdist appends the groups to the names
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if _by_groups(config) or config.getoption("loadgroup", False):
+        sharing.order(items)
 
 
 @pytest.fixture(autouse=True)

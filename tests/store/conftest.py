@@ -44,6 +44,7 @@ SLOW_ON_A_SERVER = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are shared out by this mark (``sharing.py``)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.name.startswith(SLOW_ON_A_SERVER) and "[postgres" in item.name:
