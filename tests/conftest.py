@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import in_process
+import kept_models
 import pytest
 import sharing
 from samples import CLI, SAMPLES, surroundings
@@ -55,6 +56,13 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFa
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine a command takes longer than ten seconds: what it says then is no part of other tests."""
     monkeypatch.setattr("mmsearch.cli.progress_bar.EVERY", 3600.0)
+
+
+@pytest.fixture(autouse=True)
+def models() -> Iterator[None]:
+    """Graphs and tokenizers are loaded once; a module whose tests are about loading has its own, empty fixture."""
+    with kept_models.kept():
+        yield
 
 
 @pytest.fixture(scope="session")
