@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import in_process
 import kept_models
 import pytest
 import sharing
-from samples import CLI, SAMPLES, surroundings
+from samples import CLI, five_photos, surroundings
 from shared import made_once
 
 from mmsearch.config import Settings
@@ -130,17 +129,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Five photos in two folders."""
-    folder = tmp_path / "photos"
-    (folder / "trips").mkdir(parents=True)
-    for name, place in {
-        "chelsea.png": "cat.png",
-        "camera.png": "cameraman.png",
-        "grass.png": "grass.png",
-        "motorcycle_left.png": "trips/motorcycle.png",
-        "rocket.jpg": "trips/rocket.jpg",
-    }.items():
-        shutil.copy(SAMPLES / name, folder / place)
-    return folder
+    return five_photos(tmp_path / "photos")
 
 
 @pytest.fixture
@@ -150,14 +139,20 @@ def library(settings: Settings, encoder: OnnxEncoder) -> Iterator[Library]:
 
 
 @pytest.fixture
-def mmsearch(tmp_path: Path) -> CLI:
+def place(tmp_path: Path) -> Path:
+    """The folder that commands run in, with their home."""
+    return tmp_path
+
+
+@pytest.fixture
+def mmsearch(place: Path) -> CLI:
     """The command line called in this process, with a home of its own: quick, and enough for what it prints and does.
 
     What only a process shows needs ``mmsearch_process``: what is imported, encodings, signals, crashes, start-up files.
     """
 
     def run(*arguments: str | Path, check: int | None = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-        return checked(in_process.call([*map(str, arguments)], surroundings(tmp_path, environment), tmp_path), check)
+        return checked(in_process.call([*map(str, arguments)], surroundings(place, environment), place), check)
 
     return run
 
