@@ -26,7 +26,7 @@ from mmsearch.library.opening import open_library
 
 
 def _by_groups(config: pytest.Config) -> bool:
-    return config.getoption("dist", "no") == "loadgroup"
+    return bool(config.getoption("dist", "no") == "loadgroup")
 
 
 @pytest.hookimpl(optionalhook=True)  # of xdist

@@ -46,7 +46,7 @@ def kept(anywhere: bool = False, runs: bool = True) -> Iterator[None]:
         found = _graph(load, facts, threads, quick)
         return found if runs else found.session
 
-    def texts(cls: type[TextEncoder], file: Path, rules: TokenRules) -> Any:
+    def texts(cls: Any, file: Path, rules: TokenRules) -> Any:
         facts = _facts([file], anywhere)
         return load_texts(cls, file, rules) if facts is None else _texts(load_texts, cls, facts, rules)
 

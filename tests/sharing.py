@@ -25,9 +25,9 @@ def order(items: list[pytest.Item]) -> None:
 
 def scheduler(config: pytest.Config, log: Any) -> Any:
     """Who shares them out."""
-    from xdist.scheduler.loadscope import LoadScopeScheduling
+    from xdist.scheduler.loadscope import LoadScopeScheduling  # type: ignore[import-untyped]
 
-    class Sharing(LoadScopeScheduling):
+    class Sharing(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             return nodeid if nodeid.endswith(f"@{ALONE}") else nodeid.split("::", 1)[0]
 
