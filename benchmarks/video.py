@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import re
 import statistics
@@ -209,12 +210,14 @@ def make(file: Path, codec: str, scenes: list[Scene], height: int, keyframes: fl
         options |= {"g": str(round(keyframes * RATE)), "sc_threshold": "0"}
         if codec == "hevc":
             options["x265-params"] += f":keyint={round(keyframes * RATE)}:scenecut=0"
+    policy, urgency = os.sched_getscheduler(0), os.sched_getparam(0)
     with av.open(str(file), "w") as output:
         stream: Any = output.add_stream(encoder, rate=rate, options=options)
         stream.height, stream.width, stream.pix_fmt = height, height * 16 // 9 // 2 * 2, pix_fmt
         for pixels in frames_of(scenes, stream.width, height, rate):
             output.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         output.mux(stream.encode())
+    os.sched_setscheduler(0, policy, urgency)  # SVT-AV1 leaves its caller a real-time thread, where it runs as root
 
 
 def frames_of(scenes: list[Scene], width: int, height: int, rate: int = RATE) -> Iterator[Pixels]:

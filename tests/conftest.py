@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import gc
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,8 +12,10 @@ from functools import partial
 from pathlib import Path
 
 import in_process
+import kept_models
 import pytest
-from samples import CLI, SAMPLES, surroundings
+import sharing
+from samples import CLI, five_photos, surroundings
 from shared import made_once
 
 from mmsearch.config import Settings
@@ -21,6 +23,27 @@ from mmsearch.encoders import factory
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
+
+
+def _by_groups(config: pytest.Config) -> bool:
+    return bool(config.getoption("dist", "no") == "loadgroup")
+
+
+@pytest.hookimpl(optionalhook=True)  # of xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    return sharing.scheduler(config, log) if _by_groups(config) else None
+
+
+@pytest.hookimpl(tryfirst=True)  # after those of folders, and before xdist appends the groups to the names
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if _by_groups(config) or config.getoption("loadgroup", False):
+        sharing.order(items)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: to look through all of it for garbage takes half a second each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +62,13 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFa
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine a command takes longer than ten seconds: what it says then is no part of other tests."""
     monkeypatch.setattr("mmsearch.cli.progress_bar.EVERY", 3600.0)
+
+
+@pytest.fixture(autouse=True)
+def models() -> Iterator[None]:
+    """Graphs and tokenizers are loaded once; a module whose tests are about loading has its own, empty fixture."""
+    with kept_models.kept():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -107,17 +137,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Five photos in two folders."""
-    folder = tmp_path / "photos"
-    (folder / "trips").mkdir(parents=True)
-    for name, place in {
-        "chelsea.png": "cat.png",
-        "camera.png": "cameraman.png",
-        "grass.png": "grass.png",
-        "motorcycle_left.png": "trips/motorcycle.png",
-        "rocket.jpg": "trips/rocket.jpg",
-    }.items():
-        shutil.copy(SAMPLES / name, folder / place)
-    return folder
+    return five_photos(tmp_path / "photos")
 
 
 @pytest.fixture
@@ -127,14 +147,20 @@ def library(settings: Settings, encoder: OnnxEncoder) -> Iterator[Library]:
 
 
 @pytest.fixture
-def mmsearch(tmp_path: Path) -> CLI:
+def place(tmp_path: Path) -> Path:
+    """The folder that commands run in, with their home."""
+    return tmp_path
+
+
+@pytest.fixture
+def mmsearch(place: Path) -> CLI:
     """The command line called in this process, with a home of its own: quick, and enough for what it prints and does.
 
     What only a process shows needs ``mmsearch_process``: what is imported, encodings, signals, crashes, start-up files.
     """
 
     def run(*arguments: str | Path, check: int | None = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-        return checked(in_process.call([*map(str, arguments)], surroundings(tmp_path, environment), tmp_path), check)
+        return checked(in_process.call([*map(str, arguments)], surroundings(place, environment), place), check)
 
     return run
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
@@ -137,11 +139,29 @@ def encoded(frames: Sequence[NDArray[Any]], making: Making = Making()) -> bytes:
     import av
 
     container = CODECS[making.codec][3]
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, usual_priority():
         file = Path(folder) / f"film.{container}"  # some containers read what they wrote
         with av.open(str(file), "w", format=_MUXERS.get(container, container), options=dict(making.muxer)) as output:
             _write(output, frames, making)
         return file.read_bytes()
+
+
+@contextmanager
+def usual_priority() -> Iterator[None]:
+    """How urgent this thread is stays as it was.
+
+    SVT-AV1 makes the one that calls it a real-time thread (SCHED_FIFO, 99) where it runs as root, and leaves it so: all
+    that this process does and starts from then on takes the cores away from everything else on the machine.
+    """
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    policy, urgency = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        if (os.sched_getscheduler(0), os.sched_getparam(0)) != (policy, urgency):
+            os.sched_setscheduler(0, policy, urgency)
 
 
 def _write(output: Any, frames: Sequence[NDArray[Any]], making: Making) -> None:
@@ -226,7 +246,7 @@ def without_beginning(content: bytes, seconds: float) -> bytes:
     """The film as programs cut it without encoding: the packets from the keyframe on, and a list of what is shown."""
     import av
 
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, usual_priority():
         file = Path(folder) / "film.mp4"
         with av.open(io.BytesIO(content), "r") as source, av.open(str(file), "w") as output:
             stream = source.streams.video[0]

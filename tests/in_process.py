@@ -7,6 +7,7 @@ import functools
 import gc
 import io
 import logging
+import operator
 import os
 import signal
 import sys
@@ -21,11 +22,11 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
+import kept_models
 import typer.main
 
 from mmsearch import cli
 from mmsearch.cli.app import main
-from mmsearch.encoders.onnx import session
 
 QUIET = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)  # in Python, unless asked for
 CACHED = type(functools.cache(lambda: None))
@@ -180,20 +181,22 @@ def _signals() -> Iterator[None]:
 @contextmanager
 def _modules() -> Iterator[None]:
     """Caches of what files hold are empty, and what a command assigns in a module is taken back."""
-    kept = [(module, dict(vars(module))) for module in _loaded()]
+    kept = [(module, tuple(vars(module)), tuple(vars(module).values())) for module in _loaded()]
     _forget()
     try:
         yield
     finally:
-        for module, values in kept:
-            for name, value in values.items():
-                if vars(module).get(name) is not value:
-                    setattr(module, name, value)
+        for module, names, values in kept:
+            now = map(vars(module).get, names)
+            if not all(map(operator.is_, now, values)):  # quick: there are hundreds of modules, and calls
+                for name, value in zip(names, values, strict=True):
+                    if vars(module).get(name) is not value:
+                        setattr(module, name, value)
         _forget()
 
 
 def _loaded() -> list[types.ModuleType]:
-    return [module for name, module in list(sys.modules.items()) if name.split(".")[0] == "mmsearch"]
+    return [module for name, module in list(sys.modules.items()) if name == "mmsearch" or name.startswith("mmsearch.")]
 
 
 def _forget() -> None:
@@ -218,28 +221,14 @@ def _caching(module: types.ModuleType) -> list[Any]:
 
 @contextmanager
 def _made_once() -> Iterator[None]:
-    """What takes long to make and no run changes is kept from call to call: the parser, and the graphs of models."""
-    load, get_command = session.load, typer.main.get_command
-
-    def kept(files: Sequence[Path], threads: int = 0, quick: bool = False) -> Any:
-        try:
-            facts = [file.stat() for file in files]
-        except OSError:
-            return load(files, threads, quick)
-        names = map(str, files)
-        content = tuple((name, of.st_ino, of.st_mtime_ns, of.st_size) for name, of in zip(names, facts, strict=True))
-        return _graph(load, content, threads, quick)
-
-    session.load, typer.main.get_command = kept, _command
+    """What takes long to make and no run changes is kept from call to call: the parser, and the models."""
+    get_command = typer.main.get_command
+    typer.main.get_command = _command
     try:
-        yield
+        with kept_models.kept(anywhere=True):
+            yield
     finally:
-        session.load, typer.main.get_command = load, get_command
-
-
-@functools.lru_cache(maxsize=16)
-def _graph(load: Callable[..., Any], content: tuple[tuple[str, int, int, int], ...], threads: int, quick: bool) -> Any:
-    return load([Path(name) for name, *_ in content], threads, quick)
+        typer.main.get_command = get_command
 
 
 _command = functools.cache(typer.main.get_command)

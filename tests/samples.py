@@ -20,6 +20,20 @@ SAMPLES = Path(skimage.__file__).parent / "data"  # photos that come with scikit
 CLI = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+def five_photos(folder: Path) -> Path:
+    """Five photos in two folders, in ``folder``, which is made."""
+    (folder / "trips").mkdir(parents=True)
+    for name, place in {
+        "chelsea.png": "cat.png",  # says that it is of 2009
+        "camera.png": "cameraman.png",
+        "grass.png": "grass.png",
+        "motorcycle_left.png": "trips/motorcycle.png",
+        "rocket.jpg": "trips/rocket.jpg",
+    }.items():
+        shutil.copy(SAMPLES / name, folder / place)
+    return folder
+
+
 def surroundings(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
     """The environment of a command whose home is in ``folder``."""
     home = folder / "home"

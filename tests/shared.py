@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+FOLDERS: set[Path] = set()  # that this process was given: nothing in them changes
+
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """A folder that ``make`` filled; the first process that asks for ``name`` makes it, others wait for it."""
@@ -20,4 +22,5 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
         if not made.exists():
             make(draft := folder / f"{name}.draft")
             draft.rename(made)
+    FOLDERS.add(made)
     return made

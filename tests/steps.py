@@ -1,8 +1,8 @@
-"""All tests in two steps, the quick ones and then those marked ``slow``: ``python tests/steps.py [STEP]``.
+"""All tests in one run: ``python tests/steps.py``; or the ``quick`` ones alone, or those marked ``slow``.
 
-Each step runs on a process a core, each on one thread.  What tests write goes into memory where there is a file system
-of it with much room, which takes a quarter of the time away; it is deleted at the end.  The last line counts the tests
-of both.
+They run on a process a core and one more, each on one thread: many tests wait for a clock, and leave their core to
+others.  Who is free takes the next file, or the next slow test (``sharing.py``).  What tests write goes into memory
+where there is a file system of it with much room, which takes a quarter of the time away; it is deleted at the end.
 """
 
 from __future__ import annotations
@@ -17,10 +17,25 @@ from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
 
-# Quick tests of one file share what the file makes; the slow ones are few and long, so each goes to who is free.
-STEPS = {"quick": ["-m", "not slow", "--dist", "loadfile"], "slow": ["-m", "slow", "--dist", "worksteal"]}
+STEPS = {"all": [], "quick": ["-m", "not slow"], "slow": ["-m", "slow"]}
 
 IN_MEMORY, ROOM = Path("/dev/shm"), 4 * 2**30  # bytes; much less is used at a time
+PROCESS = 5 * 2**30  # bytes of memory that one process may come to take, with what it starts
+
+
+def processes() -> int:
+    """How many run tests side by side: a core and one more, as far as there is memory for them."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return cores
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(cores + 1, memory // PROCESS))
+
+
+def surroundings() -> dict[str, str]:
+    """The environment: what is imported is compiled once, and not in each of the hundreds of processes of the tests."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "OMP_NUM_THREADS": "1"}
 
 
 def folder_for_tests() -> tempfile.TemporaryDirectory[str]:
@@ -39,12 +54,13 @@ def run(options: list[str], folder: Path) -> tuple[int, Counter[str]]:
         "-m",
         "pytest",
         "-n",
-        "auto",
+        str(processes()),
+        "--dist=loadgroup",
         *options,
         f"--junit-xml={report}",
         f"--basetemp={folder / 'tests'}",
     ]
-    code = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False).returncode
+    code = subprocess.run(command, env=surroundings(), check=False).returncode
     counts: Counter[str] = Counter()
     if report.exists():
         for suite in ElementTree.parse(report).iter("testsuite"):
@@ -57,7 +73,7 @@ def run(options: list[str], folder: Path) -> tuple[int, Counter[str]]:
 def main() -> int:
     begun, counts, codes = time.monotonic(), Counter[str](), []
     with folder_for_tests() as folder:
-        for name in sys.argv[1:] or STEPS:
+        for name in sys.argv[1:] or ["all"]:
             print(f"{name} tests", flush=True)
             code, found = run(STEPS[name], Path(folder))
             codes.append(code)

@@ -6,9 +6,10 @@ import json
 import shutil
 from pathlib import Path
 
+import in_process
 import pytest
 from PIL import Image
-from samples import CLI, SAMPLES
+from samples import CLI, SAMPLES, five_photos, surroundings
 
 from mmsearch.cli.query_command import QueryCommand, _told_apart
 
@@ -18,9 +19,10 @@ XMP = (
 )
 
 
-@pytest.fixture
-def library(mmsearch: CLI, photos: Path) -> Path:
-    """Five photos, of which two say more: when, with what, where."""
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five photos, of which two say more: when, with what, where.  No test changes them, or the library beside them."""
+    photos = five_photos(tmp_path_factory.mktemp("fields") / "photos")
     exif = Image.Exif()
     exif[0x010F], exif[0x0110] = "FUJIFILM", "X-T4"
     exif.get_ifd(0x8769).update({0x9003: "2024:06:15 12:00:00", 0x8827: 800, 0x829A: 0.004, 0x829D: 2.8, 0x920A: 50.0})
@@ -32,8 +34,16 @@ def library(mmsearch: CLI, photos: Path) -> Path:
     with Image.open(SAMPLES / "chelsea.png") as image:
         image.save(photos / "cat.png", exif=exif)
     (photos / "cat.xmp").write_text(XMP, "utf-8")
-    mmsearch("index", photos)
+    done = in_process.call(["index", str(photos)], surroundings(photos.parent, {}), photos.parent)
+    assert done.returncode == 0, done.stderr
     return photos
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Where that library is, for tests that name it; elsewhere there is none."""
+    library: Path | None = request.getfixturevalue("library") if "library" in request.fixturenames else None
+    return library.parent if library else tmp_path
 
 
 def names(mmsearch: CLI, *arguments: str) -> list[str]:

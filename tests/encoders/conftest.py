@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import kept_models
 import numpy as np
 import open_clip
 import pytest
@@ -61,6 +62,13 @@ SIGLIP = {
     },
 }
 SIGLIP_PICTURES = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bicubic", "resize_mode": "squash"}
+
+
+@pytest.fixture(autouse=True, name="models")
+def graphs() -> Iterator[None]:
+    """Graphs run each time: they are what is tested."""
+    with kept_models.kept(runs=False):
+        yield
 
 
 def write_tokenizer(folder: Path) -> None:

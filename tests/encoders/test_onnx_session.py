@@ -20,6 +20,11 @@ REALLY_CLIPS = onnx_session.clips_products()
 IDS = np.array([[101, 1037, 3899, 102]])  # [CLS] a dog [SEP]
 
 
+@pytest.fixture(autouse=True)
+def models() -> None:
+    """Each test loads its own."""
+
+
 def test_a_quick_graph_is_loaded_twice_and_says_the_same() -> None:
     graph = Graph([EMBEDDED / "text.onnx"], quick=True)
     quick = graph.session()

@@ -45,6 +45,11 @@ pytestmark = [
 SAID = "no regular file"
 
 
+@pytest.fixture(autouse=True)
+def models() -> None:
+    """Each test loads its own."""
+
+
 def test_photo(kind: str, photos: Path, encoder: OnnxEncoder) -> None:
     file = photos / "cat.png"
     found = Found(str(file), file.stat().st_size, file.stat().st_mtime_ns)

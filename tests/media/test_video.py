@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 
@@ -51,6 +52,15 @@ def shown(found: Pixels, among: tuple[Pixels, ...] = PHOTOS) -> int | None:
 
 def times(found: Decoded) -> list[tuple[int | None, int | None]]:
     return [(part.start_ms, part.end_ms) for part in found.parts]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="of POSIX systems but macOS")
+@pytest.mark.parametrize("codec", TESTED)
+def test_making_a_film_takes_no_cores_from_others(codec: str) -> None:
+    """Where tests run as root, SVT-AV1 makes who calls it a real-time thread, and leaves it so."""
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    film(PHOTOS[:2], Making(codec))
+    assert (os.sched_getscheduler(0), os.sched_getparam(0)) == before
 
 
 # --- moments ---------------------------------------------------------------------------------------------------------

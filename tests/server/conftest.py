@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from samples import SAMPLES
+from samples import five_photos
 from served import BASE, TOKEN, Asker
 from shared import made_once
 
@@ -23,19 +22,7 @@ from mmsearch.server import ServerOptions, app
 @pytest.fixture(scope="session")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the five photos; nothing changes it."""
-
-    def make(folder: Path) -> None:
-        (folder / "trips").mkdir(parents=True)
-        for name, place in {
-            "chelsea.png": "cat.png",  # says that it is of 2009
-            "camera.png": "cameraman.png",
-            "grass.png": "grass.png",
-            "motorcycle_left.png": "trips/motorcycle.png",
-            "rocket.jpg": "trips/rocket.jpg",
-        }.items():
-            shutil.copy(SAMPLES / name, folder / place)
-
-    return made_once(tmp_path_factory, "served photos", make)
+    return made_once(tmp_path_factory, "served photos", five_photos)
 
 
 @pytest.fixture(scope="session")

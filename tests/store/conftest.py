@@ -55,6 +55,7 @@ SLOW_ON_A_SERVER = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are shared out by this mark (``sharing.py``)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = [item for item in items if "[sqlite-pgvector" not in item.name]  # pgvector searches in its own server
     for item in items:
