@@ -61,14 +61,14 @@ def show(
             seen: RenderableType = Panel(cell(picture, "dim"), width=room, height=5, border_style="dim")
         else:
             seen = _drawn(picture, terminal, *_cells(picture, room, terminal))
-        table.add_row(Group(seen, Text()), _told(hit))
+        table.add_row(Group(seen, Text()), _told(hit, rough=hit.path in (rough or {})))
     console.print(cell(title, "bold"))
     console.print(table)
     return True
 
 
-def _told(hit: Hit) -> RenderableType:
-    """What stands beside the picture."""
+def _told(hit: Hit, rough: bool = False) -> RenderableType:
+    """What stands beside the picture, which may be a ``rough`` one."""
     photo = hit.photo
     link = Style(link=Path(hit.path).as_uri()) if hit.path.isprintable() else Style()
     first = cell(f"{hit.rank}  ", "bold")
@@ -78,6 +78,7 @@ def _told(hit: Hit) -> RenderableType:
         first.append(cell(f"  {more}" if more else ""))
     lines = [first, cell(formatting.shown(hit.path), link)]
     details = [
+        "rough: the file is gone" if rough else "",
         f"{formatting.measures(photo)}  {photo.date:%Y-%m-%d %H:%M}",
         photo.exif.camera,
         formatting.noted(photo),

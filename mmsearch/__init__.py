@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from mmsearch.ingest.enrich.tags import TagReport
     from mmsearch.language.vocabulary import Vocabulary
     from mmsearch.library.facets import Facet, Facets, FacetValue
+    from mmsearch.library.imagining import Region, Sketch
     from mmsearch.library.library import Library
     from mmsearch.library.opening import open_library
     from mmsearch.library.repair import Repaired
@@ -265,11 +266,13 @@ __all__ = [
     "Query",
     "QueryError",
     "QuerySyntaxError",
+    "Region",
     "Repaired",
     "SearchResult",
     "ServerOptions",
     "Settings",
     "Shaped",
+    "Sketch",
     "Skipped",
     "SourceError",
     "Status",
