@@ -93,11 +93,16 @@ def nearest(
         order = np.argsort(-flat[np.arange(len(photos)), best], kind="stable")[:most]
         found.append(
             tuple(
-                Region(*photos[row], box(int(best[row]) % len(own), side), box(int(best[row]) // len(own), side),
-                       float(flat[row, best[row]]))
+                Region(
+                    photo=photos[row][0],
+                    part=photos[row][1],
+                    box=box(int(best[row]) % len(own), side),
+                    sketch_box=box(int(best[row]) // len(own), side),
+                    similarity=float(flat[row, best[row]]),
+                )
                 for row in order
             )
-        )  # fmt: skip
+        )
     return found
 
 
@@ -197,8 +202,8 @@ def imagine(library: Library, text: str, count: int, regions: int) -> list[Sketc
         hits = library.search(Query(terms=(Words(text),)), CANDIDATES, rerank=False, min_relevance=0.0)
         places = [(hit.path, hit.moments[0].part if hit.moments else 0) for hit in hits]
         theirs, there = stored_tokens(store, encoder.card, places)
-        rows = np.flatnonzero(there)
-        if len(rows):
+        rows = np.flatnonzero(there).tolist()
+        if rows:
             found = [(hits[row].photo, places[row][1]) for row in rows]
             near = nearest(sketches, tokens, found, theirs[rows], regions)
     return [Sketch(one, own) for one, own in zip(pixels, near, strict=True)]

@@ -75,5 +75,6 @@ class Sketches:
 
     def standardized(self, tokens: Regions) -> Regions:
         """Tokens whose values have mean 0 and spread 1 over photos: so inner products tell what regions share."""
-        rows: Regions = (tokens - np.array(self.card.mean, np.float32)) / np.array(self.card.scale, np.float32)
+        mean, scale = np.array(self.card.mean, np.float32), np.array(self.card.scale, np.float32)
+        rows: Regions = ((tokens - mean) / scale).astype(np.float32)
         return rows

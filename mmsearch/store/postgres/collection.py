@@ -251,6 +251,12 @@ class NotedCollection(ABC):
         """The ``k`` nearest to each query by the graph, as far as it finds them."""
 
     @abstractmethod
+    def nearest(self, queries: Vectors, k: int, allowed: Ids | None = None) -> Neighbours: ...
+
+    @abstractmethod
+    def vectors(self, ids: Ids) -> Vectors: ...
+
+    @abstractmethod
     def compared(self, queries: Vectors, k: int, allowed: Ids | None = None) -> Neighbours: ...
 
     def _drop_others(self) -> None:

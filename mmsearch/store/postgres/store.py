@@ -22,6 +22,7 @@ from mmsearch.query.model import OneFits
 from mmsearch.store.kept_map import LastMap
 from mmsearch.store.open import MAPS
 from mmsearch.store.postgres.blobs import TableBlobs
+from mmsearch.store.postgres.collection import NotedCollection
 from mmsearch.store.postgres.conditions import file_clock
 from mmsearch.store.postgres.connection import POOL
 from mmsearch.store.postgres.items import Items
@@ -119,7 +120,7 @@ class PostgresStore(Items, Parts, Pending, FileRows, ModelCounts):
     def regions(self, ids: Ids, model: StoredModel, card: RegionCard) -> tuple[Regions, NDArray[np.bool_]]:
         return region_tokens(self.blobs, ids, model, card)
 
-    def collection(self, name: str, model: StoredModel) -> PgVectorCollection:
+    def collection(self, name: str, model: StoredModel) -> NotedCollection:
         """What pgvector searches of a model; ``name`` tells it from others of this model."""
         return PgVectorCollection(self._transaction, name, model.fingerprint, model.dim + 1)
 

@@ -22,7 +22,8 @@ from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.protocol import ModelCard
 from mmsearch.errors import ModelError
 from mmsearch.media.filesystem import atomic_write, read_array
-from mmsearch.search.sketches import CARD, DECODER, FOLDER, TOKENS, SketchCard
+from mmsearch.search.imagination import FOLDER
+from mmsearch.search.sketches import CARD, DECODER, TOKENS, SketchCard
 from mmsearch.training.generation.sketches import data, trainer
 from mmsearch.training.generation.sketches.models import SketchDecoder
 from mmsearch.training.generation.sketches.token_map import TokenMap, fit
@@ -38,7 +39,7 @@ class _ToBytes(nn.Module):
         self.decoder = decoder
 
     def forward(self, tokens: Tensor) -> Tensor:
-        pixels = self.decoder(tokens).clamp(0, 1)
+        pixels: Tensor = self.decoder(tokens).clamp(0, 1)
         return (pixels * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
 
 

@@ -64,7 +64,9 @@ class SketchDecoder(nn.Module):
 
     def grid(self, tokens: Tensor) -> Tensor:
         """Tokens (n, side², dim) at unit scale, (n, dim, side, side)."""
-        return ((tokens - self.mean) / self.scale).transpose(1, 2).unflatten(2, (self.side, self.side))
+        scaled: Tensor = (tokens - self.mean) / self.scale
+        grid: Tensor = scaled.transpose(1, 2).unflatten(2, (self.side, self.side))
+        return grid
 
     def forward(self, tokens: Tensor) -> Tensor:
         x = self.grid(tokens)
@@ -140,9 +142,9 @@ class Eyes(nn.Module):
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         backbone = self.tower.backbone
-        x = backbone.bn1(backbone.conv_stem((pixels - self.tower.mean) / self.tower.std))  # type: ignore[operator]
+        x = backbone.bn1(backbone.conv_stem((pixels - self.tower.mean) / self.tower.std))
         states = []
-        for number, stage in enumerate(backbone.blocks[: self.STAGES[-1] + 1]):  # type: ignore[index, arg-type]
+        for number, stage in enumerate(backbone.blocks[: self.STAGES[-1] + 1]):
             x = stage(x)
             if number in self.STAGES:
                 states.append(x)

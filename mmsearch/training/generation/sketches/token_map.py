@@ -28,7 +28,8 @@ class TokenMap(nn.Module):
 
     def forward(self, vectors: Tensor, noise: Tensor) -> Tensor:
         parts = self.map(vectors) + noise @ self.spread
-        return (parts @ self.components + self.mean).unflatten(1, (self.cells, self.width))
+        tokens: Tensor = (parts @ self.components + self.mean).unflatten(1, (self.cells, self.width))
+        return tokens
 
 
 def fit(vectors: NDArray[np.float16], regions: NDArray[np.float16], rank: int, ridge: float = 0.01) -> TokenMap:

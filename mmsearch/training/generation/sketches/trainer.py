@@ -197,6 +197,7 @@ def load(out: Path) -> tuple[SketchDecoder, SketchRecipe, dict[str, float]]:
         reason = " ".join(str(error).split())[:200]
         raise TrainingError(f"{out / WEIGHTS} cannot be read ({reason}); train a decoder there first") from error
     recipe = SketchRecipe(**found["recipe"])
-    decoder = SketchDecoder(*found["sizes"], recipe.width)
+    dim, side = found["sizes"]
+    decoder = SketchDecoder(dim, side, recipe.width)
     decoder.load_state_dict(found["decoder"])
     return decoder.eval(), recipe, found["dev"]
