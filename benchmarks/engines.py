@@ -41,7 +41,8 @@ BLOCK = 20_000
 
 
 def unit(vectors: Vectors) -> Vectors:
-    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    rows: Vectors = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return rows
 
 
 def drawn(rng: np.random.Generator, count: int, dim: int) -> Vectors:

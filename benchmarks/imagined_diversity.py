@@ -55,7 +55,8 @@ def groups(vectors: Vectors) -> NDArray[np.int64]:
 
     found = faiss.Kmeans(vectors.shape[1], GROUPS, niter=25, seed=0, spherical=True)
     found.train(vectors)
-    return found.index.search(vectors, 1)[1][:, 0]  # type: ignore[no-any-return]
+    nearest: NDArray[np.int64] = found.index.search(vectors, 1)[1][:, 0]
+    return nearest
 
 
 def judged(library: Library, paths: list[str], texts: list[str], vectors: Vectors, queries: int) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def judged(library: Library, paths: list[str], texts: list[str], vectors: Vector
     cost: dict[tuple[bool, bool], list[float]] = {}
     for diverse in (False, True):
         for imagine in (False, True):
-            values = []
+            rows_of_figures: list[tuple[int, float, float]] = []
             for row in [asked[0], *asked]:  # the first one warms up
                 query, began = Query(terms=(Words(texts[row]),)), time.process_time()
                 hits = library.search(query, FIRST, rerank=False, diverse=diverse, imagine=imagine)
@@ -74,8 +75,8 @@ def judged(library: Library, paths: list[str], texts: list[str], vectors: Vector
                 rows = [row_of[hit.path] for hit in hits]
                 cosines = vectors[rows] @ vectors[rows].T
                 apart = 1 - (cosines.sum() - np.trace(cosines)) / (len(rows) * (len(rows) - 1))
-                values.append((len(set(group[rows].tolist())), float(apart), 100.0 * (row in rows)))
-            figures[diverse, imagine] = np.array(values[1:], np.float64)
+                rows_of_figures.append((len(set(group[rows].tolist())), float(apart), 100.0 * (row in rows)))
+            figures[diverse, imagine] = np.array(rows_of_figures[1:], np.float64)
     found: dict[str, Any] = {"queries": len(asked)}
     for (diverse, imagine), values in figures.items():
         way = ("diverse" if diverse else "plain") + (", imagined" if imagine else "")
@@ -97,9 +98,9 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=200)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        library, *known = library_of(given.data, given.work, Path(folder))
+        library, paths, texts, vectors = library_of(given.data, given.work, Path(folder))
         with library:
-            report("imagined_diversity", judged(library, *known, queries=given.queries))
+            report("imagined_diversity", judged(library, paths, texts, vectors, given.queries))
 
 
 if __name__ == "__main__":

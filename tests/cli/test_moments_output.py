@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mmsearch.cli.query_output import Results
+from mmsearch.cli.query_output import Results, Shown
 from mmsearch.types import Film, Hit, Moment, Photo
 
 MOMENTS = (Moment(1, 0.25, 83_000, 90_500, 84_000, "and a goal"), Moment(0, 0.2, 0, 83_000, 500))
@@ -24,7 +24,7 @@ def hits(folder: Path) -> list[Hit]:
 
 
 def printed(capsys: pytest.CaptureFixture[str], folder: Path, moments: bool = False) -> list[list[str]]:
-    Results(moments=moments).give(hits(folder), "a goal", 200.0, "", None)
+    Results(moments=moments).give(hits(folder), "a goal", Shown(200.0, {}), "", None)
     return [line.split("  ") for line in capsys.readouterr().out.splitlines()]
 
 
@@ -51,7 +51,7 @@ def test_each_moment_has_a_line_where_that_is_asked_for(capsys: pytest.CaptureFi
 
 
 def test_photos_alone_have_no_such_column(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    Results(moments=True).give(hits(tmp_path)[2:], "a cat", 200.0, "", None)
+    Results(moments=True).give(hits(tmp_path)[2:], "a cat", Shown(200.0, {}), "", None)
     assert "Moment" not in capsys.readouterr().out
 
 
@@ -67,7 +67,7 @@ def test_a_player_begins_at_the_moment(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/bin")
     monkeypatch.delenv("BROWSER", raising=False)
-    Results(open=True).give(hits(tmp_path), "a goal", 200.0, "", None)
+    Results(open=True).give(hits(tmp_path), "a goal", Shown(200.0, {}), "", None)
     said = tmp_path / "said"
     for _ in range(600):
         if said.exists():

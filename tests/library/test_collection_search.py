@@ -44,7 +44,7 @@ def table_of(address: str) -> str:
 
 def rows_in(address: str) -> int:
     with psycopg.connect(address) as connection:
-        row = connection.execute(f"SELECT count(*) FROM {table_of(address)}").fetchone()  # type: ignore[arg-type]
+        row = connection.execute(f"SELECT count(*) FROM {table_of(address)}").fetchone()
     assert row is not None
     return int(row[0])
 
@@ -96,7 +96,7 @@ def test_many_that_it_lacks_are_handed_over_by_a_search(
     monkeypatch.setattr(collection_search, "MOST", 2)
     library.index(photos)
     with psycopg.connect(address) as connection:
-        connection.execute(f"DELETE FROM {table_of(address)}")  # type: ignore[arg-type]
+        connection.execute(f"DELETE FROM {table_of(address)}")
         connection.execute("UPDATE vector_collections SET version = version + 1, rows = 0, complete = -1")
     library.vectors.reset()
     assert Path(library.search("a cat")[0].path).name == "cat.png"
@@ -113,12 +113,12 @@ def test_who_may_not_read_or_write_the_collection_searches_in_memory(
         table = table_of(address)
         try:
             for refused in ("vector_collections", table):
-                connection.execute(f"REVOKE SELECT ON {refused} FROM visitor")  # type: ignore[arg-type]
+                connection.execute(f"REVOKE SELECT ON {refused} FROM visitor")
                 visiting = address.replace("postgres@", "visitor@")
                 with open_library(visiting, settings=settings, encoder=encoder) as other:
                     assert Path(other.search("a cat")[0].path).name == "cat.png"
                     assert other.status().index == library.status().photos
-                connection.execute(f"GRANT SELECT ON {refused} TO visitor")  # type: ignore[arg-type]
+                connection.execute(f"GRANT SELECT ON {refused} TO visitor")
             with open_library(visiting, settings=settings, encoder=encoder) as other:
                 assert Path(other.search("a cat")[0].path).name == "cat.png"
         finally:
@@ -131,14 +131,14 @@ def test_a_row_that_is_not_the_stored_one_is_found_and_mended(address: str, libr
     assert library.verify() == []
     table = table_of(address)
     with psycopg.connect(address) as connection:
-        connection.execute(f"UPDATE {table} SET row = (SELECT row FROM {table} ORDER BY id LIMIT 1)")  # type: ignore[arg-type]
+        connection.execute(f"UPDATE {table} SET row = (SELECT row FROM {table} ORDER BY id LIMIT 1)")
     (damage,) = library.verify()
     assert (damage.kind, damage.count > 3, damage.mendable) == ("index", True, True)
     assert library.repair().left == ()
     assert library.verify() == []
     assert rows_in(address) == library.status().photos
     with psycopg.connect(address) as connection:
-        connection.execute(f"DELETE FROM {table} WHERE id = (SELECT min(id) FROM {table})")  # type: ignore[arg-type]
+        connection.execute(f"DELETE FROM {table} WHERE id = (SELECT min(id) FROM {table})")
         connection.execute("UPDATE vector_collections SET version = version + 1")
     assert [(one.kind, one.count) for one in library.verify()] == [("index", 1)]
     assert library.repair().left == ()
@@ -176,7 +176,7 @@ def test_the_graph_is_built_tuned_kept_and_can_be_stopped(
         ended.set()
 
     with psycopg.connect(address) as connection:
-        connection.execute(f"LOCK {table_of(address)} IN ROW EXCLUSIVE MODE")  # type: ignore[arg-type]
+        connection.execute(f"LOCK {table_of(address)} IN ROW EXCLUSIVE MODE")
         thread = threading.Thread(target=build)
         thread.start()
         while not ended.wait(0.05):
@@ -189,7 +189,7 @@ def test_collections_of_models_that_are_gone_are_dropped(address: str, library: 
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute("INSERT INTO vector_collections (name, fingerprint) VALUES ('old', 'gone')")
         table = postgres_collection.table_of("old")
-        connection.execute(f"CREATE TABLE {table} (id bigint PRIMARY KEY)")  # type: ignore[arg-type]
+        connection.execute(f"CREATE TABLE {table} (id bigint PRIMARY KEY)")
     library.index(photos)
     with psycopg.connect(address) as connection:
         assert connection.execute("SELECT count(*) FROM vector_collections").fetchone() == (1,)

@@ -50,7 +50,7 @@ def test_sketches_are_more_like_their_own_photos_than_like_the_others(
 ) -> None:
     pixels, tokens = seen
     drawn = sketches.draw(tokens)
-    assert (drawn.shape, drawn.dtype) == ((len(pixels), 128, 128, 3), np.uint8)
+    assert (drawn.shape, str(drawn.dtype)) == ((len(pixels), 128, 128, 3), "uint8")
     made, real = (
         np.stack([np.asarray(Image.fromarray(one).resize((16, 16), Image.Resampling.BOX), np.float64).ravel()
                   for one in rows]) for rows in (drawn, pixels)

@@ -104,7 +104,7 @@ def test_what_cannot_be_trained_is_said(drawn: Path, seen: SketchData) -> None:
                         ({"settled": 2.0}, "in .0, 1."), ({"precision": "int8"}, "bf16 or fp32"),
                         ({"pixels": -1.0}, "not be below 0")):  # fmt: skip
         with pytest.raises(TrainingError, match=said):
-            replace(SMALL, **wrong)  # type: ignore[arg-type]
+            replace(SMALL, **wrong)
 
 
 def test_the_graphs_say_what_torch_says(
