@@ -2,8 +2,8 @@
 
     python -m benchmarks.film_thumbnails [--codec h264] [--height 720]
 
-A film of a minute is made as ``benchmarks.video`` makes it.  Its frame each two seconds is read at 320 pixels, both ways
-one after the other, so the first one apart is with starting the process.
+A film of a minute is made as ``benchmarks.video`` makes it.  Its frame each two seconds is read at 320 pixels, both
+ways one after the other, so the first one apart is with starting the process.
 """
 
 from __future__ import annotations

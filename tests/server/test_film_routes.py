@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from films import film, photos
-from httpx import Response
 from PIL import Image
 from served import API, BASE, TOKEN, id_of
 
@@ -72,7 +72,7 @@ def test_a_thumbnail_of_each_moment_and_page(visitor: TestClient, cinema: Librar
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_a_film_whose_decoder_hangs_and_dies_costs_its_thumbnail_only(visitor: TestClient, cinema: Library) -> None:
-    def thumb(at: int) -> Response:
+    def thumb(at: int) -> Any:
         return visitor.get(f"{API}/photos/{id_of(cinema, 'story.mp4')}/thumb", params={"size": 160, "at": at})
 
     assert thumb(0).status_code == 200
