@@ -32,6 +32,7 @@ LOOKED = 5  # frames compared by their pixels, over the length of the shorter fi
 SEEN = 0.6  # … and the share of them that must be alike
 SPARE_MS = 1_000  # by which what is kept may be shorter: the end of a file is cut a little by some programs
 SHIFTS_MS = (0, -400, 400)  # tried around a place, for frames that move
+STEP_MS = 400  # from one place to the next where a film of one moment is looked for in a longer one
 
 
 class Content(Protocol):
@@ -130,16 +131,35 @@ def _shows(best: _Moments, other: _Moments, frames: _Frames) -> bool:
     shift = _shift(best, other)
     if shift is None:
         return False
+    return any(_shows_at(best, other, place, frames) for place in _places(best, other, shift))
+
+
+def _places(best: _Moments, other: _Moments, shift: int) -> list[int]:
+    """Milliseconds that may lead from ``other`` to the same frame of ``best``, the likeliest first.
+
+    A film that is one moment may be cut out of a longer one: votes tell where moments of that begin, not where it does.
+    """
+    if len(other.starts) > 1:
+        return [shift]
+    last = max(0, best.film.duration_ms - other.film.duration_ms) + SPARE_MS
+    near = range(-NEAR_MS // STEP_MS + 1, NEAR_MS // STEP_MS + 1)
+    places = (shift + STEP_MS * number for number in sorted(near, key=abs))
+    return [place for place in places if -SPARE_MS <= place <= last]
+
+
+def _shows_at(best: _Moments, other: _Moments, shift: int, frames: _Frames) -> bool:
     length = other.film.duration_ms
     times = [round(length * (number + 0.5) / LOOKED) for number in range(LOOKED)]
-    seen = 0
+    seen, left = 0, LOOKED
     for time in times:
+        left -= 1
         frame = frames.at(other.row, time)
-        if frame is None:
-            continue
-        looks = (frames.at(best.row, max(0, time + shift + more)) for more in SHIFTS_MS)
-        seen += any(look is not None and alike(look, frame) for look in looks)
-    return seen >= SEEN * LOOKED
+        if frame is not None:
+            looks = (frames.at(best.row, max(0, time + shift + more)) for more in SHIFTS_MS)
+            seen += any(look is not None and alike(look, frame) for look in looks)
+        if seen + left < SEEN * LOOKED:
+            return False
+    return True
 
 
 def _shift(best: _Moments, other: _Moments) -> int | None:

@@ -23,7 +23,7 @@ from mmsearch.types import Decoded, Preprocess
 
 AT_ONCE = 4  # processes, or as many as there are cores
 SECONDS = 60.0  # for one frame or page; twice the computing that a frame may take
-IDLE = 60.0  # seconds after which a process that has nothing to do is ended: it takes some 60 MB
+IDLE = 60.0  # seconds after which a process that has nothing to do is ended: it takes some 100 MB
 DEATHS = 2  # of processes, at one file
 _REMEMBERED = 1000  # files
 

@@ -138,7 +138,7 @@ def test_pictures_are_those_that_are_decoded_here(story: Path) -> None:
         upright_part(io.BytesIO(document), "scan.tif", Place(3), 160)
 
 
-def upright_photo(place: Place) -> NDArray[np.int64]:
+def upright_photo(place: Place) -> NDArray[np.int_]:
     return np.asarray(Image.fromarray(photos()[place.part]).resize((80, 60), Image.Resampling.BOX), int)
 
 
