@@ -52,7 +52,7 @@ def test_webdataset_reads_photos_and_captions(indexed: Library, photos: Path, tm
     for name, sample in read.items():
         with Image.open(known[name].path) as picture:
             own = picture.convert("RGB")
-        shown = sample["jpg"] if "jpg" in sample else sample["png"]
+        shown = sample["jpg" if "jpg" in sample else "png"]
         assert shown.tobytes() == own.tobytes()
         assert sample["json"]["width"] == known[name].width
     assert read["cat.png"]["txt"] == "Tom, a cat\nTom lies down"
