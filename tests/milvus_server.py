@@ -57,8 +57,7 @@ class MilvusServer:
     def kill(self) -> None:
         """SIGKILL."""
         self._process.send_signal(signal.SIGKILL)
-        self._process.wait(30)
-        self._end_guard()
+        self._end_guard()  # which started it, and waits for it
 
     def _end_guard(self) -> None:
         assert self._guard.stdin is not None

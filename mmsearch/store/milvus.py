@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,17 +64,27 @@ class Milvus:
                 self._client = pymilvus.MilvusClient(uri=self.uri, token=self._token, timeout=TIMEOUT)
             yield self._client
         except MilvusException as error:
+            if _AWAY.search(_text(error)):
+                self.close()  # a client that lost its server does not find it again
             raise LibraryError(f"Milvus at {self.uri}: {_meant(error)}", code="vectors-away") from None
 
     def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        client, self._client = self._client, None
+        if client is not None:
+            with contextlib.suppress(Exception):  # its server may be gone
+                client.close()
+
+
+_AWAY = re.compile("connect|unavailable|deadline|timeout", re.IGNORECASE)
+
+
+def _text(error: Any) -> str:
+    return " ".join(str(getattr(error, "message", error)).split())
 
 
 def _meant(error: Any) -> str:
-    text = " ".join(str(getattr(error, "message", error)).split())
-    if re.search("connect|unavailable|deadline|timeout", text, re.IGNORECASE):
+    text = _text(error)
+    if _AWAY.search(text):
         return "nobody answers there; check host and port, and that the server runs"
     if re.search("auth|permission|privilege", text, re.IGNORECASE):
         return "it does not let this user in; check vectors_token"
@@ -164,9 +175,9 @@ class MilvusCollection(NotedCollection):
         given: dict[str, Any] = {}
         if among is not None:
             given["filter"] = f"id in {among.tolist()}"
-        with self._ready() as client:
-            # Every kind of graph or lists takes its own setting, and ignores that of others.
-            found = client.search(
+        # Every kind of graph or lists takes its own setting, and ignores that of others.
+        found = self._ask(
+            lambda client: client.search(
                 self._own,
                 data=[query.tolist() for query in queries],
                 limit=count,
@@ -176,6 +187,7 @@ class MilvusCollection(NotedCollection):
                 timeout=TIMEOUT,
                 **given,
             )
+        )
         return [np.array([hit["id"] for hit in hits], np.int64) for hits in found]
 
     def _consistency(self) -> str:
@@ -201,14 +213,17 @@ class MilvusCollection(NotedCollection):
         return rows_in_order(ids, found, rows)
 
     def _fetched(self, ids: Ids) -> tuple[Ids, Vectors]:
-        with self._ready() as client:
-            found = client.query(
-                self._own,
-                ids=ids.tolist(),
-                output_fields=["id", "row"],
-                consistency_level=self._consistency(),
-                timeout=TIMEOUT,
-            ) if len(ids) else []  # fmt: skip
+        found: list[dict[str, Any]] = []
+        if len(ids):
+            found = self._ask(
+                lambda client: client.query(
+                    self._own,
+                    ids=ids.tolist(),
+                    output_fields=["id", "row"],
+                    consistency_level=self._consistency(),
+                    timeout=TIMEOUT,
+                )
+            )
         numbers = np.array([row["id"] for row in found], np.int64)
         rows = np.array([row["row"] for row in found], np.float32).reshape(len(found), self._dim)
         return numbers, rows
@@ -217,14 +232,20 @@ class MilvusCollection(NotedCollection):
     def kind(self) -> str:
         return self.engine  # it has graphs of its own for what it wrote out, and compares the rest
 
-    @contextlib.contextmanager
-    def _ready(self) -> Iterator[Any]:
-        """The client, once Milvus has the collection in its memory."""
-        with self._milvus.asked() as client:
-            if not self._loaded:
-                client.load_collection(self._own, timeout=TIMEOUT)
-                self._loaded = True
-            yield client
+    def _ask(self, question: Callable[[Any], Any]) -> Any:
+        """What the client answers, once Milvus has the collection in its memory; after a restart it may not."""
+        for last in (False, True):
+            try:
+                with self._milvus.asked() as client:
+                    if not self._loaded:
+                        client.load_collection(self._own, timeout=TIMEOUT)
+                        self._loaded = True
+                    return question(client)
+            except LibraryError:
+                if last or not self._loaded:
+                    raise
+                self._loaded = False
+        return None
 
     def _beside(self, connection: Connection) -> None:
         from pymilvus import DataType
@@ -260,10 +281,11 @@ class MilvusCollection(NotedCollection):
         super().note_complete(generation)
 
     def _counted(self) -> int:
-        with self._ready() as client:
-            found = client.query(
+        found = self._ask(
+            lambda client: client.query(
                 self._own, filter="", output_fields=["count(*)"], consistency_level="Strong", timeout=TIMEOUT
             )
+        )
         return int(found[0]["count(*)"])
 
     def reconcile(self) -> int:
@@ -282,15 +304,22 @@ class MilvusCollection(NotedCollection):
         return len(more) + len(lacking)
 
     def _ids_there(self) -> Ids:
-        with self._ready() as client:
-            pages = client.query_iterator(
-                self._own, filter="id >= 0", output_fields=["id"], batch_size=FETCHED, consistency_level="Strong"
-            )
-            ids: list[int] = []
-            while page := pages.next():
-                ids += [row["id"] for row in page]
-            pages.close()
-        return np.unique(np.array(ids, np.int64))
+        pages: list[Ids] = []
+        while not pages or len(pages[-1]) == FETCHED:  # ids come in their order
+            last = int(pages[-1][-1]) if pages else -1
+            found = self._ask(partial(self._page, last))
+            pages.append(np.sort(np.array([row["id"] for row in found], np.int64)))
+        return np.concatenate(pages)
+
+    def _page(self, last: int, client: Any) -> Any:
+        return client.query(
+            self._own,
+            filter=f"id > {last}",
+            output_fields=["id"],
+            limit=FETCHED,
+            consistency_level="Strong",
+            timeout=TIMEOUT,
+        )
 
     def _truth(self, queries: Vectors, k: int) -> Ids:
         return np.stack([ids[:k] for ids in self._searched(queries, k, MOST)])

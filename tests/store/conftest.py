@@ -55,9 +55,12 @@ SLOW_ON_A_SERVER = (
 )
 
 
+NOT_BESIDE = ("[sqlite-pgvector", "[sqlite-milvus")  # these search what is noted in PostgreSQL
+
+
 @pytest.hookimpl(tryfirst=True)  # before tests are shared out by this mark (``sharing.py``)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items[:] = [item for item in items if "[sqlite-pgvector" not in item.name]  # pgvector searches in its own server
+    items[:] = [item for item in items if not item.name.startswith(NOT_BESIDE, item.name.find("["))]
     for item in items:
         if item.name.startswith(SLOW_ON_A_SERVER) and "[postgres" in item.name:
             item.add_marker(pytest.mark.slow)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from milvus_server import MILVUS_MARKS, connected
 from small_vectors import brute_force, unit
 
 from mmsearch.config import Settings
@@ -15,6 +16,8 @@ from mmsearch.errors import NoModelError
 from mmsearch.library.collection_search import CollectionSearch
 from mmsearch.library.live_index import LiveIndex
 from mmsearch.library.models import Models
+from mmsearch.store.milvus import MilvusCollection
+from mmsearch.store.postgres.store import PostgresStore
 from mmsearch.store.protocol import Store, VectorSearch
 from mmsearch.store.types import StoredModel
 from mmsearch.types import Decoded, Exif, Found, Progress, Vectors
@@ -31,8 +34,24 @@ def pgvector(store: Store, encoder: OnnxEncoder, cache: Path) -> VectorSearch:
     return CollectionSearch(store, store.collection, models)
 
 
+def milvus(store: Store, encoder: OnnxEncoder, cache: Path) -> VectorSearch:
+    assert isinstance(store, PostgresStore)
+    connection = connected()
+
+    def collection(name: str, model: StoredModel) -> MilvusCollection:
+        return MilvusCollection(
+            store._transaction, name, model.fingerprint, model.dim + 1, connection, store.identity()
+        )
+
+    return CollectionSearch(store, collection, Models(store, store.folder, Settings(cache=cache), encoder))
+
+
 # Name -> what searches the vectors of a store: the next one adds itself here.
-MAKERS: dict[str, Callable[[Store, OnnxEncoder, Path], VectorSearch]] = {"embedded": embedded, "pgvector": pgvector}
+MAKERS: dict[str, Callable[[Store, OnnxEncoder, Path], VectorSearch]] = {
+    "embedded": embedded,
+    "pgvector": pgvector,
+    "milvus": milvus,
+}
 
 
 class Shelf:
@@ -81,7 +100,7 @@ class Shelf:
         assert [[n for n in row if n >= 0] for row in found.ids.tolist()] == brute_force(self.held, queries, 2)
 
 
-@pytest.fixture(params=MAKERS)
+@pytest.fixture(params=[pytest.param(one, marks=MILVUS_MARKS if one == "milvus" else []) for one in MAKERS])
 def shelf(request: pytest.FixtureRequest, store: Store, region_encoder: OnnxEncoder, tmp_path: Path) -> Shelf:
     make = MAKERS[request.param]
     return Shelf(lambda own: make(own, region_encoder, tmp_path / "cache"), store, region_encoder)
