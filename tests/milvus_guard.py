@@ -19,7 +19,7 @@ class Reusing(socket.socket):
         self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
 
-socket.socket = Reusing  # type: ignore[misc]
+socket.socket = Reusing  # type: ignore[assignment,misc]
 server = MilvusServer(debug=False)
 server.set_base_dir(sys.argv[1])
 if int(sys.argv[2]):
