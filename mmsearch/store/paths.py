@@ -25,6 +25,11 @@ def storable(path: str) -> bool:
     return os.path.isabs(path) and os.path.normpath(path) == path
 
 
+def file_name_key(path: bytes) -> bytes:
+    """What files are sorted by when they are sorted by name: bytes, as a name need not be UTF-8."""
+    return os.fsencode(os.path.basename(os.fsdecode(path)).casefold())
+
+
 def inside(path: str) -> tuple[bytes, bytes]:
     """The range of the stored paths that lie below a folder: from the first, and up to before the second."""
     first = os.fsencode(path.rstrip(os.sep) + os.sep)

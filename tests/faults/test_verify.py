@@ -280,6 +280,15 @@ def test_what_cannot_be_mended_is_said(injured: Path, region_encoder: OnnxEncode
         assert damage.remedy == "put a backup in its place, or remove the library's folder and index again"
 
 
+def test_a_name_that_is_no_utf8_is_no_damage(whole: Path, tmp_path: Path, region_encoder: OnnxEncoder) -> None:
+    (tmp_path / "photos").mkdir()
+    shutil.copy(SAMPLES / "grass.png", os.fsdecode(os.fsencode(tmp_path / "photos") + b"/gr\xff\xfes.png"))
+    with open_library(tmp_path / "library", settings=settings_in(tmp_path), encoder=region_encoder) as library:
+        assert library.index(tmp_path / "photos").added == 1
+        assert library.verify() == []
+        assert library.repair().mended == ()
+
+
 def test_files_that_changed_or_went_are_no_damage(opened: Library, injured: Path) -> None:
     (injured / "photos" / "grass.png").unlink()
     (injured / "photos" / "chelsea.png").write_bytes(b"other")

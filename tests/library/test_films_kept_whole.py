@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from films import Making, Shot, film, photos
+from films import RATE, Making, Shot, encoded, film, photo, photos
 from PIL import Image
 
 from mmsearch.config import Settings
@@ -22,7 +22,7 @@ from mmsearch.library.opening import open_library
 from mmsearch.query.model import Order
 from mmsearch.store.sqlite.backup import restore
 from mmsearch.store.types import StoredModel, StoredPart
-from mmsearch.types import Decoded, Exif, Found, Part, Photo
+from mmsearch.types import Decoded, Exif, Found, Part, Photo, Pixels
 
 ASTRONAUT, COFFEE, CAT, ROCKET, GALAXY, TISSUE = range(6)
 STORY = (ASTRONAUT, COFFEE, CAT, ROCKET)
@@ -268,6 +268,28 @@ def test_films_of_one_camera_at_different_times_are_no_duplicates(library: Libra
     (folder / "visited.mp4").write_bytes(film([Shot(visited, 6)]))
     library.index(folder)
     assert library.duplicates() == []
+
+
+def pan(name: str, top: int = 150, seconds: float = 8.0, speed: int = 60) -> list[Pixels]:
+    """Frames of a camera that goes along a photo, ``speed`` pixels a second, and back."""
+    whole, span = photo(name, (640, 480)), 640 - 160
+    places = (round(speed * number / RATE) % (2 * span) for number in range(round(seconds * RATE)))
+    return [whole[top : top + 120, left : left + 160] for left in (min(at, 2 * span - at) for at in places)]
+
+
+def test_a_piece_of_a_fast_pan_lies_where_none_of_its_moments_begins(library: Library, folder: Path) -> None:
+    """It is one moment, 2.6 s into the film, whose moments begin at 2 and 4 s."""
+    piece = slice(round(2.6 * RATE), round(5 * RATE))
+    (folder / "pan.mp4").write_bytes(encoded(pan("coffee")))
+    (folder / "cut.mp4").write_bytes(encoded(pan("coffee")[piece], Making(options={"crf": "28"})))
+    (folder / "other.mp4").write_bytes(encoded(pan("astronaut")[piece]))
+    (folder / "lower.mp4").write_bytes(encoded(pan("coffee", top=300)[piece]))
+    library.index(folder)
+    starts = [part.start_ms or 0 for part in parts(library, folder / "pan.mp4")]
+    assert len(parts(library, folder / "cut.mp4")) == 1
+    assert min(abs(start - 2600) for start in starts) > 400  # else it is found there in any case
+    (group,) = library.duplicates()
+    assert [Path(one.path).name for one in (group.keep, *group.others)] == ["pan.mp4", "cut.mp4"]
 
 
 def test_vectors_of_moments_are_in_the_index(rich: Library, folder: Path) -> None:

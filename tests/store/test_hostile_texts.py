@@ -106,3 +106,18 @@ def test_such_paths_are_forgotten_alone(filled: Store) -> None:
         with filled.writing() as writer:
             assert writer.remove(f"/{text}") == 1
         assert filled.counts().photos == len(FOLDERS) - 1 - left
+
+
+def test_names_that_are_no_utf8_have_their_place_among_others(store: Store) -> None:
+    names = [b"Mango.jpg", b"lemon.jpg", b"melon\xff\xfe.jpg", b"Melon.jpg", b"\xe9t\xe9.jpg"]
+    with store.writing() as writer:
+        model = writer.add_model("m", "abc", 4, active=True)
+        picture = Decoded(np.zeros((8, 8, 3), np.uint8), 40, 30, "jpeg", Exif())
+        for number, name in enumerate(names):
+            content = writer.put(b"%d" % number, picture, np.ones(4, np.float32), model)
+            writer.place(Found(os.fsdecode(b"/" + name), 1, 1), content)
+    for descending in (False, True):
+        listed = store.listed(model, None, "name", descending, 10)
+        photos = store.photos(listed)
+        shown = [os.fsencode(photos[number][0].path)[1:] for number in listed]
+        assert shown == sorted(names, key=bytes.lower, reverse=descending)

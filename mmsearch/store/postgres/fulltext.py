@@ -16,6 +16,7 @@ import numpy as np
 from sqlalchemy import Connection
 
 from mmsearch.language.tag_names import folded
+from mmsearch.store.paths import file_name_key
 from mmsearch.store.postgres.terms import Terms, in_order, lexemes, matching
 from mmsearch.store.snapshot import Snapshot
 from mmsearch.store.sql.photo_rows import IS_FIRST
@@ -91,11 +92,6 @@ def _tags(by_people: Sequence[str], by_model: Sequence[str]) -> str:
     """Those that people gave come first; what a model says too is said once."""
     known = set(map(folded, by_people))
     return ", ".join([*by_people, *(tag for tag in by_model if folded(tag) not in known)])
-
-
-def file_name_key(path: bytes) -> bytes:
-    """What files are sorted by when they are sorted by name."""
-    return os.fsencode(os.path.basename(os.fsdecode(path)).casefold())
 
 
 _FILES = (

@@ -18,7 +18,7 @@ from mmsearch.errors import LibraryError
 from mmsearch.language.tag_names import folded, tag_key
 from mmsearch.media.filesystem import on_network
 from mmsearch.store.open import MAPS
-from mmsearch.store.paths import storable
+from mmsearch.store.paths import file_name_key, storable
 from mmsearch.store.sqlite import fulltext, schema
 from mmsearch.store.sqlite.attribute_filter import AttributeFilter
 from mmsearch.store.sqlite.snapshot_cache import SnapshotCache
@@ -89,7 +89,7 @@ class Database:
             connection.create_function(
                 "storable", 1, lambda path: isinstance(path, bytes) and storable(os.fsdecode(path)), deterministic=True
             )
-            connection.create_function("path_name", 1, lambda path: os.path.basename(os.fsdecode(path)).casefold())
+            connection.create_function("path_name", 1, file_name_key, deterministic=True)
 
         @event.listens_for(self._engine, "begin")
         def begin(connection: Connection) -> None:

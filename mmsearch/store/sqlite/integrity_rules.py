@@ -91,7 +91,7 @@ RULES = (
     Rule(
         "no path",
         "photos",
-        "NOT storable(path) OR path_name(path) = ''",
+        "NOT storable(path) OR path_name(path) = x''",
         "photos whose path is none",
         LEFT,
         ("DELETE FROM photos WHERE {where}",),
