@@ -108,22 +108,22 @@ def test_who_may_not_read_or_write_the_collection_searches_in_memory(
 ) -> None:
     library.index(photos)
     with psycopg.connect(address, autocommit=True) as connection:
-        connection.execute("CREATE ROLE visitor LOGIN")
-        connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO visitor")
+        connection.execute("CREATE ROLE onlooker LOGIN")
+        connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO onlooker")
         table = table_of(address)
         try:
             for refused in ("vector_collections", table):
-                connection.execute(f"REVOKE SELECT ON {refused} FROM visitor")
-                visiting = address.replace("postgres@", "visitor@")
+                connection.execute(f"REVOKE SELECT ON {refused} FROM onlooker")
+                visiting = address.replace("postgres@", "onlooker@")
                 with open_library(visiting, settings=settings, encoder=encoder) as other:
                     assert Path(other.search("a cat")[0].path).name == "cat.png"
                     assert other.status().index == library.status().photos
-                connection.execute(f"GRANT SELECT ON {refused} TO visitor")
+                connection.execute(f"GRANT SELECT ON {refused} TO onlooker")
             with open_library(visiting, settings=settings, encoder=encoder) as other:
                 assert Path(other.search("a cat")[0].path).name == "cat.png"
         finally:
-            connection.execute("DROP OWNED BY visitor")
-            connection.execute("DROP ROLE visitor")
+            connection.execute("DROP OWNED BY onlooker")
+            connection.execute("DROP ROLE onlooker")
 
 
 def test_a_row_that_is_not_the_stored_one_is_found_and_mended(address: str, library: Library, photos: Path) -> None:

@@ -17,6 +17,7 @@ from mmsearch.errors import ArgumentError, LibraryError, MMSearchError, NoModelE
 from mmsearch.library.checked import RULES
 from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
+from mmsearch.library.results import Items
 from mmsearch.store.open import MARK
 from mmsearch.types import Progress
 
@@ -109,7 +110,11 @@ def test_wrong_arguments_are_errors_of_ours_that_name_them(library: Library, pho
 
 def test_every_parameter_that_people_see_is_checked() -> None:
     methods: list[Any] = [method for name, method in inspect.getmembers(Library, inspect.isfunction) if name[0] != "_"]
-    seen = {name for method in [*methods, open_library] for name in inspect.signature(method).parameters}
+    seen = {
+        name
+        for method in [*methods, open_library, Items.to_webdataset]
+        for name in inspect.signature(method).parameters
+    }
     assert seen - RULES.keys() <= ELSEWHERE
     assert RULES.keys() <= seen
 

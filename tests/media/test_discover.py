@@ -42,7 +42,7 @@ def test_found_has_the_path_size_and_time_of_the_file(tmp_path: Path) -> None:
 def test_other_hidden_and_junk_files_are_passed_over(tmp_path: Path) -> None:
     make(
         tmp_path,
-        "a.jpg", "notes.txt", "song.mp3", "jpg", "Thumbs.db", ".hidden.jpg", "._a.jpg", ".thumbnails/1.jpg",
+        "a.jpg", "notes.txt", "song.mid", "jpg", "Thumbs.db", ".hidden.jpg", "._a.jpg", ".thumbnails/1.jpg",
         "@eaDir/1.jpg", "__MACOSX/1.jpg", "$RECYCLE.BIN/1.jpg", "System Volume Information/1.jpg", "#recycle/1.jpg",
         "lost+found/1.jpg", "sub/node_modules/1.jpg", "__pycache__/1.jpg",
     )  # fmt: skip
