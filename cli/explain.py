@@ -43,7 +43,7 @@ def command(
     from mmsearch.media.filesystem import atomic_file
 
     target = file_to_write(output, photo) if output is not None else None
-    with looker(library, device) as found, working("Looking"):
+    with looker(library, device, target) as found, working("Looking"):
         over_time = found.over_time(photo, " ".join(text))
         if over_time is not None:
             _give(over_time, target, json)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmsearch.cli import formatting
-from mmsearch.cli.looking import file_to_write, picture_format
+from mmsearch.cli.looking import check_is_no_photo, file_to_write, picture_format
 from mmsearch.cli.options import JsonOption, LibraryOption, opened, settings_with
 from mmsearch.cli.progress_bar import working
 
@@ -53,6 +53,7 @@ def command(
     words, settings = " ".join(text), settings_with("cpu")
     if library is not None or settings.address or has_store(settings.library):
         with opened(library, auto="cpu") as found, working("Imagining"):
+            check_is_no_photo(target, found)
             sketches = found.imagine(words, count, regions=regions)
             sheet = _sheet(words, sketches, found) if target is not None else None
     else:

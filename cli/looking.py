@@ -15,14 +15,18 @@ from mmsearch.cli.options import opened, settings_with
 from mmsearch.cli.progress_bar import working
 
 if TYPE_CHECKING:
+    from mmsearch.library.library import Library
     from mmsearch.rerank.inspect import Looker
 
 PhotoArgument = Annotated[str, typer.Argument(metavar="PHOTO", help="A picture file.")]
 
 
 @contextmanager
-def looker(library: str | None, device: str | None) -> Iterator[Looker]:
-    """That of the library; where there is none and none was named, that of the model that a new one would get."""
+def looker(library: str | None, device: str | None, output: Path | None = None) -> Iterator[Looker]:
+    """That of the library; where there is none and none was named, that of the model that a new one would get.
+
+    Raises SourceError where ``output``, which is to be written, is a picture of the library.
+    """
     from mmsearch.encoders import factory
     from mmsearch.rerank.inspect import Looker
     from mmsearch.rerank.resolve import for_encoder
@@ -31,6 +35,7 @@ def looker(library: str | None, device: str | None) -> Iterator[Looker]:
     settings = settings_with("cpu", device=device)
     if library is not None or settings.address or has_store(settings.library):
         with opened(library, device=device, auto="cpu") as found:
+            check_is_no_photo(output, found)
             with working("Loading the model"):
                 looker = found.looker()
             yield looker
@@ -75,3 +80,11 @@ def file_to_write(path: Path, photo: str | None = None) -> Path:
             f"{formatting.shown(str(path))} is the photo itself: name another file for the picture of heat"
         )
     return target
+
+
+def check_is_no_photo(target: Path | None, library: Library) -> None:
+    """Raise SourceError where a file that is to be written is a picture of the library, which would be lost."""
+    from mmsearch.errors import SourceError
+
+    if target is not None and (target in library or Path(os.path.realpath(target)) in library):
+        raise SourceError(f"{formatting.shown(str(target))} is a picture of the library: name another file to write")

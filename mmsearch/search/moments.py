@@ -14,10 +14,12 @@ import numpy as np
 from mmsearch.indexes.protocol import VectorIndex
 from mmsearch.language.letters import plain
 from mmsearch.media.in_memory import unit_vector
+from mmsearch.query.model import Condition
 from mmsearch.search import retrieval
 from mmsearch.search.engine import Engine
 from mmsearch.search.retrieval import ParsedQuery
 from mmsearch.search.scored import Scored
+from mmsearch.store.moment_conditions import is_of_moments
 from mmsearch.store.types import StoredModel, StoredPart
 from mmsearch.types import Ids, Moment, Vectors
 
@@ -46,13 +48,23 @@ def best_of_files(store: Store, model: StoredModel, found: Iterable[Scored]) -> 
 
 
 def with_all_parts(store: Store, model: StoredModel, ids: Ids, allowed: Ids | None) -> Ids:
-    """The vectors (n,), and those of the other parts of the same files, of those ``allowed`` where given."""
+    """The vectors (n,), and those of the other parts of the same files, of all these those ``allowed`` where given."""
     parts = store.parts(ids.tolist(), model)
-    if not parts:
-        return ids
-    others = [part.vector for own in parts.values() for part in own if part.vector >= 0]
-    found = np.setdiff1d(np.array(others, np.int64), ids)
-    return np.append(ids, found if allowed is None else np.intersect1d(found, allowed))
+    if parts:
+        others = [part.vector for own in parts.values() for part in own if part.vector >= 0]
+        ids = np.append(ids, np.setdiff1d(np.array(others, np.int64), ids))
+    return ids if allowed is None else ids[np.isin(ids, allowed)]
+
+
+def by_words(store: Store, model: StoredModel, allowed: Ids | None, conditions: Iterable[Condition]) -> Ids | None:
+    """The ids among which words find the files of those ``allowed``, which meet the conditions; None for all.
+
+    Words are known by the first moment of a file, which need not be one that ``at:`` allows.
+    """
+    if allowed is None or not any(is_of_moments(condition) for condition in conditions):
+        return allowed
+    firsts = store.firsts(allowed, model)
+    return allowed if firsts is None else np.union1d(allowed, firsts[firsts >= 0])
 
 
 def some_of(parts: Sequence[Value]) -> list[Value]:

@@ -17,7 +17,7 @@ from mmsearch.query.model import Condition, Example, Picture, Query, Shown, Tagg
 from mmsearch.search import folding, retrieval
 from mmsearch.search.engine import Engine
 from mmsearch.search.map_note import of_map
-from mmsearch.search.moments import Moments, one_for_all, some_of, with_all_parts
+from mmsearch.search.moments import Moments, by_words, one_for_all, some_of, with_all_parts
 from mmsearch.search.options import Options
 from mmsearch.search.presence import Presence, PresenceBeside
 from mmsearch.search.present import present
@@ -150,7 +150,7 @@ def _allow(engine: Engine, query: Query, within: Sequence[str]) -> Ids | None:
     texts = [term for term in query.terms if isinstance(term, Words) and (term.exact or term.exclude)]
     most = max(len(engine.index) + len(store.without_vectors(model)), 1) if texts else 0
     for term in texts if not query.arithmetic else [term for term in texts if term.exact]:
-        hits = store.find_words(term.text, model, allowed, most, exact=term.exact)
+        hits = store.find_words(term.text, model, by_words(store, model, allowed, conditions), most, exact=term.exact)
         having = np.unique(np.array([hit.number for hit in hits if term.exact or is_excluded(hit)], np.int64))
         having = np.unique(with_all_parts(store, model, having, allowed))  # words of a film are of all of it
         if not term.exclude:

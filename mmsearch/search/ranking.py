@@ -13,7 +13,7 @@ from mmsearch.query.model import Example, Query
 from mmsearch.search import relevance, retrieval
 from mmsearch.search.calibration import Logistic, query_hubness
 from mmsearch.search.engine import Engine
-from mmsearch.search.moments import best_of_files, with_all_parts
+from mmsearch.search.moments import best_of_files, by_words, with_all_parts
 from mmsearch.search.options import Options
 from mmsearch.search.querybank import NEAREST
 from mmsearch.search.retrieval import ParsedQuery
@@ -111,7 +111,8 @@ class Ranking:
         """
         engine, parsed = self.engine, self.parsed
         text = "" if self.query.arithmetic else parsed.text
-        words = engine.store.find_words(text, engine.model, self.allowed, depth) if text else []
+        among = by_words(engine.store, engine.model, self.allowed, self.query.conditions) if text else None
+        words = engine.store.find_words(text, engine.model, among, depth) if text else []
         having = np.array([hit.number for hit in words], np.int64)
         having = with_all_parts(engine.store, engine.model, having, self.allowed) if words else having
         known = engine.index.holds(having)  # another process may just have stored them

@@ -192,6 +192,14 @@ def test_captions_of_a_library(looking: Run, direct: Looker, photos: Path) -> No
     assert objects(looking("explain", photos / "cat.png", "a cat", "--json").stdout)[0]["side"] == 7
 
 
+def test_heat_is_not_drawn_over_another_picture_of_the_library(looking: Run, photos: Path) -> None:
+    looking("index", "photos")
+    before = (photos / "grass.png").read_bytes()
+    done = looking("explain", "photos/cat.png", "a cat", "-o", "photos/grass.png", check=1)
+    assert "grass.png is a picture of the library: name another file" in done.stderr
+    assert (photos / "grass.png").read_bytes() == before
+
+
 def test_captions_can_be_added_later(looking: Run, photos: Path) -> None:
     looking("index", "photos")
     assert [hit["caption"] for hit in objects(looking("query", "a cat", "--json").stdout)] == [None] * 5

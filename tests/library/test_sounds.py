@@ -81,6 +81,16 @@ def test_what_has_words_is_found_at_its_times(library: Library, music: Path) -> 
     assert (again.unchanged, again.added, again.encoded, said(again)) == (4, 0, 0, said(report))
 
 
+def test_words_of_a_later_time_are_found_there(library: Library, music: Path) -> None:
+    """The words of a file are known by its first time, which ``at:`` need not allow."""
+    library.index(music)
+    assert best(library.search("goodbye at:>1:00", rerank=False)) == ("beside.mp3", [83.0])
+    assert best(library.search("words:goodbye at:>1:00")) == ("beside.mp3", [83.0])
+    assert best(library.search("words:waving words:goodbye at:1:20..1:30")) == ("beside.mp3", [83.0])
+    assert names(library.search("words:goodbye at:>2:00")) == []
+    assert "beside.mp3" not in names(library.search("at:>1:00 -goodbye"))
+
+
 def test_a_hit_as_json(library: Library, music: Path) -> None:
     library.index(music)
     hit = library.search("purple giraffe", rerank=False)[0].to_dict()

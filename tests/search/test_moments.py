@@ -140,6 +140,15 @@ def test_what_is_said_in_a_moment_puts_it_first(shelf: Shelf) -> None:
     assert {hit.moments[0].text for hit in hits} == {"goodbye"}
 
 
+def test_what_is_said_is_found_where_the_first_moment_is_not_allowed(shelf: Shelf) -> None:
+    films = {path for path in shelf.vectors if path.endswith(".mp4")}
+    for query in ("goodbye", "words:goodbye"):
+        hits = find(shelf, query, "at:1.2..1.8", k=FILMS + 9)
+        assert {hit.path for hit in hits} == films
+        assert {moment.text for hit in hits for moment in hit.moments} == {"goodbye"}
+    assert min(hit.score or 0 for hit in find(shelf, "goodbye", "at:1.2..1.8")) > 0.5  # no cosine of theirs is
+
+
 def test_words_of_a_page_find_it(shelf: Shelf) -> None:
     (hit,) = find(shelf, "page", "number", "three", k=1)
     assert (hit.path, hit.moments[0].page, hit.moments[0].text) == ("/pages.pdf", 3, "page number three")

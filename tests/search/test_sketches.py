@@ -153,6 +153,13 @@ def test_what_cannot_be_imagined_or_written_is_said(
     ):
         done = mmsearch("imagine", *arguments, check=code)
         assert said in " ".join(done.stderr.split()), done.stderr
+    mmsearch("index", photos)
+    (tmp_path / "link.png").symlink_to(photos / "cat.png")
+    before = (photos / "cat.png").read_bytes()
+    for target in (photos / "cat.png", tmp_path / "link.png"):
+        done = mmsearch("imagine", "a cat", "-o", target, check=1)
+        assert f"{target.name} is a picture of the library: name another file" in done.stderr
+    assert (photos / "cat.png").read_bytes() == before
     model = f"local-dir:{region_model}"
     mmsearch("index", photos, "--library", tmp_path / "other", MMSEARCH_MODEL=model)
     done = mmsearch("imagine", "a cat", "--json", "--library", tmp_path / "other", check=1, MMSEARCH_MODEL=model)
