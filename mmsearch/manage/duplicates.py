@@ -3,7 +3,7 @@
 Three levels: ``exact`` has the same bytes; ``near`` is the same shot, scaled, compressed, cropped or edited; ``burst``
 is another shot of the same scene, taken within seconds.  Vectors and hashes propose pairs, all there are, and the
 pixels decide.  A group holds only what is like the file that it keeps, so small differences do not add up along a
-chain.  Films are compared with films (``film_duplicates.py``), documents byte by byte only.
+chain.  Films are compared with films (``film_duplicates.py``), documents with documents (``document_duplicates.py``).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from mmsearch.errors import ImageError, LibraryError
 from mmsearch.manage.bursts import bursts, taken_at
+from mmsearch.manage.document_duplicates import same_documents
 from mmsearch.manage.film_duplicates import same_films
 from mmsearch.media.dhash import as_numbers
 from mmsearch.media.filesystem import open_regular
@@ -110,6 +111,8 @@ def find(
         near[:shots] = _near(contents[:shots], vectors[:shots], files, least, max_megapixels, threads, progress)
         films = [row for row, one in enumerate(contents) if one.film is not None and one.pixels]  # not sound
         near[films] = same_films(films, store, model, contents, files, max_megapixels)
+        documents = [row for row, one in enumerate(contents) if one.film is None and one.several]
+        near[documents] = same_documents(documents, store, model, contents, files, max_megapixels)
         stands = near
         if level == "burst":
             stands = bursts(contents[:shots], vectors[:shots], files, near[:shots], BURST if least is None else least)

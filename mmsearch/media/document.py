@@ -38,7 +38,10 @@ _DOTS = 150 / _POINTS  # to a point, at which a page's size in pixels is told
 _LARGEST = 4096  # pixels of the longer side of what is rendered, however large the page is
 _STRIP = 50  # times its breadth that a page may be long
 _ENCRYPTED = 4  # FPDF_ERR_PASSWORD
+_LINK = 2  # FPDF_ANNOT_LINK
 _pdfium = threading.Lock()
+
+NOT_ALL = "not-all-shown"  # code of an ImageError where a document may hold more than its pages show
 
 
 def decode_document(
@@ -99,6 +102,35 @@ def upright_page(
             return _rendered(page, wanted, longer=True)
         except Exception as error:
             raise ImageError(path, f"page {number + 1} cannot be read: it is damaged") from error
+
+
+def check_all_is_shown(file: BinaryIO, path: str, count: int) -> None:
+    """Refuse a document that may hold more than its first ``count`` pages show.
+
+    That is another number of pages, fields that are filled in, notes and other annotations but links, and files in it:
+    ``upright_page`` does not draw them, or not all.  Raises ImageError, with the code ``NOT_ALL``.
+    """
+    if pages := tiff.pages(file, MOST_PAGES + 1):
+        shown = len(pages) == count
+    else:
+        with _opened(file, path) as document:
+            shown = len(document) == count and not document.get_formtype() and not document.count_attachments()
+            shown = shown and not any(_is_annotated(document[number]) for number in range(count))
+    if not shown:
+        raise ImageError(path, "it may hold more than its pages show", code=NOT_ALL)
+
+
+def _is_annotated(page: pypdfium2.PdfPage) -> bool:
+    """Whether there is anything on it but what is printed and links."""
+    import pypdfium2.raw as pdfium
+
+    for number in range(pdfium.FPDFPage_GetAnnotCount(page.raw)):
+        annotation = pdfium.FPDFPage_GetAnnot(page.raw, number)
+        kind = pdfium.FPDFAnnot_GetSubtype(annotation)
+        pdfium.FPDFPage_CloseAnnot(annotation)
+        if kind != _LINK:
+            return True
+    return False
 
 
 def _decode_tiff(

@@ -22,6 +22,7 @@ class Place:
 
     part: int = 0  # of its items, in their order: the number of a page, from 0
     at_ms: int | None = None  # the frame of a film, from its beginning; None for a page
+    of: int | None = None  # how many pages must be all that the document holds; None where that does not matter
 
 
 def upright_part(
@@ -52,8 +53,10 @@ def read_part(
             from mmsearch.media.video import upright_frame
 
             return np.asarray(upright_frame(file, path, place.at_ms, side, max_megapixels, enlarge))
-        from mmsearch.media.document import upright_page
+        from mmsearch.media.document import check_all_is_shown, upright_page
 
+        if place.of is not None:
+            check_all_is_shown(file, path, place.of)
         return np.asarray(upright_page(file, path, place.part, side, max_megapixels, enlarge))
     except ImageError:
         raise
