@@ -76,7 +76,7 @@ def difference(left: Page, right: Page) -> Difference:
 
 
 def differences(left: Page, right: Page) -> tuple[Plane, Plane, Planes]:
-    """What ``difference`` gives the largest of, place by place: (height, width) twice, and less fine, (rows, columns, 3)."""
+    """What ``difference`` gives the largest of, place by place: (height, width) twice, and less fine (rows, columns, 3)."""
     height, width = min(left.pixels.shape[:2], right.pixels.shape[:2])
     first, second = (_planes(one, (width, height)) for one in (left, right))
     grey = np.array([0.299, 0.587, 0.114], np.float32)

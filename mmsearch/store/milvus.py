@@ -251,9 +251,9 @@ class MilvusCollection(NotedCollection):
         return None
 
     def _beside(self, connection: Connection) -> None:
-        from pymilvus import DataType
-
         with self._milvus.asked() as client:
+            from pymilvus import DataType
+
             if not client.has_collection(self._own):
                 schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
                 schema.add_field("id", DataType.INT64, is_primary=True)
