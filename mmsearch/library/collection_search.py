@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from mmsearch.indexes.index import StoredIndex
 from mmsearch.indexes.manifest import caught_up
 from mmsearch.indexes.vector_file import Rows
 from mmsearch.library.models import Models
-from mmsearch.library.published_index import PublishedIndex, Snapshot
+from mmsearch.library.published_index import KeepUp, PublishedIndex, Snapshot
 from mmsearch.store.part_rows import with_vectors
 from mmsearch.store.protocol import Store
 from mmsearch.store.types import Damage, StoredModel
@@ -114,37 +113,18 @@ class CollectionSearch(PublishedIndex[CollectionIndex]):
             if not self._stopped.is_set():
                 log.warning("the index on the server stays as it was: %s", error)
 
-    @contextmanager
-    def maintained_beside(
-        self, model: StoredModel, progress: Callable[[Progress], None] | None
-    ) -> Iterator[Callable[[Progress], None]]:
-        from mmsearch.ingest.background_job import Beside
-
-        last: deque[Progress] = deque(maxlen=1)
+    def _keeping_up(self, model: StoredModel) -> KeepUp:
         self._stopped.clear()
 
-        def work() -> None:
+        def keep_up(report: Callable[[Progress], None]) -> None:
             self.refresh(model, save=True)
-            self.maintain(model, last.append)
+            self.maintain(model, report)
 
         def stop() -> None:
             self._stopped.set()
             self._collection(model).stop()
 
-        def report_waiting() -> None:
-            if last and progress is not None:
-                progress(last[-1])
-
-        def report_stored(done: Progress) -> None:
-            beside.stored(done.done)
-            if progress is not None:
-                progress(done)
-
-        try:
-            with Beside(work, stop, len(self.refresh(model)), report_waiting) as beside:
-                yield report_stored
-        finally:
-            self._stopped.clear()
+        return keep_up, stop
 
     def damages(self, model: StoredModel, deep: bool = False) -> Iterator[Damage]:
         from mmsearch.manage.health import collection_damages

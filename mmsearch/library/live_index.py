@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,7 +14,7 @@ from mmsearch.indexes.manifest import IndexCache, caught_up
 from mmsearch.indexes.memory import half_of_memory
 from mmsearch.indexes.policy import choose
 from mmsearch.library.models import Models
-from mmsearch.library.published_index import PublishedIndex, Snapshot
+from mmsearch.library.published_index import KeepUp, PublishedIndex, Snapshot
 from mmsearch.store.part_rows import with_vectors
 from mmsearch.store.types import Damage, StoredModel
 from mmsearch.types import Progress, Vectors
@@ -132,34 +130,14 @@ class LiveIndex(PublishedIndex[StoredIndex]):
 
         return Apart(self.manifest(model).folder, gently)
 
-    @contextmanager
-    def maintained_beside(
-        self, model: StoredModel, progress: Callable[[Progress], None] | None
-    ) -> Iterator[Callable[[Progress], None]]:
-        """Keeps the index up while many pictures are stored, so that searches meanwhile need not do it.
-
-        Gives what an index run is to call after each picture, in place of ``progress``.
-        """
-        from mmsearch.ingest.background_job import Beside
-
+    def _keeping_up(self, model: StoredModel) -> KeepUp:
         builder = self._builder(model, gently=True)
-        last: deque[Progress] = deque(maxlen=1)
 
-        def work() -> None:
+        def keep_up(report: Callable[[Progress], None]) -> None:
             self.refresh(model, save=True)
-            self.maintain(model, last.append, builder)
+            self.maintain(model, report, builder)
 
-        def report_waiting() -> None:
-            if last and progress is not None:
-                progress(last[-1])
-
-        def report_stored(done: Progress) -> None:
-            beside.stored(done.done)
-            if progress is not None:
-                progress(done)
-
-        with Beside(work, builder.stop, len(self.refresh(model)), report_waiting) as beside:
-            yield report_stored
+        return keep_up, builder.stop
 
     def damages(self, model: StoredModel, deep: bool = False) -> Iterator[Damage]:
         from mmsearch.manage.health import index_damages

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -15,12 +17,13 @@ from mmsearch.library.models import Models
 from mmsearch.search import querybank
 from mmsearch.search.hubness import hubness_penalty
 from mmsearch.store.types import StoredModel
-from mmsearch.types import Ids, Vectors
+from mmsearch.types import Ids, Progress, Vectors
 
 if TYPE_CHECKING:  # a search does without it
     from mmsearch.store.protocol import Store
 
 Index = TypeVar("Index", bound=VectorIndex)
+KeepUp = tuple[Callable[[Callable[[Progress], None]], object], Callable[[], object]]
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,35 @@ class PublishedIndex(ABC, Generic[Index]):
     def _publish(self, snapshot: Snapshot[Index]) -> Snapshot[Index]:
         self._published = snapshot
         return snapshot
+
+    @abstractmethod
+    def _keeping_up(self, model: StoredModel) -> KeepUp:
+        """What keeps the index up beside an index run, called with whom to report to; and what ends that early."""
+
+    @contextmanager
+    def maintained_beside(
+        self, model: StoredModel, progress: Callable[[Progress], None] | None
+    ) -> Iterator[Callable[[Progress], None]]:
+        """Keeps the index up while many pictures are stored, so that searches meanwhile need not do it.
+
+        Gives what an index run is to call after each picture, in place of ``progress``.
+        """
+        from mmsearch.ingest.background_job import Beside
+
+        keep_up, stop = self._keeping_up(model)
+        last: deque[Progress] = deque(maxlen=1)
+
+        def report_waiting() -> None:
+            if last and progress is not None:
+                progress(last[-1])
+
+        def report_stored(done: Progress) -> None:
+            beside.stored(done.done)
+            if progress is not None:
+                progress(done)
+
+        with Beside(lambda: keep_up(last.append), stop, len(self.refresh(model)), report_waiting) as beside:
+            yield report_stored
 
     def rows(self, model: StoredModel) -> Callable[[Ids], Vectors]:
         """Fetches rows of the index by id: (n,) int64 -> (n, dim + 1) float32.  Raises KeyError for unknown ids."""
