@@ -99,7 +99,7 @@ def _listing(groups: list[Group]) -> None:
         if number:
             print()
         for photo, what in ((group.keep, "keep"), *zip(group.others, group.levels, strict=True)):
-            facts = f"{photo.width}×{photo.height}", formatting.size(photo.size), f"{photo.date:%Y-%m-%d %H:%M}"
+            facts = formatting.shape(photo), formatting.size(photo.size), f"{photo.date:%Y-%m-%d %H:%M}"
             print(f"{what:6} {facts[0]:>11} {facts[1]:>9}  {facts[2]}  {formatting.shown(photo.path)}")
 
 

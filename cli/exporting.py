@@ -47,7 +47,7 @@ def export_command(
 
     With --format webdataset it is photos and captions instead, in tar files of at most 10,000 photos or a gigabyte, for
     mmsearch train, open_clip and others: 00000000.jpg, .txt, .json. Captions are what people wrote, else what
-    mmsearch index --captions did. Films and documents are left out.
+    mmsearch index --captions did. Films, sound and documents are left out.
     """
     from mmsearch.cli.welcome import nothing_yet
 

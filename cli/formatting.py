@@ -123,9 +123,10 @@ def hit_table(hits: Sequence[Hit], title: str, moments: bool = False) -> None:
         cells += [cell(place(hit.moments[0]) if hit.moments else "")] if parted else []
         table.add_row(*cells, path, measures(photo), f"{photo.date:%Y-%m-%d %H:%M}")
         for moment in hit.moments if moments else ():
-            empty = [cell("")] * (before - 1)
+            numbers = [cell(f"{moment.score:.3f}", "dim")] if ranked else []
+            empty = [cell("")] * (before - len(numbers))
             said = cell(" ".join(moment.text.split())[:80], "dim")
-            table.add_row(cell(f"{moment.score:.3f}", "dim"), *empty, cell(whole_place(moment), "dim"), said, "", "")
+            table.add_row(*numbers, *empty, cell(whole_place(moment), "dim"), said, "", "")
     console(width=None if sys.stdout.isatty() else 1000).print(table)  # in a pipe nothing is folded
 
 
@@ -144,11 +145,17 @@ def similar(hit: Hit) -> str:
     return f"+{len(hit.similar):,} similar" if hit.similar else ""
 
 
+def shape(photo: Photo) -> str:
+    """Width and height, or of sound, which has none, its length."""
+    if photo.is_sound:
+        return clock(photo.film.duration_ms) if photo.film else ""
+    return f"{photo.width}×{photo.height}"
+
+
 def measures(photo: Photo) -> str:
     """Width, height, of a film and of sound its length, and bytes."""
-    length = clock(photo.film.duration_ms) if photo.film else ""
-    shape = "" if photo.is_sound else f"{photo.width}×{photo.height}"
-    return "  ".join(filter(None, (shape, length, size(photo.size))))
+    length = clock(photo.film.duration_ms) if photo.film and not photo.is_sound else ""
+    return "  ".join(filter(None, (shape(photo), length, size(photo.size))))
 
 
 def place(moment: Moment) -> str:

@@ -124,7 +124,7 @@ def write_shards(
 def _picture(photo: Photo, max_side: int | None, max_megapixels: float) -> tuple[str, bytes]:
     """The suffix and the bytes of a photo's file, or of what is made of it.  Raises ImageError, ValueError."""
     if photo.film is not None:
-        raise ValueError("a film is no sample")
+        raise ValueError("sound is no sample" if photo.is_sound else "a film is no sample")
     try:
         content = read_regular(photo.path, MOST)
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,17 @@ def printed(capsys: pytest.CaptureFixture[str], folder: Path, moments: bool = Fa
 
 def columns(line: list[str]) -> list[str]:
     return [text.strip() for text in line if text.strip()]
+
+
+def test_where_nothing_is_ranked_moments_have_no_score(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """As for ``words:"a goal"``: their times stand below the heading, what is said below the path."""
+    found = [replace(hits(tmp_path)[0], score=None)]
+    Results(moments=True).give(found, "a goal", Shown(200.0, {}), "", None)
+    _, heading, first, moment, *_ = capsys.readouterr().out.splitlines()
+    assert heading.split()[:2] == ["Moment", "Path"]
+    assert first.split()[:2] == ["1:23", str(tmp_path / "clip.mp4")]
+    assert moment.split() == ["1:23-1:30", "and", "a", "goal"]
+    assert moment.index("and a goal") == heading.index("Path")
 
 
 def test_the_best_moment_stands_beside_the_score(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -247,3 +247,13 @@ def test_the_command_line_shows_times(mmsearch: CLI, music: Path) -> None:
     sheet = music.parent / "sheet.html"
     mmsearch("query", "purple giraffe", "--html", sheet)
     assert "there is no picture in it" in sheet.read_text("utf-8")
+
+
+def test_commands_call_sound_what_it_is(mmsearch: CLI, music: Path) -> None:
+    shutil.copy(music / "tagged.flac", music / "copy.flac")
+    mmsearch("index", music)
+    listed = mmsearch("duplicates").stdout.splitlines()[:2]
+    assert [line.split()[:2] for line in listed] == [["keep", "0:01"], ["exact", "0:01"]]
+    done = mmsearch("export", music.parent / "out", "--format", "webdataset")
+    assert "1 photo, 0 with a caption" in done.stderr
+    assert "tagged.flac: sound is no sample" in done.stderr

@@ -92,6 +92,14 @@ def test_a_sound_has_ids_and_no_vectors(store: Store) -> None:
     assert store.of_model(np.array(song), model).tolist() == song
 
 
+def test_only_vectors_are_counted(store: Store) -> None:
+    model = add_model(store)
+    put_sound(store, model, "/song.mp3")
+    assert [(kept.model, kept.vectors, kept.lacking) for kept in store.kept_models()] == [(model, 0, 0)]
+    put_photo(store, model, "/photo")
+    assert [kept.vectors for kept in store.kept_models()] == [1]
+
+
 def test_words_and_conditions_find_it(store: Store) -> None:
     model = add_model(store)
     put_photo(store, model, "/photo")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from sqlalchemy import func, select
 
 from mmsearch.store.sql.reading import Reading
-from mmsearch.store.sql.tables import embedded, embeddings, models, photos
+from mmsearch.store.sql.sounds import IS_SOUND
+from mmsearch.store.sql.tables import contents, embedded, embeddings, items, models, photos
 from mmsearch.store.types import KeptModel, StoredModel
 
 
@@ -14,9 +15,12 @@ class ModelCounts(Reading):
 
     def kept_models(self) -> list[KeptModel]:
         count = func.count(embeddings.c.id).label("vectors")
+        sounds = select(items.c.id).join(contents, contents.c.id == items.c.content_id).where(IS_SOUND)
+        own = embeddings.c.model_id == models.c.id
         query = (
             select(models.c.id, models.c.name, models.c.fingerprint, models.c.dim, models.c.active, count)
-            .outerjoin(embeddings, embeddings.c.model_id == models.c.id)
+            .select_from(models)
+            .outerjoin(embeddings, own & embeddings.c.item_id.not_in(sounds))  # these have ids and no vectors
             .group_by(models.c.id)
             .order_by(models.c.active.desc(), models.c.id.desc())
         )

@@ -103,6 +103,9 @@ def test_an_audio_file_plays_from_what_is_sung(opened: Any, address: str) -> Non
     expect(page.locator(".strip .frame")).to_have_attribute("aria-label", "Play from 0:05: the purple giraffe")
     expect(page.locator(".facts")).to_contain_text("0:08 · opus")
     expect(page.locator("video")).to_have_count(0)
+    expect(page.locator(".asking")).to_be_hidden()  # nothing in it can be seen, nor is anything like it
+    expect(page.locator(".panel-tools")).not_to_contain_text("like this")
+    expect(page.locator(".panel-tools")).to_contain_text("Original")
     assert axe(page) == []
     page.locator(".strip .frame").click()
     page.wait_for_timeout(300)

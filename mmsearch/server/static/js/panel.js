@@ -43,6 +43,7 @@ export class Panel {
     this._stop?.abort();
     this._stop = new AbortController();
     this._answers.replaceChildren();
+    this._ask.hidden = isSound(hit); // there is nothing to look at
     this._showTop();
     this._showFacts(hit);
     this._showHeat();
@@ -66,8 +67,7 @@ export class Panel {
     const selected = selection.has(hit.id);
     const tool = (name, icon, text, action, extra = {}) => button({ icon, text, class: "tool text", data: { name }, ...extra }, action);
     const tools = [
-      tool("more", "more", "More like this", like("like")),
-      tool("less", "less", "Less like this", like("unlike")),
+      ...(isSound(hit) ? [] : [tool("more", "more", "More like this", like("like")), tool("less", "less", "Less like this", like("unlike"))]),
       tool("select", "check", selected ? "Selected" : "Select", () => selection.toggle(hit.id, selection.anchor), { "aria-pressed": String(selected) }),
       tool("path", "copies", "Copy path", () => attempt(() => copyText(hit.path, "the path"))),
       el("a", { class: "tool text", href: file(hit.id), target: "_blank", rel: "noopener", text: "Original" }),
