@@ -35,7 +35,7 @@ class Page:
 
     @property
     def large_enough(self) -> bool:
-        return max(self.pixels.shape) >= LEAST_SIDE
+        return bool(max(self.pixels.shape) >= LEAST_SIDE)
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def same_shape(left: Page, right: Page) -> bool:
     """Whether the sides of both have one ratio."""
     (height, width), (other_height, other_width) = left.pixels.shape[:2], right.pixels.shape[:2]
     ratio = height * other_width / (width * other_height)
-    return 1 - SHAPE <= ratio <= 1 + SHAPE
+    return bool(1 - SHAPE <= ratio <= 1 + SHAPE)
 
 
 def difference(left: Page, right: Page) -> Difference:
