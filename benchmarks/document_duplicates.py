@@ -66,7 +66,7 @@ WORDS = [
 DOTS = 200  # to an inch
 SIZE = (1654, 2339)  # A4
 FIELDS = 18
-OTHER_DIGIT = dict(zip("0123456789", "8774163539", strict=True))
+OTHER_DIGIT = dict(zip("0123456789", "8778168168", strict=True))
 OTHER_LETTER = {"e": "c", "a": "e", "o": "e"}
 PAGES = (  # kind, seed, points, tone of the ink
     ("letter", 1, 8, 0), ("form", 2, 10, 0), ("letter", 3, 10, 150), ("form", 4, 8, 130), ("photo", 6, 10, 0),
@@ -144,8 +144,8 @@ def scanned(image: Image.Image, seed: int) -> Image.Image:
 def saved(images: list[Image.Image], how: str) -> bytes:
     """A document of these pages: format, dots to an inch, and quality or compression."""
     kind, dots, rest = how.split()
-    size = tuple(round(side * int(dots) / DOTS) for side in SIZE)
-    pages = [one.resize(size, Image.Resampling.LANCZOS) for one in images]
+    wide, high = (round(side * int(dots) / DOTS) for side in SIZE)
+    pages = [one.resize((wide, high), Image.Resampling.LANCZOS) for one in images]
     if rest == "group4":
         pages = [one.convert("L").point(lambda value: 255 * (value > 150)).convert("1") for one in pages]
     file = io.BytesIO()

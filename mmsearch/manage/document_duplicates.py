@@ -24,7 +24,7 @@ from mmsearch.media.formats import DOCUMENT_SUFFIXES
 from mmsearch.media.page_match import MOST, SIDE, Page, same_page, same_shape
 from mmsearch.media.part_picture import Place, upright_part
 from mmsearch.store.protocol import Store
-from mmsearch.store.types import StoredModel
+from mmsearch.store.types import DuplicateCandidate, StoredModel
 from mmsearch.types import Found, Ids, Vectors
 
 COSINE = 0.75  # least, of pages that may be the same: as of photos that are proposed by their vectors
@@ -75,6 +75,11 @@ class _Pages:
         return os.path.splitext(self.file.path)[1].lower() in DOCUMENT_SUFFIXES
 
 
+def is_document(one: DuplicateCandidate) -> bool:
+    """Whether it is one, also of one page: a small picture of a form does not show how it is filled in."""
+    return one.film is None and (one.several or os.path.splitext(one.file.path)[1].lower() in DOCUMENT_SUFFIXES)
+
+
 def same_documents(
     rows: Sequence[int],
     store: Store,
@@ -107,11 +112,12 @@ def _read(rows: Sequence[int], store: Store, model: StoredModel, contents: Seque
     for row in rows:
         one = contents[row]
         own = sorted(parts.get(one.vector, ()), key=lambda part: part.part)
+        numbers, told = [part.vector for part in own] or [one.vector], [part.text for part in own] or [""]
         whole = [part.part for part in own] == list(range(len(own))) and all(part.vector >= 0 for part in own)
-        if not whole or not 1 < len(own) < MOST_PAGES:
+        if not whole or len(own) >= MOST_PAGES:
             continue
-        vectors = store.vectors(np.array([part.vector for part in own], np.int64), model.dim)
-        words = tuple("".join(filter(str.isalnum, part.text)).casefold() for part in own)
+        vectors = store.vectors(np.array(numbers, np.int64), model.dim)
+        words = tuple("".join(filter(str.isalnum, text)).casefold() for text in told)
         found.append(_Pages(row, one.pixels, one.files[0], vectors, words))
     return found
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from mmsearch.errors import ImageError, LibraryError
 from mmsearch.manage.bursts import bursts, taken_at
-from mmsearch.manage.document_duplicates import same_documents
+from mmsearch.manage.document_duplicates import is_document, same_documents
 from mmsearch.manage.film_duplicates import same_films
 from mmsearch.media.dhash import as_numbers
 from mmsearch.media.filesystem import open_regular
@@ -72,12 +72,12 @@ class _Content:
     taken_at: datetime | None
     dhash: bytes | None
     pixels: int = 0
-    several: bool = False
+    document: bool = False
     film: Film | None = None
 
     @property
     def is_photo(self) -> bool:
-        return self.film is None and not self.several
+        return self.film is None and not self.document
 
 
 def find(
@@ -111,7 +111,7 @@ def find(
         near[:shots] = _near(contents[:shots], vectors[:shots], files, least, max_megapixels, threads, progress)
         films = [row for row, one in enumerate(contents) if one.film is not None and one.pixels]  # not sound
         near[films] = same_films(films, store, model, contents, files, max_megapixels)
-        documents = [row for row, one in enumerate(contents) if one.film is None and one.several]
+        documents = [row for row, one in enumerate(contents) if one.document]
         near[documents] = same_documents(documents, store, model, contents, files, max_megapixels)
         stands = near
         if level == "burst":
@@ -134,18 +134,20 @@ def find(
             if file.path in photos
         ]
         if len(there) > 1:
-            groups.append(_group(there, {row for row in rows if near[row] == head}))
+            groups.append(_group(there, {row for row in rows if near[row] == head}, contents[head].is_photo))
     groups.sort(key=lambda group: (-group.bytes, group.keep.path))
     return groups, [Skipped(path, reason) for path, reason in sorted(files.left.items())]
 
 
-def _group(members: Sequence[tuple[int, Photo]], near: set[int]) -> Group:
+def _group(members: Sequence[tuple[int, Photo]], near: set[int], photo: bool) -> Group:
     """A group of photos and the rows of their contents, the best one first.
 
-    ``near`` are the rows that show the same shot as the first: kept is one of these, with as many pixels as that.
+    ``near`` are the rows that show the same as the first: kept is one of these, of ``photo`` one with as many pixels as
+    that, else one with its content, for others may be shorter.
     """
-    first = members[0][1]
-    equals = [one for one in members if one[0] in near and _pixels(one[1]) == _pixels(first)]
+    first, pixels = members[0][0], members[0][1].width * members[0][1].height
+    best = near if photo else {first}
+    equals = [one for one in members if one[0] in best and one[1].width * one[1].height == pixels]
     row, keep = max(equals, key=lambda one: _known(one[1]))  # of equals the first
     others = sorted((one for one in members if one[1] is not keep), key=lambda one: (one[0] != row, one[0] not in near))
     levels: list[Level] = ["exact" if own == row else "near" if own in near else "burst" for own, _ in others]
@@ -193,10 +195,6 @@ def _is_raw(one: DuplicateCandidate) -> bool:
 def _shot(one: DuplicateCandidate) -> tuple[str, datetime | None]:
     taken = None if one.taken_at is None else one.taken_at.replace(microsecond=0, tzinfo=None)
     return os.path.splitext(one.file.path)[0], taken
-
-
-def _pixels(photo: Photo) -> int:
-    return photo.width * photo.height
 
 
 def _known(photo: Photo) -> int:
@@ -253,7 +251,7 @@ def _by_quality(candidates: Iterable[DuplicateCandidate]) -> list[_Content]:
     best = sorted(
         found.values(),
         key=lambda same: (
-            same[0].several or same[0].film is not None,
+            is_document(same[0]) or same[0].film is not None,
             -same[0].pixels,
             -same[0].file.size,
             same[0].file.mtime_ns,
@@ -262,7 +260,13 @@ def _by_quality(candidates: Iterable[DuplicateCandidate]) -> list[_Content]:
     )
     return [
         _Content(
-            one.vector, tuple(other.file for other in same), one.taken_at, one.dhash, one.pixels, one.several, one.film
+            one.vector,
+            tuple(other.file for other in same),
+            one.taken_at,
+            one.dhash,
+            one.pixels,
+            is_document(one),
+            one.film,
         )
         for same in best
         for one in same[:1]

@@ -24,7 +24,7 @@ SHAPE = 0.01  # by which the ratios of the sides of two pages may differ
 FINE = 1.5  # pixels, the deviation of the Gaussian that makes pages equally sharp
 AROUND = 4.0  # the same, of what is weighed together: about a letter
 TONES = 10  # pixels that are one for tones: a marker over words, a grey stamp
-NOISE = 50.0  # variance of what is no stroke
+NOISE = 100.0  # variance of what is no stroke
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Page:
 
     @property
     def large_enough(self) -> bool:
-        return max(self.pixels.shape) >= LEAST_SIDE
+        return bool(max(self.pixels.shape) >= LEAST_SIDE)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Difference:
         return self.stroke <= MOST.stroke and self.weighed <= MOST.weighed and self.tone <= MOST.tone
 
 
-MOST = Difference(20.0, 0.22, 12.0)
+MOST = Difference(20.0, 0.20, 12.0)
 
 
 def same_page(left: Page, right: Page) -> bool:
@@ -66,7 +66,7 @@ def same_shape(left: Page, right: Page) -> bool:
     """Whether the sides of both have one ratio."""
     (height, width), (other_height, other_width) = left.pixels.shape[:2], right.pixels.shape[:2]
     ratio = height * other_width / (width * other_height)
-    return 1 - SHAPE <= ratio <= 1 + SHAPE
+    return bool(1 - SHAPE <= ratio <= 1 + SHAPE)
 
 
 def difference(left: Page, right: Page) -> Difference:
@@ -76,7 +76,7 @@ def difference(left: Page, right: Page) -> Difference:
 
 
 def differences(left: Page, right: Page) -> tuple[Plane, Plane, Planes]:
-    """What ``difference`` gives the largest of, place by place: (height, width) twice, and less fine (rows, columns, 3)."""
+    """What ``difference`` gives the largest of, place by place: (height, width) twice, then (rows, columns, 3)."""
     height, width = min(left.pixels.shape[:2], right.pixels.shape[:2])
     first, second = (_planes(one, (width, height)) for one in (left, right))
     grey = np.array([0.299, 0.587, 0.114], np.float32)

@@ -77,6 +77,25 @@ def test_documents_of_one_layout_are_no_group(library: Library, folder: Path, sc
     assert groups(library, folder, {f"{name}.pdf": saved(own, "pdf 150 75") for name, own in made.items()}) == []
 
 
+def test_documents_of_one_page_are_no_photos(library: Library, folder: Path) -> None:
+    """A picture of 128 pixels does not show how a form is filled in."""
+    documents = {f"form{change}.pdf": saved([form(change)], "pdf 150 75") for change in ("digit", "tick", "other")}
+    found = groups(
+        library,
+        folder,
+        {"form.pdf": saved([form()], "pdf 200 85"), "small.pdf": saved([form()], "pdf 150 75")} | documents,
+    )
+    assert found == [("form.pdf", {"small.pdf"})]
+
+
+def test_a_shorter_one_is_not_kept_for_what_is_known_of_it(library: Library, folder: Path) -> None:
+    titled = io.BytesIO()
+    small = letter().resize((1240, 1754), Image.Resampling.LANCZOS)
+    small.save(titled, "PDF", resolution=150, quality=75, title="An invoice")
+    long = saved([letter(), form()], "pdf 150 75")
+    assert groups(library, folder, {"long.pdf": long, "short.pdf": titled.getvalue()}) == [("long.pdf", {"short.pdf"})]
+
+
 def test_nothing_is_lost(library: Library, folder: Path) -> None:
     """One has more pages and the other more pixels, or more bytes where nobody can tell the pixels."""
     pages, cover = [letter(), form()], drawn("photo", 3, 10, 0)
