@@ -24,7 +24,7 @@ from mmsearch.store.postgres.connection import POOL
 from mmsearch.store.postgres.store import PostgresStore
 
 ENVIRONMENT = Path(__file__).parent.parent / ".venv-milvus" / "bin" / "python"
-MILVUS_MARKS = [pytest.mark.slow, pytest.mark.xdist_group("milvus")]  # a machine runs one at a time
+MILVUS_MARKS = [pytest.mark.slow]
 GUARD = Path(__file__).parent / "milvus_guard.py"
 
 

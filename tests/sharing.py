@@ -1,8 +1,7 @@
-"""How ``pytest -n N --dist loadgroup`` shares tests out: long ones first, each to who is free; others by files.
+"""How ``pytest -n N --dist loadgroup`` shares tests out: files with slow tests first, then large ones, to who is free.
 
-Tests of one file share what the file makes, so they stay together.  Those marked ``slow`` are few and long, and need
-little of each other: each goes alone, and before all others, so that nobody waits for a last one at the end.  Those of
-an ``xdist_group`` want a server of which a machine runs one, and go to one process.
+Tests of one file share what the file makes, so they stay together.  Those of Milvus go to one process, whatever their
+file: a machine runs one such server.
 """
 
 from __future__ import annotations
@@ -12,17 +11,18 @@ from typing import Any
 
 import pytest
 
-TOGETHER = ("milvus",)  # groups
-ALONE = "slow"  # the group that such tests are in: xdist appends it to their names
+TOGETHER = ("milvus",)  # in the names of tests
 
 
 def order(items: list[pytest.Item]) -> None:
     """Sort tests as they are to be shared out: slow ones, then files with many tests."""
-    for item in items:
-        if item.get_closest_marker("slow") and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(ALONE))
     tests = Counter(item.path for item in items)
     items.sort(key=lambda item: (item.get_closest_marker("slow") is None, -tests[item.path]))
+
+
+def scope(nodeid: str) -> str:
+    """What a test goes with."""
+    return next((name for name in TOGETHER if name in nodeid), nodeid.split("::", 1)[0])
 
 
 def scheduler(config: pytest.Config, log: Any) -> Any:
@@ -31,10 +31,7 @@ def scheduler(config: pytest.Config, log: Any) -> Any:
 
     class Sharing(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            group = nodeid.rpartition("@")[2]
-            if group in TOGETHER:
-                return str(group)
-            return nodeid if group == ALONE else nodeid.split("::", 1)[0]
+            return scope(nodeid)
 
     config.option.loadscopereorder = False  # in the order above
     return Sharing(config, log)

@@ -1,7 +1,7 @@
 """All tests in one run: ``python tests/steps.py``; or the ``quick`` ones alone, or those marked ``slow``.
 
 They run on a process a core and one more, each on one thread: many tests wait for a clock, and leave their core to
-others.  Who is free takes the next file, or the next slow test (``sharing.py``).  What tests write goes into memory
+others.  Who is free takes the next file (``sharing.py``).  What tests write goes into memory
 where there is a file system of it with much room, which takes a quarter of the time away; it is deleted at the end.
 """
 
