@@ -62,36 +62,29 @@ class CollectionSearch(PublishedIndex[CollectionIndex]):
                 index = CollectionIndex(collection, lambda: with_vectors(self._store, model), NOTHING, _none(before))
                 return self._publish(Snapshot(index, generation, model, identity))
             try:
-                wanted = with_vectors(self._store, model)
-                index = self._of(collection, wanted, model, before)
-                if (save or len(index.rest) > MOST) and self._written(collection, index, model):
-                    index = self._of(collection, wanted, model, index.rest)
-                    if self._same(collection, wanted, generation):
+                wanted, held = with_vectors(self._store, model), collection.ids()
+                many = len(np.setdiff1d(wanted, held, assume_unique=True)) > MOST
+                if (save or many) and self._handed_over(collection, wanted, held, model):
+                    held = collection.ids()
+                    if np.array_equal(held, wanted) and self._store.generation() == generation:
                         with suppress(LibraryError):  # it is looked again
                             collection.note_complete(generation)
+                lacking = np.setdiff1d(wanted, held, assume_unique=True)
+                rest = caught_up(before, lacking, self.rows(model)) if len(lacking) else _none(before)
+                index = CollectionIndex(collection, wanted, held, rest)
                 return self._publish(Snapshot(index, generation, model, identity))
             except KeyError:  # another process has removed some in between: look again
                 if self._store.generation() == generation:
                     raise
 
-    def _of(self, collection: Collection, wanted: Ids, model: StoredModel, before: StoredIndex) -> CollectionIndex:
-        held = collection.ids()
+    def _handed_over(self, collection: Collection, wanted: Ids, held: Ids, model: StoredModel) -> bool:
+        """Give the collection what it lacks, and have it delete what is gone; whether that was possible."""
         lacking = np.setdiff1d(wanted, held, assume_unique=True)
-        rest = caught_up(before, lacking, self.rows(model)) if len(lacking) else _none(before)
-        return CollectionIndex(collection, wanted, held, rest)
-
-    def _same(self, collection: Collection, wanted: Ids, generation: int) -> bool:
-        return self._store.generation() == generation and np.array_equal(collection.ids(), wanted)
-
-    def _written(self, collection: Collection, index: CollectionIndex, model: StoredModel) -> bool:
-        """Hand the collection what it lacks, and have it delete what is gone; whether that was possible."""
-        wanted, fetch = index.ids(), self.rows(model)
-        gone = np.setdiff1d(collection.ids(), wanted, assume_unique=True)
-        lacking = index.rest.ids()
+        gone = np.setdiff1d(held, wanted, assume_unique=True)
         if not len(gone) and not len(lacking):
             return True
         try:
-            collection.change(lacking, fetch, gone, lambda _: not self._stopped.is_set())
+            collection.change(lacking, self.rows(model), gone, lambda _: not self._stopped.is_set())
         except LibraryError as error:
             log.info("vectors are searched in memory until the server takes them: %s", error)
             return False

@@ -99,7 +99,10 @@ class VideoFile:
         return self.stream.codec_context.codec.canonical_name
 
     def skip(self, what: Literal["NONKEY", "NONREF"]) -> None:
-        """Have the decoder pass over frames; that of AV1 could not be told otherwise later."""
+        """Have the decoder leave out all but keyframes, or frames that no other needs.
+
+        An AV1 decoder decodes all: it cannot be told otherwise once it has begun.
+        """
         if self.codec != "av1":
             self.stream.codec_context.skip_frame = what
 
