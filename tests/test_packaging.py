@@ -41,6 +41,7 @@ ORDER = [
     "mmsearch.evaluation",
     "mmsearch.library",
     "mmsearch.watch",
+    "mmsearch.cluster",  # what Ray imports on other machines, and what calls it
     "mmsearch.training",
     "mmsearch.training.common",
     "mmsearch.training.contrastive",
