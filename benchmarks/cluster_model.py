@@ -3,10 +3,10 @@
     python -m benchmarks.cluster_model [--table] [--items 1000000000] [--engine memory|pgvector|milvus] [--quick] …
 
 Measured are, on this machine and at once: searches of the files of this machine (``indexes/``) over drawn rows at
-several numbers of rows, encoding a text, and photos a second of processor time of an index run over drawn photos.  For
-rows beyond these, medians of "Which index" and "Ten million" in docs/performance.md are taken, and straight lines
-between and behind them (on logarithmic scales).  Of pgvector and Milvus the median and the 99th percentile of "Side by
-side" in docs/scale.md are taken, as a lognormal, and are assumed to grow with rows as the files of this machine do.
+several numbers of rows, encoding a text, and photos a second of processor time of an index run over drawn photos.  How
+searches grow with more rows is taken from "Which index" and "Ten million" in docs/performance.md: straight lines on
+logarithmic scales between three medians, and on behind them.  Of pgvector and Milvus the median and the 99th percentile
+of "Side by side" in docs/scale.md are taken, as a lognormal, and are assumed to grow with rows in the same way.
 
 Everything else is assumed; each assumption is an option (``--help`` has them with units and defaults).
 
@@ -14,8 +14,8 @@ The result is one JSON line; ``--table`` prints tables for people in its place. 
 ``p50_ms``, ``p99_ms`` of searches; shares of them that are ``whole``, ``partial`` or ``failed``; ``per_second`` that
 were answered at ``--load`` of what the servers can do, while all work; ``asked`` requests a shard and search then;
 ``down_hours_a_year`` in which some shard has no server at all.  For encoding: ``days`` by workers, and what share of
-their time preemptions cost (``lost``).  The simulations are in ``simulated_cluster.py``, and are held against closed forms by
-``tests/benchmarks``.
+their time preemptions cost (``lost``).  The simulations are in ``simulated_cluster.py``, and ``tests/benchmarks`` holds
+them against closed forms.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from mmsearch.language.prompts import scenes
 from mmsearch.library.opening import open_library
 
 # docs/performance.md, "Which index" and "Ten million": rows -> milliseconds of one search, medians, recall 0.95 asked
-DOCUMENTED = {1_000_000: 1.73, 10_000_000: 4.5}
+DOCUMENTED = {100_000: 0.64, 1_000_000: 1.73, 10_000_000: 4.5}
 # docs/scale.md, "Side by side", 200,000 rows: median and 99th percentile, milliseconds
 ENGINES = {"pgvector": (4.1, 6.5), "milvus": (4.7, 13.0)}
 ENGINE_ROWS = 200_000
@@ -73,10 +73,21 @@ class Assumptions:
     repair_hours: float = _assumed(1.0, "until a server that failed has its shard again")
     notice_seconds: float = _assumed(15.0, "until nobody asks a server that failed")
     years: float = _assumed(200.0, "of outages that are simulated")
+    photos_per_core_second: float = _assumed(0.0, "of an index run; 0 takes what is measured here")
+    text_ms: float = _assumed(0.0, "to encode a text, milliseconds; 0 takes what is measured here")
     worker_cores: int = _assumed(8, "cores of a worker that encodes")
     batch: int = _assumed(128, "items that a worker stores together")
     preemptions_per_hour: float = _assumed(0.05, "of a worker")
     restart_hours: float = _assumed(0.1, "until another worker is there")
+
+
+def growth(rows: float) -> float:
+    """Milliseconds of one search over so many rows, by lines through those of the docs."""
+    places, values = np.log(list(DOCUMENTED)), np.log(list(DOCUMENTED.values()))
+    at = math.log(rows)
+    first, last = (float((values[n + 1] - values[n]) / (places[n + 1] - places[n])) for n in (0, len(places) - 2))
+    beside = min(0.0, at - float(places[0])) * first + max(0.0, at - float(places[-1])) * last
+    return math.exp(beside + float(np.interp(at, places, values)))
 
 
 @dataclass(frozen=True)
@@ -88,16 +99,14 @@ class Measured:
     photos_per_core_second: float  # of an index run, by processor time
 
     def median(self, rows: float) -> float:
-        """Milliseconds of one search over so many rows, by straight lines through what is known."""
-        known = {rows: float(np.median(times)) for rows, times in self.samples.items()}
-        known |= {rows: ms for rows, ms in DOCUMENTED.items() if rows > max(known)}
-        places, values = np.log(list(known)), np.log(list(known.values()))
-        at = math.log(rows)
-        if at <= places[0]:  # fewer rows are compared one by one
-            return math.exp(values[0] + at - places[0])
-        slope = (values[-1] - values[-2]) / (places[-1] - places[-2])
-        behind = max(0.0, at - places[-1]) * slope
-        return float(np.exp(np.interp(at, places, values) + behind))
+        """Milliseconds of one search over so many rows of the files of this machine."""
+        most = max(self.samples)
+        if rows > most:
+            return float(np.median(self.samples[most])) * growth(rows) / growth(most)
+        places = np.log(list(self.samples))
+        values = np.log([float(np.median(times)) for times in self.samples.values()])
+        few = min(0.0, math.log(rows) - float(places[0]))  # fewer are compared one by one
+        return math.exp(few + float(np.interp(math.log(rows), places, values)))
 
     def service(self, rng: np.random.Generator, engine: str, rows: float) -> Draw:
         """Milliseconds of searches of one shard of so many rows."""
@@ -105,7 +114,7 @@ class Measured:
             nearest = max(self.samples)
             scale = self.median(rows) / float(np.median(self.samples[nearest]))
             return simulated.from_samples(rng, self.samples[nearest] * scale)
-        grown = self.median(rows) / self.median(ENGINE_ROWS)
+        grown = growth(rows) / growth(ENGINE_ROWS)
         middle, slow = ENGINES[engine]
         return simulated.lognormal(rng, middle * grown, slow * grown)
 
@@ -264,11 +273,16 @@ def main() -> None:
     options = parser.parse_args()
     given = Assumptions(**{one.name: getattr(options, one.name) for one in dataclasses.fields(Assumptions)})
     measured = measure([2_000, 4_000], 20, 16) if options.quick else measure([20_000, 50_000, 200_000], 200, 300)
+    used = dataclasses.replace(
+        measured,
+        text_ms=given.text_ms or measured.text_ms,
+        photos_per_core_second=given.photos_per_core_second or measured.photos_per_core_second,
+    )
     count = 200 if options.quick else options.searches
     sizes = [(shards, replicas) for shards in options.shards for replicas in options.replicas]
     rng = np.random.default_rng(options.seed)
-    found = [searches(rng, measured, options.engine, given, size, count) for size in sizes]
-    workers = [encoding(rng, measured, given, number) for number in options.workers]
+    found = [searches(rng, used, options.engine, given, size, count) for size in sizes]
+    workers = [encoding(rng, used, given, number) for number in options.workers]
     here = {
         "search_ms": {str(rows): round(float(np.median(times)), 3) for rows, times in measured.samples.items()},
         "text_ms": round(measured.text_ms, 2),

