@@ -49,8 +49,8 @@ ENGINE_ROWS = 200_000
 DIM = 512
 WARM = 8  # photos that are indexed before the clock starts
 HOURS_A_YEAR = 8766.0
-MOMENTS = 20_000  # at which the servers are looked at …
-ODD = 40  # … and so many of those with a server that does not work are searched at
+MOMENTS = 50_000  # at which the servers are looked at …
+ODD = 30  # … and so many are searched at of those with one that failed unnoticed, and of those with one that is away
 
 
 def _assumed(default: Any, meaning: str) -> Any:
@@ -179,18 +179,17 @@ def searches(
     ]
     per_second = given.load * capacity
     nodes = _moments(rng, fleet, histories, hours, given.notice_seconds / 3600)
-    odd = nodes.silent.any(axis=(1, 2)) | nodes.away.any(axis=(1, 2))  # moments at which some server does not work
-    picked = np.flatnonzero(odd)[:ODD]
-    usual = _run(rng, fleet, (service, trip), rules, simulated.all_up(fleet), (count, per_second))
-    others = [
-        _run(rng, fleet, (service, trip), rules, Nodes(nodes.silent[one], nodes.away[one]), (count // ODD, per_second))
-        for one in picked
-    ]
-    each = [usual, *others]
-    weights = np.concatenate([
-        np.full(len(usual.ms), (1 - odd.mean()) / len(usual.ms)),
-        *(np.full(len(one.ms), odd.mean() / len(picked) / len(one.ms)) for one in others),
-    ])  # fmt: skip
+    silent, away = (part.any(axis=(1, 2)) for part in (nodes.silent, nodes.away))
+    each = [_run(rng, fleet, (service, trip), rules, simulated.all_up(fleet), (count, per_second))]
+    weights = [np.full(count, float((~silent & ~away).mean()) / count)]
+    few = max(20, count // ODD)
+    for odd in (silent, away & ~silent):  # moments at which some server does not work
+        picked = np.flatnonzero(odd)[:ODD]
+        for one in picked:
+            there_are = Nodes(nodes.silent[one], nodes.away[one])
+            each.append(_run(rng, fleet, (service, trip), rules, there_are, (few, per_second)))
+            weights.append(np.full(few, float(odd.mean()) / len(picked) / few))
+    usual, weight = each[0], np.concatenate(weights)
     ms = np.concatenate([one.ms for one in each])
     whole = np.concatenate([one.whole for one in each])
     there = np.isfinite(ms)
@@ -203,11 +202,11 @@ def searches(
         "replicas": fleet.replicas,
         "rows_a_shard": round(given.items / fleet.shards),
         "shard_ms": round(mean, 2),
-        "p50_ms": round(measured.text_ms + _quantile(ms, weights, 0.5), 1),
-        "p99_ms": round(measured.text_ms + _quantile(ms, weights, 0.99), 1),
-        "whole": round(float(weights[whole].sum()), 6),
-        "partial": round(float(weights[there & ~whole].sum()), 6),
-        "failed": round(float(weights[~there].sum()), 6),
+        "p50_ms": round(measured.text_ms + _quantile(ms, weight, 0.5), 1),
+        "p99_ms": round(measured.text_ms + _quantile(ms, weight, 0.99), 1),
+        "whole": round(float(weight[whole].sum()), 6),
+        "partial": round(float(weight[there & ~whole].sum()), 6),
+        "failed": round(float(weight[~there].sum()), 6),
         "capacity_per_second": round(capacity, 1),
         "per_second": round(float(usual.given.sum()) / usual.seconds, 1),
         "asked": round(usual.requests / (count * fleet.shards), 3),
@@ -220,9 +219,12 @@ def _moments(
 ) -> Nodes:
     """The servers as they are at many moments of their histories, (moments, shards, replicas)."""
     at = rng.random(MOMENTS) * hours
+    silent, away = (np.zeros((MOMENTS, len(histories)), bool) for _ in range(2))
+    for number, one in enumerate(histories):
+        down, since = one.down(at)
+        silent[:, number], away[:, number] = down & (since < notice), down & (since >= notice)
     shape = (MOMENTS, fleet.shards, fleet.replicas)
-    down, since = (np.stack(parts, axis=1) for parts in zip(*(one.down(at) for one in histories), strict=True))
-    return Nodes((down & (since < notice)).reshape(shape), (down & (since >= notice)).reshape(shape))
+    return Nodes(silent.reshape(shape), away.reshape(shape))
 
 
 def _quantile(values: Floats, weights: Floats, share: float) -> float:
