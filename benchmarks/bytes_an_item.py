@@ -7,6 +7,7 @@ number, is the figure, so that what an empty library takes does not count.  Coun
 what is stored out of line, after a ``VACUUM FULL``: ``metadata`` is everything but the rest, ``vectors`` and ``tokens``
 (region tokens) are those of the library, ``searched`` what pgvector searches (with a graph where there are more than
 20,000).  These photos have no EXIF, captions or text; a camera's have some hundred bytes more.
+``stored_per_second`` is how many the one process that stores could store if it had nothing to wait for.
 
 ``thumbnail`` is the mean of WebP files of 320 pixels of the photos in ``--images``; without it, of the 18 sample photos
 (``mmsearch.cli.samples``).  One JSON line.
@@ -62,9 +63,10 @@ def in_postgres(photos: Path, count: int) -> dict[str, float]:
     with postgres_server() as url, open_library(url) as library:
         library.index(first)
         before = sizes(url)
-        added = library.index(photos).encoded
+        run = library.index(photos)
         after = sizes(url)
-        return {part: round((after[part] - before[part]) / added, 1) for part in after}
+        pace = {"stored_per_second": round(run.encoded / run.shares["store"], 1)}
+        return {part: round((after[part] - before[part]) / run.encoded, 1) for part in after} | pace
 
 
 def thumbnails(library: Library) -> dict[str, Any]:
