@@ -155,7 +155,7 @@ def costs() -> str:
         bits, graph = servers(items * FILES[10**5]), servers(items * HNSW_ROW)
         each = [
             core_hours * PRICE_CORE_HOUR,
-            items * (TOKENS_PACKED + THUMBNAIL + HNSW_ROW) / 1e9 * PRICE_OBJECTS,
+            items * (TOKENS_PACKED + HNSW_ROW) / 1e9 * PRICE_OBJECTS,
             3 * items * (METADATA + VECTORS) / 1e9 * PRICE_DISK,
             *(count * WORKER_CORES * HOURS * PRICE_CORE_HOUR for count in (bits, graph)),
         ]
