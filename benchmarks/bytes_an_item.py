@@ -25,8 +25,8 @@ from typing import Any
 
 from sqlalchemy import create_engine, text
 
-from benchmarks.common import report
 from benchmarks import servers
+from benchmarks.common import report
 from benchmarks.million import draw
 from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
