@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import random
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from packed import folder_place, open_packed
-from postgres_server import forget, open_postgres
+from postgres_server import forget, open_postgres, url_of
 
 from mmsearch.encoders.protocol import RegionCard
 from mmsearch.errors import LibraryError
@@ -18,6 +21,7 @@ from mmsearch.store.objects import AT_ONCE, GAP, Objects, merged
 from mmsearch.store.postgres import pack_care
 from mmsearch.store.postgres.store import PostgresStore
 from mmsearch.store.types import TOKENS, BlobKind, StoredModel, Tidied
+from mmsearch.store.writing import StoreWriter
 from mmsearch.types import Decoded, Exif, Found
 
 PICTURE = Decoded(np.zeros((1, 1, 3), np.uint8), 40, 30, "jpeg", Exif())
@@ -33,18 +37,26 @@ def tokens(number: int) -> bytes:
 def fill(store: PostgresStore, numbers: range) -> dict[int, bytes]:
     """Store pictures with tokens in one transaction; these by the ids of their vectors."""
     with store.writing() as writer:
-        model = writer.add_model("abc", "abc", 1, active=True)
-        for number in numbers:
-            one = np.ones(1, np.float32)
-            content = writer.put(b"%d" % number, PICTURE, one, model, tokens(number), CARD)
-            writer.place(Found(f"/{number}", 1, 1), content)
-    return {id_of(store, number): tokens(number) for number in numbers}
+        put(writer, numbers)
+    ids = ids_of(store)
+    return {ids[number]: tokens(number) for number in numbers}
 
 
-def id_of(store: PostgresStore, number: int) -> int:
-    found = store.vector_of(f"/{number}", model_of(store))
-    assert found is not None
-    return found
+def put(writer: StoreWriter, numbers: range) -> None:
+    model = writer.add_model("abc", "abc", 1, active=True)
+    for number in numbers:
+        content = writer.put(b"%d" % number, PICTURE, np.ones(1, np.float32), model, tokens(number), CARD)
+        writer.place(Found(f"/{number}", 1, 1), content)
+
+
+def ids_of(store: PostgresStore) -> dict[int, int]:
+    """The ids of the vectors by the numbers of the pictures."""
+    query = (
+        "SELECT path, embeddings.id FROM photos JOIN items ON items.content_id = photos.content_id "
+        "JOIN embeddings ON item_id = items.id JOIN models ON models.id = model_id AND name = 'abc'"
+    )
+    with store._reading() as connection:
+        return {int(bytes(path)[1:]): number for path, number in connection.exec_driver_sql(query)}
 
 
 def model_of(store: PostgresStore) -> StoredModel:
@@ -317,3 +329,37 @@ def test_a_search_reads_a_hundred_blobs_with_few_requests(
     assert store.blobs.get(KIND, asked) == {number: own[number] for number in asked}
     assert [end - start for _, start, end in sorted(jobs, key=lambda job: job[1])] == [20 * 50, 20 * 50]
     assert AT_ONCE > 1
+
+
+_KILLED = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from packed import Objects, PostgresStore
+import test_packs
+url, cache, place, when = sys.argv[2:]
+with PostgresStore(url, Path(cache), blobs=Objects(place)) as store:
+    end = store.writing().__enter__()
+    test_packs.put(end, range(3, 6))
+    if when == "after the upload":
+        end.upload()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("when", ["before the upload", "after the upload"])
+def test_a_kill_before_the_commit_leaves_an_orphan_at_most(store: PostgresStore, tmp_path: Path, when: str) -> None:
+    own = fill(store, range(3))
+    tests = str(Path(__file__).parent)
+    given = [str(Path(tests).parent), url_of(tmp_path), str(tmp_path / "cache"), folder_place(tmp_path), when]
+    environment = {**os.environ, "PYTHONPATH": tests}
+    done = subprocess.run([sys.executable, "-c", _KILLED, *given], env=environment, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    orphans = 1 if when == "after the upload" else 0
+    assert len(packs(tmp_path)) == 1 + orphans
+    assert store.tidy_blobs() == Tidied(1, 0, orphans, 0, 0)  # it may be of one that is about to commit
+    assert store.tidy_blobs(age=0) == Tidied(1, 0, orphans, orphans, 0)
+    assert store.blobs.get(KIND, list(own)) == own
+    again = fill(store, range(3, 6))
+    assert store.blobs.get(KIND, [*own, *again]) == own | again
+    assert store.damages(CARD, deep=True) == []
