@@ -20,6 +20,7 @@ from mmsearch.errors import LibraryError
 from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
 
+BYTES = 5 * 4018  # the tokens of five photos
 QUESTION = "a man with a camera"
 
 
@@ -27,6 +28,11 @@ QUESTION = "a man with a camera"
 def url(tmp_path: Path) -> Iterator[str]:
     yield url_of(tmp_path)
     forget(tmp_path)
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return replace(settings, reranker="auto")
 
 
 def reranked(library: Library) -> list[tuple[str, float]]:
@@ -50,7 +56,7 @@ def test_it_answers_as_one_in_a_folder_and_mends_itself(
         assert reranked(library) == reranked(plain)
         status = library.status()
         assert (status.blobs, status.regions) == (packed.blobs, 5)
-        assert status.bytes > sum(pack.stat().st_size for pack in packs(tmp_path)) == 5 * 4096
+        assert status.bytes > sum(pack.stat().st_size for pack in packs(tmp_path)) == BYTES
         for each, name in ((plain, "plain"), (library, "packed")):
             each.export(tmp_path / name)
         tokens = [np.load(tmp_path / name / "regions.npy") for name in ("plain", "packed")]
@@ -80,10 +86,10 @@ def test_an_import_puts_its_tokens_into_packs(
         before = reranked(plain)
     with open_library(url, settings=replace(settings, blobs=folder_place(tmp_path)), encoder=encoder) as library:
         library.import_from(tmp_path / "exported")
-        assert sum(pack.stat().st_size for pack in packs(tmp_path)) == 5 * 4096
+        assert sum(pack.stat().st_size for pack in packs(tmp_path)) == BYTES
         assert reranked(library) == before
         library.import_from(tmp_path / "exported")  # all is known
-        assert sum(pack.stat().st_size for pack in packs(tmp_path)) == 5 * 4096
+        assert sum(pack.stat().st_size for pack in packs(tmp_path)) == BYTES
 
 
 @pytest.mark.parametrize("good", [0, 1, 2])

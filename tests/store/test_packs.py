@@ -339,10 +339,10 @@ from packed import Objects, PostgresStore
 import test_packs
 url, cache, place, when = sys.argv[2:]
 with PostgresStore(url, Path(cache), blobs=Objects(place)) as store:
-    end = store.writing().__enter__()
-    test_packs.put(end, range(3, 6))
+  with store.writing() as writer:
+    test_packs.put(writer, range(3, 6))
     if when == "after the upload":
-        end.upload()
+        writer.upload()
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
