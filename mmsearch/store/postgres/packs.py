@@ -28,6 +28,7 @@ from mmsearch.store.types import BlobKind
 PACK = 1_000  # blobs of a pack at most: 4 MB of region tokens
 DAMAGED = "blobs-damaged"  # code of a LibraryError
 ELSEWHERE = "blobs-elsewhere"  # as well: the setting names another place than the library
+AWAY = "blobs-away"  # as well: the place does not hold what it held
 MARK = "mmsearch-blobs.txt"  # beside the packs: without it the place is not the one that it was
 NAME = re.compile(r"[0-9a-f]{32}\.pack")  # of a pack, in the folder of its library
 
@@ -97,14 +98,14 @@ class Place:
         data = b"" if not self.length else found.get((self.key, self.start))
         if data is None:
             raise LibraryError(
-                f"blobs at {at}: {self.key} is not there, which holds region tokens of the library; look at all with "
-                "verify, and have repair forget what is lost: the next index run makes it again",
+                f"blobs at {at}: {self.key} is not there, which held region tokens of the library; once these are "
+                "forgotten by a repair, the next index run makes them again",
                 code=MISSING,
             )
         if len(data) != self.length or zlib.crc32(data) != self.crc:
             raise LibraryError(
-                f"blobs at {at}: {self.key} holds other bytes than were written; look at all with verify (deep), and "
-                "have repair forget what is damaged: the next index run makes it again",
+                f"blobs at {at}: {self.key} holds other bytes than were written; once they are forgotten by a deep "
+                "repair, the next index run makes them again",
                 code=DAMAGED,
             )
         return data
@@ -270,5 +271,5 @@ def check_mark(objects: Objects, folder: str) -> None:
         raise LibraryError(
             f"blobs at {objects.place}: {folder}/{MARK} is not there, which marks the packs of this library; is the "
             "disk mounted, and the address right? Nothing was changed",
-            code=MISSING,
+            code=AWAY,
         )
