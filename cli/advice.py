@@ -8,6 +8,8 @@ from typing import Any
 # Code of an error or a note -> what follows its sentence; names in braces are its fields.
 ADVICE = {
     "bad-calibration": ": mmsearch calibrate --clear",
+    "blobs-damaged": ": mmsearch repair --deep",
+    "blobs-missing": ": mmsearch repair",
     "changed-files": "; to read it again: mmsearch index",
     "empty-folder": "; to forget them: mmsearch remove {root}",
     "file-exists": ", or replace it with --force",

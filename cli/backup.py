@@ -51,12 +51,12 @@ def restore(
     The next query makes the index anew. FILE stays as it is.
     """
     from mmsearch import config, restore
+    from mmsearch.library_file import located
 
-    settings = config.load()
-    place = (settings.address or settings.library) if library is None else library
+    place, _ = located(library, config.load())
     if config.is_address(place):
         raise typer.BadParameter("a backup is put into a folder, not into PostgreSQL", param_hint="--library")
-    folder = Path(os.path.expanduser(place)).absolute()
+    folder = Path(place)
     file = Path(os.path.expanduser(file))
     try:
         with progress_bar("Restoring") as progress:

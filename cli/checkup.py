@@ -16,6 +16,7 @@ from mmsearch.cli.options import opened
 from mmsearch.config import is_address
 from mmsearch.errors import MMSearchError
 from mmsearch.library.checkup import Finding
+from mmsearch.library_file import located
 
 if TYPE_CHECKING:
     from mmsearch.config import Settings
@@ -46,8 +47,9 @@ class Checkup:
         self.findings.append(Finding(name, said, state, advice, values))
 
 
-def looked(place: str | Path, settings: Settings, with_speed: bool) -> list[Finding]:
-    """What there is to say of this machine and the library in ``place``, a folder or an address."""
+def looked(library: str | None, settings: Settings, with_speed: bool) -> list[Finding]:
+    """What there is to say of this machine and a library, as a person names it."""
+    place, settings = located(library, settings)
     found = Checkup()
     _versions(found)
     _faiss(found)
@@ -55,9 +57,9 @@ def looked(place: str | Path, settings: Settings, with_speed: bool) -> list[Find
     _hub(found)
     _extras(found)
     if is_address(place):
-        _on_server(found, place)
+        _on_server(found, place, library)
     else:
-        _in_folder(found, Path(place))
+        _in_folder(found, Path(place), library)
     if with_speed:
         _speed(found, settings)
     return found.findings
@@ -143,7 +145,7 @@ def _adding(extra: str) -> str:
     return f"to add what it needs: {installing.adding(extra)}" if installing.missing(extra) else ""
 
 
-def _in_folder(found: Checkup, folder: Path) -> None:
+def _in_folder(found: Checkup, folder: Path, library: str | None) -> None:
     from mmsearch.library.checkup import unwritable
     from mmsearch.store.open import has_store
 
@@ -153,10 +155,10 @@ def _in_folder(found: Checkup, folder: Path) -> None:
     if not has_store(folder):
         found.advise("library", f"there is none in {shown} yet", "to make it: mmsearch index FOLDER")
         return
-    _opened(found, str(folder), shown)
+    _opened(found, library, shown)
 
 
-def _on_server(found: Checkup, address: str) -> None:
+def _on_server(found: Checkup, address: str, library: str | None) -> None:
     from mmsearch.store.open import server_state
 
     try:
@@ -171,12 +173,12 @@ def _on_server(found: Checkup, address: str) -> None:
         what = "written" if server.made else "made"
         found.broken("server", f"the library cannot be {what}: {server.unwritable}", "see docs/scale.md")
     if server.made:
-        _opened(found, address, server.place)
+        _opened(found, library, server.place)
     else:
         found.advise("library", f"there is none in {server.place} yet", "to make it: mmsearch index FOLDER")
 
 
-def _opened(found: Checkup, library: str, shown: str) -> None:
+def _opened(found: Checkup, library: str | None, shown: str) -> None:
     """How the library is, which is there; ``shown`` is where."""
     from mmsearch.cli.welcome import nothing_yet
 
@@ -188,6 +190,8 @@ def _opened(found: Checkup, library: str, shown: str) -> None:
                 photos = formatting.plural(own.store.counts().photos, "photo")
                 found.good("library", f"{shown}: {photos}")
             _health(found, own)
+            if own.store.blobs_at is not None:
+                found.good("blobs", f"region tokens are at {own.store.blobs_at}, which answers")
     except MMSearchError as error:
         found.broken("library", worded(error))
 

@@ -153,12 +153,12 @@ def _values_of(name: str, start: str, before: Sequence[str]) -> list[str]:
 def _library(before: Sequence[str]) -> Path | None:
     """The library that the words name, or the person's own; None for one on a server, which is not asked."""
     from mmsearch import config
+    from mmsearch.library_file import located
 
     named = [value for option, value in pairwise(before) if option in ("--library", "-l")]
     named += [word.partition("=")[2] for word in before if word.startswith("--library=")]
-    settings = None if named else config.load()
-    place = named[0] if settings is None else settings.address or settings.library
-    return None if config.is_address(place) else Path(place).expanduser()
+    place, _ = located(named[0], config.Settings()) if named else located(None, config.load())
+    return None if config.is_address(place) else Path(place)
 
 
 def _models(start: str) -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,16 +24,11 @@ def command(
     Each line may have advice below it, with what to type. Exit code 1 where something is broken; advice alone is no
     failure. Only the hub's front page is asked for.
     """
-    from mmsearch.config import is_address
-
     settings = settings_with()
-    place: str | Path = (settings.address or settings.library) if library is None else library
-    if not is_address(place):
-        place = Path(os.path.expanduser(place)).absolute()
     with working("Looking"):
         from mmsearch.cli.checkup import looked
 
-        findings = looked(place, settings, speed)
+        findings = looked(library, settings, speed)
     broken = [one for one in findings if one.state == "broken"]
     if json:
         for one in findings:

@@ -11,7 +11,7 @@ import typer
 
 from mmsearch.cli import formatting
 from mmsearch.cli.looking import check_is_no_photo, file_to_write, picture_format
-from mmsearch.cli.options import JsonOption, LibraryOption, opened, settings_with
+from mmsearch.cli.options import JsonOption, LibraryOption, is_there, opened, settings_with
 from mmsearch.cli.progress_bar import working
 
 if TYPE_CHECKING:
@@ -47,11 +47,10 @@ def command(
     if output is None and not json:
         raise typer.BadParameter("give -o FILE.png, --json, or both")
     from mmsearch.media.filesystem import atomic_file
-    from mmsearch.store.open import has_store
 
     target = file_to_write(output) if output is not None else None
     words, settings = " ".join(text), settings_with("cpu")
-    if library is not None or settings.address or has_store(settings.library):
+    if library is not None or is_there(settings):
         with opened(library, auto="cpu") as found, working("Imagining"):
             check_is_no_photo(target, found)
             sketches = found.imagine(words, count, regions=regions)

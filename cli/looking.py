@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmsearch.cli import formatting
-from mmsearch.cli.options import opened, settings_with
+from mmsearch.cli.options import is_there, opened, settings_with
 from mmsearch.cli.progress_bar import working
 
 if TYPE_CHECKING:
@@ -30,10 +30,9 @@ def looker(library: str | None, device: str | None, output: Path | None = None) 
     from mmsearch.encoders import factory
     from mmsearch.rerank.inspect import Looker
     from mmsearch.rerank.resolve import for_encoder
-    from mmsearch.store.open import has_store
 
     settings = settings_with("cpu", device=device)
-    if library is not None or settings.address or has_store(settings.library):
+    if library is not None or is_there(settings):
         with opened(library, device=device, auto="cpu") as found:
             check_is_no_photo(output, found)
             with working("Loading the model"):

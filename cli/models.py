@@ -33,11 +33,12 @@ def command(
     from mmsearch import config
     from mmsearch.cli.pager import paged
     from mmsearch.encoders.catalogue import available
+    from mmsearch.library_file import located
 
     settings = config.load()
     with working("Looking for models"):
         found = available(settings.cache, full, (settings.cpu_model, settings.gpu_model))
-    used = _used((settings.address or settings.library) if library is None else library, settings)
+    used = _used(*located(library, settings))
     name, fingerprint = (used.name, used.fingerprint) if used is not None else (None, None)
     exact = fingerprint is not None and any(fingerprint == model.fingerprint for model in found)
     using = [model.fingerprint == fingerprint if exact else model.name == name for model in found]
@@ -77,7 +78,7 @@ def _used(place: str | Path, settings: Settings) -> StoredModel | None:
                 return store.model()
         except NoModelError:
             return None
-    folder = Path(place).absolute()
+    folder = Path(place)
     if not has_store(folder):
         return None
     with open_store(folder) as store:

@@ -18,9 +18,9 @@ LibraryOption = Annotated[
     typer.Option(
         "--library",
         "-l",
-        metavar="DIR|URL",
-        help="The library to use, a folder or postgresql://user@host/database. Default: your own, or "
-        "$MMSEARCH_LIBRARY.",
+        metavar="DIR|FILE|URL",
+        help="The library to use: a folder, postgresql://user@host/database, or a file such as mmsearch.toml that "
+        "names its parts. Default: your own, or $MMSEARCH_LIBRARY.",
     ),
 ]
 # What ``index`` and ``watch`` take.
@@ -114,6 +114,16 @@ def settings_with(auto: str = "auto", **changes: Any) -> Settings:
     if settings.precision not in ("float32", "int8"):
         raise typer.BadParameter(f"must be float32 or int8, not {settings.precision!r}", param_hint="--precision")
     return settings
+
+
+def is_there(settings: Settings) -> bool:
+    """Whether the person's own library is there; one on a server is not asked."""
+    from mmsearch.config import is_address
+    from mmsearch.library_file import located
+    from mmsearch.store.open import has_store
+
+    place, _ = located(None, settings)
+    return is_address(place) or has_store(Path(place))
 
 
 def opened(library: str | None, must_exist: bool = True, auto: str = "auto", **changes: Any) -> Library:

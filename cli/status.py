@@ -52,6 +52,7 @@ def _print(status: Status, failed: bool) -> None:
         model = formatting.model_name(status.model, status.precision)
     rows = {
         "library": f"{formatting.shown(status.library, relative=False)} ({formatting.size(status.bytes)})",
+        **({"tokens": f"at {formatting.shown(status.blobs, relative=False)}"} if status.blobs else {}),
         "settings": formatting.shown(str(config.config_file()), relative=False),
         "model": model,
         "photos": f"{status.photos:,} can be found{_damaged(status)}, "

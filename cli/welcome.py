@@ -46,9 +46,12 @@ def welcome() -> None:
 
 def _there(settings: Settings) -> bool:
     """Whether the person's own library is there."""
+    from mmsearch.config import is_address
+    from mmsearch.library_file import located
     from mmsearch.store.open import has_store, server_state
 
-    return server_state(settings.address).made if settings.address else has_store(settings.library)
+    place, _ = located(None, settings)
+    return server_state(place).made if is_address(place) else has_store(Path(place))
 
 
 def nothing_yet(library: Library) -> str | None:

@@ -9,11 +9,13 @@ The file is ``config.toml`` in the user's configuration folder (``mmsearch statu
 from __future__ import annotations
 
 import os
+import posixpath
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeGuard
+from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -21,6 +23,8 @@ from mmsearch.errors import ConfigError
 from mmsearch.media.filesystem import read_text
 
 ADDRESSES = ("postgresql://", "postgres://")  # how the address of a library on a server begins
+BLOBS = ("s3", "gs", "az", "file")  # schemes of addresses of blobs
+BLOBS_WANTED = "auto, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or file:///folder"
 _SWITCH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -58,6 +62,9 @@ class Settings:
     # "http://host:19530" that Milvus.
     vectors: str = "auto"
     vectors_token: str = field(default="", repr=False)  # "user:password" of that Milvus, or its token
+    # Where a library in PostgreSQL has its region tokens: "auto" is where it has them, at first its database;
+    # "s3://bucket/prefix", "gs://…", "az://container/prefix" an object store, "file:///folder" a folder.
+    blobs: str = "auto"
     postgres_pool: int = 8  # connections to a library in PostgreSQL that are kept; as many more when it is busy
     thumbnails: int = 1000  # megabytes of small pictures that are kept beside a library; 0 keeps none
     min_relevance: float = 0.0  # hits below it are left out, 0 to 1, where relevance is known; 0 shows all
@@ -77,7 +84,7 @@ def load(file: Path | None = None, environment: Mapping[str, str] | None = None)
     known = {field.name: field.type for field in fields(Settings)}
     values: dict[str, Any] = {}
     try:
-        found = _toml(read_text(file))
+        found = parsed(read_text(file))
     except FileNotFoundError:
         found = {}
     except (OSError, ValueError) as error:
@@ -86,20 +93,36 @@ def load(file: Path | None = None, environment: Mapping[str, str] | None = None)
         if name not in known:
             raise ConfigError(f"{file}: unknown setting {name!r}; there are: {', '.join(known)}")
         name = _setting(name, str(value))
-        values[name] = _typed(str(file), name, value)
+        values[name] = typed(str(file), name, value)
     for name in known:
         variable = f"MMSEARCH_{name.upper()}"
         if environment.get(variable):
             setting = _setting(name, environment[variable])
             if name == "library":
                 values.pop("address", None)  # the environment goes before the file
-            values[setting] = _typed(variable, setting, environment[variable])
+            values[setting] = typed(variable, setting, environment[variable])
     return replace(Settings(), **values)
 
 
 def is_address(place: object) -> TypeGuard[str]:
     """Whether a place of a library is one on a server, and no folder."""
     return isinstance(place, str) and place.startswith(ADDRESSES)
+
+
+def blob_place(blobs: str) -> str | None:
+    """Where blobs are by the setting ``blobs``, written in one way: an object store or a folder; None for "auto".
+
+    Raises ConfigError for what is none of these; it is not repeated, because it may hold a password.
+    """
+    if blobs == "auto":
+        return None
+    parts = urlsplit(blobs)
+    path = posixpath.normpath("/" + parts.path.strip("/"))
+    folder = parts.scheme == "file"
+    named = bool(parts.netloc) != folder and (path != "/" or not folder)
+    if parts.scheme not in BLOBS or not named or "@" in parts.netloc or parts.query or parts.fragment:
+        raise ConfigError(f"blobs must be {BLOBS_WANTED}; keys and passwords belong into the environment")
+    return f"{parts.scheme}://{parts.netloc}{path if path != '/' else ''}"
 
 
 def is_milvus(vectors: str) -> bool:
@@ -111,7 +134,8 @@ def _setting(name: str, value: str) -> str:
     return "address" if name == "library" and is_address(value) else name
 
 
-def _toml(text: str) -> dict[str, Any]:
+def parsed(text: str) -> dict[str, Any]:
+    """What stands in a text of TOML.  Raises ValueError."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -120,7 +144,8 @@ def _toml(text: str) -> dict[str, Any]:
     return found
 
 
-def _typed(where: str, name: str, value: object) -> object:
+def typed(where: str, name: str, value: object) -> object:
+    """The value of a setting, of its kind.  Raises ConfigError, which begins with ``where`` it stands."""
     default = getattr(Settings(), name)
     try:
         if isinstance(default, Path):
@@ -141,6 +166,11 @@ def _typed(where: str, name: str, value: object) -> object:
         raise ConfigError(f"{where}: precision must be float32 or int8, not {value!r}")
     if name == "vectors" and converted not in ("auto", "memory") and not is_milvus(str(converted)):
         raise ConfigError(f"{where}: vectors must be auto, memory or http://host:port of a Milvus, not {value!r}")
+    if name == "blobs":
+        try:
+            blob_place(str(converted))
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
     if name == "isolate" and converted not in ("auto", "always", "never"):
         raise ConfigError(f"{where}: isolate must be auto, always or never, not {value!r}")
     smallest = 0 if name in ("decoders", "min_relevance", "recall", "thumbnails") else 1

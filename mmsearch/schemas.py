@@ -301,6 +301,7 @@ def status(status: Status) -> Json:
         "generation": status.generation,
         "bytes": status.bytes,
         "library": status.library,
+        "blobs": status.blobs,
         "roots": list(status.roots),
         "exclude": {root: list(globs) for root, globs in status.exclude.items()},
         "failures": skipped(status.failures),

@@ -52,7 +52,7 @@ CUT = Damaged("/cut.jpg", "3 % of the picture is missing")
 DAMAGE = Damage("index", 2, "rows of the index differ", "it is built again", True, tuple("abcdefg"))
 SUMMARY = Summary({"jpeg": 2}, {2019: 2}, 1, {"FUJIFILM X100V": 1}, 9000, 12.5, 1, 0, 0, 0, 1, 0, {"damaged": 1})
 STATUS = Status(
-    "/library", 2, 2, 0, 1, 0, "embedded", 256, "abc", "float32", 2, "exact", 1.0, 7, 90000, ("/photos",),
+    "/library", 2, 2, 0, 1, 0, "embedded", 256, "abc", "float32", 2, "exact", 1.0, 7, 90000, None, ("/photos",),
     {"/photos": ("trips",)}, (SKIPPED,), (CUT,), SUMMARY,
 )  # fmt: skip
 HEAT = np.array([[0.0, 0.25], [0.123456, 1.0]], np.float32)
@@ -208,6 +208,7 @@ def test_a_status() -> None:
         "generation": 7,
         "bytes": 90000,
         "library": "/library",
+        "blobs": None,
         "roots": ["/photos"],
         "exclude": {"/photos": ["trips"]},
         "failures": [{"path": "/broken.png", "reason": "it is damaged"}],

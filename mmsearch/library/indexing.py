@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from mmsearch.config import Settings
 from mmsearch.encoders import factory
-from mmsearch.errors import ModelError, SourceError, TransferError
+from mmsearch.errors import LibraryError, ModelError, SourceError, TransferError
 from mmsearch.ingest import pipeline
 from mmsearch.ingest.enrich import registry
 from mmsearch.ingest.enrich.runner import enrich
@@ -102,7 +102,15 @@ class Ingest:
         vectors.maintain(active, self.progress)
         for enrichment in enrichments:
             report = enrich(enrichment, self.store, options, report, self.progress)
+        self._settle()
         return with_sounds(report, sounds, self.store.sounds(roots))
+
+    def _settle(self) -> None:
+        """What was stored stays as it is where it cannot be put in order."""
+        try:
+            self.store.settle()
+        except LibraryError as error:
+            log.warning("region tokens stay as they were stored: %s", error)
 
     def take(self, source: ImportFolder, model: str | None) -> ImportReport:
         """Vectors, and what is known of their pictures, from files: of an export, or made by the ``model`` so named."""
@@ -130,4 +138,5 @@ class Ingest:
             vectors.maintain(stored, self.progress)
         except ModelError as error:
             log.warning("the index stays as it was: %s", error)
+        self._settle()
         return report

@@ -327,6 +327,7 @@ class Library(Browsing, Tagging, Sharing):
             keep = self.models.beside()
             with self.store.writing() as writer:
                 gone = writer.prune(keep)
+            self.store.tidy_blobs()
             self.store.vacuum()
         return gone
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from mmsearch.library.checked import checked
 from mmsearch.library.library import Library
 from mmsearch.library.live_index import LiveIndex
 from mmsearch.library.models import Models
+from mmsearch.library_file import located
 from mmsearch.store.open import INDEX, check_new, has_store, open_address, open_store
 from mmsearch.types import PathLike
 
@@ -34,7 +34,8 @@ def open_library(
 ) -> Library:
     """Open the library in ``folder``, made if absent; without one, the user's own library.
 
-    In place of a folder it may be the address of a database of PostgreSQL: ``postgresql://user@host/database``.
+    In place of a folder it may be the address of a database of PostgreSQL: ``postgresql://user@host/database``, or a
+    file whose name ends in ``.toml``, which names the parts of the library (``mmsearch/library_file.py``).
 
     ``model`` (of a library that is new) and ``device`` take the place of the settings'; ``encoder`` that of the model:
     the way for a model of one's own.  ``quick`` is for a program that asks a question or two and ends: models are
@@ -50,12 +51,13 @@ def open_library(
         settings = replace(settings, model=model)
     if device is not None:
         settings = replace(settings, device=device)
-    place = (settings.address or settings.library) if folder is None else os.fspath(folder)
+    place, settings = located(folder, settings)
     if config.is_address(place):
         milvus = (settings.vectors, settings.vectors_token) if config.is_milvus(settings.vectors) else None
-        store = open_address(place, settings.cache, settings.postgres_pool, create, milvus)
+        blobs = config.blob_place(settings.blobs)
+        store = open_address(place, settings.cache, settings.postgres_pool, create, milvus, blobs)
     else:
-        store = _in_folder(Path(os.path.expanduser(place)).absolute(), create)
+        store = _in_folder(Path(place), create)
     models = Models(store, store.folder, settings, encoder, quick)
     vectors: VectorSearch
     if store.capabilities.vector_search and settings.vectors != "memory":

@@ -33,7 +33,8 @@ class Status:
     index_kind: str | None  # "exact", or an approximate kind; None before the first ``index``
     recall: float | None  # share of the 10 nearest that it finds for texts, as was measured when it was built; or 1
     generation: int
-    bytes: int  # of the whole folder, and on the server if it is on one
+    bytes: int  # of the whole folder, and on the server, or in an object store, if it is on one
+    blobs: str | None  # address of the object store or folder that has region tokens; None where the database has them
     roots: tuple[str, ...]
     exclude: dict[str, tuple[str, ...]]  # by root, what index runs leave out of it
     failures: tuple[Skipped, ...]
@@ -61,6 +62,7 @@ def status(folder: Path, store: Store, vectors: VectorSearch, models: Models) ->
         recall=None if index is None else index.recall,
         generation=store.generation(),
         bytes=_bytes(folder) + store.stored_bytes(),
+        blobs=store.blobs_at,
         roots=tuple(store.roots()),
         exclude=store.exclusions(),
         failures=tuple(store.failures()),

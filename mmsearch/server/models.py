@@ -179,6 +179,7 @@ class Status(BaseModel):
     generation: int
     bytes: int
     library: str
+    blobs: str | None
     roots: list[str]
     exclude: dict[str, list[str]]
     failures: list[Skipped]

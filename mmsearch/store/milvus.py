@@ -24,6 +24,7 @@ from sqlalchemy import Connection
 from mmsearch.errors import LibraryError
 from mmsearch.indexes.index import FEW, LARGE
 from mmsearch.indexes.protocol import Neighbours
+from mmsearch.store.objects import Objects
 from mmsearch.store.postgres.collection import EFS, SPARE, NotedCollection, Transaction, best, rows_in_order, table_of
 from mmsearch.store.postgres.store import PostgresStore
 from mmsearch.store.types import Capabilities, StoredModel
@@ -96,10 +97,12 @@ def _meant(error: Any) -> str:
 class PostgresWithMilvus(PostgresStore):
     """A library in PostgreSQL whose vectors Milvus searches."""
 
-    def __init__(self, url: str, cache: Path, pool: int, create: bool, milvus: Milvus) -> None:
+    def __init__(
+        self, url: str, cache: Path, pool: int, create: bool, milvus: Milvus, blobs: Objects | None = None
+    ) -> None:
         """Raises what ``PostgresStore`` raises."""
         self._milvus = milvus
-        super().__init__(url, cache, pool, create)
+        super().__init__(url, cache, pool, create, blobs)
 
     @functools.cached_property
     def capabilities(self) -> Capabilities:

@@ -42,21 +42,29 @@ def open_store(folder: Path) -> Store:
 
 
 def open_address(
-    address: str, cache: Path, pool: int, create: bool = True, milvus: tuple[str, str] | None = None
+    address: str,
+    cache: Path,
+    pool: int,
+    create: bool = True,
+    milvus: tuple[str, str] | None = None,
+    blobs: str | None = None,
 ) -> Store:
     """The store of the library at an address of a server, made or brought up to date as needed.
 
     What is made of it on this machine goes below ``cache``; ``pool`` connections are kept.  ``milvus`` is the address
-    and token of the Milvus that searches its vectors, if one does.  Raises NoModelError where
-    there is none and none is to be created, NewerLibraryError, LibraryError.
+    and token of the Milvus that searches its vectors, if one does; ``blobs`` where its region tokens are, if that is an
+    object store or a folder: None is where the library has them.  Raises NoModelError where there is none and none is
+    to be created, NewerLibraryError, LibraryError.
     """
     with _needing_packages():
+        from mmsearch.store.objects import Objects
         from mmsearch.store.postgres.store import PostgresStore
+    objects = None if blobs is None else Objects(blobs)
     if milvus is None:
-        return PostgresStore(address, cache / ON_SERVERS, pool, create)
+        return PostgresStore(address, cache / ON_SERVERS, pool, create, objects)
     from mmsearch.store.milvus import Milvus, PostgresWithMilvus
 
-    return PostgresWithMilvus(address, cache / ON_SERVERS, pool, create, Milvus(*milvus))
+    return PostgresWithMilvus(address, cache / ON_SERVERS, pool, create, Milvus(*milvus), objects)
 
 
 def server_state(address: str) -> ServerState:

@@ -43,6 +43,7 @@ from mmsearch.store.types import (
     StoredFile,
     StoredModel,
     StoredSound,
+    Tidied,
     WordHit,
 )
 from mmsearch.store.writing import StoreWriter
@@ -272,6 +273,18 @@ class Care(Protocol):
         """Give the space of what was deleted back."""
         ...
 
+    def settle(self) -> None:
+        """Put what an index run left in order, where that is due: blobs in small packs, packs that nobody names."""
+        ...
+
+    def tidy_blobs(self, age: float | None = None) -> Tidied:
+        """Compare blobs in an object store with what is named, both ways, and put them in order.
+
+        Packs that nobody names are deleted once they, or the last that named them, are older than ``age`` seconds, by
+        default a day.  The writer's lock is held.  Raises LibraryError.
+        """
+        ...
+
     def backup(self, file: Path, force: bool = False, progress: Callable[[Progress], None] | None = None) -> None:
         """Copy all but the index to one file, as it is at one moment; an existing one is replaced only with ``force``.
 
@@ -297,6 +310,11 @@ class MetadataStore(
 
     def stored_bytes(self) -> int:
         """How many bytes it takes on another machine."""
+        ...
+
+    @property
+    def blobs_at(self) -> str | None:
+        """The address of the object store, or of the folder, that has its blobs; None where its database has them."""
         ...
 
     @property
@@ -404,15 +422,23 @@ class VectorSearch(Protocol):
         ...
 
 
-class BlobStore(Protocol):
-    """Bytes by kind and id: the packed region tokens of items, by the ids of their vectors."""
-
-    def get(self, kind: BlobKind, ids: Sequence[int]) -> dict[int, bytes]:
-        """The blobs of this kind that there are of these ids."""
-        ...
+class BlobTaker(Protocol):
+    """What blobs are given to, within a transaction."""
 
     def put(self, kind: BlobKind, blobs: Mapping[int, bytes]) -> None:
         """Store blobs by id, in place of those of this kind, and of other versions of it, that there are."""
+        ...
+
+
+class BlobStore(BlobTaker, Protocol):
+    """Bytes by kind and id: the packed region tokens of items, by the ids of their vectors."""
+
+    def get(self, kind: BlobKind, ids: Sequence[int]) -> dict[int, bytes]:
+        """The blobs of this kind that there are of these ids.
+
+        Raises LibraryError where they are in an object store that does not answer (code ``blobs-unreachable``), or
+        that lacks or damaged them (``blobs-missing``, ``blobs-damaged``).
+        """
         ...
 
     def delete(self, kind: BlobKind, ids: Sequence[int]) -> None:

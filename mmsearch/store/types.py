@@ -239,6 +239,17 @@ class Damage:
 
 
 @dataclass(frozen=True)
+class Tidied:
+    """What was put in order where blobs are in packs of an object store; all 0 where there are none."""
+
+    packs: int  # that the library names
+    rewritten: int  # blobs that were written into new packs
+    orphans: int  # packs that were there and that nobody named, as a kill leaves them
+    deleted: int  # packs that nobody named for long enough
+    missing: int  # packs that are named and not there
+
+
+@dataclass(frozen=True)
 class ServerState:
     """A server that a library is on, or may be made on."""
 

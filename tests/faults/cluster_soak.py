@@ -14,6 +14,7 @@ holds what it should (else ``unreconciled``).  One JSON line; exit code 1 where 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -24,14 +25,15 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT))
 
 import numpy as np
 import psutil  # type: ignore[import-untyped]
@@ -228,7 +230,7 @@ class Soak:
     def _worker(self, process: Any) -> str:
         workers = [one for one in psutil.process_iter(["name"]) if (one.info["name"] or "").startswith("ray::MapWor")]
         if workers:
-            with suppressed():
+            with contextlib.suppress(psutil.NoSuchProcess):
                 self.random.choice(workers).kill()
         return "workers killed" if workers else "workers not there"
 
@@ -272,14 +274,6 @@ def _soon() -> threading.Event:
     event = threading.Event()
     threading.Timer(1.0, event.set).start()
     return event
-
-
-@contextmanager
-def suppressed() -> Iterator[None]:
-    try:
-        yield
-    except psutil.NoSuchProcess:
-        pass
 
 
 if __name__ == "__main__":

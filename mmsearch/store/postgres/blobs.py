@@ -15,7 +15,7 @@ _GET = (
     "JOIN regions ON regions.item_id = embeddings.item_id AND regions.model_id = embeddings.model_id "
     f"WHERE embeddings.id = ANY(%s::bigint[]) AND embeddings.model_id = {_MODEL} AND regions.fingerprint = %s"
 )
-_PUT = (
+PUT = (
     "INSERT INTO regions (item_id, model_id, fingerprint, data) SELECT item_id, model_id, %s, new.data "
     "FROM unnest(%s::bigint[], %s::bytea[]) AS new (id, data) JOIN embeddings ON embeddings.id = new.id "
     f"WHERE model_id = {_MODEL} "
@@ -36,28 +36,29 @@ class TableBlobs:
         self._transaction = transaction
 
     def get(self, kind: BlobKind, ids: Sequence[int]) -> dict[int, bytes]:
-        _check(kind)
+        check(kind)
         with self._transaction(False) as connection:
             rows = connection.exec_driver_sql(_GET, (list(map(int, ids)), kind.model, kind.version)).all()
         return {number: data for number, data in rows}  # noqa: C416  # rows are no pairs for ``dict``
 
     def put(self, kind: BlobKind, blobs: Mapping[int, bytes]) -> None:
         """Raises KeyError for an id that there is no vector of."""
-        _check(kind)
+        check(kind)
         if not blobs:
             return
         with self._transaction(True) as connection:
             values = (kind.version, list(map(int, blobs)), list(blobs.values()), kind.model)
-            stored = connection.exec_driver_sql(_PUT, values).rowcount
+            stored = connection.exec_driver_sql(PUT, values).rowcount
             if stored != len(blobs):
                 raise KeyError(f"{len(blobs) - stored} of these ids are of no vector of the model {kind.model}")
 
     def delete(self, kind: BlobKind, ids: Sequence[int]) -> None:
-        _check(kind)
+        check(kind)
         with self._transaction(True) as connection:
             connection.exec_driver_sql(_DELETE, (kind.version, list(map(int, ids)), kind.model))
 
 
-def _check(kind: BlobKind) -> None:
+def check(kind: BlobKind) -> None:
+    """Raises ValueError for a kind that is not stored."""
     if kind.name != TOKENS:
         raise ValueError(f"there is no table for blobs of the kind {kind.name!r}")

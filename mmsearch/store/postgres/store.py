@@ -20,6 +20,7 @@ from mmsearch.encoders.protocol import RegionCard
 from mmsearch.errors import LibraryError, TransferError
 from mmsearch.query.model import OneFits
 from mmsearch.store.kept_map import LastMap
+from mmsearch.store.objects import Objects
 from mmsearch.store.open import MAPS
 from mmsearch.store.postgres.blobs import TableBlobs
 from mmsearch.store.postgres.collection import NotedCollection
@@ -27,6 +28,8 @@ from mmsearch.store.postgres.conditions import file_clock
 from mmsearch.store.postgres.connection import POOL
 from mmsearch.store.postgres.items import Items
 from mmsearch.store.postgres.lock import WriterLock
+from mmsearch.store.postgres.pack_care import DAY, Lost, PackCare, packed_bytes
+from mmsearch.store.postgres.packs import PackedBlobs, PackWriter, Transaction, check_place, noted_place
 from mmsearch.store.postgres.parts import Parts
 from mmsearch.store.postgres.pgvector import PgVectorCollection, goes_on
 from mmsearch.store.postgres.terms import Terms
@@ -37,7 +40,7 @@ from mmsearch.store.sql.file_rows import FileRows
 from mmsearch.store.sql.model_rows import ModelCounts
 from mmsearch.store.sql.pending import Pending
 from mmsearch.store.sql.statistics import losses, summary
-from mmsearch.store.types import Capabilities, Damage, Losses, StoredModel, Summary
+from mmsearch.store.types import Capabilities, Damage, Losses, StoredModel, Summary, Tidied
 from mmsearch.types import Ids, Progress, Regions
 
 if TYPE_CHECKING:
@@ -57,16 +60,22 @@ _MODEL = "SELECT id, name, fingerprint, dim FROM models WHERE"
 class PostgresStore(Items, Parts, Pending, FileRows, ModelCounts):
     """All of it together, opened by an address: models, items, vectors, what is pending, and changes."""
 
-    def __init__(self, url: str, cache: Path, pool: int = POOL, create: bool = True) -> None:
+    def __init__(
+        self, url: str, cache: Path, pool: int = POOL, create: bool = True, blobs: Objects | None = None
+    ) -> None:
         """``cache`` is a folder of this machine: one in there, of this library, keeps what is made of it.
 
-        Raises NoModelError where there is no library and, without ``create``, none is made; NewerLibraryError;
-        LibraryError.
+        ``blobs`` is where region tokens are: an object store, or a folder; None: where the library notes it, or in its
+        database.  Raises NoModelError where there is no library and, without ``create``, none is made;
+        NewerLibraryError; LibraryError.
         """
         self._terms = Terms()
         self._lock_holder: Connection | None = None
+        self._blobs_asked, self._objects = blobs, {} if blobs is None else {blobs.place: blobs}
+        self._lost: set[Lost] = set()  # blobs that were found to be lost or damaged
         super().__init__(url, pool, create)
         try:
+            self._packs()  # says now whether the setting fits
             self._folder = cache / self.identity()
             self._folder.mkdir(parents=True, exist_ok=True)
             self._last_map = LastMap(self._folder / MAPS)
@@ -93,7 +102,7 @@ class PostgresStore(Items, Parts, Pending, FileRows, ModelCounts):
 
     def stored_bytes(self) -> int:
         with self._reading() as connection:
-            return int(connection.exec_driver_sql(_BYTES).scalar_one())
+            return int(connection.exec_driver_sql(_BYTES).scalar_one()) + packed_bytes(connection)
 
     @functools.cached_property
     def capabilities(self) -> Capabilities:
@@ -103,14 +112,52 @@ class PostgresStore(Items, Parts, Pending, FileRows, ModelCounts):
         return Capabilities(
             full_text=True,
             backup_file=False,
-            integrity_rules=False,
+            integrity_rules=True,  # of packs; rows are kept in order by the server
             vector_search=goes_on(pgvector),
             filters=frozenset(get_args(OneFits)),
         )
 
     @property
-    def blobs(self) -> TableBlobs:
-        return TableBlobs(self._blob_transaction)
+    def blobs(self) -> TableBlobs | PackedBlobs:
+        return self._blobs(self._blob_transaction)
+
+    def _blobs(self, transaction: Transaction) -> TableBlobs | PackedBlobs:
+        packs = self._packs()
+        if packs is None:
+            return TableBlobs(transaction)
+        return PackedBlobs(transaction, packs, lambda: self._noted_blobs() is not None)
+
+    @property
+    def blobs_at(self) -> str | None:
+        packs = self._packs()
+        return None if packs is None else packs.place
+
+    def _packs(self, connection: Connection | None = None) -> Objects | None:
+        """Where packs are; None where blobs are in the database.  ``connection`` sees what was just noted.
+
+        Raises LibraryError where the setting names another place than the library.
+        """
+        noted = self._noted_blobs() if connection is None else noted_place(connection)
+        asked = self._blobs_asked
+        place = check_place(self.place, noted, None if asked is None else asked.place)
+        return None if place is None else self._objects.setdefault(place, Objects(place))
+
+    def _noted_blobs(self) -> str | None:
+        with self._kept(self._values) as (connection, cached):
+            return cached.of("blobs", lambda: noted_place(connection))
+
+    def _pack_care(self) -> PackCare | None:
+        packs = self._packs()
+        return None if packs is None else PackCare(self._blob_transaction, packs)
+
+    def settle(self) -> None:
+        care = self._pack_care()
+        if care is not None:
+            care.tidy_if_due()
+
+    def tidy_blobs(self, age: float | None = None) -> Tidied:
+        care = self._pack_care()
+        return Tidied(0, 0, 0, 0, 0) if care is None else care.tidy(DAY if age is None else age)
 
     @contextlib.contextmanager
     def _blob_transaction(self, write: bool) -> Iterator[Connection]:
@@ -135,9 +182,11 @@ class PostgresStore(Items, Parts, Pending, FileRows, ModelCounts):
         with self._changing() as connection:
             if self._lock_holder is not None:
                 self._lock_holder.exec_driver_sql("SELECT 1")  # fails where the lock went with its connection
-            writer = Writer(connection, self._terms)
+            packs = self._packs(connection)
+            writer = Writer(connection, self._terms, None if packs is None else PackWriter(connection, packs))
             yield writer
             writer.write_words()
+            writer.upload()
             grown = [name for name, grows in (("generation", writer.changed), ("noted", writer.noted)) if grows]
             connection.exec_driver_sql(_GROWN, (["changes", *grown],))
 
@@ -174,13 +223,22 @@ class PostgresStore(Items, Parts, Pending, FileRows, ModelCounts):
     @contextlib.contextmanager
     def export_rows(self, model: StoredModel) -> Iterator[ExportRows]:
         with self._seeing_one_state() as connection:
-            yield ExportRows(connection, model.id)
+            yield ExportRows(connection, model, self._blobs(lambda _: contextlib.nullcontext(connection)))
 
     def damages(self, card: RegionCard | None, deep: bool = False) -> list[Damage]:
-        return []  # the server keeps its own rules: foreign keys, types, checksums of its pages
+        """Of packs alone: the server keeps its own rules, by foreign keys, types, checksums of its pages."""
+        care = self._pack_care()
+        if care is None:
+            return []
+        found, self._lost = care.damages(deep)
+        return found
 
     def mend(self, card: RegionCard | None) -> None:
-        """There is nothing to mend."""
+        """Forget the blobs that ``damages`` found to be lost."""
+        care = self._pack_care()
+        if care is not None:
+            care.forget(self._lost)
+        self._lost = set()
 
     def backup(self, file: Path, force: bool = False, progress: Callable[[Progress], None] | None = None) -> None:
         raise TransferError(f"the library {self.address} is no file; the server's own pg_dump copies it")
@@ -188,3 +246,5 @@ class PostgresStore(Items, Parts, Pending, FileRows, ModelCounts):
     def close(self) -> None:
         super().close()
         self._terms.close()
+        for objects in self._objects.values():
+            objects.close()

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from mmsearch.errors import LibraryError
 from mmsearch.store.postgres import fulltext
 from mmsearch.store.postgres.blobs import TableBlobs
+from mmsearch.store.postgres.packs import PackWriter
 from mmsearch.store.postgres.terms import Terms
 from mmsearch.store.sql.upserts import Upserts
 from mmsearch.store.sql.writer import RowWriter
@@ -22,9 +23,15 @@ _UPSERTS = Upserts(insert)
 class Writer(RowWriter):
     """The changes of one transaction."""
 
-    def __init__(self, connection: Connection, terms: Terms) -> None:
-        super().__init__(connection, _UPSERTS, TableBlobs(lambda _: nullcontext(connection)))
-        self._terms = terms
+    def __init__(self, connection: Connection, terms: Terms, packs: PackWriter | None = None) -> None:
+        """``packs`` take the region tokens, if they are not in a table."""
+        super().__init__(connection, _UPSERTS, packs or TableBlobs(lambda _: nullcontext(connection)))
+        self._terms, self._packs = terms, packs
+
+    def upload(self) -> None:
+        """Bring the region tokens to where they belong, as the last that is done before the commit."""
+        if self._packs is not None:
+            self._packs.finish()
 
     def add_model(self, name: str, fingerprint: str, dim: int, active: bool) -> StoredModel:
         """Raises LibraryError for more dimensions than pgvector has."""

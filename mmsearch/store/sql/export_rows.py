@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table, bindparam, func, select
 
@@ -33,8 +33,11 @@ from mmsearch.store.sql.tables import (
     tags,
 )
 from mmsearch.store.sql.upserts import Upserts
-from mmsearch.store.types import Block, ExportRow
+from mmsearch.store.types import TOKENS, BlobKind, Block, ExportRow, StoredModel
 from mmsearch.types import Annotations, Found
+
+if TYPE_CHECKING:
+    from mmsearch.store.protocol import BlobStore
 
 BLOCK = 500  # vectors read together
 
@@ -42,15 +45,16 @@ BLOCK = 500  # vectors read together
 class ExportRows:
     """Of one model, at one moment: the transaction of ``connection``."""
 
-    def __init__(self, connection: Connection, model: int) -> None:
-        self._connection, self._model = connection, model
+    def __init__(self, connection: Connection, model: StoredModel, blobs: BlobStore) -> None:
+        """``blobs`` reads in this transaction."""
+        self._connection, self._model, self._blobs = connection, model.id, blobs
         there = (
             select(photos.c.id)
             .join(items, items.c.content_id == photos.c.content_id)
             .where(items.c.id == embeddings.c.item_id, can_be_found())
         )
-        self._found = (embeddings.c.model_id == model) & there.exists()
-        of_model = regions.c.model_id == model
+        self._found = (embeddings.c.model_id == model.id) & there.exists()
+        of_model = regions.c.model_id == model.id
         most = (
             select(regions.c.fingerprint)
             .where(of_model)
@@ -59,8 +63,16 @@ class ExportRows:
             .limit(1)
         )
         self.region_card: str | None = connection.execute(most).scalar_one_or_none()  # fingerprint, of most of them
-        size = select(func.length(regions.c.data)).where(of_model, regions.c.fingerprint == self.region_card).limit(1)
-        self.region_bytes: int = connection.execute(size).scalar_one_or_none() or 0
+        self._kind = None if self.region_card is None else BlobKind(TOKENS, model.fingerprint, self.region_card)
+        one = select(embeddings.c.id).join(
+            regions, (regions.c.item_id == embeddings.c.item_id) & (regions.c.model_id == embeddings.c.model_id)
+        )
+        one = one.where(of_model, regions.c.fingerprint == self.region_card).limit(1)
+        self.region_bytes = max(map(len, self._tokens(list(connection.execute(one).scalars())).values()), default=0)
+
+    def _tokens(self, ids: Sequence[int]) -> dict[int, bytes]:
+        """The region tokens of most that these vectors have."""
+        return {} if self._kind is None or not ids else self._blobs.get(self._kind, ids)
 
     def vectors(self) -> int:
         """How many vectors a file has."""
@@ -68,21 +80,17 @@ class ExportRows:
 
     def blocks(self) -> Iterator[Block]:
         """All of them, in the order of the ids of the vectors; copies, which share one, in the order of their paths."""
-        data = select(regions.c.data).where(
-            regions.c.item_id == embeddings.c.item_id,
-            regions.c.model_id == self._model,
-            regions.c.fingerprint == self.region_card,
-            func.length(regions.c.data) == self.region_bytes,
-        )
-        query = select(embeddings.c.id, embeddings.c.vector, data.scalar_subquery()).where(self._found)
+        query = select(embeddings.c.id, embeddings.c.vector).where(self._found)
         query = query.order_by(embeddings.c.id).limit(BLOCK)
         last = -1
         while rows := self._connection.execute(query.where(embeddings.c.id > last)).all():
             first, last = rows[0][0], rows[-1][0]
             positions = {number: position for position, (number, *_) in enumerate(rows)}
+            read = self._tokens(list(positions))
+            tokens = {number: one for number, one in read.items() if len(one) == self.region_bytes}
             yield Block(
                 [row[1] for row in rows],
-                [row[2] for row in rows],
+                [tokens.get(row[0]) for row in rows],
                 list(self._files(first, last, positions)),
                 tuple(positions),
             )
@@ -194,17 +202,11 @@ _CONTENT = (
 
 
 def put(
-    connection: Connection,
-    upserts: Upserts,
-    new: ExportRow,
-    vector: bytes,
-    tokens: bytes | None,
-    card: str | None,
-    model: int,
-) -> int:
-    """Store what is known of a content, or of a part of it, with its tokens of this card; what is stored already stays.
+    connection: Connection, upserts: Upserts, new: ExportRow, vector: bytes, model: int
+) -> tuple[int, int]:
+    """Store what is known of a content, or of a part of it, but for its tokens; what is stored already stays.
 
-    Returns the content's id.
+    Returns the ids of the content and of the item.
     """
 
     def add(table: Table, **values: object) -> bool:
@@ -218,8 +220,6 @@ def put(
     add(items, content_id=content, part=part, start_ms=new.start_ms, end_ms=new.end_ms, at_ms=new.at_ms)
     item: int = connection.execute(_ITEM, {"content": content, "part": part}).scalar_one()
     add(embeddings, item_id=item, model_id=model, vector=vector)
-    if tokens is not None:
-        add(regions, item_id=item, model_id=model, fingerprint=card, data=tokens)
     if new.caption is not None:
         judged = {"reranker": new.caption_model or "", "confidence": new.caption_confidence or 0.0}
         add(captions, item_id=item, text=new.caption, **judged)
@@ -230,4 +230,4 @@ def put(
             add(tags, item_id=item, tag=tag, vocabulary=new.tags_vocabulary, score=score)
     for source, said in new.part_words.items():
         add(part_texts, item_id=item, source=source, text=said)
-    return content
+    return content, item

@@ -35,17 +35,18 @@ from mmsearch.store.sql.tables import (
     models,
     part_texts,
     photos,
+    regions,
     roots,
     sidecars,
     tagged,
     tags,
 )
 from mmsearch.store.sql.upserts import Upserts
-from mmsearch.store.types import CHUNK, ExportRow, StoredModel, TagChange, chunks
+from mmsearch.store.types import CHUNK, TOKENS, BlobKind, ExportRow, StoredModel, TagChange, chunks
 from mmsearch.types import Decoded, Found, Sidecar, Vectors
 
 if TYPE_CHECKING:  # a query does without it
-    from mmsearch.store.protocol import BlobStore
+    from mmsearch.store.protocol import BlobTaker
 
 _SAME_CONTENT = select(contents.c.id).where(contents.c.hash == bindparam("hash"))
 _SAME_VECTOR = select(embeddings.c.id).where(
@@ -78,7 +79,7 @@ class RowWriter:
     What full-text search knows of the photos is written anew at the end, once each.
     """
 
-    def __init__(self, connection: Connection, upserts: Upserts, blobs: BlobStore) -> None:
+    def __init__(self, connection: Connection, upserts: Upserts, blobs: BlobTaker) -> None:
         self._connection, self._upserts, self._blobs = connection, upserts, blobs
         self.changed = False
         self.noted = False  # whether they touch metadata, or what files beside photos say
@@ -203,7 +204,9 @@ class RowWriter:
         self, row: ExportRow, vector: Vectors, tokens: bytes | None, card: str | None, model: StoredModel
     ) -> None:
         blob = b"" if row.is_sound else vector.astype("<f2").tobytes()
-        content = put(self._connection, self._upserts, row, blob, tokens, card, model.id)
+        content, item = put(self._connection, self._upserts, row, blob, model.id)
+        if tokens is not None and card is not None and self._lacks_tokens(item, model):
+            self._blobs.put(BlobKind(TOKENS, model.fingerprint, card), {self._vector(item, model): tokens})
         self._described.add(content)
         self.place(row.file, content)
         if row.sidecar_stamp is None and not row.own_tags:
@@ -226,6 +229,10 @@ class RowWriter:
             row = {"item_id": item, "model_id": model.id, "vector": vector.astype("<f2").tobytes()}
             self._connection.execute(self._upserts.add[embeddings], row)
         self._blobs.put(tokens_of(model, card), {self._vector(item, model): data})
+
+    def _lacks_tokens(self, item: int, model: StoredModel) -> bool:
+        there = select(regions.c.item_id).where(regions.c.item_id == item, regions.c.model_id == model.id)
+        return self._connection.execute(there).first() is None
 
     def _vector(self, item: int, model: StoredModel) -> int:
         """The id of the vector of an item."""

@@ -33,7 +33,7 @@ from mmsearch.store.sqlite.models import Models
 from mmsearch.store.sqlite.parts import Parts
 from mmsearch.store.sqlite.vectors import VectorRows
 from mmsearch.store.sqlite.writer import Writer
-from mmsearch.store.types import Capabilities, Damage, Losses, StoredModel, Summary
+from mmsearch.store.types import Capabilities, Damage, Losses, StoredModel, Summary, Tidied
 from mmsearch.store.writer_lock import WriterLock
 from mmsearch.types import Ids, Progress, Regions
 
@@ -75,6 +75,16 @@ class SqliteStore(Models, Items, Parts, VectorRows, Pending, FileRows, ModelCoun
 
     def stored_bytes(self) -> int:
         return 0
+
+    @property
+    def blobs_at(self) -> str | None:
+        return None
+
+    def settle(self) -> None:
+        """There is nothing to put in order."""
+
+    def tidy_blobs(self, age: float | None = None) -> Tidied:
+        return Tidied(0, 0, 0, 0, 0)
 
     @property
     def blobs(self) -> TableBlobs:
@@ -126,7 +136,7 @@ class SqliteStore(Models, Items, Parts, VectorRows, Pending, FileRows, ModelCoun
     @contextlib.contextmanager
     def export_rows(self, model: StoredModel) -> Iterator[ExportRows]:
         with self._reading() as connection:
-            yield ExportRows(connection, model.id)
+            yield ExportRows(connection, model, TableBlobs(lambda _: contextlib.nullcontext(connection)))
 
     def damages(self, card: RegionCard | None, deep: bool = False) -> list[Damage]:
         from mmsearch.store.sqlite import integrity

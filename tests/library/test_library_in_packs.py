@@ -1,0 +1,145 @@
+"""A library in PostgreSQL whose region tokens are in packs answers as one in a folder, and mends what it lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from object_server import Asked, Fault, between, object_server, use
+from packed import bucket_place, folder_place
+from postgres_server import forget, url_of
+from samples import CLI
+
+from mmsearch.config import Settings
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.errors import LibraryError
+from mmsearch.library.library import Library
+from mmsearch.library.opening import open_library
+
+BYTES = 5 * 4018  # the tokens of five photos
+QUESTION = "a man with a camera"
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    yield url_of(tmp_path)
+    forget(tmp_path)
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return replace(settings, reranker="auto")
+
+
+def reranked(library: Library) -> list[tuple[str, float]]:
+    return [(hit.path, round(hit.score or 0, 5)) for hit in library.search(QUESTION, rerank=True)]
+
+
+def packs(folder: Path) -> list[Path]:
+    return sorted((folder / "blobs").glob("library-*/*.pack"))
+
+
+def test_it_answers_as_one_in_a_folder_and_mends_itself(
+    url: str, tmp_path: Path, photos: Path, settings: Settings, encoder: OnnxEncoder
+) -> None:
+    packed = replace(settings, blobs=folder_place(tmp_path))
+    with (
+        open_library(settings.library, settings=settings, encoder=encoder) as plain,
+        open_library(url, settings=packed, encoder=encoder) as library,
+    ):
+        for each in (plain, library):
+            assert each.index(photos).added == 5
+        assert reranked(library) == reranked(plain)
+        status = library.status()
+        assert (status.blobs, status.regions) == (packed.blobs, 5)
+        assert status.bytes > sum(pack.stat().st_size for pack in packs(tmp_path)) == BYTES
+        for each, name in ((plain, "plain"), (library, "packed")):
+            each.export(tmp_path / name)
+        tokens = [np.load(tmp_path / name / "regions.npy") for name in ("plain", "packed")]
+        np.testing.assert_array_equal(*tokens)
+        assert library.verify(deep=True) == []
+
+        for pack in packs(tmp_path):
+            pack.unlink()
+        with pytest.raises(LibraryError) as error:
+            library.search(QUESTION, rerank=True)
+        assert error.value.code == "blobs-missing"
+        assert [hit.path for hit in library.search(QUESTION, rerank=False)]
+        assert [(one.kind, one.count) for one in library.verify()] == [("missing tokens", 5)]
+        done = library.repair()
+        assert ([one.kind for one in done.mended], done.left) == (["missing tokens"], ())
+        assert library.status().regions == 0
+        library.index()
+        assert (library.status().regions, library.verify(deep=True)) == (5, [])
+        assert reranked(library) == reranked(plain)
+
+
+def test_an_import_puts_its_tokens_into_packs(
+    url: str, tmp_path: Path, photos: Path, settings: Settings, encoder: OnnxEncoder
+) -> None:
+    with open_library(settings.library, settings=settings, encoder=encoder) as plain:
+        plain.index(photos)
+        plain.export(tmp_path / "exported")
+        before = reranked(plain)
+    with open_library(url, settings=replace(settings, blobs=folder_place(tmp_path)), encoder=encoder) as library:
+        library.import_from(tmp_path / "exported")
+        assert sum(pack.stat().st_size for pack in packs(tmp_path)) == BYTES
+        assert reranked(library) == before
+        library.import_from(tmp_path / "exported")  # all is known
+        assert sum(pack.stat().st_size for pack in packs(tmp_path)) == BYTES
+
+
+@pytest.mark.parametrize("good", [0, 1, 2])
+def test_an_index_run_whose_upload_fails_goes_on_with_the_same_command(
+    good: int, url: str, tmp_path: Path, photos: Path, settings: Settings, encoder: OnnxEncoder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The store refuses all uploads after the first ``good`` packs, in the middle of a run."""
+    uploads: list[str] = []
+    broken = True
+
+    def fault(asked: Asked) -> Fault | None:
+        if asked.method == "PUT" and asked.path.endswith(".pack"):
+            uploads.append(asked.path)
+            if broken and len(uploads) > good:
+                return Fault(403, "AccessDenied")
+        return None
+
+    packed = replace(settings, blobs=bucket_place(tmp_path), batch=2)
+    with between(fault) as proxy:
+        use(monkeypatch, proxy.url)
+        with open_library(url, settings=packed, encoder=encoder) as library:
+            with pytest.raises(LibraryError) as error:
+                library.index(photos)
+            assert error.value.code == "blobs-unreachable"
+            assert library.store.counts().photos == library.status().regions == 2 * good
+            assert library.verify(deep=True) == []
+            broken = False
+            report = library.index(photos)
+            assert (report.added, report.unchanged) == (5 - 2 * good, 2 * good)
+            assert (library.status().regions, library.verify(deep=True)) == (5, [])
+            assert library.store.tidy_blobs(age=0).missing == 0
+            assert len(reranked(library)) == 5
+
+
+def test_commands_name_the_place_by_a_file(
+    mmsearch: CLI, url: str, tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in object_server().environment().items():
+        monkeypatch.setenv(name, value)
+    place = bucket_place(tmp_path)
+    file = tmp_path / "mmsearch.toml"
+    file.write_text(f'metadata = "{url}"\nvectors = "memory"\nblobs = "{place}"\n', "utf-8")
+    mmsearch("index", photos / "trips", "--library", file)
+    status = json.loads(mmsearch("status", "--json", "--library", file).stdout)
+    assert (status["blobs"], status["regions"], status["index_kind"]) == (place, 2, "exact")
+    assert f"at {place}" in mmsearch("status", "--library", url).stdout
+    assert f"region tokens are at {place}" in mmsearch("doctor", "--no-speed", "--library", file).stdout
+    file.write_text(f'metadata = "{url}"\nblobs = "file:elsewhere"\n', "utf-8")
+    said = mmsearch("query", "a cat", "--library", file, check=1).stderr
+    assert place in said
+    assert f"file://{tmp_path}/elsewhere" in said
