@@ -47,7 +47,7 @@ from mmsearch.cli import (
     watch,
 )
 from mmsearch.cli.advice import worded
-from mmsearch.cli.command_group import CommandGroup
+from mmsearch.cli.command_group import CommandGroup, joined
 from mmsearch.cli.command_help import ABOUT, HelpedCommand
 from mmsearch.cli.hidden_password import hide_password
 from mmsearch.cli.query_command import QueryCommand
@@ -175,10 +175,11 @@ def main() -> None:
 
 def _with_one_command(arguments: Sequence[str]) -> typer.Typer:
     """What runs the command that is named first: to describe the options of all others takes longer than a search."""
-    if not arguments or arguments[0] not in COMMANDS:
+    name = next(iter(joined(COMMANDS, arguments)), None)
+    if name not in COMMANDS:
         return app
     alone = copy.copy(app)
-    alone.registered_commands = [one for one in app.registered_commands if one.name == arguments[0]]
+    alone.registered_commands = [one for one in app.registered_commands if one.name == name]
     return alone
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from typer.core import TyperGroup
@@ -35,7 +36,11 @@ class CommandGroup(TyperGroup):
     """Takes the options of a command before its name too, as in ``mmsearch --library DIR query dog``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, command_first(self.commands, args))
+        args = command_first(self.commands, joined(self.commands, args))
+        if len(args) == 2 and args[0] in _beginnings(self.commands) and args[1] in ("--help", "-h"):
+            print(_of_family(self.commands, args[0]))
+            ctx.exit()
+        return super().parse_args(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         write_examples(formatter, BEGINNING)
@@ -44,9 +49,34 @@ class CommandGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name = args[0]
+        if name in _beginnings(self.commands) and not ctx.resilient_parsing:
+            ctx.fail(f"Which one?\n{_of_family(self.commands, name)}")
         if name not in self.commands and name in MEANT and not ctx.resilient_parsing:
             ctx.fail(f"No such command {name!r}. Did you mean {MEANT[name]!r}?")
         return super().resolve_command(ctx, args)
+
+
+def joined(commands: Mapping[str, Any], args: Sequence[str]) -> list[str]:
+    """The arguments with the two words of a command such as ``cluster index`` as one."""
+    for place, pair in enumerate(pairwise(args)):
+        if " ".join(pair) in commands and (place == 0 or args[0].startswith("-")):
+            return [*args[:place], " ".join(pair), *args[place + 2 :]]
+        if pair[0] in commands:
+            break
+    return [*args]
+
+
+def _beginnings(commands: Mapping[str, Any]) -> set[str]:
+    """The first words of commands of two."""
+    return {name.partition(" ")[0] for name in commands if " " in name}
+
+
+def _of_family(commands: Mapping[str, Any], first: str) -> str:
+    """The commands that begin with a word, a line each."""
+    rows = {name: one.get_short_help_str(80) for name, one in commands.items() if name.startswith(f"{first} ")}
+    width = max(map(len, rows))
+    lines = [f"  mmsearch {name.ljust(width)}  {said}" for name, said in rows.items()]
+    return "\n".join([*lines, f"\nmmsearch {first} COMMAND --help tells more of a command."])
 
 
 def command_first(commands: Mapping[str, Any], args: Sequence[str]) -> list[str]:

@@ -12,6 +12,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from mmsearch.cli.command_group import joined
+
 MOST = 60  # values that are offered at once
 
 # Fields of the query language that are no conditions -> what they say.
@@ -39,12 +41,12 @@ def candidates(commands: dict[str, Any], general: Sequence[Any], words: Sequence
 
     ``commands`` are those of the program by name, ``general`` the options that stand before them.
     """
-    *before, last = words or [""]
+    *before, last = joined(commands, words) or [""]
     place = next((place for place, word in enumerate(before) if word in commands), None)
     if place is None:
         if last.startswith("-"):
             return Candidates(dict(_options(general, last)))
-        return Candidates({name: _help(one) for name, one in commands.items() if name.startswith(last)})
+        return Candidates(_names(commands, before, last))
     name, before = before[place], [*before[:place], *before[place + 1 :]]
     params = commands[name].params
     option, equals, value = last.partition("=")
@@ -61,6 +63,17 @@ def candidates(commands: dict[str, Any], general: Sequence[Any], words: Sequence
         return _query(last, before)
     argument = next((param for param in params if param.param_type_name == "argument"), None)
     return Candidates() if argument is None else _values(argument, last, before)
+
+
+def _names(commands: dict[str, Any], before: Sequence[str], last: str) -> dict[str, str]:
+    """Names of commands that begin with ``last``; of those of two words the first one, or the second behind it."""
+    first = f"{before[-1]} " if before else ""
+    first = first if any(name.startswith(first) for name in commands) else ""
+    found: dict[str, str] = {}
+    for name, command in commands.items():
+        if name.startswith(first + last):
+            found.setdefault(name.removeprefix(first).partition(" ")[0], _help(command))
+    return found
 
 
 def _help(command: Any) -> str:

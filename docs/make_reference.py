@@ -27,7 +27,8 @@ def reference() -> str:
     group: Any = typer.main.get_command(app)
     above = group.make_context("mmsearch", [], resilient_parsing=True)
     commands = [(name, group.get_command(above, name)) for name in group.list_commands(above)]
-    links = "\n".join(f"- [`{name}`](#{name}): {command.get_short_help_str(200)}" for name, command in commands)
+    rows = [(name, name.replace(" ", "-"), command.get_short_help_str(200)) for name, command in commands]
+    links = "\n".join(f"- [`{name}`](#{anchor}): {said}" for name, anchor, said in rows)
     return "\n".join([_BEGINNING, links, *(_section(name, command, above) for name, command in commands)])
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from mmsearch.config import Settings
+    from mmsearch.ingest.produce import Produce
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class IngestContext:
     progress: Callable[[Progress], None] | None = None  # called in the thread of the run
     tokens: TokenModel | None = None  # what region tokens are of; None where no model gives any
     decoder: Decode = decode  # reads a file
+    produce: Produce | None = None  # makes vectors of files; None: ``ingest/produce.py:here``
 
     @property
     def own_tokens(self) -> RegionCard | None:

@@ -3,23 +3,22 @@
 Three steps go on side by side: threads read and decode files a bounded way ahead, one thread encodes a batch, and the
 calling thread stores the batch before it, a transaction each.  A kill loses no more than these two batches.  Where the
 encoder is on a GPU, two threads encode: the GPU has its next batch while the CPU fetches and packs what it made of the
-last one.
+last one.  All but storing may happen elsewhere (``produce.py``).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import closing
 
 from mmsearch.encoders.protocol import RegionCard
-from mmsearch.ingest.encode import Encoded, Made, encode
+from mmsearch.ingest import produce
+from mmsearch.ingest.encode import Encoded, Made
 from mmsearch.ingest.options import IngestContext
-from mmsearch.ingest.prefetch import batches, one_ahead, read_ahead
-from mmsearch.ingest.read import Read, picture_decoder, pictures_of
+from mmsearch.ingest.read import Read
 from mmsearch.ingest.scan import Plan, scan
 from mmsearch.ingest.sounds import is_sound
-from mmsearch.store.open import MARK
 from mmsearch.store.types import Contents, StoredModel
 from mmsearch.store.writing import StoreWriter
 from mmsearch.types import Damaged, IndexReport, Progress, Skipped
@@ -34,23 +33,21 @@ class _Run:
     """One index run over the folders."""
 
     def __init__(self, context: IngestContext) -> None:
-        options, self._threads = context.options.suited(context.encoder)
-        self._context = replace(context, options=options)
-        self._card = context.own_tokens if options.regions else None
+        self._context = context
+        self._card = context.own_tokens if context.options.regions else None
         self._done = 0
 
     def run(self) -> IndexReport:
         context, started = self._context, time.perf_counter()
-        store, options, encoder = context.store, context.options, context.encoder
+        store = context.store
         # 1) scan: what is new, changed, gone
-        self._plan = scan(store, context.model, context.roots, options.exclude)
+        self._plan = scan(store, context.model, context.roots, context.options.exclude)
         self._ledger = _Ledger(store.contents(context.model), self._plan)
         self._store_roots()
         # 2) read, decode and encode ahead, 3) store a batch at a time
-        with picture_decoder(options, store.folder / MARK, encoder.device, context.decoder) as decoder:
-            reads = read_ahead(self._plan.read, self._ledger.contents, encoder.card.preprocess, options, decoder)
-            several = batches(reads, options.batch, pictures_of)
-            for batch, encoded in one_ahead(several, self._encode_batch, self._threads):
+        made = (context.produce or produce.here)(context, self._plan.read, self._ledger.contents)
+        with closing(made) as taken:
+            for batch, encoded in taken:
                 self._store_batch(batch, encoded)
                 self._report_progress(batch)
         # 4) what is gone by now, and not found elsewhere
@@ -66,16 +63,9 @@ class _Run:
             for photo, file in self._plan.restore:
                 writer.touch(photo, file)
 
-    def _encode_batch(self, batch: Sequence[Read]) -> Encoded:
-        context = self._context
-        return encode(
-            context.encoder, batch, context.options.batch, self._card is not None,
-            lambda content_hash: context.store.parts_of(content_hash, context.model),
-        )  # fmt: skip
-
     def _store_batch(self, batch: Sequence[Read], encoded: Encoded) -> None:
         begun, model = time.perf_counter(), self._context.model
-        self._ledger.shares["encode"] += encoded.seconds / self._threads
+        self._ledger.shares["encode"] += encoded.seconds
         with self._context.store.writing() as writer:
             for item, made in zip(batch, encoded.made, strict=True):
                 self._ledger.record(writer, item, made, model, self._card)

@@ -13,6 +13,7 @@ from mmsearch.ingest import pipeline
 from mmsearch.ingest.enrich import registry
 from mmsearch.ingest.enrich.runner import enrich
 from mmsearch.ingest.options import IngestContext, Options
+from mmsearch.ingest.produce import Produce
 from mmsearch.ingest.sounds import with_sounds
 from mmsearch.library.models import Models
 from mmsearch.manage import import_vectors
@@ -34,6 +35,7 @@ class Ingest:
     models: Models
     settings: Settings
     progress: Callable[[Progress], None] | None = None
+    produce: Produce | None = None  # where files become vectors, if not here
 
     def index(self, roots: Sequence[str], options: Options, model: str | None, everything: bool) -> IndexReport:
         """Scan, read, encode, store; then the index; then what pictures lack.
@@ -52,7 +54,9 @@ class Ingest:
         vectors, models = self.vectors, self.models
         stored, encoder = models.bind(model, everything)
         tokens = models.token_model(stored, encoder, room=options.regions)
-        context = IngestContext(self.store, stored, encoder, roots, options, self.progress, tokens)
+        context = IngestContext(
+            self.store, stored, encoder, roots, options, self.progress, tokens, produce=self.produce
+        )
         enrichments = registry.chosen(
             replace(context, decoder=again)
         )  # what is not there for them is said before any work
