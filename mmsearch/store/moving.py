@@ -58,6 +58,10 @@ def _unpacked(value: Any) -> Any:
 class RowSource(Protocol):
     """A library as it is at one moment, whatever is written meanwhile."""
 
+    def state(self) -> CopyState | None:
+        """What is noted of a copy that this library is; None where it is none."""
+        ...
+
     def stamp(self) -> str:
         """Tells this state of the library from those before and after each transaction that writes."""
         ...

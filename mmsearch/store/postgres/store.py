@@ -147,7 +147,7 @@ class PostgresStore(Items, Parts, Pending, FileRows, ModelCounts):
         from mmsearch.store.postgres.table_copy import Rows
 
         with self._seeing_one_state() as connection:
-            yield Rows(connection, TableBlobs(lambda _: contextlib.nullcontext(connection)))
+            yield Rows(connection, TableBlobs(lambda _: contextlib.nullcontext(connection)), self.place)
 
     @contextlib.contextmanager
     def copied_to(self) -> Iterator[RowTarget]:

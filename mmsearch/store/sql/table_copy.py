@@ -49,8 +49,12 @@ def _keys(table: Table) -> list[int]:
 class TableRows(ABC):
     """A ``RowSource`` on a connection that sees one state."""
 
-    def __init__(self, connection: Connection, blobs: BlobStore) -> None:
-        self._connection, self._blobs = connection, blobs
+    def __init__(self, connection: Connection, blobs: BlobStore, place: str) -> None:
+        """``place`` is where the library is, for errors."""
+        self._connection, self._blobs, self._place = connection, blobs, place
+
+    def state(self) -> CopyState | None:
+        return _state(self._connection, self._place)
 
     def stamp(self) -> str:
         rows = self._connection.execute(select(properties.c.name, properties.c.value)).all()
@@ -114,6 +118,18 @@ def _by_kind(found: Iterable[Row]) -> dict[BlobKind, list[Row]]:
     return kinds
 
 
+def _state(connection: Connection, place: str) -> CopyState | None:
+    """Raises LibraryError for what cannot be read."""
+    text = connection.execute(select(properties.c.value).where(properties.c.name == MOVING)).scalar()
+    try:
+        return None if text is None else CopyState.of_json(text)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise LibraryError(
+            f"the library {place} does not say how far the copy is that was begun in it; copy into an empty one",
+            code="bad-copy",
+        ) from error
+
+
 class TableAdder(ABC):
     """A ``RowTarget`` on the connection of a transaction."""
 
@@ -122,15 +138,7 @@ class TableAdder(ABC):
         self._connection, self._blobs, self._place = connection, blobs, place
 
     def state(self) -> CopyState | None:
-        text = self._connection.execute(select(properties.c.value).where(properties.c.name == MOVING)).scalar()
-        try:
-            return None if text is None else CopyState.of_json(text)
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
-            raise LibraryError(
-                f"the library {self._place} does not say how far the copy is that was begun in it; copy into an empty "
-                "one",
-                code="bad-copy",
-            ) from error
+        return _state(self._connection, self._place)
 
     def changes(self) -> int:
         query = select(properties.c.value).where(properties.c.name == "changes")

@@ -128,7 +128,7 @@ class SqliteStore(Models, Items, Parts, VectorRows, Pending, FileRows, ModelCoun
         from mmsearch.store.sqlite.table_copy import Rows
 
         with self._reading() as connection:
-            yield Rows(connection, TableBlobs(lambda _: contextlib.nullcontext(connection)))
+            yield Rows(connection, TableBlobs(lambda _: contextlib.nullcontext(connection)), self.place)
 
     @contextlib.contextmanager
     def copied_to(self) -> Iterator[RowTarget]:
