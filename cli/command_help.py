@@ -7,6 +7,7 @@ from typing import Any
 from typer.core import TyperCommand
 
 FIND, KEEP, LOOK_AFTER, MODELS = "Find and look", "Add and sort", "Look after a library", "Choose and train models"
+CLUSTER = "Past one machine"
 
 # Command -> its group, what it does in at most 60 characters, and what people type.
 ABOUT: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -92,6 +93,14 @@ ABOUT: dict[str, tuple[str, str, tuple[str, ...]]] = {
         MODELS,
         "Change the model of a library without a pause.",
         ("mmsearch reindex --model ViT-B-32", "mmsearch reindex --activate embedded", "mmsearch reindex"),
+    ),
+    "cluster index": (
+        CLUSTER,
+        "Read pictures with the machines of a Ray cluster.",
+        (
+            "mmsearch cluster index ./photos",
+            "mmsearch cluster index /nfs/photos --address ray://head:10001 --library postgresql://me@db/photos",
+        ),
     ),
     "calibrate": (
         MODELS,

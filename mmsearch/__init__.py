@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mmsearch.config import Settings
     from mmsearch.errors import (
         ArgumentError,
+        ClusterError,
         ConfigError,
         DimensionError,
         ImageError,
@@ -111,6 +112,7 @@ _HOMES = {
     "mmsearch.manage.duplicates": ["Group"],
     "mmsearch.errors": [
         "ArgumentError",
+        "ClusterError",
         "ConfigError",
         "DimensionError",
         "ImageError",
@@ -217,6 +219,7 @@ __all__ = [
     "Codec",
     "Compare",
     "Condition",
+    "ClusterError",
     "ConfigError",
     "Damage",
     "Damaged",

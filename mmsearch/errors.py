@@ -219,6 +219,12 @@ class TransferError(MMSearchError):
     code = "cannot-transfer"
 
 
+class ClusterError(MMSearchError):
+    """Machines that work together cannot be reached, or failed."""
+
+    code = "cluster-failed"
+
+
 class TrainingError(MMSearchError):
     """A training run cannot start, go on or end well."""
 

@@ -129,6 +129,7 @@ class Decoded:
     annotations: Annotations = field(default_factory=Annotations)
     parts: Sequence[Part] = ()  # in the order of time or of pages; none where the picture is the whole file
     film: Film | None = None
+    dhash: bytes | None = None  # the hash of its looks (``media/dhash.py``), where it comes without its pixels
 
     @property
     def is_sound(self) -> bool:

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 # A program may rely on these: none changes.
 CODES = {
     "ArgumentError": "bad-argument",
+    "ClusterError": "cluster-failed",
     "ConfigError": "bad-setting",
     "DimensionError": "wrong-dimension",
     "ImageError": "bad-image",

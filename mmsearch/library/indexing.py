@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 
 from mmsearch.config import Settings
 from mmsearch.encoders import factory
-from mmsearch.errors import ModelError, TransferError
+from mmsearch.errors import ModelError, SourceError, TransferError
 from mmsearch.ingest import pipeline
 from mmsearch.ingest.enrich import registry
 from mmsearch.ingest.enrich.runner import enrich
 from mmsearch.ingest.options import IngestContext, Options
 from mmsearch.ingest.produce import Produce
+from mmsearch.ingest.scan import check
 from mmsearch.ingest.sounds import with_sounds
+from mmsearch.library.arguments import absolute, globs
 from mmsearch.library.models import Models
 from mmsearch.manage import import_vectors
 from mmsearch.manage.import_vectors import ImportFolder, ImportReport
 from mmsearch.media.decode import decode
 from mmsearch.media.worker_pool import Decode, FilmsApart
 from mmsearch.store.protocol import Store, VectorSearch
-from mmsearch.types import IndexReport, Progress
+from mmsearch.types import IndexReport, Paths, Progress, path_list
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What an index run is asked for."""
+
+    roots: Sequence[str]  # absolute paths of folders and files
+    options: Options
+    everything: bool  # they are all that the library knows
 
 
 @dataclass(frozen=True)
@@ -37,22 +48,38 @@ class Ingest:
     progress: Callable[[Progress], None] | None = None
     produce: Produce | None = None  # where files become vectors, if not here
 
-    def index(self, roots: Sequence[str], options: Options, model: str | None, everything: bool) -> IndexReport:
+    def request(
+        self,
+        paths: Paths,
+        exclude: str | Sequence[str] | None = None,
+        max_megapixels: float | None = None,
+        asked: Set[str] = frozenset(),
+    ) -> Request:
+        """What these arguments of ``Library.index`` ask for.  Raises SourceError, PatternError."""
+        roots = [absolute(path) for path in path_list(paths)]
+        check(roots)
+        known = roots or self.store.roots()
+        if not known:
+            raise SourceError("the library knows no folder yet", code="nothing-to-index")
+        options = Options.from_settings(
+            self.settings, exclude=globs(exclude, known), max_megapixels=max_megapixels, asked=asked
+        )
+        return Request(known, options, everything=not roots)
+
+    def index(self, request: Request, model: str | None) -> IndexReport:
         """Scan, read, encode, store; then the index; then what pictures lack.
 
-        ``roots`` are absolute paths.  With ``everything`` they are all that the library knows, and another ``model``
-        may take over.
+        Where all that the library knows is asked for, another ``model`` may take over.
         """
-        if options.isolate == "never":
-            return self._index(roots, options, model, everything, decode)
-        with FilmsApart(options.readers) as apart:  # for what is read again; its processes start with the first film
-            return self._index(roots, options, model, everything, apart.decode)
+        if request.options.isolate == "never":
+            return self._index(request, model, decode)
+        with FilmsApart(request.options.readers) as apart:  # for what is read again; it starts with the first film
+            return self._index(request, model, apart.decode)
 
-    def _index(
-        self, roots: Sequence[str], options: Options, model: str | None, everything: bool, again: Decode
-    ) -> IndexReport:
+    def _index(self, request: Request, model: str | None, again: Decode) -> IndexReport:
         vectors, models = self.vectors, self.models
-        stored, encoder = models.bind(model, everything)
+        roots, options = request.roots, request.options
+        stored, encoder = models.bind(model, request.everything)
         tokens = models.token_model(stored, encoder, room=options.regions)
         context = IngestContext(
             self.store, stored, encoder, roots, options, self.progress, tokens, produce=self.produce

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from mmsearch import config
 from mmsearch.encoders.protocol import Encoder
-from mmsearch.errors import SourceError, TransferError
-from mmsearch.library.arguments import Asked, ShownAs, absolute, globs, parsed, shown
+from mmsearch.errors import TransferError
+from mmsearch.library.arguments import Asked, ShownAs, absolute, parsed, shown
 from mmsearch.library.browsing import Browsing
 from mmsearch.library.checked import checked_methods
 from mmsearch.library.models import Models
@@ -99,21 +99,11 @@ class Library(Browsing, Tagging, Sharing):
         >>> report.added, report.unchanged, report.skipped
         (0, 5, ())
         """
-        from mmsearch.ingest.options import Options as IngestOptions
-        from mmsearch.ingest.scan import check
-
-        roots = [absolute(path) for path in path_list(paths)]
-        check(roots)
-        if everything := not roots:
-            roots = self.store.roots()
-            if not roots:
-                raise SourceError("the library knows no folder yet", code="nothing-to-index")
         asked = frozenset(name for name, wanted in {"captions": captions, "texts": ocr}.items() if wanted)
-        options = IngestOptions.from_settings(
-            self.settings, exclude=globs(exclude, roots), max_megapixels=max_megapixels, asked=asked
-        )
+        ingest = self._ingest(progress)
+        request = ingest.request(paths, exclude, max_megapixels, asked)
         with self.lock(wait):
-            return self._ingest(progress).index(roots, options, model, everything)
+            return ingest.index(request, model)
 
     def _ingest(self, progress: Callable[[Progress], None] | None) -> Ingest:
         from mmsearch.library.indexing import Ingest

@@ -60,7 +60,7 @@ def _metadata(picture: Decoded) -> dict[str, Any]:
         **shot_columns(picture.exif),
         "description": picture.description,
         **annotation_columns(picture.annotations),
-        "dhash": None if picture.is_sound else dhash(picture.pixels),
+        "dhash": None if picture.is_sound else picture.dhash or dhash(picture.pixels),
         "metadata_version": METADATA_VERSION,
         "damage": picture.damage,
         **film_columns(picture.film),

@@ -1,0 +1,48 @@
+"""An index run whose pictures are read and encoded by the machines of a Ray cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mmsearch.cluster.encoding import OnRay, Workers
+from mmsearch.cluster.session import connected
+from mmsearch.encoders.factory import LoadOptions
+from mmsearch.errors import Note
+from mmsearch.library.indexing import Ingest
+from mmsearch.types import IndexReport, Paths, Progress
+
+if TYPE_CHECKING:
+    from mmsearch.library.library import Library
+
+
+def index(
+    library: Library,
+    sources: Paths = (),
+    *,
+    address: str | None = None,
+    workers: Workers = Workers(),  # noqa: B008  # it is frozen
+    exclude: str | Sequence[str] | None = None,
+    wait: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> IndexReport:
+    """``Library.index`` with the machines of a Ray cluster; the library's rows are written by this process alone.
+
+    ``address`` is that of the cluster, such as ``ray://head:10001``; without one Ray is started on this machine and
+    stopped again.  ``sources`` must lead to the same files on each machine.  The report is that of ``Library.index``,
+    with a note about how much each machine did.  Raises ClusterError, and what ``Library.index`` raises.
+
+    >>> from mmsearch.cluster.indexing import index
+    >>> index(mmsearch.open_library("postgresql://me@db/photos"), "/nfs/photos", address="ray://head:10001")
+    """
+    with connected(address):
+        produce = OnRay(LoadOptions.of(library.settings), workers)
+        ingest = Ingest(library.store, library.vectors, library.models, library.settings, progress, produce)
+        request = ingest.request(sources, exclude)
+        with library.lock(wait):
+            report = ingest.index(request, None)
+    if not produce.rates.files:
+        return report
+    note = Note(produce.rates.line(), "machines", files=dict(produce.rates.files))
+    return replace(report, notes=(*report.notes, note))

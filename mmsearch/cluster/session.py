@@ -1,0 +1,54 @@
+"""The connection to Ray: to a cluster by its address, or one that is started on this machine and stopped again."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from mmsearch.errors import ClusterError
+
+
+@contextlib.contextmanager
+def connected(address: str | None = None, cpus: int | None = None) -> Iterator[None]:
+    """Ray, at an address such as ``ray://head:10001``, ``head:6379`` or ``auto``; without one, on this machine.
+
+    ``cpus`` limits the cores of one that is started here.  A connection that there was before stays.
+
+    Raises ClusterError.
+    """
+    # Ray tells its makers of each use, unless it is told not to.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+        from ray.data import DataContext
+    except ImportError as error:
+        raise ClusterError(
+            f"encoding on a cluster needs the package ray ({error})", code="no-packages", extra="cluster"
+        ) from error
+    if ray.is_initialized():
+        yield
+        return
+    given: dict[str, Any] = {"address": address} if address else {"num_cpus": cpus, "include_dashboard": False}
+    given["address"] = address or "local"
+    try:
+        ray.init(logging_level=logging.ERROR, log_to_driver=False, **given)
+    except Exception as error:  # whatever it is, there is no cluster
+        where = f"the Ray cluster at {address} cannot be reached" if address else "Ray does not start on this machine"
+        raise ClusterError(f"{where}: {_first_line(error)}", code="no-cluster") from error
+    try:
+        data = DataContext.get_current()
+        data.enable_progress_bars = False
+        data.enable_operator_progress_bars = False
+        data.print_on_execution_start = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
