@@ -31,7 +31,7 @@ Report = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
-class Moved:
+class MoveReport:
     """What copying a library gave."""
 
     source: str  # where it is
@@ -44,7 +44,7 @@ class Moved:
     notes: tuple[Note, ...] = ()
 
 
-def move(source: Library, target: Library, *, queries: int = 200, progress: Report | None = None) -> Moved:
+def move(source: Library, target: Library, *, queries: int = 200, progress: Report | None = None) -> MoveReport:
     """Copy a library into another one, which is empty or has an unfinished copy of it; then compare the two.
 
     All goes along: models, files in whatever state, contents, items, vectors bit for bit, region tokens, texts, tags,
@@ -54,8 +54,8 @@ def move(source: Library, target: Library, *, queries: int = 200, progress: Repo
     copied others may write to it, and the copy is of the moment at which the call began.
 
     At the end both answer ``queries`` queries, see ``verification.verify``; 0 leaves that out.  Where they differ,
-    ``Moved.verified`` has the differences, and the copy stays.  Raises TransferError for a target that holds something
-    else, or was written to; LibraryError, LibraryBusyError.
+    the differences are in the report's ``verified``, and the copy stays.  Raises TransferError for a target that holds
+    something else, or was written to; LibraryError, LibraryBusyError.
     """
     with target.lock(), source.store.copied_from() as rows:
         state = _begun(source, target, rows)
@@ -70,7 +70,7 @@ def move(source: Library, target: Library, *, queries: int = 200, progress: Repo
         verified = verification.verify(source, target, rows, queries, progress)
         photos = target.store.counts().photos
     places = (source.store.place, target.store.place)
-    return Moved(*places, state.rows, state.rows - before, photos, files, verified, (*notes, *verified.notes))
+    return MoveReport(*places, state.rows, state.rows - before, photos, files, verified, (*notes, *verified.notes))
 
 
 @dataclass

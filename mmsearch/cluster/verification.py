@@ -145,7 +145,7 @@ def drawn(store: Store, model: StoredModel, count: int) -> list[str]:
     some = ids[np.linspace(0, len(ids) - 1, min(count, len(ids))).astype(np.int64)]
     photos = [photo for own in store.photos(some.tolist()).values() for photo in own]
     kinds = [
-        [photo.caption or photo.description or photo.text or "" for photo in photos],
+        [text or "" for photo in photos for text in (photo.caption, photo.description, photo.text)],
         list(store.tag_counts()),
         [PurePath(photo.path).stem for photo in photos],
     ]

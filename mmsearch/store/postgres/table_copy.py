@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import psycopg
 from sqlalchemy import Boolean, Column, Connection, Float, LargeBinary, String, Table
+from sqlalchemy.exc import DataError, IntegrityError
 
 from mmsearch.errors import LibraryError
 from mmsearch.store.moving import TABLES, Row
@@ -59,12 +61,17 @@ class Adder(TableAdder):
                 )
         names = ", ".join(f'"{name}"' for name in columns_of(table))
         ways = [_way(column) for column in table.columns]
-        cursor = self._connection.connection.cursor()
-        with cursor.copy(f"COPY {table.name} ({names}) FROM STDIN WITH (FORMAT BINARY)") as copy:
-            copy.set_types([kind for kind, _ in ways])
-            for row in rows:
-                given = zip(row, ways, strict=True)
-                copy.write_row([None if value is None else made(value) for value, (_, made) in given])
+        statement = f"COPY {table.name} ({names}) FROM STDIN WITH (FORMAT BINARY)"
+        try:
+            with self._connection.connection.cursor().copy(statement) as copy:
+                copy.set_types([kind for kind, _ in ways])
+                for row in rows:
+                    given = zip(row, ways, strict=True)
+                    copy.write_row([None if value is None else made(value) for value, (_, made) in given])
+        except psycopg.IntegrityError as error:
+            raise IntegrityError(statement, None, error) from error
+        except psycopg.DataError as error:
+            raise DataError(statement, None, error) from error
 
     def _write_words(self, photos: list[int]) -> None:
         fulltext.rebuild(self._connection, self._terms, photos, (), ())

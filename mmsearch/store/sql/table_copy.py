@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Select, Table, delete, func, select, tuple_, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError
 
 from mmsearch.errors import LibraryError
 from mmsearch.store.moving import TABLES, CopyState, Key, Row
@@ -162,8 +162,8 @@ class TableAdder(ABC):
                     place = columns_of(own).index("active")
                     rows = [(*row[:place], False, *row[place + 1 :]) for row in rows]
                 self._insert(own, rows)
-        except (IntegrityError, KeyError) as error:
-            reason = str(error.orig).partition("\n")[0] if isinstance(error, IntegrityError) else str(error)
+        except (IntegrityError, DataError, KeyError) as error:
+            reason = str(error if isinstance(error, KeyError) else error.orig).partition("\n")[0]
             raise LibraryError(
                 f"rows of the table {table!r} do not fit into the library {self._place}: {reason}; verify the library "
                 "that is copied, and repair it",
@@ -195,7 +195,8 @@ class TableAdder(ABC):
     def clear(self) -> None: ...
 
     @abstractmethod
-    def _insert(self, table: Table, rows: Sequence[Row]) -> None: ...
+    def _insert(self, table: Table, rows: Sequence[Row]) -> None:
+        """Raises IntegrityError or DataError of SQLAlchemy."""
 
     @abstractmethod
     def _write_words(self, photos: list[int]) -> None: ...
