@@ -19,7 +19,7 @@ from typing import Any
 from mmsearch.cluster.claims import Claims
 from mmsearch.cluster.worker import Done, Job, Worker
 from mmsearch.encoders.factory import LoadOptions
-from mmsearch.errors import ClusterError, MMSearchError
+from mmsearch.errors import ClusterError
 from mmsearch.ingest import produce
 from mmsearch.ingest.encode import Encoded, Made
 from mmsearch.ingest.options import IngestContext
@@ -64,6 +64,9 @@ class OnRay:
         held = _Held(context, known)
         try:
             for done in self._done(job, claims, files):
+                if done.error is not None:
+                    log.info("%s cannot encode", done.node)
+                    raise done.error
                 self.rates.count(done)
                 for reads, encoded in done.batches:
                     yield held.taken(reads, encoded)
@@ -71,7 +74,9 @@ class OnRay:
                     if released:
                         yield released, Encoded([None] * len(released), 0.0)
         except ray.exceptions.RayError as error:
-            raise _as_ours(error) from error
+            raise ClusterError(
+                f"the cluster failed, and what was stored by then stays: {_said(error)}", code="cluster-failed"
+            ) from error
         finally:
             ray.kill(claims)
         # Copies of what nobody could encode, and films of which there are items of another model: as in any run.
@@ -172,16 +177,7 @@ def _claims(known: Iterable[bytes]) -> Any:
     return actor.remote(frozenset(known))
 
 
-def _as_ours(error: BaseException) -> MMSearchError:
-    """What a worker raised where it is one of ours; else that the cluster failed."""
-    seen: BaseException | None = error
-    while seen is not None:
-        cause = getattr(seen, "cause", None)
-        for one in (seen, cause):
-            if isinstance(one, MMSearchError):
-                return one
-        seen = seen.__cause__ or (cause if isinstance(cause, BaseException) and cause is not seen else None)
-    said = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
-    return ClusterError(
-        f"the cluster failed, and what was stored by then stays: {said[:300]}", code="cluster-failed"
-    )
+def _said(error: BaseException) -> str:
+    """The last line of what Ray says: the ones before it are where it happened."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__)[:300]

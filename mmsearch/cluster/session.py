@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +23,7 @@ def connected(address: str | None = None, cpus: int | None = None) -> Iterator[N
     # Ray tells its makers of each use, unless it is told not to.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # on stderr; Ray's own files have all
     try:
         import ray
         from ray.data import DataContext
@@ -29,9 +31,14 @@ def connected(address: str | None = None, cpus: int | None = None) -> Iterator[N
         raise ClusterError(
             f"encoding on a cluster needs the package ray ({error})", code="no-packages", extra="cluster"
         ) from error
+    data = DataContext.get_current()
+    data.enable_progress_bars = data.enable_operator_progress_bars = data.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
     if ray.is_initialized():
         yield
         return
+    if address and address != "auto":
+        _check_answers(address)
     given: dict[str, Any] = {"address": address} if address else {"num_cpus": cpus, "include_dashboard": False}
     given["address"] = address or "local"
     try:
@@ -40,14 +47,25 @@ def connected(address: str | None = None, cpus: int | None = None) -> Iterator[N
         where = f"the Ray cluster at {address} cannot be reached" if address else "Ray does not start on this machine"
         raise ClusterError(f"{where}: {_first_line(error)}", code="no-cluster") from error
     try:
-        data = DataContext.get_current()
-        data.enable_progress_bars = False
-        data.enable_operator_progress_bars = False
-        data.print_on_execution_start = False
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
         yield
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Raises ClusterError where nobody listens: Ray itself would wait for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdecimal() or "/" in host:
+        raise ClusterError(
+            f"{address!r} is no address of a Ray cluster: ray://host:10001, host:6379 or auto is wanted",
+            code="no-cluster",
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise ClusterError(
+            f"the Ray cluster at {address} cannot be reached: {error}", code="no-cluster"
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:

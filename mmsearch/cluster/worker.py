@@ -19,7 +19,7 @@ import numpy as np
 from mmsearch.encoders import factory
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.encoders.protocol import Encoder
-from mmsearch.errors import ModelMismatchError
+from mmsearch.errors import MMSearchError, ModelMismatchError
 from mmsearch.ingest.encode import Encoded, Made
 from mmsearch.ingest.options import Options
 from mmsearch.ingest.produce import Batch, produced
@@ -28,7 +28,7 @@ from mmsearch.media.dhash import dhash
 from mmsearch.types import Found
 
 APART_FROM = 2  # a block begun that often is decoded in processes of their own: something killed whoever had it before
-MOST_TIMES = 5  # a block is given up, with a reason for each of its files, when it was begun more often
+MOST_TIMES = 3  # a block is given up, with a reason for each of its files, when it was begun more often
 
 _NOTHING = np.zeros((0, 0, 3), np.uint8)
 
@@ -53,19 +53,17 @@ class Done:
     node: str  # the machine's name
     seconds: float
     batches: list[Batch]
+    error: MMSearchError | None = None  # why nothing can be encoded there
 
 
 class Worker:
     """A process that encodes: made once on each core, or GPU, and given one block after the other by Ray Data."""
 
     def __init__(self, job: Job, claims: Any) -> None:
-        """``claims`` is the handle of an actor with ``Claims``.
-
-        Raises ModelError where the model cannot be had on this machine.
-        """
+        """``claims`` is the handle of an actor with ``Claims``."""
         self._job, self._claims = job, claims
         self._node = socket.gethostname()
-        self._encoder = loaded(job)
+        self._encoder: Encoder | None = None  # loaded with the first block, whose result can say what went wrong
         threads = max(2, 2 * job.cpus)  # more than cores: who reads from a network waits most of the time
         self._options = replace(job.options, decoders=job.options.decoders or threads, isolate="auto")
 
@@ -84,6 +82,10 @@ class Worker:
             reason = f"whoever read it and {len(files) - 1} others went away {MOST_TIMES} times"
             given_up = [Read(file, failure=reason, retry=True) for file in files]
             return Done(block, self._node, 0.0, [(given_up, Encoded([None] * len(files), 0.0))])
+        try:
+            self._encoder = self._encoder or self.loaded()
+        except MMSearchError as error:
+            return Done(block, self._node, 0.0, [], error)
         options = replace(self._options, isolate="always") if times >= APART_FROM else self._options
         with tempfile.TemporaryDirectory(prefix="mmsearch-") as folder:
             batches = produced(
@@ -97,6 +99,16 @@ class Worker:
             without = [light(batch) for batch in batches]
         return Done(block, self._node, time.perf_counter() - begun, without)
 
+    def loaded(self) -> Encoder:
+        """The encoder of the run.  Raises ModelError, ModelMismatchError where it cannot be had on this machine."""
+        job = self._job
+        encoder = factory.remembering(factory.for_card(job.model, job.fingerprint, job.models), job.models)
+        if encoder.card.fingerprint != job.fingerprint:
+            raise ModelMismatchError(encoder.card.name, job.model)
+        if isinstance(encoder, OnnxEncoder):
+            encoder.threads = job.cpus  # other workers have the other cores
+        return encoder
+
 
 class _Claimed(Container[bytes]):
     """The contents that are not to be encoded by this block."""
@@ -108,16 +120,6 @@ class _Claimed(Container[bytes]):
         import ray
 
         return not ray.get(self._claims.claim.remote(self._block, content_hash))
-
-
-def loaded(job: Job) -> Encoder:
-    """The encoder of a run.  Raises ModelError, ModelMismatchError."""
-    encoder = factory.remembering(factory.for_card(job.model, job.fingerprint, job.models), job.models)
-    if encoder.card.fingerprint != job.fingerprint:
-        raise ModelMismatchError(encoder.card.name, job.model)
-    if isinstance(encoder, OnnxEncoder):
-        encoder.threads = job.cpus  # other workers have the other cores
-    return encoder
 
 
 def light(batch: Batch) -> Batch:

@@ -1,0 +1,30 @@
+"""Connecting to a cluster that is not there."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from mmsearch.cluster.session import connected
+from mmsearch.errors import ClusterError
+
+
+def test_an_address_where_nobody_is() -> None:
+    pytest.importorskip("ray")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))  # nobody listens there
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        for written in (address, f"ray://{address}"):
+            with (
+                pytest.raises(ClusterError, match=f"the Ray cluster at {written} cannot be reached: "),
+                connected(written),
+            ):
+                pass
+
+
+@pytest.mark.parametrize("address", ["head", "http://head:8265", "ray://head", "head:99999x"])
+def test_what_is_no_address(address: str) -> None:
+    pytest.importorskip("ray")
+    with pytest.raises(ClusterError, match=r"is no address of a Ray cluster: ray://host:10001, "), connected(address):
+        pass
