@@ -62,7 +62,8 @@ def make(folder: Path, encoder: Encoder) -> None:
         store, model = library.store, library.models.active()
         ids = {path: one.id for path, one in store.files(str(photos), model).items()}
         with store.writing() as writer:
-            writer.put_tags("v", {one.item: {"dog": 0.9, "straße": 0.123456789} for one in store.pending_tags(model, "v")})
+            found = {"dog": 0.9, "straße": 0.123456789}
+            writer.put_tags("v", {one.item: found for one in store.pending_tags(model, "v")})
             for one in store.pending_text("engine", [str(photos)]):
                 writer.put_text(one.item, "engine", "words read in it" if one.part else "")
                 writer.put_speech(one.content, "ears", {one.item: "heard"} if one.part == 1 else {})

@@ -212,7 +212,7 @@ def test_a_target_that_holds_something_else_is_refused(
         with pytest.raises(TransferError, match="a copy of another library"):
             move(other, server)
         server.tag_photos([next(iter(server.search("sort:name"))).photo.id], add=["Mine"])
-        with pytest.raises(TransferError, match="holds a copy of .* and has been written to since"):
+        with pytest.raises(TransferError, match=r"holds a copy of .* and has been written to since"):
             move(library, server)
         assert server.store.tag_counts()["Mine"] == 1
 
@@ -250,8 +250,9 @@ def test_differences_are_told_with_the_query(source: Path, url: str, opened: Ope
         model = library.models.active()
         with open_postgres(tmp_path) as store, store._transaction() as connection:
             connection.exec_driver_sql(
-                "UPDATE embeddings SET vector = other.vector FROM embeddings AS other WHERE embeddings.vector IS NOT NULL "
-                "AND other.id = (SELECT max(id) FROM embeddings WHERE model_id = %s AND vector IS NOT NULL) "
+                "UPDATE embeddings SET vector = other.vector FROM embeddings AS other "
+                "WHERE embeddings.vector IS NOT NULL AND other.id = "
+                "(SELECT max(id) FROM embeddings WHERE model_id = %s AND vector IS NOT NULL) "
                 "AND embeddings.model_id = %s",
                 (model.id, model.id),
             )
