@@ -29,6 +29,7 @@ ADVICE = {
     "--model {got}",
     "no-backup": "; wanted is a file that `mmsearch backup` wrote",
     "no-backup-file": ": pg_dump copies its database",
+    "no-engine": ": mmsearch verify",
     "no-cuda": "; choose --device cpu (or auto)",
     "no-decoder-process": "; without such processes: mmsearch index --no-isolate",
     "no-int8": "; leave out --precision int8, or say --precision float32",
@@ -50,6 +51,7 @@ ADVICE = {
     "relevance-unknown": "; leave out --min-relevance",
     "run-exists": "; go on with it: --resume, or choose another folder",
     "too-few-captions": " (--captions FILE)",
+    "unfit-rows": ": mmsearch verify, mmsearch repair",
     "unknown-model": "; see `mmsearch models --all`",
     "unknown-path": "; index it first: mmsearch index PATH",
 }

@@ -102,6 +102,21 @@ ABOUT: dict[str, tuple[str, str, tuple[str, ...]]] = {
             "mmsearch cluster index /nfs/photos --address ray://head:10001 --library postgresql://me@db/photos",
         ),
     ),
+    "cluster import": (
+        CLUSTER,
+        "Copy a library from a folder into PostgreSQL.",
+        ("mmsearch cluster import ./photos.mmsearch --library postgresql://me@db/photos",),
+    ),
+    "cluster export": (
+        CLUSTER,
+        "Copy a library from PostgreSQL into a folder.",
+        ("mmsearch cluster export ./photos.mmsearch --library postgresql://me@db/photos",),
+    ),
+    "cluster reconcile": (
+        CLUSTER,
+        "Make what pgvector or Milvus has the same as the library.",
+        ("mmsearch cluster reconcile --library postgresql://me@db/photos --dry-run",),
+    ),
     "calibrate": (
         MODELS,
         "Fit relevance to your own pictures.",

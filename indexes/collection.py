@@ -46,6 +46,17 @@ class Collection(Protocol):
         """The ids that it holds, ascending; none where it was not made yet."""
         ...
 
+    def ids_there(self) -> Ids:
+        """The ids that the engine itself has, ascending, read from it page by page: noted ones and others."""
+        ...
+
+    def reconcile(self) -> int:
+        """Make what the engine has and what is noted of it the same; how many ids differed.
+
+        What the engine alone has is deleted; what it lacks is no longer noted, so that it is given again.
+        """
+        ...
+
     def complete(self) -> int:
         """The generation of the store of which it was noted that it holds exactly what can be found; -1 for none."""
         ...

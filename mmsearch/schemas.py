@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mmsearch.cluster.moving import MoveReport
+    from mmsearch.cluster.reconciling import Reconciled
     from mmsearch.encoders.catalogue import ModelInfo
     from mmsearch.errors import MMSearchError
     from mmsearch.ingest.enrich.tags import TagReport
@@ -222,6 +224,28 @@ def backup(file: str, size: int) -> Json:
 def restored(library: str, photos: int, kept: Path | None) -> Json:
     """A backup that was put in the place of a library; what was there before is ``kept``."""
     return {"library": library, "photos": photos, "kept": None if kept is None else str(kept)}
+
+
+def moved_house(report: MoveReport) -> Json:
+    """A library that was copied into another one, and what comparing the two gave."""
+    seen = report.verified
+    return {
+        "source": report.source,
+        "target": report.target,
+        "rows": report.rows,
+        "copied": report.copied,
+        "photos": report.photos,
+        "files": list(report.files),
+        "compared_by": seen.way,
+        "compared": seen.compared,
+        "differences": [asdict(one) for one in seen.differences],
+        "notes": [note(one) for one in report.notes],
+    }
+
+
+def reconciled(line: Reconciled) -> Json:
+    """The vectors of one model, in the store and in the engine that searches them."""
+    return {"ok": line.ok, **asdict(line)}
 
 
 def map_report(report: MapReport, file: str | None) -> dict[str, Any]:

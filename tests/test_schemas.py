@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 from mmsearch import schemas
+from mmsearch.cluster.moving import MoveReport
+from mmsearch.cluster.reconciling import Reconciled
+from mmsearch.cluster.verification import Difference, Verified
 from mmsearch.encoders.catalogue import ModelInfo
 from mmsearch.errors import LibraryBusyError, ModelMismatchError
 from mmsearch.ingest.enrich.tags import TagReport
@@ -243,6 +246,7 @@ DAMAGED = {
     "repairable": True,
     "examples": ["a", "b", "c", "d", "e"],
 }
+NOTE = Note("rows", "rows-compared")
 MODEL = StoredModel(1, "embedded", "abc", 256)
 OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "caption": (
@@ -314,6 +318,41 @@ OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     "backup": (schemas.backup("a.zip", 7), {"file": "a.zip", "bytes": 7}),
     "restored": (schemas.restored("/library", 7, Path("/old")), {"library": "/library", "photos": 7, "kept": "/old"}),
+    "moved house": (
+        schemas.moved_house(
+            MoveReport(
+                "/own", "postgresql://db/photos", 9, 4, 2, ("searches.json",),
+                Verified("queries", 200, (Difference("/a.jpg is a hit of the copy alone", "a dog"),)), (NOTE,),
+            )
+        ),
+        {
+            "source": "/own",
+            "target": "postgresql://db/photos",
+            "rows": 9,
+            "copied": 4,
+            "photos": 2,
+            "files": ["searches.json"],
+            "compared_by": "queries",
+            "compared": 200,
+            "differences": [{"what": "/a.jpg is a hit of the copy alone", "query": "a dog"}],
+            "notes": [{"code": "rows-compared", "message": "rows", "fields": {}}],
+        },
+    ),
+    "reconciled": (
+        schemas.reconciled(Reconciled("embedded", "abc", "pgvector hnsw", 9, 8, 2, 1, 0)),
+        {
+            "ok": True,
+            "model": "embedded",
+            "fingerprint": "abc",
+            "engine": "pgvector hnsw",
+            "wanted": 9,
+            "held": 8,
+            "missing": 2,
+            "foreign": 1,
+            "left": 0,
+            "reason": None,
+        },
+    ),
     "duplicates": (
         schemas.duplicates(Group(PHOTO, (FULL,), ("near",))),
         {"level": "near", "keep": "/a.jpg", "others": ["/a.jpg"], "levels": ["near"], "bytes": 7000},

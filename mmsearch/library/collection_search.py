@@ -47,6 +47,10 @@ class CollectionSearch(PublishedIndex[CollectionIndex]):
     def searched(self, snapshot: Snapshot[CollectionIndex]) -> CollectionIndex:
         return snapshot.index
 
+    def collection(self, model: StoredModel) -> Collection:
+        """Where the rows of a model are searched."""
+        return self._collection(model)
+
     def _collection(self, model: StoredModel) -> Collection:
         name = self._name(model)
         if name not in self._collections:

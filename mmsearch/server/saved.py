@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mmsearch.media.filesystem import atomic_write, read_text
 from mmsearch.server.errors import Refused
+from mmsearch.store.open import SEARCHES
 
-FILE = "searches.json"
 MOST = 500
 
 
@@ -17,7 +17,7 @@ class SavedSearches:
     """Names with queries, in the order in which they were saved.  Safe from several threads."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = folder / FILE
+        self._file = folder / SEARCHES
         self._lock = threading.Lock()
 
     def all(self) -> dict[str, str]:
@@ -28,7 +28,7 @@ class SavedSearches:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-            text = f"the saved searches cannot be read: {error}; mend or remove {FILE} in the library's folder"
+            text = f"the saved searches cannot be read: {error}; mend or remove {SEARCHES} in the library's folder"
             raise Refused(500, "searches-unreadable", text) from error
 
     def save(self, name: str, query: str) -> None:

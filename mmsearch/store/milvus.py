@@ -295,10 +295,6 @@ class MilvusCollection(NotedCollection):
         return int(found[0]["count(*)"])
 
     def reconcile(self) -> int:
-        """Compare the ids of both sides, page by page, and make them the same; how many differed.
-
-        Those that Milvus alone has are deleted there; those that it lacks are no longer noted, and so given again.
-        """
         noted, there = self.ids(), self._ids_there()
         more, lacking = np.setdiff1d(there, noted), np.setdiff1d(noted, there)
         if len(more):
@@ -308,6 +304,11 @@ class MilvusCollection(NotedCollection):
             with self._changing() as connection:
                 self._forget(connection, lacking)
         return len(more) + len(lacking)
+
+    def ids_there(self) -> Ids:
+        with self._milvus.asked() as client:
+            made = client.has_collection(self._own)
+        return self._ids_there() if made else np.zeros(0, np.int64)
 
     def _ids_there(self) -> Ids:
         pages: list[Ids] = []

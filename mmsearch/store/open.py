@@ -22,6 +22,8 @@ INDEX = "index"  # a folder
 ON_SERVERS = "libraries"  # in the cache of a person: what is made here of libraries on servers, a folder each
 THUMBNAILS = "thumbnails"  # a folder of small pictures, which may be deleted (``media/thumbnail_cache.py``)
 MAPS = "map"  # a folder with the last map, which may be deleted (``kept_map.py``)
+SEARCHES = "searches.json"  # those that people saved (``server/saved.py``)
+CALIBRATIONS = "calibration-*.json"  # fitted to the library, one a model (``library/calibrating.py``)
 MARK = ".mmsearch-decoding"  # while pictures are decoded
 
 # A library may be made beside these: what one has beside its database, and what systems put into empty folders.

@@ -27,6 +27,7 @@ from mmsearch.encoders.protocol import RegionCard
 from mmsearch.indexes.protocol import VectorIndex
 from mmsearch.media.dhash import Hashes
 from mmsearch.query.model import Condition, Order
+from mmsearch.store.moving import Movable
 from mmsearch.store.part_rows import PartRows
 from mmsearch.store.pending_rows import PendingRows
 from mmsearch.store.statistics import Statistics
@@ -446,7 +447,7 @@ class BlobStore(BlobTaker, Protocol):
         ...
 
 
-class Store(MetadataStore, VectorStore, Protocol):
+class Store(MetadataStore, VectorStore, Movable, Protocol):
     """The three together, as a library is given them.  A context manager that closes it."""
 
     @property

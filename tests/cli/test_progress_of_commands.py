@@ -54,6 +54,9 @@ ELSEWHERE = {  # why a command is not run here
     "mcp": "as serve",
     "map": "it wants more photos than there are here: tests/manage/test_map.py",
     "completion": "it prints a text at once",
+    "cluster import": "it wants a server: tests/cluster/test_moving_commands.py",
+    "cluster export": "as cluster import",
+    "cluster reconcile": "as cluster import",
 }
 
 

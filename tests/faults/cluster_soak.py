@@ -31,9 +31,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 import numpy as np
 import psutil  # type: ignore[import-untyped]
@@ -90,7 +89,7 @@ def index(library: str, photos: str, address: str, log: str) -> None:
             return done
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    encoding.Worker = Noting  # type: ignore[misc]
+    encoding.Worker = Noting  # type: ignore[attr-defined]
     ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     with opened(Path(library)) as own:
         report = indexing.index(own, photos, workers=Workers(block=4), wait=True)

@@ -114,6 +114,13 @@ class NotedCollection(ABC):
             self._ids = version, np.sort(np.fromstring(joined or "", np.int64, sep=","))
         return self._ids[1]
 
+    def ids_there(self) -> Ids:
+        self._ids = None
+        return self.ids()  # in most engines what is noted is what is there
+
+    def reconcile(self) -> int:
+        return 0
+
     def complete(self) -> int:
         return self._read().complete
 

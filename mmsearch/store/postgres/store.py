@@ -33,7 +33,7 @@ from mmsearch.store.postgres.packs import PackedBlobs, PackWriter, Transaction, 
 from mmsearch.store.postgres.parts import Parts
 from mmsearch.store.postgres.pgvector import PgVectorCollection, goes_on
 from mmsearch.store.postgres.terms import Terms
-from mmsearch.store.postgres.writer import Writer
+from mmsearch.store.postgres.writer import Writer, grow
 from mmsearch.store.region_tokens import region_tokens
 from mmsearch.store.sql.export_rows import ExportRows
 from mmsearch.store.sql.file_rows import FileRows
@@ -46,10 +46,8 @@ from mmsearch.types import Ids, Progress, Regions
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-_GROWN = (
-    "INSERT INTO properties (name, value) SELECT unnest(%s::text[]), '1' "
-    "ON CONFLICT (name) DO UPDATE SET value = (properties.value::bigint + 1)::text"
-)
+    from mmsearch.store.moving import RowSource, RowTarget
+
 _BYTES = (
     "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class "
     "WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
@@ -180,15 +178,38 @@ class PostgresStore(Items, Parts, Pending, FileRows, ModelCounts):
     @contextlib.contextmanager
     def writing(self) -> Iterator[Writer]:
         with self._changing() as connection:
-            if self._lock_holder is not None:
-                self._lock_holder.exec_driver_sql("SELECT 1")  # fails where the lock went with its connection
+            self._still_locked()
             packs = self._packs(connection)
             writer = Writer(connection, self._terms, None if packs is None else PackWriter(connection, packs))
             yield writer
             writer.write_words()
             writer.upload()
             grown = [name for name, grows in (("generation", writer.changed), ("noted", writer.noted)) if grows]
-            connection.exec_driver_sql(_GROWN, (["changes", *grown],))
+            grow(connection, ("changes", *grown))
+
+    def _still_locked(self) -> None:
+        if self._lock_holder is not None:
+            self._lock_holder.exec_driver_sql("SELECT 1")  # fails where the lock went with its connection
+
+    @contextlib.contextmanager
+    def copied_from(self) -> Iterator[RowSource]:
+        from mmsearch.store.postgres.table_copy import Rows
+
+        with self._seeing_one_state() as connection:
+            yield Rows(connection, self._blobs(lambda _: contextlib.nullcontext(connection)), self.place)
+
+    @contextlib.contextmanager
+    def copied_to(self) -> Iterator[RowTarget]:
+        from mmsearch.store.postgres.table_copy import Adder
+
+        with self._changing() as connection:
+            self._still_locked()
+            objects = self._packs(connection)
+            packs = None if objects is None else PackWriter(connection, objects)
+            blobs = packs or TableBlobs(lambda _: contextlib.nullcontext(connection))
+            yield Adder(connection, blobs, self.place, self._terms)
+            if packs is not None:
+                packs.finish()
 
     def model(self) -> StoredModel | None:
         with self._kept(self._values) as (connection, cached):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import nullcontext
 
 from sqlalchemy import Connection
@@ -18,6 +19,15 @@ from mmsearch.store.types import StoredModel
 
 WIDEST = 16_000  # dimensions of pgvector's halfvec
 _UPSERTS = Upserts(insert)
+_GROWN = (
+    "INSERT INTO properties (name, value) SELECT unnest(%s::text[]), '1' "
+    "ON CONFLICT (name) DO UPDATE SET value = (properties.value::bigint + 1)::text"
+)
+
+
+def grow(connection: Connection, names: Iterable[str]) -> None:
+    """Count up these properties; one that is not there begins with 1."""
+    connection.exec_driver_sql(_GROWN, (list(names),))
 
 
 class Writer(RowWriter):

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, func, text
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, func
 
 from mmsearch.encoders.protocol import RegionCard
 from mmsearch.errors import LibraryError
@@ -25,14 +24,14 @@ from mmsearch.store.sql.file_rows import FileRows
 from mmsearch.store.sql.model_rows import ModelCounts
 from mmsearch.store.sql.pending import Pending
 from mmsearch.store.sql.statistics import losses, summary
-from mmsearch.store.sql.tables import photos, properties
+from mmsearch.store.sql.tables import photos
 from mmsearch.store.sqlite.blobs import TableBlobs
 from mmsearch.store.sqlite.connection import explained
 from mmsearch.store.sqlite.items import Items
 from mmsearch.store.sqlite.models import Models
 from mmsearch.store.sqlite.parts import Parts
 from mmsearch.store.sqlite.vectors import VectorRows
-from mmsearch.store.sqlite.writer import Writer
+from mmsearch.store.sqlite.writer import Writer, grow
 from mmsearch.store.types import Capabilities, Damage, Losses, StoredModel, Summary, Tidied
 from mmsearch.store.writer_lock import WriterLock
 from mmsearch.types import Ids, Progress, Regions
@@ -41,11 +40,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from mmsearch.indexes.collection import Collection
+    from mmsearch.store.moving import RowSource, RowTarget
 
-
-_GROWN = insert(properties).on_conflict_do_update(
-    index_elements=["name"], set_={"value": text("CAST(CAST(properties.value AS INTEGER) + 1 AS TEXT)")}
-)
 
 # The year in which a file was last written, in local time.
 _WRITTEN = func.strftime("%Y", photos.c.mtime_ns // 1_000_000_000, "unixepoch", "localtime")
@@ -110,9 +106,8 @@ class SqliteStore(Models, Items, Parts, VectorRows, Pending, FileRows, ModelCoun
             writer = Writer(connection)
             yield writer
             writer.write_words()
-            for name, grows in (("generation", writer.changed), ("noted", writer.noted)):
-                if grows:
-                    connection.execute(_GROWN, {"name": name, "value": "1"})
+            grown = [name for name, grows in (("generation", writer.changed), ("noted", writer.noted)) if grows]
+            grow(connection, ("changes", *grown))
 
     def generation(self) -> int:
         return int(self._property("generation"))
@@ -137,6 +132,20 @@ class SqliteStore(Models, Items, Parts, VectorRows, Pending, FileRows, ModelCoun
     def export_rows(self, model: StoredModel) -> Iterator[ExportRows]:
         with self._reading() as connection:
             yield ExportRows(connection, model, TableBlobs(lambda _: contextlib.nullcontext(connection)))
+
+    @contextlib.contextmanager
+    def copied_from(self) -> Iterator[RowSource]:
+        from mmsearch.store.sqlite.table_copy import Rows
+
+        with self._reading() as connection:
+            yield Rows(connection, TableBlobs(lambda _: contextlib.nullcontext(connection)), self.place)
+
+    @contextlib.contextmanager
+    def copied_to(self) -> Iterator[RowTarget]:
+        from mmsearch.store.sqlite.table_copy import Adder
+
+        with explained(self.file), self._transaction(write=True) as connection:
+            yield Adder(connection, TableBlobs(lambda _: contextlib.nullcontext(connection)), self.place)
 
     def damages(self, card: RegionCard | None, deep: bool = False) -> list[Damage]:
         from mmsearch.store.sqlite import integrity

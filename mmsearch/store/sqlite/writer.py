@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult
+from sqlalchemy import Connection, CursorResult, text
 from sqlalchemy.dialects.sqlite import insert
 
 from mmsearch.encoders.protocol import RegionCard
+from mmsearch.store.sql.tables import properties
 from mmsearch.store.sql.upserts import Upserts
 from mmsearch.store.sql.writer import RowWriter
 from mmsearch.store.sqlite import fulltext
@@ -16,6 +18,15 @@ from mmsearch.store.sqlite.blobs import TableBlobs
 from mmsearch.store.types import StoredModel
 
 _UPSERTS = Upserts(insert)
+_GROWN = insert(properties).on_conflict_do_update(
+    index_elements=["name"], set_={"value": text("CAST(CAST(properties.value AS INTEGER) + 1 AS TEXT)")}
+)
+
+
+def grow(connection: Connection, names: Iterable[str]) -> None:
+    """Count up these properties; one that is not there begins with 1."""
+    for name in names:
+        connection.execute(_GROWN, {"name": name, "value": "1"})
 
 
 class Writer(RowWriter):
