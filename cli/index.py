@@ -17,7 +17,18 @@ if TYPE_CHECKING:
 def command(
     paths: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PATH", help="Folders or pictures. Default: all that it knows."),
+        typer.Argument(
+            metavar="PATH",
+            help="Folders, pictures, s3://bucket/prefix, gs://, az:// or https:// files. Default: all that it knows.",
+        ),
+    ] = None,
+    urls: Annotated[
+        str | None,
+        typer.Option(
+            "--urls",
+            metavar="FILE",
+            help="Read the pictures at the addresses in a Parquet, a CSV (column url) or a text with one a line.",
+        ),
     ] = None,
     library: options.LibraryOption = None,
     model: options.ModelOption = None,
@@ -58,12 +69,13 @@ def command(
     if isolate is not None:
         changes["isolate"] = "always" if isolate else "never"
     with options.opened(library, must_exist=False, **changes) as found:
-        if precision is not None and (paths or model is None):
+        if precision is not None and (paths or urls or model is None):
             _say_what_is_kept(found, precision)
         try:
             with progress_bar("Indexing") as progress:
                 report = found.index(
                     paths or [],
+                    urls=urls or (),
                     model=model,
                     exclude=exclude or None,
                     captions=captions,

@@ -35,6 +35,7 @@ class Options:
     reranker: str = "auto"  # what writes captions, as in the settings
     speech: str = ""  # the folder of a model that hears what is said in films, as in the settings
     asked: Set[str] = frozenset()  # names of enrichments that run only where they are asked for
+    addresses: Sequence[str] = ()  # of single files in object stores or on web servers, read beside the roots
 
     @classmethod
     def from_settings(
@@ -44,6 +45,7 @@ class Options:
         exclude: Sequence[str] | None = None,
         max_megapixels: float | None = None,
         asked: Set[str] = frozenset(),
+        addresses: Sequence[str] = (),
     ) -> Self:
         """What the settings say; ``max_megapixels`` takes the place of theirs."""
         return cls(
@@ -57,6 +59,7 @@ class Options:
             reranker=settings.reranker,
             speech=settings.speech,
             asked=asked,
+            addresses=addresses,
         )
 
     @property
@@ -85,6 +88,7 @@ class IngestContext:
     progress: Callable[[Progress], None] | None = None  # called in the thread of the run
     tokens: TokenModel | None = None  # what region tokens are of; None where no model gives any
     decoder: Decode = decode  # reads a file
+    everything: bool = False  # the roots are all that the library knows
 
     @property
     def own_tokens(self) -> RegionCard | None:

@@ -18,6 +18,7 @@ from mmsearch.ingest.options import IngestContext
 from mmsearch.ingest.prefetch import batches, one_ahead, read_ahead
 from mmsearch.ingest.read import Read, picture_decoder, pictures_of
 from mmsearch.ingest.scan import Plan, scan
+from mmsearch.ingest.scan_addresses import add_addresses, add_lacking
 from mmsearch.ingest.sounds import is_sound
 from mmsearch.store.open import MARK
 from mmsearch.store.types import Contents, StoredModel
@@ -44,6 +45,10 @@ class _Run:
         store, options, encoder = context.store, context.options, context.encoder
         # 1) scan: what is new, changed, gone
         self._plan = scan(store, context.model, context.roots, options.exclude)
+        if options.addresses:
+            add_addresses(self._plan, store, context.model, options.addresses, options.readers)
+        if context.everything:
+            add_lacking(self._plan, store, context.model)
         self._ledger = _Ledger(store.contents(context.model), self._plan)
         self._store_roots()
         # 2) read, decode and encode ahead, 3) store a batch at a time

@@ -52,7 +52,9 @@ class Ingest:
         vectors, models = self.vectors, self.models
         stored, encoder = models.bind(model, everything)
         tokens = models.token_model(stored, encoder, room=options.regions)
-        context = IngestContext(self.store, stored, encoder, roots, options, self.progress, tokens)
+        context = IngestContext(
+            self.store, stored, encoder, roots, options, self.progress, tokens, everything=everything
+        )
         enrichments = registry.chosen(
             replace(context, decoder=again)
         )  # what is not there for them is said before any work

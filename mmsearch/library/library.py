@@ -23,7 +23,7 @@ from mmsearch.query.model import Condition, Query
 from mmsearch.rerank.reranker import Reranker
 from mmsearch.search.options import Options
 from mmsearch.store.paths import spellings
-from mmsearch.store.types import KeptModel, Losses, StoredModel
+from mmsearch.store.types import Counts, KeptModel, Losses, StoredModel
 from mmsearch.types import IndexReport, PathLike, Paths, Progress, Skipped, path_list
 
 if TYPE_CHECKING:  # a search needs none of these, and is to start quickly
@@ -73,6 +73,7 @@ class Library(Browsing, Tagging, Sharing):
         self,
         paths: Paths = (),
         *,
+        urls: PathLike | Sequence[str] = (),
         model: str | None = None,
         exclude: str | Sequence[str] | None = None,
         max_megapixels: float | None = None,
@@ -81,8 +82,11 @@ class Library(Browsing, Tagging, Sharing):
         wait: bool = False,
         progress: Callable[[Progress], None] | None = None,
     ) -> IndexReport:
-        """Bring the library up to date with folders and files; without ``paths``, with all that it knows.
+        """Bring the library up to date with folders and files; without ``paths`` and ``urls``, with all that it knows.
 
+        A path may be an address: ``s3://bucket/prefix``, ``gs://``, ``az://``, or of one file, ``https://``.  ``urls``
+        are addresses of single files, or the path of a table or text of them (``ingest/url_list.py``): they are added,
+        and none is missing because it is not named any more.
         A library keeps its model: ``model`` chooses it the first time, and changes it later where no ``paths`` are
         given: all is encoded anew while the old vectors serve, and the new ones take over when they are complete.  The
         old ones are kept, for ``activate``.
@@ -101,17 +105,19 @@ class Library(Browsing, Tagging, Sharing):
         """
         from mmsearch.ingest.options import Options as IngestOptions
         from mmsearch.ingest.scan import check
+        from mmsearch.ingest.url_list import addresses_of
 
-        roots = [absolute(path) for path in path_list(paths)]
+        roots, addresses = [absolute(path) for path in path_list(paths)], addresses_of(urls)
         check(roots)
-        if everything := not roots:
+        if everything := not (roots or addresses):
             roots = self.store.roots()
-            if not roots:
+            if not roots and self.store.counts() == Counts(0, 0, 0):
                 raise SourceError("the library knows no folder yet", code="nothing-to-index")
         asked = frozenset(name for name, wanted in {"captions": captions, "texts": ocr}.items() if wanted)
         options = IngestOptions.from_settings(
-            self.settings, exclude=globs(exclude, roots), max_megapixels=max_megapixels, asked=asked
-        )
+            self.settings, exclude=globs(exclude, roots), max_megapixels=max_megapixels, asked=asked,
+            addresses=addresses,
+        )  # fmt: skip
         with self.lock(wait):
             return self._ingest(progress).index(roots, options, model, everything)
 
