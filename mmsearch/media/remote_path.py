@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from urllib.parse import unquote
+from pathlib import Path
+from urllib.parse import quote, unquote
 
 from mmsearch.errors import SourceError
 
@@ -61,6 +62,13 @@ def file_name(path: str) -> str:
     if is_remote(path) and is_single(path):
         return unquote(os.path.basename(path.partition("?")[0])) or parts(path)[1]
     return path.rpartition("/")[2] if is_remote(path) else os.path.basename(path)
+
+
+def link(path: str) -> str:
+    """What a click on a file opens: ``file://``, or the address itself, percent-encoded."""
+    if not is_remote(path):
+        return Path(path).as_uri()
+    return path if is_single(path) else quote(path, safe=":/")
 
 
 def real(path: str) -> str:

@@ -32,6 +32,17 @@ def storable(path: str) -> bool:
     return os.path.isabs(path) and os.path.normpath(path) == path
 
 
+def as_walked(folder: Path, path: str) -> str:
+    """A path that a table in ``folder`` names, as the walk of ``index`` would write it.
+
+    Links of its folder are followed, it itself is not.  Raises SourceError for an address that leads nowhere.
+    """
+    if is_remote(path):
+        return normal(path)
+    place, name = os.path.split(os.path.join(folder, os.path.expanduser(path)))
+    return os.path.join(os.path.realpath(place), name)
+
+
 def file_name_key(path: bytes) -> bytes:
     """What files are sorted by when they are sorted by name: bytes, as a name need not be UTF-8.
 
