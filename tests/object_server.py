@@ -9,12 +9,14 @@ from __future__ import annotations
 import atexit
 import http.client
 import logging
+import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import quote
 
@@ -63,6 +65,12 @@ class ObjectServer:
 
     def delete(self, bucket: str, key: str) -> None:
         self._ask("DELETE", f"{bucket}/{quote(key)}")
+
+    def delete_all(self, bucket: str) -> None:
+        """Every object; the bucket stays."""
+        listing = self._ask("GET", f"{bucket}?list-type=2").decode()
+        for key in re.findall("<Key>(.*?)</Key>", listing):
+            self.delete(bucket, unescape(key))
 
     def get(self, bucket: str, key: str) -> bytes:
         return self._ask("GET", f"{bucket}/{quote(key)}")

@@ -49,12 +49,15 @@ def _texts(opened: BinaryIO, path: str) -> Iterator[str]:
         yield from _of_parquet(opened, path)
         return
     opened.seek(0)
-    lines = io.TextIOWrapper(opened, "utf-8-sig", newline="")
-    separator = _TABLES.get(os.path.splitext(path)[1].lower())
-    if separator is None:
-        yield from (line for line in lines if not line.startswith("#"))
-        return
-    rows = csv.reader(lines, delimiter=separator)
+    with io.TextIOWrapper(opened, "utf-8-sig", newline="") as lines:
+        separator = _TABLES.get(os.path.splitext(path)[1].lower())
+        if separator is None:
+            yield from (line for line in lines if not line.startswith("#"))
+        else:
+            yield from _of_table(csv.reader(lines, delimiter=separator), path)
+
+
+def _of_table(rows: Iterator[list[str]], path: str) -> Iterator[str]:
     first = next(rows, [])
     if len(first) == 1 and is_remote(first[0]):  # without a head
         yield first[0]

@@ -30,7 +30,7 @@ def look(root: str, excluded: Exclusions, limits: object_store.Limits = object_s
 
     Names and order are those of ``discover.walk``: hidden names and ``JUNK`` are passed over, files come before
     folders, each sorted by name.  ``root`` itself is taken whatever it is called.  One listing of all that is below is
-    asked for, also of what is left out; a failure in the middle keeps what was listed before.
+    asked for, also of what is left out; after a failure in the middle it is not known what else there is.
     """
     found, rules = Listed(), _Rules(excluded)
     below: list[tuple[list[tuple[int, str]], Found]] = []

@@ -98,14 +98,14 @@ def test_keys_are_asked_for_as_they_are_listed(server: ObjectServer, bucket: str
             assert opened_status(opened) == status_of(one.path) == (one.size, one.mtime_ns)
 
 
-def test_a_listing_is_of_whole_names_and_of_more_than_a_page(server: ObjectServer, bucket: str) -> None:
-    for number in range(1001):
-        server.put(bucket, f"many/{number:04}.jpg", b"1")
+def test_a_listing_is_of_whole_names(server: ObjectServer, bucket: str) -> None:
+    for number in range(12):
+        server.put(bucket, f"many/{number}.jpg", b"1")
     server.put(bucket, "many.jpg", b"1")
     server.put(bucket, "many more/a.jpg", b"1")
-    assert len(list(listed(f"s3://{bucket}/many"))) == 1001
+    assert len(list(listed(f"s3://{bucket}/many"))) == 12
     assert list(listed(f"s3://{bucket}/man")) == []
-    assert len(list(listed(f"s3://{bucket}"))) == 1003
+    assert len(list(listed(f"s3://{bucket}"))) == 14
     assert [one.path for one in listed(f"s3://{bucket}/many.jpg")] == [f"s3://{bucket}/many.jpg"]
 
 
