@@ -24,6 +24,7 @@ def command(
         list[str] | None,
         typer.Argument(metavar="PATH", help="Folders or pictures, at the same paths on each machine. Default: all."),
     ] = None,
+    urls: options.UrlsOption = None,
     address: AddressOption = None,
     workers: Annotated[
         int, typer.Option("--workers", min=0, help="Processes that encode. Default: as many as there is room for.")
@@ -53,6 +54,7 @@ def command(
             lambda progress: index(
                 found,
                 paths or [],
+                urls=urls or (),
                 address=address,
                 workers=Workers(workers, cpus),
                 exclude=exclude or None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import filecmp
 import os
 import shutil
 from collections.abc import Sequence
@@ -10,7 +9,8 @@ from itertools import count
 from pathlib import Path
 
 from mmsearch.cli import formatting
-from mmsearch.media.filesystem import BLOCK, open_regular
+from mmsearch.media.filesystem import BLOCK, equal, open_regular, status_of
+from mmsearch.media.remote_path import file_name, is_remote
 
 
 def copy(paths: Sequence[str], folder: Path, numbered: bool = False) -> bool:
@@ -26,7 +26,7 @@ def copy(paths: Sequence[str], folder: Path, numbered: bool = False) -> bool:
     complete = True
     digits = len(str(len(paths)))
     for rank, path in enumerate(paths, 1):
-        name = f"{rank:0{digits}}-{os.path.basename(path)}" if numbered else os.path.basename(path)
+        name = f"{rank:0{digits}}-{file_name(path)}" if numbered else file_name(path)
         try:
             new = _copy(path, target, name)
         except OSError as error:
@@ -44,7 +44,7 @@ def copy(paths: Sequence[str], folder: Path, numbered: bool = False) -> bool:
 def _copy(path: str, folder: Path, name: str) -> bool:
     """Returns False where the same file is there already."""
     stem, suffix = os.path.splitext(name)
-    os.stat(path)  # a file that is gone takes no name
+    _, written = status_of(path)  # a file that is gone takes no name
     draft = folder / f".{os.getpid()}.mmsearch"
     for number in count(1):
         target = folder / (name if number == 1 else f"{stem}-{number}{suffix}")
@@ -52,13 +52,16 @@ def _copy(path: str, folder: Path, name: str) -> bool:
             with target.open("xb"):  # takes the name, or fails where another has it
                 pass
         except FileExistsError:
-            if target.is_file() and filecmp.cmp(path, target, shallow=False):
+            if target.is_file() and equal(path, target):
                 return False
             continue
         try:
-            with open_regular(path) as read, draft.open("wb") as written:
-                shutil.copyfileobj(read, written, BLOCK)
-            shutil.copystat(path, draft)
+            with open_regular(path) as read, draft.open("wb") as copied:
+                shutil.copyfileobj(read, copied, BLOCK)
+            if is_remote(path):
+                os.utime(draft, ns=(written, written))
+            else:
+                shutil.copystat(path, draft)
             draft.replace(target)
         except BaseException:
             target.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from mmsearch.cli import streams
 from mmsearch.cli.advice import worded
 from mmsearch.cli.streams import cell, console
 from mmsearch.media.film_time import clock
+from mmsearch.media.remote_path import link as link_of
 
 if TYPE_CHECKING:
     from mmsearch.rerank.captions import Caption
@@ -112,7 +113,7 @@ def hit_table(hits: Sequence[Hit], title: str, moments: bool = False) -> None:
     table.add_column("Date", style="dim", no_wrap=True)
     for hit in hits:
         photo = hit.photo
-        link = Style(link=Path(hit.path).as_uri()) if hit.path.isprintable() else Style()
+        link = Style(link=link_of(hit.path)) if hit.path.isprintable() else Style()
         path = cell(shown(hit.path), link)
         if hit.similar:
             path.append(f" {similar(hit)}", "dim")

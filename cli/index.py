@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 def command(
     paths: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PATH", help="Folders or pictures. Default: all that it knows."),
+        typer.Argument(
+            metavar="PATH",
+            help="Folders, pictures, s3://bucket/prefix, gs://, az:// or https:// files. Default: all that it knows.",
+        ),
     ] = None,
+    urls: options.UrlsOption = None,
     library: options.LibraryOption = None,
     model: options.ModelOption = None,
     trust_pickle: options.TrustPickleOption = False,
@@ -57,12 +61,13 @@ def command(
     if isolate is not None:
         changes["isolate"] = "always" if isolate else "never"
     with options.opened(library, must_exist=False, **changes) as found:
-        if precision is not None and (paths or model is None):
+        if precision is not None and (paths or urls or model is None):
             _say_what_is_kept(found, precision)
         indexed(
             found,
             lambda progress: found.index(
                 paths or [],
+                urls=urls or (),
                 model=model,
                 exclude=exclude or None,
                 captions=captions,

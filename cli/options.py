@@ -24,6 +24,14 @@ LibraryOption = Annotated[
     ),
 ]
 # What ``index`` and ``watch`` take.
+UrlsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--urls",
+        metavar="FILE",
+        help="Read the pictures at the addresses in a Parquet, a CSV (column url) or a text with one a line.",
+    ),
+]
 ExcludeOption = Annotated[
     list[str] | None,
     typer.Option(

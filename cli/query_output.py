@@ -16,6 +16,7 @@ from mmsearch import schemas
 from mmsearch.cli import formatting
 from mmsearch.cli.progress_bar import working
 from mmsearch.cli.terminal import WAYS
+from mmsearch.media.remote_path import is_remote, is_single, link
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -90,7 +91,7 @@ class Results:
             return {}
         found = {}
         for hit in hits:
-            if not os.path.lexists(hit.path):
+            if not is_remote(hit.path) and not os.path.lexists(hit.path):
                 picture = library.rough_picture(hit.photo, part=hit.moments[0].part if hit.moments else 0)
                 if picture is not None:
                     found[hit.path] = picture
@@ -167,13 +168,16 @@ def _opened_there(hit: Hit) -> bool:
 
 def _opened(path: str) -> bool:
     """Open a file in the viewer of the desktop, or in what BROWSER names; says so where that fails."""
-    if not os.path.exists(path):
+    if is_remote(path) and not is_single(path):
+        formatting.say(f"{formatting.shown(path)} cannot be opened by a viewer; --copy-to FOLDER fetches it")
+        return False
+    if not is_remote(path) and not os.path.exists(path):
         formatting.say(f"{formatting.shown(path)} cannot be opened: the file is gone")
         return False
     if os.environ.get("BROWSER"):
         import webbrowser
 
-        opened = webbrowser.open(Path(path).as_uri())
+        opened = webbrowser.open(link(path))
     else:
         opened = typer.launch(path) == 0
     if not opened:

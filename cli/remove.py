@@ -12,6 +12,7 @@ from mmsearch.cli import formatting
 from mmsearch.cli.options import JsonOption, LibraryOption, opened
 from mmsearch.cli.progress_bar import working
 from mmsearch.errors import SourceError
+from mmsearch.media.remote_path import is_remote
 
 if TYPE_CHECKING:
     from mmsearch.store.types import Losses
@@ -46,8 +47,14 @@ def command(
     else:
         formatting.say(f"forgot {formatting.plural(removed, 'picture')}{_with(lost)}{_again(lost)}")
     for root in roots:
-        if any(Path(path).absolute().is_relative_to(root) for path in paths):
+        if any(_is_below(path, root) for path in paths):
             formatting.say(f"{formatting.shown(root)} is still known: its next `mmsearch index` finds them again")
+
+
+def _is_below(path: str, root: str) -> bool:
+    if is_remote(path):
+        return f"{path.rstrip('/')}/".startswith(f"{root.rstrip('/')}/")
+    return Path(path).absolute().is_relative_to(root)
 
 
 def _with(lost: Losses) -> str:

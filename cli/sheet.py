@@ -17,6 +17,8 @@ import typer
 
 from mmsearch.cli import formatting
 from mmsearch.media.film_time import clock
+from mmsearch.media.remote_path import file_name
+from mmsearch.media.remote_path import link as link_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -137,13 +139,13 @@ def html(
 def _card(hit: Hit, picture: Image | str, parts: Sequence[tuple[Moment, Image]], rough: bool = False) -> str:
     """A hit; ``parts`` are the best ones of a film or a document, and a ``rough`` picture is none of the file."""
     photo = hit.photo
-    path = Path(hit.path)
-    link = f'href="{escape(path.as_uri())}"'
+    link = f'href="{escape(link_of(hit.path))}"'
+    name, folder = file_name(hit.path), os.path.dirname(hit.path)
     if isinstance(picture, str):
         seen = f"<span>{_text(picture)}</span>"
     else:
         said = photo.caption or photo.description
-        alternative = _path(path.name) + (f": {_text(said)}" if said else "")
+        alternative = _path(name) + (f": {_text(said)}" if said else "")
         data = f"data:image/jpeg;base64,{_jpeg(picture)}"
         shape = f'width="{picture.width}" height="{picture.height}"'
         seen = f'<img src="{data}" {shape} alt="{alternative}">'
@@ -154,7 +156,7 @@ def _card(hit: Hit, picture: Image | str, parts: Sequence[tuple[Moment, Image]],
         lines[0] += f' <span class="sure">relevance {formatting.probability(hit)}</span>'
     if hit.answer is not None:
         lines.append(f"<strong>{_text(formatting.answer(hit) or hit.answer)}</strong>")
-    lines.append(f'<a {link}>{_path(path.name)}</a><br><span class="dim">{_path(str(path.parent))}</span>')
+    lines.append(f'<a {link}>{_path(name)}</a><br><span class="dim">{_path(folder)}</span>')
     length = clock(photo.film.duration_ms) if photo.film else ""
     measures = ["" if photo.is_sound else f"{photo.width}×{photo.height}", length, formatting.size(photo.size)]
     if rough:
@@ -165,16 +167,16 @@ def _card(hit: Hit, picture: Image | str, parts: Sequence[tuple[Moment, Image]],
     lines += [f"“{_text(said)}”" for said in (photo.caption, photo.description) if said]
     if photo.text:
         lines.append(f'<span class="dim">reads: {_text(photo.text)}</span>')
-    told = _strip(path, parts) + "".join(f"<p>{line}</p>\n" for line in lines)
+    told = _strip(link_of(hit.path), parts) + "".join(f"<p>{line}</p>\n" for line in lines)
     if photo.tags:
         told += f'<p class="tags">{"".join(f"<span>{_text(tag)}</span>" for tag in photo.tags)}</p>\n'
     if hit.similar:
-        others = "".join(f'<li><a href="{escape(Path(one).as_uri())}">{_path(one)}</a></li>' for one in hit.similar)
+        others = "".join(f'<li><a href="{escape(link_of(one))}">{_path(one)}</a></li>' for one in hit.similar)
         told += f"<details><summary>{formatting.similar(hit)}</summary><ul>{others}</ul></details>\n"
     return f'<li>\n<a class="seen" {link}>{seen}</a>\n<div class="told">\n{told}</div>\n</li>\n'
 
 
-def _strip(path: Path, parts: Sequence[tuple[Moment, Image]]) -> str:
+def _strip(link: str, parts: Sequence[tuple[Moment, Image]]) -> str:
     """Small pictures of the best parts, in the order of the file; a click on one of a film opens it there."""
     if not parts:
         return ""
@@ -183,7 +185,7 @@ def _strip(path: Path, parts: Sequence[tuple[Moment, Image]]) -> str:
         at = f"#page={moment.page}" if moment.start_ms is None else f"#t={moment.start_ms / 1000:g}"
         place = formatting.place(moment)
         shown.append(
-            f'<a href="{escape(path.as_uri() + at)}"><img src="data:image/jpeg;base64,{_jpeg(picture)}" '
+            f'<a href="{escape(link + at)}"><img src="data:image/jpeg;base64,{_jpeg(picture)}" '
             f'width="{picture.width}" height="{picture.height}" alt="{place}"><br>{place}</a>'
         )
     return f'<div class="strip">{"".join(shown)}</div>\n'

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.color import Color
@@ -20,6 +19,7 @@ from mmsearch.cli import formatting, streams
 from mmsearch.cli.protocols import iterm2, kitty, sixel
 from mmsearch.cli.streams import cell
 from mmsearch.cli.terminal import Terminal, Way, find_out
+from mmsearch.media.remote_path import link as link_of
 from mmsearch.media.thumbnails import thumbnails
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def show(
 def _told(hit: Hit, rough: bool = False) -> RenderableType:
     """What stands beside the picture, which may be a ``rough`` one."""
     photo = hit.photo
-    link = Style(link=Path(hit.path).as_uri()) if hit.path.isprintable() else Style()
+    link = Style(link=link_of(hit.path)) if hit.path.isprintable() else Style()
     first = cell(f"{hit.rank}  ", "bold")
     first.append(formatting.score(hit), "green")
     where = formatting.place(hit.moments[0]) if hit.moments else ""

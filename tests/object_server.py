@@ -9,12 +9,14 @@ from __future__ import annotations
 import atexit
 import http.client
 import logging
+import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import quote
 
@@ -22,6 +24,7 @@ import pytest
 
 KEYS = ("test-key", "test-secret")  # any are taken
 REGION = "us-east-1"
+SIGNED = f"AWS4-HMAC-SHA256 Credential={KEYS[0]}/20260101/{REGION}/s3/aws4_request"
 
 
 class ObjectServer:
@@ -63,15 +66,20 @@ class ObjectServer:
     def delete(self, bucket: str, key: str) -> None:
         self._ask("DELETE", f"{bucket}/{quote(key)}")
 
+    def delete_all(self, bucket: str) -> None:
+        """Every object; the bucket stays."""
+        listing = self._ask("GET", f"{bucket}?list-type=2").decode()
+        for key in re.findall("<Key>(.*?)</Key>", listing):
+            self.delete(bucket, unescape(key))
+
     def get(self, bucket: str, key: str) -> bytes:
         return self._ask("GET", f"{bucket}/{quote(key)}")
 
     def _ask(self, method: str, path: str, content: bytes = b"") -> bytes:
         """Raises AssertionError where the server refuses; it looks at no signature, only at who it is of."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=30)
-        signed = f"AWS4-HMAC-SHA256 Credential={KEYS[0]}/20260101/{REGION}/s3/aws4_request"
         try:
-            connection.request(method, f"/{path}", content or None, {"Authorization": signed, "Host": self.host})
+            connection.request(method, f"/{path}", content or None, {"Authorization": SIGNED, "Host": self.host})
             answer = connection.getresponse()
             body = answer.read()
         finally:
@@ -100,7 +108,7 @@ class Asked:
 
     method: str
     path: str  # with its query
-    headers: Mapping[str, str]
+    headers: Mapping[str, str]  # by their names in lower case
 
 
 @dataclass(frozen=True)
@@ -119,6 +127,8 @@ class Between:
     def __init__(self, host: str, port: int, fault: Callable[[Asked], Fault | None]) -> None:
         self.asked: list[Asked] = []
         self.fault = fault
+        self.rewrite: Callable[[str], str] = lambda path: path  # what the server is asked for
+        self.signed = False  # whether requests are signed for who asks without keys
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -145,7 +155,7 @@ class Between:
         self._server.server_close()
 
     def _answer(self, handler: BaseHTTPRequestHandler, host: str, port: int) -> None:
-        asked = Asked(handler.command, handler.path, dict(handler.headers))
+        asked = Asked(handler.command, handler.path, {name.lower(): value for name, value in handler.headers.items()})
         self.asked.append(asked)
         sent = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
         fault = self.fault(asked) or Fault()
@@ -173,7 +183,8 @@ class Between:
     def _passed_on(self, asked: Asked, sent: bytes, host: str, port: int) -> tuple[int, dict[str, str], bytes]:
         connection = http.client.HTTPConnection(host, port, timeout=30)
         try:
-            connection.request(asked.method, asked.path, sent or None, dict(asked.headers))
+            headers = {**asked.headers, **({"authorization": SIGNED} if self.signed else {})}
+            connection.request(asked.method, self.rewrite(asked.path), sent or None, headers)
             answer = connection.getresponse()
             return answer.status, dict(answer.headers), answer.read()
         finally:

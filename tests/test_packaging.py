@@ -25,6 +25,8 @@ ROOT = Path(__file__).parent.parent
 ORDER = [
     "mmsearch.errors",
     "mmsearch.types",
+    "mmsearch.media.remote_path",
+    "mmsearch.media.object_store",  # what lies there is opened as files are
     "mmsearch.media.filesystem",  # the one way to open a file, settings and vocabularies too
     "mmsearch.config",
     "mmsearch.library_file",

@@ -11,7 +11,7 @@ from mmsearch.cluster.session import connected
 from mmsearch.encoders.factory import LoadOptions
 from mmsearch.errors import Note
 from mmsearch.library.indexing import Ingest
-from mmsearch.types import IndexReport, Paths, Progress
+from mmsearch.types import IndexReport, PathLike, Paths, Progress
 
 if TYPE_CHECKING:
     from mmsearch.library.library import Library
@@ -21,6 +21,7 @@ def index(
     library: Library,
     sources: Paths = (),
     *,
+    urls: PathLike | Sequence[str] = (),
     address: str | None = None,
     workers: Workers = Workers(),  # noqa: B008  # it is frozen
     exclude: str | Sequence[str] | None = None,
@@ -30,8 +31,9 @@ def index(
     """``Library.index`` with the machines of a Ray cluster; the library's rows are written by this process alone.
 
     ``address`` is that of the cluster, such as ``ray://head:10001``; without one Ray is started on this machine and
-    stopped again.  ``sources`` must lead to the same files on each machine.  The report is that of ``Library.index``,
-    with a note about how much each machine did.  Raises ClusterError, and what ``Library.index`` raises.
+    stopped again.  ``sources`` must lead to the same files on each machine; ``urls`` is as of ``Library.index``.  The
+    report is that of ``Library.index``, with a note about how much each machine did.  Raises ClusterError, and what
+    ``Library.index`` raises.
 
     >>> from mmsearch.cluster.indexing import index
     >>> index(mmsearch.open_library("postgresql://me@db/photos"), "/nfs/photos", address="ray://head:10001")
@@ -39,7 +41,7 @@ def index(
     with connected(address):
         produce = OnRay(LoadOptions.of(library.settings), workers)
         ingest = Ingest(library.store, library.vectors, library.models, library.settings, progress, produce)
-        request = ingest.request(sources, exclude)
+        request = ingest.request(sources, urls, exclude)
         with library.lock(wait):
             report = ingest.index(request, None)
     if not produce.rates.files:

@@ -36,6 +36,7 @@ class Options:
     reranker: str = "auto"  # what writes captions, as in the settings
     speech: str = ""  # the folder of a model that hears what is said in films, as in the settings
     asked: Set[str] = frozenset()  # names of enrichments that run only where they are asked for
+    addresses: Sequence[str] = ()  # of single files in object stores or on web servers, read beside the roots
 
     @classmethod
     def from_settings(
@@ -45,6 +46,7 @@ class Options:
         exclude: Sequence[str] | None = None,
         max_megapixels: float | None = None,
         asked: Set[str] = frozenset(),
+        addresses: Sequence[str] = (),
     ) -> Self:
         """What the settings say; ``max_megapixels`` takes the place of theirs."""
         return cls(
@@ -58,6 +60,7 @@ class Options:
             reranker=settings.reranker,
             speech=settings.speech,
             asked=asked,
+            addresses=addresses,
         )
 
     @property
@@ -87,6 +90,7 @@ class IngestContext:
     tokens: TokenModel | None = None  # what region tokens are of; None where no model gives any
     decoder: Decode = decode  # reads a file
     produce: Produce | None = None  # makes vectors of files; None: ``ingest/produce.py:here``
+    everything: bool = False  # the roots are all that the library knows
 
     @property
     def own_tokens(self) -> RegionCard | None:

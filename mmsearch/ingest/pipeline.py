@@ -18,6 +18,7 @@ from mmsearch.ingest.encode import Encoded, Made
 from mmsearch.ingest.options import IngestContext
 from mmsearch.ingest.read import Read
 from mmsearch.ingest.scan import Plan, scan
+from mmsearch.ingest.scan_addresses import add_addresses, add_lacking
 from mmsearch.ingest.sounds import is_sound
 from mmsearch.store.types import Contents, StoredModel
 from mmsearch.store.writing import StoreWriter
@@ -41,7 +42,12 @@ class _Run:
         context, started = self._context, time.perf_counter()
         store = context.store
         # 1) scan: what is new, changed, gone
-        self._plan = scan(store, context.model, context.roots, context.options.exclude)
+        options = context.options
+        self._plan = scan(store, context.model, context.roots, options.exclude)
+        if options.addresses:
+            add_addresses(self._plan, store, context.model, options.addresses, options.readers)
+        if context.everything:
+            add_lacking(self._plan, store, context.model)
         self._ledger = _Ledger(store.contents(context.model), self._plan)
         self._store_roots()
         # 2) read, decode and encode ahead, 3) store a batch at a time

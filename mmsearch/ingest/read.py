@@ -20,12 +20,13 @@ from mmsearch.errors import ImageError
 from mmsearch.ingest.moments import nearest
 from mmsearch.ingest.options import Options
 from mmsearch.media.decode import decode
-from mmsearch.media.filesystem import open_regular
+from mmsearch.media.filesystem import open_regular, opened_status
 from mmsearch.media.worker_pool import Decode, Decoders, FilmsApart
 from mmsearch.store.types import PendingItem
 from mmsearch.types import Decoded, Found, Part, Pixels, Preprocess
 
 log = logging.getLogger(__name__)
+UNSEEN = -1  # time of a file of which nobody has asked the size and time yet
 IN_MEMORY = 64 * 2**20  # bytes; larger files are hashed and decoded from disk, in two passes
 
 
@@ -53,10 +54,15 @@ def read_file(
     max_megapixels: float,
     decoder: Decode = decode,
 ) -> Read:
-    """The file read, hashed and, if that content hash is ``wanted``, decoded; a failure is in the result."""
+    """The file read, hashed and, if that content hash is ``wanted``, decoded; a failure is in the result.
+
+    One that is ``UNSEEN`` has in the result the size and time that it was read with.
+    """
     begun = time.perf_counter()
     try:
         with open_regular(file.path) as opened:
+            if file.mtime_ns == UNSEEN:
+                file = Found(file.path, *opened_status(opened), file.real)
             content = in_memory(opened)
             content_hash = hash_of(content)
             content.seek(0)
@@ -73,8 +79,9 @@ def read_file(
 
 def in_memory(opened: BinaryIO) -> BinaryIO:
     """What an open file holds, in memory unless it is large now, whatever size it had when it was found."""
-    large = os.fstat(opened.fileno()).st_size > IN_MEMORY
-    return opened if large else io.BytesIO(opened.read())
+    if isinstance(opened, io.BytesIO):
+        return opened
+    return opened if opened_status(opened)[0] > IN_MEMORY else io.BytesIO(opened.read())
 
 
 def hash_of(content: BinaryIO) -> bytes:

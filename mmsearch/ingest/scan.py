@@ -12,6 +12,7 @@ from mmsearch.ingest.sounds import is_sound
 from mmsearch.media import formats
 from mmsearch.media.discover import walk
 from mmsearch.media.exclusions import Exclusions, negates
+from mmsearch.media.remote_path import is_remote
 from mmsearch.store.protocol import Store
 from mmsearch.store.types import StoredFile, StoredModel
 from mmsearch.types import Found, Note, Skipped
@@ -40,6 +41,11 @@ class Plan:
 def check(paths: Sequence[str]) -> None:
     """Raises SourceError for a path that does not exist or cannot be read, before anything is done."""
     for path in paths:
+        if is_remote(path):
+            from mmsearch.media import object_store
+
+            object_store.check(path)
+            continue
         if not os.path.lexists(path):
             raise SourceError(f"{path}: no such file or folder")
         if _leads_nowhere(path):
@@ -73,13 +79,13 @@ def scan(store: Store, model: StoredModel, roots: Sequence[str], exclude: Sequen
     walked = _with_nested(roots, store.roots())
     for root in walked:
         known = store.files(root, model)
-        inner = {other for other in walked if other != root and _at_or_below(other, {root})}  # they speak for theirs
-        present = {p: row for p, row in known.items() if row.state != "missing" and not _at_or_below(p, inner)}
+        inner = {other for other in walked if other != root and at_or_below(other, {root})}  # they speak for theirs
+        present = {p: row for p, row in known.items() if row.state != "missing" and not at_or_below(p, inner)}
         given = exclude if root in roots else None
         exclusions = Exclusions(remembered.get(root, ()) if given is None else given, root)
         found = _scan_root(plan, root, exclusions, known, present)
-        files |= {path: file for path, file in found.items() if not _at_or_below(path, inner)}
-        if given is not None and os.path.isdir(root):
+        files |= {path: file for path, file in found.items() if not at_or_below(path, inner)}
+        if given is not None and (list(found) != [root] if is_remote(root) else os.path.isdir(root)):
             unused.append(exclusions.unused())
     plan.notes += [_without_effect(glob) for glob in exclude or () if unused and all(glob in of for of in unused)]
     if plan.passed_over:
@@ -91,7 +97,7 @@ def scan(store: Store, model: StoredModel, roots: Sequence[str], exclude: Sequen
         if row is not None and row.state != "missing":
             plan.gone.add(row.id)
     for path, file in files.items():
-        _compare(plan, file, plan.known.get(path))
+        compare(plan, file, plan.known.get(path))
     return plan
 
 
@@ -109,7 +115,7 @@ def _by_two_ways(files: dict[str, Found], store: Store, model: StoredModel, walk
     linked = [file for file in files.values() if file.real is not None]
     elsewhere: set[str] = set()  # listed by earlier runs
     for root in store.roots() if linked else ():
-        if root not in walked and any(_at_or_below(str(file.real), {root}) for file in linked):
+        if root not in walked and any(at_or_below(str(file.real), {root}) for file in linked):
             elsewhere |= {path for path, row in store.files(root, model).items() if row.state == "ok"}
     again, seen = set(), set[str]()
     for file in linked:
@@ -127,6 +133,8 @@ def _scan_root(
 
     ``known`` is all that the store has of it, ``present`` what it should have now.
     """
+    if is_remote(root):
+        return _scan_remote(plan, root, exclude, known, present)
     if not os.path.lexists(root):
         if root in present and os.path.isdir(os.path.dirname(root)):
             plan.gone.add(present[root].id)  # a single file, deleted from a folder that is there
@@ -149,13 +157,44 @@ def _scan_root(
         return found
     # Nobody knows what is in the unreadable; raw files and others that an extra reads are there, also without it.
     unseen = {item.path for item in unreadable} | (plan.passed_over & present.keys())
-    gone = {path: row.id for path, row in present.items() if path not in found and not _at_or_below(path, unseen)}
+    gone = {path: row.id for path, row in present.items() if path not in found and not at_or_below(path, unseen)}
     plan.gone |= set(gone.values())
     plan.excluded |= {number for path, number in gone.items() if os.path.lexists(path)}
     return found
 
 
-def _compare(plan: Plan, file: Found, row: StoredFile | None) -> None:
+def _scan_remote(
+    plan: Plan, root: str, exclude: Exclusions, known: dict[str, StoredFile], present: dict[str, StoredFile]
+) -> dict[str, Found]:
+    """The same of a root in an object store or on a web server."""
+    from mmsearch.media.remote_walk import look
+
+    found = look(root, exclude)
+    plan.skipped += found.skipped
+    plan.passed_over |= found.passed_over
+    plan.known |= known
+    if found.gone and list(present) == [root]:
+        plan.gone.add(present[root].id)  # a single file, which the server says that it does not have
+    elif found.failed is not None:
+        kept = f": nothing was changed for the {len(present)} pictures below it" if present else ""
+        plan.notes.append(Note(f"{root} cannot be listed now ({found.failed}){kept}", "not-listed", root=root))
+    elif present and not found.anything and list(present) != [root]:
+        plan.notes.append(
+            Note(
+                f"{root} is empty now but the library knows {len(present)} pictures there. Nothing was marked missing",
+                "empty-folder",
+                root=root,
+            )
+        )
+    else:
+        unseen = {item.path for item in found.skipped} | (found.passed_over & present.keys())
+        gone = {path: row.id for path, row in present.items() if path not in found.files}
+        plan.gone |= {number for path, number in gone.items() if not at_or_below(path, unseen)}
+        plan.excluded |= {number for path, number in gone.items() if path in found.excluded}
+    return found.files
+
+
+def compare(plan: Plan, file: Found, row: StoredFile | None) -> None:
     """Put a file that is there where it belongs in the plan."""
     if row is None or (row.size, row.mtime_ns) != (file.size, file.mtime_ns):
         plan.read.append(file)
@@ -173,7 +212,8 @@ def _compare(plan: Plan, file: Found, row: StoredFile | None) -> None:
 
 def _with_nested(roots: Sequence[str], known: Sequence[str]) -> list[str]:
     """The roots and the known ones below them: a hidden folder that was named is walked as a root of its own."""
-    nested = [own for own in known if own not in roots and _at_or_below(own, set(roots)) and os.path.lexists(own)]
+    inside = [own for own in known if own not in roots and at_or_below(own, set(roots))]
+    nested = [own for own in inside if is_remote(own) or os.path.lexists(own)]
     return [*roots, *nested]
 
 
@@ -185,7 +225,8 @@ def _is_empty(folder: str) -> bool:
         return False  # not a folder, or one that the walk has reported as unreadable
 
 
-def _at_or_below(path: str, places: set[str]) -> bool:
+def at_or_below(path: str, places: set[str]) -> bool:
+    """Whether a path is one of these places, or below one."""
     while path not in places:
         parent = os.path.dirname(path)
         if parent == path:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from mmsearch.errors import ArgumentError, QueryError, SourceError
 from mmsearch.media import in_memory
+from mmsearch.media.remote_path import is_remote, normal
 from mmsearch.query.files import parse, parse_conditions
 from mmsearch.query.model import Condition, Example, Picture, Query, Shown, Term, Vector
 from mmsearch.store.paths import spellings
@@ -35,9 +36,14 @@ _SHOWN = "a path, a picture (bytes of its file, a Pillow image, an array (height
 
 
 def absolute(path: PathLike) -> str:
-    """One name for one file: links followed, ``~`` expanded.  Raises SourceError for an empty path."""
+    """One name for one file: links followed, ``~`` expanded; an address is written in one way.
+
+    Raises SourceError for an empty path, or an address that leads nowhere.
+    """
     if not os.fspath(path):
         raise SourceError("the path is empty; for the current folder write .")
+    if isinstance(path, str) and is_remote(path):
+        return normal(path)
     return os.path.realpath(os.path.expanduser(path))
 
 
@@ -71,11 +77,18 @@ def shown(argument: str, given: ShownAs | Sequence[ShownAs]) -> tuple[Shown, ...
         if isinstance(term, str):
             if not term:
                 raise QueryError(f"{name}: the path of a picture is empty")
-            term = Example(os.path.realpath(os.path.expanduser(term)))
+            term = Example(_example(name, term))
         if not isinstance(term, Shown):
             raise ArgumentError(name, in_memory.described(one), _SHOWN)
         found.append(term)
     return tuple(found)
+
+
+def _example(name: str, path: str) -> str:
+    try:
+        return absolute(path)
+    except SourceError as error:
+        raise QueryError(f"{name}: {error}") from error
 
 
 def parsed(query: Asked | Sequence[Asked] | Query, where: str | Sequence[Condition] = ()) -> Query:
@@ -140,6 +153,7 @@ def known(store: Store, model: StoredModel, paths: Paths) -> list[str]:
 def known_or_existing(store: Store, model: StoredModel, paths: Paths) -> list[str]:
     """How the store may write these paths.  Raises SourceError for one that is neither there nor known."""
     for path in path_list(paths):
-        if not os.path.lexists(absolute(path)) and not len(store.searchable(model, spellings(path))):
+        there = not is_remote(path) and os.path.lexists(absolute(path))
+        if not there and not len(store.searchable(model, spellings(path))):
             raise SourceError(f"{os.fspath(path)}: no such file or folder, and no picture is known there")
     return [way for path in path_list(paths) for way in spellings(path)]

@@ -114,6 +114,7 @@ RULES = {
     "side": Rule(lambda value: value in SIDES, "160, 320, 640 or 1280"),
     "text": _TEXT,
     "threshold": Rule(lambda value: _is_number(value) and -1 <= value <= 1, "a number, at most 1"),
+    "urls": Rule(is_path, "the path of a table or text of addresses, or a list of addresses", several=True),
     "vocabulary": Rule(lambda value: is_path(value) or hasattr(value, "fingerprint"), "a path or a Vocabulary"),
     "wait": _SWITCH,
     "within": _PATHS,

@@ -16,6 +16,7 @@ from mmsearch.ingest.options import IngestContext, Options
 from mmsearch.ingest.produce import Produce
 from mmsearch.ingest.scan import check
 from mmsearch.ingest.sounds import with_sounds
+from mmsearch.ingest.url_list import addresses_of
 from mmsearch.library.arguments import absolute, globs
 from mmsearch.library.models import Models
 from mmsearch.manage import import_vectors
@@ -23,7 +24,8 @@ from mmsearch.manage.import_vectors import ImportFolder, ImportReport
 from mmsearch.media.decode import decode
 from mmsearch.media.worker_pool import Decode, FilmsApart
 from mmsearch.store.protocol import Store, VectorSearch
-from mmsearch.types import IndexReport, Paths, Progress, path_list
+from mmsearch.store.types import Counts
+from mmsearch.types import IndexReport, PathLike, Paths, Progress, path_list
 
 log = logging.getLogger(__name__)
 
@@ -51,20 +53,23 @@ class Ingest:
     def request(
         self,
         paths: Paths,
+        urls: PathLike | Sequence[str] = (),
         exclude: str | Sequence[str] | None = None,
         max_megapixels: float | None = None,
         asked: Set[str] = frozenset(),
     ) -> Request:
         """What these arguments of ``Library.index`` ask for.  Raises SourceError, PatternError."""
-        roots = [absolute(path) for path in path_list(paths)]
+        roots, addresses = [absolute(path) for path in path_list(paths)], addresses_of(urls)
         check(roots)
-        known = roots or self.store.roots()
-        if not known:
-            raise SourceError("the library knows no folder yet", code="nothing-to-index")
+        if everything := not (roots or addresses):
+            roots = self.store.roots()
+            if not roots and self.store.counts() == Counts(0, 0, 0):
+                raise SourceError("the library knows no folder yet", code="nothing-to-index")
         options = Options.from_settings(
-            self.settings, exclude=globs(exclude, known), max_megapixels=max_megapixels, asked=asked
-        )
-        return Request(known, options, everything=not roots)
+            self.settings, exclude=globs(exclude, roots), max_megapixels=max_megapixels, asked=asked,
+            addresses=addresses,
+        )  # fmt: skip
+        return Request(roots, options, everything)
 
     def index(self, request: Request, model: str | None) -> IndexReport:
         """Scan, read, encode, store; then the index; then what pictures lack.
@@ -82,7 +87,8 @@ class Ingest:
         stored, encoder = models.bind(model, request.everything)
         tokens = models.token_model(stored, encoder, room=options.regions)
         context = IngestContext(
-            self.store, stored, encoder, roots, options, self.progress, tokens, produce=self.produce
+            self.store, stored, encoder, roots, options, self.progress, tokens,
+            produce=self.produce, everything=request.everything,
         )
         enrichments = registry.chosen(
             replace(context, decoder=again)

@@ -73,6 +73,7 @@ class Library(Browsing, Tagging, Sharing):
         self,
         paths: Paths = (),
         *,
+        urls: PathLike | Sequence[str] = (),
         model: str | None = None,
         exclude: str | Sequence[str] | None = None,
         max_megapixels: float | None = None,
@@ -81,8 +82,11 @@ class Library(Browsing, Tagging, Sharing):
         wait: bool = False,
         progress: Callable[[Progress], None] | None = None,
     ) -> IndexReport:
-        """Bring the library up to date with folders and files; without ``paths``, with all that it knows.
+        """Bring the library up to date with folders and files; without ``paths`` and ``urls``, with all that it knows.
 
+        A path may be an address: ``s3://bucket/prefix``, ``gs://``, ``az://``, or of one file, ``https://``.  ``urls``
+        are addresses of single files, or the path of a table or text of them (``ingest/url_list.py``): they are added,
+        and none is missing because it is not named any more.
         A library keeps its model: ``model`` chooses it the first time, and changes it later where no ``paths`` are
         given: all is encoded anew while the old vectors serve, and the new ones take over when they are complete.  The
         old ones are kept, for ``activate``.
@@ -101,7 +105,7 @@ class Library(Browsing, Tagging, Sharing):
         """
         asked = frozenset(name for name, wanted in {"captions": captions, "texts": ocr}.items() if wanted)
         ingest = self._ingest(progress)
-        request = ingest.request(paths, exclude, max_megapixels, asked)
+        request = ingest.request(paths, urls, exclude, max_megapixels, asked)
         with self.lock(wait):
             return ingest.index(request, model)
 

@@ -9,7 +9,6 @@ chain.  Films are compared with films (``film_duplicates.py``), documents with d
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from mmsearch.errors import ImageError, LibraryError
 from mmsearch.manage.bursts import bursts, taken_at
 from mmsearch.manage.document_duplicates import is_document, same_documents
 from mmsearch.manage.film_duplicates import same_films
+from mmsearch.manage.present_file import CHANGED, identity, trouble
 from mmsearch.media.dhash import as_numbers
 from mmsearch.media.filesystem import open_regular
 from mmsearch.media.formats import RAW_SUFFIXES
@@ -39,9 +39,6 @@ Level = Literal["exact", "near", "burst"]
 PROPOSED = ((6, 0.3), (18, 0.75))
 UNHASHED = 0.75  # least cosine where a hash is missing
 BLOCK, COLUMNS = 512, 2**15  # pictures that are compared with others at a time, and with how many of these
-
-CHANGED = "changed since it was indexed"
-GONE = "not there now"
 
 
 @dataclass(frozen=True)
@@ -218,18 +215,6 @@ def noted(photo: Photo) -> dict[str, object]:
     return {name: value for name, value in values.items() if value not in (None, "", ())}
 
 
-def trouble(file: Found | Photo) -> str | None:
-    """Why a file is not what it was when it was indexed; None where it is."""
-    try:
-        status = os.lstat(file.path)
-    except (FileNotFoundError, NotADirectoryError):
-        return GONE
-    except OSError as error:
-        return error.strerror or str(error)
-    same = stat.S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
-    return None if same else CHANGED
-
-
 def left_alone(left: Sequence[Skipped], named: int = 3) -> Iterator[str]:
     """What to say of files that were left alone: a line a reason, with the first ``named`` paths."""
     by_reason: dict[str, list[str]] = {}
@@ -300,9 +285,7 @@ class _Files:
             if reason is not None:
                 self.left[file.path] = reason
                 continue
-            status = os.lstat(file.path)
-            # Some network drives have no inode numbers and give 0 for all.
-            name: object = (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(file.path)
+            name = identity(file.path)
             if name not in seen:
                 seen.add(name)
                 yield file

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from mmsearch.indexes.index import StoredIndex
 from mmsearch.indexes.manifest import IndexCache
 from mmsearch.indexes.protocol import VectorIndex
 from mmsearch.ingest.read import hash_of
-from mmsearch.media.filesystem import open_regular
+from mmsearch.media.filesystem import open_regular, status_of
 from mmsearch.search import querybank
 from mmsearch.store.part_rows import with_vectors
 from mmsearch.store.protocol import Store, VectorSearch
@@ -158,8 +157,7 @@ def _files(store: Store, progress: Callable[[Progress], None] | None) -> Iterato
     unread: list[str] = []
     for number, (file, content_hash) in enumerate(files, 1):
         try:
-            seen = os.stat(file.path)
-            if (seen.st_size, seen.st_mtime_ns) == (file.size, file.mtime_ns):
+            if status_of(file.path) == (file.size, file.mtime_ns):
                 with open_regular(file.path) as opened:
                     if hash_of(opened) != content_hash:
                         other.append(file.path)

@@ -40,7 +40,8 @@ from mmsearch.manage.exchange import (
 )
 from mmsearch.media.discover import walk
 from mmsearch.media.filesystem import open_regular, read_array, read_text
-from mmsearch.store.paths import storable
+from mmsearch.media.remote_path import is_absolute, is_remote
+from mmsearch.store.paths import as_walked, storable
 from mmsearch.store.protocol import Store
 from mmsearch.store.types import FINGERPRINT, WIDEST, ExportRow, StoredModel
 from mmsearch.types import Found, PathLike, Preprocess, Progress, Skipped, Vectors
@@ -357,9 +358,7 @@ def _paths(source: ImportFolder) -> Iterator[tuple[int, str]]:
     for where, cells in _lines(source, ["path"]):
         numbered = "row" in cells
         row = _row(source, where, cells["row"]) if numbered else number
-        path = _path(where, cells)
-        folder, name = os.path.split(os.path.join(source.folder, os.path.expanduser(path)))
-        yield row, os.path.join(os.path.realpath(folder), name)
+        yield row, as_walked(source.folder, _path(where, cells))
         number += 1
     if not numbered and number != len(source.vectors):
         raise TransferError(
@@ -372,7 +371,7 @@ def _export_rows(source: ImportFolder) -> Iterator[tuple[int, ExportRow]]:
     """Row and file of each line of an export."""
     for where, cells in _lines(source, [name for name in COLUMNS if name not in ADDED]):
         row, path = _row(source, where, cells["row"]), _path(where, cells)
-        if not os.path.isabs(path):
+        if not is_absolute(path):
             raise TransferError(f"{where}: {short(path)} is no absolute path on this system")
         if not storable(path) or not _below(path, source.made.roots if source.made else ()):
             raise TransferError(f"{where}: {short(path)} is in none of the folders that {MODEL} says were indexed")
@@ -408,7 +407,7 @@ def _fit(store: Store, model: StoredModel, rows: Sequence[tuple[int, ExportRow]]
 
 
 def _below(path: str, roots: Sequence[str]) -> bool:
-    return any(path == root or path.startswith(root.rstrip(os.sep) + os.sep) for root in roots)
+    return is_remote(path) or any(path == root or path.startswith(root.rstrip(os.sep) + os.sep) for root in roots)
 
 
 def _row(source: ImportFolder, where: str, cell: str) -> int:

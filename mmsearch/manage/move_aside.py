@@ -15,10 +15,12 @@ from pathlib import Path
 
 from mmsearch.errors import ImageError, SourceError
 from mmsearch.manage.companions import Companions
-from mmsearch.manage.duplicates import Group, Level, noted, trouble
+from mmsearch.manage.duplicates import Group, Level, noted
 from mmsearch.manage.move_log import MoveLog
+from mmsearch.manage.present_file import REMOTE, trouble
 from mmsearch.media.filesystem import equal, open_regular, relocate
 from mmsearch.media.pixel_match import sketch
+from mmsearch.media.remote_path import is_remote
 from mmsearch.types import Photo, Progress, Skipped
 
 
@@ -55,7 +57,7 @@ def planned(groups: Sequence[Group], folder: str, roots: Sequence[str]) -> list[
     beside = Companions()
     moves: list[Moved | Skipped] = []
     for keep, photo in ((group.keep, photo) for group in groups for photo in group.others):
-        more = _says_more(photo, keep)
+        more = REMOTE if is_remote(photo.path) else _says_more(photo, keep)
         if more is not None:
             moves.append(Skipped(photo.path, more))
             continue
@@ -91,7 +93,8 @@ def move(
         for group in groups:
             kept_trouble = _kept_trouble(group, max_megapixels)
             for photo, level in zip(group.others, group.levels, strict=True):
-                reason = kept_trouble or trouble(photo) or _difference(group.keep, photo, level)
+                reason = REMOTE if is_remote(photo.path) else None
+                reason = reason or kept_trouble or trouble(photo) or _difference(group.keep, photo, level)
                 reason = reason or _says_more(photo, group.keep)
                 if reason is not None:
                     yield Skipped(photo.path, reason)

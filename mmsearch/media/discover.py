@@ -9,7 +9,9 @@ import stat
 from collections.abc import Iterator, Sequence
 
 from mmsearch.media.exclusions import Exclusions
+from mmsearch.media.filesystem import status_of
 from mmsearch.media.formats import HEIF_SUFFIXES, counted_suffixes, needs_extra, picture_suffixes
+from mmsearch.media.remote_path import is_remote
 from mmsearch.types import Found, Skipped
 
 # Folders that systems and tools make for themselves: thumbnails, waste bins, snapshots, code.  In lower case.
@@ -45,8 +47,11 @@ def walk(
     that are no pictures for this machine and that somebody may look for, such as videos, are added to ``passed_over``.
 
     What cannot be read is yielded as ``Skipped`` and the walk goes on.  Where that is a folder or a broken link, nobody
-    knows which files are below it.
+    knows which files are below it.  An address is that of one file here: buckets are listed by ``remote_walk.py``.
     """
+    if is_remote(root):
+        yield _remote(root)
+        return
     try:
         status = os.stat(root)
     except OSError as error:
@@ -59,6 +64,13 @@ def walk(
         yield from _walk_folder(root, excluded, set() if passed_over is None else passed_over)
     else:
         yield Skipped(root, "neither a file nor a folder")
+
+
+def _remote(address: str) -> Found | Skipped:
+    try:
+        return Found(address, *status_of(address))
+    except OSError as error:
+        return Skipped(address, error.strerror or str(error))
 
 
 def _walk_folder(root: str, excluded: Exclusions, passed_over: set[str]) -> Iterator[Found | Skipped]:

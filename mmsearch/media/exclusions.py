@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mmsearch.errors import PatternError
+from mmsearch.media.remote_path import is_absolute, is_remote
 
 if TYPE_CHECKING:
     from pathspec import RegexPattern
@@ -108,14 +109,14 @@ def _lines(pattern: str, root: str) -> Iterator[str]:
     mark = "!" if negates(pattern) else ""
     text = os.path.expanduser(pattern[len(mark) :])
     for one in _expanded(text):
-        below = _below(one, root) if os.path.isabs(one) else None
+        below = _below(one, root) if is_absolute(one) else None
         if below is not None:
             yield f"{mark}/{below}"
         plain = one.replace(os.sep, "/").removeprefix("./")
         if below is None or plain != one:
             yield mark + _kept(plain)
     if any(character in text for character in "[{"):
-        below = _below(text, root) if os.path.isabs(text) else None
+        below = _below(text, root) if is_absolute(text) else None
         yield mark + _SPECIAL.sub(r"\\\1", text.removeprefix("./") if below is None else f"/{below}")
 
 
@@ -130,7 +131,10 @@ def _expanded(text: str) -> list[str]:
 
 def _below(path: str, root: str) -> str | None:
     """Where an absolute path lies below the root; None where it does not.  Raises PatternError for the root itself."""
-    for way in (os.path.normpath(path), os.path.realpath(path)):
+    if is_remote(path) != is_remote(root):
+        return None
+    ways = (path.rstrip("/"),) if is_remote(path) else (os.path.normpath(path), os.path.realpath(path))
+    for way in ways:
         if root == way or root.startswith(way.rstrip(os.sep) + os.sep):
             raise PatternError(f"{path} is or holds the folder {root} itself: nothing would be left of it")
         if way.startswith(root.rstrip(os.sep) + os.sep):

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from mmsearch.media.remote_path import is_remote
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Buffer
@@ -47,8 +49,13 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """A file to read, as ``open(path, "rb")``, of which nobody knows what has become since it was seen last.
 
     A pipe, a device or a folder in its place raises OSError at once, where ``open`` would wait for ever or read without
-    end; and no more is read than the size that it has now, and one byte.
+    end; and no more is read than the size that it has now, and one byte.  ``path`` may be an address of an object store
+    or the web (``remote_path.py``): what is opened then has no file descriptor.
     """
+    if is_remote(path):
+        from mmsearch.media.object_store import open_remote
+
+        return open_remote(os.fspath(path))
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     try:
         descriptor = os.open(path, flags)
@@ -63,6 +70,26 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
         os.close(descriptor)
         raise
     return io.BufferedReader(_AsLong(descriptor, status.st_size))
+
+
+def opened_status(file: BinaryIO) -> tuple[int, int]:
+    """Size in bytes and modification time in ns of a file that ``open_regular`` has opened.  Raises OSError."""
+    seen = getattr(getattr(file, "raw", file), "seen", None)  # of an object store
+    if seen is not None:
+        return seen.size, seen.mtime_ns
+    status = os.fstat(file.fileno())
+    return status.st_size, status.st_mtime_ns
+
+
+def status_of(path: str) -> tuple[int, int]:
+    """Size in bytes and modification time in ns of a file, with links followed.  Raises OSError."""
+    if is_remote(path):
+        from mmsearch.media.object_store import status
+
+        seen = status(path)
+        return seen.size, seen.mtime_ns
+    found = os.stat(path)
+    return found.st_size, found.st_mtime_ns
 
 
 def read_regular(path: str | os.PathLike[str], most: int = LONGEST) -> bytes:

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from mmsearch.errors import ArgumentError, ImageError
 from mmsearch.media.filesystem import read_regular
 from mmsearch.media.part_picture import Place
-from mmsearch.media.thumbnails import thumbnail
+from mmsearch.media.remote_path import is_remote
+from mmsearch.media.thumbnails import GONE, thumbnail
 from mmsearch.types import SIDES, Photo
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def _key(photo: Photo, content_hash: bytes | None, place: Place | None = None) -
 def _made(photo: Photo, side: int, max_megapixels: float, place: Place | None) -> Thumbnail:
     picture = thumbnail(photo, side, max_megapixels, place)
     if isinstance(picture, str):
-        gone = not os.path.lexists(photo.path)
+        gone = picture == GONE if is_remote(photo.path) else not os.path.lexists(photo.path)
         raise ImageError(photo.path, picture, retry=gone, code="file-gone" if gone else None)
     return encoded(picture)
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from mmsearch.types import Hit, Moment
 
 
+GONE = "the file is gone"
+
+
 def thumbnails(
     shown: Sequence[Hit | Photo], side: int, max_megapixels: float, rough: Mapping[str, Image.Image] | None = None
 ) -> Iterator[Image.Image | str]:
@@ -65,7 +68,7 @@ def thumbnail(photo: Photo, side: int, max_megapixels: float, place: Place | Non
         with open_regular(photo.path) as file:
             return upright_part(file, photo.path, place, min(side, max(photo.width, photo.height)), max_megapixels)
     except FileNotFoundError:
-        return "the file is gone"
+        return GONE
     except ImageError as error:
         return error.reason
     except OSError as error:

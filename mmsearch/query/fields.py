@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import TypeVar
 
-from mmsearch.errors import QueryError
+from mmsearch.errors import QueryError, SourceError
 from mmsearch.media.formats import RAW_SUFFIXES, SOUND_FORMATS
+from mmsearch.media.remote_path import is_remote, normal
 from mmsearch.query import dates
 from mmsearch.query.dates import read_date
 from mmsearch.query.lexer import Piece
@@ -235,7 +236,10 @@ def _place(latitude: Piece, longitude: Piece, distance: Piece) -> Near:
 
 def _within(piece: Piece, _: date) -> Within:
     Within(piece.text)  # refuses what cannot be a path
-    return Within(os.path.abspath(os.path.expanduser(piece.text)))
+    try:
+        return Within(normal(piece.text) if is_remote(piece.text) else os.path.abspath(os.path.expanduser(piece.text)))
+    except SourceError as error:
+        raise piece.wrong(str(error)) from error
 
 
 def _format(piece: Piece, _: date) -> Format | OfKind:

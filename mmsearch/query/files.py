@@ -6,8 +6,9 @@ import os
 from collections.abc import Sequence
 from datetime import date
 
-from mmsearch.errors import ArgumentError, QueryError
+from mmsearch.errors import ArgumentError, QueryError, SourceError
 from mmsearch.media.in_memory import described
+from mmsearch.media.remote_path import is_remote, normal
 from mmsearch.query import parser
 from mmsearch.query.model import Condition, Query, Term
 
@@ -16,11 +17,16 @@ class PictureFiles:
     """The ``Examples`` of this machine's files; ``~`` is a home folder, a relative path starts where the process is."""
 
     def exists(self, path: str) -> bool:
-        """Whether something is there, a file, a folder or a link."""
-        return os.path.lexists(_expanded(path.strip()))
+        """Whether something is there, a file, a folder or a link; an address is never taken for words."""
+        return is_remote(path.strip()) or os.path.lexists(_expanded(path.strip()))
 
     def resolve(self, path: str) -> str:
         """The file with all links followed.  Raises QueryError where it is a folder, is not there, or is no file."""
+        if is_remote(path):
+            try:
+                return normal(path)
+            except SourceError as error:
+                raise QueryError(str(error)) from error
         full = _expanded(path)
         if os.path.isdir(full):
             raise QueryError(

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from mmsearch.library.library import Library
+from mmsearch.media.filesystem import opened_status
+from mmsearch.media.remote_path import file_name
 from mmsearch.server.errors import Refused
 from mmsearch.server.files import BLOCK, check_place, open_photo
 from mmsearch.server.options import ServerOptions
@@ -70,7 +72,7 @@ def zipped(photos: Sequence[Photo]) -> Iterator[bytes]:
             except Refused as error:
                 left_out.append(f"{_printable(photo.path)}: {error.detail}")
                 continue
-            info = zipfile.ZipInfo(_free(_printable(os.path.basename(photo.path)), names), _stamp(photo))
+            info = zipfile.ZipInfo(_free(_printable(file_name(photo.path)), names), _stamp(photo))
             with file, archive.open(info, "w", force_zip64=True) as entry:
                 while block := file.read(BLOCK):
                     entry.write(block)
@@ -94,7 +96,7 @@ def copied(photos: Sequence[Photo], folder: Path) -> dict[str, Any]:
     for photo in photos:
         try:
             with open_photo(photo) as source:
-                _copy(source, folder, os.path.basename(photo.path))
+                _copy(source, folder, file_name(photo.path))
             done += 1
         except Refused as error:
             skipped.append({"id": photo.id, "path": photo.path, "reason": str(error.detail)})
@@ -117,8 +119,8 @@ def _copy(source: Any, folder: Path, name: str) -> None:
     try:
         with copy:
             shutil.copyfileobj(source, copy, BLOCK)
-        status = os.fstat(source.fileno())
-        os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+        _, written = opened_status(source)
+        os.utime(target, ns=(written, written))
     except BaseException:
         with contextlib.suppress(OSError):
             target.unlink()

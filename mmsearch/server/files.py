@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 from starlette.responses import Response, StreamingResponse
 
-from mmsearch.media.filesystem import open_regular
+from mmsearch.media.filesystem import open_regular, opened_status
+from mmsearch.media.remote_path import file_name
 from mmsearch.server.errors import Refused
 from mmsearch.server.options import ServerOptions
 from mmsearch.server.photo_json import version_of
@@ -79,13 +80,13 @@ def response(photo: Photo, headers: Mapping[str, str]) -> Response:
         "Cache-Control": "private, no-cache",
         "Accept-Ranges": "bytes",
         "Content-Security-Policy": f"default-src 'none'; {media}sandbox",
-        "Content-Disposition": _disposition(os.path.basename(photo.path), "inline" if kind else "attachment"),
+        "Content-Disposition": _disposition(file_name(photo.path), "inline" if kind else "attachment"),
     }
     if is_fresh(headers, etag):
         return Response(status_code=304, headers=told)
     file = open_photo(photo)
     try:
-        size = os.fstat(file.fileno()).st_size
+        size, _ = opened_status(file)
         wanted = headers.get("range") if headers.get("if-range", etag) == etag else None
         first, last, status = 0, size - 1, 200
         part = None if wanted is None else _part(wanted, size)

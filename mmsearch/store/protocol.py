@@ -101,6 +101,14 @@ class FileRows(Protocol):
         """Hash -> id of every content that has a vector."""
         ...
 
+    def files_at(self, paths: Sequence[str], model: StoredModel) -> dict[str, StoredFile]:
+        """Those of these files that are known, by path; what is below one is not looked at."""
+        ...
+
+    def remote_lacking(self, model: StoredModel) -> dict[str, StoredFile]:
+        """Files in object stores and on web servers that were read, and have no vector of this model, by path."""
+        ...
+
     def existing_paths(self, paths: Sequence[str]) -> set[str]:
         """Which of these files are known, whatever their state."""
         ...

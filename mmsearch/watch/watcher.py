@@ -27,6 +27,7 @@ from mmsearch.ingest.scan import check
 from mmsearch.library.arguments import globs
 from mmsearch.library.library import Library
 from mmsearch.media.filesystem import on_network
+from mmsearch.media.remote_path import is_remote
 from mmsearch.store.open import DATABASE
 from mmsearch.store.paths import spellings
 from mmsearch.types import IndexReport, PathLike, Skipped
@@ -112,8 +113,9 @@ def watch(
 
     ``index`` takes roots and is ``library.index`` by default: one's own has further options.  ``exclude`` is as
     ``library.index`` takes it, and should be that of ``index``.  A folder that the library knows need not be there yet.
-    Raises SourceError for one that it does not know, WatchError without the package ``watchfiles`` where ``pace.poll``
-    is None or the library is in its place no more, and what the first run raises, except where that may go away:
+    Raises SourceError for one that it does not know, or that lies in an object store, WatchError without the package
+    ``watchfiles`` where ``pace.poll`` is None or the library is in its place no more, and what the first run raises,
+    except where that may go away:
     another process that writes, a full disk.  Later errors are in ``Failed``.
     """
     pace = pace or Pace()
@@ -127,16 +129,23 @@ def watch(
     ).run()
 
 
+_NOT_WATCHED = " cannot be watched: an object store says nothing of changes; index it again from time to time"
+
+
 def _roots(library: Library, paths: Sequence[PathLike]) -> list[str]:
     known = library.store.roots()
     if not paths:
         if not known:
             raise SourceError("the library knows no folder yet", code="nothing-to-watch")
-        return known
+        if not (local := [root for root in known if not is_remote(root)]):
+            raise SourceError(f"{known[0]}{_NOT_WATCHED}", code="not-watched")
+        return local
     roots = []
     for path in paths:
         if not os.fspath(path):
             raise SourceError("the path is empty; for the current folder write .")
+        if is_remote(path):
+            raise SourceError(f"{os.fspath(path)}{_NOT_WATCHED}", code="not-watched")
         roots.append(os.path.realpath(os.path.expanduser(os.fspath(path))))
     check([root for root in roots if root not in known or os.path.lexists(root)])
     return list(dict.fromkeys(roots))

@@ -7,6 +7,7 @@ import os
 from fastapi import APIRouter
 from starlette.responses import Response, StreamingResponse
 
+from mmsearch.media.remote_path import is_absolute, is_remote
 from mmsearch.server.context import Context, Served, Writing
 from mmsearch.server.errors import Json, Refused
 from mmsearch.server.models import IndexRequest, RunStarted, RunStopped
@@ -24,12 +25,16 @@ async def index(context: Writing, asked: IndexRequest) -> Response:
 def _check(context: Context, paths: list[str]) -> None:
     """Raises Refused for a path that this client may not name."""
     for path in paths:
-        if not os.path.isabs(path) or "\0" in path:
+        if not is_absolute(path) or "\0" in path:
             raise Refused(400, "bad-path", "a folder is named by its whole path", path=path)
-        if not context.options.local:
-            real = os.path.realpath(path)
-            if not any(os.path.commonpath([root, real]) == root for root in context.library.store.roots()):
-                raise Refused(403, "not-local", "from another machine only folders can be indexed that are known")
+        if not context.options.local and not any(_is_below(path, root) for root in context.library.store.roots()):
+            raise Refused(403, "not-local", "from another machine only folders can be indexed that are known")
+
+
+def _is_below(path: str, root: str) -> bool:
+    if is_remote(path) or is_remote(root):
+        return path == root or path.startswith(f"{root}/")
+    return os.path.commonpath([root, os.path.realpath(path)]) == root
 
 
 @router.get(

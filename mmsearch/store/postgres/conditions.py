@@ -38,6 +38,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from mmsearch.language.letters import plain
 from mmsearch.language.tag_names import folded
+from mmsearch.media.remote_path import real
 from mmsearch.query.model import (
     Album,
     AnyOf,
@@ -271,10 +272,10 @@ class Conditions:
         """At or below one of these paths; where none is listed there, at what leads to the same by links."""
         by_real: dict[str, list[str]] = {}
         for path in paths:
-            by_real.setdefault(os.path.realpath(path), []).append(path)
-        missed = [real for real, own in by_real.items() if not self._lists_any(own)]
+            by_real.setdefault(real(path), []).append(path)
+        missed = [one for one, own in by_real.items() if not self._lists_any(own)]
         folders = sorted(set(self.folders().values())) if missed else []
-        linked = [path for real in missed for path in by_links(real, folders)]
+        linked = [path for one in missed for path in by_links(one, folders)]
         return or_(false(), *(at_or_below(photos.c.path, path) for path in dict.fromkeys([*paths, *linked])))
 
     def _lists_any(self, paths: Sequence[str]) -> bool:

@@ -6,8 +6,9 @@ import os
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import bindparam, false, func, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, false, func, or_, select
 
+from mmsearch.media.remote_path import SCHEMES
 from mmsearch.store.paths import at_or_below
 from mmsearch.store.sql import noted, own_tags
 from mmsearch.store.sql.reading import Reading
@@ -52,6 +53,20 @@ class FileRows(Reading):
         return found
 
     def files(self, root: str, model: StoredModel) -> dict[str, StoredFile]:
+        return self._files(model, at_or_below(photos.c.path, root))
+
+    def files_at(self, paths: Sequence[str], model: StoredModel) -> dict[str, StoredFile]:
+        found: dict[str, StoredFile] = {}
+        for chunk in chunks([os.fsencode(path) for path in paths]):
+            found |= self._files(model, photos.c.path.in_(chunk))
+        return found
+
+    def remote_lacking(self, model: StoredModel) -> dict[str, StoredFile]:
+        remote = or_(*(at_or_below(photos.c.path, f"{scheme}://") for scheme in SCHEMES))
+        lacking = photos.c.content_id.is_(None) | photos.c.content_id.not_in(embedded(model.id))
+        return self._files(model, and_(remote, lacking, photos.c.state == "ok"))
+
+    def _files(self, model: StoredModel, which: ColumnElement[bool]) -> dict[str, StoredFile]:
         query = select(
             photos.c.path,
             photos.c.id,
@@ -61,7 +76,7 @@ class FileRows(Reading):
             photos.c.content_id,
             (photos.c.content_id.is_not(None) & photos.c.content_id.in_(embedded(model.id))).label("embedded"),
             photos.c.reason,
-        ).where(at_or_below(photos.c.path, root))
+        ).where(which)
         with self._reading() as connection:
             rows = connection.execute(query).all()
         return {os.fsdecode(path): StoredFile(*others) for path, *others in rows}

@@ -22,6 +22,7 @@ from sqlalchemy import Connection, Engine
 
 from mmsearch.language.letters import plain
 from mmsearch.language.tag_names import folded
+from mmsearch.media.remote_path import real
 from mmsearch.query.model import (
     Album,
     AnyOf,
@@ -356,11 +357,11 @@ class _Reading(FacetColumns, OverviewColumns, FilmColumns, MapColumn):
         below = {path: self._below(path) for path in paths}
         by_real: dict[str, list[Mask]] = {}
         for path, mask in below.items():
-            by_real.setdefault(os.path.realpath(path), []).append(mask)
+            by_real.setdefault(real(path), []).append(mask)
         found = list(below.values())
-        missed = [real for real, masks in by_real.items() if not any(mask.any() for mask in masks)]
+        missed = [one for one, masks in by_real.items() if not any(mask.any() for mask in masks)]
         folders = self._folders() if missed else []
-        found += [self._below(path) for real in missed for path in by_links(real, folders)]
+        found += [self._below(path) for one in missed for path in by_links(one, folders)]
         together: Mask = np.logical_or.reduce(found)
         return together
 

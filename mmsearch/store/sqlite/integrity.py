@@ -18,6 +18,7 @@ from sqlalchemy.exc import DatabaseError
 from mmsearch.encoders.protocol import RegionCard
 from mmsearch.encoders.region_codec import unpack
 from mmsearch.errors import LibraryError
+from mmsearch.media.remote_path import is_remote
 from mmsearch.store.sqlite import fulltext
 from mmsearch.store.sqlite.integrity_rules import LEFT, READ, RULES
 from mmsearch.store.types import EXAMPLES, Damage
@@ -187,7 +188,7 @@ def _tokens(connection: Connection, card: RegionCard) -> list[tuple[int, int]]:
 
 
 def _outside(connection: Connection) -> list[bytes]:
-    """Paths of photos that are neither a root nor below one, in order."""
+    """Paths of photos that are neither a root nor below one, in order; lists name addresses that need not be."""
     roots = {os.fsdecode(path) for path in connection.exec_driver_sql("SELECT path FROM roots").scalars()}
     below: dict[str, bool] = {}  # folders
 
@@ -199,7 +200,8 @@ def _outside(connection: Connection) -> list[bytes]:
 
     rows = connection.exec_driver_sql("SELECT path FROM photos WHERE typeof(path) = 'blob' ORDER BY path").scalars()
     paths = ((path, os.fsdecode(path)) for path in rows)
-    return [path for path, name in paths if name not in roots and not has_root(os.path.dirname(name))]
+    local = ((path, name) for path, name in paths if not is_remote(name))
+    return [path for path, name in local if name not in roots and not has_root(os.path.dirname(name))]
 
 
 def _words(connection: Connection, deep: bool) -> Iterator[Damage]:

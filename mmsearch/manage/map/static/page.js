@@ -59,8 +59,10 @@ function startPage() {
 
 const joined = (folder, name) => (/[\\/]$/.test(folder) ? folder : folder + (folder.includes("\\") && !folder.includes("/") ? "\\" : "/")) + name;
 
-/** The address of a file; null for a path with bytes that are no text. */
+/** The address of a file; null for a path with bytes that are no text, and for what no browser opens. */
 function address(path) {
+  if (/^https?:/.test(path)) return path;
+  if (/^(s3|gs|az):/.test(path)) return null;
   try {
     const parts = path.replaceAll("\\", path.includes("/") ? "\\" : "/").split("/").map(encodeURIComponent).join("/");
     return `file://${parts.startsWith("/") ? "" : "/"}${parts}`;
