@@ -29,7 +29,6 @@ ORDER = [
     "mmsearch.media.object_store",  # what lies there is opened as files are
     "mmsearch.media.filesystem",  # the one way to open a file, settings and vocabularies too
     "mmsearch.config",
-    "mmsearch.library_file",
     "mmsearch.language",
     "mmsearch.media",
     "mmsearch.indexes",
