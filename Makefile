@@ -8,9 +8,9 @@ LIGHT := .venv-light
 LIGHT_STAMP := $(LIGHT)/.installed
 LIGHT_PIP := $(LIGHT)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps
 
-MILVUS := .venv-milvus
+MILVUS_VENV := .venv-milvus
 
-.PHONY: milvus-env demo test quick-test light-test bench reference model-table site notices dist lock check lint types clean
+.PHONY: milvus-env cluster-demo demo test quick-test light-test bench reference model-table site notices dist lock check lint types clean
 
 # The environment, made again when the dependencies change.  torch and torchvision are a tested pair.
 $(STAMP): pyproject.toml
@@ -27,12 +27,12 @@ $(LIGHT_STAMP): pyproject.toml requirements/light.txt
 	touch $(LIGHT_STAMP)
 
 # A Milvus of its own for tests and benchmarks; what it needs of Python is old.
-$(MILVUS)/.installed:
-	$(PYTHON) -m venv $(MILVUS)
-	$(MILVUS)/bin/python -m pip install --quiet --disable-pip-version-check "milvus==2.3.5" "pymilvus<2.4" "setuptools<81" "marshmallow<4"
-	touch $(MILVUS)/.installed
+$(MILVUS_VENV)/.installed:
+	$(PYTHON) -m venv $(MILVUS_VENV)
+	$(MILVUS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "milvus==2.3.5" "pymilvus<2.4" "setuptools<81" "marshmallow<4"
+	touch $(MILVUS_VENV)/.installed
 
-milvus-env: $(MILVUS)/.installed
+milvus-env: $(MILVUS_VENV)/.installed
 
 # The main job on sample photos: index ./photos, then three queries, in a library of its own.
 demo: export MMSEARCH_LIBRARY = $(CURDIR)/photos/.mmsearch
@@ -42,6 +42,10 @@ demo: $(LIGHT_STAMP)
 	$(LIGHT)/bin/mmsearch query -k 3 "a man with a camera"
 	$(LIGHT)/bin/mmsearch query -k 3 "a cup of coffee"
 	$(LIGHT)/bin/mmsearch query -k 3 photos/motorcycle_left.png
+
+# Past one machine, on one: PostgreSQL (and Milvus with MILVUS=1) from packages, the sample photos, three questions.
+cluster-demo: $(STAMP) $(if $(MILVUS),$(MILVUS_VENV)/.installed)
+	$(BIN)/python -m benchmarks.cluster_demo $(if $(MILVUS),--milvus)
 
 test: $(STAMP)
 	$(BIN)/python tests/steps.py

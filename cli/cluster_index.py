@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from mmsearch import schemas
-from mmsearch.cli import formatting, options
-from mmsearch.cli.progress_bar import progress_bar
+from mmsearch.cli import options
+from mmsearch.cli.indexed import indexed
 
 AddressOption = Annotated[
     str | None,
@@ -49,27 +48,16 @@ def command(
     from mmsearch.cluster.indexing import index
 
     with options.opened(library, must_exist=False, device=device, model=model) as found:
-        try:
-            with progress_bar("Indexing") as progress:
-                report = index(
-                    found,
-                    paths or [],
-                    address=address,
-                    workers=Workers(workers, cpus),
-                    exclude=exclude or None,
-                    wait=wait,
-                    progress=progress,
-                )
-        except KeyboardInterrupt:
-            formatting.say(
-                f"interrupted: {formatting.plural(found.status().photos, 'photo')} can be found, nothing is lost; "
-                "run the same command again to go on"
-            )
-            raise typer.Exit(130) from None
-    for note in report.notes:
-        formatting.say(note)
-    if json:
-        formatting.json_line(schemas.index_report(report))
-    else:
-        for line in formatting.report_lines(report):
-            formatting.say(line)
+        indexed(
+            found,
+            lambda progress: index(
+                found,
+                paths or [],
+                address=address,
+                workers=Workers(workers, cpus),
+                exclude=exclude or None,
+                wait=wait,
+                progress=progress,
+            ),
+            json,
+        )

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmsearch import schemas
 from mmsearch.cli import formatting, options
-from mmsearch.cli.progress_bar import progress_bar
+from mmsearch.cli.indexed import indexed
 
 if TYPE_CHECKING:
     from mmsearch.library.library import Library
@@ -60,30 +59,19 @@ def command(
     with options.opened(library, must_exist=False, **changes) as found:
         if precision is not None and (paths or model is None):
             _say_what_is_kept(found, precision)
-        try:
-            with progress_bar("Indexing") as progress:
-                report = found.index(
-                    paths or [],
-                    model=model,
-                    exclude=exclude or None,
-                    captions=captions,
-                    ocr=ocr,
-                    wait=wait,
-                    progress=progress,
-                )
-        except KeyboardInterrupt:
-            formatting.say(
-                f"interrupted: {formatting.plural(found.status().photos, 'photo')} can be found, nothing is lost; "
-                "run the same command again to go on"
-            )
-            raise typer.Exit(130) from None
-    for note in report.notes:
-        formatting.say(note)
-    if json:
-        formatting.json_line(schemas.index_report(report))
-    else:
-        for line in formatting.report_lines(report):
-            formatting.say(line)
+        indexed(
+            found,
+            lambda progress: found.index(
+                paths or [],
+                model=model,
+                exclude=exclude or None,
+                captions=captions,
+                ocr=ocr,
+                wait=wait,
+                progress=progress,
+            ),
+            json,
+        )
 
 
 def _say_what_is_kept(library: Library, precision: str) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from mmsearch.errors import ImageError
+from mmsearch.manage.standing_in import stand_ins
 from mmsearch.media.document import MOST_PAGES, NOT_ALL
 from mmsearch.media.filesystem import open_regular
 from mmsearch.media.formats import DOCUMENT_SUFFIXES
@@ -89,20 +90,10 @@ def same_documents(
     max_megapixels: float,
 ) -> Ids:
     """For each document, at ``rows`` of ``contents``, the row of the best one that shows it, or its own; (n,)."""
-    if len(rows) < 2:
-        return np.array(rows, np.int64)
-    documents = _read(rows, store, model, contents)
+    documents = _read(rows, store, model, contents) if len(rows) > 1 else []
     documents.sort(key=lambda one: (-one.count, -one.pixels, -one.file.size, one.row))
     looks = _Looks(files, max_megapixels)
-    stands = {row: row for row in rows}
-    heads: list[_Pages] = []
-    for one in documents:
-        head = next((best for best in heads if _holds(best, one) and _shows(best, one, looks)), None)
-        if head is None:
-            heads.append(one)
-        else:
-            stands[one.row] = head.row
-    return np.array([stands[row] for row in rows], np.int64)
+    return stand_ins(rows, documents, lambda best, one: _holds(best, one) and _shows(best, one, looks))
 
 
 def _read(rows: Sequence[int], store: Store, model: StoredModel, contents: Sequence[Content]) -> list[_Pages]:

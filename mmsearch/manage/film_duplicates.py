@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch.errors import ImageError
+from mmsearch.manage.standing_in import stand_ins
 from mmsearch.media.filesystem import open_regular
 from mmsearch.media.part_picture import Place, upright_part
 from mmsearch.media.pixel_match import DETAIL, Sketch, alike, sketch_of
@@ -85,20 +86,10 @@ def same_films(
     max_megapixels: float,
 ) -> Ids:
     """For each film, at ``rows`` of ``contents``, the row of the best one that shows it, or its own; (n,)."""
-    if len(rows) < 2:
-        return np.array(rows, np.int64)
-    films = _read(rows, store, model, contents)
+    films = _read(rows, store, model, contents) if len(rows) > 1 else []
     films.sort(key=lambda one: (-one.film.duration_ms, -one.pixels, one.row))
     frames = _Frames(files, max_megapixels)
-    stands = {one.row: one.row for one in films}
-    heads: list[_Moments] = []
-    for one in films:
-        head = next((best for best in heads if _holds(best, one) and _shows(best, one, frames)), None)
-        if head is None:
-            heads.append(one)
-        else:
-            stands[one.row] = head.row
-    return np.array([stands[row] for row in rows], np.int64)
+    return stand_ins(rows, films, lambda best, one: _holds(best, one) and _shows(best, one, frames))
 
 
 def _read(rows: Sequence[int], store: Store, model: StoredModel, contents: Sequence[Content]) -> list[_Moments]:

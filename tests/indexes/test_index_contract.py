@@ -14,7 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cpu_in_place_of_gpus import OnCPU
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from milvus_server import MILVUS_MARKS, open_with_milvus
+from numpy.typing import NDArray
 from postgres_server import forget, open_postgres
 from small_vectors import DIM, brute_force, clustered, shared, texts, unit
 
@@ -210,6 +213,35 @@ def test_ten_come_back_where_all_allowed_ones_are_far_from_the_query(
         (own,) = found(index, query[None], 10, allowed)
         assert len(set(own)) == 10
         assert set(own) <= set(allowed.tolist())
+
+
+@st.composite
+def filters(draw: st.DrawFn) -> tuple[int, NDArray[np.bool_]]:
+    """The seed of a query, and of all rows in the order of how near they are to it, which are allowed."""
+    seed, share = draw(st.integers(0, 39)), draw(st.floats(0, 1))
+    begin, end = sorted(draw(st.tuples(st.integers(0, COUNT), st.integers(0, COUNT))))
+    near_to_far = np.random.default_rng(draw(st.integers(0, 2**32 - 1))).random(COUNT) < share
+    near_to_far[:begin] = near_to_far[end:] = False
+    return seed, near_to_far
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(filters(), st.sampled_from([1, 3, 10, 50]))
+def test_whatever_is_allowed_k_come_back_wherever_there_are_k(
+    index: VectorIndex, kind: str, pictures: Vectors, queries: Vectors, drawn: tuple[int, NDArray[np.bool_]], k: int
+) -> None:
+    query = queries[drawn[0]]
+    scores = pictures @ query
+    allowed = np.sort(IDS[np.argsort(-scores, kind="stable")[drawn[1]]])
+    best = index.search(query[None], k, allowed)
+    own = [number for number in best.ids[0].tolist() if number >= 0]
+    assert len(own) == len(set(own)) == min(k, len(allowed))
+    assert set(own) <= set(allowed.tolist())
+    by_id = dict(zip(IDS.tolist(), scores.tolist(), strict=True))
+    right = sorted((by_id[number] for number in allowed.tolist()), reverse=True)[:k]
+    np.testing.assert_allclose(best.scores[0][: len(own)], [by_id[number] for number in own], atol=1e-6)
+    if kind in EXACT or len(allowed) <= FEW:
+        np.testing.assert_allclose(best.scores[0][: len(own)], right, atol=1e-6)
 
 
 def test_allowed_ids_may_stand_in_any_order_twice_and_be_unknown(

@@ -6,7 +6,6 @@ All randomness of a step comes from (seed, step), so a run that was killed and g
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mmsearch.errors import TrainingError
-from mmsearch.training.common import optimize, unchanged
+from mmsearch.training.common import unchanged
 from mmsearch.training.common.checkpoint import Run
-from mmsearch.training.common.session import LOG_EVERY, RunOptions, Session, checked_loss, report_step, seed_torch
+from mmsearch.training.common.session import RunOptions, Session, checked_loss, seed_torch
+from mmsearch.training.common.steps import adam, run_steps
 from mmsearch.training.generation.features import Features
 from mmsearch.training.generation.judging import judge
 from mmsearch.training.generation.latents import LatentSpace, moments
@@ -121,11 +121,7 @@ class GeneratorTrainer:
         recipe = self.recipe
         trained = {name: p for name, p in self.generator.named_parameters() if p.requires_grad}
         betas = (0.0, 0.9) if recipe.adversarial else (0.9, 0.98)
-        groups = [
-            {"params": [p for p in trained.values() if (p.ndim > 1) == decays], "lr": recipe.lr, "peak": recipe.lr,
-             "weight_decay": recipe.weight_decay if decays else 0.0} for decays in (True, False)
-        ]  # fmt: skip
-        optimizer = torch.optim.AdamW(groups, betas=betas)
+        optimizer = adam(trained, recipe.lr, recipe.weight_decay, betas)
         scaler = torch.amp.GradScaler("cpu", enabled=False)
         session = Session(self.out, trained, optimizer, recipe.ema, recipe.clip, scaler, self.options)
         found = session.restore(self.options.resume)
@@ -133,21 +129,12 @@ class GeneratorTrainer:
         if found is not None and self.discriminator is not None and self.critic is not None:
             self.discriminator.load_state_dict(found["discriminator"])
             self.critic.load_state_dict(found["critic"])
-        saved, began, first = time.perf_counter(), time.perf_counter(), state.step
-        while state.step < recipe.steps:
-            optimize.set_rate(optimizer, optimize.rate(state.step, recipe.steps, recipe.warmup))
-            terms = self._step(state.step, session)
-            state.step += 1
-            if state.step % LOG_EVERY == 0 or state.step == recipe.steps:
-                speed = (state.step - first) * recipe.batch / max(time.perf_counter() - began, 1e-9)
-                session.add_event("step", step=state.step, pairs_per_second=round(speed, 1), **terms)
-            report_step(self.options.progress, state.step, recipe.steps, loss=terms["loss"])
-            judged = state.step % recipe.dev_every == 0 or state.step == recipe.steps
-            if judged:
-                self._evaluate(state, session)
-            if judged or time.perf_counter() - saved >= self.options.save_every:
-                session.save(vars(state), **self._critic_state())
-                saved = time.perf_counter()
+        run_steps(
+            session, state, recipe, self.options,
+            lambda step: self._step(step, session),
+            lambda: self._evaluate(state, session),
+            self._critic_state,
+        )  # fmt: skip
         session.load_best()
         return state
 

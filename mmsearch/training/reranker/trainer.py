@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -26,15 +25,13 @@ from mmsearch.rerank.model import RerankConfig, RerankModel
 from mmsearch.rerank.vocabulary import PAD
 from mmsearch.training.common import losses, mining, optimize, unchanged
 from mmsearch.training.common.session import (
-    LOG_EVERY,
-    Pace,
     RunOptions,
     Session,
     checked_loss,
     random_mask,
-    report_step,
     seed_torch,
 )
+from mmsearch.training.common.steps import run_steps
 from mmsearch.training.reranker.data import Lines, Numbers, TrainData
 from mmsearch.training.reranker.recipe import RerankRecipe
 
@@ -126,37 +123,18 @@ class RerankTrainer:
         unchanged.check(self.out, self.session.files.facts(), {**inputs, "reranker_recipe": asdict(self.recipe)})
         found = self.session.restore(self.options.resume)
         state = _State(**found["state"]) if found is not None else _State()
-        recipe = self.recipe
-        saved = time.perf_counter()
-        pace = Pace(state.step, saved)
-        while state.step < recipe.steps:
-            self._train_batch(state, pace)
-            evaluated = state.step % recipe.dev_every == 0 or state.step == recipe.steps
-            if evaluated:
-                self._evaluate(state)
-            if evaluated or time.perf_counter() - saved >= self.options.save_every:
-                self.session.save(vars(state))
-                saved = time.perf_counter()
+        run_steps(
+            self.session, state, self.recipe, self.options,
+            lambda step: self._train_batch(state, step),
+            lambda: self._evaluate(state),
+        )  # fmt: skip
         self.session.load_best()
         self.model.eval()
         return RerankOutcome(self.out, state.best_step, state.step, state.figures, state.loss)
 
-    def _train_batch(self, state: _State, pace: Pace) -> None:
-        """One step at the rate of its turn, in the log and for whoever listens."""
-        recipe = self.recipe
-        optimize.set_rate(self.session.optimizer, optimize.rate(state.step, recipe.steps, recipe.warmup))
-        state.loss, parts = self._step(state.step)
-        state.step += 1
-        pace.add(recipe.batch)
-        now = time.perf_counter()
-        pairs = pace.pairs_per_second(now)
-        if state.step % LOG_EVERY == 0:
-            self.session.add_event("step", step=state.step, loss=state.loss, pairs_per_second=round(pairs, 1), **parts)
-        report_step(
-            self.options.progress, state.step, recipe.steps, loss=state.loss, pairs_per_second=pairs,
-            rate=self.session.optimizer.param_groups[0]["lr"],
-            seconds_left=pace.seconds_left(now, state.step, recipe.steps),
-        )  # fmt: skip
+    def _train_batch(self, state: _State, step: int) -> dict[str, float]:
+        state.loss, parts = self._step(step)
+        return {"loss": state.loss, **parts}
 
     def _evaluate(self, state: _State) -> None:
         """Dev, with the averaged weights."""

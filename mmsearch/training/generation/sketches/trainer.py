@@ -6,7 +6,6 @@ All randomness of a step comes from (seed, step), so a run that was killed and g
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmsearch.errors import TrainingError
-from mmsearch.training.common import optimize, unchanged
+from mmsearch.training.common import unchanged
 from mmsearch.training.common.checkpoint import Run
-from mmsearch.training.common.session import LOG_EVERY, RunOptions, Session, checked_loss, report_step, seed_torch
+from mmsearch.training.common.session import RunOptions, Session, checked_loss, seed_torch
+from mmsearch.training.common.steps import adam, run_steps
 from mmsearch.training.generation.sketches.data import SketchData
 from mmsearch.training.generation.sketches.models import Eyes, PatchCritic, SketchDecoder
 from mmsearch.training.generation.sketches.recipe import SIDE, SketchRecipe
@@ -86,11 +86,7 @@ class SketchTrainer:
     def _train(self) -> _State:
         recipe = self.recipe
         trained = {name: p for name, p in self.decoder.named_parameters() if p.requires_grad}
-        groups = [
-            {"params": [p for p in trained.values() if (p.ndim > 1) == decays], "lr": recipe.lr, "peak": recipe.lr,
-             "weight_decay": recipe.weight_decay if decays else 0.0} for decays in (True, False)
-        ]  # fmt: skip
-        optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99))
+        optimizer = adam(trained, recipe.lr, recipe.weight_decay, (0.9, 0.99))
         scaler = torch.amp.GradScaler("cpu", enabled=False)
         session = Session(self.out, trained, optimizer, recipe.ema, recipe.clip, scaler, self.options)
         found = session.restore(self.options.resume)
@@ -98,23 +94,12 @@ class SketchTrainer:
         if found is not None:
             self.critic.load_state_dict(found["critic"])
             self.critic_optimizer.load_state_dict(found["critic_optimizer"])
-        saved, began, first = time.perf_counter(), time.perf_counter(), state.step
-        while state.step < recipe.steps:
-            optimize.set_rate(optimizer, optimize.rate(state.step, recipe.steps, recipe.warmup))
-            terms = self._step(state.step, session)
-            state.step += 1
-            if state.step % LOG_EVERY == 0 or state.step == recipe.steps:
-                speed = (state.step - first) * recipe.batch / max(time.perf_counter() - began, 1e-9)
-                session.add_event("step", step=state.step, photos_per_second=round(speed, 1), **terms)
-            report_step(self.options.progress, state.step, recipe.steps, loss=terms["loss"])
-            judged = state.step % recipe.dev_every == 0 or state.step == recipe.steps
-            if judged:
-                self._evaluate(state, session)
-            if judged or time.perf_counter() - saved >= self.options.save_every:
-                session.save(
-                    vars(state), critic=self.critic.state_dict(), critic_optimizer=self.critic_optimizer.state_dict()
-                )
-                saved = time.perf_counter()
+        run_steps(
+            session, state, recipe, self.options,
+            lambda step: self._step(step, session),
+            lambda: self._evaluate(state, session),
+            lambda: {"critic": self.critic.state_dict(), "critic_optimizer": self.critic_optimizer.state_dict()},
+        )  # fmt: skip
         session.keep_best()  # the average at the end: figures of dev and looks do not agree on what is best
         session.load_best()
         return state
