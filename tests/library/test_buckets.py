@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import replace
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import films
@@ -54,7 +54,7 @@ def anywhere(
 ) -> Iterator[Library]:
     """A library of either kind."""
     place = settings.library if request.param == "folder" else url_of(tmp_path)
-    with open_library(place, settings=replace(settings, library=place), encoder=encoder) as opened:
+    with open_library(place, settings=settings, encoder=encoder) as opened:
         yield opened
     if request.param == "postgres":
         forget(tmp_path)
@@ -87,9 +87,10 @@ def test_a_bucket_is_a_folder(anywhere: Library, server: ObjectServer, root: str
     assert counts(library, root, exclude=()) == {"restored": 4, "unchanged": 2}
 
     assert [hit.path for hit in library.search("a rocket", k=1)] == [f"{root}/trips/rocket.jpg"]
-    assert {hit.path for hit in library.search("width:>1", within=f"{root}/trips/")} == {f"{root}/{n}" for n in FIVE[3:]}
-    assert {hit.path for hit in library.search(f"in:{root}/trips")} == {f"{root}/{n}" for n in FIVE[3:]}
-    assert {hit.path for hit in library.search("album:trips")} == {f"{root}/{n}" for n in FIVE[3:]}
+    trips = {f"{root}/{name}" for name in FIVE[3:]}
+    assert {hit.path for hit in library.search("width:>1", within=f"{root}/trips/")} == trips
+    assert {hit.path for hit in library.search(f"in:{root}/trips")} == trips
+    assert {hit.path for hit in library.search("album:trips")} == trips
     near = library.search(f"{root}/cat.png")  # its picture was fetched; it itself is no hit
     assert near[0].path == f"{root}/grass.png"
     assert f"{root}/grass.png" in library
@@ -349,8 +350,12 @@ def test_photos_of_a_bucket_in_the_server(library: Library, server: ObjectServer
 def test_without_the_package_one_sentence_says_what_to_install(
     library: Library, root: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "obstore", None)
-    for ask in (lambda: library.index(root), lambda: library.index(urls=[f"{root}/cat.png"])):
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    asks: tuple[Callable[[], object], ...] = (
+        lambda: library.index(root),
+        lambda: library.index(urls=[f"{root}/cat.png"]),
+    )
+    for ask in asks:
         with pytest.raises(MMSearchError, match=r"need obstore; run: pip install 'mmsearch\[objects\]'") as caught:
             ask()
         assert caught.value.code == "needs-objects"
