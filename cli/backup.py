@@ -51,7 +51,7 @@ def restore(
     The next query makes the index anew. FILE stays as it is.
     """
     from mmsearch import config, restore
-    from mmsearch.library_file import located
+    from mmsearch.library.library_file import located
 
     place, _ = located(library, config.load())
     if config.is_address(place):

@@ -16,7 +16,7 @@ from mmsearch.cli.options import opened
 from mmsearch.config import is_address
 from mmsearch.errors import MMSearchError
 from mmsearch.library.checkup import Finding
-from mmsearch.library_file import located
+from mmsearch.library.library_file import located
 
 if TYPE_CHECKING:
     from mmsearch.config import Settings

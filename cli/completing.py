@@ -140,7 +140,7 @@ def _values_of(name: str, start: str, before: Sequence[str]) -> list[str]:
 def _library(before: Sequence[str]) -> Path | None:
     """The library that the words name, or the person's own; None for one on a server, which is not asked."""
     from mmsearch import config
-    from mmsearch.library_file import located
+    from mmsearch.library.library_file import located
 
     named = [value for option, value in pairwise(before) if option in ("--library", "-l")]
     named += [word.partition("=")[2] for word in before if word.startswith("--library=")]

@@ -33,7 +33,7 @@ def command(
     from mmsearch import config
     from mmsearch.cli.pager import paged
     from mmsearch.encoders.catalogue import available
-    from mmsearch.library_file import located
+    from mmsearch.library.library_file import located
 
     settings = config.load()
     with working("Looking for models"):

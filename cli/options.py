@@ -119,7 +119,7 @@ def settings_with(auto: str = "auto", **changes: Any) -> Settings:
 def is_there(settings: Settings) -> bool:
     """Whether the person's own library is there; one on a server is not asked."""
     from mmsearch.config import is_address
-    from mmsearch.library_file import located
+    from mmsearch.library.library_file import located
     from mmsearch.store.open import has_store
 
     place, _ = located(None, settings)

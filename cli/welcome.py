@@ -47,7 +47,7 @@ def welcome() -> None:
 def _there(settings: Settings) -> bool:
     """Whether the person's own library is there."""
     from mmsearch.config import is_address
-    from mmsearch.library_file import located
+    from mmsearch.library.library_file import located
     from mmsearch.store.open import has_store, server_state
 
     place, _ = located(None, settings)

@@ -27,7 +27,6 @@ ORDER = [
     "mmsearch.types",
     "mmsearch.media.filesystem",  # the one way to open a file, settings and vocabularies too
     "mmsearch.config",
-    "mmsearch.library_file",
     "mmsearch.language",
     "mmsearch.media",
     "mmsearch.indexes",

@@ -11,9 +11,9 @@ from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import LibraryError, NoModelError
 from mmsearch.library.checked import checked
 from mmsearch.library.library import Library
+from mmsearch.library.library_file import located
 from mmsearch.library.live_index import LiveIndex
 from mmsearch.library.models import Models
-from mmsearch.library_file import located
 from mmsearch.store.open import INDEX, check_new, has_store, open_address, open_store
 from mmsearch.types import PathLike
 
@@ -35,7 +35,7 @@ def open_library(
     """Open the library in ``folder``, made if absent; without one, the user's own library.
 
     In place of a folder it may be the address of a database of PostgreSQL: ``postgresql://user@host/database``, or a
-    file whose name ends in ``.toml``, which names the parts of the library (``mmsearch/library_file.py``).
+    file whose name ends in ``.toml``, which names the parts of the library (``mmsearch/library/library_file.py``).
 
     ``model`` (of a library that is new) and ``device`` take the place of the settings'; ``encoder`` that of the model:
     the way for a model of one's own.  ``quick`` is for a program that asks a question or two and ends: models are

@@ -13,7 +13,7 @@ import mmsearch
 from mmsearch.cli.completing import _library
 from mmsearch.config import Settings, load
 from mmsearch.errors import ConfigError, NoModelError
-from mmsearch.library_file import located
+from mmsearch.library.library_file import located
 
 DATABASE = 'metadata = "postgresql://me:secret@db/photos"\n'
 
