@@ -11,9 +11,9 @@ from mmsearch.encoders.protocol import Encoder
 from mmsearch.errors import LibraryError, NoModelError
 from mmsearch.library.checked import checked
 from mmsearch.library.library import Library
+from mmsearch.library.library_file import located
 from mmsearch.library.live_index import LiveIndex
 from mmsearch.library.models import Models
-from mmsearch.library.library_file import located
 from mmsearch.store.open import INDEX, check_new, has_store, open_address, open_store
 from mmsearch.types import PathLike
 

@@ -15,7 +15,7 @@ Whoever implements one of these adds a line to the suites of what all do alike, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -27,12 +27,12 @@ from mmsearch.encoders.protocol import RegionCard
 from mmsearch.indexes.protocol import VectorIndex
 from mmsearch.media.dhash import Hashes
 from mmsearch.query.model import Condition, Order
+from mmsearch.store.blob_store import BlobStore
 from mmsearch.store.moving import Movable
 from mmsearch.store.part_rows import PartRows
 from mmsearch.store.pending_rows import PendingRows
 from mmsearch.store.statistics import Statistics
 from mmsearch.store.types import (
-    BlobKind,
     Block,
     Capabilities,
     Contents,
@@ -428,30 +428,6 @@ class VectorSearch(Protocol):
 
     def reset(self) -> None:
         """Remember nothing of what the store said."""
-        ...
-
-
-class BlobTaker(Protocol):
-    """What blobs are given to, within a transaction."""
-
-    def put(self, kind: BlobKind, blobs: Mapping[int, bytes]) -> None:
-        """Store blobs by id, in place of those of this kind, and of other versions of it, that there are."""
-        ...
-
-
-class BlobStore(BlobTaker, Protocol):
-    """Bytes by kind and id: the packed region tokens of items, by the ids of their vectors."""
-
-    def get(self, kind: BlobKind, ids: Sequence[int]) -> dict[int, bytes]:
-        """The blobs of this kind that there are of these ids.
-
-        Raises LibraryError where they are in an object store that does not answer (code ``blobs-unreachable``), or
-        that lacks or damaged them (``blobs-missing``, ``blobs-damaged``).
-        """
-        ...
-
-    def delete(self, kind: BlobKind, ids: Sequence[int]) -> None:
-        """Forget these; ids that have none are no error."""
         ...
 
 

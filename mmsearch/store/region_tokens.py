@@ -14,7 +14,8 @@ from mmsearch.store.types import TOKENS, BlobKind, StoredModel
 from mmsearch.types import Ids, Regions
 
 if TYPE_CHECKING:
-    from mmsearch.store.protocol import BlobStore, Store
+    from mmsearch.store.blob_store import BlobStore
+    from mmsearch.store.protocol import Store
 
 
 @dataclass(frozen=True)

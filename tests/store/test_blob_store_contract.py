@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmsearch.store.blob_store import BlobStore
 from mmsearch.store.open import open_store as open_embedded
-from mmsearch.store.protocol import BlobStore, Store
+from mmsearch.store.protocol import Store
 from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.store.types import TOKENS, BlobKind
 from mmsearch.types import Decoded, Exif, Found

@@ -11,11 +11,11 @@ from sqlalchemy import Boolean, Column, Connection, Float, LargeBinary, String, 
 from sqlalchemy.exc import DataError, IntegrityError
 
 from mmsearch.errors import LibraryError
+from mmsearch.store.blob_store import BlobTaker
 from mmsearch.store.moving import TABLES, Row
 from mmsearch.store.postgres import fulltext
 from mmsearch.store.postgres.terms import Terms
 from mmsearch.store.postgres.writer import WIDEST, grow
-from mmsearch.store.protocol import BlobTaker
 from mmsearch.store.sql.dialect import Float16Vector
 from mmsearch.store.sql.table_copy import MOVING, NUMBERED, TableAdder, TableRows, columns_of
 

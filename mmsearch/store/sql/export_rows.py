@@ -37,7 +37,7 @@ from mmsearch.store.types import TOKENS, BlobKind, Block, ExportRow, StoredModel
 from mmsearch.types import Annotations, Found
 
 if TYPE_CHECKING:
-    from mmsearch.store.protocol import BlobStore
+    from mmsearch.store.blob_store import BlobStore
 
 BLOCK = 500  # vectors read together
 

@@ -19,7 +19,7 @@ from mmsearch.store.sql.tables import embeddings, metadata, models, properties, 
 from mmsearch.store.types import TOKENS, BlobKind, chunks
 
 if TYPE_CHECKING:
-    from mmsearch.store.protocol import BlobStore, BlobTaker
+    from mmsearch.store.blob_store import BlobStore, BlobTaker
 
 MOVING = "moving"  # the property that says how far a copy is
 NUMBERED = ("roots", "models", "contents", "photos", "items", "embeddings")  # tables whose ids are handed out

@@ -46,7 +46,7 @@ from mmsearch.store.types import CHUNK, TOKENS, BlobKind, ExportRow, StoredModel
 from mmsearch.types import Decoded, Found, Sidecar, Vectors
 
 if TYPE_CHECKING:  # a query does without it
-    from mmsearch.store.protocol import BlobTaker
+    from mmsearch.store.blob_store import BlobTaker
 
 _SAME_CONTENT = select(contents.c.id).where(contents.c.hash == bindparam("hash"))
 _SAME_VECTOR = select(embeddings.c.id).where(
