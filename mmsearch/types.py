@@ -27,6 +27,7 @@ Ids = NDArray[np.int64]  # (n,)
 Pixels = NDArray[np.uint8]  # (height, width, 3), or (n, height, width, 3)
 
 
+PARTS = ("vectors", "words", "tokens")  # of a library, that a search does without where they do not answer
 SIDES = (160, 320, 640, 1280)  # pixels of the longer side of thumbnails
 
 
@@ -325,6 +326,16 @@ class SearchResult(Sequence[Hit]):
     next_offset: int | None = None  # where the next page begins, which may be empty; None where there are no more hits
     # Of the library: it grows whenever pictures come or go, as in ``status``.  None where some did during the search.
     generation: int | None = None
+
+    @property
+    def unreachable(self) -> frozenset[str]:
+        """The parts of the library that did not answer: "vectors", "words", "tokens".  Empty where it is whole.
+
+        What would have been found with them is lacking, and the order is another one: a page goes on from another one
+        only where this is the same of both.
+        """
+        codes = {f"{part}-unreachable": part for part in PARTS}
+        return frozenset(codes[note.code] for note in self.notes if note.code in codes)
 
     @overload
     def __getitem__(self, key: int) -> Hit: ...
