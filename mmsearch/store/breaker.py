@@ -23,7 +23,8 @@ METADATA = "metadata"
 class EngineState:
     """What is known in this process of an engine that a library asks."""
 
-    name: str
+    part: str  # of the library, that it has: "metadata", "vectors", "words", "tokens"
+    name: str  # such as "pgvector"
     reachable: bool | None  # None where it was not asked yet
     since: datetime | None  # when it was found to be so
     error: str | None  # what it did last where it is not reachable
@@ -117,7 +118,7 @@ class Breaker:
     @property
     def state(self) -> EngineState:
         with self._lock:
-            return EngineState(self.name, self._reachable, self._since, self._error, self._rest > 0)
+            return EngineState(self.part, self.name, self._reachable, self._since, self._error, self._rest > 0)
 
 
 class Engines:

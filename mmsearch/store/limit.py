@@ -1,13 +1,14 @@
-"""How long servers may take: what is asked within a limit ends within it, whichever engine is asked.
+"""How long servers may take: a limit on the seconds that a search waits for them, whichever engine is asked.
 
-The limit belongs to the thread, so it reaches every driver without being handed through all that lies between.
+Only waiting counts: a model that is loaded, or a busy machine, is no server that does not answer.  The limit belongs to
+the thread, so it reaches every driver without being handed through all that lies between.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -15,82 +16,109 @@ from mmsearch.errors import LibraryError
 
 OVER = "search-timeout"  # code of a LibraryError: the time is over, or the server gave up because it was
 
-_LEFT: ContextVar[Callable[[], float] | None] = ContextVar("seconds left", default=None)
+
+class Limit:
+    """Seconds that servers may be waited for, all questions together; 0 is no limit.  For one thread."""
+
+    def __init__(self, seconds: float, around: Limit | None = None) -> None:
+        """What is waited counts for the limit ``around`` this one too."""
+        self._left = seconds if 0 < seconds < math.inf else math.inf
+        self._around = around
+        self._began: float | None = None
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """What is asked in here is."""
+        token = _LIMIT.set(self)
+        try:
+            yield
+        finally:
+            _LIMIT.reset(token)
+
+    @property
+    def seconds(self) -> float:
+        """That are left; 0 or less where none are."""
+        return self._left if self._around is None else min(self._left, self._around.seconds)
+
+    def begin(self) -> None:
+        """From now on a server is waited for."""
+        if self._began is None:
+            self._began = time.monotonic()
+
+    def end(self) -> None:
+        """It is no longer; nothing where none was."""
+        if self._began is not None:
+            self.took(time.monotonic() - self._began)
+            self._began = None
+
+    def took(self, seconds: float) -> None:
+        """So many seconds were waited."""
+        self._left -= seconds
+        if self._around is not None:
+            self._around.took(seconds)
 
 
-def left() -> float | None:
-    """The seconds that are left, more than 0; None where there is no limit.  Raises LibraryError where none is."""
-    counted = _LEFT.get()
-    seconds = None if counted is None else counted()
-    if seconds is not None and seconds <= 0:
-        raise LibraryError("the time that a search may wait for servers is over; raise search_timeout", code=OVER)
-    return seconds
+_LIMIT: ContextVar[Limit | None] = ContextVar("limit", default=None)
 
 
 def is_set() -> bool:
     """Whether there is a limit, be it over or not."""
-    return _LEFT.get() is not None
+    limit = _LIMIT.get()
+    return limit is not None and limit.seconds < math.inf
+
+
+def left() -> float | None:
+    """The seconds that are left, more than 0; None where there is no limit.  Raises LibraryError where none is."""
+    limit = _LIMIT.get()
+    seconds = math.inf if limit is None else limit.seconds
+    if seconds <= 0:
+        raise LibraryError("the time that a search waits for servers is over; raise search_timeout", code=OVER)
+    return None if seconds == math.inf else seconds
 
 
 def at_most(seconds: float) -> float:
     """These seconds, or those that are left where they are fewer.  Raises as ``left``."""
-    limit = left()
-    return seconds if limit is None else min(seconds, limit)
+    own = left()
+    return seconds if own is None else min(seconds, own)
+
+
+def begin() -> None:
+    """From now on a server is waited for, until ``end``."""
+    limit = _LIMIT.get()
+    if limit is not None:
+        limit.begin()
+
+
+def end() -> None:
+    """It is no longer."""
+    limit = _LIMIT.get()
+    if limit is not None:
+        limit.end()
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """A server is waited for in here."""
+    begin()
+    try:
+        yield
+    finally:
+        end()
 
 
 @contextmanager
 def share(part: float) -> Iterator[None]:
-    """What is asked in here has this part of the time that is left, so that something is left for what follows."""
+    """What is asked in here has this part of the seconds that are left, so that some are left for what follows."""
     seconds = left()
     if seconds is None:
         yield
         return
-    with _ending(time.monotonic() + part * seconds):
+    with Limit(part * seconds, _LIMIT.get()).applied():
         yield
 
 
 @contextmanager
-def each(seconds: float) -> Iterator[None]:
-    """Each question in here has so many seconds, however long what lies between takes; 0 is no limit."""
-    token = _LEFT.set((lambda: seconds) if _is_limit(seconds) else None)
-    try:
+def limited(seconds: float) -> Iterator[None]:
+    """What is asked in here may take so many seconds, and no more than a limit around it; 0 adds none."""
+    with Limit(seconds, _LIMIT.get()).applied():
         yield
-    finally:
-        _LEFT.reset(token)
-
-
-class Limit:
-    """The seconds that a search waits, all its questions together; 0 is no limit."""
-
-    def __init__(self, seconds: float) -> None:
-        self._left = seconds if _is_limit(seconds) else None
-
-    @property
-    def is_over(self) -> bool:
-        return self._left is not None and self._left <= 0
-
-    @contextmanager
-    def counted(self) -> Iterator[None]:
-        """The time in here is counted."""
-        if self._left is None:
-            yield
-            return
-        began = time.monotonic()
-        try:
-            with _ending(began + self._left):
-                yield
-        finally:
-            self._left -= time.monotonic() - began
-
-
-def _is_limit(seconds: float) -> bool:
-    return 0 < seconds < math.inf
-
-
-@contextmanager
-def _ending(end: float) -> Iterator[None]:
-    token = _LEFT.set(lambda: end - time.monotonic())
-    try:
-        yield
-    finally:
-        _LEFT.reset(token)

@@ -11,12 +11,15 @@ import functools
 import logging
 import math
 import re
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 from sqlalchemy import Connection
@@ -24,6 +27,7 @@ from sqlalchemy import Connection
 from mmsearch.errors import LibraryError
 from mmsearch.indexes.index import FEW, LARGE
 from mmsearch.indexes.protocol import Neighbours
+from mmsearch.store import limit
 from mmsearch.store.postgres.collection import EFS, SPARE, NotedCollection, Transaction, best, rows_in_order, table_of
 from mmsearch.store.postgres.store import PostgresStore
 from mmsearch.store.types import Capabilities, StoredModel
@@ -40,16 +44,28 @@ MOST = 16_384  # hits that Milvus gives for one search
 POLL = 1.0  # seconds between two looks at how far Milvus is
 FRESH = 10.0  # seconds after a change in which searches wait until Milvus shows it; then it does anyway
 TIMEOUT = 30.0  # seconds for an answer
+KNOCK = 4.0  # seconds in which a server that is there takes a connection
 LINKS, WIDTH = 16, 200  # of the graph: M and efConstruction
 QUANTIZED = (2, 6)  # the first version of Milvus that has IVF_RABITQ
 
 
 class Milvus:
-    """A connection to a server, which is made when it is asked for first."""
+    """A connection to a server, which is made when it is asked for first.
+
+    Where there are several addresses, with commas between them, it is the first one that answers; when that is lost,
+    the next one.
+    """
 
     def __init__(self, uri: str, token: str = "") -> None:
-        self.uri, self._token = uri, token
+        self._uris, self._token = [one.strip() for one in uri.split(",") if one.strip()], token
+        self._at = 0  # of the addresses, that which answered last
         self._client: Any = None
+        self._lock = threading.Lock()  # held while a connection is made
+
+    @property
+    def uri(self) -> str:
+        """The addresses, without the password that one may hold."""
+        return ",".join(map(_shown, self._uris))
 
     @contextlib.contextmanager
     def asked(self) -> Iterator[Any]:
@@ -62,19 +78,68 @@ class Milvus:
                 f"vectors in Milvus need more: pip install 'mmsearch[milvus]' ({error})", code="needs-milvus"
             ) from error
         try:
-            if self._client is None:
-                self._client = pymilvus.MilvusClient(uri=self.uri, token=self._token, timeout=TIMEOUT)
-            yield self._client
+            with limit.waiting():
+                yield self._connection(pymilvus.MilvusClient, MilvusException)
         except MilvusException as error:
             if _AWAY.search(_text(error)):
                 self.close()  # a client that lost its server does not find it again
+                self._at += 1
             raise LibraryError(f"Milvus at {self.uri}: {_meant(error)}", code="vectors-away") from None
 
+    def _connection(self, client: Any, wrong: type[Exception]) -> Any:
+        """The client, made where there is none."""
+        if not self._lock.acquire(timeout=timeout()):
+            raise wrong(message="timeout: another search waits for a connection")  # type: ignore[call-arg]
+        try:
+            if self._client is None:
+                self._client = self._connected(client, wrong)
+            return self._client
+        finally:
+            self._lock.release()
+
+    def _connected(self, client: Any, wrong: type[Exception]) -> Any:
+        """A client of the first server that answers, from the one that did so last.  Raises what the last one said."""
+        for tried in range(len(self._uris)):
+            uri = self._uris[(self._at + tried) % len(self._uris)]
+            left = len(self._uris) - tried  # addresses that the rest of the time is for
+            try:
+                _knock(uri, timeout(KNOCK) / left, wrong)
+                made = client(uri=uri, token=self._token, timeout=timeout() / left)
+            except wrong:
+                if left == 1:
+                    raise
+                continue
+            self._at += tried
+            return made
+        return None
+
     def close(self) -> None:
+        """It is made anew where something is asked afterwards."""
         client, self._client = self._client, None
         if client is not None:
             with contextlib.suppress(Exception):  # its server may be gone
                 client.close()
+
+
+def timeout(most: float = TIMEOUT) -> float:
+    """Seconds for an answer: what a search may still wait, at most these."""
+    return limit.at_most(most)
+
+
+def _knock(uri: str, seconds: float, wrong: type[Exception]) -> None:
+    """Raises where nobody listens at an address: the client would try it again and again until its time is over."""
+    parts = urlsplit(uri)
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 19530)
+        socket.create_connection((parts.hostname or "", port), timeout=max(seconds, 0.05)).close()
+    except (OSError, ValueError) as error:
+        raise wrong(message=f"connect: {error}") from error  # type: ignore[call-arg]  # a MilvusException
+
+
+def _shown(uri: str) -> str:
+    """An address without user and password."""
+    scheme, _, rest = uri.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
 _AWAY = re.compile("connect|unavailable|deadline|timeout", re.IGNORECASE)
@@ -104,6 +169,10 @@ class PostgresWithMilvus(PostgresStore):
     @functools.cached_property
     def capabilities(self) -> Capabilities:
         return replace(super().capabilities, vector_search=True)
+
+    @property
+    def engines(self) -> dict[str, str]:
+        return {**super().engines, "vectors": "Milvus"}
 
     def collection(self, name: str, model: StoredModel) -> MilvusCollection:
         return MilvusCollection(
@@ -187,7 +256,7 @@ class MilvusCollection(NotedCollection):
                 anns_field="row",
                 search_params={"metric_type": "IP", "params": {"ef": ef, "nprobe": ef}},
                 consistency_level=self._consistency(),
-                timeout=TIMEOUT,
+                timeout=timeout(),
                 **given,
             )
         )
@@ -224,7 +293,7 @@ class MilvusCollection(NotedCollection):
                     ids=ids.tolist(),
                     output_fields=["id", "row"],
                     consistency_level=self._consistency(),
-                    timeout=TIMEOUT,
+                    timeout=timeout(),
                 )
             )
         numbers = np.array([row["id"] for row in found], np.int64)
@@ -241,7 +310,7 @@ class MilvusCollection(NotedCollection):
             try:
                 with self._milvus.asked() as client:
                     if not self._loaded:
-                        client.load_collection(self._own, timeout=TIMEOUT)
+                        client.load_collection(self._own, timeout=timeout())
                         self._loaded = True
                     return question(client)
             except LibraryError:
@@ -249,6 +318,9 @@ class MilvusCollection(NotedCollection):
                     raise
                 self._loaded = False
         return None
+
+    def ping(self) -> None:
+        self._ask(lambda client: client.query(self._own, ids=[0], output_fields=["id"], timeout=timeout()))
 
     def _beside(self, connection: Connection) -> None:
         with self._milvus.asked() as client:
@@ -265,7 +337,7 @@ class MilvusCollection(NotedCollection):
     def _add(self, ids: Ids, rows: Vectors) -> None:
         given = [{"id": number, "row": row} for number, row in zip(ids.tolist(), rows, strict=True)]
         with self._milvus.asked() as client:
-            client.upsert(self._own, given, timeout=TIMEOUT)
+            client.upsert(self._own, given, timeout=timeout())
         with self._changing() as connection:
             new = sorted(set(ids.tolist()) - self._there(connection, ids))
             connection.exec_driver_sql(f"INSERT INTO {self._table} (id) SELECT unnest(%s::bigint[])", (new,))
@@ -275,7 +347,7 @@ class MilvusCollection(NotedCollection):
         with self._changing() as connection:
             self._forget(connection, ids)
         with self._milvus.asked() as client:
-            client.delete(self._own, ids=ids.tolist(), timeout=TIMEOUT)
+            client.delete(self._own, ids=ids.tolist(), timeout=timeout())
 
     def note_complete(self, generation: int) -> None:
         """What a kill left in Milvus between two steps is taken out first, or put in again next time."""
@@ -286,7 +358,7 @@ class MilvusCollection(NotedCollection):
     def _counted(self) -> int:
         found = self._ask(
             lambda client: client.query(
-                self._own, filter="", output_fields=["count(*)"], consistency_level="Strong", timeout=TIMEOUT
+                self._own, filter="", output_fields=["count(*)"], consistency_level="Strong", timeout=timeout()
             )
         )
         return int(found[0]["count(*)"])
@@ -300,7 +372,7 @@ class MilvusCollection(NotedCollection):
         more, lacking = np.setdiff1d(there, noted), np.setdiff1d(noted, there)
         if len(more):
             with self._milvus.asked() as client:
-                client.delete(self._own, ids=more.tolist(), timeout=TIMEOUT)
+                client.delete(self._own, ids=more.tolist(), timeout=timeout())
         if len(lacking):
             with self._changing() as connection:
                 self._forget(connection, lacking)
@@ -321,7 +393,7 @@ class MilvusCollection(NotedCollection):
             output_fields=["id"],
             limit=FETCHED,
             consistency_level="Strong",
-            timeout=TIMEOUT,
+            timeout=timeout(),
         )
 
     def _truth(self, queries: Vectors, k: int) -> Ids:

@@ -303,6 +303,16 @@ class MetadataStore(
     def capabilities(self) -> Capabilities: ...
 
     @property
+    def engines(self) -> Mapping[str, str]:
+        """The names of the engines on servers, by what they have: "metadata", "vectors", "words", "tokens"."""
+        ...
+
+    @property
+    def pool_sizes(self) -> Mapping[str, int]:
+        """How many connections to servers are ``open``, ``used`` of them, and the ``most`` that there may be."""
+        ...
+
+    @property
     def lock(self) -> Lock: ...
 
     def writing(self) -> AbstractContextManager[StoreWriter]:
@@ -372,6 +382,14 @@ class VectorSearch(Protocol):
 
     def searched(self, snapshot: Any) -> VectorIndex:
         """The index of a snapshot that it gave, on the device that searches."""
+        ...
+
+    def without_engine(self) -> VectorSnapshot:
+        """What can be searched without the engine, for one search; asks the store alone.  Raises NoModelError."""
+        ...
+
+    def ping(self) -> None:
+        """Ask the engine whether it answers, where it is on a server.  Raises LibraryError where it does not."""
         ...
 
     def refresh(self, model: StoredModel, save: bool = False) -> VectorIndex:

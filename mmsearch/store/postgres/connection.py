@@ -30,6 +30,7 @@ POOL = 8  # connections that are kept; as many more are opened where they are wa
 WAIT = 30  # seconds for a connection of the pool, or for the transaction of another writer
 GRACE = 1.0  # seconds beyond its limit that a server has to say that the time is over
 REST = 1.0  # seconds of rest after which it is looked whether a connection still is one
+_WATCHED = "watched"  # of a connection that is in use within a limit
 _WRITER = 1  # second number of an advisory lock: held while a transaction writes
 
 
@@ -79,7 +80,10 @@ class Database(Reading):
         )
         event.listen(self._engine, "checkin", _note_return)
         event.listen(self._engine, "checkout", self._look_after_rest)
-        event.listen(self._engine, "before_cursor_execute", lambda *_: limit.left())  # ends where no time is left
+        event.listen(self._engine, "before_cursor_execute", lambda connection, *_: self._ask(connection.info))
+        event.listen(self._engine, "after_cursor_execute", lambda connection, *_: self._answered(connection.info))
+        event.listen(self._engine, "handle_error", lambda _: limit.end())
+        event.listen(self._engine, "commit", lambda connection: self._ask(connection.info, ending=True))
         self._free = threading.BoundedSemaphore(2 * pool)
         self._watchdog = Watchdog()
         self._values, self._lists, self._filters = Kept(), Kept(), Kept()
@@ -109,7 +113,9 @@ class Database(Reading):
         if time.monotonic() - record.info.get("returned", math.inf) < REST:
             return
         try:
-            with self._watched(connection, limit.at_most(math.inf) / 2):  # the rest is for a new one
+            with self._watched(record.info, connection):
+                if limit.is_set():  # the rest of the time is for a new one
+                    self._watchdog.expect(record.info[_WATCHED], limit.at_most(WAIT) / 2)
                 connection.execute("SELECT 1")
                 connection.rollback()
         except (psycopg.Error, LibraryError) as error:
@@ -145,29 +151,45 @@ class Database(Reading):
     def _connected(self) -> Iterator[Connection]:
         """A connection of the pool.  Where there is a limit, neither it nor the server is waited for much longer."""
         with explained(self.address):
-            if not self._free.acquire(timeout=limit.at_most(WAIT)):
-                limit.left()
-                raise PoolTimeout
+            with limit.waiting():
+                if not self._free.acquire(timeout=limit.at_most(WAIT)):
+                    raise over(self.address) if limit.is_set() else PoolTimeout
             try:
-                with self._engine.connect() as connection, self._watched(connection.connection.driver_connection):
+                with limit.waiting():
+                    opened = self._engine.connect()
+                with opened as connection, self._watched(connection.info, connection.connection.driver_connection):
                     yield connection
             finally:
                 self._free.release()
 
     @contextlib.contextmanager
-    def _watched(self, connection: Any, seconds: float | None = None) -> Iterator[None]:
-        """Where there is a limit the connection of psycopg is ended some time after it, or after ``seconds``."""
-        given = limit.left()
-        if given is None:
+    def _watched(self, info: dict[Any, Any], connection: Any) -> Iterator[None]:
+        """Where there is a limit, a connection of psycopg whose server keeps silent for longer is ended."""
+        if not limit.is_set():
             yield
             return
-        with self._watchdog.over(connection, given + GRACE if seconds is None else seconds) as watched:
-            try:
-                yield
-            except Exception as error:
-                if watched.ended:
-                    raise over(self.address) from error
-                raise
+        watched = info[_WATCHED] = self._watchdog.watch(connection)
+        try:
+            yield
+        except Exception as error:
+            if watched.ended:
+                raise over(self.address) from error
+            raise
+        finally:
+            info.pop(_WATCHED, None)
+            self._watchdog.leave(watched)
+
+    def _ask(self, info: dict[Any, Any], ending: bool = False) -> None:
+        """The server of a connection is asked now.  Raises LibraryError where no time is left, but for ``ending``."""
+        seconds = 0.0 if ending else limit.left()
+        if seconds is not None and _WATCHED in info:
+            self._watchdog.expect(info[_WATCHED], seconds + GRACE)
+            limit.begin()
+
+    def _answered(self, info: dict[Any, Any]) -> None:
+        limit.end()
+        if _WATCHED in info:
+            self._watchdog.expect(info[_WATCHED], math.inf)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -183,11 +205,17 @@ class Database(Reading):
                 yield own
                 return
             driver: Any = own.connection.driver_connection
+            info = own.info
             try:
+                self._ask(info)
                 driver.execute(f"BEGIN; SET LOCAL statement_timeout = {_milliseconds(seconds)}", prepare=False)
+                self._answered(info)
                 yield own
+                self._ask(info, ending=True)
                 driver.execute("COMMIT", prepare=False)
+                self._answered(info)
             except BaseException as error:
+                limit.end()
                 try:
                     driver.rollback()
                 except psycopg.Error:
@@ -226,8 +254,9 @@ class Database(Reading):
 
         ``one_state``: all of it is of the same state, else perhaps of a newer one than that of which it is kept.
         """
-        if not kept.lock.acquire(timeout=limit.at_most(threading.TIMEOUT_MAX)):
-            raise over(self.address)
+        with limit.waiting():  # for another search, and what that waits for
+            if not kept.lock.acquire(timeout=limit.at_most(threading.TIMEOUT_MAX)):
+                raise over(self.address)
         with _released(kept.lock), self._seeing_one_state() if one_state else self._reading() as connection:
             version = connection.exec_driver_sql("SELECT value FROM properties WHERE name = 'changes'").scalar_one()
             kept.snapshot.valid_for(int(version))

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, func
 from mmsearch.encoders.protocol import RegionCard
 from mmsearch.errors import LibraryError, TransferError
 from mmsearch.query.model import OneFits
+from mmsearch.store import limit
 from mmsearch.store.kept_map import LastMap
 from mmsearch.store.open import MAPS
 from mmsearch.store.postgres.blobs import TableBlobs
@@ -43,6 +44,8 @@ from mmsearch.types import Ids, Progress, Regions
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+NAME = "PostgreSQL"
+MEASURED = 2.0  # seconds in which tables are measured
 _GROWN = (
     "INSERT INTO properties (name, value) SELECT unnest(%s::text[]), '1' "
     "ON CONFLICT (name) DO UPDATE SET value = (properties.value::bigint + 1)::text"
@@ -50,6 +53,12 @@ _GROWN = (
 _BYTES = (
     "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class "
     "WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
+)
+# As the server noted it last: this waits for no table, that somebody may have locked.
+_PAGES = (
+    "SELECT coalesce(sum(relpages::bigint), 0) * current_setting('block_size')::bigint FROM pg_class "
+    "WHERE relkind IN ('r', 'i', 't') AND (relnamespace = current_schema()::regnamespace OR oid IN "
+    "(SELECT reltoastrelid FROM pg_class WHERE relnamespace = current_schema()::regnamespace))"
 )
 _MODEL = "SELECT id, name, fingerprint, dim FROM models WHERE"
 
@@ -92,8 +101,14 @@ class PostgresStore(Items, Parts, Pending, FileRows, ModelCounts):
         return str(self.address)
 
     def stored_bytes(self) -> int:
+        try:
+            with limit.limited(MEASURED), self._reading() as connection:
+                return int(connection.exec_driver_sql(_BYTES).scalar_one())
+        except LibraryError as error:
+            if error.code != limit.OVER:
+                raise
         with self._reading() as connection:
-            return int(connection.exec_driver_sql(_BYTES).scalar_one())
+            return int(connection.exec_driver_sql(_PAGES).scalar_one())
 
     @functools.cached_property
     def capabilities(self) -> Capabilities:
@@ -107,6 +122,10 @@ class PostgresStore(Items, Parts, Pending, FileRows, ModelCounts):
             vector_search=goes_on(pgvector),
             filters=frozenset(get_args(OneFits)),
         )
+
+    @property
+    def engines(self) -> dict[str, str]:
+        return {"metadata": NAME, "vectors": PgVectorCollection.engine, "words": NAME, "tokens": NAME}
 
     @property
     def blobs(self) -> TableBlobs:

@@ -7,10 +7,10 @@ waits for it as long as TCP does.
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,15 +19,15 @@ IDLE = 5.0  # seconds without work after which its thread ends
 
 @dataclass(eq=False)
 class Watched:
-    """A connection that is being waited for."""
+    """A connection that may be waited for."""
 
     connection: Any  # of psycopg
-    due: float  # of the monotonic clock
+    due: float = math.inf  # of the monotonic clock
     ended: bool = False
 
 
 class Watchdog:
-    """One thread for all connections of a library, which is there while any is watched."""
+    """One thread for all connections of a library, which is there while any is waited for."""
 
     def __init__(self) -> None:
         self._watched: list[Watched] = []
@@ -35,22 +35,29 @@ class Watchdog:
         self._wakes = 0.0
         self._runs = False
 
-    @contextlib.contextmanager
-    def over(self, connection: Any, seconds: float) -> Iterator[Watched]:
-        """Waits in here for ``connection`` fail after so many seconds; what is given says whether they were ended."""
-        one = Watched(connection, time.monotonic() + seconds)
+    def watch(self, connection: Any) -> Watched:
+        """From now on, until ``leave``."""
+        one = Watched(connection)
         with self._changed:
             self._watched.append(one)
+        return one
+
+    def expect(self, one: Watched, seconds: float) -> None:
+        """An answer within so many seconds; else the connection is ended, and whoever waits for it fails."""
+        with self._changed:
+            one.due = time.monotonic() + seconds
+            if one.due == math.inf:
+                return
             if not self._runs:
                 self._runs = True
                 threading.Thread(target=self._run, name="mmsearch-watchdog", daemon=True).start()
             elif one.due < self._wakes:
                 self._changed.notify()
-        try:
-            yield one
-        finally:
-            with self._changed:
-                self._watched.remove(one)
+
+    def leave(self, one: Watched) -> None:
+        """Its connection goes back to the pool."""
+        with self._changed:
+            self._watched.remove(one)
 
     def _run(self) -> None:
         with self._changed:
@@ -60,8 +67,9 @@ class Watchdog:
                     if one.due <= now and not one.ended:
                         one.ended = True
                         _end(one.connection)
-                self._wakes = min((one.due for one in self._watched if not one.ended), default=now + IDLE)
-                if not self._changed.wait(self._wakes - now) and not self._watched:
+                due = [one.due for one in self._watched if one.due < math.inf and not one.ended]
+                self._wakes = min(due, default=now + IDLE)
+                if not self._changed.wait(self._wakes - now) and not due:
                     self._runs = False
                     return
 
