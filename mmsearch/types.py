@@ -26,7 +26,6 @@ Regions = NDArray[np.float32]  # (n, side * side, dim): what is where in n pictu
 Ids = NDArray[np.int64]  # (n,)
 Pixels = NDArray[np.uint8]  # (height, width, 3), or (n, height, width, 3)
 
-
 PARTS = ("vectors", "words", "tokens")  # of a library, that a search does without where they do not answer
 SIDES = (160, 320, 640, 1280)  # pixels of the longer side of thumbnails
 
@@ -329,13 +328,9 @@ class SearchResult(Sequence[Hit]):
 
     @property
     def unreachable(self) -> frozenset[str]:
-        """The parts of the library that did not answer: "vectors", "words", "tokens".  Empty where it is whole.
-
-        What would have been found with them is lacking, and the order is another one: a page goes on from another one
-        only where this is the same of both.
-        """
-        codes = {f"{part}-unreachable": part for part in PARTS}
-        return frozenset(codes[note.code] for note in self.notes if note.code in codes)
+        """Those of ``PARTS`` that did not answer: pages go on from each other only where they are the same."""
+        codes = {note.code for note in self.notes}
+        return frozenset(part for part in PARTS if f"{part}-unreachable" in codes)
 
     @overload
     def __getitem__(self, key: int) -> Hit: ...

@@ -20,6 +20,7 @@ from mmsearch.ingest.read import Read, picture_decoder, pictures_of
 from mmsearch.ingest.scan import Plan, scan
 from mmsearch.ingest.sounds import is_sound
 from mmsearch.store.open import MARK
+from mmsearch.store.steps import carried, step
 from mmsearch.store.types import Contents, StoredModel
 from mmsearch.store.writing import StoreWriter
 from mmsearch.types import Damaged, IndexReport, Progress, Skipped
@@ -27,7 +28,10 @@ from mmsearch.types import Damaged, IndexReport, Progress, Skipped
 
 def run(context: IngestContext) -> IndexReport:
     """Bring the store up to date with the folders and files ``context.roots``.  Ctrl-C keeps what is stored."""
-    return _Run(context).run()
+    with step("index") as told:
+        report = _Run(context).run()
+        told.note(added=report.added, updated=report.updated, skipped=len(report.skipped))
+    return report
 
 
 class _Run:
@@ -50,7 +54,7 @@ class _Run:
         with picture_decoder(options, store.folder / MARK, encoder.device, context.decoder) as decoder:
             reads = read_ahead(self._plan.read, self._ledger.contents, encoder.card.preprocess, options, decoder)
             several = batches(reads, options.batch, pictures_of)
-            for batch, encoded in one_ahead(several, self._encode_batch, self._threads):
+            for batch, encoded in one_ahead(several, carried(self._encode_batch), self._threads):
                 self._store_batch(batch, encoded)
                 self._report_progress(batch)
         # 4) what is gone by now, and not found elsewhere
@@ -68,15 +72,16 @@ class _Run:
 
     def _encode_batch(self, batch: Sequence[Read]) -> Encoded:
         context = self._context
-        return encode(
-            context.encoder, batch, context.options.batch, self._card is not None,
-            lambda content_hash: context.store.parts_of(content_hash, context.model),
-        )  # fmt: skip
+        with step("index_encode", files=len(batch)):
+            return encode(
+                context.encoder, batch, context.options.batch, self._card is not None,
+                lambda content_hash: context.store.parts_of(content_hash, context.model),
+            )  # fmt: skip
 
     def _store_batch(self, batch: Sequence[Read], encoded: Encoded) -> None:
         begun, model = time.perf_counter(), self._context.model
         self._ledger.shares["encode"] += encoded.seconds / self._threads
-        with self._context.store.writing() as writer:
+        with step("index_store", files=len(batch)), self._context.store.writing() as writer:
             for item, made in zip(batch, encoded.made, strict=True):
                 self._ledger.record(writer, item, made, model, self._card)
         self._ledger.shares["store"] += time.perf_counter() - begun

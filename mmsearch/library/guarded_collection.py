@@ -9,11 +9,12 @@ from mmsearch.errors import LibraryError, UnreachableError
 from mmsearch.indexes.collection import Collection
 from mmsearch.indexes.protocol import Neighbours
 from mmsearch.store import limit
-from mmsearch.store.breaker import Breaker
+from mmsearch.store.breaker import LOST, Breaker
 from mmsearch.types import Ids, Vectors
 
 SHARE = 0.5  # of the time that is left: words, and the files of the hits, are looked up after it
-OURS = ("library-closed", "needs-milvus")  # codes of errors for which no engine is to blame
+# Codes of errors for which the engine of the vectors is not to blame: without the store there is nothing to search.
+OTHERS = ("library-closed", "needs-milvus", LOST)
 
 
 class GuardedCollection:
@@ -72,4 +73,4 @@ class GuardedCollection:
 
 def _fails(error: BaseException) -> bool:
     """Whether an error of a collection is one of its engine: also one of a damaged graph, or of no memory."""
-    return isinstance(error, LibraryError) and error.code not in OURS
+    return isinstance(error, LibraryError) and error.code not in OTHERS

@@ -21,7 +21,7 @@ from mmsearch.search.options import Options
 from mmsearch.search.pipeline import is_question, needs_encoder, search
 from mmsearch.search.reranking import RerankStage
 from mmsearch.search.unreachable import without
-from mmsearch.store.breaker import METADATA, Engines
+from mmsearch.store.breaker import LOST, METADATA, Engines
 from mmsearch.store.limit import Limit
 from mmsearch.store.steps import step
 from mmsearch.types import Note
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from mmsearch.store.protocol import Store, VectorSearch, VectorSnapshot
 
 TRIES = 3  # of a search while others write
-LOST = "server-away"  # code of an error: also of a connection of the pool that broke since it was used last
 
 Lacking = dict[str, UnreachableError]  # by the part that does not answer
 

@@ -15,7 +15,7 @@ from mmsearch.rerank.fusion_rules import combine, in_spreads
 from mmsearch.search.scored import Scored
 from mmsearch.search.unreachable import without
 from mmsearch.store import limit
-from mmsearch.store.breaker import Breaker
+from mmsearch.store.breaker import LOST, Breaker
 from mmsearch.store.steps import step
 from mmsearch.store.types import StoredModel
 from mmsearch.types import Ids, Note, Regions
@@ -170,8 +170,10 @@ class RerankStage:
 
 
 def _is_unread(error: BaseException) -> bool:
-    """Whether an error is one of what has the tokens, be it a server or a drive."""
-    return isinstance(error, OSError) or (isinstance(error, LibraryError) and error.code != "library-closed")
+    """Whether an error is one of what has the tokens, a server or a drive; not of the store, which has all the rest."""
+    if isinstance(error, LibraryError):
+        return error.code not in ("library-closed", LOST)
+    return isinstance(error, OSError)
 
 
 def _ahead(scores: NDArray[np.float32], yes: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -15,7 +15,8 @@ from mmsearch.types import PARTS
 
 FAILURES = 3  # in a row, after which an engine is not asked …
 REST, LONGEST = 5.0, 60.0  # … for so many seconds, then twice as many and so on, up to the longest
-AWAY = ("server-away", "vectors-away", "pool", OVER)  # codes of what says that a server does not answer
+LOST = "server-away"  # code of what says that the store's own server is
+AWAY = (LOST, "vectors-away", "pool", OVER)  # codes of what says that a server does not answer
 METADATA = "metadata"
 
 
@@ -71,14 +72,20 @@ class Breaker:
         except Exception as error:
             if fails(error):
                 self._failed(error, trial)
+            elif is_away(error):  # another server, which was asked on the way
+                self._unknown(trial)
             else:
                 self._answered(trial)  # it said that something else is wrong
             raise
-        except BaseException:  # whoever asked was stopped: nothing is known
-            with self._lock:
-                self._trying = self._trying and not trial
+        except BaseException:  # whoever asked was stopped
+            self._unknown(trial)
             raise
         self._answered(trial)
+
+    def _unknown(self, trial: bool) -> None:
+        """A question came to no end: another one may be the trial."""
+        with self._lock:
+            self._trying = self._trying and not trial
 
     def _enter(self) -> bool:
         """Whether this is a trial.  Raises UnreachableError."""

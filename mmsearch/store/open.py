@@ -54,7 +54,8 @@ def open_address(
         from mmsearch.store.postgres.store import PostgresStore
     if milvus is None:
         return PostgresStore(address, cache / ON_SERVERS, pool, create)
-    from mmsearch.store.milvus import Milvus, PostgresWithMilvus
+    from mmsearch.store.milvus import PostgresWithMilvus
+    from mmsearch.store.milvus_client import Milvus
 
     return PostgresWithMilvus(address, cache / ON_SERVERS, pool, create, Milvus(*milvus))
 

@@ -29,6 +29,7 @@ from mmsearch.media.dhash import Hashes
 from mmsearch.query.model import Condition, Order
 from mmsearch.store.part_rows import PartRows
 from mmsearch.store.pending_rows import PendingRows
+from mmsearch.store.server_parts import ServerParts
 from mmsearch.store.statistics import Statistics
 from mmsearch.store.types import (
     BlobKind,
@@ -281,7 +282,7 @@ class Care(Protocol):
 
 
 class MetadataStore(
-    ModelRows, FileRows, Statistics, ItemRows, PartRows, WordSearch, PendingRows, Care, Protocol
+    ModelRows, FileRows, Statistics, ItemRows, PartRows, WordSearch, PendingRows, Care, ServerParts, Protocol
 ):  # fmt: skip
     """The truth of a library.  Reading is safe from several threads, each method sees what was committed before."""
 
@@ -301,16 +302,6 @@ class MetadataStore(
 
     @property
     def capabilities(self) -> Capabilities: ...
-
-    @property
-    def engines(self) -> Mapping[str, str]:
-        """The names of the engines on servers, by what they have: "metadata", "vectors", "words", "tokens"."""
-        ...
-
-    @property
-    def pool_sizes(self) -> Mapping[str, int]:
-        """How many connections to servers are ``open``, ``used`` of them, and the ``most`` that there may be."""
-        ...
 
     @property
     def lock(self) -> Lock: ...

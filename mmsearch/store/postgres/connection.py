@@ -13,6 +13,7 @@ import psycopg
 from psycopg.types import TypeInfo
 from psycopg.types.string import StrDumperUnknown
 from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
@@ -30,6 +31,7 @@ POOL = 8  # connections that are kept; as many more are opened where they are wa
 WAIT = 30  # seconds for a connection of the pool, or for the transaction of another writer
 GRACE = 1.0  # seconds beyond its limit that a server has to say that the time is over
 REST = 1.0  # seconds of rest after which it is looked whether a connection still is one
+LOST = ("08", "57P")  # first letters of an SQLSTATE: the server takes its leave
 _WATCHED = "watched"  # of a connection that is in use within a limit
 _WRITER = 1  # second number of an advisory lock: held while a transaction writes
 
@@ -82,7 +84,7 @@ class Database(Reading):
         event.listen(self._engine, "checkout", self._look_after_rest)
         event.listen(self._engine, "before_cursor_execute", lambda connection, *_: self._ask(connection.info))
         event.listen(self._engine, "after_cursor_execute", lambda connection, *_: self._answered(connection.info))
-        event.listen(self._engine, "handle_error", lambda _: limit.end())
+        event.listen(self._engine, "handle_error", _note_error)
         event.listen(self._engine, "commit", lambda connection: self._ask(connection.info, ending=True))
         self._free = threading.BoundedSemaphore(2 * pool)
         self._watchdog = Watchdog()
@@ -207,9 +209,9 @@ class Database(Reading):
             driver: Any = own.connection.driver_connection
             info = own.info
             try:
-                self._ask(info)
-                driver.execute(f"BEGIN; SET LOCAL statement_timeout = {_milliseconds(seconds)}", prepare=False)
-                self._answered(info)
+                threshold, driver.prepare_threshold = driver.prepare_threshold, None  # two have no plan
+                own.exec_driver_sql(f"BEGIN; SET LOCAL statement_timeout = {_milliseconds(seconds)}")
+                driver.prepare_threshold = threshold
                 yield own
                 self._ask(info, ending=True)
                 driver.execute("COMMIT", prepare=False)
@@ -263,8 +265,17 @@ class Database(Reading):
             yield connection, kept.snapshot
 
 
-def _note_return(_connection: Any, record: ConnectionPoolEntry) -> None:
+def _note_return(connection: Any, record: ConnectionPoolEntry) -> None:
     record.info["returned"] = time.monotonic()
+    if connection is not None and not connection.closed:
+        connection.read_only = None  # SQLAlchemy leaves False: it asks to write, which a standby refuses
+
+
+def _note_error(context: ExceptionContext) -> None:
+    limit.end()
+    state = getattr(context.original_exception, "sqlstate", None) or ""
+    if state.startswith(LOST):  # psycopg notices the end of the connection only at the next question
+        context.is_disconnect = True  # so no other one of the pool, which are as old, is used again
 
 
 @contextlib.contextmanager
