@@ -48,7 +48,7 @@ class Metrics:
         self._errors = Counter(
             "mmsearch_errors", "Requests that ended with an error, by its code.", ["code"], registry=self.registry
         )
-        self.registry.register(self)  # type: ignore[arg-type]  # it has ``collect``
+        self.registry.register(self)
 
     def heard(self, name: str, seconds: float, error: BaseException | None, facts: dict[str, Any]) -> None:
         """A step has ended; see ``store/steps.py``."""

@@ -15,6 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from locked_tables import LONG, SECONDS, T, ended, locked, served_library
+from samples import CLI
 
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
@@ -120,6 +121,20 @@ def test_without_words_a_search_returns_what_vectors_find(address: str, library:
     whole = library.search("a motorcycle", k=5)
     assert (whole.notes, names(whole)[0]) == ((), "motorcycle.png")
     assert whole[0].reasons == ("name: motorcycle",)
+
+
+@pytest.mark.usefixtures("many")
+def test_the_command_line_says_it_too(mmsearch: CLI, address: str) -> None:
+    at = {"MMSEARCH_SEARCH_TIMEOUT": str(SECONDS), "MMSEARCH_DEVICE": "cpu"}
+    with locked(address, "vectors"):
+        found = mmsearch("query", "a cat", "--paths", "--library", address, **at)
+        assert [Path(line).name for line in found.stdout.splitlines()] == ["cat.png"]
+        assert "only pictures about which these words are written were looked at: pgvector does not" in found.stderr
+        told = mmsearch("status", "--library", address, **at).stdout
+        assert "PostgreSQL (metadata) answers" in told
+        assert "pgvector (vectors) does not answer: library postgresql://" in told
+        said = mmsearch("query", Path(found.stdout.strip()), "--library", address, check=1, **at)
+        assert "the vectors of the library cannot be had, because pgvector does not answer" in said.stderr
 
 
 def test_without_region_tokens_nothing_is_reranked(address: str, library: Library) -> None:
