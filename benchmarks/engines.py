@@ -31,7 +31,8 @@ from mmsearch.indexes.maintenance import maintained
 from mmsearch.indexes.manifest import IndexCache
 from mmsearch.indexes.protocol import VectorIndex
 from mmsearch.indexes.vector_file import Rows
-from mmsearch.store.milvus import Milvus, PostgresWithMilvus
+from mmsearch.store.milvus import PostgresWithMilvus
+from mmsearch.store.milvus_client import Milvus
 from mmsearch.store.postgres.store import PostgresStore
 from mmsearch.types import Ids, Vectors
 

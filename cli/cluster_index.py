@@ -8,6 +8,7 @@ import typer
 
 from mmsearch.cli import options
 from mmsearch.cli.indexed import indexed
+from mmsearch.cli.traces import exported
 
 AddressOption = Annotated[
     str | None,
@@ -48,7 +49,7 @@ def command(
     from mmsearch.cluster.encoding import Workers
     from mmsearch.cluster.indexing import index
 
-    with options.opened(library, must_exist=False, device=device, model=model) as found:
+    with exported("index"), options.opened(library, must_exist=False, device=device, model=model) as found:
         indexed(
             found,
             lambda progress: index(

@@ -8,6 +8,7 @@ import typer
 
 from mmsearch.cli import formatting, options
 from mmsearch.cli.indexed import indexed
+from mmsearch.cli.traces import exported
 
 if TYPE_CHECKING:
     from mmsearch.library.library import Library
@@ -60,7 +61,7 @@ def command(
     }
     if isolate is not None:
         changes["isolate"] = "always" if isolate else "never"
-    with options.opened(library, must_exist=False, **changes) as found:
+    with exported("index"), options.opened(library, must_exist=False, **changes) as found:
         if precision is not None and (paths or urls or model is None):
             _say_what_is_kept(found, precision)
         indexed(

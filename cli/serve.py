@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,6 +37,9 @@ def command(
         bool | None,
         typer.Option("--show-places/--hide-places", help="Where photos were taken. Default: shown on this machine."),
     ] = None,
+    metrics: Annotated[
+        bool, typer.Option("--metrics", help="Figures for Prometheus at /metrics; the token opens it too.")
+    ] = False,
     access_log: Annotated[bool, typer.Option("--access-log", help="A line for each request, without queries.")] = False,
     device: options.DeviceOption = None,
 ) -> None:
@@ -44,11 +48,16 @@ def command(
     For this machine alone, unless --host says otherwise. The address that is printed has a token in it: whoever knows
     it may do what the page can do. Needs mmsearch[web].
     """
+    from mmsearch.cli.traces import exported
     from mmsearch.cli.web_server import run
     from mmsearch.cli.welcome import nothing_yet
 
-    given = _options(host, token, allow_host or (), read_only, show_places)
-    with options.opened(library, must_exist=False, device=device) as found, _listening(host, port) as listening:
+    given = replace(_options(host, token, allow_host or (), read_only, show_places), metrics=metrics)
+    with (
+        exported("serve"),
+        options.opened(library, must_exist=False, device=device) as found,
+        _listening(host, port) as listening,
+    ):
         shown = f"http://{_authority(host, listening.getsockname()[1])}/?token={given.token}"
         formatting.say(f"serving {formatting.shown(found.store.place)}; Ctrl-C ends it")
         if (empty := nothing_yet(found)) is not None:

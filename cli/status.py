@@ -15,6 +15,7 @@ from mmsearch.cli.progress_bar import working
 
 if TYPE_CHECKING:
     from mmsearch.library.status import Status
+    from mmsearch.store.breaker import EngineState
     from mmsearch.store.types import Summary
 
 _YEARS = 20  # lines of years at most
@@ -63,6 +64,8 @@ def _print(status: Status, failed: bool) -> None:
     }
     for name, value in rows.items():
         print(f"{name:9} {value}")
+    for number, state in enumerate(status.engines):
+        print(f"{'' if number else 'servers':9} {_server(state)}")
     for number, root in enumerate(status.roots):
         globs = [formatting.shown(glob, relative=False) for glob in status.exclude.get(root, ())]
         without = f" without {', '.join(globs)}" if globs else ""
@@ -82,6 +85,16 @@ def _print(status: Status, failed: bool) -> None:
         print(f"{'' if number else 'failed':9} {formatting.shown(item.path)}: {typed(item.reason)}")
     if len(listed) < status.failed:
         print(f"{'':9} … {status.failed - len(listed):,} more, see --failed or --json")
+
+
+def _server(state: EngineState) -> str:
+    """What is known of a server that the library asks."""
+    what = f"{state.name} ({state.part})"
+    if state.reachable is None:
+        return f"{what} was not asked"
+    if state.reachable:
+        return f"{what} answers"
+    return f"{what} does not answer: {formatting.shown(state.error or '', relative=False)}"
 
 
 def _damaged(status: Status) -> str:

@@ -76,6 +76,10 @@ class Collection(Protocol):
         """The rows of these ids, in their order, (n, dim) float32.  Raises KeyError for an unknown id."""
         ...
 
+    def ping(self) -> None:
+        """Ask whether it answers, as cheaply as can be.  Raises LibraryError where it does not."""
+        ...
+
     def change(
         self, added: Ids, fetch: Callable[[Ids], Vectors], gone: Ids, told: Callable[[int], bool] = lambda _: True
     ) -> None:
@@ -102,10 +106,31 @@ class Collection(Protocol):
         ...
 
 
+class Searchable(Protocol):
+    """What an index asks of a ``Collection``."""
+
+    @property
+    def dim(self) -> int: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def recall(self) -> float: ...
+
+    def ids(self) -> Ids: ...
+
+    def nearest(self, queries: Vectors, k: int, allowed: Ids | None = None) -> Neighbours: ...
+
+    def compared(self, queries: Vectors, k: int, allowed: Ids | None = None) -> Neighbours: ...
+
+    def vectors(self, ids: Ids) -> Vectors: ...
+
+
 class CollectionIndex:
     """A ``VectorIndex``: the ``wanted`` ids of a library, most of them in a collection, the others in memory."""
 
-    def __init__(self, collection: Collection, wanted: Ids | Callable[[], Ids], held: Ids, rest: StoredIndex) -> None:
+    def __init__(self, collection: Searchable, wanted: Ids | Callable[[], Ids], held: Ids, rest: StoredIndex) -> None:
         """``held`` are the ids of the collection, ``rest`` has the rows that it lacks.
 
         Where the collection holds exactly what is wanted, ``wanted`` may be what fetches the ids when they are asked

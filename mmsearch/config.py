@@ -59,13 +59,16 @@ class Settings:
     rerank_candidates: int = 100  # pictures of the first stage that are looked at again; unasked at most 30
     trust_pickle: bool = False  # read weights of models that are pickles; "true" trusts whoever made them
     # Who searches the vectors of a library in PostgreSQL: "auto" is pgvector, "memory" each machine itself,
-    # "http://host:19530" that Milvus.
+    # "http://host:19530" that Milvus; with commas between them, the first of several addresses that answers.
     vectors: str = "auto"
     vectors_token: str = field(default="", repr=False)  # "user:password" of that Milvus, or its token
     # Where a library in PostgreSQL has its region tokens: "auto" is where it has them, at first its database;
     # "s3://bucket/prefix", "gs://…", "az://container/prefix" an object store, "file:///folder" a folder.
     blobs: str = "auto"
     postgres_pool: int = 8  # connections to a library in PostgreSQL that are kept; as many more when it is busy
+    # Seconds that a search waits for servers, all of them together; 0 waits as long as they take.  Fifty times the
+    # slowest of a hundred searches of 200,000 rows (docs/scale.md), and less than proxies and browsers wait.
+    search_timeout: float = 10.0
     thumbnails: int = 1000  # megabytes of small pictures that are kept beside a library; 0 keeps none
     min_relevance: float = 0.0  # hits below it are left out, 0 to 1, where relevance is known; 0 shows all
     # Of the default library, where it is on a server, "postgresql://user@host/database": it goes before
@@ -127,7 +130,7 @@ def blob_place(blobs: str) -> str | None:
 
 def is_milvus(vectors: str) -> bool:
     """Whether the setting ``vectors`` is the address of a Milvus."""
-    return vectors.startswith(("http://", "https://"))
+    return all(one.strip().startswith(("http://", "https://")) for one in vectors.split(","))
 
 
 def _setting(name: str, value: str) -> str:
@@ -173,7 +176,7 @@ def typed(where: str, name: str, value: object) -> object:
             raise ConfigError(f"{where}: {error}") from None
     if name == "isolate" and converted not in ("auto", "always", "never"):
         raise ConfigError(f"{where}: isolate must be auto, always or never, not {value!r}")
-    smallest = 0 if name in ("decoders", "min_relevance", "recall", "thumbnails") else 1
+    smallest = 0 if name in ("decoders", "min_relevance", "recall", "search_timeout", "thumbnails") else 1
     if isinstance(converted, (int, float)) and not isinstance(converted, bool) and not converted >= smallest:
         raise ConfigError(f"{where}: {name} must be at least {smallest}, not {value!r}")
     if name in ("min_relevance", "recall") and isinstance(converted, float) and converted > 1:

@@ -9,6 +9,7 @@
     |-- LibraryError           the library cannot be opened or written
     |   |-- NewerLibraryError  it was made by a newer version of mmsearch
     |   |-- LibraryBusyError   another process is writing to it
+    |   |-- UnreachableError   one of its servers does not answer, or not in time; the others may
     |   `-- NoModelError       nothing was indexed yet, so there is nothing to search
     |-- SourceError            a path given by the user cannot be indexed or removed
     |   `-- PatternError       a pattern of what is left out makes no sense
@@ -133,6 +134,27 @@ class LibraryBusyError(LibraryError):
     """Another process is writing to the library."""
 
     code = "library-busy"
+
+
+class UnreachableError(LibraryError):
+    """What has the ``part`` "vectors", "words" or "tokens" of the library does not answer, or not in time.
+
+    ``engine`` is its name and ``reason`` says what it did instead; the code is that of the part, "vectors-unreachable".
+    """
+
+    code = "unreachable"
+    part: str
+    engine: str
+    reason: str
+
+    def __init__(self, part: str, engine: str, reason: str) -> None:
+        super().__init__(
+            f"the {part} of the library cannot be had, because {engine} does not answer: {reason}",
+            code=f"{part}-unreachable",
+            part=part,
+            engine=engine,
+            reason=reason,
+        )
 
 
 class NoModelError(LibraryError):

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mmsearch.rerank.inspect import Explanation
     from mmsearch.rerank.reranker import Answer
     from mmsearch.rerank.timeline import Timeline
+    from mmsearch.store.breaker import EngineState
     from mmsearch.store.types import Damage, KeptModel, Losses, TagChange
     from mmsearch.training.contrastive.trainer import Outcome
     from mmsearch.training.reranker.trainer import RerankOutcome
@@ -349,6 +350,19 @@ def status(status: Status) -> Json:
         "documents": summary.documents,
         "pages": summary.pages,
         "reasons": dict(summary.reasons),
+        "engines": [engine(one) for one in status.engines],
+    }
+
+
+def engine(state: EngineState) -> Json:
+    """A server that a library asks, as this process found it; ``reachable`` is null where it was not asked yet."""
+    return {
+        "part": state.part,
+        "name": state.name,
+        "reachable": state.reachable,
+        "since": state.since.isoformat(timespec="seconds") if state.since else None,
+        "error": state.error,
+        "open": state.open,
     }
 
 

@@ -26,7 +26,7 @@ Regions = NDArray[np.float32]  # (n, side * side, dim): what is where in n pictu
 Ids = NDArray[np.int64]  # (n,)
 Pixels = NDArray[np.uint8]  # (height, width, 3), or (n, height, width, 3)
 
-
+PARTS = ("vectors", "words", "tokens")  # of a library, that a search does without where they do not answer
 SIDES = (160, 320, 640, 1280)  # pixels of the longer side of thumbnails
 
 
@@ -326,6 +326,12 @@ class SearchResult(Sequence[Hit]):
     next_offset: int | None = None  # where the next page begins, which may be empty; None where there are no more hits
     # Of the library: it grows whenever pictures come or go, as in ``status``.  None where some did during the search.
     generation: int | None = None
+
+    @property
+    def unreachable(self) -> frozenset[str]:
+        """Those of ``PARTS`` that did not answer: pages go on from each other only where they are the same."""
+        codes = {note.code for note in self.notes}
+        return frozenset(part for part in PARTS if f"{part}-unreachable" in codes)
 
     @overload
     def __getitem__(self, key: int) -> Hit: ...

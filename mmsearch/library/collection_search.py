@@ -13,9 +13,13 @@ from mmsearch.errors import LibraryError
 from mmsearch.indexes.collection import Collection, CollectionIndex
 from mmsearch.indexes.index import StoredIndex
 from mmsearch.indexes.manifest import caught_up
+from mmsearch.indexes.protocol import VectorIndex
+from mmsearch.indexes.rows_alone import RowsAlone
 from mmsearch.indexes.vector_file import Rows
+from mmsearch.library.guarded_collection import GuardedCollection
 from mmsearch.library.models import Models
 from mmsearch.library.published_index import KeepUp, PublishedIndex, Snapshot
+from mmsearch.store.breaker import Breaker
 from mmsearch.store.part_rows import with_vectors
 from mmsearch.store.protocol import Store
 from mmsearch.store.types import Damage, StoredModel
@@ -36,20 +40,41 @@ class CollectionSearch(PublishedIndex[CollectionIndex]):
 
     def __init__(
         self, store: Store, open_collection: Callable[[str, StoredModel], Collection], models: Models,
-        recall: float = 0.95,
+        recall: float = 0.95, breaker: Breaker | None = None,
     ) -> None:  # fmt: skip
-        """``open_collection`` gives the one of this name for rows of a model; ``recall`` as of ``LiveIndex``."""
+        """``open_collection`` gives the one of this name for rows of a model; ``recall`` as of ``LiveIndex``.
+
+        Searches ask it through ``breaker``.
+        """
         super().__init__(store, models)
         self._open, self._recall = open_collection, recall
+        self._breaker = breaker or Breaker("vectors", "the engine")
         self._collections: dict[str, Collection] = {}
+        self._alone: tuple[int, str, Ids] | None = None  # generation and identity, with the ids that may be found
         self._stopped = threading.Event()
 
-    def searched(self, snapshot: Snapshot[CollectionIndex]) -> CollectionIndex:
+    def searched(self, snapshot: Snapshot[VectorIndex]) -> VectorIndex:
         return snapshot.index
 
     def collection(self, model: StoredModel) -> Collection:
         """Where the rows of a model are searched."""
         return self._collection(model)
+    def without_engine(self) -> Snapshot[VectorIndex]:
+        """Rows by id, from the store."""
+        model = self._models.active()
+        generation, identity = self._store.generation(), self._identity(model)
+        if self._alone is None or self._alone[:2] != (generation, identity):
+            self._alone = generation, identity, with_vectors(self._store, model)
+        index = RowsAlone(self._alone[2], self.rows(model), model.dim + 1)
+        return Snapshot(index, generation, model, identity)
+
+    def ping(self) -> None:
+        model = self._store.model()
+        if model is not None:
+            self._guarded(model).ping()
+
+    def _guarded(self, model: StoredModel) -> GuardedCollection:
+        return GuardedCollection(self._collection(model), self._breaker)
 
     def _collection(self, model: StoredModel) -> Collection:
         name = self._name(model)
@@ -59,23 +84,25 @@ class CollectionSearch(PublishedIndex[CollectionIndex]):
 
     def _caught_up(self, model: StoredModel, save: bool) -> Snapshot[CollectionIndex]:
         identity, collection, now = self._identity(model), self._collection(model), self._published
+        guarded = self._guarded(model)
+        asked = collection if save else guarded  # whoever writes asks, whatever happened before
         before = now.index.rest if now is not None and now.identity == identity else StoredIndex(Rows(model.dim + 1))
         while True:
             generation = self._store.generation()
-            if collection.complete() == generation:
-                index = CollectionIndex(collection, lambda: with_vectors(self._store, model), NOTHING, _none(before))
+            if asked.complete() == generation:
+                index = CollectionIndex(guarded, lambda: with_vectors(self._store, model), NOTHING, _none(before))
                 return self._publish(Snapshot(index, generation, model, identity))
             try:
-                wanted, held = with_vectors(self._store, model), collection.ids()
+                wanted, held = with_vectors(self._store, model), asked.ids()
                 many = len(np.setdiff1d(wanted, held, assume_unique=True)) > MOST
                 if (save or many) and self._handed_over(collection, wanted, held, model):
-                    held = collection.ids()
+                    held = asked.ids()
                     if np.array_equal(held, wanted) and self._store.generation() == generation:
                         with suppress(LibraryError):  # it is looked again
                             collection.note_complete(generation)
                 lacking = np.setdiff1d(wanted, held, assume_unique=True)
                 rest = caught_up(before, lacking, self.rows(model)) if len(lacking) else _none(before)
-                index = CollectionIndex(collection, wanted, held, rest)
+                index = CollectionIndex(guarded, wanted, held, rest)
                 return self._publish(Snapshot(index, generation, model, identity))
             except KeyError:  # another process has removed some in between: look again
                 if self._store.generation() == generation:

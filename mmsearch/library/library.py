@@ -22,6 +22,7 @@ from mmsearch.library.tags import Tagging
 from mmsearch.query.model import Condition, Query
 from mmsearch.rerank.reranker import Reranker
 from mmsearch.search.options import Options
+from mmsearch.store.breaker import Engines
 from mmsearch.store.paths import spellings
 from mmsearch.store.types import KeptModel, Losses, StoredModel
 from mmsearch.types import IndexReport, PathLike, Paths, Progress, Skipped, path_list
@@ -51,9 +52,11 @@ class Library(Browsing, Tagging, Sharing):
     """
 
     def __init__(
-        self, store: Store, vectors: VectorSearch, models: Models, lock: Lock, settings: config.Settings
-    ) -> None:
+        self, store: Store, vectors: VectorSearch, models: Models, lock: Lock, settings: config.Settings,
+        engines: Engines | None = None,
+    ) -> None:  # fmt: skip
         self.store, self.vectors, self.models, self.lock, self.settings = store, vectors, models, lock, settings
+        self.engines = engines or Engines()  # the servers that are asked, and what is known of them
 
     @property
     def folder(self) -> Path:
@@ -143,7 +146,8 @@ class Library(Browsing, Tagging, Sharing):
         ``unlike`` are pictures of which more or less is wanted, one or several, as in ``query``; texts are paths.
         With ``imagine`` pictures that the embedded model's generator imagines of the words are looked for beside them;
         they were measured to find no more (``docs/imagine.md``), and the relevance of hits is not known then.
-        Raises QueryError, ArgumentError, DimensionError, NoModelError, ModelError.
+        What does not answer within ``settings.search_timeout`` is done without: ``result.unreachable`` names it.
+        Raises QueryError, ArgumentError, DimensionError, NoModelError, ModelError, LibraryError.
 
         >>> [os.path.basename(hit.path) for hit in library.search("a man with a camera", k=1)]
         ['cameraman.png']
@@ -155,7 +159,10 @@ class Library(Browsing, Tagging, Sharing):
             min_relevance, self.settings.min_relevance, diverse, shown("like", like), shown("unlike", unlike),
             imagine,
         )  # fmt: skip
-        searcher = Searcher(self.store, self.vectors, self.models, self.settings.max_megapixels)
+        searcher = Searcher(
+            self.store, self.vectors, self.models, self.settings.max_megapixels, self.settings.search_timeout,
+            self.engines,
+        )  # fmt: skip
         return searcher.search(parsed(query, where), options, rerank)
 
     def encoder(self, stored: StoredModel | None = None) -> Encoder:
@@ -415,4 +422,4 @@ class Library(Browsing, Tagging, Sharing):
         >>> status.photos, status.model, status.summary.formats
         (5, 'embedded', {'png': 4, 'jpeg': 1})
         """
-        return status(self.folder, self.store, self.vectors, self.models)
+        return status(self.folder, self.store, self.vectors, self.models, self.engines)

@@ -14,6 +14,7 @@ from mmsearch.library.library import Library
 from mmsearch.library.library_file import located
 from mmsearch.library.live_index import LiveIndex
 from mmsearch.library.models import Models
+from mmsearch.store.breaker import Engines
 from mmsearch.store.open import INDEX, check_new, has_store, open_address, open_store
 from mmsearch.types import PathLike
 
@@ -59,14 +60,16 @@ def open_library(
     else:
         store = _in_folder(Path(place), create)
     models = Models(store, store.folder, settings, encoder, quick)
+    searches_itself = not store.capabilities.vector_search or settings.vectors == "memory"
+    engines = Engines({part: name for part, name in store.engines.items() if part != "vectors" or not searches_itself})
     vectors: VectorSearch
-    if store.capabilities.vector_search and settings.vectors != "memory":
+    if not searches_itself:
         from mmsearch.library.collection_search import CollectionSearch
 
-        vectors = CollectionSearch(store, store.collection, models, settings.recall)
+        vectors = CollectionSearch(store, store.collection, models, settings.recall, engines.vectors)
     else:
         vectors = LiveIndex(store, store.folder / INDEX, models, settings.recall, settings.device)
-    return Library(store, vectors, models, store.lock, settings)
+    return Library(store, vectors, models, store.lock, settings, engines)
 
 
 def _in_folder(path: Path, create: bool) -> Store:

@@ -8,14 +8,16 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
+from mmsearch.errors import UnreachableError
 from mmsearch.indexes.protocol import VectorIndex
 from mmsearch.library.models import Models
 from mmsearch.search import querybank
 from mmsearch.search.hubness import hubness_penalty
+from mmsearch.store import limit
 from mmsearch.store.types import StoredModel
 from mmsearch.types import Ids, Progress, Vectors
 
@@ -53,7 +55,7 @@ class PublishedIndex(ABC, Generic[Index]):
 
         It is caught up with the store first; where another thread is doing so, the index from before is searched on.
         Only where there is none yet, or the database was put back to an earlier state, it is waited for.  Raises
-        NoModelError.
+        NoModelError, UnreachableError where the time of a search is over.
         """
         model = self._models.active()
         generation, identity = self._store.generation(), self._identity(model)
@@ -61,13 +63,26 @@ class PublishedIndex(ABC, Generic[Index]):
         if found is not None and (found.generation, found.identity) == (generation, identity):
             return found
         serves = found is not None and found.generation <= generation and self._same_database(found)
-        if not self._lock.acquire(blocking=not serves):
-            assert found is not None
+        if serves:
+            got = self._lock.acquire(blocking=False)
+        else:
+            with limit.waiting():
+                got = self._lock.acquire(timeout=limit.at_most(threading.TIMEOUT_MAX))
+        if not got:
+            if not serves or found is None:
+                raise UnreachableError("vectors", "the index", "another thread is making it, and the time is over")
             return found
         try:
             return self._caught_up(model, save=False)
         finally:
             self._lock.release()
+
+    def without_engine(self) -> Snapshot[Any]:
+        """See ``VectorSearch``: here no engine is asked."""
+        return self.snapshot()
+
+    def ping(self) -> None:
+        """See ``VectorSearch``."""
 
     def refresh(self, model: StoredModel, save: bool = False) -> Index:
         """The index of a model, caught up with the store; kept with ``save``, and where there was none."""

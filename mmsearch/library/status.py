@@ -7,12 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmsearch.errors import UnreachableError
 from mmsearch.library.models import Models
-from mmsearch.store.types import Summary
+from mmsearch.store.breaker import Engines, EngineState
+from mmsearch.store.limit import limited
+from mmsearch.store.types import StoredModel, Summary
 from mmsearch.types import Damaged, Skipped
 
 if TYPE_CHECKING:
+    from mmsearch.indexes.protocol import VectorIndex
     from mmsearch.store.protocol import Store, VectorSearch
+
+ASKED = 2.0  # seconds in which an engine that is there answers that it is
 
 
 @dataclass(frozen=True)
@@ -40,12 +46,17 @@ class Status:
     failures: tuple[Skipped, ...]
     damaged: tuple[Damaged, ...]  # of the photos that can be found
     summary: Summary
+    engines: tuple[EngineState, ...] = ()  # the servers that it asks, as this process found them; none of a folder
 
 
-def status(folder: Path, store: Store, vectors: VectorSearch, models: Models) -> Status:
-    """The figures of the library in ``folder``; its index is caught up first."""
-    counts, model, summary = store.counts(), store.model(), store.summary()
-    index = None if model is None else vectors.refresh(model)
+def status(folder: Path, store: Store, vectors: VectorSearch, models: Models, engines: Engines) -> Status:
+    """The figures of the library in ``folder``; its index is caught up first, and its engines are asked."""
+    with engines.metadata.asked():
+        counts, model, summary = store.counts(), store.model(), store.summary()
+    index = None if model is None else _index(vectors, model)
+    if engines.breakers:
+        with contextlib.suppress(UnreachableError), limited(ASKED):
+            vectors.ping()
     return Status(
         library=store.place,
         photos=counts.photos,
@@ -68,7 +79,17 @@ def status(folder: Path, store: Store, vectors: VectorSearch, models: Models) ->
         failures=tuple(store.failures()),
         damaged=tuple(store.damaged()),
         summary=summary,
+        engines=engines.states(),
     )
+
+
+def _index(vectors: VectorSearch, model: StoredModel) -> VectorIndex:
+    """The index, or what is known of it where its engine does not answer."""
+    try:
+        with limited(ASKED):
+            return vectors.refresh(model)
+    except UnreachableError:
+        return vectors.without_engine().index
 
 
 def _bytes(folder: Path) -> int:

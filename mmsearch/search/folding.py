@@ -12,6 +12,7 @@ import numpy as np
 from mmsearch.indexes.protocol import VectorIndex
 from mmsearch.search import diversity
 from mmsearch.search.scored import Block, Folded, Scored
+from mmsearch.store.steps import step
 from mmsearch.types import Ids, Photo, Vectors
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def fold(store: Store, index: VectorIndex, blocks: Iterable[Block[Scored]]) -> I
         last = len(pool) < size
         if not pool:
             return
-        vectors, stands = _folded(store, index, pool)
+        with step("fold", count=len(pool)):
+            vectors, stands = _folded(store, index, pool)
         heads = np.flatnonzero(stands == np.arange(len(pool)))
         scores = np.array([pool[row].score for row in heads])
         if first:

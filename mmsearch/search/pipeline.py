@@ -26,6 +26,7 @@ from mmsearch.search.retrieval import ParsedQuery, QueryVector
 from mmsearch.search.scored import Block, Folded, Scored
 from mmsearch.search.text_boost import is_excluded
 from mmsearch.search.unknown_words import unknown_words
+from mmsearch.store.steps import step
 from mmsearch.types import Ids, Note, SearchResult, Vectors
 
 
@@ -43,16 +44,18 @@ def search(engine: Engine, query: Query, options: Options) -> SearchResult:
     texts = [term.text for term in query.terms if isinstance(term, Words) and not term.exclude and not term.exact]
     query = _with_examples(_about_things(query), options)
     said += of_map(engine.store, engine.model, query.conditions)
-    allowed = _allow(engine, query, options.within)
+    with step("allow"):
+        allowed = _allow(engine, query, options.within)
     if not any(not term.exclude and not (isinstance(term, Words) and term.exact) for term in query.terms):
         return replace(_list(engine, query, options, allowed), notes=(*said, *_not_imagined(options)))
-    parsed = _parse(engine, query, options.unlike)
+    with step("parse"):
+        parsed = _parse(engine, query, options.unlike)
     if options.imagine:
         parsed, own = _with_imagined(engine, parsed, options)
         said += own
     ranking = Ranking(engine, query, parsed, texts, options, allowed)
     folded = folding.fold(engine.store, engine.index, ranking) if options.diverse else folding.each_by_itself(ranking)
-    result = present(engine.store, engine.model, query, options, folded, Moments(engine, parsed, allowed))
+    result = present(engine, query, options, folded, Moments(engine, parsed, allowed))
     notes = [*said, *ranking.notes, *_unknown(engine, parsed.text)]
     if not result and ranking.left_out:
         least = options.least_relevance
@@ -113,9 +116,9 @@ def _not_imagined(options: Options) -> tuple[Note, ...]:
 
 def _unknown(engine: Engine, text: str) -> tuple[Note, ...]:
     """What to say of words that the model cannot read, and that are not written about any picture either."""
-    if not text or engine.encoder is None:
+    if not text or engine.encoder is None or engine.no_words is not None:
         return ()
-    words = [word for word in unknown_words(text, engine.encoder) if not engine.store.find_words(word, engine.model)]
+    words = [word for word in unknown_words(text, engine.encoder) if not engine.find_words(word)]
     if not words:
         return ()
     names = ", ".join(f'"{word}"' for word in words)
@@ -150,7 +153,7 @@ def _allow(engine: Engine, query: Query, within: Sequence[str]) -> Ids | None:
     texts = [term for term in query.terms if isinstance(term, Words) and (term.exact or term.exclude)]
     most = max(len(engine.index) + len(store.without_vectors(model)), 1) if texts else 0
     for term in texts if not query.arithmetic else [term for term in texts if term.exact]:
-        hits = store.find_words(term.text, model, by_words(store, model, allowed, conditions), most, exact=term.exact)
+        hits = engine.find_words(term.text, by_words(store, model, allowed, conditions), most, exact=term.exact)
         having = np.unique(np.array([hit.number for hit in hits if term.exact or is_excluded(hit)], np.int64))
         having = np.unique(with_all_parts(store, model, having, allowed))  # words of a film are of all of it
         if not term.exclude:
@@ -205,7 +208,8 @@ def _embed(term: Term, engine: Engine) -> Vectors:
         return given
     assert engine.encoder is not None
     if isinstance(term, Words):
-        row: Vectors = engine.encoder.encode_texts([retrieval.without_end_mark(term.text)])[0]
+        with step("encode"):
+            row: Vectors = engine.encoder.encode_texts([retrieval.without_end_mark(term.text)])[0]
         return row
     from mmsearch.media.apart import decode_apart  # brings in all that Pillow can read
     from mmsearch.media.decode import decode_content
@@ -236,7 +240,8 @@ def _embed(term: Term, engine: Engine) -> Vectors:
         parts = [part.vector for part in engine.store.parts([vector_id], engine.model).get(vector_id, ())]
         numbers = np.array(some_of([number for number in parts if number >= 0] or [vector_id]), np.int64)
         return one_for_all(engine.store.vectors(numbers, engine.model.dim))
-    return one_for_all(engine.encoder.encode_images(np.stack(pixels)))
+    with step("encode", count=len(pixels)):
+        return one_for_all(engine.encoder.encode_images(np.stack(pixels)))
 
 
 def no_vector(name: str) -> QueryError:
@@ -257,7 +262,7 @@ def _list(engine: Engine, query: Query, options: Options, allowed: Ids | None) -
     blocks = _listed(engine, query, allowed, options.end + 1)
     exact = " ".join(term.text for term in query.terms if isinstance(term, Words) and term.exact and not term.exclude)
     moments = Moments(engine, ParsedQuery((), text=exact), allowed) if exact else None  # when they are said
-    result = present(engine.store, engine.model, replace(query, order="score"), options, blocks, moments)
+    result = present(engine, replace(query, order="score"), options, blocks, moments)
     return replace(result, hits=tuple(replace(hit, score=None) for hit in result.hits))
 
 

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mmsearch.query.model import Example, Query, Words
+from mmsearch.search.engine import Engine
 from mmsearch.search.moments import Moments
 from mmsearch.search.options import Options
 from mmsearch.search.scored import Block, Folded
 from mmsearch.search.shots import Row, Shots
-from mmsearch.store.types import StoredModel
+from mmsearch.store.steps import step
 from mmsearch.types import Hit, Moment, Photo, SearchResult
 
 if TYPE_CHECKING:
@@ -27,8 +28,7 @@ AT_ONCE = 10_000  # pictures whose files are read at once
 
 
 def present(
-    store: Store,
-    model: StoredModel,
+    engine: Engine,
     query: Query,
     options: Options,
     blocks: Iterable[Block[Folded]],
@@ -42,6 +42,7 @@ def present(
     does is taken for one that others follow, which may then be empty.  A raw file and the picture of its shot are one
     hit.  Hits that are films or documents have the best of their ``moments``.
     """
+    store = engine.store
     shots = Shots(store, query, options.within)
     rows, more = _rows(store, query, options, blocks, shots)
     page = shots.with_others(rows[options.offset : options.end])
@@ -49,7 +50,7 @@ def present(
         page.sort(key=lambda row: _ORDERS[query.order](row[1]), reverse=query.descending)
     found = moments.of([one for one, _, _ in page]) if moments else {}
     return SearchResult(
-        tuple(_hits(page, _reasons(store, model, query, page), found, options.offset)),
+        tuple(_hits(page, _reasons(engine, query, page), found, options.offset)),
         next_offset=options.end if more else None,
     )
 
@@ -77,7 +78,8 @@ def _rows(
 def _files(store: Store, query: Query, options: Options, found: Sequence[Folded]) -> Iterator[Row]:
     """Every file of the pictures; where near-duplicates are folded the first one of each, with the others beside it."""
     ids = dict.fromkeys(vector_id for one in found for vector_id in (one.best.id, *one.ids))
-    photos = store.photos(list(ids), options.within, query.conditions)
+    with step("facts", count=len(ids)):
+        photos = store.photos(list(ids), options.within, query.conditions)
     for one in found:
         files = photos.get(one.best.id, [])
         if not options.diverse:
@@ -88,13 +90,13 @@ def _files(store: Store, query: Query, options: Options, found: Sequence[Folded]
             yield one.best, files[0], tuple(path for path in paths if path != files[0].path)
 
 
-def _reasons(store: Store, model: StoredModel, query: Query, page: Sequence[Row]) -> dict[int, tuple[str, ...]]:
+def _reasons(engine: Engine, query: Query, page: Sequence[Row]) -> dict[int, tuple[str, ...]]:
     """Where words of the query are written about the pictures, by vector id."""
     text = " ".join(term.text for term in query.terms if isinstance(term, Words) and not term.exclude)
     # Words of others were looked for already, and none was found.
     unasked = query.arithmetic or any(isinstance(term, Words) and term.exact for term in query.terms)
     having = [one.id for one, _, _ in page if one.boost or unasked]
-    return store.reasons(text, having, model) if text and having else {}
+    return engine.reasons(text, having) if text and having else {}
 
 
 def _hits(

@@ -19,6 +19,7 @@ from mmsearch.search.querybank import NEAREST
 from mmsearch.search.retrieval import ParsedQuery
 from mmsearch.search.scored import Block, Scored
 from mmsearch.search.text_boost import TextBoost, text_boosts
+from mmsearch.store.steps import step
 from mmsearch.types import Ids, Note, Vectors
 
 DEPTH = 10  # candidates that are retrieved first, however few hits are asked for …
@@ -53,7 +54,8 @@ class Ranking:
         for number, block in enumerate(self._retrieved()):
             if number == 0:
                 candidates, drop = self._reranked(block.items)
-                logistic = self._logistic(candidates)
+                with step("judge"):
+                    logistic = self._logistic(candidates)
                 self._check_relevance(logistic)
             else:
                 candidates = [one._replace(score=one.score - drop) for one in block.items]
@@ -62,7 +64,8 @@ class Ranking:
                 continue
             last = False
             if logistic is not None:
-                candidates, last = self._relevant(candidates, logistic)
+                with step("judge"):
+                    candidates, last = self._relevant(candidates, logistic)
             shown = []
             for one in candidates:
                 lowest = min(lowest, one.score)
@@ -112,19 +115,18 @@ class Ranking:
         engine, parsed = self.engine, self.parsed
         text = "" if self.query.arithmetic else parsed.text
         among = by_words(engine.store, engine.model, self.allowed, self.query.conditions) if text else None
-        words = engine.store.find_words(text, engine.model, among, depth) if text else []
+        words = engine.find_words(text, among, depth) if text else []
         having = np.array([hit.number for hit in words], np.int64)
         having = with_all_parts(engine.store, engine.model, having, self.allowed) if words else having
         known = engine.index.holds(having)  # another process may just have stored them
-        found = retrieval.candidates(parsed, engine.index, depth, self.allowed, having[known])
+        with step("retrieve", count=depth):
+            found = retrieval.candidates(parsed, engine.index, depth, self.allowed, having[known])
         if not known.all():  # nor has sound any vectors
             sounds = np.intersect1d(having[~known], engine.store.without_vectors(engine.model))
             found = retrieval.with_ordinary(found, parsed, engine.index, sounds)
         firsts = engine.store.firsts(found.ids, engine.model) if words else None
         firsts = found.ids if firsts is None else np.where(firsts >= 0, firsts, found.ids)
-        boosts = text_boosts(
-            engine.store.find_words(text, engine.model, np.unique(firsts), len(firsts)) if words else []
-        )
+        boosts = text_boosts(engine.find_words(text, np.unique(firsts), len(firsts)) if words else [])
         cosines = np.clip(found.cosines.astype(np.float64), -1, 1).round(4)  # rounding takes them out of the range
         scored, none = [], TextBoost(0.0, 0.0)
         rows = zip(found.ids.tolist(), firsts.tolist(), found.scores.tolist(), cosines.tolist(), strict=True)

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.errors import ModelError
+from mmsearch.errors import LibraryError, ModelError, UnreachableError
 from mmsearch.language import questions
 from mmsearch.rerank.fusion_rules import combine, in_spreads
 from mmsearch.search.scored import Scored
+from mmsearch.search.unreachable import without
+from mmsearch.store import limit
+from mmsearch.store.breaker import LOST, Breaker
+from mmsearch.store.steps import step
 from mmsearch.store.types import StoredModel
-from mmsearch.types import Note, Regions
+from mmsearch.types import Ids, Note, Regions
 
 if TYPE_CHECKING:
     from mmsearch.rerank.reranker import Answer, Reranker
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 # Candidates that are reranked where nobody asked for it, at most: with 100 no caption finds its photo better
 # (``python -m benchmarks.second_look``).  Answers are looked for in all that the setting allows.
 FEW = 30
+SHARE = 0.5  # of the time that is left, for the tokens: the files of the hits are looked up after it
 ANSWER_WEIGHT = 5.0  # of the log-odds of yes against no beside the match, a logit too: python -m benchmarks.questions
 
 Notes = tuple[Note, ...]
@@ -44,6 +49,7 @@ class RerankStage:
     rerank_depth: int = 100  # candidates at most
     required: bool = True  # somebody asked for it; else a search goes on without it where it does not work
     own: bool = True  # the tokens are of the model that is searched with; else only who asks for it gets another order
+    breaker: Breaker | None = None  # through which tokens are asked for
 
     def gains(self, texts: Sequence[str]) -> bool:
         """Whether it helps for the words of a query: not for a single word that is no question, unless it is required.
@@ -69,7 +75,8 @@ class RerankStage:
         reranker's card makes one score of both stages', and photos that are answered yes come before the others.
         Photos without region tokens get the mean match of the others, so that they move neither up nor down by
         themselves; where none has any, all stay as they were.  Where the tokens are of another model than the one
-        searched with, photos get answers and keep their scores, unless it is ``required``.
+        searched with, photos get answers and keep their scores, unless it is ``required``.  Where the
+        tokens cannot be read, all stay as they were and a note says so.
 
         Raises ModelError when the reranker's files turn out to be damaged; where it is not ``required``, all stay as
         they were and a note says so.
@@ -77,17 +84,34 @@ class RerankStage:
         if not candidates:
             return [], ()
         ids = np.array([one.id for one in candidates], np.int64)
-        tokens, has_tokens = self.tokens.tokens(store, ids, model) if self.tokens else _none(len(ids))
+        try:
+            tokens, has_tokens = self._tokens(ids, store, model)
+        except UnreachableError as error:
+            return list(candidates), (without(error),)
         if not has_tokens.any():
             note = Note("nothing was reranked: no region tokens are stored", "no-region-tokens")
             return list(candidates), (note,) if self.required else ()
         try:
-            matches, answers = self._match(texts, tokens[has_tokens])
+            with step("rerank", count=len(candidates)):
+                matches, answers = self._match(texts, tokens[has_tokens])
         except ModelError as error:
             if self.required:
                 raise
             return list(candidates), (left_out(error),)
         return self._fused(candidates, has_tokens, matches, answers), ()
+
+    def _tokens(self, ids: Ids, store: Store, model: StoredModel) -> tuple[Regions, NDArray[np.bool_]]:
+        """As ``TokenModel.tokens``.  Raises UnreachableError where they cannot be read."""
+        if self.tokens is None:
+            return np.empty((len(ids), 0, 0), np.float32), np.zeros(len(ids), np.bool_)
+        asked = self.breaker or Breaker("tokens", "the store")
+        try:
+            with step("tokens", count=len(ids)), asked.asked(_is_unread), limit.share(SHARE):
+                return self.tokens.tokens(store, ids, model)
+        except (LibraryError, OSError) as error:
+            if isinstance(error, UnreachableError) or not _is_unread(error):
+                raise
+            raise UnreachableError("tokens", asked.name, str(error)) from error
 
     def _match(self, texts: Sequence[str], tokens: Regions) -> tuple[NDArray[np.float32], list[Answer]]:
         """Mean match of the texts with n photos (n,), and the photos' answers to the first question, if any."""
@@ -145,9 +169,11 @@ class RerankStage:
         return reranked
 
 
-def _none(count: int) -> tuple[Regions, NDArray[np.bool_]]:
-    """The tokens of so many photos that have none."""
-    return np.empty((count, 0, 0), np.float32), np.zeros(count, np.bool_)
+def _is_unread(error: BaseException) -> bool:
+    """Whether an error is one of what has the tokens, a server or a drive; not of the store, which has all the rest."""
+    if isinstance(error, LibraryError):
+        return error.code not in ("library-closed", LOST)
+    return isinstance(error, OSError)
 
 
 def _ahead(scores: NDArray[np.float32], yes: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -171,7 +171,8 @@ def candidates(query: ParsedQuery, index: VectorIndex, count: int, allowed: Ids 
         found = [_nearest(query_vector, index, min(pool, most), allowed) for query_vector in query.wanted]
         ids = np.unique(np.concatenate([*found, also])) if len(found) > 1 or len(also) else found[0]
         ranked = scored(query, index, ids)
-        if simple or len(ranked.ids) >= min(count, most) or pool >= most:
+        ended = all(len(own) < min(pool, most) for own in found)  # an index without its engine finds none
+        if simple or ended or len(ranked.ids) >= min(count, most) or pool >= most:
             chosen = (np.arange(len(ranked.ids)) < count) | np.isin(ranked.ids, also)
             return Candidates(ranked.ids[chosen], ranked.scores[chosen], ranked.cosines[chosen])
         pool *= 4

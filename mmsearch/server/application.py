@@ -21,6 +21,7 @@ from mmsearch.server.api import (
     complete,
     duplicates,
     export,
+    figures,
     jobs,
     library_map,
     looking,
@@ -86,6 +87,7 @@ def make(library: Library, options: ServerOptions) -> FastAPI:
     ):  # fmt: skip
         app.include_router(routes.router, prefix=API, responses=_PROBLEM)
     app.include_router(page.router)
+    app.include_router(figures.router)
     app.add_middleware(Gate, options=options)
     app.add_exception_handler(MMSearchError, _library_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -93,16 +95,25 @@ def make(library: Library, options: ServerOptions) -> FastAPI:
     return app
 
 
-async def _library_error(_: Request, error: Exception) -> Response:
+async def _library_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, MMSearchError)
+    _count(request, error.code)
     return errors.of_library(error)
 
 
-async def _http_error(_: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    _count(request, error.code if isinstance(error, errors.Refused) else str(error.status_code))
     return errors.of_http(error)
 
 
-async def _validation_error(_: Request, error: Exception) -> Response:
+def _count(request: Request, code: str) -> None:
+    metrics = request.app.state.context.metrics
+    if metrics is not None:
+        metrics.error(code)
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    _count(request, "bad-request")
     return errors.of_validation([dict(one) for one in error.errors()])

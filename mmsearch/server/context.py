@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
@@ -17,6 +17,9 @@ from mmsearch.server.pool import Workers
 from mmsearch.server.results import ResultLists
 from mmsearch.server.saved import SavedSearches
 from mmsearch.server.uploads import Uploads
+
+if TYPE_CHECKING:  # its package is an extra
+    from mmsearch.server.metrics import Metrics
 
 MOST_THREADS = 8  # of each kind: the store keeps so many connections
 WAITING_PICTURES = 512  # thumbnails and files: a page asks for many
@@ -39,6 +42,7 @@ class Context:
     maps: MapRuns = field(init=False)
     saved: SavedSearches = field(init=False)
     completions: Completions = field(init=False)
+    metrics: Metrics | None = field(init=False, default=None)  # where they are asked for
 
     def __post_init__(self) -> None:
         threads = self.options.searchers or min(MOST_THREADS, os.cpu_count() or 1)
@@ -50,6 +54,12 @@ class Context:
         self.runs, self.maps = IndexRuns(self.library), MapRuns(self.library)
         self.saved = SavedSearches(self.library.folder)
         self.completions = Completions(self.library)
+        if self.options.metrics:
+            from mmsearch.server.metrics import Metrics
+
+            workers = {"search": self.searches, "pictures": self.pictures, "slow": self.slow}
+            self.metrics = Metrics(self.library, workers)
+            self.searches.listener = self.slow.listener = self.metrics.heard
 
     def close(self) -> None:
         """End streams, index runs and threads; the library stays open.  May be called twice."""

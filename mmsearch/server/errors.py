@@ -32,7 +32,14 @@ _STATUS: dict[type[MMSearchError], int] = {
     TransferError: 409,
     ConfigError: 500,
 }
-_STATUS_OF_CODE = {"file-gone": 404, "no-map": 404, "unknown-photo": 404}
+_STATUS_OF_CODE = {
+    "file-gone": 404,
+    "no-map": 404,
+    "unknown-photo": 404,
+    "search-timeout": 503,
+    "vectors-unreachable": 503,
+    "words-unreachable": 503,
+}
 
 
 class Refused(HTTPException):

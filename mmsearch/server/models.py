@@ -136,6 +136,7 @@ class SearchPage(BaseModel):
     more: bool
     found: int | None = Field(description="How many photos meet the conditions, where nothing ranks them; else null")
     generation: int | None = Field(description="Of the library: grows with every change")
+    unreachable: list[str] = Field(description="Parts of the library that did not answer: hits are lacking for it")
     question: str | None
 
 
@@ -159,6 +160,17 @@ class IndexState(BaseModel):
     running: bool
     run: int | None
     progress: dict[str, Any] | None
+
+
+class EngineState(BaseModel):
+    """A server that the library asks, as this process found it."""
+
+    part: str = Field(description="What of the library it has: metadata, vectors, words or tokens")
+    name: str
+    reachable: bool | None = Field(description="Null where it was not asked yet")
+    since: str | None = Field(description="When it was found to be so")
+    error: str | None
+    open: bool = Field(description="Whether it is left alone for a while, after it failed several times in a row")
 
 
 class Status(BaseModel):
@@ -203,6 +215,7 @@ class Status(BaseModel):
     documents: int
     pages: int
     reasons: dict[str, int]
+    engines: list[EngineState] = Field(description="Empty where the library is a folder")
     version: str
     read_only: bool
     features: list[str] = Field(description="What this server can do: places, files, export-folder, look")

@@ -32,6 +32,7 @@ class ServerOptions:
     body_bytes: int = 2**20  # of any other request
     upload_megapixels: float = 100.0
     read_seconds: float = 20.0  # that a request may be silent before all of it has come
+    metrics: bool = False  # figures for Prometheus, at /metrics, for whoever has the token
     export_bytes: int = 20 * 2**30  # of the photos of one zip
 
     def allows(self, host: str) -> bool:

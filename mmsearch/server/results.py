@@ -68,6 +68,7 @@ class ResultList:
     hits: tuple[Hit, ...] = ()  # those that were found last …
     start: int = 0  # … which begin here
     notes: tuple[Note, ...] = ()
+    unreachable: frozenset[str] = frozenset()  # parts of the library without which they were found
     ids: NDArray[Any] | None = None  # of all photos in their order, where nothing ranks them
     hidden: set[int] = field(default_factory=set)  # ids of raw files whose picture is a hit
     more: bool = True  # whether others may follow ``hits``
@@ -84,6 +85,7 @@ class Page:
     generation: int | None
     next_cursor: str | None = None
     found: int | None = None  # photos of the whole list, where nothing ranks them
+    unreachable: frozenset[str] = frozenset()  # parts of the library that did not answer
 
 
 class ResultLists:
@@ -134,7 +136,7 @@ class ResultLists:
                     hits.append(replace(hit, rank=rank + len(hits) + 1))
             more = offset < found.start + len(found.hits) or found.more
             total = None if found.ids is None else len(found.ids)
-            page = Page(found.asked.query, hits, found.notes, found.generation, found=total)
+            page = Page(found.asked.query, hits, found.notes, found.generation, None, total, found.unreachable)
         if not more:
             return page
         with self._lock:
@@ -157,10 +159,13 @@ class ResultLists:
                 result = replace(result, notes=(*result.notes, Note(text, "best-sorted", count=SORTED)))
         else:
             result = asked.search(library, max(AHEAD, k) if offset else k + len(asked.shown), offset)
-            found.start, found.more = offset, result.next_offset is not None
             if offset and result.generation != found.generation:
                 raise _stale()
+            if offset and result.unreachable != found.unreachable:
+                raise _other_order()
+            found.start, found.more = offset, result.next_offset is not None
         found.hits, found.notes, found.generation = result.hits, result.notes, result.generation
+        found.unreachable = result.unreachable
         return None
 
     def _list(self, found: ResultList, offset: int, k: int) -> None:
@@ -190,3 +195,8 @@ class ResultLists:
 
 def _stale() -> Refused:
     return Refused(410, "stale_cursor", "the library has changed since this search; search again")
+
+
+def _other_order() -> Refused:
+    text = "parts of the library that answered before do not, or answer again: the order is another one; search again"
+    return Refused(410, "stale_cursor", text)

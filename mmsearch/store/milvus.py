@@ -6,13 +6,12 @@ nowhere are left out of hits, and given again under the same id.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import math
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,7 @@ from sqlalchemy import Connection
 from mmsearch.errors import LibraryError
 from mmsearch.indexes.index import FEW, LARGE
 from mmsearch.indexes.protocol import Neighbours
+from mmsearch.store.milvus_client import TIMEOUT, Milvus, timeout
 from mmsearch.store.objects import Objects
 from mmsearch.store.postgres.collection import EFS, SPARE, NotedCollection, Transaction, best, rows_in_order, table_of
 from mmsearch.store.postgres.store import PostgresStore
@@ -40,58 +40,8 @@ WIDEST = 32_768  # the greatest ef
 MOST = 16_384  # hits that Milvus gives for one search
 POLL = 1.0  # seconds between two looks at how far Milvus is
 FRESH = 10.0  # seconds after a change in which searches wait until Milvus shows it; then it does anyway
-TIMEOUT = 30.0  # seconds for an answer
 LINKS, WIDTH = 16, 200  # of the graph: M and efConstruction
 QUANTIZED = (2, 6)  # the first version of Milvus that has IVF_RABITQ
-
-
-class Milvus:
-    """A connection to a server, which is made when it is asked for first."""
-
-    def __init__(self, uri: str, token: str = "") -> None:
-        self.uri, self._token = uri, token
-        self._client: Any = None
-
-    @contextlib.contextmanager
-    def asked(self) -> Iterator[Any]:
-        """The client; errors become ones that say what to do."""
-        try:
-            import pymilvus
-            from pymilvus.exceptions import MilvusException
-        except ImportError as error:
-            raise LibraryError(
-                f"vectors in Milvus need more: pip install 'mmsearch[milvus]' ({error})", code="needs-milvus"
-            ) from error
-        try:
-            if self._client is None:
-                self._client = pymilvus.MilvusClient(uri=self.uri, token=self._token, timeout=TIMEOUT)
-            yield self._client
-        except MilvusException as error:
-            if _AWAY.search(_text(error)):
-                self.close()  # a client that lost its server does not find it again
-            raise LibraryError(f"Milvus at {self.uri}: {_meant(error)}", code="vectors-away") from None
-
-    def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            with contextlib.suppress(Exception):  # its server may be gone
-                client.close()
-
-
-_AWAY = re.compile("connect|unavailable|deadline|timeout", re.IGNORECASE)
-
-
-def _text(error: Any) -> str:
-    return " ".join(str(getattr(error, "message", error)).split())
-
-
-def _meant(error: Any) -> str:
-    text = _text(error)
-    if _AWAY.search(text):
-        return "nobody answers there; check host and port, and that the server runs"
-    if re.search("auth|permission|privilege", text, re.IGNORECASE):
-        return "it does not let this user in; check vectors_token"
-    return text[:300]
 
 
 class PostgresWithMilvus(PostgresStore):
@@ -107,6 +57,10 @@ class PostgresWithMilvus(PostgresStore):
     @functools.cached_property
     def capabilities(self) -> Capabilities:
         return replace(super().capabilities, vector_search=True)
+
+    @property
+    def engines(self) -> dict[str, str]:
+        return {**super().engines, "vectors": "Milvus"}
 
     def collection(self, name: str, model: StoredModel) -> MilvusCollection:
         return MilvusCollection(
@@ -190,7 +144,7 @@ class MilvusCollection(NotedCollection):
                 anns_field="row",
                 search_params={"metric_type": "IP", "params": {"ef": ef, "nprobe": ef}},
                 consistency_level=self._consistency(),
-                timeout=TIMEOUT,
+                timeout=timeout(),
                 **given,
             )
         )
@@ -227,7 +181,7 @@ class MilvusCollection(NotedCollection):
                     ids=ids.tolist(),
                     output_fields=["id", "row"],
                     consistency_level=self._consistency(),
-                    timeout=TIMEOUT,
+                    timeout=timeout(),
                 )
             )
         numbers = np.array([row["id"] for row in found], np.int64)
@@ -244,7 +198,7 @@ class MilvusCollection(NotedCollection):
             try:
                 with self._milvus.asked() as client:
                     if not self._loaded:
-                        client.load_collection(self._own, timeout=TIMEOUT)
+                        client.load_collection(self._own, timeout=timeout())
                         self._loaded = True
                     return question(client)
             except LibraryError:
@@ -252,6 +206,9 @@ class MilvusCollection(NotedCollection):
                     raise
                 self._loaded = False
         return None
+
+    def ping(self) -> None:
+        self._ask(lambda client: client.query(self._own, ids=[0], output_fields=["id"], timeout=timeout()))
 
     def _beside(self, connection: Connection) -> None:
         with self._milvus.asked() as client:
@@ -268,7 +225,7 @@ class MilvusCollection(NotedCollection):
     def _add(self, ids: Ids, rows: Vectors) -> None:
         given = [{"id": number, "row": row} for number, row in zip(ids.tolist(), rows, strict=True)]
         with self._milvus.asked() as client:
-            client.upsert(self._own, given, timeout=TIMEOUT)
+            client.upsert(self._own, given, timeout=timeout())
         with self._changing() as connection:
             new = sorted(set(ids.tolist()) - self._there(connection, ids))
             connection.exec_driver_sql(f"INSERT INTO {self._table} (id) SELECT unnest(%s::bigint[])", (new,))
@@ -278,7 +235,7 @@ class MilvusCollection(NotedCollection):
         with self._changing() as connection:
             self._forget(connection, ids)
         with self._milvus.asked() as client:
-            client.delete(self._own, ids=ids.tolist(), timeout=TIMEOUT)
+            client.delete(self._own, ids=ids.tolist(), timeout=timeout())
 
     def note_complete(self, generation: int) -> None:
         """What a kill left in Milvus between two steps is taken out first, or put in again next time."""
@@ -289,7 +246,7 @@ class MilvusCollection(NotedCollection):
     def _counted(self) -> int:
         found = self._ask(
             lambda client: client.query(
-                self._own, filter="", output_fields=["count(*)"], consistency_level="Strong", timeout=TIMEOUT
+                self._own, filter="", output_fields=["count(*)"], consistency_level="Strong", timeout=timeout()
             )
         )
         return int(found[0]["count(*)"])
@@ -299,7 +256,7 @@ class MilvusCollection(NotedCollection):
         more, lacking = np.setdiff1d(there, noted), np.setdiff1d(noted, there)
         if len(more):
             with self._milvus.asked() as client:
-                client.delete(self._own, ids=more.tolist(), timeout=TIMEOUT)
+                client.delete(self._own, ids=more.tolist(), timeout=timeout())
         if len(lacking):
             with self._changing() as connection:
                 self._forget(connection, lacking)
@@ -325,7 +282,7 @@ class MilvusCollection(NotedCollection):
             output_fields=["id"],
             limit=FETCHED,
             consistency_level="Strong",
-            timeout=TIMEOUT,
+            timeout=timeout(),
         )
 
     def _truth(self, queries: Vectors, k: int) -> Ids:

@@ -64,7 +64,8 @@ def open_address(
     objects = None if blobs is None else Objects(blobs)
     if milvus is None:
         return PostgresStore(address, cache / ON_SERVERS, pool, create, objects)
-    from mmsearch.store.milvus import Milvus, PostgresWithMilvus
+    from mmsearch.store.milvus import PostgresWithMilvus
+    from mmsearch.store.milvus_client import Milvus
 
     return PostgresWithMilvus(address, cache / ON_SERVERS, pool, create, Milvus(*milvus), objects)
 

@@ -31,6 +31,7 @@ from mmsearch.store.blob_store import BlobStore
 from mmsearch.store.moving import Movable
 from mmsearch.store.part_rows import PartRows
 from mmsearch.store.pending_rows import PendingRows
+from mmsearch.store.server_parts import ServerParts
 from mmsearch.store.statistics import Statistics
 from mmsearch.store.types import (
     Block,
@@ -303,7 +304,7 @@ class Care(Protocol):
 
 
 class MetadataStore(
-    ModelRows, FileRows, Statistics, ItemRows, PartRows, WordSearch, PendingRows, Care, Protocol
+    ModelRows, FileRows, Statistics, ItemRows, PartRows, WordSearch, PendingRows, Care, ServerParts, Protocol
 ):  # fmt: skip
     """The truth of a library.  Reading is safe from several threads, each method sees what was committed before."""
 
@@ -399,6 +400,14 @@ class VectorSearch(Protocol):
 
     def searched(self, snapshot: Any) -> VectorIndex:
         """The index of a snapshot that it gave, on the device that searches."""
+        ...
+
+    def without_engine(self) -> VectorSnapshot:
+        """What can be searched without the engine, for one search; asks the store alone.  Raises NoModelError."""
+        ...
+
+    def ping(self) -> None:
+        """Ask the engine whether it answers, where it is on a server.  Raises LibraryError where it does not."""
         ...
 
     def refresh(self, model: StoredModel, save: bool = False) -> VectorIndex:

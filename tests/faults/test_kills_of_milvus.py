@@ -13,7 +13,8 @@ from postgres_server import forget, url_of
 
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
-from mmsearch.errors import LibraryError
+from mmsearch.errors import UnreachableError
+from mmsearch.indexes import rows_alone
 from mmsearch.library.collection_search import CollectionSearch
 from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
@@ -23,10 +24,17 @@ from mmsearch.types import Ids
 pytestmark = MILVUS_MARKS
 
 
+DEAD = "http://127.0.0.1:1"  # nobody listens there
+
+
 @pytest.fixture
-def library(tmp_path: Path, settings: Settings, encoder: OnnxEncoder) -> Iterator[Library]:
+def library(
+    tmp_path: Path, settings: Settings, encoder: OnnxEncoder, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Library]:
+    """Its first address of Milvus is dead, and it is too large to be searched without Milvus."""
     connected().close()
-    settings = replace(settings, vectors=milvus_server().uri)
+    monkeypatch.setattr(rows_alone, "COMPARED", 1)
+    settings = replace(settings, vectors=f"{DEAD},{milvus_server().uri}")
     with open_library(url_of(tmp_path), settings=settings, encoder=encoder) as opened:
         yield opened
         connected().close()
@@ -51,9 +59,12 @@ def test_nothing_is_lost_when_it_is_killed_and_the_error_says_what_to_do(library
     count = library.status().photos
     for again in (False, True):
         milvus_server().kill()
-        with pytest.raises(LibraryError, match=r"Milvus at http://127.0.0.1:\d+: nobody answers there") as error:
-            library.search("a rocket")
-        assert error.value.code == "vectors-away"
+        found = library.search("a rocket")
+        assert [note.code for note in found.notes] == ["vectors-unreachable"]
+        assert (found.unreachable, Path(found[0].path).name) == (frozenset({"vectors"}), "rocket.jpg")
+        with pytest.raises(UnreachableError, match=r"Milvus at http://127.0.0.1:\d+: nobody answers there") as error:
+            library.search(photos / "grass.png")
+        assert error.value.code == "vectors-unreachable"
         (photos / f"new{again}.png").write_bytes((photos / "cat.png").read_bytes() + bytes([again]))
         report = library.index(photos)  # what is stored does not wait for Milvus
         assert report.added == 1

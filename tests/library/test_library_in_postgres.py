@@ -25,7 +25,7 @@ from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
 from mmsearch.store.types import FACETS
 
-PLACED = ("library", "bytes", "generation", "index_kind")  # figures of status that depend on where it is
+PLACED = ("library", "bytes", "generation", "index_kind", "engines")  # figures of status that depend on where it is
 QUERIES = (
     ["a cat"],
     ["rocket", "-cat"],
@@ -140,7 +140,7 @@ def known(library: Library, folder: Path) -> dict[str, Any]:
     assert kept is not None
     found["map"] = [(one.name, one.size) for one in kept.clusters]
     status = library.status()
-    found["status"] = replace(status, library="", bytes=0, index_kind="")
+    found["status"] = replace(status, library="", bytes=0, index_kind="", engines=())
     library.export(folder)
     found["export"] = exported(folder)
     found["map places"] = [float(row.pop(axis) or "nan") for row in found["export"] for axis in ("x", "y")]

@@ -70,6 +70,9 @@ def caught(url: str, cache: Path, create: bool = True) -> LibraryError:
         ("postgresql://me:secret@host:5433/photos?sslmode=require", "postgresql://me@host:5433/photos"),
         ("postgres://host/photos?password=secret", "postgresql://host/photos"),
         ("postgresql://me@/photos?host=%2Fvar%2Frun", "postgresql://me@/photos?host=/var/run"),
+        ("postgresql://me:secret@a,b:5433/photos?target_session_attrs=any", "postgresql://me@a,b:5433/photos"),
+        ("postgresql://a:1,[::1]:2/photos?password=secret", "postgresql://a:1,[::1]:2/photos"),
+        ("postgresql://me:secret@/db?host=%2Fa,%2Fb", "postgresql://me@/db?host=/a,/b"),
     ],
 )
 def test_no_password_is_shown(url: str, shown: str) -> None:

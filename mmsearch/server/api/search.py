@@ -101,5 +101,6 @@ def answer(context: Context, page: Page) -> dict[str, Any]:
         "more": page.next_cursor is not None,
         "found": page.found,
         "generation": page.generation,
+        "unreachable": sorted(page.unreachable),
         "question": question_of(page.query),
     }

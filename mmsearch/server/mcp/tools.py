@@ -74,8 +74,12 @@ class Tools:
         """
         wanted = read_query(query)
         about = [query, limit, min_relevance, diverse]
-        offset = self._offset(cursor, about)
+        offset, unreachable = self._offset(cursor, about)
         found = self._library.search(wanted, limit, offset=offset, min_relevance=min_relevance, diverse=diverse)
+        if cursor is not None and sorted(found.unreachable) != unreachable:
+            raise tool_error(
+                "stale-cursor", "parts of the library went away or came back since then: search again without a cursor"
+            )
         return self._page(found, about)
 
     def find_similar(
@@ -237,23 +241,26 @@ class Tools:
         hits: list[HitAnswer] = [answers.hit_answer(hit, hit.rank) for hit in found]
         following = None
         if found.next_offset is not None and found.generation is not None:
-            content = json.dumps([found.next_offset, found.generation, _digest(about)])
+            content = json.dumps([found.next_offset, found.generation, sorted(found.unreachable), _digest(about)])
             following = base64.urlsafe_b64encode(content.encode()).decode()
         return SearchAnswer(hits=hits, next_cursor=following, notes=answers.notes_of(found.notes))
 
-    def _offset(self, cursor: str | None, about: Sequence[object]) -> int:
-        """Where the page of a cursor begins.  Raises ToolError where it is of another search, or of another state."""
+    def _offset(self, cursor: str | None, about: Sequence[object]) -> tuple[int, list[str]]:
+        """Where the page of a cursor begins, and the parts of the library that did not answer for the one before.
+
+        Raises ToolError where it is of another search, or of another state.
+        """
         if cursor is None:
-            return 0
+            return 0, []
         try:
-            offset, generation, digest = json.loads(base64.urlsafe_b64decode(cursor[:500]))
+            offset, generation, unreachable, digest = json.loads(base64.urlsafe_b64decode(cursor[:500]))
         except (ValueError, TypeError):
-            offset, generation, digest = None, None, None
+            offset, generation, unreachable, digest = None, None, [], None
         if digest != _digest(about) or not isinstance(offset, int) or not 0 < offset < 10**6:
             raise tool_error("bad-cursor", "this cursor is not of this search: repeat it with the same arguments")
         if generation != self._library.store.generation():
             raise tool_error("stale-cursor", "photos have come or gone since then: search again without a cursor")
-        return offset
+        return offset, unreachable
 
 
 def _digest(about: Sequence[object]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 
@@ -10,6 +11,8 @@ from mmsearch.errors import LibraryError
 WANTED = "wanted is postgresql://user@host/database; write @, / and : of a password as %40, %2F and %3A"
 # So a connection that broke is noticed, and the lock of a writer whose machine is gone is freed, within two minutes.
 _ALIVE = {"keepalives_idle": "30", "keepalives_interval": "15", "keepalives_count": "5", "connect_timeout": "10"}
+
+_LEAST = 2  # seconds for a connection: libpq takes no fewer
 
 
 class Address:
@@ -36,14 +39,32 @@ class Address:
     def __str__(self) -> str:
         parts = self._parts
         user = f"{parts['user']}@" if parts.get("user") else ""
-        host = parts.get("host", parts.get("hostaddr", ""))
-        port = f":{parts['port']}" if parts.get("port") else ""
-        if host.startswith("/"):  # the folder of a socket
-            return f"postgresql://{user}{port}/{parts['dbname']}?host={host}"
-        return f"postgresql://{user}{host}{port}/{parts['dbname']}"
+        hosts = parts.get("host", parts.get("hostaddr", "")).split(",")
+        ports = parts.get("port", "").split(",")
+        if len(ports) == 1:  # of all of them
+            ports *= len(hosts)
+        if any(host.startswith("/") for host in hosts):  # folders of sockets
+            port = f":{parts['port']}" if parts.get("port") else ""
+            return f"postgresql://{user}{port}/{parts['dbname']}?host={','.join(hosts)}"
+        pairs = zip(map(_bracketed, hosts), ports, strict=False)
+        shown = ",".join(f"{host}:{port}" if port else host for host, port in pairs)
+        return f"postgresql://{user}{shown}/{parts['dbname']}"
 
-    @property
-    def connecting(self) -> dict[str, str]:
-        """What ``psycopg.connect`` takes, a password among it."""
+    def connecting(self, seconds: float | None = None) -> dict[str, str]:
+        """What ``psycopg.connect`` takes, a password among it.
+
+        Where there are several hosts they are tried in turn, together for about ``seconds``.
+        """
         program = f"mmsearch on {socket.gethostname()}, process {os.getpid()}"  # who waits for it is told so
-        return {**_ALIVE, "application_name": program, **self._parts}
+        given = {**_ALIVE, "application_name": program, **self._parts}
+        if seconds is not None:
+            hosts = given.get("host", "").count(",") + 1
+            wanted = max(_LEAST, math.ceil(seconds / hosts))
+            own = given["connect_timeout"]
+            given["connect_timeout"] = str(min(wanted, int(own)) if own.isdecimal() and int(own) > 0 else wanted)
+        return given
+
+
+def _bracketed(host: str) -> str:
+    """A host as it stands before a port."""
+    return f"[{host}]" if ":" in host else host

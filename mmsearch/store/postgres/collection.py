@@ -264,6 +264,9 @@ class NotedCollection(ABC):
     def vectors(self, ids: Ids) -> Vectors: ...
 
     @abstractmethod
+    def ping(self) -> None: ...
+
+    @abstractmethod
     def compared(self, queries: Vectors, k: int, allowed: Ids | None = None) -> Neighbours: ...
 
     def _drop_others(self) -> None:

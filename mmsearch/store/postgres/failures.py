@@ -10,9 +10,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from mmsearch.errors import LibraryError
+from mmsearch.store import limit
 from mmsearch.store.postgres.address import Address
 
 AWAY = "server-away"  # code of a LibraryError: nobody answers, or no longer
+_GAVE_UP = "57014"
 _BROKEN = "the connection broke; what was being stored is not stored, all before it is: run the same command again"
 # First letters of an SQLSTATE -> code of the LibraryError, and what to do; the longest that fits counts.
 _MEANING: dict[str, tuple[str | None, str]] = {
@@ -27,7 +29,7 @@ _MEANING: dict[str, tuple[str | None, str]] = {
     "53200": (None, "the server is out of memory; try again when it has less to do"),
     "53300": (None, "the server has no connection left; close other programs, or raise its max_connections"),
     "55P03": (None, "another program holds it locked; try again when that is done"),
-    "57014": (None, "the server gave up because of its time limit; raise statement_timeout"),
+    _GAVE_UP: (None, "the server gave up because of its time limit; raise statement_timeout"),
     "40": (None, "another program changed the same rows at the same time; run the same command again"),
     "XX001": (None, "the database is damaged; restore a backup of the server"),
     "XX002": (None, "an index of the database is damaged; run REINDEX DATABASE there"),
@@ -57,8 +59,18 @@ def explained(address: Address) -> Iterator[None]:
         raise _meant(address, error) from None
 
 
+def over(address: Address) -> LibraryError:
+    """What to say where a server took longer than it was given."""
+    return LibraryError(
+        f"library {address}: the server did not answer in the time that a search waits; raise search_timeout",
+        code=limit.OVER,
+    )
+
+
 def _meant(address: Address, error: psycopg.Error) -> LibraryError:
     state = error.sqlstate or ""
+    if state == _GAVE_UP and limit.is_set():
+        return over(address)
     for length in (5, 3, 2):
         if state[:length] in _MEANING:
             code, advice = _MEANING[state[:length]]

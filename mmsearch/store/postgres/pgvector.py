@@ -115,6 +115,11 @@ class PgVectorCollection(NotedCollection):
         with self._transaction() as connection:
             return rows_in_order(ids, *self._rows_of(connection, ids.tolist()))
 
+    def ping(self) -> None:
+        if self._read().version >= 0:
+            with self._transaction() as connection:
+                connection.exec_driver_sql(f"SELECT id FROM {self._table} LIMIT 1")
+
     def _rows_of(self, connection: Connection, ids: list[int]) -> tuple[Ids, Vectors]:
         query = f"SELECT id, halfvec_send(row) FROM {self._table} WHERE id = ANY(%s::bigint[])"
         return self._read_rows(connection.exec_driver_sql(query, (ids,)))

@@ -30,7 +30,7 @@ def state_of(url: str) -> ServerState:
     """Raises LibraryError where nobody answers, or lets nobody in."""
     address = Address(url)
     with explained(address):
-        connection = psycopg.connect(**address.connecting, autocommit=True)  # type: ignore[arg-type]
+        connection = psycopg.connect(**address.connecting(), autocommit=True)  # type: ignore[arg-type]
         with closing(connection):
             check_version(str(address), connection.info.server_version)
             row = connection.execute(_STATE).fetchone()

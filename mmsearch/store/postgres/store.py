@@ -19,6 +19,7 @@ from sqlalchemy import Connection, func
 from mmsearch.encoders.protocol import RegionCard
 from mmsearch.errors import LibraryError, TransferError
 from mmsearch.query.model import OneFits
+from mmsearch.store import limit
 from mmsearch.store.kept_map import LastMap
 from mmsearch.store.objects import Objects
 from mmsearch.store.open import MAPS
@@ -48,9 +49,17 @@ if TYPE_CHECKING:
 
     from mmsearch.store.moving import RowSource, RowTarget
 
+NAME = "PostgreSQL"
+MEASURED = 2.0  # seconds in which tables are measured
 _BYTES = (
     "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class "
     "WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
+)
+# As the server noted it last: this waits for no table, that somebody may have locked.
+_PAGES = (
+    "SELECT coalesce(sum(relpages::bigint), 0) * current_setting('block_size')::bigint FROM pg_class "
+    "WHERE relkind IN ('r', 'i', 't') AND (relnamespace = current_schema()::regnamespace OR oid IN "
+    "(SELECT reltoastrelid FROM pg_class WHERE relnamespace = current_schema()::regnamespace))"
 )
 _MODEL = "SELECT id, name, fingerprint, dim FROM models WHERE"
 
@@ -99,8 +108,14 @@ class PostgresStore(Items, Parts, Pending, FileRows, ModelCounts):
         return str(self.address)
 
     def stored_bytes(self) -> int:
+        try:
+            with limit.limited(MEASURED), self._reading() as connection:
+                return int(connection.exec_driver_sql(_BYTES).scalar_one()) + packed_bytes(connection)
+        except LibraryError as error:
+            if error.code != limit.OVER:
+                raise
         with self._reading() as connection:
-            return int(connection.exec_driver_sql(_BYTES).scalar_one()) + packed_bytes(connection)
+            return int(connection.exec_driver_sql(_PAGES).scalar_one()) + packed_bytes(connection)
 
     @functools.cached_property
     def capabilities(self) -> Capabilities:
@@ -114,6 +129,11 @@ class PostgresStore(Items, Parts, Pending, FileRows, ModelCounts):
             vector_search=goes_on(pgvector),
             filters=frozenset(get_args(OneFits)),
         )
+
+    @property
+    def engines(self) -> dict[str, str]:
+        tokens = self.blobs_at or NAME
+        return {"metadata": NAME, "vectors": PgVectorCollection.engine, "words": NAME, "tokens": tokens}
 
     @property
     def blobs(self) -> TableBlobs | PackedBlobs:

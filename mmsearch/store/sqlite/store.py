@@ -83,6 +83,14 @@ class SqliteStore(Models, Items, Parts, VectorRows, Pending, FileRows, ModelCoun
         return Tidied(0, 0, 0, 0, 0)
 
     @property
+    def engines(self) -> dict[str, str]:
+        return {}
+
+    @property
+    def pool_sizes(self) -> dict[str, int]:
+        return {}
+
+    @property
     def blobs(self) -> TableBlobs:
         return TableBlobs(self._blob_transaction)
 

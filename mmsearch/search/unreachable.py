@@ -1,0 +1,16 @@
+"""What to say of a search that did without a part of its library."""
+
+from __future__ import annotations
+
+from mmsearch.errors import UnreachableError
+from mmsearch.types import Note
+
+
+def without(error: UnreachableError) -> Note:
+    """What to say where a search did without a part of the library."""
+    did = {
+        "vectors": "only pictures about which these words are written were looked at",
+        "words": "words that are written about pictures were not looked up, nor left out",
+        "tokens": "the best pictures were not looked at again",
+    }[error.part]
+    return Note(f"{did}: {error.engine} does not answer ({error.reason})", error.code, **error.fields)
