@@ -11,7 +11,9 @@ FOLDERS = ("mmsearch", "indexes", "cli", "docs", "benchmarks")
 
 LINES = 450  # of a file
 PARAMETERS = 8  # of a function, without ``self``; commands have one an option
-ROOMS = 15  # packages in ``mmsearch/``; the 15th is ``integrations``: other programs change, the rest need not follow
+# Packages in ``mmsearch/``, 14 and two: ``integrations``, because other programs change and the rest need not follow, and
+# ``cluster``, whose modules other machines import.
+ROOMS = 16
 
 LONGER: dict[str, str] = {}  # file -> why it is longer
 MORE = {  # function -> why it takes more
