@@ -21,9 +21,11 @@ from served import API, BASE, TOKEN
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import MMSearchError, QueryError, SourceError
+from mmsearch.ingest.read import IN_MEMORY
 from mmsearch.ingest.url_list import addresses_of
 from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
+from mmsearch.media.object_store import PART
 from mmsearch.types import Skipped
 
 FIVE = ["cameraman.png", "cat.png", "grass.png", "trips/motorcycle.png", "trips/rocket.jpg"]
@@ -200,6 +202,24 @@ def test_films_and_documents_of_a_bucket(library: Library, server: ObjectServer,
     film = next(one for one in library if one.path.endswith("film.mp4"))
     assert film.film is not None
     assert library.thumbnail(film, 160).content[:4] == b"RIFF"
+
+
+@pytest.mark.slow
+def test_of_a_large_film_the_decoder_fetches_what_it_needs(
+    library: Library, server: ObjectServer, root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is fetched once in parts, for its hash; the process that decodes it opens it by its address."""
+    content = films.film([films.Shot(one, 1.0) for one in films.photos()[:2]])
+    room = IN_MEMORY + 1
+    server.put(bucket_of(root), "films/a.mp4", content + room.to_bytes(4, "big") + b"free" + bytes(room - 8))
+    with between(lambda _: None) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        report = library.index(f"s3://{bucket_of(root)}/films")
+        ranges = [one.headers["range"] for one in proxy.asked if "range" in one.headers]
+    assert (report.added, report.moments >= 2, report.skipped) == (1, True, ())
+    parts = -(-(len(content) + room) // PART)
+    assert ranges[:parts] == sorted(ranges[:parts], key=lambda one: int(one[6:].partition("-")[0]))
+    assert set(ranges[parts:]) == {f"bytes=0-{PART - 1}"}  # all else is an empty box
 
 
 def table(folder: Path, urls: list[str], kind: str) -> Path:
