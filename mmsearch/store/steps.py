@@ -1,7 +1,7 @@
 """The steps of a search and of an index run, for whoever listens: spans of OpenTelemetry, or a server's figures.
 
 Nothing is imported for it.  OpenTelemetry is spoken to where the program has imported it, as whoever sets up a provider
-has; where nobody listens a step costs less than a microsecond.
+has; where nobody listens a step costs a microsecond or two.
 """
 
 from __future__ import annotations
