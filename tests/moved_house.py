@@ -52,7 +52,9 @@ def make(folder: Path, encoder: Encoder) -> None:
     pages[0].save(photos / "scan.tif", save_all=True, append_images=pages[1:])
     folder_of(photos, {"song.flac": sound(LYRICS="[00:00.50]a purple giraffe"), "silent.wav": sound(".wav", hertz=200)})
     odd = os.fsencode(photos / "odd-") + b"\xff.png"  # a name that is no UTF-8
-    shutil.copy(photos / "cameraman.png", odd)
+    shutil.copy(os.fsencode(photos / "cameraman.png"), odd)
+    card = encoder.card.regions
+    assert card is not None
     settings = replace(Settings(library=folder / "library", cache=folder / "cache"), device="cpu", batch=4)
     with open_library(folder / "library", settings=settings, encoder=encoder) as library:
         library.index(photos, exclude=["*.gif"], captions=True)
@@ -68,9 +70,9 @@ def make(folder: Path, encoder: Encoder) -> None:
                 writer.put_text(one.item, "engine", "words read in it" if one.part else "")
                 writer.put_speech(one.content, "ears", {one.item: "heard"} if one.part == 1 else {})
             other = writer.add_model("another", "def", 3, active=False)
-            for one in store.pending_regions(model, encoder.card.regions, [str(photos)], other)[:5]:
+            for one in store.pending_regions(model, card, [str(photos)], other)[:5]:
                 vector = np.array([one.item, -0.0, 6e-8], np.float32)  # the last is subnormal in float16
-                writer.put_regions(one.item, b"tokens", other, encoder.card.regions, vector)
+                writer.put_regions(one.item, b"tokens", other, card, vector)
             # A file takes the place of one with tags, of which no other file has the content: they wait for it.
             where = str(photos / "trips" / "motorcycle.png")
             writer.move(ids[str(photos / "grass.png")], Found(where, 1, 1))
@@ -111,7 +113,7 @@ def on_server(url: str, names: dict[str, list[str]]) -> dict[str, list[tuple[Any
             if table == "words":
                 continue
             asked = ["halfvec_send(vector)" if name == "vector" else quoted(name) for name in own]
-            rows = connection.execute(f"SELECT {', '.join(asked)} FROM {table}").fetchall()  # type: ignore[call-overload]
+            rows = connection.execute(f"SELECT {', '.join(asked)} FROM {table}").fetchall()
             found[table] = sorted((_as_in_sqlite(row, own) for row in rows), key=repr)
         return found
 

@@ -21,6 +21,7 @@ from mmsearch.cluster.moving import move
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import LibraryError, ModelError, TransferError
+from mmsearch.language.prompts import scenes
 from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
 from mmsearch.store.moving import TABLES
@@ -276,5 +277,5 @@ def test_queries_are_drawn_of_the_library_and_always_the_same(source: Path, open
         assert drawn == verification.drawn(library.store, model, 40)
         assert len(set(drawn)) == 40
         assert {"motorcycle", "straße", "Tom asleep on the sofa"} <= set(drawn)
-        assert drawn[-1] in verification.scenes()
+        assert drawn[-1] in scenes()
         assert np.all([query.strip() for query in drawn])
