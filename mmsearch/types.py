@@ -376,9 +376,8 @@ class Progress:
     done: int  # files read so far, good or bad
     total: int  # files to read
     path: str  # the file just finished
-    # What is done: "pictures" are read and encoded; "regions", "captions", "facts", "text", "tags" and others are the
-    # enrichments of ``ingest/enrich/registry.py``; "reranking": a caption of an ``eval`` run, which stands in ``path``;
-    # "duplicates": pictures compared; "index": vectors put into a new index
+    # "pictures" are read and encoded; "regions", "facts" and so on are enrichments (``ingest/enrich/registry.py``);
+    # "reranking": a caption of an ``eval`` run, in ``path``; "duplicates" are compared; "index": vectors put into one
     step: str = "pictures"
 
 

@@ -11,7 +11,7 @@ FOLDERS = ("mmsearch", "indexes", "cli", "docs", "benchmarks")
 
 LINES = 450  # of a file
 PARAMETERS = 8  # of a function, without ``self``; commands have one an option
-# Packages in ``mmsearch/``, 14 and two: ``integrations``, because other programs change and the rest need not follow, and
+# Packages in ``mmsearch/``: 14, and ``integrations``, because other programs change and the rest need not follow, and
 # ``cluster``, whose modules other machines import.
 ROOMS = 16
 

@@ -12,12 +12,15 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from mmsearch import config
 from mmsearch.errors import ConfigError
 from mmsearch.media.filesystem import read_text
-from mmsearch.types import PathLike
+
+if TYPE_CHECKING:  # completion does without NumPy
+    from mmsearch.types import PathLike
 
 NAMES = ("metadata", "vectors", "vectors_token", "blobs")
 _FILE = "file:"

@@ -28,6 +28,7 @@ from mmsearch.indexes.protocol import VectorIndex
 from mmsearch.media.dhash import Hashes
 from mmsearch.query.model import Condition, Order
 from mmsearch.store.blob_store import BlobStore
+from mmsearch.store.care import Care
 from mmsearch.store.moving import Movable
 from mmsearch.store.part_rows import PartRows
 from mmsearch.store.pending_rows import PendingRows
@@ -45,7 +46,6 @@ from mmsearch.store.types import (
     StoredFile,
     StoredModel,
     StoredSound,
-    Tidied,
     WordHit,
 )
 from mmsearch.store.writing import StoreWriter
@@ -265,41 +265,6 @@ class ExportReader(Protocol):
 
     def blocks(self) -> Iterator[Block]:
         """All of them, in the order of the ids of the vectors; copies, which share one, in the order of their paths."""
-        ...
-
-
-class Care(Protocol):
-    """Looking after a library: what does not hold in it, its space, a copy of it."""
-
-    def damages(self, card: RegionCard | None, deep: bool = False) -> list[Damage]:
-        """What does not hold; ``deep`` reads all of it.  ``card`` is that of the region tokens."""
-        ...
-
-    def mend(self, card: RegionCard | None) -> None:
-        """Mend what ``damages`` finds, where that can be done."""
-        ...
-
-    def vacuum(self) -> None:
-        """Give the space of what was deleted back."""
-        ...
-
-    def settle(self) -> None:
-        """Put what an index run left in order, where that is due: blobs in small packs, packs that nobody names."""
-        ...
-
-    def tidy_blobs(self, age: float | None = None) -> Tidied:
-        """Compare blobs in an object store with what is named, both ways, and put them in order.
-
-        Packs that nobody names are deleted once they, or the last that named them, are older than ``age`` seconds, by
-        default a day.  The writer's lock is held.  Raises LibraryError.
-        """
-        ...
-
-    def backup(self, file: Path, force: bool = False, progress: Callable[[Progress], None] | None = None) -> None:
-        """Copy all but the index to one file, as it is at one moment; an existing one is replaced only with ``force``.
-
-        Asked only of a driver whose ``Capabilities`` say so.  Raises TransferError.
-        """
         ...
 
 

@@ -47,6 +47,7 @@ COMMANDS: dict[str, tuple[list[str], set[str]]] = {
     ),
 }
 ELSEWHERE = {  # why a command is not run here
+    "cluster index": "what it says is what index says",
     "train": "what it says is in test_train_progress.py",
     "train-reranker": "as train",
     "watch": "it runs until it is stopped; each of its runs says what index says",
