@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError  # another one before Python 3.11
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 from mmsearch.errors import LibraryError
 from mmsearch.media.filesystem import fsync
+from mmsearch.store import limit
 
 UNREACHABLE = "blobs-unreachable"  # code of a LibraryError: the object store does not answer as it should
 MISSING = "blobs-missing"  # as well: what the library names is not there
@@ -105,12 +107,11 @@ class Objects:
         """Ranges by key, (start, length) each, none of them empty: key and start -> the bytes.
 
         Near ones of an object are read together, and objects at once.  Of one that is not there nothing is returned; of
-        one that is too short fewer bytes.
+        one that is too short fewer bytes.  A search waits no longer than its limit says.
         """
         jobs = [(key, start, end) for key, ranges in wanted.items() for start, end in merged(ranges)]
         blocks: dict[str, list[tuple[int, bytes]]] = {}
-        read = map(self._range, jobs) if len(jobs) == 1 else self._pool().map(self._range, jobs)
-        for (key, start, _), block in zip(jobs, read, strict=True):
+        for (key, start, _), block in zip(jobs, self._ranges(jobs), strict=True):
             if block is not None:
                 blocks.setdefault(key, []).append((start, block))
         found = {}
@@ -120,6 +121,23 @@ class Objects:
                     if begins <= start < begins + len(block):
                         found[key, start] = block[start - begins : start - begins + length]
         return found
+
+    def _ranges(self, jobs: Sequence[tuple[str, int, int]]) -> Iterator[bytes | None]:
+        """What each job reads, in their order; many are on their way at once."""
+        seconds = limit.left()
+        if seconds is None and len(jobs) == 1:
+            return map(self._range, jobs)
+        return self._within(self._pool().map(self._range, jobs, timeout=seconds), seconds)
+
+    def _within(self, read: Iterator[bytes | None], seconds: float | None) -> Iterator[bytes | None]:
+        with limit.waiting():
+            try:
+                yield from read
+            except FutureTimeoutError:  # those that are on their way come to an end of their own
+                raise LibraryError(
+                    f"blobs at {self.place}: it does not answer within {seconds:.1f} s, which a search has left for it",
+                    code=UNREACHABLE,
+                ) from None
 
     def _range(self, job: tuple[str, int, int]) -> bytes | None:
         key, start, end = job

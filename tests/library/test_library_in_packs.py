@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -65,10 +66,10 @@ def test_it_answers_as_one_in_a_folder_and_mends_itself(
 
         for pack in packs(tmp_path):
             pack.unlink()
-        with pytest.raises(LibraryError) as error:
-            library.search(QUESTION, rerank=True)
-        assert error.value.code == "blobs-missing"
-        assert [hit.path for hit in library.search(QUESTION, rerank=False)]
+        found = library.search(QUESTION, rerank=True)
+        assert [note.code for note in found.notes] == ["tokens-unreachable"]
+        assert "which held region tokens of the library; once these are forgotten by a repair" in found.notes[0]
+        assert [hit.path for hit in found] == [hit.path for hit in library.search(QUESTION, rerank=False)]
         assert [(one.kind, one.count) for one in library.verify()] == [("missing tokens", 5)]
         done = library.repair()
         assert ([one.kind for one in done.mended], done.left) == (["missing tokens"], ())
@@ -143,3 +144,28 @@ def test_commands_name_the_place_by_a_file(
     said = mmsearch("query", "a cat", "--library", file, check=1).stderr
     assert place in said
     assert f"file://{tmp_path}/elsewhere" in said
+
+
+@pytest.mark.parametrize("how", ["refuses", "is silent"])
+def test_a_search_does_without_tokens_that_cannot_be_read(
+    url: str, tmp_path: Path, photos: Path, settings: Settings, encoder: OnnxEncoder, monkeypatch: pytest.MonkeyPatch,
+    how: str,
+) -> None:  # fmt: skip
+    gate = threading.Event()
+    faults = {"refuses": Fault(403, "AccessDenied"), "is silent": Fault(gate=gate)}
+    away: list[Fault] = []
+    with between(lambda asked: away[0] if away else None) as store:
+        use(monkeypatch, store.url)
+        packed = replace(settings, blobs=bucket_place(tmp_path), search_timeout=4.0)
+        with open_library(url, settings=packed, encoder=encoder) as library:
+            library.index(photos)
+            assert [note.code for note in library.search(QUESTION, rerank=True).notes] == []
+            away.append(faults[how])
+            found = library.search(QUESTION, rerank=True)
+            assert [(note.code, len(found)) for note in found.notes] == [("tokens-unreachable", 5)]
+            assert found.unreachable == {"tokens"}
+            (state,) = [one for one in library.status().engines if one.part == "tokens"]
+            assert (state.name, state.reachable) == (packed.blobs, False)
+            gate.set()
+            away.clear()
+            assert library.search(QUESTION, rerank=True).unreachable == set()
