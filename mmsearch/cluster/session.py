@@ -24,6 +24,8 @@ def connected(address: str | None = None, cpus: int | None = None) -> Iterator[N
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # on stderr; Ray's own files have all
+    if address is None:  # Ray gives its workers what others leave: beside any other program that is next to nothing
+        os.environ.setdefault("RAY_worker_niceness", "0")
     try:
         import ray
         from ray.data import DataContext
@@ -33,7 +35,7 @@ def connected(address: str | None = None, cpus: int | None = None) -> Iterator[N
         ) from error
     data = DataContext.get_current()
     data.enable_progress_bars = data.enable_operator_progress_bars = data.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it warns of hanging while workers start
     if ray.is_initialized():
         yield
         return
