@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,7 +24,7 @@ VerifyOption = Annotated[
 
 
 def import_command(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The folder of a library.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="The folder of a library.")],
     library: LibraryOption = None,
     verify_queries: VerifyOption = 200,
     json: JsonOption = False,
@@ -36,13 +35,13 @@ def import_command(
     stay, and at the end both are asked the same queries: exit code 1 where the answers differ. SOURCE stays as it is;
     others may use it meanwhile.
     """
-    address = _address(library)
-    with opened(str(source)) as own, opened(address, must_exist=False) as other:
+    _check_places(source, "SOURCE", library)
+    with opened(source) as own, opened(library, must_exist=False) as other:
         _move(own, other, verify_queries, json)
 
 
 def export_command(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder, for the library.")],
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="A new folder, for the library.")],
     library: LibraryOption = None,
     verify_queries: VerifyOption = 200,
     json: JsonOption = False,
@@ -51,20 +50,21 @@ def export_command(
 
     FOLDER is new or empty, or holds an unfinished copy of the library: the same command goes on.
     """
-    address = _address(library)
-    with opened(address) as own, opened(str(folder), must_exist=False) as other:
+    _check_places(folder, "FOLDER", library)
+    with opened(library) as own, opened(folder, must_exist=False) as other:
         _move(own, other, verify_queries, json)
 
 
-def _address(library: str | None) -> str:
-    """The address that was given, or that of the settings."""
+def _check_places(folder: str, name: str, library: str | None) -> None:
+    """Raises BadParameter unless the one is a folder, and the other, or that of the settings, is on a server."""
     from mmsearch import config
+    from mmsearch.library.library_file import located
 
     settings = config.load()
-    place = (settings.address or settings.library) if library is None else library
-    if not config.is_address(place):
+    if config.is_address(located(folder, settings)[0]):
+        raise typer.BadParameter("must be a folder, not the address of a server", param_hint=name)
+    if not config.is_address(located(library, settings)[0]):
         raise typer.BadParameter("must be the address of a library in PostgreSQL", param_hint="--library")
-    return place
 
 
 def _move(source: Library, target: Library, queries: int, json: bool) -> None:

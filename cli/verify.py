@@ -41,7 +41,7 @@ def verify(library: LibraryOption = None, deep: DeepOption = False, json: JsonOp
                 print(f"all is well: {formatting.plural(photos, 'photo')}")
     if damages:
         if any(one.mendable for one in damages):
-            formatting.say("mend it with: mmsearch repair")
+            formatting.say(f"mend it with: mmsearch repair{' --deep' if deep else ''}")
         raise typer.Exit(1)
 
 

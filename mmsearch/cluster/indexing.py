@@ -38,12 +38,11 @@ def index(
     >>> from mmsearch.cluster.indexing import index
     >>> index(mmsearch.open_library("postgresql://me@db/photos"), "/nfs/photos", address="ray://head:10001")
     """
-    with connected(address):
-        produce = OnRay(LoadOptions.of(library.settings), workers)
-        ingest = Ingest(library.store, library.vectors, library.models, library.settings, progress, produce)
-        request = ingest.request(sources, urls, exclude)
-        with library.lock(wait):
-            report = ingest.index(request, None)
+    produce = OnRay(LoadOptions.of(library.settings), workers)
+    ingest = Ingest(library.store, library.vectors, library.models, library.settings, progress, produce)
+    request = ingest.request(sources, urls, exclude)  # what is wrong with it is said before Ray is asked
+    with connected(address), library.lock(wait):
+        report = ingest.index(request, None)
     if not produce.rates.files:
         return report
     note = Note(produce.rates.line(), "machines", files=dict(produce.rates.files))

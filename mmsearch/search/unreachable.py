@@ -13,4 +13,6 @@ def without(error: UnreachableError) -> Note:
         "words": "words that are written about pictures were not looked up, nor left out",
         "tokens": "the best pictures were not looked at again",
     }[error.part]
-    return Note(f"{did}: {error.engine} does not answer ({error.reason})", error.code, **error.fields)
+    # Tokens may also be lost or damaged where all answers: the reason tells.
+    why = error.reason if error.part == "tokens" else f"{error.engine} does not answer ({error.reason})"
+    return Note(f"{did}: {why}", error.code, **error.fields)

@@ -32,11 +32,13 @@ def test_a_library_goes_to_a_server_and_back(
     assert asked == "5 queries asked of both: the same answers"
     steps = {line.partition(":")[0] for line in done.stderr.splitlines()}
     assert steps >= {"Opening the library", "Rows", "Comparing"}
-    again = mmsearch("cluster", "import", own, "--library", url, "--verify-queries", "0", "--json").stdout
+    parts = tmp_path / "parts.toml"
+    parts.write_text(f'metadata = "{url}"\n')
+    again = mmsearch("cluster", "import", own, "--library", parts, "--verify-queries", "0", "--json").stdout
     line = json.loads(again)
     assert (line["copied"], line["photos"], line["compared_by"], line["differences"]) == (0, 5, "counts", [])
     assert line["rows"] > 30
-    mmsearch("cluster", "export", back, "--library", url, "--verify-queries", "5")
+    mmsearch("cluster", "export", back, "--library", parts, "--verify-queries", "5")
     query = ("query", "--json", "a cat", "--library")
     assert mmsearch(*query, back).stdout == mmsearch(*query, own).stdout
 
@@ -53,6 +55,9 @@ def test_a_library_goes_to_a_server_and_back(
 def test_wrong_usage_is_told(mmsearch: CLI, photos: Path, url: str, tmp_path: Path) -> None:
     command = ("cluster", "import", tmp_path / "nothing", "--library")
     assert "must be the address of a library" in mmsearch(*command, tmp_path / "other", check=2).stderr
+    for which, name in (("import", "SOURCE"), ("export", "FOLDER")):
+        said = mmsearch("cluster", which, url, "--library", url, check=2).stderr.splitlines()[-1]
+        assert said.endswith(f"Invalid value for {name}: must be a folder, not the address of a server")
     said = mmsearch(*command, url, check=1).stderr.splitlines()[-1]
     assert said.startswith(f"mmsearch: there is no library in {tmp_path / 'nothing'} yet")
     mmsearch("index", photos, "--library", url)

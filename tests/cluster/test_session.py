@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 
+from mmsearch.cluster.indexing import index
 from mmsearch.cluster.session import connected
-from mmsearch.errors import ClusterError
+from mmsearch.errors import ClusterError, SourceError
+from mmsearch.library.opening import open_library
 
 
 def test_an_address_where_nobody_is() -> None:
@@ -28,3 +31,8 @@ def test_what_is_no_address(address: str) -> None:
     pytest.importorskip("ray")
     with pytest.raises(ClusterError, match=r"is no address of a Ray cluster: ray://host:10001, "), connected(address):
         pass
+
+
+def test_missing_folders_are_told_before_ray_is_asked(tmp_path: Path) -> None:
+    with open_library(tmp_path / "library") as library, pytest.raises(SourceError, match="no such file or folder"):
+        index(library, tmp_path / "nowhere", address="no address")

@@ -312,6 +312,8 @@ def test_the_command_line(mmsearch: CLI, mmsearch_process: CLI, photos: Path, tm
     told = mmsearch_process("verify", "--library", library, check=1)
     assert "photos that cannot be found, because they have no vector" in told.stdout
     assert told.stderr == "mend it with: mmsearch repair\n"
+    deep = mmsearch("verify", "--deep", "--library", library, check=1)  # what only it finds, only --deep mends
+    assert deep.stderr.endswith("mend it with: mmsearch repair --deep\n")
     assert "mended: 1 photos that cannot be found" in mmsearch_process("repair", "--library", library).stdout
     assert mmsearch_process("repair", "--library", library).stdout == "nothing is wrong\n"
     assert mmsearch("verify", "--library", library).returncode == 0
