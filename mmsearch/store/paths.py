@@ -49,7 +49,8 @@ def file_name_key(path: bytes) -> bytes:
     An address that ends in ``/`` has no name, and is sorted by all of it.
     """
     name = os.fsdecode(path)
-    return os.fsencode((os.path.basename(name) or name).casefold())
+    last = os.path.basename(name)
+    return os.fsencode((name if not last and is_remote(name) else last).casefold())
 
 
 def inside(path: str) -> tuple[bytes, bytes]:

@@ -176,6 +176,7 @@ def test_status_shows_kinds_and_years(mmsearch: CLI, photos: Path) -> None:
         "sound_hours": 0.0,
         "copies": 1,
         "reasons": {"not a picture that can be read": 1, "the file is empty": 1},
+        "engines": [],
     }
     lines = mmsearch("status").stdout.splitlines()
     for line in [

@@ -229,7 +229,8 @@ class Soak:
     # -- what is killed -----------------------------------------------------------------------------------------------
 
     def _worker(self, process: Any) -> str:
-        workers = [one for one in psutil.process_iter(["name"]) if (one.info["name"] or "").startswith("ray::MapWor")]
+        running = psutil.process_iter(["cmdline"])
+        workers = [one for one in running if (one.info["cmdline"] or [""])[0].startswith("ray::MapWorker")]
         if workers:
             with contextlib.suppress(psutil.NoSuchProcess):
                 self.random.choice(workers).kill()

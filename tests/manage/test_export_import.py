@@ -265,12 +265,16 @@ def test_an_interrupted_export_leaves_nothing(library: Library, photos: Path, tm
 def test_a_second_import_changes_nothing(library: Library, other: Library, rich: Path, tmp_path: Path) -> None:
     library.export(tmp_path / "export")
     other.import_from(tmp_path / "export")
-    with closing(sqlite3.connect(other.folder / "library.sqlite")) as connection:
-        before = list(connection.iterdump())
+    before = dump(other)
     done = other.import_from(tmp_path / "export")
     assert (done.added, done.known) == (0, 11)
-    with closing(sqlite3.connect(other.folder / "library.sqlite")) as connection:
-        assert list(connection.iterdump()) == before
+    assert dump(other) == before
+
+
+def dump(library: Library) -> list[str]:
+    """The database but for how often it was written to."""
+    with closing(sqlite3.connect(library.folder / "library.sqlite")) as connection:
+        return [line for line in connection.iterdump() if "VALUES('changes'" not in line]
 
 
 def test_what_the_library_knows_already_stays(library: Library, other: Library, photos: Path, tmp_path: Path) -> None:
