@@ -40,6 +40,7 @@ class Milvus:
         """The client; errors become ones that say what to do."""
         try:
             import pymilvus
+            from grpc import RpcError  # which pymilvus lets through where a server is lost in the middle
             from pymilvus.exceptions import MilvusException
         except ImportError as error:
             raise LibraryError(
@@ -48,7 +49,7 @@ class Milvus:
         try:
             with limit.waiting():
                 yield self._connection(pymilvus.MilvusClient, MilvusException)
-        except MilvusException as error:
+        except (MilvusException, RpcError) as error:
             if _AWAY.search(_text(error)):
                 self.close()  # a client that lost its server does not find it again
                 self._at += 1

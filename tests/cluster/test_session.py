@@ -12,6 +12,8 @@ from mmsearch.cluster.session import connected
 from mmsearch.errors import ClusterError, SourceError
 from mmsearch.library.opening import open_library
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # what Ray says while it is imported
+
 
 def test_an_address_where_nobody_is() -> None:
     pytest.importorskip("ray")
