@@ -112,7 +112,8 @@ class Browsing:
 
         Of a film or document it shows what ``place`` says of ``part`` and ``at_ms``, else what shows it best.
 
-        It is made once and kept in the library's folder, up to ``settings.thumbnails`` megabytes of all.  Where the
+        It is made once and kept in the library's folder, up to ``settings.thumbnails`` megabytes of all, and in its
+        object store, if it has one: then other machines need not open the file.  Where the
         file has changed since it was indexed it shows what is there now; where it is gone, what was kept of it, or else
         a rough picture (``rough``), drawn from stored region tokens of the embedded model.
         Raises ImageError where there is no picture to be had.
@@ -147,7 +148,8 @@ class Browsing:
         from mmsearch.media.thumbnail_cache import ThumbnailCache
 
         own = self.settings
-        return ThumbnailCache(self.store.folder / THUMBNAILS, own.thumbnails * 2**20, own.max_megapixels)
+        shared = self.store.thumbnails if own.thumbnails else None
+        return ThumbnailCache(self.store.folder / THUMBNAILS, own.thumbnails * 2**20, own.max_megapixels, shared)
 
     def facets(
         self,

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mmsearch.errors import ArgumentError, ImageError
 from mmsearch.media.filesystem import read_regular
@@ -50,6 +50,18 @@ class Thumbnail:
     rough: bool = False  # drawn from region tokens, because the file is away: no picture of it, and never kept
 
 
+class Shared(Protocol):
+    """Where the machines that show a library keep thumbnails together.  It never raises."""
+
+    def get(self, name: str) -> bytes | None:
+        """What was kept by this name; None where nothing was, or cannot be had now."""
+        ...
+
+    def put(self, name: str, content: bytes) -> None:
+        """Keep it by this name, if that can be done."""
+        ...
+
+
 class _Kept(NamedTuple):
     used: float  # seconds since 1970
     size: int
@@ -63,9 +75,14 @@ class ThumbnailCache:
     the folder cannot be written, or is a link, thumbnails are made each time.
     """
 
-    def __init__(self, folder: Path, limit: int, max_megapixels: float = 200.0) -> None:
-        """Up to ``limit`` bytes are kept, those that were used last; larger photos than the other limit are refused."""
-        self._folder, self._limit, self._max_megapixels = folder, limit, max_megapixels
+    def __init__(
+        self, folder: Path, limit: int, max_megapixels: float = 200.0, shared: Shared | None = None
+    ) -> None:
+        """Up to ``limit`` bytes are kept, those that were used last; larger photos than the other limit are refused.
+
+        What is not in the folder is looked for in ``shared``, and what is made is kept there too.
+        """
+        self._folder, self._limit, self._max_megapixels, self._shared = folder, limit, max_megapixels, shared
         self._lock = threading.Lock()
         self._bytes: int | None = None  # of all files, once they were counted
 
@@ -81,10 +98,16 @@ class ThumbnailCache:
         key = _key(photo, content_hash, place)
         file = self._folder / key[:2] / f"{key}-{side}.thumb"
         found = self._read(file)
+        if found is None and self._shared is not None:
+            found = _sound(self._shared.get(file.name) or b"")
+            if found is not None:
+                self._keep(file, found)
         if found is None:
             found = _made(photo, side, self._max_megapixels, place)
             if _key(photo, content_hash, place) == key:  # else the file was written to meanwhile
                 self._keep(file, found)
+                if self._shared is not None:
+                    self._shared.put(file.name, bytes.fromhex(found.etag) + found.content)
         return found
 
     def _read(self, file: Path) -> Thumbnail | None:
@@ -96,13 +119,11 @@ class ThumbnailCache:
             used = file.stat().st_mtime
         except OSError:
             return None
-        digest, content = kept[:DIGEST], kept[DIGEST:]
-        if _digest(content) != digest:
-            return None
-        if not 0 <= time.time() - used < FRESH:
+        found = _sound(kept)
+        if found is not None and not 0 <= time.time() - used < FRESH:
             with contextlib.suppress(OSError):  # a library that may only be read
                 os.utime(file)
-        return Thumbnail(content, digest.hex())
+        return found
 
     def _keep(self, file: Path, made: Thumbnail) -> None:
         """Write it, complete or not at all, and throw the oldest away where there are too many."""
@@ -171,6 +192,12 @@ def _key(photo: Photo, content_hash: bytes | None, place: Place | None = None) -
         return _digest(b"content " + content_hash + which).hex()
     when = (photo.size, photo.mtime_ns) if status is None else (status.st_size, status.st_mtime_ns)
     return _digest(b"file %s %d %d" % (os.fsencode(photo.path), *when) + which).hex()
+
+
+def _sound(kept: bytes) -> Thumbnail | None:
+    """What was kept: a digest and a WebP; None where they do not belong together."""
+    digest, content = kept[:DIGEST], kept[DIGEST:]
+    return Thumbnail(content, digest.hex()) if content and _digest(content) == digest else None
 
 
 def _made(photo: Photo, side: int, max_megapixels: float, place: Place | None) -> Thumbnail:

@@ -165,13 +165,13 @@ class Objects:
                 return False
             return True
 
-    def get(self, key: str) -> bytes | None:
-        """All bytes of an object; None where there is none."""
+    def get(self, key: str, use: str = "care") -> bytes | None:
+        """All bytes of an object; None where there is none.  For a ``use`` of "search" a person waits."""
         with self._asked():
             import obstore
 
             try:
-                return bytes(obstore.get(self._store("care"), key).bytes())
+                return bytes(obstore.get(self._store(use), key).bytes())
             except FileNotFoundError:
                 return None
 

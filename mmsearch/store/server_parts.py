@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from mmsearch.media.thumbnail_cache import Shared
+
 
 class ServerParts(Protocol):
     """The servers of a library; there are none where it is in a folder."""
@@ -12,6 +14,11 @@ class ServerParts(Protocol):
     @property
     def engines(self) -> Mapping[str, str]:
         """The names of the engines on servers, by what they have: "metadata", "vectors", "words", "tokens"."""
+        ...
+
+    @property
+    def thumbnails(self) -> Shared | None:
+        """Where its machines keep small pictures together; None where each has its own."""
         ...
 
     @property

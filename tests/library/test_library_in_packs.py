@@ -146,6 +146,62 @@ def test_commands_name_the_place_by_a_file(
     assert f"file://{tmp_path}/elsewhere" in said
 
 
+@pytest.mark.parametrize("where", ["folder", "bucket"])
+def test_machines_share_their_thumbnails(
+    url: str, tmp_path: Path, photos: Path, settings: Settings, encoder: OnnxEncoder, monkeypatch: pytest.MonkeyPatch,
+    where: str,
+) -> None:  # fmt: skip
+    use(monkeypatch)
+    place = folder_place(tmp_path) if where == "folder" else bucket_place(tmp_path)
+    own = [replace(settings, blobs=place, cache=tmp_path / name) for name in ("one", "other", "third")]
+    with (
+        open_library(url, settings=own[0], encoder=encoder) as one,
+        open_library(url, settings=own[1], encoder=encoder) as other,
+        open_library(url, settings=replace(own[2], thumbnails=0), encoder=encoder) as third,
+    ):
+        one.index(photos)
+        photo = one.get(photos / "cat.png")
+        assert photo is not None
+        made = one.thumbnail(photo, 160)
+        (photos / "cat.png").unlink()
+        assert other.thumbnail(photo, 160) == made
+        assert not other.thumbnail(photo, 160).rough
+        assert third.thumbnail(photo, 160).rough  # it keeps none, and looks for none
+        assert other.store.tidy_blobs(age=0).deleted == 0  # they are no packs
+
+
+@pytest.mark.parametrize("what", ["damaged", "refused"])
+def test_thumbnails_are_made_where_the_shared_ones_are_of_no_use(
+    url: str, tmp_path: Path, photos: Path, settings: Settings, encoder: OnnxEncoder, monkeypatch: pytest.MonkeyPatch,
+    what: str,
+) -> None:  # fmt: skip
+    asked: list[str] = []
+
+    def fault(request: Asked) -> Fault | None:
+        if "/thumbnails-" not in request.path:
+            return None
+        asked.append(request.method)
+        if request.method == "GET":
+            return Fault(cut=20) if what == "damaged" else Fault(403, "AccessDenied")
+        return Fault(403, "AccessDenied") if what == "refused" else None
+
+    with between(fault) as proxy:
+        use(monkeypatch, proxy.url)
+        packed = replace(settings, blobs=bucket_place(tmp_path))
+        with open_library(url, settings=packed, encoder=encoder) as library:
+            library.index(photos)
+            for name in ("cat.png", "cameraman.png", "grass.png"):
+                photo = library.get(photos / name)
+                assert photo is not None
+                assert not library.thumbnail(photo, 160).rough
+            again = library.get(photos / "trips" / "rocket.jpg")
+            assert again is not None
+            before = len(asked)
+            assert not library.thumbnail(again, 160).rough
+            if what == "refused":  # three times in a row: it is left alone
+                assert len(asked) == before
+
+
 @pytest.mark.parametrize("how", ["refuses", "is silent"])
 def test_a_search_does_without_tokens_that_cannot_be_read(
     url: str, tmp_path: Path, photos: Path, settings: Settings, encoder: OnnxEncoder, monkeypatch: pytest.MonkeyPatch,

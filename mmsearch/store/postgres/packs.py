@@ -254,7 +254,7 @@ def folder_for_packs(connection: Connection, objects: Objects) -> str:
     return folder
 
 
-def own_folder(connection: Connection) -> str:
+def own_folder(connection: Connection, kind: str = "library") -> str:
     """The folder of this database's own packs: the same each time, and another one in every copy of the database.
 
     So of a database and a copy of it neither deletes what the other one names.
@@ -262,7 +262,7 @@ def own_folder(connection: Connection) -> str:
     may = connection.exec_driver_sql(_MAY_SAY).scalar()
     system = connection.exec_driver_sql(_SYSTEM).scalar() if may else ""
     names = f"{system}/{connection.exec_driver_sql(_DATABASE).scalar_one()}"
-    return "library-" + hashlib.sha256(names.encode()).hexdigest()[:16]
+    return f"{kind}-" + hashlib.sha256(names.encode()).hexdigest()[:16]
 
 
 def check_mark(objects: Objects, folder: str) -> None:

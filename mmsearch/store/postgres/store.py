@@ -30,12 +30,20 @@ from mmsearch.store.postgres.connection import POOL
 from mmsearch.store.postgres.items import Items
 from mmsearch.store.postgres.lock import WriterLock
 from mmsearch.store.postgres.pack_care import DAY, Lost, PackCare, packed_bytes
-from mmsearch.store.postgres.packs import PackedBlobs, PackWriter, Transaction, check_place, noted_place
+from mmsearch.store.postgres.packs import (
+    PackedBlobs,
+    PackWriter,
+    Transaction,
+    check_place,
+    noted_place,
+    own_folder,
+)
 from mmsearch.store.postgres.parts import Parts
 from mmsearch.store.postgres.pgvector import PgVectorCollection, goes_on
 from mmsearch.store.postgres.terms import Terms
 from mmsearch.store.postgres.writer import Writer, grow
 from mmsearch.store.region_tokens import region_tokens
+from mmsearch.store.shared_thumbnails import SharedThumbnails
 from mmsearch.store.sql.export_rows import ExportRows
 from mmsearch.store.sql.file_rows import FileRows
 from mmsearch.store.sql.model_rows import ModelCounts
@@ -79,6 +87,7 @@ class PostgresStore(Items, Parts, Pending, FileRows, ModelCounts):
         self._terms = Terms()
         self._lock_holder: Connection | None = None
         self._blobs_asked, self._objects = blobs, {} if blobs is None else {blobs.place: blobs}
+        self._thumbnails: SharedThumbnails | None = None
         self._lost: set[Lost] = set()  # blobs that were found to be lost or damaged
         super().__init__(url, pool, create)
         try:
@@ -149,6 +158,17 @@ class PostgresStore(Items, Parts, Pending, FileRows, ModelCounts):
     def blobs_at(self) -> str | None:
         packs = self._packs()
         return None if packs is None else packs.place
+
+    @property
+    def thumbnails(self) -> SharedThumbnails | None:
+        packs = self._packs()
+        if packs is not None and self._thumbnails is None:
+            self._thumbnails = SharedThumbnails(packs, self._folder_of_thumbnails)
+        return self._thumbnails
+
+    def _folder_of_thumbnails(self) -> str:
+        with self._reading() as connection:
+            return own_folder(connection, "thumbnails")
 
     def _packs(self, connection: Connection | None = None) -> Objects | None:
         """Where packs are; None where blobs are in the database.  ``connection`` sees what was just noted.

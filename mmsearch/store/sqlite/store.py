@@ -87,6 +87,10 @@ class SqliteStore(Models, Items, Parts, VectorRows, Pending, FileRows, ModelCoun
         return {}
 
     @property
+    def thumbnails(self) -> None:
+        return None
+
+    @property
     def pool_sizes(self) -> dict[str, int]:
         return {}
 
