@@ -26,7 +26,7 @@ from PIL import Image, ImageOps
 from benchmarks import ray_cluster
 from benchmarks.common import report
 from mmsearch import config
-from mmsearch.cluster.encoding import Workers
+from mmsearch.cluster.handing_out import Workers
 from mmsearch.cluster.indexing import index
 from mmsearch.language.prompts import scenes
 from mmsearch.library.library import Library

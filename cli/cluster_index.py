@@ -46,7 +46,7 @@ def command(
     the other machines, on their GPUs where they have any. Whatever dies, what is stored is not encoded again: the same
     command goes on. mmsearch must be installed on each machine in the same version.
     """
-    from mmsearch.cluster.encoding import Workers
+    from mmsearch.cluster.handing_out import Workers
     from mmsearch.cluster.indexing import index
 
     with exported("index"), options.opened(library, must_exist=False, device=device, model=model) as found:

@@ -8,15 +8,14 @@ dies.  A block whose worker or machine dies is given to another one.
 from __future__ import annotations
 
 import logging
-import pickle
 import time
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mmsearch.cluster.claims import Claims
+from mmsearch.cluster.handing_out import Workers, handed_out
 from mmsearch.cluster.worker import Done, Job, Worker
 from mmsearch.encoders.factory import LoadOptions
 from mmsearch.errors import ClusterError
@@ -29,24 +28,13 @@ from mmsearch.types import Found
 
 log = logging.getLogger(__name__)
 
-BLOCK = 128  # files that go to a worker together
-WAVE = 4096  # blocks that Ray plans at a time
 TELL_EVERY = 30.0  # seconds between two lines about the machines
-
-
-@dataclass(frozen=True)
-class Workers:
-    """How many there are to be, and what each gets."""
-
-    most: int = 0  # processes; 0: as many as the cluster has room for when the run begins
-    cpus: int = 1  # cores for each
-    block: int = BLOCK  # files
 
 
 class OnRay:
     """A ``Produce`` over the Ray that this process is connected to; ``rates`` says afterwards who did how much."""
 
-    def __init__(self, models: LoadOptions, workers: Workers = Workers()) -> None:  # it is frozen
+    def __init__(self, models: LoadOptions, workers: Workers = Workers()) -> None:  # noqa: B008  # it is frozen
         self._models, self._workers = models, workers
         self.rates = Rates()
 
@@ -63,7 +51,7 @@ class OnRay:
         self.rates.begin()
         held = _Held(context, known)
         try:
-            for done in self._done(job, claims, files):
+            for done in handed_out(job, claims, files, self._workers, Worker):
                 if done.error is not None:
                     log.info("%s cannot encode", done.node)
                     raise done.error
@@ -81,30 +69,6 @@ class OnRay:
             ray.kill(claims)
         # Copies of what nobody could encode, and films of which there are items of another model: as in any run.
         yield from produce.here(context, held.left(), known)
-
-    def _done(self, job: Job, claims: Any, files: Sequence[Found]) -> Iterator[Done]:
-        import ray
-        from ray.data import ActorPoolStrategy
-
-        gpus = 0 if job.models.device == "cpu" else ray.cluster_resources().get("GPU", 0)
-        room = gpus or ray.cluster_resources().get("CPU", 1) // job.cpus
-        most = self._workers.most or max(1, int(room))
-        size = self._workers.block
-        numbered = enumerate(files[start : start + size] for start in range(0, len(files), size))
-        while wave := list(islice(numbered, WAVE)):
-            rows = [{"block": number, "files": pickle.dumps(list(some))} for number, some in wave]
-            first = min(most, max(1, int(room)), len(rows))
-            encoded = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-                Worker,
-                batch_size=1,
-                batch_format="numpy",
-                fn_constructor_args=(job, claims),
-                compute=ActorPoolStrategy(min_size=1, max_size=max(first, min(most, len(rows))), initial_size=first),
-                num_cpus=job.cpus,
-                num_gpus=1 if gpus else None,
-            )
-            for row in encoded.iter_rows():
-                yield pickle.loads(row["done"])
 
 
 class _Held:

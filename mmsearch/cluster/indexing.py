@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mmsearch.cluster.encoding import OnRay, Workers
+from mmsearch.cluster.encoding import OnRay
+from mmsearch.cluster.handing_out import Workers
 from mmsearch.cluster.session import connected
 from mmsearch.encoders.factory import LoadOptions
 from mmsearch.errors import Note

@@ -20,7 +20,7 @@ from benchmarks import ray_cluster
 from mmsearch import config
 from mmsearch.cluster import encoding, worker
 from mmsearch.cluster.claims import Claims
-from mmsearch.cluster.encoding import Workers
+from mmsearch.cluster.handing_out import Workers
 from mmsearch.cluster.indexing import index
 from mmsearch.errors import ModelError
 from mmsearch.library.library import Library

@@ -73,7 +73,7 @@ def index(library: str, photos: str, address: str, log: str) -> None:
     from ray import cloudpickle
 
     from mmsearch.cluster import encoding, indexing, worker
-    from mmsearch.cluster.encoding import Workers
+    from mmsearch.cluster.handing_out import Workers
 
     class Noting(worker.Worker):
         def encode(self, block: int, files: Any) -> Any:
