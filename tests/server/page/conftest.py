@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,18 @@ def heard() -> Heard:
 
 
 @pytest.fixture
-def opened(browser: Any, heard: Heard) -> Iterator[Any]:
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """Starts a server of a library and gives its address; it goes on until the pages that look at it are closed."""
+    with ExitStack() as servers:
+
+        def serve(library: Path, *options: str) -> str:
+            return servers.enter_context(page_library.served(library, tmp_path_factory.mktemp("served"), *options))
+
+        yield serve
+
+
+@pytest.fixture
+def opened(browser: Any, heard: Heard, serving: Callable[..., str]) -> Iterator[Any]:
     """Opens pages; at the end none may have complained, nor asked another machine for anything."""
     contexts = []
 

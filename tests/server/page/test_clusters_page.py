@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import mapped
-import page_library
 import pytest
 from page_browsing import Heard, axe
 
@@ -103,45 +102,42 @@ def test_a_lasso_around_all_selects_all(opened_file: Any) -> None:
     expect(page.locator(".atlas-bar")).to_be_hidden()
 
 
-def test_the_tab_shows_the_map_and_photos_of_it(shelf: Path, opened: Any, tmp_path: Path) -> None:
-    with page_library.served(shelf / "library", tmp_path) as address:
-        page = opened(address)
-        page.get_by_role("button", name="Clusters").click()
-        expect(page.locator(".atlas-item")).to_have_count(3)
-        expect(page.locator(".view-head")).to_contain_text("30 photos in 3 clusters")
-        assert axe(page) == []
-        page.locator(".atlas-item").first.click()
-        page.locator(".atlas-canvas").focus()
-        page.keyboard.press("Enter")
-        expect(page.locator(".atlas-card .atlas-name")).to_have_text(re.compile(r"\.png$"))
-        page.locator(".atlas-card").get_by_role("button", name="Open").click()
-        expect(page.locator(".pswp--open")).to_be_visible()
-        page.keyboard.press("Escape")
-        page.get_by_role("button", name="Photos", exact=True).click()
-        expect(page.locator(".tile").first).to_be_visible()
+def test_the_tab_shows_the_map_and_photos_of_it(shelf: Path, opened: Any, serving: Any) -> None:
+    page = opened(serving(shelf / "library"))
+    page.get_by_role("button", name="Clusters").click()
+    expect(page.locator(".atlas-item")).to_have_count(3)
+    expect(page.locator(".view-head")).to_contain_text("30 photos in 3 clusters")
+    assert axe(page) == []
+    page.locator(".atlas-item").first.click()
+    page.locator(".atlas-canvas").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".atlas-card .atlas-name")).to_have_text(re.compile(r"\.png$"))
+    page.locator(".atlas-card").get_by_role("button", name="Open").click()
+    expect(page.locator(".pswp--open")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Photos", exact=True).click()
+    expect(page.locator(".tile").first).to_be_visible()
 
 
-def test_a_map_that_comes_late_leaves_the_one_that_is_shown(shelf: Path, opened: Any, tmp_path: Path) -> None:
+def test_a_map_that_comes_late_leaves_the_one_that_is_shown(shelf: Path, opened: Any, serving: Any) -> None:
     held: list[Any] = []
-    with page_library.served(shelf / "library", tmp_path) as address:
-        page = opened(address)
-        page.route(re.compile(r"/map$"), lambda route: route.continue_() if held else held.append(route))
-        page.get_by_role("button", name="Clusters").click()
-        page.wait_for_function("document.querySelector('.view-head')")
-        while not held:
-            page.wait_for_timeout(20)
-        page.get_by_role("button", name="Photos", exact=True).click()
-        page.get_by_role("button", name="Clusters").click()
-        expect(page.locator(".atlas-item")).to_have_count(3)
-        with page.expect_response(re.compile(r"/map$")) as late:
-            held[0].continue_()
-        late.value.finished()
-        page.wait_for_timeout(200)  # the page has read it
-        expect(page.locator(".atlas-item")).to_have_count(3)
+    page = opened(serving(shelf / "library"))
+    page.route(re.compile(r"/map$"), lambda route: route.continue_() if held else held.append(route))
+    page.get_by_role("button", name="Clusters").click()
+    page.wait_for_function("document.querySelector('.view-head')")
+    while not held:
+        page.wait_for_timeout(20)
+    page.get_by_role("button", name="Photos", exact=True).click()
+    page.get_by_role("button", name="Clusters").click()
+    expect(page.locator(".atlas-item")).to_have_count(3)
+    with page.expect_response(re.compile(r"/map$")) as late:
+        held[0].continue_()
+    late.value.finished()
+    page.wait_for_timeout(200)  # the page has read it
+    expect(page.locator(".atlas-item")).to_have_count(3)
 
 
-def test_the_tab_makes_the_map(mapped_library: Path, opened: Any, tmp_path: Path) -> None:
-    with page_library.served(shutil.copytree(mapped_library, tmp_path / "library"), tmp_path) as address:
-        page = opened(address, "?view=clusters")
-        page.get_by_role("button", name="Make the map").click()
-        expect(page.locator(".atlas-item")).to_have_count(3, timeout=120_000)
+def test_the_tab_makes_the_map(mapped_library: Path, opened: Any, serving: Any, tmp_path: Path) -> None:
+    page = opened(serving(shutil.copytree(mapped_library, tmp_path / "library")), "?view=clusters")
+    page.get_by_role("button", name="Make the map").click()
+    expect(page.locator(".atlas-item")).to_have_count(3, timeout=120_000)

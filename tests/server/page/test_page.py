@@ -69,18 +69,16 @@ def test_reloading_and_going_back_keep_the_place(page: Any) -> None:
         page.mouse.move(600, 500)
         page.mouse.wheel(0, 1200)
         page.wait_for_timeout(300)
+    page.wait_for_function("history.state?.place?.top === scrollY")  # it is kept once nothing moves
     before = page.evaluate("scrollY")
     assert before > 1500
     page.reload()
-    expect(page.locator(".tile").first).to_be_visible()
-    page.wait_for_timeout(1000)
-    assert page.evaluate("scrollY") == before
+    page.wait_for_function("before => scrollY === before", arg=before)
     find(page, "a cat")
     expect(page.locator(".tile").first.locator("img")).to_have_attribute("alt", re.compile(r"cat\.png"))
     assert page.evaluate("scrollY") == 0
     page.go_back()
-    page.wait_for_timeout(1000)
-    assert page.evaluate("scrollY") == before
+    page.wait_for_function("before => scrollY === before", arg=before)
 
 
 def test_the_header_stays_above_the_tiles(page: Any) -> None:
@@ -372,6 +370,22 @@ def test_selected_photos_are_tagged_by_keyboard_and_found_by_it(page: Any, heard
     expect(page.locator("#box")).to_have_value(re.compile("tag:Morning"))
     find(page, "tag:morning")
     expect(page.locator("#count")).to_have_text("1 photo")
+
+
+def test_what_is_typed_in_while_a_photo_opens_keeps_the_focus(page: Any) -> None:
+    find(page, "words:rocket.jpg")
+    expect(tile(page, "rocket.jpg")).to_be_visible()
+    page.evaluate("""() => {
+        const focus = (_, observer) => {
+            const field = document.querySelector(".pswp #photo-tag");
+            if (field) observer.disconnect(), field.focus();
+        };
+        new MutationObserver(focus).observe(document.body, { childList: true, subtree: true });
+    }""")
+    tile(page, "rocket.jpg").locator("a").click()
+    expect(page.locator(".pswp--open .pswp__img").first).to_be_visible()
+    page.wait_for_timeout(1000)  # it has grown to its size
+    expect(page.get_by_label("Add a tag to this photo")).to_be_focused()
 
 
 def test_an_open_photo_gets_a_tag_and_loses_it(page: Any) -> None:

@@ -187,41 +187,40 @@ def own(tmp_path: Path, encoder: OnnxEncoder) -> Path:
         return tmp_path / "library"
 
 
-def test_an_empty_library_says_so_and_is_filled_from_the_page(opened: Any, own: Path, photos: Path) -> None:
-    with page_library.served(own, own.parent) as address:
-        page = opened(address)
-        expect(page.locator("#message")).to_contain_text("This library has no photos yet")
-        assert axe(page) == []
-        page.get_by_label("Folder of photos on this machine").fill(str(photos))
-        page.get_by_role("button", name="Read the photos").click()
-        expect(page.locator(".toast")).to_contain_text("Done: 5 new photos.")
-        expect(page.locator("#count")).to_have_text("5 photos")
-        expect(page.locator(".tile")).to_have_count(5)
+def test_an_empty_library_says_so_and_is_filled_from_the_page(
+    opened: Any, serving: Any, own: Path, photos: Path
+) -> None:
+    page = opened(serving(own))
+    expect(page.locator("#message")).to_contain_text("This library has no photos yet")
+    assert axe(page) == []
+    page.get_by_label("Folder of photos on this machine").fill(str(photos))
+    page.get_by_role("button", name="Read the photos").click()
+    expect(page.locator(".toast")).to_contain_text("Done: 5 new photos.")
+    expect(page.locator("#count")).to_have_text("5 photos")
+    expect(page.locator(".tile")).to_have_count(5)
 
 
-def test_a_library_that_is_served_read_only_offers_nothing_that_writes(opened: Any, own: Path) -> None:
-    with page_library.served(own, own.parent, "--read-only") as address:
-        page = opened(address)
-        expect(page.locator("#message")).to_contain_text("It is served read-only.")
-        page.locator("#library").click()
-        expect(page.get_by_label("Add a folder")).to_have_count(0)
+def test_a_library_that_is_served_read_only_offers_nothing_that_writes(opened: Any, serving: Any, own: Path) -> None:
+    page = opened(serving(own, "--read-only"))
+    expect(page.locator("#message")).to_contain_text("It is served read-only.")
+    page.locator("#library").click()
+    expect(page.get_by_label("Add a folder")).to_have_count(0)
 
 
 def test_a_library_that_is_served_read_only_shows_tags_and_takes_none(
-    opened: Any, shown_library: Path, tmp_path: Path
+    opened: Any, serving: Any, shown_library: Path
 ) -> None:
-    with page_library.served(shown_library, tmp_path, "--read-only") as address:
-        page = opened(address)
-        _selected(page)
-        expect(page.get_by_role("button", name="Tag…")).to_have_count(0)
-        tile(page, SCRIPT).locator("a").click()
-        expect(page.get_by_role("list", name="Tags")).to_contain_text(f"{SCRIPT} of a person")
-        expect(page.get_by_label("Add a tag to this photo")).to_have_count(0)
-        expect(page.get_by_role("button", name=re.compile("Take away"))).to_have_count(0)
+    page = opened(serving(shown_library, "--read-only"))
+    _selected(page)
+    expect(page.get_by_role("button", name="Tag…")).to_have_count(0)
+    tile(page, SCRIPT).locator("a").click()
+    expect(page.get_by_role("list", name="Tags")).to_contain_text(f"{SCRIPT} of a person")
+    expect(page.get_by_label("Add a tag to this photo")).to_have_count(0)
+    expect(page.get_by_role("button", name=re.compile("Take away"))).to_have_count(0)
 
 
 def test_a_list_of_a_library_that_changed_begins_anew(
-    opened: Any, tmp_path: Path, own: Path, encoder: OnnxEncoder, heard: Heard
+    opened: Any, serving: Any, tmp_path: Path, own: Path, encoder: OnnxEncoder, heard: Heard
 ) -> None:
     heard.expected.append("410")
     folder = tmp_path / "many"
@@ -231,21 +230,20 @@ def test_a_list_of_a_library_that_changed_begins_anew(
         shutil.copy(folder / "0.jpg", folder / f"{number}.jpg")
     with open_library(own, encoder=encoder) as library:
         library.index(folder)
-        with page_library.served(own, own.parent) as address:
-            page = opened(address)
-            expect(page.locator(".tile").first).to_be_visible()
-            shutil.copy(SAMPLES / "chelsea.png", folder / "cat.png")
-            library.index(folder)
-            search = address.split("?")[0] + "api/v1/search?k=1"
-            while page.request.get(search).json()["found"] != 301:  # the server learns of it with a search
-                page.wait_for_timeout(200)
-            for _ in range(100):
-                page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
-                page.wait_for_timeout(100)
-                if page.locator("#count").inner_text() == "301 photos":
-                    break
-            expect(page.locator("#count")).to_have_text("301 photos")
-            page.close()
+        address = serving(own)
+        page = opened(address)
+        expect(page.locator(".tile").first).to_be_visible()
+        shutil.copy(SAMPLES / "chelsea.png", folder / "cat.png")
+        library.index(folder)
+        search = address.split("?")[0] + "api/v1/search?k=1"
+        while page.request.get(search).json()["found"] != 301:  # the server learns of it with a search
+            page.wait_for_timeout(200)
+        for _ in range(100):
+            page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+            page.wait_for_timeout(100)
+            if page.locator("#count").inner_text() == "301 photos":
+                break
+        expect(page.locator("#count")).to_have_text("301 photos")
 
 
 def test_a_lost_session_and_a_server_that_is_gone_are_told(

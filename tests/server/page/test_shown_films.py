@@ -58,8 +58,7 @@ def test_a_film_is_opened_at_its_best_moment(opened: Any, address: str) -> None:
     expect(page.locator(".strip .frame.best")).to_have_text(f"0:0{best}")
     assert axe(page) == []
     frames.last.click()
-    page.wait_for_timeout(300)
-    assert page.locator("video").evaluate("video => video.currentTime") >= 9
+    page.wait_for_function("document.querySelector('video').currentTime >= 9")
     expect(page.locator(".facts")).to_contain_text("0:12")
 
 

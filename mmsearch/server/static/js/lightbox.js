@@ -49,6 +49,7 @@ class Lightbox {
       bgOpacity: 1,
       wheelToZoom: true,
       showHideAnimationType: still ? "none" : "zoom",
+      initialPointerPos: { x: 0, y: 0 }, // else it takes the focus at the end of its animation, from what is typed in
       returnFocus: false, // the grid knows better: the tile may have been drawn anew
       initialZoomLevel: shownWhole,
       secondaryZoomLevel: (levels) => Math.max(1, 2 * shownWhole(levels)),
@@ -126,6 +127,7 @@ class Lightbox {
     root.setAttribute("aria-modal", "true");
     root.append(this.panel.element);
     this._showPanel();
+    root.focus({ preventScroll: true });
   }
 
   _changed() {

@@ -18,6 +18,7 @@ export class Panel {
   /** `onPart` gets the moment of a film or the page of a document that somebody chose. */
   constructor({ heat, text, onPart }) {
     Object.assign(this, { heat, text, onPart });
+    this._reading = 0; // counts what is read of photos: of two answers the one that was asked for later is shown
     this.element = el("aside", { class: "panel", "aria-label": "What is known of the photo", tabIndex: -1 });
     this._top = el("div");
     this._heat = el("section", { class: "heat-words" });
@@ -42,6 +43,7 @@ export class Panel {
     this.hit = hit;
     this._stop?.abort();
     this._stop = new AbortController();
+    const reading = (this._reading += 1);
     this._answers.replaceChildren();
     this._ask.hidden = isSound(hit); // there is nothing to look at
     this._showTop();
@@ -49,7 +51,7 @@ export class Panel {
     this._showHeat();
     try {
       const photo = await get(`photos/${hit.id}`, {}, this._stop.signal);
-      this._showFacts({ ...hit, tags: [], own_tags: [], ...photo });
+      if (reading === this._reading) this._showFacts({ ...hit, tags: [], own_tags: [], ...photo });
     } catch (error) {
       if (error.name !== "AbortError") this._facts.prepend(el("p", { class: "hint", text: error.message }));
     }
@@ -160,9 +162,10 @@ export class Panel {
   async _change(add, remove) {
     const { hit } = this;
     await changeTags([hit.id], add, remove);
+    const reading = (this._reading += 1);
     const photo = await get(`photos/${hit.id}`);
     Object.assign(hit, { tags: photo.tags ?? [], own_tags: photo.own_tags ?? [] }); // as the list has it
-    if (this.hit !== hit) return;
+    if (reading !== this._reading) return;
     this._showFacts({ ...hit, ...photo });
     this._field.input.value = "";
     this._field.input.focus();
