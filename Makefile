@@ -90,6 +90,7 @@ lock:
 
 lint: $(STAMP) types
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy --explicit-package-bases tests benchmarks release
 

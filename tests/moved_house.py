@@ -85,10 +85,7 @@ def make(folder: Path, encoder: Encoder) -> None:
 def columns(folder: Path) -> dict[str, list[str]]:
     """The columns of each table of a library in a folder, the key first in the order that rows are read in."""
     with closing(sqlite3.connect(folder / DATABASE)) as connection:
-        return {
-            table: [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")]
-            for table in TABLES
-        }
+        return {table: [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")] for table in TABLES}
 
 
 def in_folder(folder: Path) -> dict[str, list[tuple[Any, ...]]]:

@@ -322,8 +322,14 @@ OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "moved house": (
         schemas.moved_house(
             MoveReport(
-                "/own", "postgresql://db/photos", 9, 4, 2, ("searches.json",),
-                Verified("queries", 200, (Difference("/a.jpg is a hit of the copy alone", "a dog"),)), (NOTE,),
+                "/own",
+                "postgresql://db/photos",
+                9,
+                4,
+                2,
+                ("searches.json",),
+                Verified("queries", 200, (Difference("/a.jpg is a hit of the copy alone", "a dog"),)),
+                (NOTE,),
             )
         ),
         {

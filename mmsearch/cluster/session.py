@@ -65,9 +65,7 @@ def _check_answers(address: str) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
     except (OSError, OverflowError) as error:
-        raise ClusterError(
-            f"the Ray cluster at {address} cannot be reached: {error}", code="no-cluster"
-        ) from error
+        raise ClusterError(f"the Ray cluster at {address} cannot be reached: {error}", code="no-cluster") from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -59,6 +59,7 @@ class CollectionSearch(PublishedIndex[CollectionIndex]):
     def collection(self, model: StoredModel) -> Collection:
         """Where the rows of a model are searched."""
         return self._collection(model)
+
     def without_engine(self) -> Snapshot[VectorIndex]:
         """Rows by id, from the store."""
         model = self._models.active()

@@ -87,8 +87,15 @@ class Ingest:
         stored, encoder = models.bind(model, request.everything)
         tokens = models.token_model(stored, encoder, room=options.regions)
         context = IngestContext(
-            self.store, stored, encoder, roots, options, self.progress, tokens,
-            produce=self.produce, everything=request.everything,
+            self.store,
+            stored,
+            encoder,
+            roots,
+            options,
+            self.progress,
+            tokens,
+            produce=self.produce,
+            everything=request.everything,
         )
         enrichments = registry.chosen(
             replace(context, decoder=again)

@@ -75,9 +75,7 @@ class ThumbnailCache:
     the folder cannot be written, or is a link, thumbnails are made each time.
     """
 
-    def __init__(
-        self, folder: Path, limit: int, max_megapixels: float = 200.0, shared: Shared | None = None
-    ) -> None:
+    def __init__(self, folder: Path, limit: int, max_megapixels: float = 200.0, shared: Shared | None = None) -> None:
         """Up to ``limit`` bytes are kept, those that were used last; larger photos than the other limit are refused.
 
         What is not in the folder is looked for in ``shared``, and what is made is kept there too.

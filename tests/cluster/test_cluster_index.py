@@ -186,9 +186,7 @@ class Interrupt(BaseException):
 
 
 @pytest.mark.usefixtures("nodes")
-def test_what_is_stored_is_not_encoded_again(
-    photos: Path, tmp_path: Path, alone: tuple[Library, IndexReport]
-) -> None:
+def test_what_is_stored_is_not_encoded_again(photos: Path, tmp_path: Path, alone: tuple[Library, IndexReport]) -> None:
     def stop(done: Progress) -> None:
         if done.step == "pictures" and done.done >= 12:
             raise Interrupt
@@ -238,9 +236,7 @@ class Killing(worker.Worker):
 
 
 @pytest.mark.usefixtures("nodes")
-def test_a_model_that_a_machine_lacks_is_said(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_a_machine_lacks_is_said(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Lacking(worker.Worker):
         def loaded(self) -> Any:
             raise ModelError("no such model here")

@@ -313,9 +313,7 @@ def test_another_model_takes_over_from_addresses_too(
 
 
 @pytest.mark.slow
-def test_commands_and_addresses(
-    mmsearch: CLI, server: ObjectServer, root: str, photos: Path, tmp_path: Path
-) -> None:
+def test_commands_and_addresses(mmsearch: CLI, server: ObjectServer, root: str, photos: Path, tmp_path: Path) -> None:
     known = {**server.environment(), "MMSEARCH_LIBRARY": str(tmp_path / "library")}
     (tmp_path / "list.txt").write_text(f"{root}/cat.png\n")
     assert mmsearch("index", "--urls", tmp_path / "list.txt", **known).stderr.endswith("\n")

@@ -203,9 +203,7 @@ class PackWriter:
         self._connection.exec_driver_sql(_PLACED, values)
 
 
-def packed(
-    connection: Connection, objects: Objects, folder: str, blobs: Sequence[bytes]
-) -> tuple[int, list[int]]:
+def packed(connection: Connection, objects: Objects, folder: str, blobs: Sequence[bytes]) -> tuple[int, list[int]]:
     """Upload blobs as one pack and note it; its id, and where in it each begins."""
     starts = [0]
     for blob in blobs:

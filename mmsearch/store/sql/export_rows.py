@@ -201,9 +201,7 @@ _CONTENT = (
 )
 
 
-def put(
-    connection: Connection, upserts: Upserts, new: ExportRow, vector: bytes, model: int
-) -> tuple[int, int]:
+def put(connection: Connection, upserts: Upserts, new: ExportRow, vector: bytes, model: int) -> tuple[int, int]:
     """Store what is known of a content, or of a part of it, but for its tokens; what is stored already stays.
 
     Returns the ids of the content and of the item.
