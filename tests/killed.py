@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import pathlib
-import signal
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import faiss as _stubbed
+from killing import Killing
 
 faiss: Any = _stubbed
 
@@ -35,14 +35,7 @@ POINTS = (
 def main() -> None:
     point, count = sys.argv[1], int(sys.argv[2])
     assert point in (*POINTS, "never"), point
-    passed = 0
-
-    def reached(name: str) -> None:
-        nonlocal passed
-        if name == point:
-            passed += 1
-            if passed == count:
-                os.kill(os.getpid(), signal.SIGKILL)
+    killing = Killing(point, count)
 
     from sqlalchemy.engine.default import DefaultDialect
 
@@ -50,23 +43,10 @@ def main() -> None:
     from mmsearch.indexes import index as stored_index
     from mmsearch.library import models
 
-    def around(owner: Any, name: str, before: str | None, after: str | None) -> None:
-        whole: Callable[..., Any] = getattr(owner, name)
-
-        def wrapped(*given: Any, **named: Any) -> Any:
-            if before:
-                reached(before)
-            result = whole(*given, **named)
-            if after:
-                reached(after)
-            return result
-
-        setattr(owner, name, wrapped)
-
-    around(DefaultDialect, "do_commit", "before a commit", "after a commit")
-    around(os, "fsync", "before an fsync", "after an fsync")
-    around(pathlib.Path, "replace", "before a rename", "after a rename")
-    around(pathlib.Path, "unlink", "while tidying", None)
+    killing.around(DefaultDialect, "do_commit", "before a commit", "after a commit")
+    killing.around(os, "fsync", "before an fsync", "after an fsync")
+    killing.around(pathlib.Path, "replace", "before a rename", "after a rename")
+    killing.around(pathlib.Path, "unlink", "while tidying")
     written = vector_file.Rows._write
 
     def half_written(self: Any, opened: Any, ending: str, kept: int) -> None:
@@ -74,7 +54,7 @@ def main() -> None:
         if point == "in a row file":
             opened.flush()
             opened.truncate(opened.tell() - max(1, (len(self) - kept) // 2))
-            reached(point)
+            killing.reached(point)
 
     vector_file.Rows._write = half_written  # type: ignore[method-assign]
     writer = faiss.PyCallbackIOWriter
@@ -83,7 +63,7 @@ def main() -> None:
         def half(block: bytes) -> int:
             if point == "in an approximate index":
                 write(block[: len(block) // 2])
-                reached(point)
+                killing.reached(point)
             return write(block)
 
         return writer(half, size)

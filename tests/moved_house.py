@@ -13,13 +13,13 @@ import shutil
 import signal
 import sqlite3
 import sys
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from killing import Killing
 
 from mmsearch.config import Settings
 from mmsearch.encoders.protocol import Encoder
@@ -165,37 +165,16 @@ def run(point: str, every: int, source: str, target: str, cache: Path) -> None:
     from mmsearch.library.opening import open_library
     from mmsearch.store.sql.table_copy import TableAdder, TableRows
 
-    passed = 0
-
-    def reached(name: str) -> None:
-        nonlocal passed
-        if name == point:
-            passed += 1
-            if passed == every:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    def around(owner: Any, name: str, before: str | None, after: str | None) -> None:
-        whole: Callable[..., Any] = getattr(owner, name)
-
-        def wrapped(*given: Any, **named: Any) -> Any:
-            if before:
-                reached(before)
-            result = whole(*given, **named)
-            if after:
-                reached(after)
-            return result
-
-        setattr(owner, name, wrapped)
-
+    killing = Killing(point, every)
     settings = replace(Settings(cache=cache), device="cpu", vectors="auto")
     with (
         open_library(source, settings=settings, create=False) as own,
         open_library(target, settings=settings) as other,
     ):
-        around(TableRows, "page", "reading a page", None)
-        around(TableAdder, "add", "before rows", "after rows")
-        around(TableAdder, "note", None, "after a note")
-        around(DefaultDialect, "do_commit", "before a commit", "after a commit")
+        killing.around(TableRows, "page", "reading a page")
+        killing.around(TableAdder, "add", "before rows", "after rows")
+        killing.around(TableAdder, "note", after="after a note")
+        killing.around(DefaultDialect, "do_commit", "before a commit", "after a commit")
         move(own, other, queries=0)
 
 
