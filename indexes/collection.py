@@ -15,19 +15,15 @@ from numpy.typing import NDArray
 
 from mmsearch.errors import DimensionError
 from mmsearch.indexes.index import StoredIndex
-from mmsearch.indexes.protocol import Neighbours
+from mmsearch.indexes.protocol import Neighbours, spread
 from mmsearch.types import Ids, Vectors
 
 WIDER = 4  # times as many are asked for where what came back is left out
 TRIES = 3  # of that, before all are compared
 
 
-class Collection(Protocol):
-    """Rows of one dimension, by id.  An id has one row, for ever.
-
-    Safe to use from several threads and processes, of which one at a time changes it.  Each method raises LibraryError
-    where the server does not answer, or does not allow it.
-    """
+class Searchable(Protocol):
+    """The part of a ``Collection`` that an index asks."""
 
     @property
     def dim(self) -> int: ...
@@ -46,21 +42,6 @@ class Collection(Protocol):
         """The ids that it holds, ascending; none where it was not made yet."""
         ...
 
-    def ids_there(self) -> Ids:
-        """The ids that the engine itself has, ascending, read from it page by page: noted ones and others."""
-        ...
-
-    def reconcile(self) -> int:
-        """Make what the engine has and what is noted of it the same; how many ids differed.
-
-        What the engine alone has is deleted; what it lacks is no longer noted, so that it is given again.
-        """
-        ...
-
-    def complete(self) -> int:
-        """The generation of the store of which it was noted that it holds exactly what can be found; -1 for none."""
-        ...
-
     def nearest(self, queries: Vectors, k: int, allowed: Ids | None = None) -> Neighbours:
         """About the ``k`` nearest to each of the (n, dim) queries, with their exact scores.
 
@@ -74,6 +55,29 @@ class Collection(Protocol):
 
     def vectors(self, ids: Ids) -> Vectors:
         """The rows of these ids, in their order, (n, dim) float32.  Raises KeyError for an unknown id."""
+        ...
+
+
+class Collection(Searchable, Protocol):
+    """Rows of one dimension, by id.  An id has one row, for ever.
+
+    Safe to use from several threads and processes, of which one at a time changes it.  Each method raises LibraryError
+    where the server does not answer, or does not allow it.
+    """
+
+    def ids_there(self) -> Ids:
+        """The ids that the engine itself has, ascending, read from it page by page: noted ones and others."""
+        ...
+
+    def reconcile(self) -> int:
+        """Make what the engine has and what is noted of it the same; how many ids differed.
+
+        What the engine alone has is deleted; what it lacks is no longer noted, so that it is given again.
+        """
+        ...
+
+    def complete(self) -> int:
+        """The generation of the store of which it was noted that it holds exactly what can be found; -1 for none."""
         ...
 
     def ping(self) -> None:
@@ -104,27 +108,6 @@ class Collection(Protocol):
     def drop(self) -> None:
         """Delete it; nothing where it is not there."""
         ...
-
-
-class Searchable(Protocol):
-    """What an index asks of a ``Collection``."""
-
-    @property
-    def dim(self) -> int: ...
-
-    @property
-    def kind(self) -> str: ...
-
-    @property
-    def recall(self) -> float: ...
-
-    def ids(self) -> Ids: ...
-
-    def nearest(self, queries: Vectors, k: int, allowed: Ids | None = None) -> Neighbours: ...
-
-    def compared(self, queries: Vectors, k: int, allowed: Ids | None = None) -> Neighbours: ...
-
-    def vectors(self, ids: Ids) -> Vectors: ...
 
 
 class CollectionIndex:
@@ -177,8 +160,7 @@ class CollectionIndex:
         return np.isin(ids, self._ids)
 
     def sample(self, count: int) -> Ids:
-        ids = self._ids
-        return ids if len(ids) <= count else ids[np.linspace(0, len(ids) - 1, count).astype(np.int64)]
+        return spread(self._ids, count)
 
     def vectors(self, ids: Ids) -> Vectors:
         if not self.holds(ids).all():

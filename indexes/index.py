@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mmsearch.errors import DimensionError
 from mmsearch.indexes.autotune import Setting
 from mmsearch.indexes.exact import nearest, rescored
-from mmsearch.indexes.protocol import AnnIndex, Neighbours
+from mmsearch.indexes.protocol import AnnIndex, Neighbours, spread
 from mmsearch.indexes.vector_file import Positions, Rows, widened
 from mmsearch.types import Ids, Vectors
 
@@ -102,8 +102,7 @@ class StoredIndex:
         return holds
 
     def sample(self, count: int) -> Ids:
-        ids = self._ids
-        return ids if len(ids) <= count else ids[np.linspace(0, len(ids) - 1, count).astype(np.int64)]
+        return spread(self._ids, count)
 
     def changed(self, ids: Ids, vectors: Vectors, gone: Ids) -> StoredIndex:
         """With (n, dim) rows under ids that it does not hold, and without those that are ``gone``.

@@ -64,6 +64,11 @@ class VectorIndex(Protocol):
         ...
 
 
+def spread(ids: Ids, count: int) -> Ids:
+    """At most ``count`` of these ids, spread evenly over them."""
+    return ids if len(ids) <= count else ids[np.linspace(0, len(ids) - 1, count).astype(np.int64)]
+
+
 class AnnIndex(Protocol):
     """Approximate nearest neighbours: finds candidates for the nearest rows, by a copy of them that takes less room.
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch.errors import DimensionError
-from mmsearch.indexes.protocol import Neighbours
+from mmsearch.indexes.protocol import Neighbours, spread
 from mmsearch.types import Ids, Vectors
 
 COMPARED = 2_000  # rows that are fetched and compared: 2 MB
@@ -38,8 +38,7 @@ class RowsAlone:
         return np.isin(ids, self._ids)
 
     def sample(self, count: int) -> Ids:
-        ids = self._ids
-        return ids if len(ids) <= count else ids[np.linspace(0, len(ids) - 1, count).astype(np.int64)]
+        return spread(self._ids, count)
 
     def vectors(self, ids: Ids) -> Vectors:
         if not self.holds(ids).all():
