@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from itertools import pairwise
 from typing import Any
 
@@ -50,7 +51,7 @@ class CommandGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name = args[0]
         if name in _beginnings(self.commands) and not ctx.resilient_parsing:
-            ctx.fail(f"Which one?\n{_of_family(self.commands, name)}")
+            ctx.fail(_no_such(self.commands, args) or f"Which one?\n{_of_family(self.commands, name)}")
         if name not in self.commands and name in MEANT and not ctx.resilient_parsing:
             ctx.fail(f"No such command {name!r}. Did you mean {MEANT[name]!r}?")
         return super().resolve_command(ctx, args)
@@ -69,6 +70,13 @@ def joined(commands: Mapping[str, Any], args: Sequence[str]) -> list[str]:
 def _beginnings(commands: Mapping[str, Any]) -> set[str]:
     """The first words of commands of two."""
     return {name.partition(" ")[0] for name in commands if " " in name}
+
+
+def _no_such(commands: Mapping[str, Any], args: Sequence[str]) -> str | None:
+    """What is said of two words of which the second one is almost that of a command; None where it is not."""
+    words = " ".join(args[:2])
+    near = get_close_matches(words, [name for name in commands if name.startswith(f"{args[0]} ")], 1, 0.8)
+    return f"No such command {words!r}. Did you mean {near[0]!r}?" if near else None
 
 
 def _of_family(commands: Mapping[str, Any], first: str) -> str:
