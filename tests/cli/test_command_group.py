@@ -23,7 +23,8 @@ def test_a_second_word_that_is_almost_right_is_told(mmsearch: CLI) -> None:
     done = mmsearch("cluster", "idnex", check=2)
     assert "No such command 'cluster idnex'. Did you mean 'cluster index'?" in done.stderr
     done = mmsearch("cluster", "dance", check=2)
-    assert "Did you mean" not in done.stderr and "mmsearch cluster reconcile" in done.stderr
+    assert "Did you mean" not in done.stderr
+    assert "mmsearch cluster reconcile" in done.stderr
 
 
 def test_what_is_meant_are_commands() -> None:
