@@ -35,19 +35,23 @@ NAMED = {
 PHOTOS = DRAWN * COPIES + len(NAMED) + 1
 
 
-def make(folder: Path, encoder: Encoder) -> Path:
-    """A library below ``folder`` of ``photos/`` there; returns the library's folder."""
-    photos = folder / "photos"
-    _draw(photos)
-    named = photos / "named"
+def photos(folder: Path) -> None:
+    """All of them, in ``folder``, which is made."""
+    _draw(folder)
+    named = folder / "named"
     named.mkdir()
     for source, name in NAMED.items():
         shutil.copy(SAMPLES / source, named / name)
     hostile = named / f"{SCRIPT}.png"
     drawn_photos.draw(hostile, 999)
     hostile.with_suffix(".txt").write_text(f"{SCRIPT} described", "utf-8")
-    with open_library(folder / "library", encoder=encoder) as library:
-        library.index(photos)
+
+
+def library(folder: Path, of: Path, encoder: Encoder) -> None:
+    """A library of these photos, in ``folder``, which is made."""
+    hostile = of / "named" / f"{SCRIPT}.png"
+    with open_library(folder, encoder=encoder) as library:
+        library.index(of)
         model = library.store.model()
         assert model is not None
         with library.lock(), library.store.writing() as writer:
@@ -56,7 +60,6 @@ def make(folder: Path, encoder: Encoder) -> Path:
             writer.put_caption(item, "r", f"{SCRIPT} captioned", 0.9)
             writer.put_tags("words", {item: {f"{SCRIPT} tagged": 0.9, "drawing": 0.8}})
         library.tag_photos(hostile, add=f"{SCRIPT} of a person")
-    return folder / "library"
 
 
 def _draw(photos: Path) -> None:

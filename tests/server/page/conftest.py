@@ -6,12 +6,14 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import page_library
 import pytest
 from page_browsing import Heard
+from shared import made_once
 
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 
@@ -33,8 +35,17 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="session")
-def shown_library(chromium: str, tmp_path_factory: pytest.TempPathFactory, encoder: OnnxEncoder) -> Path:
-    return page_library.make(tmp_path_factory.mktemp("page"), encoder)
+def shown_photos(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the photos; no test changes it."""
+    return made_once(tmp_path_factory, "page_photos", page_library.photos)
+
+
+@pytest.fixture(scope="session")
+def shown_library(shown_photos: Path, tmp_path_factory: pytest.TempPathFactory, encoder: OnnxEncoder) -> Path:
+    """A library of them, which tests tag."""
+    make = partial(page_library.library, of=shown_photos, encoder=encoder)
+    made = made_once(tmp_path_factory, "page_library", make)
+    return shutil.copytree(made, tmp_path_factory.mktemp("page") / "library")
 
 
 @pytest.fixture(scope="session")

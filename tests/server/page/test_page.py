@@ -298,8 +298,8 @@ def test_a_question_is_answered_on_the_photos_and_in_the_open_one(page: Any) -> 
 # The selection
 
 
-def test_selected_photos_become_a_zip(page: Any, shown_library: Path) -> None:
-    find(page, "type:png in:" + str(shown_library.parent / "photos" / "named"))
+def test_selected_photos_become_a_zip(page: Any, shown_photos: Path) -> None:
+    find(page, "type:png in:" + str(shown_photos / "named"))
     expect(page.locator("#count")).to_have_text("6 photos")
     tile(page, "cat.png").locator(".mark").click()
     tile(page, "grass.png").locator(".mark").click()
@@ -322,14 +322,14 @@ def test_a_range_and_all_that_are_found_are_selected(page: Any) -> None:
 
 
 def test_selected_photos_are_copied_to_a_folder_and_their_paths_to_the_clipboard(
-    opened: Any, address: str, shown_library: Path, tmp_path: Path
+    opened: Any, address: str, shown_photos: Path, tmp_path: Path
 ) -> None:
     page = opened(address, permissions=["clipboard-read", "clipboard-write"])
     find(page, "words:cat.png")
     tile(page, "cat.png").locator(".mark").first.click()
     page.get_by_role("button", name="Copy paths").click()
     expect(page.locator(".toast")).to_contain_text("Copied 1 path")
-    assert page.evaluate("navigator.clipboard.readText()") == str(shown_library.parent / "photos" / "named" / "cat.png")
+    assert page.evaluate("navigator.clipboard.readText()") == str(shown_photos / "named" / "cat.png")
     page.get_by_role("button", name="Copy to folder").click()
     page.get_by_label("Folder on this machine").fill(str(tmp_path / "taken"))
     page.get_by_role("button", name="Copy", exact=True).click()
