@@ -177,6 +177,26 @@ def test_a_saved_search_is_opened_and_forgotten(page: Any) -> None:
     expect(page.get_by_role("button", name="rockets", exact=True)).to_have_count(0)
 
 
+def test_a_search_without_a_part_of_the_library_says_so_and_is_tried_again(opened: Any, address: str) -> None:
+    page = opened(address)
+    said = {"code": "vectors-unreachable", "message": "Only some were looked at: pgvector is away", "fields": {}}
+
+    def partial(route: Any) -> None:
+        whole = route.fetch().json()
+        route.fulfill(json={**whole, "hits": [], "found": 0, "notes": [said], "unreachable": ["vectors"]})
+
+    search = re.compile(r"/api/v1/search\?")
+    page.route(search, partial)
+    find(page, "a rocket")
+    expect(page.locator("#notes .notice")).to_have_text(said["message"])
+    expect(page.locator("#message")).to_contain_text("A part of the library did not answer")
+    assert axe(page) == []
+    page.unroute(search)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".tile").first).to_be_visible()
+    expect(page.locator("#notes .notice")).to_have_count(0)
+
+
 # Libraries of their own
 
 

@@ -40,7 +40,7 @@ function showResults(wanted = null) {
   const key = searchKey(state());
   let list = lists.get(key);
   lists.delete(key);
-  if (!list || list.failed) {
+  if (!list || list.failed || list.unreachable.length) {
     list = new Results(state());
     listen(list);
   }
@@ -83,7 +83,7 @@ function shown(list) {
   else if (isEmpty(state()) && library()?.photos === 0) {
     showNotes([]); // they say the same
     emptyLibrary();
-  } else if (list.done) nothing();
+  } else if (list.done) nothing(list);
 }
 
 function said(list) {
@@ -91,7 +91,11 @@ function said(list) {
   return `${counted(list) || plural(0, "photo")}. ${notes}`;
 }
 
-function nothing() {
+function nothing(list) {
+  if (list.unreachable.length) {
+    message("No photos found so far", ["A part of the library did not answer, so there may be some."], again(list));
+    return;
+  }
   const lower = state().min ? ["Photos below the relevance you chose are hidden."] : [];
   const action = state().min ? [button({ text: "Show all", class: "main" }, () => go({ min: 0 }))] : [];
   message("No photos found", [...lower, "Try other words, or fewer conditions. Press ? for what a query can be."], ...action);
@@ -104,10 +108,11 @@ function problem(list, error) {
   else {
     updateCount(null);
     announce(error.message);
-    const again = button({ text: "Try again", class: "main" }, () => (forget(list), showResults()));
-    message(error.status === 400 || error.status === 422 ? "This query is not understood" : "That did not work", [error.message], again);
+    message(error.status === 400 || error.status === 422 ? "This query is not understood" : "That did not work", [error.message], again(list));
   }
 }
+
+const again = (list) => button({ text: "Try again", class: "main" }, () => (forget(list), showResults()));
 
 function forget(list) {
   list.close();

@@ -17,6 +17,7 @@ export class Results extends EventTarget {
     this.byDate = isEmpty(search); // all photos: the newest first
     this.hits = [];
     this.notes = [];
+    this.unreachable = []; // parts of the library that did not answer: photos may be lacking
     this.question = null;
     this.generation = null;
     this.found = null; // how many there are in all, where that is known exactly
@@ -91,6 +92,7 @@ export class Results extends EventTarget {
       this.hits.push(hit);
     }
     this.notes = page.notes?.length ? page.notes : this.notes;
+    this.unreachable = page.unreachable ?? [];
     this.question = page.question ?? this.question;
     this.generation = page.generation;
     this.found = page.found >= this.hits.length ? page.found : null;

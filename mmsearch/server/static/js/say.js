@@ -38,7 +38,7 @@ export async function attempt(action) {
 }
 
 export function showNotes(notes) {
-  const list = notes.map((note) => el("p", { class: "note", text: note.message }));
+  const list = notes.map(({ code, message: text }) => el("p", { class: code?.endsWith("-unreachable") ? "notice" : "note", text }));
   replace(byId("notes"), list);
 }
 
