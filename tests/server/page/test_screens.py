@@ -183,7 +183,7 @@ def test_a_search_without_a_part_of_the_library_says_so_and_is_tried_again(opene
 
     def partial(route: Any) -> None:
         whole = route.fetch().json()
-        route.fulfill(json={**whole, "hits": [], "found": 0, "notes": [said], "unreachable": ["vectors"]})
+        route.fulfill(json={**whole, "hits": [], "next_cursor": None, "notes": [said], "unreachable": ["vectors"]})
 
     search = re.compile(r"/api/v1/search\?")
     page.route(search, partial)
