@@ -38,15 +38,22 @@ NEEDED = (  # of an index run, and imported where they are used
     "mmsearch.encoders.onnx.encoder",
     "mmsearch.indexes.build_process",
     "mmsearch.indexes.maintenance",
-    "mmsearch.ingest.enrich.registry",
-    "mmsearch.ingest.pipeline",
-    "mmsearch.library.library",
+    "mmsearch.ingest.enrich.runner",
+    "mmsearch.library.collection_search",
+    "mmsearch.library.guarded_collection",
+    "mmsearch.library.indexing",
     "mmsearch.library.opening",
-    "mmsearch.media.object_store",
+    "mmsearch.manage.import_vectors",
     "mmsearch.store.sqlite.store",
     "numpy.random",
-    "onnxruntime",
-    "sqlalchemy.dialects.sqlite",
+    "pydantic.type_adapter",
+)
+MAY_LACK = (  # where there are no servers
+    "mmsearch.cluster.moving",
+    "mmsearch.media.object_store",
+    "mmsearch.store.postgres.store",
+    "mmsearch.store.postgres.table_copy",
+    "obstore",
 )
 # Threads that a library starts when it is imported or used would be lost to whoever is forked.
 ALONE = {
@@ -69,7 +76,15 @@ class ForkedRuns:
 
         The return code is negative for a run that was killed, as that of a subprocess is.
         """
-        job = {"point": point, "count": count, "arguments": [*arguments], "environment": dict(environment)}
+        if point == "none":
+            return self.program("mmsearch.cli.app", arguments, environment)
+        return self.program("killed", [point, str(count), *arguments], environment)
+
+    def program(
+        self, module: str, arguments: Sequence[str], environment: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        """A run of the function ``main`` of a module."""
+        job = {"module": module, "arguments": [*arguments], "environment": dict(environment)}
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(LONGEST + 60)
             connection.connect(self._place)
@@ -143,6 +158,9 @@ def prepare(folder: Path) -> Callable[[], object]:
 
     for name in NEEDED:
         importlib.import_module(name)
+    for name in MAY_LACK:
+        with suppress(ImportError):
+            importlib.import_module(name)
     from mmsearch.encoders import factory
     from mmsearch.encoders.onnx import session
 
@@ -218,22 +236,14 @@ def answer(connection: socket.socket) -> None:
 
 
 def run(job: Mapping[str, Any], out: int, err: int) -> None:
-    """The command line, in this process."""
+    """What is asked for, in this process."""
     with open(os.devnull, "rb") as nothing:
         for own, number in ((nothing.fileno(), 0), (out, 1), (err, 2)):
             os.dup2(own, number)
     os.environ.clear()
     os.environ.update(job["environment"])
-    if job["point"] == "none":
-        from mmsearch.cli.app import main
-
-        sys.argv = ["mmsearch", *job["arguments"]]
-        main()
-    else:
-        from killed import main as killed
-
-        sys.argv = ["killed.py", job["point"], str(job["count"]), *job["arguments"]]
-        killed()
+    sys.argv = [job["module"], *job["arguments"]]
+    importlib.import_module(job["module"]).main()
 
 
 def _exit(work: Callable[[], None]) -> None:
