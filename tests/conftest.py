@@ -15,6 +15,7 @@ import in_process
 import kept_models
 import pytest
 import sharing
+from forked_runs import ForkedRuns, forked_runs
 from samples import CLI, five_photos, surroundings
 from shared import made_once
 
@@ -163,6 +164,13 @@ def mmsearch(place: Path) -> CLI:
         return checked(in_process.call([*map(str, arguments)], surroundings(place, environment), place), check)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkedRuns]:
+    """Runs of the command line that each are a process of their own, and can be killed at a point: for many of them."""
+    with forked_runs(surroundings(tmp_path_factory.mktemp("forked"), {})) as runs:
+        yield runs
 
 
 @pytest.fixture

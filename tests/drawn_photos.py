@@ -20,10 +20,10 @@ def draw(file: Path, seed: int) -> None:
 
 
 class Folder:
-    """Photos in a few folders; each change draws numbers that were not drawn before."""
+    """Photos in a few folders; each change draws numbers that were not drawn before, the first one ``first``."""
 
-    def __init__(self, place: Path, seed: int = 0) -> None:
-        self.place, self._random, self._next = place, random.Random(seed), 0
+    def __init__(self, place: Path, seed: int = 0, first: int = 0) -> None:
+        self.place, self._random, self._next = place, random.Random(seed), first
         place.mkdir(parents=True, exist_ok=True)
 
     def files(self) -> list[Path]:

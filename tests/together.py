@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
 from drawn_photos import Folder
+from forked_runs import ForkedRuns
 from scores import score
 
 from mmsearch.config import Settings
@@ -21,7 +20,9 @@ from mmsearch.library.opening import open_library
 QUERIES = ("a dog", "red and green squares", "a photo", "something blue", "IMG")
 
 
-def together(place: Path, settings: Settings, encoder: Encoder, seconds: float, threads: int) -> dict[str, Any]:
+def together(
+    place: Path, settings: Settings, encoder: Encoder, forked: ForkedRuns, *, seconds: float, threads: int
+) -> dict[str, Any]:
     """Search from several threads for so long; the folder changes and is indexed by a process after another.
 
     No search may fail; k hits must come while there are so many; hits must be different, in order, and files that were
@@ -69,7 +70,7 @@ def together(place: Path, settings: Settings, encoder: Encoder, seconds: float, 
                 ours = [file for file in folder.files() if str(file) not in kept]
                 for file in ours[: len(ours) // 3]:
                     file.unlink()
-                runs += _indexed(place, settings, errors)
+                runs += _indexed(forked, place, settings, errors)
         finally:
             ended.set()
             for worker in workers:
@@ -85,16 +86,9 @@ def together(place: Path, settings: Settings, encoder: Encoder, seconds: float, 
     return {"searches": sum(searches), "runs": runs, "photos": photos, "errors": errors}
 
 
-def _indexed(place: Path, settings: Settings, errors: list[str]) -> int:
-    command = [sys.executable, "-m", "mmsearch.cli", "index", str(place / "photos"), "--no-regions"]
-    done = subprocess.run(
-        [*command, "--library", str(settings.library)],
-        env={**os.environ, "MMSEARCH_BATCH": "4", "MMSEARCH_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+def _indexed(forked: ForkedRuns, place: Path, settings: Settings, errors: list[str]) -> int:
+    command = ["index", str(place / "photos"), "--no-regions", "--library", str(settings.library)]
+    done = forked("none", 0, command, {**os.environ, "MMSEARCH_BATCH": "4", "MMSEARCH_OFFLINE": "1"})
     if done.returncode:
         errors.append(f"a run ended with {done.returncode}: {done.stderr[-300:]}")
     return 1

@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,19 @@ SMALL = Workers(block=5)
 VECTORS = 26  # of 24 photos and two moments; their copies are not encoded
 
 
+Answers = list[dict[str, tuple[float, list[int | None]]]]
+
+
+@dataclass(frozen=True)
+class Alone:
+    """What one process made of the photos."""
+
+    report: IndexReport
+    vectors: dict[str, list[list[float]]]
+    answers: Answers
+    photos: int
+
+
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Any]:
     pytest.importorskip("ray")
@@ -60,17 +73,18 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def alone(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Library, IndexReport]]:
+def alone(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Alone:
     """The same, indexed by one process."""
     with opened(tmp_path_factory.mktemp("cluster") / "alone") as library:
-        yield library, library.index(photos)
+        report = library.index(photos)
+        return Alone(report, vectors(library), answers(library), library.status().photos)
 
 
 def opened(folder: Path) -> Library:
     return open_library(folder, settings=replace(config.Settings(), model="embedded", device="cpu"))
 
 
-def answers(library: Library) -> list[dict[str, tuple[float, list[int | None]]]]:
+def answers(library: Library) -> Answers:
     """What is found for 48 captions: files, with scores and moments."""
     asked = [caption for own in captions().values() for caption in own]
     return [
@@ -79,18 +93,18 @@ def answers(library: Library) -> list[dict[str, tuple[float, list[int | None]]]]
     ]
 
 
-def check_same(library: Library, alone: tuple[Library, IndexReport]) -> None:
+def check_same(library: Library, alone: Alone) -> None:
     """The library has the files, vectors and answers of the one that one process made."""
-    own, wanted = vectors(library), vectors(alone[0])
+    own, wanted = vectors(library), alone.vectors
     assert own.keys() == wanted.keys()
     for path, rows in own.items():  # how many threads add up changes the last digits
         np.testing.assert_allclose(rows, wanted[path], atol=2e-3, err_msg=path)
-    for found, right in zip(answers(library), answers(alone[0]), strict=True):
+    for found, right in zip(answers(library), alone.answers, strict=True):
         assert found.keys() == right.keys()
         assert all(abs(score - right[path][0]) < 2e-3 for path, (score, _) in found.items())
         assert all(moments == right[path][1] for path, (_, moments) in found.items())
     assert library.verify(deep=True) == []
-    assert library.status().photos == alone[0].status().photos
+    assert library.status().photos == alone.photos
 
 
 def vectors(library: Library) -> dict[str, list[list[float]]]:
@@ -107,15 +121,13 @@ def vectors(library: Library) -> dict[str, list[list[float]]]:
 
 
 @pytest.mark.usefixtures("nodes")
-def test_what_is_found_is_what_one_process_finds(
-    photos: Path, tmp_path: Path, alone: tuple[Library, IndexReport]
-) -> None:
+def test_what_is_found_is_what_one_process_finds(photos: Path, tmp_path: Path, alone: Alone) -> None:
     with opened(tmp_path / "own") as library:
         seen: list[Progress] = []
         report = index(library, photos, workers=SMALL, progress=seen.append)
-        assert (report.added, report.encoded, report.moments) == (alone[1].added, VECTORS, alone[1].moments)
+        assert (report.added, report.encoded, report.moments) == (alone.report.added, VECTORS, alone.report.moments)
         assert [(one.path, one.reason) for one in report.skipped] == [
-            (one.path, one.reason) for one in alone[1].skipped
+            (one.path, one.reason) for one in alone.report.skipped
         ]
         assert [note.code for note in report.notes][-1:] == ["machines"]  # type: ignore[attr-defined]
         pictures = [one for one in seen if one.step == "pictures"]
@@ -146,7 +158,7 @@ class Dying(worker.Worker):
 
 @pytest.mark.usefixtures("nodes")
 def test_workers_that_die_cost_nothing(
-    photos: Path, tmp_path: Path, alone: tuple[Library, IndexReport], monkeypatch: pytest.MonkeyPatch
+    photos: Path, tmp_path: Path, alone: Alone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "died").mkdir()
     folder = str(tmp_path / "died")
@@ -159,13 +171,11 @@ def test_workers_that_die_cost_nothing(
     with opened(tmp_path / "own") as library:
         report = index(library, photos, workers=SMALL)
         assert sorted(os.listdir(tmp_path / "died")) == ["0", "2", "3", "5"]
-        assert (report.added, report.encoded) == (alone[1].added, VECTORS)
+        assert (report.added, report.encoded) == (alone.report.added, VECTORS)
         check_same(library, alone)
 
 
-def test_a_node_that_dies_costs_nothing(
-    nodes: Any, photos: Path, tmp_path: Path, alone: tuple[Library, IndexReport]
-) -> None:
+def test_a_node_that_dies_costs_nothing(nodes: Any, photos: Path, tmp_path: Path, alone: Alone) -> None:
     more = ray_cluster.add_node(nodes)
     killed: list[int] = []
 
@@ -177,7 +187,7 @@ def test_a_node_that_dies_costs_nothing(
     with opened(tmp_path / "own") as library:
         report = index(library, photos, workers=Workers(block=2), progress=kill)
         assert killed
-        assert (report.added, report.encoded) == (alone[1].added, VECTORS)
+        assert (report.added, report.encoded) == (alone.report.added, VECTORS)
         check_same(library, alone)
 
 
@@ -186,7 +196,7 @@ class Interrupt(BaseException):
 
 
 @pytest.mark.usefixtures("nodes")
-def test_what_is_stored_is_not_encoded_again(photos: Path, tmp_path: Path, alone: tuple[Library, IndexReport]) -> None:
+def test_what_is_stored_is_not_encoded_again(photos: Path, tmp_path: Path, alone: Alone) -> None:
     def stop(done: Progress) -> None:
         if done.step == "pictures" and done.done >= 12:
             raise Interrupt

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -13,6 +12,7 @@ from pathlib import Path
 import moved_house
 import numpy as np
 import pytest
+from forked_runs import ForkedRuns
 from postgres_server import forget, open_postgres, url_of
 from shared import made_once
 
@@ -109,7 +109,7 @@ def test_ids_that_were_handed_out_are_not_used_again(source: Path, url: str, ope
 @pytest.mark.parametrize("point", moved_house.POINTS)
 @pytest.mark.parametrize("way", ["to the server", "to a folder"])
 def test_kills_lose_nothing_and_double_nothing(
-    way: str, point: str, source: Path, url: str, opened: Opener, tmp_path: Path
+    way: str, point: str, source: Path, url: str, opened: Opener, forked: ForkedRuns, tmp_path: Path
 ) -> None:
     target: str | Path = url
     own: str | Path = source
@@ -117,8 +117,8 @@ def test_kills_lose_nothing_and_double_nothing(
         with opened(source) as library, opened(url) as server:
             move(library, server, queries=0)
         own, target = url, tmp_path / "back"
-    command = [sys.executable, moved_house.__file__, point, "11", str(own), str(target), str(tmp_path / "cache")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    arguments = [point, "11", str(own), str(target), str(tmp_path / "cache")]
+    done = forked.program("moved_house", arguments, os.environ)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 3
     before = moved_house.in_folder(source)

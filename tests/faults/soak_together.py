@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from dataclasses import replace
@@ -16,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from forked_runs import forked_runs
 from together import together
 
 from mmsearch.config import Settings
@@ -30,7 +32,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         settings = replace(Settings(), library=place / "library", cache=place / "cache", reranker="none", regions=False)
-        told = together(place, settings, factory.embedded(), given.seconds, given.threads)
+        with forked_runs(os.environ) as forked:
+            told = together(place, settings, factory.embedded(), forked, seconds=given.seconds, threads=given.threads)
     print(json.dumps({"seconds": given.seconds, "threads": given.threads, **told, "errors": told["errors"][:5]}))
     sys.exit(1 if told["errors"] else 0)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from checked import check, encodes
 from drawn_photos import Folder
+from forked_runs import ForkedRuns
 from killed import POINTS
 
 from mmsearch.config import Settings
@@ -23,16 +24,14 @@ from mmsearch.store.writer_lock import WriterLock
 
 pytestmark = pytest.mark.slow
 
-KILLED = Path(__file__).parent.parent / "killed.py"
-
 
 @pytest.fixture(scope="module")
-def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def indexed(tmp_path_factory: pytest.TempPathFactory, forked: ForkedRuns) -> Path:
     """``photos``, and a ``library`` of them as they were before they changed."""
     place = tmp_path_factory.mktemp("indexed")
     folder = Folder(place / "photos")
     folder.grow(44)  # so many that an approximate index is built
-    code, said = run("never", 0, index(place, place / "library"))
+    code, said = run(forked, "never", 0, index(place, place / "library"))
     assert code == 0, said
     folder.change(200)
     folder.grow(50)  # so many that it is built anew
@@ -43,31 +42,24 @@ def index(place: Path, library: Path) -> list[str]:
     return ["index", str(place / "photos"), "--library", str(library), "--no-regions", "--json"]
 
 
-def run(point: str, count: int, command: list[str]) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, str(KILLED), point, str(count), *command],
-        env={**os.environ, "MMSEARCH_BATCH": "8"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+def run(forked: ForkedRuns, point: str, count: int, command: list[str]) -> tuple[int, str]:
+    done = forked(point, count, command, {**os.environ, "MMSEARCH_BATCH": "8"})
     return done.returncode, done.stdout or done.stderr
 
 
 @pytest.mark.parametrize("point", POINTS)
 def test_a_kill_loses_nothing(
-    point: str, indexed: Path, tmp_path: Path, settings: Settings, encoder: OnnxEncoder
+    point: str, indexed: Path, forked: ForkedRuns, settings: Settings, encoder: OnnxEncoder
 ) -> None:
     shutil.copytree(indexed / "library", settings.library)
     before = encodes(settings.library)
-    code, said = run(point, 2 if "commit" in point else 1, index(indexed, settings.library))
+    code, said = run(forked, point, 2 if "commit" in point else 1, index(indexed, settings.library))
     assert code == -signal.SIGKILL, said
     with open_library(settings.library, settings=settings, encoder=encoder) as library:
         assert check(library) == ([], [])
     stored = encodes(settings.library)
     assert before == 44 <= stored
-    code, told = run("never", 0, index(indexed, settings.library))
+    code, told = run(forked, "never", 0, index(indexed, settings.library))
     assert code == 0, told
     # An id is handed out for each new vector, so none of these pictures had one before.
     assert json.loads(told)["encoded"] == encodes(settings.library) - stored

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from films import film, photos
+from forked_runs import ForkedRuns
 
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
@@ -20,18 +19,13 @@ from mmsearch.library.opening import open_library
 pytest.importorskip("av")
 pytestmark = pytest.mark.slow
 
-KILLED = Path(__file__).parent.parent / "killed.py"
 FILMS = 5
 SRT = "1\n00:00:00,500 --> 00:00:01,500\nnumber {}\n"
 
 
-def run(point: str, count: int, folder: Path, library: Path) -> tuple[int, str]:
+def run(forked: ForkedRuns, point: str, count: int, folder: Path, library: Path) -> tuple[int, str]:
     command = ["index", str(folder), "--library", str(library), "--json"]
-    done = subprocess.run(
-        [sys.executable, str(KILLED), point, str(count), *command],
-        env={**os.environ, "MMSEARCH_BATCH": "2", "MMSEARCH_MODEL": "embedded"},
-        capture_output=True, text=True, check=False, timeout=180,
-    )  # fmt: skip
+    done = forked(point, count, command, {**os.environ, "MMSEARCH_BATCH": "2", "MMSEARCH_MODEL": "embedded"})
     return done.returncode, done.stdout or done.stderr
 
 
@@ -56,7 +50,7 @@ def items_of(library: Path) -> list[int]:
     ],
 )
 def test_a_killed_run_leaves_whole_films(
-    point: str, count: int, tmp_path: Path, settings: Settings, encoder: OnnxEncoder
+    point: str, count: int, forked: ForkedRuns, tmp_path: Path, settings: Settings, encoder: OnnxEncoder
 ) -> None:
     folder = tmp_path / "films"
     folder.mkdir()
@@ -65,9 +59,9 @@ def test_a_killed_run_leaves_whole_films(
         (folder / f"{number}.mp4").write_bytes(film(shown))
         (folder / f"{number}.srt").write_text(SRT.format(number))
     library = tmp_path / "library"
-    assert run(point, count, folder, library)[0] == -9
+    assert run(forked, point, count, folder, library)[0] == -9
     assert set(items_of(library)) <= {3}
-    code, said = run("never", 0, folder, library)
+    code, said = run(forked, "never", 0, folder, library)
     assert code == 0, said
     report = json.loads(said)
     assert report["added"] + report["unchanged"] == FILMS

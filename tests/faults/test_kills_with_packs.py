@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from forked_runs import ForkedRuns
 from packed import folder_place
 from postgres_server import forget, url_of
 
@@ -21,7 +20,6 @@ from mmsearch.library.opening import open_library
 
 pytestmark = pytest.mark.slow
 
-KILLED = Path(__file__).parent.parent / "killed.py"
 COMMITS = (3, 5, 6, 7, 8, 9, 10, 12)  # before or after the so-maniest of a run
 
 
@@ -39,15 +37,14 @@ def whole(library: Library) -> tuple[int, int]:
 
 
 def test_what_was_committed_has_its_tokens_and_orphans_are_found(
-    url: str, tmp_path: Path, photos: Path, settings: Settings, encoder: OnnxEncoder
+    forked: ForkedRuns, url: str, tmp_path: Path, photos: Path, settings: Settings, encoder: OnnxEncoder
 ) -> None:
     own = replace(settings, blobs=folder_place(tmp_path))
     environment = {**os.environ, "MMSEARCH_BATCH": "1", "MMSEARCH_BLOBS": own.blobs}
     before, kills, orphans = 0, 0, 0
     for number, count in enumerate(COMMITS):
         point = ("before a commit", "after a commit")[number % 2]
-        command = [sys.executable, str(KILLED), point, str(count), "index", str(photos), "--library", url]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+        done = forked(point, count, ["index", str(photos), "--library", url], environment)
         assert done.returncode in (-signal.SIGKILL, 0), done.stderr
         kills += done.returncode != 0
         with open_library(url, settings=own, encoder=encoder) as library:

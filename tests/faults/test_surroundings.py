@@ -7,7 +7,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 from checked import check, encodes
 from drawn_photos import Folder, draw
+from forked_runs import ForkedRuns
 
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
@@ -40,9 +40,9 @@ def library(settings: Settings, encoder: OnnxEncoder, folder: Folder) -> Iterato
         yield opened
 
 
-def index(place: Path, library: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mmsearch.cli", "index", str(place), "--library", str(library), "--no-regions"]
-    return subprocess.run([*command, "--json"], capture_output=True, text=True, check=False, timeout=120)
+def index(forked: ForkedRuns, place: Path, library: Path) -> subprocess.CompletedProcess[str]:
+    command = ["index", str(place), "--library", str(library), "--no-regions", "--json"]
+    return forked("none", 0, command, os.environ)
 
 
 @pytest.fixture
@@ -58,15 +58,17 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", place], check=True)
 
 
-def test_full_disk(small_disk: Path, folder: Folder, settings: Settings, encoder: OnnxEncoder) -> None:
+def test_full_disk(
+    forked: ForkedRuns, small_disk: Path, folder: Folder, settings: Settings, encoder: OnnxEncoder
+) -> None:
     folder.grow(160)
-    full = index(folder.place, small_disk / "library")
+    full = index(forked, folder.place, small_disk / "library")
     assert (full.returncode, full.stdout) == (1, "")
     assert "disk is full" in full.stderr
     assert "Traceback" not in full.stderr
     subprocess.run(["mount", "-o", "remount,size=30m", small_disk], check=True)
     stored = encodes(small_disk / "library")
-    done = index(folder.place, small_disk / "library")
+    done = index(forked, folder.place, small_disk / "library")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["encoded"] == encodes(small_disk / "library") - stored
     with open_library(small_disk / "library", settings=settings, encoder=encoder) as library:

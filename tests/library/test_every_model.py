@@ -8,14 +8,13 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from forked_runs import ForkedRuns
 from shared import made_once
 from small_models import write_open_clip
 
@@ -283,20 +282,18 @@ def test_relevance(searched: Library) -> None:
     assert searched.search("a cat on a sofa", min_relevance=1).hits == ()
 
 
-KILLED = Path(__file__).parent.parent / "killed.py"
-
-
 @pytest.mark.slow
-def test_a_kill_among_the_tokens_loses_a_batch_at_most(own_settings: Settings, small_clip: Path, photos: Path) -> None:
+def test_a_kill_among_the_tokens_loses_a_batch_at_most(
+    forked: ForkedRuns, own_settings: Settings, small_clip: Path, photos: Path
+) -> None:
     own = replace(own_settings, model=f"local-dir:{small_clip}")
     command = ["index", str(photos), "--library", str(own.library), "--model", own.model, "--json"]
     with open_library(own.library, settings=replace(own, regions=False)) as library:
         library.index(photos)
     left = []
     for count in range(1, 30):
-        killed = [sys.executable, str(KILLED), "after a commit", str(count), *command]
         environment = {**os.environ, "MMSEARCH_BATCH": "2", "MMSEARCH_CACHE": str(own.cache)}
-        done = subprocess.run(killed, env=environment, capture_output=True, text=True, check=False, timeout=120)
+        done = forked("after a commit", count, command, environment)
         assert done.returncode in (0, -signal.SIGKILL), done.stderr
         with open_library(own.library, settings=own) as library:
             left.append(library.status().regions)
