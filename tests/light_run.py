@@ -1,7 +1,8 @@
 """The light way, from end to end: ``python tests/light_run.py`` in an environment without torch and its like.
 
 Needs nothing but what is in that environment, and the samples of scikit-image.  Where the packages are there all the
-same, as in the environment of development, each process is told that they are not: to import one raises.
+same, as in the environment of development, each process is told that they are not: to import one raises.  There
+``light_here.py`` goes the same way in one process.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -28,7 +30,7 @@ class Light:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         guard = folder / "guard"
-        guard.mkdir()
+        guard.mkdir(exist_ok=True)
         (guard / "sitecustomize.py").write_text(GUARD, "utf-8")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("MMSEARCH_", "XDG_", "HF_"))}
         path = os.pathsep.join(filter(None, [str(guard), kept.get("PYTHONPATH", "")]))
@@ -37,14 +39,23 @@ class Light:
 
     def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """What a command says; it must end with ``code`` and without a traceback."""
-        done = subprocess.run(
-            [sys.executable, "-m", "mmsearch.cli", *arguments],
-            env=self.environment, cwd=self.folder, capture_output=True, text=True, timeout=600, check=False,
-        )  # fmt: skip
+        done = self.call(arguments)
         said = f"mmsearch {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert done.returncode == code, said
         assert "Traceback" not in done.stderr, said
         return done
+
+    def call(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """In a process of its own."""
+        return subprocess.run(
+            [sys.executable, "-m", "mmsearch.cli", *arguments],
+            env=self.environment, cwd=self.folder, capture_output=True, text=True, timeout=600, check=False,
+        )  # fmt: skip
+
+    def whole(self) -> None:
+        self.works()
+        self.serves()
+        self.says_what_adds_it()
 
     def works(self) -> None:
         """All that people do with pictures."""
@@ -106,10 +117,7 @@ def main() -> None:
     assert not there, f"this environment has {', '.join(there)}"
     assert metadata.version("faiss-cpu")
     with tempfile.TemporaryDirectory() as folder:
-        light = Light(Path(folder))
-        light.works()
-        light.serves()
-        light.says_what_adds_it()
+        Light(Path(folder)).whole()
     print(f"the light way works ({time.monotonic() - begun:.0f} s)")
 
 

@@ -1,10 +1,11 @@
-"""What each process of ``test_distributed.py`` does: ``python one_process.py FOLDER``."""
+"""What each process of ``test_distributed.py`` does: ``python one_process.py FOLDER GRAPHS``."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+import kept_graphs
 import torch
 from small_models import CAPTIONS, KeptTrainee, small_trainee
 
@@ -59,4 +60,5 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main(Path(sys.argv[1]))
+    with kept_graphs.kept(Path(sys.argv[2])):
+        main(Path(sys.argv[1]))

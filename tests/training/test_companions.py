@@ -39,7 +39,7 @@ QUICK = Recipe(epochs=1, batch=4, views=1, image_layers=0, text_layers=1, lr=3e-
 FIRST, RERANKED = Logistic(16.0, -3.0, 5.0, -4.5), Logistic(10.0, -3.0, 3.0, -4.5)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # within that of the graphs
 def small_reranked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``model/``, a small model with all that the embedded one has beside its weights, and its ``reranker/``."""
 

@@ -15,14 +15,14 @@ from one_process import main
 pytestmark = pytest.mark.slow
 
 
-def _processes(folder: Path, size: int) -> None:
+def _processes(folder: Path, size: int, graphs: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     script = Path(__file__).parent.parent / "one_process.py"
     started = [
         subprocess.Popen(
-            [sys.executable, str(script), str(folder)],
+            [sys.executable, str(script), str(folder), str(graphs)],
             env={
                 **os.environ, "RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank),
                 "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1",
@@ -40,10 +40,10 @@ def _processes(folder: Path, size: int) -> None:
             process.kill()
 
 
-def test_two_processes_do_what_one_does(pairs_file: Path) -> None:
+def test_two_processes_do_what_one_does(pairs_file: Path, graphs: Path) -> None:
     folder = pairs_file.parent
     main(folder)
-    _processes(folder, 2)
+    _processes(folder, 2, graphs)
     one = torch.load(folder / "step-1-0.pt")
     alone = torch.load(folder / "run-1-0.pt")
     for rank in range(2):

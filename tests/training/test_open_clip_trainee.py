@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from small_models import CLIP, SIGLIP, write_open_clip
+from torch import Tensor
 
 from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder
 from mmsearch.errors import ConfigError
@@ -22,25 +25,41 @@ from mmsearch.training.contrastive.trainer import train
 TEXTS = ["a cat", "a woman in an orange space suit with a flag", ""]
 
 
+class Whole(NamedTuple):
+    name: str  # of the model
+    longest: int  # of TEXTS
+    pixels: Tensor
+    images: NDArray[np.float32]  # the vectors that open_clip itself gives
+    texts: NDArray[np.float32]
+
+
+@pytest.fixture(scope="module", params=[(CLIP, 12), (SIGLIP, 16)], ids=["clip", "siglip"])
+def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    config, longest = request.param
+    name = f"local-dir:{write_open_clip(tmp_path_factory.mktemp('whole'), config)}"
+    encoder = OpenClipEncoder.load(name)
+    size = encoder.card.preprocess.size
+    pixels = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), np.uint8)
+    images, texts = encoder.encode_images(pixels), encoder.encode_texts(TEXTS)
+    return Whole(name, longest, torch.from_numpy(pixels), images, texts)
+
+
 @pytest.mark.parametrize("layers", [-1, 0, 1, 2, 9])
-@pytest.mark.parametrize("config", [CLIP, SIGLIP], ids=["clip", "siglip"])
-def test_cut_towers_give_the_vectors_of_the_whole_ones(config: dict[str, object], layers: int, tmp_path: Path) -> None:
-    trainee = OpenClipTrainee.load(f"local-dir:{write_open_clip(tmp_path, config)}", layers, layers)
-    size = trainee.preprocess.size
-    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, size, size, 3), np.uint8))
-    wanted = OpenClipEncoder.load(f"local-dir:{tmp_path}")
-    prefix = trainee.image_prefix(pixels)
+def test_cut_towers_give_the_vectors_of_the_whole_ones(whole: Whole, layers: int) -> None:
+    trainee = OpenClipTrainee.load(whole.name, layers, layers)
+    assert whole.pixels.shape[1] == trainee.preprocess.size
+    prefix = trainee.image_prefix(whole.pixels)
     images = trainee.image_pool(trainee.image_states(prefix))
-    np.testing.assert_allclose(images.detach().numpy(), wanted.encode_images(pixels.numpy()), atol=1e-5)
+    np.testing.assert_allclose(images.detach().numpy(), whole.images, atol=1e-5)
     assert trainee.freezes_images == (prefix.dtype == torch.float32) == (layers in (0, 1, 2))
     ids = trainee.tokenize(TEXTS)
     mask = trainee.token_mask(ids)
     longest = int(mask.sum(dim=1).max())  # what the trainer keeps
-    assert longest == (12 if config is CLIP else 16)
+    assert longest == whole.longest
     ids, mask = ids[:, :longest], mask[:, :longest]
     ids = torch.where(mask, ids, 0)
     texts = trainee.text_pool(trainee.text_states(trainee.text_prefix(ids, mask), mask), mask, ids)
-    np.testing.assert_allclose(texts.detach().numpy(), wanted.encode_texts(TEXTS), atol=1e-5)
+    np.testing.assert_allclose(texts.detach().numpy(), whole.texts, atol=1e-5)
 
     (images.sum() + texts.sum() + trainee.log_scale.sum() + trainee.bias.sum()).backward()
     learning = {name for name, p in trainee.named_parameters() if p.requires_grad}

@@ -61,6 +61,7 @@ def test_projection_gives_the_tokens_that_were_learned(monkeypatch: pytest.Monke
 SMALL = (
     "--steps=1", "--width=32", "--blocks=1", "--views=2", "--batch=8", "--group=4", "--groups=2",
     "--questions-a-step=4", "--captions=4", "--masked=4", "--dev-queries=6", "--keep-regions",
+    "--answers=14", "--caption-words=12", "--fusion=tensor",  # graphs as those of test_train_reranker_command.py
 )  # fmt: skip
 
 
