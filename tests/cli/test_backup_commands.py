@@ -139,13 +139,12 @@ def test_wrong_input_has_a_message_and_an_exit_code(
     assert done.stdout == ""
 
 
-def test_a_newer_backup_names_the_remedy(mmsearch: CLI, mmsearch_process: CLI, photos: Path, tmp_path: Path) -> None:
-    """In processes: two of these commands as people start them."""
+def test_a_newer_backup_names_the_remedy(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
     mmsearch("index", photos)
-    mmsearch_process("backup", "saved")
+    mmsearch("backup", "saved")
     with closing(sqlite3.connect(tmp_path / "saved")) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '999'")
-    done = mmsearch_process("restore", "saved", "--force", check=1)
+    done = mmsearch("restore", "saved", "--force", check=1)
     assert "was made by a newer version of mmsearch (schema '999'); upgrade with: pip install" in done.stderr
 
 
