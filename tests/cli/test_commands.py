@@ -13,9 +13,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import in_process
 import pytest
 from played_terminal import play
-from samples import CLI, SAMPLES, interruptible
+from samples import CLI, SAMPLES, five_photos, interruptible, surroundings
 
 
 def lines(text: str) -> list[dict[str, Any]]:
@@ -117,6 +118,24 @@ def test_library_by_option_and_by_environment(mmsearch: CLI, photos: Path, tmp_p
     assert mmsearch("status", check=1).stderr.startswith("mmsearch: there is no library in ")
 
 
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with five photos in a library, and a text.  No test changes it."""
+    folder = tmp_path_factory.mktemp("shelf")
+    five_photos(folder / "photos")
+    (folder / "notes.txt").write_text("no picture\n")
+    done = in_process.call(["index", "photos"], surroundings(folder, {}), folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """That folder for tests that name it; for others their own."""
+    shelf: Path | None = request.getfixturevalue("shelf") if "shelf" in request.fixturenames else None
+    return shelf or tmp_path
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -138,18 +157,15 @@ def test_library_by_option_and_by_environment(mmsearch: CLI, photos: Path, tmp_p
     ],
 )
 def test_wrong_input_has_a_message_and_an_exit_code(
-    mmsearch: CLI, photos: Path, tmp_path: Path, arguments: list[str], code: int, message: str
+    mmsearch: CLI, shelf: Path, arguments: list[str], code: int, message: str
 ) -> None:
-    (tmp_path / "notes.txt").write_text("no picture\n")
-    mmsearch("index", photos)
     done = mmsearch(*arguments, check=code)
     assert message in done.stderr
     assert done.stdout == ""
 
 
 @pytest.mark.parametrize("query", ["[/b] a [red] cat", "~20 people", "~nobody", "t-shirt"])
-def test_any_words_can_be_asked(mmsearch: CLI, photos: Path, query: str) -> None:
-    mmsearch("index", photos)
+def test_any_words_can_be_asked(mmsearch: CLI, shelf: Path, query: str) -> None:
     done = mmsearch("query", "--", *query.split(" "))
     assert done.stdout.splitlines()[0].strip() == query
 
