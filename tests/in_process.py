@@ -16,6 +16,7 @@ import time
 import traceback
 import types
 import warnings
+import webbrowser
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -98,7 +99,7 @@ def _streams(out: int, err: int) -> Iterator[None]:
 def _as_new(environment: Mapping[str, str], folder: Path) -> Iterator[None]:
     """All that a command sets for its process is as in a new one, and put back afterwards."""
     with ExitStack() as stack:
-        own = (_logging, _warnings, _collector, _signals, _modules, _made_once)
+        own = (_logging, _warnings, _collector, _signals, _browsers, _modules, _made_once)
         for each in (_surroundings(environment, folder), *(make() for make in own)):
             stack.enter_context(each)
         yield
@@ -176,6 +177,18 @@ def _signals() -> Iterator[None]:
     finally:
         for number, handler in kept.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _browsers() -> Iterator[None]:
+    """Python looks for browsers once, and in ``BROWSER``."""
+    own = vars(webbrowser)
+    kept = {name: own[name] for name in ("_browsers", "_tryorder", "_os_preferred_browser")}
+    own.update(_browsers={}, _tryorder=None, _os_preferred_browser=None)
+    try:
+        yield
+    finally:
+        own.update(kept)
 
 
 @contextmanager

@@ -12,10 +12,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import in_process
 import numpy as np
 import pytest
 from played_terminal import play
-from samples import CLI
+from samples import CLI, five_photos, surroundings
 
 from mmsearch.cli.installing import adding
 
@@ -109,6 +110,26 @@ def test_vectors_of_another_program(mmsearch: CLI, photos: Path, tmp_path: Path)
     assert hit["path"] == str(photos / "cat.png")
 
 
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a library, and files that are no backup.  No test changes it."""
+    folder = tmp_path_factory.mktemp("shelf")
+    five_photos(folder / "photos")
+    (folder / "notes.txt").write_text("a text, no database\n" * 100)
+    with closing(sqlite3.connect(folder / "other.sqlite")) as connection, connection:
+        connection.execute("CREATE TABLE songs (title)")
+    done = in_process.call(["index", "photos"], surroundings(folder, {}), folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """That folder for tests that name it; for others their own."""
+    shelf: Path | None = request.getfixturevalue("shelf") if "shelf" in request.fixturenames else None
+    return shelf or tmp_path
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -128,24 +149,19 @@ def test_vectors_of_another_program(mmsearch: CLI, photos: Path, tmp_path: Path)
     ],
 )
 def test_wrong_input_has_a_message_and_an_exit_code(
-    mmsearch: CLI, photos: Path, tmp_path: Path, arguments: list[str], code: int, message: str
+    mmsearch: CLI, shelf: Path, arguments: list[str], code: int, message: str
 ) -> None:
-    (tmp_path / "notes.txt").write_text("a text, no database\n" * 100)
-    with closing(sqlite3.connect(tmp_path / "other.sqlite")) as connection, connection:
-        connection.execute("CREATE TABLE songs (title)")
-    mmsearch("index", photos)
     done = mmsearch(*arguments, check=code)
     assert message in done.stderr
     assert done.stdout == ""
 
 
-def test_a_newer_backup_names_the_remedy(mmsearch: CLI, mmsearch_process: CLI, photos: Path, tmp_path: Path) -> None:
-    """In processes: two of these commands as people start them."""
+def test_a_newer_backup_names_the_remedy(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
     mmsearch("index", photos)
-    mmsearch_process("backup", "saved")
+    mmsearch("backup", "saved")
     with closing(sqlite3.connect(tmp_path / "saved")) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '999'")
-    done = mmsearch_process("restore", "saved", "--force", check=1)
+    done = mmsearch("restore", "saved", "--force", check=1)
     assert "was made by a newer version of mmsearch (schema '999'); upgrade with: pip install" in done.stderr
 
 

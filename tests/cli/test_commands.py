@@ -13,17 +13,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import in_process
 import pytest
 from played_terminal import play
-from samples import CLI, SAMPLES, interruptible
+from samples import CLI, SAMPLES, five_photos, interruptible, surroundings
 
 
 def lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_index_then_query_is_all_it_takes(mmsearch_process: CLI, photos: Path) -> None:
-    """In processes: the main job, as people start it."""
+def test_index_then_query_is_all_it_takes(mmsearch_process: CLI, photos: Path, tmp_path: Path) -> None:
+    """In processes: the main job, as people start it; and dependencies write when they are imported."""
     done = mmsearch_process("index", photos)
     assert done.stdout == ""
     assert "using the embedded model" in done.stderr.splitlines()[0]
@@ -37,12 +38,14 @@ def test_index_then_query_is_all_it_takes(mmsearch_process: CLI, photos: Path) -
     assert (path, size) == ("photos/cameraman.png", "512×512")
     assert float(score) > float(second.split()[0])
     assert 100 >= int(relevance[:-1]) > int(second.split()[1][:-1])
+    written = {file.relative_to(tmp_path / "home") for file in (tmp_path / "home").rglob("*") if file.is_file()}
+    assert {file for file in written if "mmsearch" not in file.parts} == set()  # no telemetry of a dependency
 
 
-def test_json_keys_are_as_promised(mmsearch_process: CLI, photos: Path) -> None:
-    """In processes: what scripts run, with one command of each kind."""
+def test_json_keys_are_as_promised(mmsearch: CLI, photos: Path) -> None:
+    """What scripts run, with one command of each kind."""
     (photos / "bad.jpg").write_bytes(b"no picture")
-    (report,) = lines(mmsearch_process("index", photos, "--json").stdout)
+    (report,) = lines(mmsearch("index", photos, "--json").stdout)
     assert {key: report[key] for key in ["added", "updated", "moved", "unchanged", "removed", "skipped", "model"]} == {
         "added": 5,
         "updated": 0,
@@ -53,20 +56,20 @@ def test_json_keys_are_as_promised(mmsearch_process: CLI, photos: Path) -> None:
         "model": "embedded",
     }
     assert report["seconds"] > 0
-    hits = lines(mmsearch_process("query", "a", "motorcycle", "--json", "-k", "3").stdout)
+    hits = lines(mmsearch("query", "a", "motorcycle", "--json", "-k", "3").stdout)
     assert [hit["rank"] for hit in hits] == [1, 2, 3]
     assert hits[0]["path"] == str(photos / "trips" / "motorcycle.png")
     assert hits[0]["score"] > hits[1]["score"] > hits[2]["score"]
-    (status,) = lines(mmsearch_process("status", "--json").stdout)
+    (status,) = lines(mmsearch("status", "--json").stdout)
     keys = ["photos", "failed", "missing", "model", "dim", "index", "generation", "bytes", "library"]
     assert {key: status[key] for key in keys[:6]} == {
         "photos": 5, "failed": 1, "missing": 0, "model": "embedded", "dim": 512, "index": 5,
     }  # fmt: skip
     assert set(keys) <= set(status)
-    assert lines(mmsearch_process("remove", photos / "trips", "--json").stdout) == [
+    assert lines(mmsearch("remove", photos / "trips", "--json").stdout) == [
         {"removed": 2, "texts": 0, "captions": 0, "tagged": 0}
     ]
-    names = [model["name"] for model in lines(mmsearch_process("models", "--json").stdout)]
+    names = [model["name"] for model in lines(mmsearch("models", "--json").stdout)]
     assert names[0] == "embedded"
 
 
@@ -79,8 +82,8 @@ def test_status_and_models_for_people(mmsearch: CLI, photos: Path) -> None:
     assert "embedded" in mmsearch("models").stdout
 
 
-def test_paths_are_printed_byte_for_byte(mmsearch: CLI, mmsearch_process: CLI, photos: Path, tmp_path: Path) -> None:
-    """In processes: the bytes that a pipe gets."""
+def test_paths_are_printed_byte_for_byte(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
+    """Paths in a process: the bytes that a pipe gets."""
     try:
         shutil.copy(os.fsencode(photos / "cat.png"), os.fsencode(photos) + b"/caf\xe9.png")
     except OSError:
@@ -90,9 +93,9 @@ def test_paths_are_printed_byte_for_byte(mmsearch: CLI, mmsearch_process: CLI, p
     command = [sys.executable, "-m", "mmsearch.cli", "query", "a cat", "-k", "2", "--paths"]
     out = subprocess.run(command, env=environment, capture_output=True, check=True).stdout
     assert sorted(out.splitlines()) == [os.fsencode(photos) + name for name in (b"/caf\xe9.png", b"/cat.png")]
-    paths = [hit["path"] for hit in lines(mmsearch_process("query", "a cat", "-k", "2", "--json").stdout)]
+    paths = [hit["path"] for hit in lines(mmsearch("query", "a cat", "-k", "2", "--json").stdout)]
     assert sorted(os.fsencode(path) for path in paths) == sorted(out.splitlines())
-    assert "caf\\xe9.png" in mmsearch_process("query", "a cat", "-k", "2").stdout
+    assert "caf\\xe9.png" in mmsearch("query", "a cat", "-k", "2").stdout
 
 
 def test_search_inside_a_folder_and_by_picture(mmsearch: CLI, photos: Path) -> None:
@@ -113,6 +116,24 @@ def test_library_by_option_and_by_environment(mmsearch: CLI, photos: Path, tmp_p
         (status,) = lines(mmsearch("status", "--json", *arguments, **environment).stdout)
         assert (status["photos"], status["library"]) == (5, str(tmp_path / "own"))
     assert mmsearch("status", check=1).stderr.startswith("mmsearch: there is no library in ")
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with five photos in a library, and a text.  No test changes it."""
+    folder = tmp_path_factory.mktemp("shelf")
+    five_photos(folder / "photos")
+    (folder / "notes.txt").write_text("no picture\n")
+    done = in_process.call(["index", "photos"], surroundings(folder, {}), folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """That folder for tests that name it; for others their own."""
+    shelf: Path | None = request.getfixturevalue("shelf") if "shelf" in request.fixturenames else None
+    return shelf or tmp_path
 
 
 @pytest.mark.parametrize(
@@ -136,26 +157,23 @@ def test_library_by_option_and_by_environment(mmsearch: CLI, photos: Path, tmp_p
     ],
 )
 def test_wrong_input_has_a_message_and_an_exit_code(
-    mmsearch: CLI, photos: Path, tmp_path: Path, arguments: list[str], code: int, message: str
+    mmsearch: CLI, shelf: Path, arguments: list[str], code: int, message: str
 ) -> None:
-    (tmp_path / "notes.txt").write_text("no picture\n")
-    mmsearch("index", photos)
     done = mmsearch(*arguments, check=code)
     assert message in done.stderr
     assert done.stdout == ""
 
 
 @pytest.mark.parametrize("query", ["[/b] a [red] cat", "~20 people", "~nobody", "t-shirt"])
-def test_any_words_can_be_asked(mmsearch: CLI, photos: Path, query: str) -> None:
-    mmsearch("index", photos)
+def test_any_words_can_be_asked(mmsearch: CLI, shelf: Path, query: str) -> None:
     done = mmsearch("query", "--", *query.split(" "))
     assert done.stdout.splitlines()[0].strip() == query
 
 
 def test_terminal_without_utf8(mmsearch: CLI, mmsearch_process: CLI, photos: Path) -> None:
-    """In processes: Python sets the encoding of its streams when it starts."""
+    """In a process: Python sets the encoding of its streams when it starts.  ``test_streams.py`` has ``index`` so."""
     (photos / "cat.png").rename(photos / "größe.png")
-    mmsearch_process("index", photos, PYTHONIOENCODING="ascii")
+    mmsearch("index", photos)
     assert "gr\\xf6\\xdfe.png" in mmsearch_process("query", "a cat", PYTHONIOENCODING="ascii").stdout
 
 
@@ -186,14 +204,6 @@ def test_remove_says_what_it_did(mmsearch: CLI, photos: Path) -> None:
     assert mmsearch("remove", "empty").stderr == "forgot 0 pictures\n"
     for arguments in (["photos"], ["photos", "--json"]):
         assert mmsearch("remove", *arguments, check=1).stdout == ""
-
-
-def test_nothing_is_written_outside_the_places_of_mmsearch(mmsearch_process: CLI, photos: Path, tmp_path: Path) -> None:
-    """In processes: dependencies write when they are imported."""
-    mmsearch_process("index", photos)
-    mmsearch_process("query", "a cat")
-    written = {file.relative_to(tmp_path / "home") for file in (tmp_path / "home").rglob("*") if file.is_file()}
-    assert {file for file in written if "mmsearch" not in file.parts} == set()  # no telemetry of a dependency
 
 
 def test_unknown_model_is_named_with_its_neighbours(mmsearch: CLI, photos: Path) -> None:
@@ -228,9 +238,8 @@ def test_database_of_another_program_is_left_alone(mmsearch: CLI, photos: Path, 
     assert "the file is damaged" in mmsearch("index", photos, "--library", "own", check=1).stderr
 
 
-def test_settings_of_the_wrong_kind(mmsearch_process: CLI, photos: Path) -> None:
-    """In processes: the exit code, and nothing but one line."""
-    done = mmsearch_process("index", photos, check=1, MMSEARCH_BATCH="many")
+def test_settings_of_the_wrong_kind(mmsearch: CLI, photos: Path) -> None:
+    done = mmsearch("index", photos, check=1, MMSEARCH_BATCH="many")
     assert done.stderr == "mmsearch: MMSEARCH_BATCH: batch must be a whole number, not 'many'\n"
 
 
@@ -249,7 +258,7 @@ def test_folders_without_permission(mmsearch: CLI, photos: Path, tmp_path: Path)
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_ctrl_c_keeps_what_is_stored(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
-    for number in range(300):
+    for number in range(120):
         content = (SAMPLES / "rocket.jpg").read_bytes() + bytes(number + 1)  # each different, all the same picture
         (photos / f"{number}.jpg").write_bytes(content)
     environment = {**os.environ, "HOME": str(tmp_path / "home"), "MMSEARCH_OFFLINE": "1", "MMSEARCH_BATCH": "4"}
@@ -266,15 +275,15 @@ def test_ctrl_c_keeps_what_is_stored(mmsearch: CLI, photos: Path, tmp_path: Path
     assert running.returncode == 130, errors
     assert "run the same command again to go on" in errors
     (status,) = lines(mmsearch("status", "--json").stdout)
-    assert 0 < status["photos"] < 305
+    assert 0 < status["photos"] < 125
     (report,) = lines(mmsearch("index", photos, "--json").stdout)
-    assert report["encoded"] == report["added"] == 305 - status["photos"]
+    assert report["encoded"] == report["added"] == 125 - status["photos"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_ctrl_c_is_ignored_where_it_was_told_so(photos: Path, tmp_path: Path) -> None:
     """As by ``nohup mmsearch index … &``: somebody at the terminal stops something else."""
-    for number in range(60):
+    for number in range(30):
         (photos / f"{number}.jpg").write_bytes((SAMPLES / "rocket.jpg").read_bytes() + bytes(number + 1))
     library = tmp_path / "library"
     environment = {**os.environ, "HOME": str(tmp_path / "home"), "MMSEARCH_OFFLINE": "1", "MMSEARCH_BATCH": "4"}
@@ -297,7 +306,7 @@ def test_ctrl_c_is_ignored_where_it_was_told_so(photos: Path, tmp_path: Path) ->
     running.send_signal(signal.SIGINT)
     output, _ = running.communicate(timeout=120)
     assert running.returncode == 0
-    assert json.loads(output)["added"] == 65
+    assert json.loads(output)["added"] == 35
 
 
 def _count(file: Path) -> int:

@@ -54,12 +54,13 @@ def test_fields_of_a_query() -> None:
     assert {"tag:", "date:", "words:", "sort:", "near:"} <= set(completed("query", "").values)
 
 
-def test_values_come_from_the_library(tmp_path: Path, mmsearch: CLI, photos: Path) -> None:
+def test_values_come_from_the_library(tmp_path: Path, mmsearch: CLI, photos: Path, tag_cache: Path) -> None:
     vocabulary = tmp_path / "words.txt"
     vocabulary.write_text("cat\na photo\ncar\n", "utf-8")
     folder = str(tmp_path / "library")
     mmsearch("index", photos, "--library", folder)
-    mmsearch("tag", "--vocabulary", vocabulary, "--threshold", "0.01", "--library", folder)
+    own = ("--vocabulary", vocabulary, "--threshold", "0.01", "--library", folder)
+    mmsearch("tag", *own, MMSEARCH_CACHE=str(tag_cache))
     known = set(beginnings(Path(folder), "tag", ""))
     assert known <= {"cat", "a photo", "car"}
     assert "cat" in known

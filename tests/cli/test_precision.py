@@ -13,12 +13,22 @@ import pytest
 from samples import CLI
 from small_models import write_open_clip
 
+from mmsearch.encoders.export.open_clip import export
 from mmsearch.encoders.factory import embedded
+from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"local-dir:{write_open_clip(tmp_path_factory.mktemp('open_clip') / 'model')}"
+
+
+@pytest.fixture(scope="module")
+def exports(model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with its graphs in float32."""
+    encoder, cache = OpenClipEncoder.load(model), tmp_path_factory.mktemp("exports")
+    export(encoder, cache / "models" / encoder.card.fingerprint)
+    return cache
 
 
 def fingerprints(folder: Path) -> list[str]:
@@ -38,8 +48,8 @@ def kept(mmsearch: CLI, *options: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in mmsearch("reindex", "--json", *options).stdout.splitlines()]
 
 
-def test_library_in_int8(mmsearch: CLI, photos: Path, tmp_path: Path, model: str) -> None:
-    cache = tmp_path / "cache"
+def test_library_in_int8(mmsearch: CLI, photos: Path, tmp_path: Path, model: str, exports: Path) -> None:
+    cache = shutil.copytree(exports, tmp_path / "cache")
     done = mmsearch("index", photos / "trips", "--model", model, "--precision", "int8", MMSEARCH_CACHE=cache)
     assert done.stderr.splitlines()[0] == f"using {model} in int8"
     library = Path(json.loads(mmsearch("status", "--json").stdout)["library"])
@@ -62,8 +72,10 @@ def test_library_in_int8(mmsearch: CLI, photos: Path, tmp_path: Path, model: str
     assert mmsearch("verify", "--deep", MMSEARCH_CACHE=cache).stdout == "all is well: 6 photos\n"
 
 
-def test_to_int8_and_back(mmsearch: CLI, photos: Path, tmp_path: Path, model: str) -> None:
-    mmsearch = partial(mmsearch, MMSEARCH_RERANKER="none")  # else the embedded model is kept beside, for its tokens
+def test_to_int8_and_back(mmsearch: CLI, photos: Path, tmp_path: Path, model: str, exports: Path) -> None:
+    cache = str(shutil.copytree(exports, tmp_path / "cache"))
+    # With a reranker the embedded model is kept beside, for its tokens.
+    mmsearch = partial(mmsearch, MMSEARCH_RERANKER="none", MMSEARCH_CACHE=cache)
     mmsearch("index", photos, "--model", model)
     mmsearch("reindex", "--model", model, "--precision", "int8")
     library = Path(json.loads(mmsearch("status", "--json").stdout)["library"])

@@ -43,20 +43,15 @@ def test_paths_can_end_in_nul(mmsearch: CLI, photos: Path) -> None:
     assert mmsearch("query", "a cat", "-k", "2", "--paths", "--print0").stdout == found
 
 
-def test_hits_are_written_copied_and_opened_in_one_go(
-    mmsearch: CLI, mmsearch_process: CLI, photos: Path, tmp_path: Path
-) -> None:
-    """A viewer that writes down what it is to open stands in for a browser.
-
-    In processes: Python looks for a browser once.
-    """
+def test_hits_are_written_copied_and_opened_in_one_go(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
+    """A viewer that writes down what it is to open stands in for a browser."""
     mmsearch("index", photos)
     (photos / "cat.png").unlink()
     viewer = tmp_path / "viewer.py"
     viewer.write_text(f"import sys; open({str(tmp_path / 'opened')!r}, 'a').write(sys.argv[1] + '\\n')")
     browser = f"{shlex.quote(sys.executable)} {shlex.quote(str(viewer))} %s"
     options = ["--html", "cats.html", "--copy-to", "cats", "--numbered", "--open"]
-    done = mmsearch_process("query", "a cat", "-k", "3", "--paths", *options, check=1, BROWSER=browser)  # one is gone
+    done = mmsearch("query", "a cat", "-k", "3", "--paths", *options, check=1, BROWSER=browser)  # one is gone
     paths = done.stdout.splitlines()
     assert paths[0] == str(photos / "cat.png")
     assert done.stderr.splitlines() == [
@@ -72,9 +67,9 @@ def test_hits_are_written_copied_and_opened_in_one_go(
         3,
         1,
     )  # one is a rough picture
-    gone = mmsearch_process("query", "a cat", "-k", "1", "--open", check=1, BROWSER=browser)
+    gone = mmsearch("query", "a cat", "-k", "1", "--open", check=1, BROWSER=browser)
     assert gone.stderr == "photos/cat.png cannot be opened: the file is gone\n"
-    mmsearch_process("query", "a motorcycle", "-k", "1", "--open", BROWSER=browser)
+    mmsearch("query", "a motorcycle", "-k", "1", "--open", BROWSER=browser)
     opened = [(tmp_path / "cats.html").as_uri(), (photos / "trips" / "motorcycle.png").as_uri()]
     assert (tmp_path / "opened").read_text().splitlines() == opened
 
@@ -95,14 +90,11 @@ def test_pages(mmsearch: CLI, photos: Path) -> None:
         assert wrong[0] in mmsearch("query", "a cat", *wrong, check=2).stderr
 
 
-def test_where_nothing_is_found_nothing_is_copied_or_opened(
-    mmsearch: CLI, mmsearch_process: CLI, photos: Path, tmp_path: Path
-) -> None:
-    """In processes: Python looks for a browser once."""
+def test_where_nothing_is_found_nothing_is_copied_or_opened(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
     mmsearch("index", photos)
     (photos / "none").mkdir()
     inside = ["query", "a cat", "--in", photos / "none"]
-    done = mmsearch_process(*inside, "--copy-to", "cats", "--open", "--html", "cats.html", BROWSER="true")
+    done = mmsearch(*inside, "--copy-to", "cats", "--open", "--html", "cats.html", BROWSER="true")
     assert (done.stdout, "no pictures found there" in done.stderr) == ("", True)
     assert not (tmp_path / "cats").exists()
     assert "No pictures were found" in (tmp_path / "cats.html").read_text("utf-8")

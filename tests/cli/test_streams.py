@@ -16,6 +16,7 @@ from pathlib import Path
 
 import in_process
 import pytest
+from forked import forked
 from samples import CLI, SAMPLES, surroundings
 
 from mmsearch.cli import streams
@@ -158,15 +159,6 @@ def test_only_one_module_makes_what_commands_a_terminal() -> None:
     assert wrong == []
 
 
-def started(folder: Path, shell: str, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command line with its streams as a piece of shell says."""
-    command = ["sh", "-c", f'"$@" {shell}', "sh", sys.executable, "-m", "mmsearch.cli", *map(str, arguments)]
-    return subprocess.run(
-        command, env=surroundings(folder, environment), cwd=folder, capture_output=True, text=True, check=False,
-        timeout=120, errors="surrogateescape",
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with a library of two photos."""
@@ -188,12 +180,13 @@ def indexed(shelf: Path, tmp_path: Path) -> Path:
 @posix
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
 def test_closed_streams(closed: str, photos: Path, tmp_path: Path) -> None:
-    for arguments in (["index", photos], ["query", "a cat"], ["status"], ["verify"]):
-        done = started(tmp_path, closed, *arguments)
-        assert (arguments, done.returncode, "Traceback" in done.stderr) == (arguments, 0, False), done.stderr
-    done = started(tmp_path, closed, "query", "a cat", "--json", "-k", "1")
+    commands: list[list[str | Path]] = [["index", photos / "trips"], ["query", "a cat"], ["status"], ["verify"]]
+    ask = [["query", "a cat", "--json", "-k", "1"], ["query", "size:nonsense"]]
+    *each, done, failed = forked([*commands, *ask], surroundings(tmp_path, {}), tmp_path, f'"$@" {closed}')
+    for one in each:
+        assert (one.args, one.returncode, "Traceback" in one.stderr) == (one.args, 0, False), one.stderr
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
     assert done.stdout.count("\n") == (0 if ">&-" in closed.replace("2>&-", "") else 1)
-    failed = started(tmp_path, closed, "query", "size:nonsense")
     assert (failed.returncode, failed.stdout) == (2, "")  # what is for stderr is not among the results
     assert bool(failed.stderr) == ("2>&-" not in closed)
 
@@ -201,63 +194,55 @@ def test_closed_streams(closed: str, photos: Path, tmp_path: Path) -> None:
 @posix
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device")
 def test_full_output_is_said(indexed: Path) -> None:
-    for options in ([], ["--json"], ["--paths"]):
-        done = started(indexed, ">/dev/full", "query", "a cat", *options)
-        assert (done.returncode, done.stderr) == (1, "mmsearch: No space left on device\n")
-
-
-def without_reader(folder: Path, *arguments: str, unbuffered: bool) -> tuple[int, str]:
-    """Exit code and what is said on stderr where nobody reads the output."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    with open(writer, "wb") as out:
-        done = subprocess.run(
-            [sys.executable, "-m", "mmsearch.cli", *arguments],
-            env=surroundings(folder, {"PYTHONUNBUFFERED": "1"} if unbuffered else {}),
-            cwd=folder, stdout=out, stderr=subprocess.PIPE, text=True, check=False, timeout=120,
-        )  # fmt: skip
-    return done.returncode, done.stderr
+    commands = [["query", "a cat", *options] for options in ([], ["--json"], ["--paths"])]
+    for done in forked(commands, surroundings(indexed, {}), indexed, '"$@" >/dev/full'):
+        assert (done.args, done.returncode, done.stderr) == (done.args, 1, "mmsearch: No space left on device\n")
 
 
 @posix
 @pytest.mark.parametrize("unbuffered", [False, True])  # it is noticed at the end, or in the middle
 def test_reader_that_went_away_is_no_error(unbuffered: bool, indexed: Path) -> None:
-    for arguments in (["verify"], ["status"], ["query", "a cat", "--paths"], ["query", "a cat"], ["models", "--json"]):
-        done = without_reader(indexed, *arguments, unbuffered=unbuffered)
-        assert (arguments, *done) == (arguments, 0, "")
-    (library,) = (indexed / "home").rglob("library.sqlite")
-    with closing(sqlite3.connect(library)) as database, database:
+    (library,) = (file.parent for file in (indexed / "home").rglob("library.sqlite"))
+    damaged = shutil.copytree(library, indexed / "damaged")
+    with closing(sqlite3.connect(damaged / "library.sqlite")) as database, database:
         database.execute("DELETE FROM embeddings")
-    assert without_reader(indexed, "verify", unbuffered=unbuffered)[0] == 1
-    assert without_reader(indexed, "restore", "nowhere", unbuffered=unbuffered)[0] == 1
+    commands = [["verify"], ["status"], ["query", "a cat", "--paths"], ["query", "a cat"], ["models", "--json"]]
+    failing = [["verify", "--library", "damaged"], ["restore", "nowhere"]]
+    environment = surroundings(indexed, {"PYTHONUNBUFFERED": "1"} if unbuffered else {})
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", encoding="utf-8") as out:
+        each = forked([*commands, *failing], environment, indexed, stdout=out)
+    for done in each[: len(commands)]:
+        assert (done.args, done.returncode, done.stderr) == (done.args, 0, "")
+    assert [done.returncode for done in each[len(commands) :]] == [1, 1]
 
 
 @posix
 def test_working_folder_is_gone(photos: Path, tmp_path: Path) -> None:
     gone = f'cd "{tmp_path}" && mkdir gone && cd gone && rmdir ../gone && "$@"'
-    for arguments in (["index", photos], ["query", "a cat"], ["query", "a cat", "--json"], ["status"], ["duplicates"]):
-        command = ["sh", "-c", gone, "sh", sys.executable, "-m", "mmsearch.cli", *map(str, arguments)]
-        done = subprocess.run(
-            command, env=surroundings(tmp_path, {}), capture_output=True, text=True, check=False, timeout=120
-        )
-        assert (arguments, done.returncode, "Traceback" in done.stderr) == (arguments, 0, False), done.stderr
+    commands: list[list[str | Path]] = [["index", photos / "trips"], ["query", "a cat"], ["query", "a cat", "--json"]]
+    for done in forked([*commands, ["status"], ["duplicates"]], surroundings(tmp_path, {}), tmp_path, gone):
+        assert (done.args, done.returncode, "Traceback" in done.stderr) == (done.args, 0, False), done.stderr
     command = ["sh", "-c", gone, "sh", sys.executable, "-m", "mmsearch.cli", "index", "photos"]
-    done = subprocess.run(
+    alone = subprocess.run(
         command, env=surroundings(tmp_path, {}), capture_output=True, text=True, check=False, timeout=120
     )
-    assert done.returncode == 1
-    assert done.stderr.startswith("mmsearch: ")
-    assert len(done.stderr.splitlines()) == 1
+    assert alone.returncode == 1
+    assert alone.stderr.startswith("mmsearch: ")
+    assert len(alone.stderr.splitlines()) == 1
 
 
 @posix
 def test_sheet_where_the_locale_is_ascii(photos: Path, tmp_path: Path) -> None:
     shutil.move(photos / "cat.png", photos / "cät.png")
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    assert started(tmp_path, "", "index", photos, **ascii_only).returncode == 0
-    for options in (["--html", tmp_path / "sheet.html"], ["--json"], [], ["--paths"]):
-        done = started(tmp_path, "", "query", "eine Kätze", *options, **ascii_only)
-        assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    asked = [
+        ["query", "eine Kätze", *options]
+        for options in (["--html", tmp_path / "sheet.html"], ["--json"], [], ["--paths"])
+    ]
+    for done in forked([["index", photos], *asked], surroundings(tmp_path, ascii_only), tmp_path):
+        assert (done.args, done.returncode, "Traceback" in done.stderr) == (done.args, 0, False), done.stderr
     page = (tmp_path / "sheet.html").read_text("utf-8")
     assert "cät.png" in page
     assert "eine Kätze" in page

@@ -6,6 +6,7 @@ The open_clip model is small and has random weights: what it finds is chance, an
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 from collections.abc import Iterator
@@ -150,7 +151,8 @@ def test_what_is_excluded_is_left_out(searched: Library) -> None:
     assert {"motorcycle.png", "rocket.jpg"} <= set(found)
 
 
-def test_tags(searched: Library) -> None:
+def test_tags(searched: Library, tag_cache: Path) -> None:
+    shutil.copytree(tag_cache, searched.settings.cache, dirs_exist_ok=True)
     assert searched.tag().tagged == 5
 
 
