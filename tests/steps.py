@@ -20,6 +20,7 @@ from xml.etree import ElementTree
 STEPS = {"all": [], "quick": ["-m", "not slow"], "slow": ["-m", "slow"]}
 
 IN_MEMORY, ROOM = Path("/dev/shm"), 4 * 2**30  # bytes; much less is used at a time
+SLOWEST = 12  # files whose seconds are told
 PROCESS = 5 * 2**30  # bytes of memory that one process may come to take, with what it starts
 
 
@@ -46,8 +47,8 @@ def folder_for_tests() -> tempfile.TemporaryDirectory[str]:
     )
 
 
-def run(options: list[str], folder: Path) -> tuple[int, Counter[str]]:
-    """One step: pytest's exit code, and how many tests ended in which way."""
+def run(options: list[str], folder: Path) -> tuple[int, Counter[str], Counter[str]]:
+    """One step: pytest's exit code, how many tests ended in which way, and the seconds of each file."""
     report = folder / "report.xml"
     command = [
         sys.executable,
@@ -61,23 +62,28 @@ def run(options: list[str], folder: Path) -> tuple[int, Counter[str]]:
         f"--basetemp={folder / 'tests'}",
     ]
     code = subprocess.run(command, env=surroundings(), check=False).returncode
-    counts: Counter[str] = Counter()
+    counts, seconds = Counter[str](), Counter[str]()
     if report.exists():
         for suite in ElementTree.parse(report).iter("testsuite"):
             ended = Counter({name: int(suite.get(name, 0)) for name in ("failures", "errors", "skipped")})
             counts.update(ended, passed=int(suite.get("tests", 0)) - ended.total())
+            for test in suite.iter("testcase"):
+                seconds[test.get("classname", "")] += float(test.get("time", 0))
         report.unlink()
-    return code, counts
+    return code, counts, seconds
 
 
 def main() -> int:
-    begun, counts, codes = time.monotonic(), Counter[str](), []
+    begun, counts, seconds, codes = time.monotonic(), Counter[str](), Counter[str](), []
     with folder_for_tests() as folder:
         for name in sys.argv[1:] or ["all"]:
             print(f"{name} tests", flush=True)
-            code, found = run(STEPS[name], Path(folder))
+            code, found, took = run(STEPS[name], Path(folder))
             codes.append(code)
             counts += found
+            seconds += took
+    slowest = [f"{name} {spent:.0f}" for name, spent in seconds.most_common(SLOWEST)]
+    print(f"of {seconds.total():.0f} s of all processes together, the most: {', '.join(slowest)}")
     words = {"failures": "failed", "errors": "errors", "passed": "passed", "skipped": "skipped"}
     told = ", ".join(f"{counts[key]} {word}" for key, word in words.items() if counts[key])
     print(f"=== {told or 'no tests ran'} in {time.monotonic() - begun:.0f}s ===")
