@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -47,7 +47,7 @@ def folder_for_tests() -> tempfile.TemporaryDirectory[str]:
     )
 
 
-def run(options: list[str], folder: Path) -> tuple[int, Counter[str], Counter[str]]:
+def run(options: list[str], folder: Path) -> tuple[int, Counter[str], dict[str, float]]:
     """One step: pytest's exit code, how many tests ended in which way, and the seconds of each file."""
     report = folder / "report.xml"
     command = [
@@ -62,7 +62,7 @@ def run(options: list[str], folder: Path) -> tuple[int, Counter[str], Counter[st
         f"--basetemp={folder / 'tests'}",
     ]
     code = subprocess.run(command, env=surroundings(), check=False).returncode
-    counts, seconds = Counter[str](), Counter[str]()
+    counts, seconds = Counter[str](), defaultdict[str, float](float)
     if report.exists():
         for suite in ElementTree.parse(report).iter("testsuite"):
             ended = Counter({name: int(suite.get(name, 0)) for name in ("failures", "errors", "skipped")})
@@ -74,16 +74,17 @@ def run(options: list[str], folder: Path) -> tuple[int, Counter[str], Counter[st
 
 
 def main() -> int:
-    begun, counts, seconds, codes = time.monotonic(), Counter[str](), Counter[str](), []
+    begun, counts, seconds, codes = time.monotonic(), Counter[str](), defaultdict[str, float](float), []
     with folder_for_tests() as folder:
         for name in sys.argv[1:] or ["all"]:
             print(f"{name} tests", flush=True)
             code, found, took = run(STEPS[name], Path(folder))
             codes.append(code)
             counts += found
-            seconds += took
-    slowest = [f"{name} {spent:.0f}" for name, spent in seconds.most_common(SLOWEST)]
-    print(f"of {seconds.total():.0f} s of all processes together, the most: {', '.join(slowest)}")
+            for file, spent in took.items():
+                seconds[file] += spent
+    slowest = [f"{file} {seconds[file]:.0f}" for file in sorted(seconds, key=lambda file: -seconds[file])[:SLOWEST]]
+    print(f"of {sum(seconds.values()):.0f} s of all processes together, the most: {', '.join(slowest)}")
     words = {"failures": "failed", "errors": "errors", "passed": "passed", "skipped": "skipped"}
     told = ", ".join(f"{counts[key]} {word}" for key, word in words.items() if counts[key])
     print(f"=== {told or 'no tests ran'} in {time.monotonic() - begun:.0f}s ===")
