@@ -16,6 +16,7 @@ NEAR = ((6, 0.4), (12, 0.8))  # (bits of the hashes that may differ, least cosin
 ALONE = 0.9  # least cosine where a hash is missing
 BURST = 0.75  # least cosine of pictures taken within SPAN of each other
 SPAN = 10.0  # seconds
+LEAST = min(ALONE, BURST, *(least for _, least in NEAR))  # cosine below which two pictures are never the same
 
 
 def near(cosines: Vectors, distances: NDArray[np.uint8], hashed: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -45,8 +46,11 @@ def fold(vectors: Vectors, hashes: Hashes, hashed: NDArray[np.bool_], taken: NDA
         if stands[row] >= 0:
             continue
         stands[row] = row
-        rest = row + 1 + np.flatnonzero(stands[row + 1 :] < 0)
-        cosines = vectors[rest] @ vectors[row]
+        cosines = vectors[row + 1 :] @ vectors[row]
+        close = np.flatnonzero((cosines >= LEAST) & (stands[row + 1 :] < 0))
+        if not len(close):
+            continue
+        rest, cosines = row + 1 + close, cosines[close]
         same = near(cosines, distance(hashes[row], hashes[rest]), hashed[row] & hashed[rest])
         same |= (np.abs(taken[rest] - taken[row]) <= SPAN) & (cosines >= BURST)
         stands[rest[same]] = row
