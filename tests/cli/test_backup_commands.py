@@ -12,11 +12,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import in_process
 import numpy as np
 import pytest
 from played_terminal import play
-from samples import CLI, five_photos, surroundings
+from samples import CLI
 
 from mmsearch.cli.installing import adding
 
@@ -108,26 +107,6 @@ def test_vectors_of_another_program(mmsearch: CLI, photos: Path, tmp_path: Path)
     assert done.stderr.splitlines()[2] == "skipped given/gone.png: no such file or folder"
     (hit,) = lines(mmsearch("query", "a cat", "-k", "1", "--json", *new).stdout)
     assert hit["path"] == str(photos / "cat.png")
-
-
-@pytest.fixture(scope="module")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a library, and files that are no backup.  No test changes it."""
-    folder = tmp_path_factory.mktemp("shelf")
-    five_photos(folder / "photos")
-    (folder / "notes.txt").write_text("a text, no database\n" * 100)
-    with closing(sqlite3.connect(folder / "other.sqlite")) as connection, connection:
-        connection.execute("CREATE TABLE songs (title)")
-    done = in_process.call(["index", "photos"], surroundings(folder, {}), folder)
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
-@pytest.fixture
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """That folder for tests that name it; for others their own."""
-    shelf: Path | None = request.getfixturevalue("shelf") if "shelf" in request.fixturenames else None
-    return shelf or tmp_path
 
 
 @pytest.mark.parametrize(

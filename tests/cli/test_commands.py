@@ -13,10 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import in_process
 import pytest
 from played_terminal import play
-from samples import CLI, SAMPLES, five_photos, interruptible, surroundings
+from samples import CLI, SAMPLES, interruptible
 
 
 def lines(text: str) -> list[dict[str, Any]]:
@@ -116,24 +115,6 @@ def test_library_by_option_and_by_environment(mmsearch: CLI, photos: Path, tmp_p
         (status,) = lines(mmsearch("status", "--json", *arguments, **environment).stdout)
         assert (status["photos"], status["library"]) == (5, str(tmp_path / "own"))
     assert mmsearch("status", check=1).stderr.startswith("mmsearch: there is no library in ")
-
-
-@pytest.fixture(scope="module")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with five photos in a library, and a text.  No test changes it."""
-    folder = tmp_path_factory.mktemp("shelf")
-    five_photos(folder / "photos")
-    (folder / "notes.txt").write_text("no picture\n")
-    done = in_process.call(["index", "photos"], surroundings(folder, {}), folder)
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
-@pytest.fixture
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """That folder for tests that name it; for others their own."""
-    shelf: Path | None = request.getfixturevalue("shelf") if "shelf" in request.fixturenames else None
-    return shelf or tmp_path
 
 
 @pytest.mark.parametrize(
