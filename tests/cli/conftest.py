@@ -12,7 +12,7 @@ from samples import five_photos, surroundings
 
 
 @pytest.fixture(scope="session")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def common_shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with five photos in a library, a text, and a database of another program.  No test changes it."""
     folder = tmp_path_factory.mktemp("shelf")
     five_photos(folder / "photos")
@@ -25,7 +25,8 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+def place(request: pytest.FixtureRequest) -> Path:
     """Where commands run: that folder for tests that name it, for others their own."""
-    shelf: Path | None = request.getfixturevalue("shelf") if "shelf" in request.fixturenames else None
-    return shelf or tmp_path
+    wanted = "common_shelf" if "common_shelf" in request.fixturenames else "tmp_path"
+    folder: Path = request.getfixturevalue(wanted)
+    return folder

@@ -128,7 +128,7 @@ def test_vectors_of_another_program(mmsearch: CLI, photos: Path, tmp_path: Path)
     ],
 )
 def test_wrong_input_has_a_message_and_an_exit_code(
-    mmsearch: CLI, shelf: Path, arguments: list[str], code: int, message: str
+    mmsearch: CLI, common_shelf: Path, arguments: list[str], code: int, message: str
 ) -> None:
     done = mmsearch(*arguments, check=code)
     assert message in done.stderr

@@ -138,7 +138,7 @@ def test_library_by_option_and_by_environment(mmsearch: CLI, photos: Path, tmp_p
     ],
 )
 def test_wrong_input_has_a_message_and_an_exit_code(
-    mmsearch: CLI, shelf: Path, arguments: list[str], code: int, message: str
+    mmsearch: CLI, common_shelf: Path, arguments: list[str], code: int, message: str
 ) -> None:
     done = mmsearch(*arguments, check=code)
     assert message in done.stderr
@@ -146,7 +146,7 @@ def test_wrong_input_has_a_message_and_an_exit_code(
 
 
 @pytest.mark.parametrize("query", ["[/b] a [red] cat", "~20 people", "~nobody", "t-shirt"])
-def test_any_words_can_be_asked(mmsearch: CLI, shelf: Path, query: str) -> None:
+def test_any_words_can_be_asked(mmsearch: CLI, common_shelf: Path, query: str) -> None:
     done = mmsearch("query", "--", *query.split(" "))
     assert done.stdout.splitlines()[0].strip() == query
 
