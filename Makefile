@@ -14,8 +14,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: milvus-env cluster-demo demo test quick-test light-test bench reference model-table site notices dist lock check lint types clean
 
-# The environment, made again when the dependencies change.  torch and torchvision are a tested pair.  uv takes a quarter
-# of pip's time; where it cannot reach what pip can, pip does it.  Modules are compiled when they are first imported.
+# The environment, made again when the dependencies change.  torch and torchvision are a tested pair.  uv is quicker than
+# pip; where it cannot reach what pip can, pip does it.  Modules are compiled when they are first imported.
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) --no-compile torch==2.14.1 torchvision==0.29.1 uv

@@ -388,6 +388,32 @@ def test_what_is_typed_in_while_a_photo_opens_keeps_the_focus(page: Any) -> None
     expect(page.get_by_label("Add a tag to this photo")).to_be_focused()
 
 
+def test_a_tag_that_is_stored_late_leaves_the_photo_that_is_open_by_then(page: Any) -> None:
+    held: list[Any] = []
+    find(page, "type:png")
+    page.locator(".tile").first.locator("a").click()
+    panel, field = page.locator(".panel"), page.get_by_label("Add a tag to this photo")
+    expect(panel.locator(".facts")).to_contain_text("Folder")
+    page.route(re.compile(r"/tags$"), lambda route: held.append(route))
+    field.fill("Belated")
+    field.press("Enter")
+    while not held:
+        page.wait_for_timeout(20)
+    page.locator(".pswp__button--arrow--next").click()
+    expect(page).to_have_url(re.compile(r"photo=\d+"))
+    with page.expect_response(re.compile(r"/photos/\d+$")) as late:
+        held[0].continue_()
+    late.value.finished()
+    page.wait_for_timeout(300)  # the page has read it
+    expect(panel).not_to_contain_text("Belated")
+    expect(panel.locator(".facts")).to_contain_text("Folder")
+    page.locator(".pswp__button--arrow--prev").click()
+    expect(page.get_by_role("list", name="Tags")).to_contain_text("Belated")
+    page.unroute(re.compile(r"/tags$"))
+    page.get_by_role("button", name="Take away the tag Belated").click()
+    expect(panel).not_to_contain_text("Belated")
+
+
 def test_an_open_photo_gets_a_tag_and_loses_it(page: Any) -> None:
     find(page, "words:rocket.jpg")
     tile(page, "rocket.jpg").locator("a").click()

@@ -53,7 +53,7 @@ export class Panel {
       const photo = await get(`photos/${hit.id}`, {}, this._stop.signal);
       if (reading === this._reading) this._showFacts({ ...hit, tags: [], own_tags: [], ...photo });
     } catch (error) {
-      if (error.name !== "AbortError") this._facts.prepend(el("p", { class: "hint", text: error.message }));
+      if (reading === this._reading && error.name !== "AbortError") this._facts.prepend(el("p", { class: "hint", text: error.message }));
     }
   }
 
@@ -162,7 +162,7 @@ export class Panel {
   async _change(add, remove) {
     const { hit } = this;
     await changeTags([hit.id], add, remove);
-    const reading = (this._reading += 1);
+    const reading = this.hit === hit ? (this._reading += 1) : 0; // 0: another photo is shown by now
     const photo = await get(`photos/${hit.id}`);
     Object.assign(hit, { tags: photo.tags ?? [], own_tags: photo.own_tags ?? [] }); // as the list has it
     if (reading !== this._reading) return;
