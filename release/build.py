@@ -19,11 +19,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 BACKEND = """import os, sys
+import setuptools
 from setuptools import build_meta
 
 os.umask(0o022)  # files that are made on the way keep their mode in the wheel
 folder = sys.argv[1]  # setuptools changes sys.argv
-build_meta.build_sdist(folder)
+sys.argv = ["setup.py", "-q", "sdist", "--formats", "tar", "--dist-dir", folder]  # build.py packs it
+setuptools.setup()
 build_meta.build_wheel(folder)
 """
 
@@ -51,8 +53,8 @@ def build(target: Path, root: Path = ROOT) -> dict[str, str]:
         if done.returncode:
             sys.exit(f"the build failed:\n{done.stdout}{done.stderr}")
         for file in sorted(made.iterdir()):
-            if file.name.endswith(".tar.gz"):
-                _same_tar(file, target / file.name, moment)
+            if file.name.endswith(".tar"):
+                _same_tar(file, target / f"{file.name}.gz", moment)
             else:
                 shutil.copyfile(file, target / file.name)
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(target.iterdir())}
@@ -68,7 +70,7 @@ def _copy_tracked(root: Path, target: Path) -> None:
 
 
 def _same_tar(made: Path, target: Path, moment: int) -> None:
-    """The archive again, in order and without who made it when: setuptools keeps times and owners of files."""
+    """The archive packed, in order and without who made it when: setuptools keeps times and owners of files."""
     with (
         tarfile.open(made) as archive,
         target.open("wb") as file,

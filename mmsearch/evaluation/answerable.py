@@ -7,7 +7,7 @@ nobody mentions any thing that they name.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,12 @@ NO_THINGS = {"person", "body", "clothing", "group"}  # kinds of nouns that nearl
 def encode(encoder: Encoder, texts: Sequence[str]) -> Vectors:
     """Unit rows (n, dim) of texts, some at once."""
     return np.concatenate([encoder.encode_texts(texts[at : at + 64]) for at in range(0, len(texts), 64)])
+
+
+def _each(encoder: Encoder, texts: Sequence[str], at_once: int) -> Iterator[NDArray[np.float32]]:
+    """The row of each text.  A reranker reads a text in the same run, if that is of one text."""
+    for at in range(0, len(texts), at_once):
+        yield from encoder.encode_texts(texts[at : at + at_once])
 
 
 def typical(encoder: Encoder, vectors: Vectors) -> tuple[float, float]:
@@ -112,8 +118,8 @@ def scored(
     grounds = hubness_penalty(vectors, rows, 1.0, querybank.NEAREST)
     found: dict[str, list[object]] = {}
     jobs = asked(captions, every)
-    for done, job in enumerate(jobs):
-        query = encoder.encode_texts([job.text])[0]
+    queries = _each(encoder, [job.text for job in jobs], 64 if reranker is None else 1)
+    for done, (job, query) in enumerate(zip(jobs, queries, strict=True)):
         share = beta(job.text)
         scores = (vectors @ query - share * grounds).astype(np.float32)
         values = {"photo": job.photo, "short": job.short, "beta": share, "words": len(job.text.split())}

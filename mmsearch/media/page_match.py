@@ -25,6 +25,7 @@ FINE = 1.5  # pixels, the deviation of the Gaussian that makes pages equally sha
 AROUND = 4.0  # the same, of what is weighed together: about a letter
 TONES = 10  # pixels that are one for tones: a marker over words, a grey stamp
 NOISE = 100.0  # variance of what is no stroke
+ROWS = 32  # that are blurred at once
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,10 @@ def same_page(left: Page, right: Page) -> bool:
     """Whether both pages show the same, to the letter; False too where one is too small to tell."""
     if not (left.large_enough and right.large_enough) or not same_shape(left, right):
         return False
-    return difference(left, right).is_little
+    if np.abs(_tones(left, right)).max() > MOST.tone:  # quick to tell, and of most pages enough
+        return False
+    apart, planes = _strokes(left, right)
+    return bool(np.abs(apart).max() <= MOST.stroke and _weighed(apart, planes).max() <= MOST.weighed)
 
 
 def same_shape(left: Page, right: Page) -> bool:
@@ -77,19 +81,35 @@ def difference(left: Page, right: Page) -> Difference:
 
 def differences(left: Page, right: Page) -> tuple[Plane, Plane, Planes]:
     """What ``difference`` gives the largest of, place by place: (height, width) twice, then (rows, columns, 3)."""
-    height, width = min(left.pixels.shape[:2], right.pixels.shape[:2])
-    first, second = (_planes(one, (width, height)) for one in (left, right))
+    apart, planes = _strokes(left, right)
+    return apart, _weighed(apart, planes), _tones(left, right)
+
+
+def _strokes(left: Page, right: Page) -> tuple[Plane, tuple[Plane, Plane]]:
+    """How far the brightness of one is from that of the other, and that of each."""
+    size = _size(left, right)
     grey = np.array([0.299, 0.587, 0.114], np.float32)
-    one, other = _blurred(first @ grey, FINE), _blurred(second @ grey, FINE)
-    apart = _laid(one, other)
-    spread = (
-        sum((_blurred(plane**2, AROUND) - _blurred(plane, AROUND) ** 2 for plane in (one, other)), np.float32(0)) / 2
-    )
-    weighed = np.sqrt(_blurred(apart**2, AROUND) / (np.maximum(spread, 0) + NOISE))
+    one, other = (_blurred(_planes(page, size) @ grey, FINE) for page in (left, right))
+    return _laid(one, other), (one, other)
+
+
+def _weighed(apart: Plane, planes: tuple[Plane, Plane]) -> Plane:
+    spread = sum((_blurred(plane**2, AROUND) - _blurred(plane, AROUND) ** 2 for plane in planes), np.float32(0)) / 2
+    found: Plane = np.sqrt(_blurred(apart**2, AROUND) / (np.maximum(spread, 0) + NOISE))
+    return found
+
+
+def _tones(left: Page, right: Page) -> Planes:
+    width, height = _size(left, right)
     small = max(1, width // TONES), max(1, height // TONES)
     broad = _planes(left, small, Image.Resampling.BOX) - _planes(right, small, Image.Resampling.BOX)
-    tones = np.stack([_blurred(broad[..., channel], 1.0) for channel in range(3)], axis=-1)
-    return apart, weighed, tones
+    return np.stack([_blurred(broad[..., channel], 1.0) for channel in range(3)], axis=-1)
+
+
+def _size(left: Page, right: Page) -> tuple[int, int]:
+    """Width and height of the smaller one."""
+    height, width = min(left.pixels.shape[:2], right.pixels.shape[:2])
+    return width, height
 
 
 def _laid(one: Plane, other: Plane) -> Plane:
@@ -116,14 +136,20 @@ def _planes(page: Page, size: tuple[int, int], way: Image.Resampling = Image.Res
 
 
 def _blurred(plane: NDArray[np.float32], deviation: float) -> NDArray[np.float32]:
-    """By a Gaussian, one axis after the other."""
+    """By a Gaussian, one axis after the other; some rows at once, which a processor has at hand."""
     reach = max(1, round(3 * deviation))
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2).astype(np.float32)
     weights /= weights.sum()
-    for axis in (0, 1):
-        width = [(reach, reach) if one == axis else (0, 0) for one in (0, 1)]
-        padded, length = np.pad(plane, width, "edge"), plane.shape[axis]
-        plane = np.zeros_like(plane)
-        for start, weight in enumerate(weights):
-            plane += weight * (padded[start : start + length] if axis == 0 else padded[:, start : start + length])
-    return plane
+    (height, width), found = plane.shape, np.empty_like(plane)
+    padded = np.pad(plane, ((reach, reach), (0, 0)), "edge")
+    for start in range(0, height, ROWS):
+        rows = min(ROWS, height - start)
+        down = np.zeros((rows, width), np.float32)
+        for number, weight in enumerate(weights):
+            down += weight * padded[start + number : start + number + rows]
+        down = np.pad(down, ((0, 0), (reach, reach)), "edge")
+        across = np.zeros((rows, width), np.float32)
+        for number, weight in enumerate(weights):
+            across += weight * down[:, number : number + width]
+        found[start : start + rows] = across
+    return found
