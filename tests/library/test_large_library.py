@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from samples import five_photos
 from sqlalchemy import insert
 
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
+from mmsearch.library.status import Status
 from mmsearch.search import querybank, retrieval
 from mmsearch.search.hubness import hubness_penalty
 from mmsearch.store.sql.tables import contents, embeddings, items, photos
@@ -37,11 +40,10 @@ def vectors(encoder: OnnxEncoder) -> Vectors:
     return rounded
 
 
-@pytest.fixture
-def large(tmp_path: Path, encoder: OnnxEncoder, vectors: Vectors) -> Iterator[Library]:
-    """Stored in bulk, without files: their folder is not there."""
-    folder = tmp_path / "large"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory, encoder: OnnxEncoder, vectors: Vectors) -> Path:
+    """The folder of a library that is stored in bulk, without files: their folder is not there."""
+    folder = tmp_path_factory.mktemp("stored")
     card = encoder.card
     with SqliteStore(folder / "library.sqlite") as store:
         with store.writing() as writer:
@@ -58,19 +60,46 @@ def large(tmp_path: Path, encoder: OnnxEncoder, vectors: Vectors) -> Iterator[Li
                 insert(embeddings),
                 [{"id": n, "item_id": n, "model_id": 1, "vector": halves[n - 1].tobytes()} for n in rows],
             )
-    settings = replace(Settings(), cache=tmp_path / "cache", reranker="none", regions=False)
-    with open_library(folder, settings=settings, encoder=encoder) as library:
+    return folder
+
+
+def opened(folder: Path, encoder: OnnxEncoder) -> Library:
+    settings = replace(Settings(), cache=folder.parent / "cache", reranker="none", regions=False)
+    return open_library(folder, settings=settings, encoder=encoder)
+
+
+@dataclass(frozen=True)
+class Built:
+    """What an index run over five photos made of it."""
+
+    folder: Path
+    before: Status
+    steps: list[Progress]
+
+
+@pytest.fixture(scope="module")
+def built(stored: Path, tmp_path_factory: pytest.TempPathFactory, encoder: OnnxEncoder) -> Built:
+    folder = shutil.copytree(stored, tmp_path_factory.mktemp("built") / "large")
+    steps: list[Progress] = []
+    with opened(folder, encoder) as library:
+        before = library.status()
+        library.index(five_photos(folder.parent / "photos"), progress=steps.append)
+    return Built(folder, before, steps)
+
+
+@pytest.fixture
+def large(built: Built, tmp_path: Path, encoder: OnnxEncoder) -> Iterator[Library]:
+    """A copy of it."""
+    with opened(shutil.copytree(built.folder, tmp_path / "large"), encoder) as library:
         yield library
 
 
 def test_an_index_run_builds_what_searches_then_use(
-    large: Library, photos: Path, encoder: OnnxEncoder, vectors: Vectors
+    large: Library, built: Built, encoder: OnnxEncoder, vectors: Vectors
 ) -> None:
-    steps: list[Progress] = []
-    status = large.status()
+    status = built.before
     assert (status.index, status.index_kind, status.recall) == (COUNT, "exact", 1.0)
-    large.index(photos, progress=steps.append)
-    told = [step for step in steps if step.step == "index"]
+    told = [step for step in built.steps if step.step == "index"]
     assert (told[-1].done, told[-1].total) == (COUNT + 5, COUNT + 5)
     status = large.status()
     assert (status.index, status.index_kind) == (COUNT + 5, "ivf-rabitq")
@@ -100,14 +129,16 @@ def test_an_index_run_builds_what_searches_then_use(
         assert [hit.path for hit in again.search(texts[0], 10)] == [hit.path for hit in large.search(texts[0], 10)]
 
 
-def test_with_a_recall_of_one_all_are_compared(large: Library, photos: Path, encoder: OnnxEncoder) -> None:
-    with open_library(large.folder, settings=replace(large.settings, recall=1.0), encoder=encoder) as exact:
+def test_with_a_recall_of_one_all_are_compared(
+    stored: Path, photos: Path, settings: Settings, encoder: OnnxEncoder
+) -> None:
+    settings = replace(settings, regions=False, recall=1.0)
+    with open_library(shutil.copytree(stored, settings.library), settings=settings, encoder=encoder) as exact:
         exact.index(photos)
         assert (exact.status().index_kind, exact.status().recall) == ("exact", 1.0)
 
 
-def test_removed_pictures_leave_a_large_index(large: Library, photos: Path) -> None:
-    large.index(photos)
+def test_removed_pictures_leave_a_large_index(large: Library) -> None:
     text = "a dog runs on the beach"
     first = [hit.path for hit in large.search(text, 5)]
     large.remove(first)
