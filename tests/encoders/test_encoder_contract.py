@@ -63,7 +63,8 @@ def check(rows: NDArray[Any], shape: tuple[int, ...]) -> None:
 
 
 def photos(engine: Encoder) -> Pixels:
-    return np.concatenate([pictures(engine.card.preprocess.size), pictures(engine.card.preprocess.size)[::-1] // 2])
+    given = pictures(engine.card.preprocess.size)
+    return np.concatenate([given, given[:1] // 2])
 
 
 def test_pictures_become_unit_rows_and_tokens(engine: Encoder) -> None:

@@ -107,7 +107,8 @@ def test_second_training_keeps_the_tokens_of_the_first_model(
 ) -> None:
     trained()
     options = RunOptions(reranker=str(small_reranked / "reranker"))
-    again = train(EmbeddedTrainee.load(tmp_path / "out"), pairs, None, QUICK, tmp_path / "again", options=options)
+    trainee = EmbeddedTrainee.load(tmp_path / "out", QUICK.image_layers, QUICK.text_layers)
+    again = train(trainee, pairs, None, QUICK, tmp_path / "again", options=options)
     assert again.companions == Companions("moved", 0, NEEDED, "kept", reranker=True, lost=False)
     assert region_key(ModelCard.read(tmp_path / "again")) == region_key(ModelCard.read(small_reranked / "model"))
 
