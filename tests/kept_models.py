@@ -80,8 +80,8 @@ def _graph(load: Callable[..., Any], facts: tuple[Facts, ...], threads: int, qui
 class Remembering:
     """A session that runs once for each input.  Safe to use from several threads, as one is."""
 
-    def __init__(self, session: Any) -> None:
-        self.session = session
+    def __init__(self, session: Any, largest: int = LARGEST) -> None:
+        self.session, self._largest = session, largest
         self._lock = threading.Lock()
         self._runs: OrderedDict[bytes, list[NDArray[Any]]] = OrderedDict()
 
@@ -92,7 +92,7 @@ class Remembering:
         """As a session does; each caller has arrays of its own."""
         if not all(isinstance(given, np.ndarray) for given in feeds.values()):
             return list(self.session.run(outputs, feeds))
-        if sum(given.nbytes for given in feeds.values()) > LARGEST:
+        if sum(given.nbytes for given in feeds.values()) > self._largest:
             return list(self.session.run(outputs, feeds))
         key = hashlib.blake2b(repr(outputs).encode())
         for name, given in sorted(feeds.items()):
@@ -102,7 +102,7 @@ class Remembering:
             found = self._runs.get(key.digest())
         if found is None:
             found = list(self.session.run(outputs, feeds))
-            if all(isinstance(one, np.ndarray) for one in found) and sum(one.nbytes for one in found) <= LARGEST:
+            if all(isinstance(one, np.ndarray) for one in found) and sum(one.nbytes for one in found) <= self._largest:
                 with self._lock:
                     self._runs[key.digest()] = found
                     while len(self._runs) > RUNS:

@@ -7,12 +7,16 @@ import os
 import re
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 import pytest
+from kept_models import Remembering
+from onnxruntime import InferenceSession
 from PIL import Image, ImageDraw, ImageFont
 from samples import CLI, SAMPLES
 
@@ -25,7 +29,25 @@ from mmsearch.types import Progress
 pytest.importorskip("rapidocr", reason="the extra mmsearch[ocr]")
 
 
+MOST = 50_000_000  # bytes of what goes in and comes out that are kept of a run
 FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def graphs() -> Iterator[None]:
+    """Graphs of RapidOCR are loaded once, and run once for each input."""
+    from rapidocr.inference_engine.onnxruntime import main
+
+    kept: dict[str, Remembering] = {}
+
+    def session(file: str, **options: Any) -> Remembering:
+        if file not in kept:
+            kept[file] = Remembering(InferenceSession(file, **options), MOST)
+        return kept[file]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(main, "InferenceSession", session)
+        yield
 
 
 @pytest.fixture(scope="module")
