@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
@@ -166,6 +165,8 @@ def filled(graph: onnx.ModelProto, values: dict[str, Array]) -> onnx.ModelProto:
 
 
 def _agrees(graph: onnx.ModelProto, module: nn.Module, examples: dict[str, Tensor], outputs: list[str]) -> bool:
+    import onnxruntime  # which starts a thread: whoever forks has none
+
     rng = np.random.default_rng(0)
     given = {}
     for name, one in examples.items():

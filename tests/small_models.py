@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from numpy.typing import NDArray
+from shared import made_once
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor
 
@@ -100,6 +102,19 @@ def write_open_clip(
                 weight += 0.05 * torch.randn_like(weight)  # a fresh model has zeros where errors would not show
     save_file(model.state_dict(), folder / "open_clip_model.safetensors")
     return folder
+
+
+def small_clip(factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The folder of ``CLIP`` with weights, and that of its graphs for ONNX Runtime."""
+    weights = made_once(factory, "small_clip", write_open_clip)
+
+    def make(folder: Path) -> None:
+        from mmsearch.encoders.export.open_clip import export
+        from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder
+
+        export(OpenClipEncoder.load(f"local-dir:{weights}"), folder)
+
+    return weights, made_once(factory, "small_clip_graphs", make)
 
 
 class KeptTrainee(EmbeddedTrainee):

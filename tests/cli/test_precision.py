@@ -11,23 +11,22 @@ from typing import Any
 
 import pytest
 from samples import CLI
-from small_models import write_open_clip
+from small_models import small_clip
 
-from mmsearch.encoders.export.open_clip import export
 from mmsearch.encoders.factory import embedded
-from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder
+from mmsearch.encoders.protocol import ModelCard
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"local-dir:{write_open_clip(tmp_path_factory.mktemp('open_clip') / 'model')}"
+    return f"local-dir:{small_clip(tmp_path_factory)[0]}"
 
 
 @pytest.fixture(scope="module")
-def exports(model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache with its graphs in float32."""
-    encoder, cache = OpenClipEncoder.load(model), tmp_path_factory.mktemp("exports")
-    export(encoder, cache / "models" / encoder.card.fingerprint)
+    (_, graphs), cache = small_clip(tmp_path_factory), tmp_path_factory.mktemp("exports")
+    shutil.copytree(graphs, cache / "models" / ModelCard.read(graphs).fingerprint)
     return cache
 
 

@@ -16,14 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from forked_runs import ForkedRuns
-from shared import made_once
-from small_models import write_open_clip
+from small_models import small_clip
 
 from mmsearch.config import Settings
-from mmsearch.encoders.export.open_clip import export
 from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
-from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder
 from mmsearch.library.library import Library
 from mmsearch.library.opening import open_library
 from mmsearch.rerank.resolve import for_encoder
@@ -32,15 +29,10 @@ from mmsearch.types import Progress
 MODELS = ("embedded", "open_clip")
 
 
-@pytest.fixture(scope="session")
-def small_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session", name="small_clip")
+def graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The graphs of a small open_clip model with random weights."""
-
-    def make(folder: Path) -> None:
-        weights = write_open_clip(tmp_path_factory.mktemp("open_clip") / "weights")
-        export(OpenClipEncoder.load(f"local-dir:{weights}"), folder)
-
-    return made_once(tmp_path_factory, "small_clip", make)
+    return small_clip(tmp_path_factory)[1]
 
 
 @pytest.fixture(params=MODELS)
