@@ -169,7 +169,10 @@ def cached(texts: Sequence[str], model: str, encode: Encode, cache: Path) -> Vec
         pass
     if len(texts) > BLOCK:
         log.info("encoding %s texts, once for this model and vocabulary", f"{len(texts):,}")
-    vectors = np.concatenate([encode(texts[start : start + 64]) for start in range(0, len(texts), 64)])
+    order = sorted(range(len(texts)), key=lambda row: len(texts[row]))  # like with like: less is padded
+    parts = [encode([texts[row] for row in order[start : start + 64]]) for start in range(0, len(texts), 64)]
+    vectors = np.empty_like(parts[0], shape=(len(texts), *parts[0].shape[1:]))
+    vectors[order] = np.concatenate(parts)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(file) as draft, draft.open("wb") as opened:
