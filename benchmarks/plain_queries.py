@@ -1,6 +1,6 @@
 """Plain words against photos: mean average precision over 200 queries as people type them, of one model or two.
 
-    python -m benchmarks.plain_queries --data MIXTURE [--model FOLDER] [--against FOLDER] [--dump FILE]
+    python -m benchmarks.plain_queries --data MIXTURE [--model FOLDER] [--against FOLDER] [--unmoved] [--dump FILE]
 
 ``MIXTURE`` is the folder that ``python -m mmsearch.training.shipped.mixture`` makes; the photos are those it sets
 aside for judging.  ``plain_queries.tsv`` holds the queries, each with its kind and a rule about captions;
@@ -40,6 +40,7 @@ from mmsearch.encoders import factory
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.evaluation import metrics
 from mmsearch.evaluation.evaluate import read_captions
+from mmsearch.search.text_adapter import moved
 
 HERE = Path(__file__).parent
 KINDS = ("thing", "colour", "place", "weather", "action", "number", "look")
@@ -159,6 +160,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", type=Path, default=factory.EMBEDDED)
     parser.add_argument("--against", type=Path, help="a second model; differences are its figures less --model's")
+    parser.add_argument("--unmoved", action="store_true", help="texts as the encoder has them, without the adapter")
     parser.add_argument("--dump", type=Path, help="gets a line for each query: kind, query, average precisions")
     given = parser.parse_args()
     queries, captions = read_queries(), judged_photos(given.data)
@@ -169,7 +171,10 @@ def main() -> None:
     for folder in filter(None, (given.model, given.against)):
         encoder = OnnxEncoder(folder)
         photos = photo_vectors([given.data / "images" / name for name in captions], encoder)
-        found = encoder.encode_texts([query.text for query in queries]) @ photos.T  # (queries, photos)
+        texts = encoder.encode_texts([query.text for query in queries])
+        if not given.unmoved:
+            texts = np.stack([moved(encoder, row, query.text) for row, query in zip(texts, queries, strict=True)])
+        found = texts @ photos.T  # (queries, photos)
         both = np.array([score(row, right) for row, right in zip(found, grades, strict=True)])
         precisions.append(both[:, 0])
         figures["against" if len(precisions) == 2 else "model"] = {

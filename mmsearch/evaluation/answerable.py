@@ -22,6 +22,7 @@ from mmsearch.search.calibration import Logistic, Shares, query_hubness
 from mmsearch.search.hubness import hubness_penalty
 from mmsearch.search.relevance import OF_CAPTIONS, OF_THINGS, SHORT, Map, above_querybank
 from mmsearch.search.retrieval import beta
+from mmsearch.search.text_adapter import moved
 from mmsearch.types import Ids, Regions, Vectors
 
 CANDIDATES = 20  # photos that are reranked for each caption
@@ -119,8 +120,8 @@ def scored(
     found: dict[str, list[object]] = {}
     jobs = asked(captions, every)
     queries = _each(encoder, [job.text for job in jobs], 64 if reranker is None else 1)
-    for done, (job, query) in enumerate(zip(jobs, queries, strict=True)):
-        share = beta(job.text)
+    for done, (job, plain) in enumerate(zip(jobs, queries, strict=True)):
+        query, share = moved(encoder, plain, job.text), beta(job.text)
         scores = (vectors @ query - share * grounds).astype(np.float32)
         values = {"photo": job.photo, "short": job.short, "beta": share, "words": len(job.text.split())}
         values["ground"] = query_hubness(query, rows, querybank.NEAREST)

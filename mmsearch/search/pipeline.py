@@ -24,6 +24,7 @@ from mmsearch.search.present import present
 from mmsearch.search.ranking import Ranking
 from mmsearch.search.retrieval import ParsedQuery, QueryVector
 from mmsearch.search.scored import Block, Folded, Scored
+from mmsearch.search.text_adapter import TextAdapter
 from mmsearch.search.text_boost import is_excluded
 from mmsearch.search.unknown_words import unknown_words
 from mmsearch.store.steps import step
@@ -185,7 +186,10 @@ def _parse(engine: Engine, query: Query, unlike: Sequence[Shown] = ()) -> Parsed
     typical = engine.calibration.typical if engine.calibration else None
     excludes = any(isinstance(term, Words) and term.exclude for term in query.terms)
     presence = _presence(engine) if excludes else None
-    parsed = retrieval.parsed_query(query.terms, lambda term: _embed(term, engine), query.arithmetic, typical, presence)
+    adapter = None if engine.encoder is None else TextAdapter.of(engine.encoder)
+    parsed = retrieval.parsed_query(
+        query.terms, lambda term: _embed(term, engine), query.arithmetic, typical, presence, adapter
+    )
     away = [QueryVector(_embed(term, engine), 1 / len(unlike)) for term in unlike]
     return replace(parsed, unlike=tuple(away))
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mmsearch.encoders.protocol import Encoder, said
 from mmsearch.errors import ModelError
-from mmsearch.media.filesystem import atomic_file, read_array
+from mmsearch.search import int8_rows
 from mmsearch.types import Ids, Vectors
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mmsearch.store.region_tokens import TokenModel
     from mmsearch.store.types import StoredModel
 
-FILE = "presence.npy"  # in a model folder: float16 (dim + 1, dim + 1), see ``Presence``
+FILE = "presence.npy"  # in a model folder: (dim + 1, dim + 1), see ``Presence``
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,7 @@ class Presence:
         """That of a model folder; None where it has none.  Raises ModelError for a damaged one."""
         file = folder / FILE
         try:
-            form = read_array(file).astype(np.float32)
-            if form.shape != (dim + 1, dim + 1) or not np.isfinite(form).all():
-                raise ValueError(f"{form.shape} where {(dim + 1, dim + 1)} finite numbers are wanted")
-            return cls(form)
+            return cls(int8_rows.read(file, (dim + 1, dim + 1)))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, EOFError) as error:
@@ -71,8 +68,7 @@ class Presence:
 
     def write(self, folder: Path) -> None:
         """Into a model folder."""
-        with atomic_file(folder / FILE) as draft, draft.open("wb") as opened:
-            np.save(opened, self.form.astype(np.float16))
+        int8_rows.write(folder / FILE, self.form)
 
     def classifier(self, text: Vectors) -> Classifier:
         """That of one text, from its vector (dim,)."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mmsearch.indexes.protocol import VectorIndex
 from mmsearch.query.model import Term, Words
 from mmsearch.search.presence import Classifier, Presence, PresenceBeside
+from mmsearch.search.text_adapter import TextAdapter
 from mmsearch.types import Ids, Vectors
 
 BETA = 0.1  # share of the hubness that is taken off, for each word of a text after the first …
@@ -39,7 +40,7 @@ Embed = Callable[[Term], Vectors]  # a term to its vector (dim,)
 class QueryVector:
     """A vector that pictures are compared with: of the words of a query together, or of an example."""
 
-    vector: Vectors  # (dim,), unit length
+    vector: Vectors  # (dim,), unit length, or that of a short text as the adapter moved it
     weight: float = 1.0
     beta: float = 0.0  # share of a picture's hubness that is taken off
     typical: tuple[float, float] | None = None  # mean and spread of a text's cosines with photos, where they are known
@@ -100,13 +101,13 @@ class Candidates:
 
 def parsed_query(
     terms: Sequence[Term], embed: Embed, arithmetic: bool = False, typical: tuple[float, float] | None = None,
-    presence: Presence | None = None,
+    presence: Presence | None = None, adapter: TextAdapter | None = None,
 ) -> ParsedQuery:  # fmt: skip
     """The vectors of the terms of a query; exact words have none.
 
     ``embed`` gives the vector of a term.  ``typical`` is what is known of the cosines of a text with photos, see
-    ``QueryVector``, and ``presence`` tells what photos show.  With ``arithmetic`` their vectors are added by weight,
-    those of excluded terms subtracted.
+    ``QueryVector``, ``presence`` tells what photos show, and ``adapter`` moves the vector of a short text.  With
+    ``arithmetic`` the vectors of the terms are added by weight, those of excluded terms subtracted.
     """
     terms = [term for term in terms if not (isinstance(term, Words) and term.exact)]
     said = [term for term in terms if isinstance(term, Words) and not term.exclude]
@@ -120,8 +121,9 @@ def parsed_query(
         if len({term.weight for term in said}) > 1:  # together they say what, each by its weight says how much
             heaviest = max(term.weight for term in said)
             vector = vector + sum((term.weight / heaviest * embed(term) for term in said), np.zeros_like(vector))
-        heaviest = max(term.weight for term in said)
-        wanted.append(QueryVector(_unit(vector), heaviest, beta(text), typical))
+        heaviest, vector = max(term.weight for term in said), _unit(vector)
+        moved = vector if adapter is None else adapter.moved(vector, text)
+        wanted.append(QueryVector(moved, heaviest, beta(text), typical))
     shown = [term for term in terms if not isinstance(term, Words) and not term.exclude]
     share = EXAMPLE_WEIGHT if said else 1.0
     wanted += [QueryVector(embed(term), share * term.weight) for term in shown]

@@ -35,6 +35,7 @@ from mmsearch.rerank.card import RerankCard
 from mmsearch.search import querybank
 from mmsearch.search.calibration import Calibration
 from mmsearch.search.presence import Presence
+from mmsearch.search.text_adapter import TextAdapter
 from mmsearch.training.common import pairs
 from mmsearch.types import Found, Photo
 
@@ -100,6 +101,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "config.toml": lambda file: config.load(file, {}),
     "background.npy": querybank.load,
     "presence.npy": lambda file: Presence.read(file.parent, 4),
+    "text_adapter.npy": lambda file: TextAdapter.read(file.parent, 4),
     "model.onnx": lambda file: session.load([file]),
     "words.onnx": lambda file: session.load([file, file]),
     "calibration.json": lambda file: Calibration.read(file.parent),

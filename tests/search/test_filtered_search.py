@@ -19,6 +19,7 @@ from mmsearch.search.engine import Engine
 from mmsearch.search.options import Options
 from mmsearch.search.pipeline import search
 from mmsearch.search.retrieval import BETA
+from mmsearch.search.text_adapter import moved
 from mmsearch.search.text_boost import SOME_WORDS
 from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.store.words.finding import FOLDER
@@ -41,7 +42,8 @@ class Shelf:
     def best(self, numbers: range | list[int], beta: float, k: int) -> list[tuple[str, float]]:
         """By brute force."""
         assert self.engine.encoder is not None
-        query = self.engine.encoder.encode_texts([" ".join(ASKED)])[0]
+        text = " ".join(ASKED)
+        query = moved(self.engine.encoder, self.engine.encoder.encode_texts([text])[0], text)
         rows = np.array(numbers)
         scores = self.vectors[rows] @ query - beta * self.hubness[rows]
         order = np.argsort(-scores)[:k]
@@ -138,7 +140,7 @@ def test_a_word_counts_for_each_of_many_photos_that_have_it(tmp_path: Path, enco
         rows = [int(Path(store.photos([number])[number][0].path).stem) for number in ids.tolist()]
         index = StoredIndex(Rows(dim + 1).plus(ids, np.column_stack([vectors, np.zeros(len(vectors))])[rows]))
         hits = search(Engine(store, model, index, encoder), parse(["kite"]), Options(10))
-    cosines = vectors @ encoder.encode_texts(["kite"])[0]
+    cosines = vectors @ moved(encoder, encoder.encode_texts(["kite"])[0], "kite")
     numbers = [int(Path(hit.path).stem) for hit in hits]
     assert max(numbers) > 1000
     assert all(number < kites for number in numbers)

@@ -15,6 +15,7 @@ from mmsearch.query.files import parse
 from mmsearch.search.engine import Engine
 from mmsearch.search.options import Options
 from mmsearch.search.pipeline import search
+from mmsearch.search.text_adapter import moved
 from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.types import Decoded, Exif, Film, Found, Hit, Moment, Part, Vectors
 
@@ -34,7 +35,7 @@ class Shelf:
     def scores(self, text: str) -> dict[str, np.ndarray]:
         """By path, what each part of the file scores for a text."""
         assert self.engine.encoder is not None
-        query = self.engine.encoder.encode_texts([text])[0]
+        query = moved(self.engine.encoder, self.engine.encoder.encode_texts([text])[0], text)
         return {path: rows @ query for path, rows in self.vectors.items()}
 
 
@@ -42,7 +43,7 @@ class Shelf:
 def shelf(tmp_path_factory: pytest.TempPathFactory, encoder: OnnxEncoder) -> Iterator[Shelf]:
     """The parts of the film ``/films/near.mp4``, 300 of them, are nearer to ``QUERY`` than anything else."""
     rng, dim = np.random.default_rng(0), encoder.card.dim
-    near = encoder.encode_texts([QUERY])[0]
+    near = moved(encoder, encoder.encode_texts([QUERY])[0], QUERY)
     vectors: dict[str, Vectors] = {f"/photos/{number}.jpg": drawn(rng, 1, dim) for number in range(PHOTOS)}
     for number in range(FILMS):
         vectors[f"/films/{number}.mp4"] = drawn(rng, int(rng.integers(2, 9)), dim)

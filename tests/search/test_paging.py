@@ -30,6 +30,7 @@ from mmsearch.search.pipeline import search
 from mmsearch.search.reranking import Notes, RerankStage
 from mmsearch.search.retrieval import beta
 from mmsearch.search.scored import Scored
+from mmsearch.search.text_adapter import moved
 from mmsearch.store.protocol import Store
 from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.store.types import StoredModel
@@ -169,7 +170,8 @@ def test_the_order_is_that_of_brute_force(engine: Engine) -> None:
     assert engine.encoder is not None
     ids = engine.index.ids()
     rows = engine.index.vectors(ids)
-    scores = rows[:, :-1] @ engine.encoder.encode_texts([text])[0] - beta(text) * rows[:, -1]
+    query = moved(engine.encoder, engine.encoder.encode_texts([text])[0], text)
+    scores = rows[:, :-1] @ query - beta(text) * rows[:, -1]
     photos = engine.store.photos(ids.tolist())
     expected = [photo.path for row in np.argsort(-scores) for photo in photos[int(ids[row])]]
     pages = [search(engine, parse(text.split()), Options(k=50, offset=offset)) for offset in range(0, 400, 50)]

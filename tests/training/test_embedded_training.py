@@ -40,8 +40,8 @@ def test_a_few_photos_are_learned_by_heart(tmp_path: Path) -> None:
     (tmp_path / "captions.tsv").write_text("".join(lines))
     for split in ("train", "dev"):
         (tmp_path / f"{split}.txt").write_text("\n".join(CAPTIONS) + "\n")
-    rates = {"lr": 3e-3, "image_lr": 3e-4, "text_lr": 3e-4}  # few steps, so larger ones
-    recipe = replace(RECIPE, epochs=8, batch=6, views=2, feature_dropout=0.1, ema=0.5, precision="fp32", **rates)
+    quick = replace(RECIPE, lr=3e-3, image_lr=3e-4, text_lr=3e-4)  # few steps, so larger ones
+    recipe = replace(quick, epochs=8, batch=6, views=2, feature_dropout=0.1, ema=0.5, precision="fp32")
     trainee, outcome, unseen = run(tmp_path, tmp_path / "work", recipe, hold_out=100, classes=16)
     assert outcome.after is not None
     assert outcome.after["text_to_image"]["R@1"] >= 90

@@ -38,6 +38,8 @@ NUMBERS = tuple(str(number) for number in (*range(0, 100, 7), *range(1900, 2040,
 PEOPLE = ("people", "someone", "humans")  # said of persons beside the plural
 
 Encode = Callable[[list[str]], Vectors]  # texts to unit vectors (n, dim)
+Odds = Callable[[Tensor, Tensor], Tensor]  # texts (t, dim) and photos (p, dim) to log-odds (t, p)
+Term = Callable[[Odds, Tensor, np.random.Generator], Tensor]  # a loss, from a view of all photos (n, dim)
 
 
 @dataclass(frozen=True)
@@ -69,29 +71,59 @@ def _often(count: Counter[str]) -> list[str]:
     return sorted(thing for thing, photos in count.items() if photos >= NAMED)
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """What a form is learned from."""
+
+    views: Tensor  # (v, n, dim): of photos
+    told: NDArray[np.int64]  # photos whose captions say what is not there …
+    named: Mentions  # … and what they name, a row for each
+    things: _Texts
+    captions: Tensor  # (told, dim): one of each
+    unnamed: Tensor  # (m, dim): words that no caption has
+
+
 def fit(views: Vectors, captions: Sequence[Sequence[str]], encode: Encode, seed: int = 0) -> Presence | None:
     """The form of a model, from ``views`` (v, n, dim) of n photos, unit rows, and their ``captions``.
 
     None where these name fewer than ``NEEDED`` things.
     """
-    known = counts(captions)
+    found = lesson(views, captions, encode, None, seed)
+    return None if found is None else learned(found, seed)
+
+
+def lesson(
+    views: Vectors, captions: Sequence[Sequence[str]], encode: Encode, told: NDArray[np.int64] | None, seed: int
+) -> Lesson | None:
+    """What there is to learn from, see ``fit``; ``told`` are the photos that captions describe, by default all."""
+    rows = np.arange(len(captions)) if told is None else told
+    own_captions = [captions[row] for row in rows]
+    known = counts(own_captions)
     if len(_often(known)) < NEEDED:
         return None
-    named = mentions(captions, _often(known))
+    named = mentions(own_captions, _often(known))
     own = [forms(thing) for thing in named.things]
     count = np.array([len(one) for one in own])
     texts = _Texts(torch.from_numpy(encode([text for one in own for text in one])), np.cumsum(count) - count, count)
     rng = np.random.default_rng([seed, 0])
-    said = torch.from_numpy(encode([str(rng.choice(texts)) for texts in captions]))
+    said = torch.from_numpy(encode([str(rng.choice(texts)) for texts in own_captions]))
     unnamed = torch.from_numpy(encode([*(word for word in sorted(nouns()) if word not in known), *NUMBERS]))
+    return Lesson(torch.from_numpy(views), rows, named, texts, said, unnamed)
+
+
+def learned(
+    given: Lesson, seed: int, steps: int | None = None, decay: float = DECAY, beside: Term | None = None
+) -> Presence:
+    """The form after some steps, ``STEPS`` by default; ``beside`` is added to the loss."""
+    steps = STEPS if steps is None else steps
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return _learned(torch.from_numpy(views), named, texts, said, unnamed, seed)
+        return _learned(given, seed, steps, decay, beside)
 
 
-def _learned(views: Tensor, named: Mentions, texts: _Texts, said: Tensor, unnamed: Tensor, seed: int) -> Presence:
-    dim, photos = views.shape[2], views.shape[1]
-    mean = views[0].mean(dim=0)
+def _learned(given: Lesson, seed: int, steps: int, decay: float, beside: Term | None) -> Presence:
+    views, named, dim, photos = given.views, given.named, given.views.shape[2], len(given.told)
+    mean = views[0][given.told].mean(dim=0)
     change, bias = torch.zeros(dim, dim, requires_grad=True), torch.zeros(dim, requires_grad=True)
     offset, scale = torch.zeros((), requires_grad=True), torch.tensor(SCALE).log().requires_grad_()
     slow, quick = {"params": [change], "lr": 2e-3}, {"params": [bias, offset, scale], "lr": 2e-2}
@@ -103,27 +135,30 @@ def _learned(views: Tensor, named: Mentions, texts: _Texts, said: Tensor, unname
         return scale.exp() * ((rows + rows @ change) @ (seen - mean).T + (rows @ bias)[:, None]) + offset
 
     often = np.sqrt(named.shown.sum(axis=0))  # rare things are drawn more often than they are shown
-    for step in range(STEPS):
+    for step in range(steps):
         rng = np.random.default_rng([seed, step, 1])
         things = rng.choice(len(often), min(THINGS, len(often)), replace=False, p=often / often.sum())
         some = rng.choice(photos, min(PHOTOS, photos), replace=False)
-        seen = views[int(rng.integers(len(views)))][some]
+        view = views[int(rng.integers(len(views)))]
+        seen = view[given.told[some]]
         shown, absent = (torch.from_numpy(which[np.ix_(some, things)].T) for which in (named.shown, named.absent))
-        loss = _balanced(odds(texts.draw(things, rng), seen), shown, absent)
+        loss = _balanced(odds(given.things.draw(things, rng), seen), shown, absent)
         told = rng.choice(len(some), min(CAPTIONS, len(some)), replace=False)
         right = torch.zeros(len(told), len(some), dtype=torch.bool)
         right[torch.arange(len(told)), torch.from_numpy(told)] = True
-        loss = loss + CAPTION_WEIGHT * _balanced(odds(said[some[told]], seen), right, ~right)
-        strange = unnamed[rng.choice(len(unnamed), min(UNNAMED, len(unnamed)), replace=False)]
+        loss = loss + CAPTION_WEIGHT * _balanced(odds(given.captions[some[told]], seen), right, ~right)
+        strange = given.unnamed[rng.choice(len(given.unnamed), min(UNNAMED, len(given.unnamed)), replace=False)]
         loss = loss + UNNAMED_WEIGHT * F.softplus(odds(strange, seen)).mean()
-        loss = loss + DECAY * (change**2).sum()
+        if beside is not None:
+            loss = loss + beside(odds, view, rng)
+        loss = loss + decay * (change**2).sum()
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-            group["lr"] = peak * rate(step, STEPS, 0.0)
+            group["lr"] = peak * rate(step, steps, 0.0)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         if step % 100 == 99:
-            log.info("presence, step %d of %d: loss %.3f", step + 1, STEPS, float(loss.detach()))
+            log.info("presence, step %d of %d: loss %.3f", step + 1, steps, float(loss.detach()))
     with torch.no_grad():
         return _form(scale.exp() * (torch.eye(dim) + change), scale.exp() * bias, offset, mean)
 

@@ -4,7 +4,8 @@ the model before it could do.
 - *Region tokens*: those of the base model, where the image tower stayed as it was up to the pooling.  Then the base
   model's reranker reads them too: answers, captions and reranking work as before.
 - *Querybank*: centroids of the training captions, and of plain sentences where there are few.
-- *Presence*: what a NOT is told by, learned from the training photos where their captions name enough things.
+- *Presence*, which a NOT is told by, and the *adapter* of short texts: learned from the training photos where their
+  captions name enough things, and have enough phrases.
 - *Calibration*: fitted on dev photos where there are enough.  With fewer it is the base model's, moved to where the
   scores of the trained model lie: both score the same photos for the same words, and the maps agree on scores that
   are as far from the mean, in units of the spread.
@@ -13,6 +14,7 @@ the model before it could do.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -32,8 +34,11 @@ from mmsearch.search import querybank
 from mmsearch.search.calibration import FILE, Calibration, Logistic, query_hubness
 from mmsearch.search.hubness import hubness_penalty
 from mmsearch.search.presence import FILE as PRESENCE
+from mmsearch.search.presence import Presence
 from mmsearch.search.retrieval import beta
-from mmsearch.training.common import calibrate, presence
+from mmsearch.search.text_adapter import FILE as ADAPTER
+from mmsearch.search.text_adapter import TextAdapter
+from mmsearch.training.common import calibrate, presence, text_adapter
 from mmsearch.training.common.pairs import Pairs
 from mmsearch.training.common.progress import Counter
 
@@ -49,7 +54,7 @@ CAPTIONS = 10_000  # training captions that the querybank is made of, at most
 # Of fewer ones plain sentences join them: with 1,200 captions R@1 over 500 photos was 36.4 without correction, 36.9
 # with captions alone, 36.1 with sentences alone and 37.3 with both; with 100 captions 35.7 alone, 36.2 with both.
 FEW = 5_000
-SEEN = 2000  # training photos that presence is learned from, at most
+SEEN = 2000  # training photos that ``_keep_maps`` learns from, at most
 PHOTOS = 200  # by which the scores of two models are compared
 NAMES = 20  # of so many nouns one is asked for there
 
@@ -91,7 +96,7 @@ def complete(base: Path, folder: Path, material: Material, report: Counter | Non
         found = replace(
             found, regions="kept" if kept else "new", reranker=fitting is not None, lost=had and fitting is None
         )
-        _keep_presence(base, encoder, material)
+        _keep_maps(base, encoder, material)
         relevance = _relevance(base, encoder, fitting, material, report)
     except MMSearchError as error:  # a model without relevance is better than none
         log.warning("the model has no relevance: %s", error)
@@ -100,20 +105,27 @@ def complete(base: Path, folder: Path, material: Material, report: Counter | Non
     return replace(found, relevance=relevance, reason="the dev captions name too few things" if few else "")
 
 
-def _keep_presence(base: Path, encoder: OnnxEncoder, material: Material) -> None:
-    """Nothing is written where the base model has none, or too few things are named: then scores alone tell."""
-    if not (base / PRESENCE).is_file():
-        return
+def _keep_maps(base: Path, encoder: OnnxEncoder, material: Material) -> None:
+    """What tells what photos show, and what moves short texts: learned anew where the base model has them.
+
+    Nothing is written where captions name too few things: then scores alone tell, and texts stay as they are.
+    """
+    wanted = [file for file in (PRESENCE, ADAPTER) if (base / file).is_file()]
     if material.unchanged:
-        atomic_write(encoder.folder / PRESENCE, read_regular(base / PRESENCE))
+        for file in wanted:
+            atomic_write(encoder.folder / file, read_regular(base / file))
         return
     photos = material.photos.keep(range(0, len(material.photos), -(-len(material.photos) // SEEN)))
-    if not presence.teaches(photos.texts):
+    if not wanted or not presence.teaches(photos.texts):
         return
     vectors, _ = calibrate.pictures(encoder, photos)
-    made = presence.fit(vectors[None], photos.texts, lambda texts: answerable.encode(encoder, texts))
-    if made is not None:
-        made.write(encoder.folder)
+    fits: dict[str, Callable[..., Presence | TextAdapter | None]] = {
+        PRESENCE: presence.fit, ADAPTER: text_adapter.fit
+    }  # fmt: skip
+    for file in wanted:
+        made = fits[file](vectors[None], photos.texts, lambda texts: answerable.encode(encoder, texts))
+        if made is not None:
+            made.write(encoder.folder)
 
 
 def _relevance(

@@ -26,6 +26,7 @@ from mmsearch.training.common.pairs import MARGIN, Pictures
 from mmsearch.training.contrastive import prefix_cache
 from mmsearch.training.shipped.embedded import read_split
 from mmsearch.training.shipped.rerank_embedded import sentences
+from mmsearch.types import Vectors
 
 log = logging.getLogger(__name__)
 
@@ -42,21 +43,32 @@ class _Vectors:
         return torch.from_numpy(self._encoder.encode_images(pixels.numpy()))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def options(description: str | None) -> argparse.Namespace:
+    """What the commands are given that make a part of the embedded model from its vectors of training photos."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=EMBEDDED, help="the model's folder")
-    given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    encoder = OnnxEncoder(given.out)
-    kept, pictures = Pictures.open(sentences(read_split(given.data, "train")), encoder.card.preprocess, MARGIN)
+    return parser.parse_args()
+
+
+def views(encoder: OnnxEncoder, pictures: Pictures, photos: int, count: int) -> Vectors:
+    """The vectors of ``count`` views of photos, (count, photos, dim), unit rows; the first is the photo as it is."""
     with tempfile.TemporaryDirectory() as folder:
         stored = prefix_cache.image_views(
-            _Vectors(encoder), pictures, len(kept), VIEWS, Path(folder) / "views.npy", torch.device("cpu"), 0
+            _Vectors(encoder), pictures, photos, count, Path(folder) / "views.npy", torch.device("cpu"), 0
         )
-        views = np.ascontiguousarray(stored.transpose(1, 0, 2)).astype(np.float32)
-    views /= np.maximum(np.linalg.norm(views, axis=2, keepdims=True), 1e-12)
-    made = presence.fit(views, kept.texts, lambda texts: answerable.encode(encoder, texts))
+        rows: Vectors = np.ascontiguousarray(stored.transpose(1, 0, 2)).astype(np.float32)
+    rows /= np.maximum(np.linalg.norm(rows, axis=2, keepdims=True), 1e-12)
+    return rows
+
+
+def main() -> None:
+    given = options(__doc__)
+    encoder = OnnxEncoder(given.out)
+    kept, pictures = Pictures.open(sentences(read_split(given.data, "train")), encoder.card.preprocess, MARGIN)
+    seen = views(encoder, pictures, len(kept), VIEWS)
+    made = presence.fit(seen, kept.texts, lambda texts: answerable.encode(encoder, texts))
     if made is None:
         raise SystemExit("the captions name too few things")
     made.write(given.out)

@@ -1,0 +1,100 @@
+"""What more captioned photos give the adapter of short texts: a curve by amount and by kind of photos.
+
+    python -m benchmarks.adapter_curve --data MIXTURE [--work DIR]
+
+``MIXTURE`` is the folder that ``python -m mmsearch.training.shipped.mixture`` makes.  The adapter of the embedded model
+(``mmsearch/search/text_adapter.py``) is learned from an eighth, a quarter, a half and all of the training photos, and
+from those of one kind alone: Flickr8k's, COCO's, all others.  Judged by mean average precision of the 200 queries of
+``plain_queries.py``, with the interval of the difference to none.  Photos as they are, one view.
+
+One JSON line: for each part its photos, its phrases, the figure, and what is gained.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.captioned import photo_vectors
+from benchmarks.common import report
+from benchmarks.plain_queries import graded, interval, judged_photos, read_grades, read_queries, score
+from mmsearch.encoders.factory import EMBEDDED
+from mmsearch.encoders.onnx.encoder import OnnxEncoder
+from mmsearch.evaluation import answerable
+from mmsearch.search.text_adapter import TextAdapter
+from mmsearch.training.common import text_adapter
+from mmsearch.training.common.phrases import Phrases
+from mmsearch.training.shipped.embedded import read_split
+from mmsearch.training.shipped.rerank_embedded import sentences
+from mmsearch.types import Vectors
+
+SHARES = (0.125, 0.25, 0.5, 1.0)
+KINDS = {
+    "flickr8k": ("flickr8k",),
+    "coco": ("coco",),
+}  # by how the names of the photos begin; "others" are all the rest
+
+
+def kept(file: Path | None, names: list[Path], encoder: OnnxEncoder) -> Vectors:
+    """The vectors of photos, read from a file where it is there."""
+    if file is not None and file.exists():
+        stored: Vectors = np.load(file)
+        return stored
+    rows = photo_vectors(names, encoder)
+    if file is not None:
+        np.save(file, rows)
+    return rows
+
+
+def kind_of(name: str) -> str:
+    return next((kind for kind, begins in KINDS.items() if name.startswith(begins)), "others")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, help="keeps the vectors of the photos")
+    given = parser.parse_args()
+    if given.work:
+        given.work.mkdir(parents=True, exist_ok=True)
+    encoder = OnnxEncoder(EMBEDDED)
+    training, queries, captions = read_split(given.data, "train"), read_queries(), judged_photos(given.data)
+    files = [given.data / "images" / name for name in training.names]
+    vectors = kept(given.work and given.work / "train.npy", files, encoder)
+    files = [given.data / "images" / name for name in captions]
+    photos = kept(given.work and given.work / "judged.npy", files, encoder)
+    grades = graded(queries, captions, read_grades())
+    plain = encoder.encode_texts([query.text for query in queries])
+
+    def judged(adapter: TextAdapter | None) -> NDArray[np.float64]:
+        rows = plain
+        if adapter is not None:
+            rows = np.stack([adapter.moved(row, query.text) for row, query in zip(plain, queries, strict=True)])
+        return np.array([score(found, right)[0] for found, right in zip(rows @ photos.T, grades, strict=True)])
+
+    described = set(sentences(training).names)
+    order = np.random.default_rng(0).permutation(len(training))
+    kinds = np.array([kind_of(name) for name in training.names])
+    parts = {f"{share:g} of all": np.sort(order[: round(share * len(training))]) for share in SHARES}
+    parts |= {kind: np.flatnonzero(kinds == kind) for kind in (*KINDS, "others")}
+    before = judged(None)
+    figures: dict[str, Any] = {"none": {"mAP": round(float(before.mean()), 2)}}
+    for name, rows in parts.items():
+        some = training.keep(rows)
+        told = np.array([row for row, photo in enumerate(some.names) if photo in described], np.int64)
+        made = text_adapter.fit(vectors[rows][None], some.texts, lambda texts: answerable.encode(encoder, texts), told)
+        after = before if made is None else judged(made)
+        figures[name] = {
+            "photos": len(rows), "phrases": len(Phrases.of(some.texts).texts), "learned": made is not None,
+            "mAP": round(float(after.mean()), 2), "gained": round(float((after - before).mean()), 2),
+            "interval": interval(after - before),
+        }  # fmt: skip
+    report("adapter_curve", figures)
+
+
+if __name__ == "__main__":
+    main()
