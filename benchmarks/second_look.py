@@ -35,13 +35,13 @@ from benchmarks.plain_queries import RIGHT, UNCLEAR, graded, judged_photos, read
 from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.evaluation import metrics
-from mmsearch.evaluation.answerable import encode
 from mmsearch.rerank.reranker import Reranker
 from mmsearch.rerank.resolve import for_encoder
 from mmsearch.search import querybank
 from mmsearch.search.hubness import hubness_penalty
 from mmsearch.search.reranking import FEW
 from mmsearch.search.retrieval import beta, without_end_mark
+from mmsearch.search.text_adapter import moved
 from mmsearch.training.common.calibrate import pictures
 from mmsearch.training.common.pairs import Pairs
 from mmsearch.training.shipped.embedded import read_split
@@ -64,6 +64,11 @@ def fused(first: NDArray[np.float32], top: NDArray[np.int64], added: NDArray[np.
     return scores
 
 
+def asked_by(encoder: OnnxEncoder, text: str) -> Vectors:
+    """The vector that a search for a text uses, (dim,)."""
+    return moved(encoder, encoder.encode_texts([text])[0], text)
+
+
 def one_word(
     data: Path, names: Sequence[str], vectors: Vectors, tokens: Regions, hubness: NDArray[np.float32],
     encoder: OnnxEncoder, reranker: Reranker,
@@ -75,7 +80,7 @@ def one_word(
     asked = [(row, word) for row, word in asked if " " not in word]
     ranks = np.zeros((len(asked), len(WEIGHTS)))
     for number, (row, word) in enumerate(asked):
-        first = (vectors @ encoder.encode_texts([word])[0] - beta(word) * hubness).astype(np.float32)
+        first = (vectors @ asked_by(encoder, word) - beta(word) * hubness).astype(np.float32)
         top = np.argsort(-first, kind="stable")[:DEPTH]
         match = reranker.look(word, tokens[top]).match
         for column, weight in enumerate(WEIGHTS):
@@ -99,7 +104,7 @@ def captions_by_depth(data: Path, kind: str, encoder: OnnxEncoder, reranker: Rer
     asked = asked[:: max(1, len(asked) // CAPTIONS)]
     ranks, margins = np.zeros((len(asked), len(DEPTHS))), np.zeros(len(asked))
     for number, (row, text) in enumerate(asked):
-        first = (vectors @ encoder.encode_texts([text])[0] - beta(text) * hubness).astype(np.float32)
+        first = (vectors @ asked_by(encoder, text) - beta(text) * hubness).astype(np.float32)
         top = np.argsort(-first, kind="stable")[:DEPTH]
         margins[number] = first[top[0]] - first[top[1]]
         match = reranker.look(text, tokens[top]).match
@@ -133,7 +138,7 @@ def main() -> None:
     hubness = hubness_penalty(vectors, querybank.vectors(encoder), 1.0, querybank.NEAREST)
     precision = np.zeros((len(queries), len(WEIGHTS)))
     five, by_depth = np.zeros_like(precision), np.zeros((len(queries), len(DEPTHS)))
-    texts = encode(encoder, [query.text for query in queries])
+    texts = np.stack([asked_by(encoder, query.text) for query in queries])
     for row, (query, text) in enumerate(zip(queries, texts, strict=True)):
         first = (vectors @ text - beta(query.text) * hubness).astype(np.float32)
         top = np.argsort(-first, kind="stable")[:DEPTH]

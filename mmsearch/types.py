@@ -280,7 +280,7 @@ class Hit:
     # 1 more for words that are written about it, and what reranking makes of that.  It is no cosine, and may exceed 1.
     score: float | None  # None where nothing was looked for: conditions alone rank nothing
     photo: Photo
-    first_stage: float | None = None  # the cosine similarity in [-1, 1], where the picture was reranked
+    first_stage: float | None = None  # its similarity, on the scale of cosines, where the picture was reranked
     answer: str | None = None  # where the query is a question
     answer_confidence: float | None = None  # its probability, of yes against no or among all answers, in [0, 1]
     relevance: float | None = None  # probability that it is what the query means, in [0, 1]; None where unknown
