@@ -121,19 +121,21 @@ def scored(
     jobs = asked(captions, every)
     queries = _each(encoder, [job.text for job in jobs], 64 if reranker is None else 1)
     for done, (job, plain) in enumerate(zip(jobs, queries, strict=True)):
-        query, share = moved(encoder, plain, job.text), beta(job.text)
-        scores = (vectors @ query - share * grounds).astype(np.float32)
+        share = beta(job.text)
+        scores = (vectors @ moved(encoder, plain, job.text) - share * grounds).astype(np.float32)
         values = {"photo": job.photo, "short": job.short, "beta": share, "words": len(job.text.split())}
-        values["ground"] = query_hubness(query, rows, querybank.NEAREST)
+        values["ground"] = query_hubness(plain, rows, querybank.NEAREST)
         for name, value in values.items():
             found.setdefault(name, []).append(value)
         others = np.delete(np.arange(len(captions)), job.photo)
         for name, some in (("with", np.arange(len(captions))), ("alone", others), ("without", job.rest)):
             chosen = some[np.argsort(-scores[some], kind="stable")[:CANDIDATES]]
-            best = vectors[chosen[0]]
-            spreads, margin, _ = above_querybank(float(best @ query), best, rows)
-            reranked = reranked_best(scores, chosen, job.text, tokens, reranker)
-            found.setdefault(name, []).append((float(scores[chosen[0]]), reranked, spreads, margin))
+            unmoved = vectors[chosen] @ plain - share * grounds[chosen]
+            best = chosen[int(np.argmax(unmoved))]
+            spreads, margin, _ = above_querybank(float(vectors[best] @ plain), vectors[best], rows)
+            score = float(unmoved.max())
+            reranked = reranked_best(scores, chosen, job.text, tokens, reranker) + score - float(scores[chosen[0]])
+            found.setdefault(name, []).append((score, reranked, spreads, margin))
         if report is not None:
             report(done + 1, len(jobs))
     return {name: np.array(values, np.float64) for name, values in found.items()}

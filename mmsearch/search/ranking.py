@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
@@ -16,7 +16,7 @@ from mmsearch.search.engine import Engine
 from mmsearch.search.moments import best_of_files, by_words, with_all_parts
 from mmsearch.search.options import Options
 from mmsearch.search.querybank import NEAREST
-from mmsearch.search.retrieval import ParsedQuery
+from mmsearch.search.retrieval import ParsedQuery, augmented
 from mmsearch.search.scored import Block, Scored
 from mmsearch.search.text_boost import TextBoost, text_boosts
 from mmsearch.store.steps import step
@@ -25,6 +25,7 @@ from mmsearch.types import Ids, Note, Vectors
 DEPTH = 10  # candidates that are retrieved first, however few hits are asked for …
 GROWTH = 10  # … and how many times as many when these are used up
 FEW = 20_000  # of so few pictures 100 are as quick to find as 10: all of them are compared
+JUDGED = 20  # candidates of a moved text that are compared with the text itself
 
 
 @dataclass
@@ -172,10 +173,25 @@ class Ranking:
         if engine.calibration is None:
             return None if reranked else self._general(block, engine.querybank)
         if not reranked:
-            return engine.calibration.first
+            return self._unmoved(block, engine.calibration.first)
         stage = engine.reranking
         fits = stage is not None and stage.reranker.card.fingerprint == engine.calibration.reranker
-        return engine.calibration.reranked if fits else None
+        return self._unmoved(block, engine.calibration.reranked) if fits else None
+
+    def _unmoved(self, block: Sequence[Scored], logistic: Logistic | None) -> Logistic | None:
+        """That of a short text whose vector was moved: the best picture is as likely as the best by the text itself.
+
+        Moved, a text says better which of the pictures shows it, and no better whether any does.
+        """
+        wanted, held = self.parsed.wanted[0], self.engine.index.holds
+        if logistic is None or wanted.plain is None:
+            return logistic
+        ranked = np.array([one.id for one in sorted(block, key=lambda one: one.boost - one.score)], np.int64)
+        rows = self.engine.index.vectors(ranked[held(ranked)][:JUDGED])
+        if not len(rows):
+            return logistic
+        lift = float((rows @ augmented(wanted.unmoved)).max() - (rows @ augmented(wanted)).max())
+        return replace(logistic, offset=logistic.offset + logistic.score * lift)
 
     def _general(self, block: Sequence[Scored], querybank: Vectors) -> Logistic:
         """That of a model without a calibration, from its best picture by vectors."""
@@ -186,7 +202,8 @@ class Ranking:
             return Logistic(0.0, 0.0, 0.0, 0.0)
         best = max(shown, key=lambda one: one.score - one.boost)
         row = self.engine.index.vectors(np.array([best.id], np.int64))[0, :-1]
-        return relevance.logistic(self.parsed.text, best.score - best.boost, best.cosine, row, querybank)
+        cosine = float(row @ self.parsed.wanted[0].unmoved.vector)
+        return relevance.logistic(self.parsed.text, best.score - best.boost, cosine, row, querybank)
 
     def _check_relevance(self, logistic: Logistic | None) -> None:
         """Where it is unknown nobody can ask for it: an error where one does, a note where the settings do."""
@@ -213,7 +230,7 @@ class Ranking:
         What follows scores no more than the last one, also before words are counted too.
         """
         assert self.engine.querybank is not None
-        wanted, least = self.parsed.wanted[0], self.options.least_relevance
+        wanted, least = self.parsed.wanted[0].unmoved, self.options.least_relevance
         scores = np.array([*(one.score - one.boost for one in block), block[-1].score], np.float64)
         shares = logistic(scores, query_hubness(wanted.vector, self.engine.querybank, NEAREST), wanted.beta)
         likely = np.maximum(shares[:-1], [one.word_share for one in block]).round(4).tolist()

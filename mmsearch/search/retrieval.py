@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mmsearch.indexes.protocol import VectorIndex
 from mmsearch.query.model import Term, Words
 from mmsearch.search.presence import Classifier, Presence, PresenceBeside
-from mmsearch.search.text_adapter import TextAdapter
+from mmsearch.search.text_adapter import TextAdapter, part_moved
 from mmsearch.types import Ids, Vectors
 
 BETA = 0.1  # share of the hubness that is taken off, for each word of a text after the first …
@@ -44,6 +44,12 @@ class QueryVector:
     weight: float = 1.0
     beta: float = 0.0  # share of a picture's hubness that is taken off
     typical: tuple[float, float] | None = None  # mean and spread of a text's cosines with photos, where they are known
+    plain: Vectors | None = None  # that of a short text before it was moved, (dim,), unit length
+
+    @property
+    def unmoved(self) -> QueryVector:
+        """As the encoder has it: what relevance is judged by."""
+        return self if self.plain is None else replace(self, vector=self.plain, plain=None)
 
 
 @dataclass(frozen=True)
@@ -122,8 +128,10 @@ def parsed_query(
             heaviest = max(term.weight for term in said)
             vector = vector + sum((term.weight / heaviest * embed(term) for term in said), np.zeros_like(vector))
         heaviest, vector = max(term.weight for term in said), _unit(vector)
-        moved = vector if adapter is None else adapter.moved(vector, text)
-        wanted.append(QueryVector(moved, heaviest, beta(text), typical))
+        whole = QueryVector(vector, heaviest, beta(text), typical)
+        if adapter is not None and part_moved(text):
+            whole = replace(whole, vector=adapter.moved(vector, text), plain=vector)
+        wanted.append(whole)
     shown = [term for term in terms if not isinstance(term, Words) and not term.exclude]
     share = EXAMPLE_WEIGHT if said else 1.0
     wanted += [QueryVector(embed(term), share * term.weight) for term in shown]

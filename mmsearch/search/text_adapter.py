@@ -58,14 +58,14 @@ class TextAdapter:
 
     def moved(self, vector: Vectors, text: str) -> Vectors:
         """The vector of a text (dim,), unit length, moved by as much as its words allow; its length changes."""
-        part = share(text)
+        part = part_moved(text)
         if not part:
             return vector
         found: Vectors = (vector + part * (vector @ self.map[:-1] + self.map[-1])).astype(np.float32)
         return found
 
 
-def share(text: str) -> float:
+def part_moved(text: str) -> float:
     """How much of the map a text gets, in [0, 1]."""
     words = len(text.split())
     return 0.0 if words >= LONG else FADING ** max(0, words - SHORT)

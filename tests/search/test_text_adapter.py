@@ -12,7 +12,7 @@ from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import ModelError
 from mmsearch.search import int8_rows
-from mmsearch.search.text_adapter import FILE, TextAdapter, moved, share
+from mmsearch.search.text_adapter import FILE, TextAdapter, moved, part_moved
 from mmsearch.training.common import text_adapter
 from mmsearch.training.common.phrases import Phrases, phrases_in
 from mmsearch.types import Vectors
@@ -29,7 +29,7 @@ def test_a_text_is_moved_by_its_number_of_words() -> None:
         ("6 " * 6, 0.25),
         ("7 " * 7, 0),
     ):
-        assert share(text) == part
+        assert part_moved(text) == part
         wanted = vector + part * (np.append(vector, 1) @ adapter.map)
         np.testing.assert_allclose(adapter.moved(vector, text), wanted, atol=1e-6)
 

@@ -3,8 +3,8 @@
     python -m mmsearch.training.shipped.text_adapter --data DIR
 
 ``DIR`` holds ``images/``, ``captions.tsv`` and ``train.txt``, as ``shipped.mixture`` makes it.  Writes
-``text_adapter.npy`` into the model's folder; ``mmsearch/training/common/text_adapter.py`` says how.  Before
-``shipped.calibrate``: scores of short texts change.  ``python -m benchmarks.plain_queries`` measures it.
+``text_adapter.npy`` into the model's folder; ``mmsearch/training/common/text_adapter.py`` says how.  ``python -m
+benchmarks.plain_queries`` measures it.
 """
 
 from __future__ import annotations
