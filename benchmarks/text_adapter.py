@@ -32,9 +32,9 @@ from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.evaluation import answerable
 from mmsearch.language.stop_words import STOP_WORDS
-from mmsearch.search.text_adapter import TextAdapter
+from mmsearch.search.text_adapter import TextAdapter, words_in
 from mmsearch.training.common import text_adapter
-from mmsearch.training.common.phrases import Phrases, words_in
+from mmsearch.training.common.phrases import Phrases
 from mmsearch.training.shipped.embedded import read_split
 from mmsearch.training.shipped.rerank_embedded import sentences
 from mmsearch.types import Vectors
@@ -94,7 +94,7 @@ def of_length(caption: str, words: int) -> Iterator[str]:
 
 def gained(texts: Vectors, right: NDArray[np.bool_], photos: Vectors, adapter: TextAdapter) -> dict[str, Any]:
     """Of texts (n, dim), which photos are ``right`` for (n, photos)."""
-    moved = np.stack([adapter.moved(row, "short") for row in texts])
+    moved = texts + texts @ adapter.map[:-1] + adapter.map[-1]
     before, after = (
         np.array([average_precision(scores, own) for scores, own in zip(rows @ photos.T, right, strict=True)])
         for rows in (texts, moved)

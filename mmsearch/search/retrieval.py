@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mmsearch.indexes.protocol import VectorIndex
 from mmsearch.query.model import Term, Words
 from mmsearch.search.presence import Classifier, Presence, PresenceBeside
-from mmsearch.search.text_adapter import TextAdapter, part_moved
+from mmsearch.search.text_adapter import TextAdapter
 from mmsearch.types import Ids, Vectors
 
 BETA = 0.1  # share of the hubness that is taken off, for each word of a text after the first …
@@ -129,7 +129,7 @@ def parsed_query(
             vector = vector + sum((term.weight / heaviest * embed(term) for term in said), np.zeros_like(vector))
         heaviest, vector = max(term.weight for term in said), _unit(vector)
         whole = QueryVector(vector, heaviest, beta(text), typical)
-        if adapter is not None and part_moved(text):
+        if adapter is not None and adapter.part(text):
             whole = replace(whole, vector=adapter.moved(vector, text), plain=vector)
         wanted.append(whole)
     shown = [term for term in terms if not isinstance(term, Words) and not term.exclude]

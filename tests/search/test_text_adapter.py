@@ -12,7 +12,7 @@ from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import ModelError
 from mmsearch.search import int8_rows
-from mmsearch.search.text_adapter import FILE, TextAdapter, moved, part_moved
+from mmsearch.search.text_adapter import FILE, TextAdapter, moved
 from mmsearch.training.common import text_adapter
 from mmsearch.training.common.phrases import Phrases, phrases_in
 from mmsearch.types import Vectors
@@ -20,16 +20,15 @@ from mmsearch.types import Vectors
 
 def test_a_text_is_moved_by_its_number_of_words() -> None:
     rng = np.random.default_rng(0)
-    adapter = TextAdapter(rng.standard_normal((5, 4)).astype(np.float32))
+    adapter = TextAdapter(
+        rng.standard_normal((5, 4)).astype(np.float32), frozenset(["dog", "grass", "green", "6", "7"])
+    )
     vector = np.array([0.6, 0, 0.8, 0], np.float32)
     for text, part in (
-        ("dog", 1),
-        ("a dog on grass", 1),
-        ("a dog on green grass", 0.5),
-        ("6 " * 6, 0.25),
-        ("7 " * 7, 0),
-    ):
-        assert part_moved(text) == part
+        ("Dog", 1), ("a dog on grass", 1), ("a dog on green grass", 0.5), ("6 " * 6, 0.25), ("7 " * 7, 0),
+        ("dogs", 0), ("a dog and a canyon", 0),  # words that it does not know
+    ):  # fmt: skip
+        assert adapter.part(text) == part
         wanted = vector + part * (np.append(vector, 1) @ adapter.map)
         np.testing.assert_allclose(adapter.moved(vector, text), wanted, atol=1e-6)
 
@@ -65,7 +64,7 @@ def test_it_brings_texts_to_the_photos_that_show_them(monkeypatch: pytest.Monkey
     others, said = world.photos(500, 3)
     right = np.array([[own == [f"a {thing}"] for own in said] for thing in world.things])
     plain = encode(world.things)
-    after = np.stack([made.moved(row, "one") for row in plain])
+    after = np.stack([made.moved(row, thing) for row, thing in zip(plain, world.things, strict=True)])
 
     def precision(rows: Vectors) -> float:
         """Of the first as many photos as show a thing, the share that do."""
@@ -90,12 +89,13 @@ def test_few_phrases_teach_nothing() -> None:
 def test_file(tmp_path: Path) -> None:
     assert TextAdapter.read(tmp_path, 4) is None
     rng = np.random.default_rng(0)
-    made = TextAdapter(rng.standard_normal((5, 4)).astype(np.float32))
+    made = TextAdapter(rng.standard_normal((5, 4)).astype(np.float32), frozenset(["dog", "grass"]))
     made.write(tmp_path)
     TextAdapter.read.cache_clear()
     read = TextAdapter.read(tmp_path, 4)
     assert read is not None
     np.testing.assert_allclose(read.map, made.map, atol=0.02)
+    assert read.words == made.words
     with pytest.raises(ModelError, match=r"text_adapter\.npy cannot be used.*install mmsearch again"):
         TextAdapter.read(tmp_path, 6)
     for content in (b"no array", (tmp_path / FILE).read_bytes()[:-8]):
@@ -126,5 +126,5 @@ def test_the_shipped_one_fits_its_model(encoder: OnnxEncoder) -> None:
     vector = encoder.encode_texts(["dog"])[0]
     after = moved(encoder, vector, "dog")
     assert 0.7 < float(after @ vector) / float(np.linalg.norm(after)) < 0.99
-    long = "a dog that runs over a wide meadow"
-    np.testing.assert_array_equal(moved(encoder, vector, long), vector)
+    for other in ("a dog that runs over a wide meadow", "a triceratops"):
+        np.testing.assert_array_equal(moved(encoder, vector, other), vector)

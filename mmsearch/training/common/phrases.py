@@ -7,7 +7,6 @@ clear counterexample.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,14 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch.language.stop_words import STOP_WORDS
+from mmsearch.search.text_adapter import words_in
 
 LONGEST = 4  # words of a phrase
 LEAST, MOST = 6, 3000  # photos that a phrase is said of; what nearly all show tells nothing
 
 
-def words_in(caption: str) -> list[str]:
-    """The words of a caption, in lower case."""
-    return re.findall(r"[a-z0-9]+", caption.lower())
+def often(captions: Sequence[Sequence[str]], least: int) -> frozenset[str]:
+    """The words that the captions of at least so many photos have; no stop words."""
+    count = Counter(word for own in captions for word in {word for text in own for word in words_in(text)})
+    return frozenset(word for word, photos in count.items() if photos >= least and word not in STOP_WORDS)
 
 
 def phrases_in(caption: str) -> set[str]:

@@ -37,7 +37,7 @@ from mmsearch.search.presence import FILE as PRESENCE
 from mmsearch.search.presence import Presence
 from mmsearch.search.retrieval import beta
 from mmsearch.search.text_adapter import FILE as ADAPTER
-from mmsearch.search.text_adapter import TextAdapter
+from mmsearch.search.text_adapter import WORDS, TextAdapter
 from mmsearch.training.common import calibrate, presence, text_adapter
 from mmsearch.training.common.pairs import Pairs
 from mmsearch.training.common.progress import Counter
@@ -54,7 +54,7 @@ CAPTIONS = 10_000  # training captions that the querybank is made of, at most
 # Of fewer ones plain sentences join them: with 1,200 captions R@1 over 500 photos was 36.4 without correction, 36.9
 # with captions alone, 36.1 with sentences alone and 37.3 with both; with 100 captions 35.7 alone, 36.2 with both.
 FEW = 5_000
-SEEN = 2000  # training photos that ``_keep_maps`` learns from, at most
+SEEN, MANY = 2000, 12_000  # training photos that presence and the adapter are learned from, at most
 PHOTOS = 200  # by which the scores of two models are compared
 NAMES = 20  # of so many nouns one is asked for there
 
@@ -112,17 +112,17 @@ def _keep_maps(base: Path, encoder: OnnxEncoder, material: Material) -> None:
     """
     wanted = [file for file in (PRESENCE, ADAPTER) if (base / file).is_file()]
     if material.unchanged:
-        for file in wanted:
+        for file in (*wanted, *(file for file in [WORDS] if (base / file).is_file())):
             atomic_write(encoder.folder / file, read_regular(base / file))
         return
-    photos = material.photos.keep(range(0, len(material.photos), -(-len(material.photos) // SEEN)))
-    if not wanted or not presence.teaches(photos.texts):
-        return
-    vectors, _ = calibrate.pictures(encoder, photos)
     fits: dict[str, Callable[..., Presence | TextAdapter | None]] = {
         PRESENCE: presence.fit, ADAPTER: text_adapter.fit
     }  # fmt: skip
-    for file in wanted:
+    for file, most, teaches in ((PRESENCE, SEEN, presence.teaches), (ADAPTER, MANY, text_adapter.teaches)):
+        photos = material.photos.keep(range(0, len(material.photos), -(-len(material.photos) // most)))
+        if file not in wanted or not teaches(photos.texts):
+            continue
+        vectors, _ = calibrate.pictures(encoder, photos)
         made = fits[file](vectors[None], photos.texts, lambda texts: answerable.encode(encoder, texts))
         if made is not None:
             made.write(encoder.folder)

@@ -3,22 +3,27 @@
     python -m mmsearch.training.shipped.text_adapter --data DIR
 
 ``DIR`` holds ``images/``, ``captions.tsv`` and ``train.txt``, as ``shipped.mixture`` makes it.  Writes
-``text_adapter.npy`` into the model's folder; ``mmsearch/training/common/text_adapter.py`` says how.  ``python -m
+``text_adapter.npy`` into the model's folder, and the words that it knows into ``mmsearch/language/caption_words.txt``;
+``mmsearch/training/common/text_adapter.py`` says how.  ``python -m
 benchmarks.plain_queries`` measures it.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.evaluation import answerable
-from mmsearch.search.text_adapter import FILE
+from mmsearch.search.text_adapter import FILE, WORDS
 from mmsearch.training.common import text_adapter
 from mmsearch.training.common.pairs import MARGIN, Pictures
 from mmsearch.training.shipped.embedded import read_split
 from mmsearch.training.shipped.presence import VIEWS, log, options, views
 from mmsearch.training.shipped.rerank_embedded import sentences
+
+OUT = Path(__file__).parent.parent.parent / "language" / "caption_words.txt"
 
 
 def main() -> None:
@@ -33,6 +38,7 @@ def main() -> None:
     if made is None:
         raise SystemExit("the captions have too few phrases")
     made.write(given.out)
+    (given.out / WORDS).replace(OUT)
     log.info("wrote %s", given.out / FILE)
 
 
