@@ -111,8 +111,9 @@ def scored(
 
     ``with``, ``alone`` and ``without`` are (n, 4), over all photos, over all but the own one, and over those without
     its things: of the first stage, reranked, and of the first stage's best photo how far the text is above the
-    querybank (``relevance.above_querybank``).  ``seen`` are vectors and region tokens of the photos, ``bank`` the
-    querybank, by default the model's own.
+    querybank (``relevance.above_querybank``).  Photos are found by the moved text (``search/text_adapter.py``), the
+    best of them is that of the text itself, as a search judges it.  ``seen`` are vectors and region tokens of the
+    photos, ``bank`` the querybank, by default the model's own.
     """
     vectors, tokens = seen
     rows = querybank.vectors(encoder) if bank is None else bank
