@@ -318,8 +318,8 @@ def test_commands_and_addresses(mmsearch: CLI, server: ObjectServer, root: str, 
     (tmp_path / "list.txt").write_text(f"{root}/cat.png\n")
     assert mmsearch("index", "--urls", tmp_path / "list.txt", **known).stderr.endswith("\n")
     mmsearch("index", root, **known)
-    # of files of the same second the first name is kept
-    server.put(bucket_of(root), "own/twin.png", (photos / "grass.png").read_bytes())
+    # of files of the same second the shorter name is kept
+    server.put(bucket_of(root), "own/grass-twin.png", (photos / "grass.png").read_bytes())
     mmsearch("index", **known)
     done = mmsearch("query", "grass", "-k", "1", "--copy-to", tmp_path / "out", "--html", tmp_path / "x.html", **known)
     assert f"{root}/" in done.stdout.replace("\n", "")
@@ -329,7 +329,7 @@ def test_commands_and_addresses(mmsearch: CLI, server: ObjectServer, root: str, 
     assert "1 were there already" in again.stderr
     assert f'href="{root}/' in (tmp_path / "x.html").read_text("utf-8")
     moving = mmsearch("duplicates", "--move-to", tmp_path / "moved", "--yes", check=1, **known)
-    assert "twin.png: it is no file of this machine, and only such are moved" in moving.stderr.replace("\n", "")
+    assert "grass-twin.png: it is no file of this machine, and only such are moved" in moving.stderr.replace("\n", "")
     for command in (["watch", root], ["watch"]):
         said = mmsearch(*command, check=1, **known).stderr
         assert "cannot be watched: an object store says nothing of changes" in said
@@ -344,7 +344,7 @@ def test_commands_and_addresses(mmsearch: CLI, server: ObjectServer, root: str, 
     assert mmsearch("import", tmp_path / "exported", **other).stderr.startswith("5 added")
     hits = [json.loads(line) for line in mmsearch("query", "--json", "type:png", **other).stdout.splitlines()]
     assert sorted(hit["path"] for hit in hits) == sorted(
-        f"{root}/{name}" for name in ("cameraman.png", "grass.png", "twin.png", "trips/motorcycle.png")
+        f"{root}/{name}" for name in ("cameraman.png", "grass.png", "grass-twin.png", "trips/motorcycle.png")
     )
 
 

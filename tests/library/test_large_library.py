@@ -20,6 +20,7 @@ from mmsearch.library.opening import open_library
 from mmsearch.library.status import Status
 from mmsearch.search import querybank, retrieval
 from mmsearch.search.hubness import hubness_penalty
+from mmsearch.search.text_adapter import moved
 from mmsearch.store.sql.tables import contents, embeddings, items, photos
 from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.types import Progress, Vectors
@@ -111,7 +112,8 @@ def test_an_index_run_builds_what_searches_then_use(
     texts = ("a dog runs on the beach", "two children in a swimming pool", "a man climbs a rock", "a red car")
     shares = []
     for text in texts:
-        asked = retrieval.augmented(retrieval.QueryVector(encoder.encode_texts([text])[0], beta=retrieval.beta(text)))
+        vector = moved(encoder, encoder.encode_texts([text])[0], text)
+        asked = retrieval.augmented(retrieval.QueryVector(vector, beta=retrieval.beta(text)))
         best = {f"/x/{place + 1}.png" for place in np.argsort(-(rows @ asked))[:10].tolist()}
         hits = [hit.path for hit in large.search(text, 10)]
         shares.append(len(best & set(hits)) / 10)

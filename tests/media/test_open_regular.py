@@ -110,6 +110,7 @@ OTHERWISE = {
     "mmsearch/media/filesystem.py": "it is the one way",
     "mmsearch/training/shipped/*": "makes the models that ship, out of files of packages",
     "mmsearch/training/contrastive/prefix_cache.py": "a cache that the run itself has just made",
+    "mmsearch/language/caption_words.py": "a file of this package",
     "mmsearch/encoders/hub/open_clip_table.py": "a file of this package",
     "mmsearch/language/nouns.py": "a file of this package",
     "mmsearch/language/prompts.py": "a file of this package",

@@ -107,7 +107,7 @@ def test_trained_folder_reranks_a_search(drawn: Path, mmsearch: CLI) -> None:
     (drawn / "images" / "red_ball.png").unlink()
     own = {"MMSEARCH_RERANKER": str(out), "MMSEARCH_LIBRARY": str(drawn / "library")}
     mmsearch("index", "images", "--model", "embedded", **own)
-    asked = ("query", "a blue kite", "--json", "-k", "23")
+    asked = ("query", "a blue kite that flies high in the sky", "--json", "-k", "23")
     plain = [json.loads(text) for text in mmsearch(*asked, "--no-rerank", "--arithmetic", **own).stdout.splitlines()]
     hits = [json.loads(text) for text in mmsearch(*asked, "--rerank", **own).stdout.splitlines()]
     assert sorted(hit["path"] for hit in hits) == sorted(hit["path"] for hit in plain)
