@@ -3,9 +3,9 @@
     python -m mmsearch.training.shipped.text_adapter --data DIR
 
 ``DIR`` holds ``images/``, ``captions.tsv`` and ``train.txt``, as ``shipped.mixture`` makes it.  Writes
-``text_adapter.npy`` into the model's folder, and the words that it knows into ``mmsearch/language/caption_words.txt``;
-``mmsearch/training/common/text_adapter.py`` says how.  ``python -m
-benchmarks.plain_queries`` measures it.
+``text_adapter.npy`` into the model's folder, and the words that it knows into ``mmsearch/language/caption_words.txt``,
+or beside it where ``--out`` names another folder; ``mmsearch/training/common/text_adapter.py`` says how.
+``python -m benchmarks.plain_queries`` measures it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.evaluation import answerable
 from mmsearch.search.text_adapter import FILE, WORDS
@@ -38,7 +39,8 @@ def main() -> None:
     if made is None:
         raise SystemExit("the captions have too few phrases")
     made.write(given.out)
-    (given.out / WORDS).replace(OUT)
+    if given.out == EMBEDDED:  # of another folder they stay beside the map
+        (EMBEDDED / WORDS).replace(OUT)
     log.info("wrote %s", given.out / FILE)
 
 
