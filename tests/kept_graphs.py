@@ -12,12 +12,13 @@ import hashlib
 import inspect
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
@@ -29,7 +30,6 @@ Array = NDArray[Any]
 PLAIN = (bool, int, float, str, tuple, list, type(None), torch.dtype)
 IGNORED = ("_parameters", "_buffers", "_modules", "card_name")  # listed above, or of no meaning to a graph
 FILL = "to be filled: "
-STAYS = ExitStack()  # what keeps graphs until a process ends
 CLOSE = 1e-4  # of the largest value: how far the filled graph may be from torch
 
 
@@ -65,42 +65,6 @@ def kept(folder: Path) -> Iterator[None]:
         yield
     finally:
         graphs.traced = before
-
-
-def site(place: Path, graphs_folder: Path) -> Path:
-    """A folder for ``PYTHONPATH``: in processes that have it there, graphs are kept in ``graphs_folder`` too."""
-    place.mkdir()
-    lines = f"""
-        import importlib.util
-        import sys
-
-
-        class Finder:
-            @staticmethod
-            def find_spec(name, path=None, target=None):
-                if name != {graphs.__name__!r}:
-                    return None
-                sys.meta_path.remove(Finder)
-                spec = importlib.util.find_spec(name)
-                plain = spec.loader.exec_module
-
-                def execute(module):
-                    plain(module)
-                    sys.path.append({str(Path(__file__).parent)!r})
-                    import pathlib
-
-                    import kept_graphs
-
-                    kept_graphs.STAYS.enter_context(kept_graphs.kept(pathlib.Path({str(graphs_folder)!r})))
-
-                spec.loader.exec_module = execute
-                return spec
-
-
-        sys.meta_path.insert(0, Finder)
-        """
-    (place / "sitecustomize.py").write_text(inspect.cleandoc(lines) + "\n", "utf-8")
-    return place
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -165,8 +129,6 @@ def filled(graph: onnx.ModelProto, values: dict[str, Array]) -> onnx.ModelProto:
 
 
 def _agrees(graph: onnx.ModelProto, module: nn.Module, examples: dict[str, Tensor], outputs: list[str]) -> bool:
-    import onnxruntime  # which starts a thread: whoever forks has none
-
     rng = np.random.default_rng(0)
     given = {}
     for name, one in examples.items():

@@ -1,15 +1,12 @@
-"""What each process of ``test_distributed.py`` does: ``python one_process.py FOLDER GRAPHS SIZE PORT`` starts them."""
+"""What each process of ``test_distributed.py`` does: ``python one_process.py FOLDER GRAPHS``."""
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 from pathlib import Path
 
 import kept_graphs
 import torch
-from forked_runs import forked
 from small_models import CAPTIONS, KeptTrainee, small_trainee
 
 from mmsearch.training.common import distributed
@@ -61,34 +58,7 @@ def main(folder: Path) -> None:
         torch.save({"weights": weights, "loss": outcome.loss}, folder / f"run-{world.size}-{world.rank}.pt")
 
 
-def start(folder: Path, size: int, port: str) -> int:
-    """Processes with all that is imported here; 0 where each came to its end."""
-    started = {}
-    for rank in range(size):
-        process = forked()
-        if not process:
-            own = {
-                "RANK": rank,
-                "WORLD_SIZE": size,
-                "LOCAL_RANK": rank,
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": port,
-            }
-            os.environ.update({name: str(value) for name, value in own.items()})
-            main(folder)
-            return 0
-        started[process] = rank
-    while started:
-        process, status = os.wait()
-        del started[process]
-        if status:
-            for other in started:
-                os.kill(other, signal.SIGKILL)
-            return 1
-    return 0
-
-
 if __name__ == "__main__":
     torch.set_num_threads(1)
     with kept_graphs.kept(Path(sys.argv[2])):
-        sys.exit(start(Path(sys.argv[1]), int(sys.argv[3]), sys.argv[4]))
+        main(Path(sys.argv[1]))

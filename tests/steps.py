@@ -22,7 +22,7 @@ STEPS = {"all": [], "quick": ["-m", "not slow"], "slow": ["-m", "slow"]}
 IN_MEMORY, ROOM = Path("/dev/shm"), 4 * 2**30  # bytes; much less is used at a time
 SLOWEST = 12  # files whose seconds are told
 PROCESS = 5 * 2**30  # bytes of memory that one process may come to take, with what it starts
-# Of glibc: freed memory stays with the process.  To get it anew, page by page, takes a tenth of the time.
+# Of glibc: freed memory stays with the process.  To get it anew, page by page, takes time.
 KEPT_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
     "MALLOC_TRIM_THRESHOLD_": str(2**31),

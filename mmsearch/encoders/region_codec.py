@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmsearch.errors import LibraryError
 from mmsearch.types import Regions
@@ -22,20 +23,25 @@ def size(count: int, dim: int) -> int:
     return count * (dim + 2)
 
 
-def pack(regions: Regions) -> list[bytes]:
-    """(n, count, dim) -> n blobs; each value is off by half a step of its region's scale at most.
+def quantized(rows: NDArray[np.floating]) -> tuple[NDArray[np.int8], NDArray[np.float16]]:
+    """Rows (..., dim) as int8, and a scale of each (...); each value is off by half a step of its row's scale at most.
 
-    A scale is the smallest float16 with which the region's largest value fits.  Values beyond 127 * 65504, the end of
-    float16, are cut off there, and a region with a value that is not finite is stored as zeros.
+    A scale is the smallest float16 with which the row's largest value fits.  Values beyond 127 * 65504, the end of
+    float16, are cut off there, and a row with a value that is not finite becomes zeros.
     """
-    n, count, dim = regions.shape
-    values = np.where(np.isfinite(regions).all(axis=2, keepdims=True), regions, 0).astype(np.float32)
-    wanted = np.minimum(np.abs(values).max(axis=2, initial=0) / _TOP, np.float32(65504))  # (n, count)
+    values = np.where(np.isfinite(rows).all(axis=-1, keepdims=True), rows, 0).astype(np.float32)
+    wanted = np.minimum(np.abs(values).max(axis=-1, initial=0) / _TOP, np.float32(65504))
     scales = wanted.astype("<f2")
     above = np.nextafter(np.minimum(scales, np.float16(65472)), np.float16(np.inf))
     scales = np.where(scales.astype(np.float32) < wanted, above, scales)
-    steps = np.where(scales > 0, scales, 1).astype(np.float32)[:, :, None]  # (n, count, 1)
-    small = np.clip(np.rint(values / steps), -_TOP, _TOP).astype(np.int8)
+    steps = np.where(scales > 0, scales, 1).astype(np.float32)[..., None]
+    return np.clip(np.rint(values / steps), -_TOP, _TOP).astype(np.int8), scales
+
+
+def pack(regions: Regions) -> list[bytes]:
+    """(n, count, dim) -> n blobs, each region ``quantized``."""
+    n, count, dim = regions.shape
+    small, scales = quantized(regions)
     rows = np.empty((n, size(count, dim)), np.uint8)
     rows[:, : count * dim] = small.reshape(n, count * dim).view(np.uint8)
     rows[:, count * dim :] = np.ascontiguousarray(scales, "<f2").view(np.uint8)

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmsearch.encoders.protocol import said
+from mmsearch.encoders.region_codec import quantized
+from mmsearch.errors import ModelError
 from mmsearch.media.filesystem import atomic_file, read_array
-
-LARGEST = 127  # of the numbers of a row
 
 
 def write(file: Path, rows: NDArray[np.floating]) -> None:
@@ -21,8 +22,7 @@ def write(file: Path, rows: NDArray[np.floating]) -> None:
     records = np.zeros(len(rows), [("scale", "<f2"), ("diagonal", "<f2"), ("row", "i1", rows.shape[1:])])
     rest, own = rows.copy(), np.arange(min(rows.shape))
     records["diagonal"][own], rest[own, own] = rows[own, own], 0
-    scales = np.maximum(np.abs(rest).max(axis=1) / LARGEST, 1e-12)
-    records["scale"], records["row"] = scales, np.round(rest / scales[:, None])
+    records["row"], records["scale"] = quantized(rest)
     with atomic_file(file) as draft, draft.open("wb") as opened:
         np.save(opened, records)
 
@@ -44,3 +44,13 @@ def read(file: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
     if rows.shape != shape or not np.isfinite(rows).all():
         raise ValueError(f"{rows.shape} where {shape} finite numbers are wanted")
     return rows
+
+
+def read_if_there(file: Path, shape: tuple[int, int]) -> NDArray[np.float32] | None:
+    """That of a model folder; None where there is none.  Raises ModelError for a damaged one."""
+    try:
+        return read(file, shape)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, EOFError) as error:
+        raise ModelError(f"{file} cannot be used: {said(error)}; install mmsearch again") from error

@@ -186,7 +186,8 @@ def _parse(engine: Engine, query: Query, unlike: Sequence[Shown] = ()) -> Parsed
     typical = engine.calibration.typical if engine.calibration else None
     excludes = any(isinstance(term, Words) and term.exclude for term in query.terms)
     presence = _presence(engine) if excludes else None
-    adapter = None if engine.encoder is None else TextAdapter.of(engine.encoder)
+    asks = any(isinstance(term, Words) and not term.exclude for term in query.terms)
+    adapter = TextAdapter.of(engine.encoder) if asks and engine.encoder is not None else None
     parsed = retrieval.parsed_query(
         query.terms, lambda term: _embed(term, engine), query.arithmetic, typical, presence, adapter
     )

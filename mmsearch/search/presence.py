@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.encoders.protocol import Encoder, said
-from mmsearch.errors import ModelError
+from mmsearch.encoders.protocol import Encoder
 from mmsearch.search import int8_rows
 from mmsearch.types import Ids, Vectors
 
@@ -58,13 +57,8 @@ class Presence:
     @functools.cache  # each search asks; the files of a model do not change
     def read(cls, folder: Path, dim: int) -> Presence | None:
         """That of a model folder; None where it has none.  Raises ModelError for a damaged one."""
-        file = folder / FILE
-        try:
-            return cls(int8_rows.read(file, (dim + 1, dim + 1)))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, EOFError) as error:
-            raise ModelError(f"{file} cannot be used: {said(error)}; install mmsearch again") from error
+        form = int8_rows.read_if_there(folder / FILE, (dim + 1, dim + 1))
+        return None if form is None else cls(form)
 
     def write(self, folder: Path) -> None:
         """Into a model folder."""

@@ -50,20 +50,16 @@ class TextAdapter:
     @functools.cache  # each search asks; the files of a model do not change
     def read(cls, folder: Path, dim: int) -> TextAdapter | None:
         """That of a model folder; None where it has none.  Raises ModelError for a damaged one."""
-        file = folder / FILE
-        try:
-            rows = int8_rows.read(file, (dim + 1, dim))
-        except FileNotFoundError:
+        rows = int8_rows.read_if_there(folder / FILE, (dim + 1, dim))
+        if rows is None:
             return None
-        except (OSError, ValueError, EOFError) as error:
-            raise ModelError(f"{file} cannot be used: {said(error)}; install mmsearch again") from error
         file = folder / WORDS
         try:
             return cls(rows, frozenset(read_text(file).split()))
         except FileNotFoundError:
             return cls(rows, caption_words())
-        except (OSError, ValueError, EOFError) as error:
-            raise ModelError(f"{file} cannot be used: {said(error)}; install mmsearch again") from error
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{file} cannot be used: {said(error)}; train the model again") from error
 
     def write(self, folder: Path) -> None:
         """Into a model folder."""

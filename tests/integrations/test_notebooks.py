@@ -8,7 +8,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from shared import made_once
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent.parent / "notebooks").glob("*.ipynb"))
 MOST = 20_000  # bytes of a notebook: no outputs
@@ -33,14 +32,9 @@ def test_notebook_is_small_and_has_no_outputs(file: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
 @pytest.mark.filterwarnings("default")
-def test_notebook_runs(
-    file: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import kept_graphs
+def test_notebook_runs(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from nbclient import NotebookClient
 
-    graphs = made_once(tmp_path_factory, "graphs", Path.mkdir)
-    monkeypatch.setenv("PYTHONPATH", str(kept_graphs.site(tmp_path / "site", graphs)))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     (tmp_path / "work").mkdir()

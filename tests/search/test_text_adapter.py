@@ -49,7 +49,6 @@ def test_photos_that_have_a_word_of_a_phrase_are_near_it() -> None:
 
 
 def test_it_brings_texts_to_the_photos_that_show_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text_adapter, "NEEDED", 50)
     monkeypatch.setattr(text_adapter, "STEPS", 300)
     world = World()
     vectors, captions = world.photos(1500, 2)
@@ -59,7 +58,7 @@ def test_it_brings_texts_to_the_photos_that_show_them(monkeypatch: pytest.Monkey
         rows = world.encode(texts)
         return unit(rows + 1.5 * rows @ turn)
 
-    made = text_adapter.fit(vectors[None], captions, encode)
+    made = text_adapter.fit(vectors[None], captions, encode, needed=50)
     assert made is not None
     others, said = world.photos(500, 3)
     right = np.array([[own == [f"a {thing}"] for own in said] for thing in world.things])
@@ -75,7 +74,7 @@ def test_it_brings_texts_to_the_photos_that_show_them(monkeypatch: pytest.Monkey
     assert precision(after) > precision(plain) + 0.1
     spreads = [(rows @ others.T).std(axis=1).mean() for rows in (plain, after)]
     assert spreads[1] == pytest.approx(spreads[0], rel=0.1)  # scores stay on the scale of cosines
-    again = text_adapter.fit(vectors[None], captions, encode)
+    again = text_adapter.fit(vectors[None], captions, encode, needed=50)
     assert again is not None
     np.testing.assert_array_equal(made.map, again.map)
 

@@ -20,12 +20,24 @@ def _processes(folder: Path, size: int, graphs: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     script = Path(__file__).parent.parent / "one_process.py"
-    done = subprocess.run(
-        [sys.executable, str(script), str(folder), str(graphs), str(size), str(port)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
+    started = [
+        subprocess.Popen(
+            [sys.executable, str(script), str(folder), str(graphs)],
+            env={
+                **os.environ, "RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank),
+                "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1",
+            },
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for rank in range(size)
+    ]  # fmt: skip
+    try:
+        for process in started:
+            output, _ = process.communicate(timeout=300)
+            assert process.returncode == 0, output
+    finally:
+        for process in started:
+            process.kill()
 
 
 def test_two_processes_do_what_one_does(pairs_file: Path, graphs: Path) -> None:

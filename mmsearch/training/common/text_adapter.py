@@ -22,8 +22,9 @@ from mmsearch.training.common.phrases import Phrases, often
 from mmsearch.training.common.presence import Encode, Odds
 from mmsearch.types import Vectors
 
-# Phrases, else nothing general is learned.  From 798 and 1,602 phrases an adapter was learned that found less than none
-# (-3.0 and -2.0 points of mean average precision), from 3,170 one that found more (+2.6), from 6,294 +4.0.
+# Phrases, else nothing general is learned.  From 798 and 1,602 an adapter was learned that found less than none (-3.0
+# and -2.0 points of mean average precision), from 3,170 one that found more (+2.6), from 6,294 +4.0:
+# ``python -m benchmarks.text_adapter``.
 NEEDED = 3000
 TEXTS, PHOTOS = 256, 1200  # of a step
 NEAR = 0.3  # what a photo counts for as a wrong answer whose captions have a word of the phrase
@@ -61,15 +62,15 @@ def teaches(captions: Sequence[Sequence[str]]) -> bool:
 
 def fit(
     views: Vectors, captions: Sequence[Sequence[str]], encode: Encode, told: NDArray[np.int64] | None = None,
-    seed: int = 0,
+    seed: int = 0, needed: int = NEEDED,
 ) -> TextAdapter | None:  # fmt: skip
     """The adapter of a model, from ``views`` (v, n, dim) of n photos, unit rows, and their ``captions``.
 
-    ``told`` are the photos whose captions say what else is not there, by default all.  None where captions have too few
-    phrases, or name too few things.
+    ``told`` are the photos whose captions say what else is not there, by default all.  None where captions have fewer
+    phrases than are ``needed``, or name too few things.
     """
     phrases = Phrases.of(captions)
-    if len(phrases.texts) < NEEDED:
+    if len(phrases.texts) < needed:
         return None
     vectors = encode(list(phrases.texts))
     lesson = presence.lesson(views, captions, encode, told, seed)

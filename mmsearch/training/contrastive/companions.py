@@ -14,7 +14,6 @@ the model before it could do.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -34,10 +33,9 @@ from mmsearch.search import querybank
 from mmsearch.search.calibration import FILE, Calibration, Logistic, query_hubness
 from mmsearch.search.hubness import hubness_penalty
 from mmsearch.search.presence import FILE as PRESENCE
-from mmsearch.search.presence import Presence
 from mmsearch.search.retrieval import beta
 from mmsearch.search.text_adapter import FILE as ADAPTER
-from mmsearch.search.text_adapter import WORDS, TextAdapter
+from mmsearch.search.text_adapter import WORDS
 from mmsearch.training.common import calibrate, presence, text_adapter
 from mmsearch.training.common.pairs import Pairs
 from mmsearch.training.common.progress import Counter
@@ -115,17 +113,13 @@ def _keep_maps(base: Path, encoder: OnnxEncoder, material: Material) -> None:
         for file in (*wanted, *(file for file in [WORDS] if (base / file).is_file())):
             atomic_write(encoder.folder / file, read_regular(base / file))
         return
-    fits: dict[str, Callable[..., Presence | TextAdapter | None]] = {
-        PRESENCE: presence.fit, ADAPTER: text_adapter.fit
-    }  # fmt: skip
-    for file, most, teaches in ((PRESENCE, SEEN, presence.teaches), (ADAPTER, MANY, text_adapter.teaches)):
+    for file, most, maker in ((PRESENCE, SEEN, presence), (ADAPTER, MANY, text_adapter)):
         photos = material.photos.keep(range(0, len(material.photos), -(-len(material.photos) // most)))
-        if file not in wanted or not teaches(photos.texts):
-            continue
-        vectors, _ = calibrate.pictures(encoder, photos)
-        made = fits[file](vectors[None], photos.texts, lambda texts: answerable.encode(encoder, texts))
-        if made is not None:
-            made.write(encoder.folder)
+        if file in wanted and maker.teaches(photos.texts):
+            vectors, _ = calibrate.pictures(encoder, photos)
+            made = maker.fit(vectors[None], photos.texts, lambda texts: answerable.encode(encoder, texts))
+            if made is not None:
+                made.write(encoder.folder)
 
 
 def _relevance(
