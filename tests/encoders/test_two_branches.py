@@ -68,7 +68,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     maps = Projection(1280, 120, 24, 2, second_width=1280).eval().requires_grad_(False)
     assert maps.second is not None
     maps.second.weight.mul_(20)  # random backbones differ in how much they say
-    model_folder.write(folder, *towers(BOTH), BOTH, word_tokenizer(), "small", {}, maps)
+    model_folder.write(folder, *towers(BOTH), BOTH, word_tokenizer(), "small", {})
+    region_graph.write(folder, maps)
     return folder
 
 

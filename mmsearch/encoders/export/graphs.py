@@ -7,7 +7,8 @@ Names of the stored tensors are those of the torch state dict, so that torch can
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from onnxscript.optimizer import fold_constants, remove_unused_nodes
 from torch import Tensor, nn
 
 from mmsearch.encoders.torch.embedded_towers import EmbeddedConfig, ImageTower, TextTower, fold_batch_norms
+
+log = logging.getLogger(__name__)
 
 SMALL = 2048  # values; smaller tensors (norms, biases) stay float32
 
@@ -37,35 +40,88 @@ class _FromBytes(nn.Module):
         return vectors
 
 
-def write(images: ImageTower, texts: TextTower, config: EmbeddedConfig, folder: Path) -> None:
-    """``image.onnx`` and ``text.onnx`` into ``folder``; batch norms of ``images`` are folded on the way."""
+def write(images: ImageTower, texts: TextTower, config: EmbeddedConfig, folder: Path, like: Path | None = None) -> None:
+    """``image.onnx`` and ``text.onnx`` into ``folder``; batch norms of ``images`` are folded on the way.
+
+    ``like`` is a folder with graphs of towers of the same ``config``: they get these weights, which takes a second
+    where to trace the towers takes twenty.
+    """
     fold_batch_norms(images)
     torch.backends.mha.set_fastpath_enabled(False)  # its fused operator has no ONNX form
     some = torch.export.Dim.DYNAMIC
     pixels = torch.zeros(2, config.image_size, config.image_size, 3, dtype=torch.uint8)
     ids = torch.ones(2, 9, dtype=torch.int64)
-    with torch.no_grad():
-        image = _graph(_FromBytes(images).eval(), pixels, "pixels", {0: some})
-        text = _graph(texts.eval(), ids, "ids", {0: some, 1: some})
-    shrink(image, to_int8=False)
-    shrink(text, to_int8=True)
-    onnx.save(image, folder / "image.onnx")
-    onnx.save(text, folder / "text.onnx")
+    parts = (
+        ("image.onnx", _FromBytes(images), pixels, "pixels", {0: some}, False),
+        ("text.onnx", texts, ids, "ids", {0: some, 1: some}, True),
+    )
+    for name, module, example, given, dynamic, to_int8 in parts:
+        graph = None if like is None else refilled(like / name, module, to_int8)
+        if graph is None:
+            with torch.no_grad():
+                graph = _graph(module.eval(), example, given, dynamic)
+            shrink(graph, to_int8)
+        onnx.save(graph, folder / name)
+
+
+def refilled(file: Path, module: nn.Module, to_int8: bool) -> onnx.ModelProto | None:
+    """The graph in ``file`` with the weights of ``module``, which is as the one that the graph was made of.
+
+    None where the file cannot be read, or where its weights have other names, shapes or types.
+    """
+    try:
+        model = onnx.load(file)
+    except Exception as error:  # onnx and protobuf raise many kinds
+        log.info("%s cannot be read, so the graph is traced: %s", file, error)
+        return None
+    wanted: dict[str, TensorProto] = {}
+    for name, values in module.state_dict().items():
+        wanted |= {small.name: small for small in _small(name, values.detach().float().numpy(), to_int8)}
+    stored = {tensor.name: tensor for tensor in model.graph.initializer if _weight(tensor.name)}
+    kinds = [{name: (own.data_type, tuple(own.dims)) for name, own in each.items()} for each in (stored, wanted)]
+    if kinds[0] != kinds[1]:
+        return None
+    for name, tensor in stored.items():
+        tensor.CopyFrom(wanted[name])
+    return model
 
 
 def runner(module: nn.Module, example: Tensor) -> Callable[[NDArray[Any]], NDArray[Any]]:
     """``module`` in eval mode as a function of NumPy arrays with any number of rows, through ONNX Runtime in memory."""
-    import onnxruntime
-
     with torch.no_grad():
         graph = _graph(module.eval(), example, "given", {0: torch.export.Dim.DYNAMIC})
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    run = session_of(graph)
+    return lambda given: run(given)[0]
 
-    def run(given: NDArray[Any]) -> NDArray[Any]:
-        found: NDArray[Any] = session.run(None, {"given": given})[0]
+
+def session_of(graph: onnx.ModelProto) -> Callable[[NDArray[Any]], list[NDArray[Any]]]:
+    """A graph with one input as a function of NumPy arrays, through ONNX Runtime in memory."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    (given,) = session.get_inputs()
+
+    def run(values: NDArray[Any]) -> list[NDArray[Any]]:
+        found: list[NDArray[Any]] = session.run(None, {given.name: values})
         return found
 
     return run
+
+
+def up_to(file: Path, tensors: Sequence[str]) -> Callable[[NDArray[Any]], list[NDArray[Any]]]:
+    """The part of the graph in ``file`` that makes some of its ``tensors``, as a function of NumPy arrays."""
+    model = onnx.load(file)
+    del model.graph.output[:]
+    model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in tensors)
+    return session_of(model)
+
+
+def read_with(graph: onnx.GraphProto, weight: str) -> str:
+    """The tensor that a convolution with ``weight`` is of.  Raises ValueError when there is none."""
+    for node in graph.node:
+        if node.op_type == "Conv" and node.input[1] == weight:
+            return str(node.input[0])
+    raise ValueError(f"no convolution has the weight {weight}")
 
 
 def _graph(module: nn.Module, example: Tensor, name: str, dynamic: dict[int, Any]) -> onnx.ModelProto:
@@ -111,27 +167,41 @@ def shrink(model: onnx.ModelProto, to_int8: bool) -> None:
     kept: list[Any] = []
     undo: list[Any] = []
     for tensor in graph.initializer:
-        name, values = tensor.name, numpy_helper.to_array(tensor)
-        if tensor.data_type != TensorProto.FLOAT or values.size < SMALL:
+        name = tensor.name
+        if tensor.data_type != TensorProto.FLOAT:
             kept.append(tensor)
-        elif to_int8 and values.ndim in (2, 4):
-            small, scales = quantize(values)
-            kept.append(numpy_helper.from_array(small, f"{name}:int8"))
-            kept.append(numpy_helper.from_array(scales, f"{name}:scale"))
+            continue
+        small = _small(name, numpy_helper.to_array(tensor), to_int8)
+        kept += small
+        if len(small) > 1:
             gathers = [node for node in graph.node if node.op_type == "Gather" and node.input[0] == name]
             for number, node in enumerate(gathers):  # an embedding table stays int8; only the rows in use are scaled
                 _gather(node, name, f"{name}:{number}", undo)
             if any(name in node.input for node in graph.node):
                 undo.append(helper.make_node("Cast", [f"{name}:int8"], [f"{name}:float"], to=TensorProto.FLOAT))
                 undo.append(helper.make_node("Mul", [f"{name}:float", f"{name}:scale"], [name]))
-        else:
-            kept.append(numpy_helper.from_array(values.astype(np.float16), f"{name}:half"))
+        elif small[0].name != name:
             undo.append(helper.make_node("Cast", [f"{name}:half"], [name], to=TensorProto.FLOAT))
     nodes = [*undo, *graph.node]
     del graph.initializer[:], graph.node[:], graph.value_info[:]
     graph.initializer.extend(kept)
     graph.node.extend(_sorted(nodes, {tensor.name for tensor in kept} | {given.name for given in graph.input}))
     onnx.checker.check_model(model)
+
+
+def _small(name: str, values: NDArray[np.float32], to_int8: bool) -> list[TensorProto]:
+    """What a weight is stored as: int8 with scales, float16, or, where it is small already, as it is."""
+    if values.size < SMALL:
+        return [numpy_helper.from_array(values, name)]
+    if to_int8 and values.ndim in (2, 4):
+        rows, scales = quantize(values)
+        return [numpy_helper.from_array(rows, f"{name}:int8"), numpy_helper.from_array(scales, f"{name}:scale")]
+    return [numpy_helper.from_array(values.astype(np.float16), f"{name}:half")]
+
+
+def _weight(name: str) -> bool:
+    """Whether a stored tensor is a module's weight, or a part of one; constants of the graph have no dot."""
+    return "." in name.partition(":")[0]
 
 
 def _gather(node: Any, name: str, prefix: str, undo: list[Any]) -> None:
@@ -172,6 +242,6 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         base, _, kind = name.partition(":")
         if kind == "int8":
             state[base] = values.astype(np.float32) * stored[f"{base}:scale"]
-        elif kind == "half" or (not kind and "." in base):  # names without a dot are constants of the graph
+        elif kind == "half" or (not kind and _weight(name)):
             state[base] = values.astype(np.float32)
     return {name.removeprefix("tower."): torch.from_numpy(np.ascontiguousarray(v)) for name, v in state.items()}

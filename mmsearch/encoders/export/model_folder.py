@@ -23,17 +23,18 @@ GRAPHS = ("image.onnx", "text.onnx", "tokenizer.json")
 
 def write(
     folder: Path, images: ImageTower, texts: TextTower, config: EmbeddedConfig, tokenizer: Tokenizer, name: str,
-    facts: dict[str, Any], projection: Projection | None = None,
+    facts: dict[str, Any], base: Path | None = None,
 ) -> ModelCard:  # fmt: skip
     """The whole folder; ``facts`` join the model's shape in ``recipe.json``.
 
-    ``projection`` makes the region tokens; without one they are a random map of the tower's states.  Batch norms of
-    ``images`` are folded on the way.  Both towers must be on the CPU.
+    Region tokens are a random map of the tower's states.  ``base`` is a model's folder: where it is of the same
+    ``config``, its graphs get these weights, else the towers are traced.  Batch norms of ``images`` are folded on the
+    way.  Both towers must be on the CPU.
     """
     folder.mkdir(parents=True, exist_ok=True)
     fastpath = torch.backends.mha.get_fastpath_enabled()
     try:
-        graphs.write(images, texts, config, folder)
+        graphs.write(images, texts, config, folder, base if base is not None and _same(base, config) else None)
     finally:
         torch.backends.mha.set_fastpath_enabled(fastpath)
     tokenizer = Tokenizer.from_str(tokenizer.to_str())
@@ -54,7 +55,14 @@ def write(
     )
     (folder / "model.json").write_text(card.to_json(), "utf-8")
     (folder / "recipe.json").write_text(json.dumps({"model": asdict(config), **facts}, indent=2) + "\n", "utf-8")
-    return region_graph.write(folder, projection or _random(images, config))
+    return region_graph.write(folder, _random(images, config))
+
+
+def _same(folder: Path, config: EmbeddedConfig) -> bool:
+    try:
+        return EmbeddedConfig.read(folder) == config
+    except ModelError:
+        return False
 
 
 def _random(images: ImageTower, config: EmbeddedConfig) -> Projection:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmsearch.encoders.export import graphs, model_folder
+from mmsearch.encoders.export import graphs, model_folder, region_graph
 from mmsearch.encoders.protocol import TokenRules
 from mmsearch.encoders.texts import TextEncoder
 from mmsearch.encoders.torch.embedded_towers import (
@@ -27,6 +29,8 @@ from mmsearch.media.filesystem import read_regular
 from mmsearch.training.common.optimize import Group
 from mmsearch.training.contrastive.recipe import ALL
 from mmsearch.types import Preprocess
+
+log = logging.getLogger(__name__)
 
 AT_ONCE = 8  # photos through the frozen stages together; more is slower
 TOGETHER = 128  # texts of like length that go through the layers together
@@ -109,21 +113,52 @@ class EmbeddedTrainee(nn.Module):
         """The states before the first trained stage, (n, h, w, channels), as they lie in memory; for 0 trained stages
         the whole grid, (n, h * w, width).  With a second branch those of both, flat, one after the other.
 
-        On a CPU through ONNX Runtime: 190 photos/s up to stage 5 of EfficientNet-Lite2 where torch makes 50.
+        On a CPU through ONNX Runtime: 190 photos/s up to stage 5 of EfficientNet-Lite2 where torch makes 50.  The graph
+        is that of the model's folder, cut off; without a folder the stages are traced.
         """
         if self._whole_image:
             return pixels
         if pixels.device.type == "cpu":
             if self._runner is None:
-                self._runner = graphs.runner(_Prefix(self), pixels[:1].repeat(2, 1, 1, 1))
+                self._runner = self._cut_off() or graphs.runner(_Prefix(self), pixels[:1].repeat(2, 1, 1, 1))
             given = pixels.numpy()
             parts = [self._runner(given[start : start + AT_ONCE]) for start in range(0, len(given), AT_ONCE)]
             return torch.from_numpy(np.concatenate(parts))
         return self.frozen_stages(pixels)
 
     def frozen_stages(self, pixels: Tensor) -> Tensor:
-        found = self._frozen(pixels)
-        return found[0] if len(found) == 1 else torch.cat([part.flatten(1) for part in found], dim=1)
+        return _beside(self._frozen(pixels))
+
+    def _cut_off(self) -> Callable[[NDArray[Any]], NDArray[Any]] | None:
+        """The frozen stages of the image graph that the model was loaded from; None where there is no such graph."""
+        if self.base is None:
+            return None
+        file = self.base / "image.onnx"
+        try:
+            run = graphs.up_to(file, self._frozen_tensors(file))
+        except Exception as error:  # onnx and ONNX Runtime raise many kinds
+            log.info("the frozen stages are traced, as %s cannot be cut off: %s", file, error)
+            return None
+
+        def prefix(pixels: NDArray[Any]) -> NDArray[Any]:
+            found = [torch.from_numpy(states).permute(0, 2, 3, 1) for states in run(pixels)]
+            return _beside([part if self._kept_stages else part.flatten(1, 2) for part in found]).contiguous().numpy()
+
+        return prefix
+
+    def _frozen_tensors(self, file: Path) -> list[str]:
+        """What the frozen stages of each branch give, (n, channels, h, w), by their names in the image graph."""
+        image = onnx.load(file)
+        if not self._kept_stages:
+            levels = region_graph.levels(image, file.parent)
+            return [levels[name][0] for name in ("top", "second")[: len(self.images.branches)]]
+        found = []
+        for branch, place in zip(self.images.branches, ("tower", "tower.second"), strict=False):
+            below = self._below(branch)
+            stage = branch.backbone.blocks[below]
+            first = next(name for name, part in stage.named_modules() if isinstance(part, nn.Conv2d))
+            found.append(graphs.read_with(image.graph, f"{place}.backbone.blocks.{below}.{first}.weight"))
+        return found
 
     def _frozen(self, pixels: Tensor) -> list[Tensor]:
         """What the frozen stages of each branch give."""
@@ -230,7 +265,12 @@ class EmbeddedTrainee(nn.Module):
         images, texts = copy.deepcopy(self.images).cpu().eval(), copy.deepcopy(self.texts).cpu().eval()
         images.to(memory_format=torch.contiguous_format)
         name = f"local-dir:{folder.absolute()}" if name is None else name
-        model_folder.write(folder, images, texts, self.config, self.tokenizer, name, facts)
+        model_folder.write(folder, images, texts, self.config, self.tokenizer, name, facts, self.base)
+
+
+def _beside(found: list[Tensor]) -> Tensor:
+    """The states of both branches, flat, one after the other; those of one alone as they are."""
+    return found[0] if len(found) == 1 else torch.cat([part.flatten(1) for part in found], dim=1)
 
 
 def _top(branch: ImageTower, states: Tensor) -> Tensor:

@@ -124,7 +124,8 @@ class ContrastiveTrainer:
     def run(self, pairs: Pairs, dev: Pairs | None) -> Outcome:
         """From captioned photos to the folder of the trained model; ``dev`` are the dev photos."""
         self._open(pairs, dev)
-        self._prepare(pairs, dev)
+        self._read(pairs, dev)
+        self._learn()
         state = self._restore()
         if state.step == 0 and state.before is None and self.dev_texts is not None:
             state.ranks_before = state.ranks_after = self._evaluate()
@@ -204,10 +205,10 @@ class ContrastiveTrainer:
                 "bring back what it had, or start a new run in another folder"
             )
 
-    def _prepare(self, pairs: Pairs, dev: Pairs | None) -> None:
-        """Photos, captions, and everything that learns."""
-        recipe, trainee, files = self.recipe, self.trainee, self.run_files
-        files.cache.mkdir(exist_ok=True)
+    def _read(self, pairs: Pairs, dev: Pairs | None) -> None:
+        """Photos and captions, as far as the frozen layers take them."""
+        recipe, trainee = self.recipe, self.trainee
+        self.run_files.cache.mkdir(exist_ok=True)
         trainee.module.to(self.device)
         trainee.module.eval()
         margin = MARGIN if recipe.augment else 1.0
@@ -234,6 +235,10 @@ class ContrastiveTrainer:
             self.dev_images = self._images("dev", dev_pictures, len(self.dev), 1)
             flat = [text for own in self.dev.texts for text in own]
             self.dev_texts = prefix_cache.text_source(trainee, flat, self.device)
+
+    def _learn(self) -> None:
+        """Everything that learns."""
+        recipe, trainee = self.recipe, self.trainee
         # CLIP's limit; some models come with a scale above it.
         self.largest = max(100.0, float(trainee.log_scale.detach().exp().max()))
         seed_torch(recipe.seed, 0, 0)
