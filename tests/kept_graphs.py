@@ -8,9 +8,11 @@ either.  Where any of this fails, the module is traced.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +26,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 from torch import Tensor, nn
 
-from mmsearch.encoders.export import graphs
+from mmsearch.encoders.export import graphs, open_clip
 
 Array = NDArray[Any]
 PLAIN = (bool, int, float, str, tuple, list, type(None), torch.dtype)
@@ -65,6 +67,36 @@ def kept(folder: Path) -> Iterator[None]:
         yield
     finally:
         graphs.traced = before
+
+
+@contextmanager
+def kept_exports(folder: Path) -> Iterator[None]:
+    """What an export writes of an open_clip tower is kept in ``folder`` for the next one with the very same weights."""
+    folder.mkdir(exist_ok=True)
+    plain = open_clip._graph
+
+    def export(tower: nn.Module, name: str, example: Tensor, file: Path, one_file: float) -> None:
+        given = repr((described(tower), name, tuple(example.shape), file.name, one_file))
+        digest = hashlib.sha256(given.encode())
+        for values in _tensors(tower).values():
+            digest.update(values.detach().numpy().tobytes())
+        made = folder / digest.hexdigest()
+        if not made.exists():
+            plain(tower, name, example, file, one_file)
+            draft = folder / f"{made.name}.{os.getpid()}"
+            draft.mkdir()
+            for one in file.parent.glob(f"{file.name}*"):
+                shutil.copyfile(one, draft / one.name)
+            with contextlib.suppress(OSError):  # another process was faster
+                draft.rename(made)
+        for one in made.iterdir():
+            shutil.copyfile(one, file.parent / one.name)
+
+    open_clip._graph = export
+    try:
+        yield
+    finally:
+        open_clip._graph = plain
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import kept_graphs
 import kept_models
 import numpy as np
 import open_clip
@@ -68,6 +69,14 @@ SIGLIP_PICTURES = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bicu
 def graphs() -> Iterator[None]:
     """Graphs run each time: they are what is tested."""
     with kept_models.kept(runs=False):
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Towers of one shape are traced once, and exported once with the same weights."""
+    folder = made_once(tmp_path_factory, "graphs", Path.mkdir)
+    with kept_graphs.kept(folder), kept_graphs.kept_exports(folder / "exports"):
         yield
 
 
