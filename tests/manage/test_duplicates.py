@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
 import logging
@@ -23,7 +24,7 @@ from mmsearch.errors import SourceError
 from mmsearch.library.library import Library
 from mmsearch.manage.duplicates import Group, Level, Proposals, find
 from mmsearch.media.dhash import dhash
-from mmsearch.media.pixel_match import alike, sketch
+from mmsearch.media.pixel_match import Sketch, alike, sketch
 from mmsearch.store.sqlite.store import SqliteStore
 from mmsearch.types import Decoded, Exif, Found, Ids, Progress
 
@@ -345,10 +346,15 @@ def _at_once(left: Made, right: Made) -> bool:
     return abs(left.taken - right.taken) <= timedelta(seconds=10)
 
 
+@functools.cache
+def _sketch(path: str) -> Sketch:
+    return sketch(io.BytesIO(Path(path).read_bytes()), path)
+
+
 def _by_loops(made: list[Made], bursts: bool) -> dict[str, list[tuple[Level, str]]]:
     """Path of the kept one -> the others of its group."""
     best = sorted(made, key=lambda one: (-one.pixels, -one.bytes, one.time, one.path))
-    sketches = [sketch(io.BytesIO(Path(one.path).read_bytes()), one.path) for one in best]
+    sketches = [_sketch(one.path) for one in best]
     near = [-1] * len(best)
     for row, one in enumerate(best):
         if near[row] >= 0:
