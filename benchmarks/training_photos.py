@@ -1,6 +1,6 @@
 """What the embedded model's towers learn from how many photos, and from which: a learning curve.
 
-    python -m benchmarks.training_photos --data MIXTURE --start V2 --work DIR [--parts "all" "half" ...]
+    python -m benchmarks.training_photos --data MIXTURE --start V2 --work DIR [--parts "all" "half" ...] [--branches 1]
 
 ``MIXTURE`` is the folder that ``python -m mmsearch.training.shipped.mixture`` makes, ``V2`` a checkout of the project
 with version 2.  Both branches are trained as ``mmsearch.training.shipped.embedded`` does it, image backbones as they
@@ -9,9 +9,9 @@ alone, and all but those of one kind.  Each run has as many steps as the one wit
 average of the weights is judged: nothing is chosen on the photos that judge.  The start has seen the 6,000 photos of
 Flickr8k's train split in every row.
 
-Judged by the mean of both branches' cosines in float32: text to image on the lists that the mixture sets aside, and
-mean average precision of the 200 queries of ``plain_queries.py`` without the adapter.  "change" is the difference
-to all photos, with a 95 % interval (over photos; of plain queries over queries).
+Judged by the mean of both branches' cosines in float32, or by those of one that ``--branches`` names: text to image on
+the lists that the mixture sets aside, and mean average precision of the 200 queries of ``plain_queries.py`` without the
+adapter.  "change" is the difference to all photos, with a 95 % interval (over photos; of plain queries over queries).
 
 What the frozen layers give is computed once, and lies in ``--work`` (9 GB), beside the figures of the parts that are
 finished: a run that was stopped goes on with the next part.  One JSON line.
@@ -207,6 +207,8 @@ def main() -> None:
         "--work", type=Path, required=True, help="keeps what the frozen layers give, and finished parts"
     )
     parser.add_argument("--parts", nargs="+", help="only these; all of them by default")
+    every = list(range(len(BRANCHES)))
+    parser.add_argument("--branches", nargs="+", type=int, choices=every, default=every)
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     for chatty in ("onnxscript", "onnx_ir"):
@@ -214,7 +216,7 @@ def main() -> None:
     memory.keep_freed()
     training, judge = read_split(given.data, "train"), Judge(given.data)
     chosen = {name: rows for name, rows in parts(training).items() if name in (given.parts or [name])}
-    for number in range(len(BRANCHES)):
+    for number in given.branches:
         files = {name: given.work / f"branch{number}" / f"{name}.npz" for name in chosen}
         if all(file.exists() for file in files.values()):
             continue
@@ -227,10 +229,10 @@ def main() -> None:
                 log.info("branch %d, %s: %d photos", number, name, len(rows))
     found = {}
     for name in chosen:
-        stored = [np.load(given.work / f"branch{number}" / f"{name}.npz") for number in range(len(BRANCHES))]
+        stored = [np.load(given.work / f"branch{number}" / f"{name}.npz") for number in given.branches]
         found[name] = judge.found(sum(own["texts"] @ own["images"].T for own in stored) / len(stored))
     figures = {name: {"photos": len(rows), **judge.figures(found[name], found["all"])} for name, rows in chosen.items()}
-    report("training_photos", {"parts": figures})
+    report("training_photos", {"branches": given.branches, "parts": figures})
 
 
 if __name__ == "__main__":

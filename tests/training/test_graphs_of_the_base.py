@@ -50,7 +50,7 @@ def changed(folder: Path) -> EmbeddedTrainee:
     with torch.no_grad():
         for group in made.groups():
             for weight in group.parameters:
-                weight += 0.2 * weight.std().nan_to_num(0.1) * torch.randn_like(weight)
+                weight.add_(0.2 * weight.std().nan_to_num(0.1) * torch.randn_like(weight))
     return made
 
 
