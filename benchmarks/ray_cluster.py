@@ -20,10 +20,8 @@ def cluster(nodes: int = 2) -> Iterator[Any]:
     import ray
     from ray.cluster_utils import Cluster
 
-    own = Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 0, "object_store_memory": 100 * 2**20, "include_dashboard": False},
-    )
+    alone = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}  # nobody looks at it
+    own = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 100 * 2**20, **alone})
     try:
         for _ in range(nodes):
             add_node(own)
