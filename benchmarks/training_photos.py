@@ -1,13 +1,14 @@
 """What the embedded model's towers learn from how many photos, and from which: a learning curve.
 
     python -m benchmarks.training_photos --data MIXTURE --start V2 --work DIR [--parts "all" "half" ...] [--branches 1]
+        [--epochs 1]
 
 ``MIXTURE`` is the folder that ``python -m mmsearch.training.shipped.mixture`` makes, ``V2`` a checkout of the project
 with version 2.  Both branches are trained as ``mmsearch.training.shipped.embedded`` does it, image backbones as they
 are, once for each part of the training photos: an eighth, a quarter, a half and all, drawn with seed 0; Flickr8k's
-alone, and all but those of one kind.  Each run has as many steps as the one with all photos, and the last moving
-average of the weights is judged: nothing is chosen on the photos that judge.  The start has seen the 6,000 photos of
-Flickr8k's train split in every row.
+alone, and all but those of one kind.  Each run has as many steps as all photos take in the recipe's epochs, or in
+``--epochs``, and the last moving average of the weights is judged: nothing is chosen on the photos that judge.  The
+start has seen the 6,000 photos of Flickr8k's train split in every row.
 
 Judged by the mean of both branches' cosines in float32, or by those of one that ``--branches`` names: text to image on
 the lists that the mixture sets aside, and mean average precision of the 200 queries of ``plain_queries.py`` without the
@@ -152,9 +153,10 @@ class PartTrainer(ContrastiveTrainer):
 class Branch:
     """A branch: what its frozen layers say about the photos that train and about those that judge."""
 
-    def __init__(self, number: int, start: Path, cache: Path, training: Pairs, judge: Judge) -> None:
+    def __init__(self, number: int, start: Path, cache: Path, training: Pairs, judge: Judge, epochs: int) -> None:
         self.branch, self.start, self.cache, self.training = BRANCHES[number], start, cache, training
         self.recipe = replace(FROM_VERSION_2[number], seed=number)
+        self.epochs = epochs or self.recipe.epochs
         self.read: dict[str, Any] = {}  # what the trainer read of ``training``; empty before the first part
         cache.mkdir(parents=True, exist_ok=True)
         trainee = self.fresh()
@@ -179,7 +181,7 @@ class Branch:
         """Of the training with all photos."""
         recipe = self.recipe
         shown = sum(math.ceil(len(own) / recipe.captions_per_photo) for own in self.training.texts)
-        return recipe.epochs * math.ceil(shown / recipe.batch)
+        return self.epochs * math.ceil(shown / recipe.batch)
 
     def vectors(self, part: Rows) -> tuple[Vectors, Vectors]:
         """Of the judging photos and of their texts, (n, dim) unit rows, after training on a part of the photos."""
@@ -209,6 +211,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", help="only these; all of them by default")
     every = list(range(len(BRANCHES)))
     parser.add_argument("--branches", nargs="+", type=int, choices=every, default=every)
+    parser.add_argument("--epochs", type=int, default=0, help="of all photos; 0 for the recipe's")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     for chatty in ("onnxscript", "onnx_ir"):
@@ -220,7 +223,7 @@ def main() -> None:
         files = {name: given.work / f"branch{number}" / f"{name}.npz" for name in chosen}
         if all(file.exists() for file in files.values()):
             continue
-        branch = Branch(number, given.start, given.work / f"branch{number}" / "cache", training, judge)
+        branch = Branch(number, given.start, given.work / f"branch{number}" / "cache", training, judge, given.epochs)
         for name, rows in chosen.items():
             if not files[name].exists():
                 images, texts = branch.vectors(rows)
@@ -232,7 +235,7 @@ def main() -> None:
         stored = [np.load(given.work / f"branch{number}" / f"{name}.npz") for number in given.branches]
         found[name] = judge.found(sum(own["texts"] @ own["images"].T for own in stored) / len(stored))
     figures = {name: {"photos": len(rows), **judge.figures(found[name], found["all"])} for name, rows in chosen.items()}
-    report("training_photos", {"branches": given.branches, "parts": figures})
+    report("training_photos", {"branches": given.branches, "epochs": given.epochs, "parts": figures})
 
 
 if __name__ == "__main__":

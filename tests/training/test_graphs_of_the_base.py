@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,14 @@ import onnx
 import pytest
 import torch
 from shared import made_once
-from small_models import small_trainee
+from small_models import CONFIG, small_trainee, word_tokenizer
 
 from mmsearch.encoders.agreement import agreement
 from mmsearch.encoders.export import graphs
 from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.encoders.torch.embedded_encoder import TorchEmbeddedEncoder
+from mmsearch.encoders.torch.embedded_towers import ImageTower, TextTower
 from mmsearch.training.contrastive.embedded_trainee import EmbeddedTrainee
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
@@ -102,6 +104,40 @@ def test_frozen_stages_are_those_of_the_base(layers: int, traces: list[object]) 
     assert traces == []
     assert found.is_contiguous()
     torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_what_another_graph_says_is_not_taken(base: Path, tmp_path: Path, traces: list[object]) -> None:
+    folder = shutil.copytree(base, tmp_path / "replaced")
+    trainee = EmbeddedTrainee.load(folder, 1, 1)
+    small_trainee(seed=3).save(folder, {}, "other")  # before the first photo
+    recipe = json.loads((folder / "recipe.json").read_text("utf-8"))
+    recipe["model"]["pad_id"] = 1  # as no graph knows it
+    (folder / "recipe.json").write_text(json.dumps(recipe), "utf-8")
+    traces.clear()
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8))
+    with torch.no_grad():
+        torch.testing.assert_close(trainee.image_prefix(pixels), trainee.frozen_stages(pixels), rtol=1e-3, atol=1e-3)
+    assert len(traces) == 1
+    strange = EmbeddedTrainee.load(folder)
+    traces.clear()
+    strange.save(tmp_path / "strange", {}, "strange")
+    assert len(traces) == 1  # the text tower
+    assert agreement(OnnxEncoder(tmp_path / "strange"), TorchEmbeddedEncoder(tmp_path / "strange", "cpu")) > 0.999
+
+
+@pytest.mark.parametrize("layers", [2, 4, 5])
+def test_padded_convolutions_are_cut_off_before_the_padding(tmp_path: Path, layers: int, traces: list[object]) -> None:
+    config = replace(CONFIG, image_backbone="tf_efficientnetv2_b0")
+    torch.manual_seed(0)
+    EmbeddedTrainee(ImageTower(config), TextTower(config), config, word_tokenizer(), 0, 1).save(
+        tmp_path / "v2", {}, "v2"
+    )
+    traces.clear()
+    trainee = EmbeddedTrainee.load(tmp_path / "v2", layers)
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8))
+    with torch.no_grad():
+        torch.testing.assert_close(trainee.image_prefix(pixels), trainee.frozen_stages(pixels), rtol=1e-3, atol=1e-3)
+    assert traces == []
 
 
 def test_frozen_stages_of_a_damaged_base_are_traced(base: Path, tmp_path: Path, traces: list[object]) -> None:

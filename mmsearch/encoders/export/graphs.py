@@ -1,4 +1,4 @@
-"""The embedded model as two small ONNX graphs, and back.
+"""The embedded model as two small ONNX graphs, and back; graphs that exist with other weights, and parts of them.
 
 Weights are stored small and computed with in float32: matrices of the text tower as int8 with a scale a row, the image
 tower as float16.  The graph itself turns them into float32; ONNX Runtime does that once, when it loads the graph.
@@ -25,6 +25,7 @@ from mmsearch.encoders.torch.embedded_towers import EmbeddedConfig, ImageTower, 
 
 log = logging.getLogger(__name__)
 
+CLOSE = 0.99  # least cosine of a graph's vectors, whose weights are rounded, to the tower's
 SMALL = 2048  # values; smaller tensors (norms, biases) stay float32
 
 
@@ -44,19 +45,20 @@ def write(images: ImageTower, texts: TextTower, config: EmbeddedConfig, folder: 
     """``image.onnx`` and ``text.onnx`` into ``folder``; batch norms of ``images`` are folded on the way.
 
     ``like`` is a folder with graphs of towers of the same ``config``: they get these weights, which takes a second
-    where to trace the towers takes twenty.
+    where to trace the towers takes twenty.  Where they then say something else than the towers, these are traced.
     """
     fold_batch_norms(images)
     torch.backends.mha.set_fastpath_enabled(False)  # its fused operator has no ONNX form
-    some = torch.export.Dim.DYNAMIC
-    pixels = torch.zeros(2, config.image_size, config.image_size, 3, dtype=torch.uint8)
-    ids = torch.ones(2, 9, dtype=torch.int64)
+    some, rng = torch.export.Dim.DYNAMIC, np.random.default_rng(0)
+    pixels = torch.from_numpy(rng.integers(0, 256, (2, config.image_size, config.image_size, 3), np.uint8))
+    ids = torch.from_numpy(rng.integers(0, config.vocabulary, (2, min(9, config.context))))
+    ids[1, 5:] = config.pad_id
     parts = (
         ("image.onnx", _FromBytes(images), pixels, "pixels", {0: some}, False),
         ("text.onnx", texts, ids, "ids", {0: some, 1: some}, True),
     )
     for name, module, example, given, dynamic, to_int8 in parts:
-        graph = None if like is None else refilled(like / name, module, to_int8)
+        graph = None if like is None else refilled(like / name, module.eval(), example, to_int8)
         if graph is None:
             with torch.no_grad():
                 graph = _graph(module.eval(), example, given, dynamic)
@@ -64,26 +66,35 @@ def write(images: ImageTower, texts: TextTower, config: EmbeddedConfig, folder: 
         onnx.save(graph, folder / name)
 
 
-def refilled(file: Path, module: nn.Module, to_int8: bool) -> onnx.ModelProto | None:
+def refilled(file: Path, module: nn.Module, example: Tensor, to_int8: bool) -> onnx.ModelProto | None:
     """The graph in ``file`` with the weights of ``module``, which is as the one that the graph was made of.
 
-    None where the file cannot be read, or where its weights have other names, shapes or types.
+    None where the file cannot be read, where its weights have other names, shapes or types, or where the vectors of
+    ``example`` are then not those of ``module``.
     """
     try:
         model = onnx.load(file)
-    except Exception as error:  # onnx and protobuf raise many kinds
-        log.info("%s cannot be read, so the graph is traced: %s", file, error)
+        stored = {tensor.name: tensor for tensor in model.graph.initializer if _weight(tensor.name)}
+        wanted: dict[str, TensorProto] = {}
+        for name, values in module.state_dict().items():
+            wanted |= {small.name: small for small in _small(name, values.detach().float().numpy(), to_int8)}
+        if _kinds(stored) != _kinds(wanted):
+            raise ValueError("its weights have other names, shapes or types")
+        for name, tensor in stored.items():
+            tensor.CopyFrom(wanted[name])
+        (found,) = session_of(model)(example.numpy())
+        with torch.no_grad():
+            vectors = module(example).numpy()
+        if found.shape != vectors.shape or float((found * vectors).sum(axis=1).min()) < CLOSE:
+            raise ValueError("it gives other vectors")
+    except Exception as error:  # onnx and ONNX Runtime raise many kinds
+        log.info("%s is not used again, and the tower is traced: %s", file, " ".join(str(error).split())[:200])
         return None
-    wanted: dict[str, TensorProto] = {}
-    for name, values in module.state_dict().items():
-        wanted |= {small.name: small for small in _small(name, values.detach().float().numpy(), to_int8)}
-    stored = {tensor.name: tensor for tensor in model.graph.initializer if _weight(tensor.name)}
-    kinds = [{name: (own.data_type, tuple(own.dims)) for name, own in each.items()} for each in (stored, wanted)]
-    if kinds[0] != kinds[1]:
-        return None
-    for name, tensor in stored.items():
-        tensor.CopyFrom(wanted[name])
     return model
+
+
+def _kinds(tensors: dict[str, TensorProto]) -> dict[str, tuple[int, tuple[int, ...]]]:
+    return {name: (tensor.data_type, tuple(tensor.dims)) for name, tensor in tensors.items()}
 
 
 def runner(module: nn.Module, example: Tensor) -> Callable[[NDArray[Any]], NDArray[Any]]:
@@ -108,19 +119,22 @@ def session_of(graph: onnx.ModelProto) -> Callable[[NDArray[Any]], list[NDArray[
     return run
 
 
-def up_to(file: Path, tensors: Sequence[str]) -> Callable[[NDArray[Any]], list[NDArray[Any]]]:
-    """The part of the graph in ``file`` that makes some of its ``tensors``, as a function of NumPy arrays."""
-    model = onnx.load(file)
+def up_to(model: onnx.ModelProto, tensors: Sequence[str]) -> Callable[[NDArray[Any]], list[NDArray[Any]]]:
+    """The part of ``model`` that makes some of its ``tensors``, as a function of NumPy arrays; ``model`` is changed."""
     del model.graph.output[:]
     model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in tensors)
     return session_of(model)
 
 
-def read_with(graph: onnx.GraphProto, weight: str) -> str:
-    """The tensor that a convolution with ``weight`` is of.  Raises ValueError when there is none."""
+def convolved_with(graph: onnx.GraphProto, weight: str) -> str:
+    """The tensor that the convolution with ``weight`` reads, before it is padded.  Raises ValueError without one."""
+    makers = {name: node for node in graph.node for name in node.output}
     for node in graph.node:
         if node.op_type == "Conv" and node.input[1] == weight:
-            return str(node.input[0])
+            name = str(node.input[0])
+            while name in makers and makers[name].op_type == "Pad":
+                name = str(makers[name].input[0])
+            return name
     raise ValueError(f"no convolution has the weight {weight}")
 
 

@@ -33,6 +33,7 @@ from mmsearch.types import Preprocess
 log = logging.getLogger(__name__)
 
 AT_ONCE = 8  # photos through the frozen stages together; more is slower
+SAME = 1e-2  # of the largest state: how far the states of a graph may be from those of torch
 TOGETHER = 128  # texts of like length that go through the layers together
 
 
@@ -45,7 +46,7 @@ class EmbeddedTrainee(nn.Module):
     """
 
     hides_states = True
-    base: Path | None = None  # what ``load`` was given
+    base: Path | None = None  # what ``load`` was given: the graphs there are tried before anything is traced
 
     def __init__(
         self, images: ImageTower, texts: TextTower, config: EmbeddedConfig, tokenizer: Tokenizer,
@@ -133,31 +134,36 @@ class EmbeddedTrainee(nn.Module):
         """The frozen stages of the image graph that the model was loaded from; None where there is no such graph."""
         if self.base is None:
             return None
-        file = self.base / "image.onnx"
+        file, size = self.base / "image.onnx", self.config.image_size
         try:
-            run = graphs.up_to(file, self._frozen_tensors(file))
+            image = onnx.load(file)
+            run = graphs.up_to(image, self._frozen_tensors(image, self.base))
+
+            def prefix(pixels: NDArray[Any]) -> NDArray[Any]:
+                found = [torch.from_numpy(states).permute(0, 2, 3, 1) for states in run(pixels)]
+                parts = [part if self._kept_stages else part.flatten(1, 2) for part in found]
+                return _beside(parts).contiguous().numpy()
+
+            some = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), np.uint8)
+            found, wanted = torch.from_numpy(prefix(some)), self.frozen_stages(torch.from_numpy(some))
+            if found.shape != wanted.shape or float((found - wanted).abs().max() / wanted.abs().max()) > SAME:
+                raise ValueError("it gives other states")
         except Exception as error:  # onnx and ONNX Runtime raise many kinds
-            log.info("the frozen stages are traced, as %s cannot be cut off: %s", file, error)
+            log.info("%s is not cut off, and is traced: %s", file, " ".join(repr(error).split())[:200])
             return None
-
-        def prefix(pixels: NDArray[Any]) -> NDArray[Any]:
-            found = [torch.from_numpy(states).permute(0, 2, 3, 1) for states in run(pixels)]
-            return _beside([part if self._kept_stages else part.flatten(1, 2) for part in found]).contiguous().numpy()
-
         return prefix
 
-    def _frozen_tensors(self, file: Path) -> list[str]:
+    def _frozen_tensors(self, image: onnx.ModelProto, folder: Path) -> list[str]:
         """What the frozen stages of each branch give, (n, channels, h, w), by their names in the image graph."""
-        image = onnx.load(file)
         if not self._kept_stages:
-            levels = region_graph.levels(image, file.parent)
+            levels = region_graph.levels(image, folder)
             return [levels[name][0] for name in ("top", "second")[: len(self.images.branches)]]
         found = []
-        for branch, place in zip(self.images.branches, ("tower", "tower.second"), strict=False):
-            below = self._below(branch)
+        for number, branch in enumerate(self.images.branches):
+            below, place = self._below(branch), "tower.second" if number else "tower"
             stage = branch.backbone.blocks[below]
             first = next(name for name, part in stage.named_modules() if isinstance(part, nn.Conv2d))
-            found.append(graphs.read_with(image.graph, f"{place}.backbone.blocks.{below}.{first}.weight"))
+            found.append(graphs.convolved_with(image.graph, f"{place}.backbone.blocks.{below}.{first}.weight"))
         return found
 
     def _frozen(self, pixels: Tensor) -> list[Tensor]:
