@@ -85,7 +85,7 @@ def refilled(file: Path, module: nn.Module, example: Tensor, to_int8: bool) -> o
         (found,) = session_of(model)(example.numpy())
         with torch.no_grad():
             vectors = module(example).numpy()
-        if found.shape != vectors.shape or float((found * vectors).sum(axis=1).min()) < CLOSE:
+        if found.shape != vectors.shape or not float((found * vectors).sum(axis=1).min()) >= CLOSE:
             raise ValueError("it gives other vectors")
     except Exception as error:  # onnx and ONNX Runtime raise many kinds
         log.info("%s is not used again, and the tower is traced: %s", file, " ".join(str(error).split())[:200])
