@@ -56,7 +56,7 @@ from mmsearch.training.shipped.embedded import (
     fresh,
     grids,
     read_split,
-)  # fmt: skip
+)
 from mmsearch.training.shipped.imagenet import ImageNetTerm, held_out
 from mmsearch.types import Vectors
 

@@ -126,18 +126,6 @@ def up_to(model: onnx.ModelProto, tensors: Sequence[str]) -> Callable[[NDArray[A
     return session_of(model)
 
 
-def convolved_with(graph: onnx.GraphProto, weight: str) -> str:
-    """The tensor that the convolution with ``weight`` reads, before it is padded.  Raises ValueError without one."""
-    makers = {name: node for node in graph.node for name in node.output}
-    for node in graph.node:
-        if node.op_type == "Conv" and node.input[1] == weight:
-            name = str(node.input[0])
-            while name in makers and makers[name].op_type == "Pad":
-                name = str(makers[name].input[0])
-            return name
-    raise ValueError(f"no convolution has the weight {weight}")
-
-
 def _graph(module: nn.Module, example: Tensor, name: str, dynamic: dict[int, Any]) -> onnx.ModelProto:
     return traced(module, {name: example}, {name: dynamic}, ["vectors"])
 

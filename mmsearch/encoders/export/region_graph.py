@@ -163,6 +163,15 @@ def _shapes(image: onnx.ModelProto, names: list[str]) -> list[tuple[int, ...]]:
     return [states.shape for states in session.run(names, {given.name: black})]
 
 
+def convolved_with(weight: str, image: onnx.ModelProto) -> str:
+    """The tensor that the convolution with ``weight`` reads, before it is padded.  Raises ModelError without one."""
+    makers = {name: node for node in image.graph.node for name in node.output}
+    for node in image.graph.node:
+        if node.op_type == "Conv" and node.input[1] == weight:
+            return _through(node.input[0], makers, {"Pad"})
+    raise ModelError(f"no convolution of the image graph has the weight {weight}")
+
+
 def _read_with(weight: str, image: onnx.ModelProto) -> str | None:
     """What is multiplied with a weight."""
     names = {weight}

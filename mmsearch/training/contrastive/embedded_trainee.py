@@ -163,7 +163,7 @@ class EmbeddedTrainee(nn.Module):
             below, place = self._below(branch), "tower.second" if number else "tower"
             stage = branch.backbone.blocks[below]
             first = next(name for name, part in stage.named_modules() if isinstance(part, nn.Conv2d))
-            found.append(graphs.convolved_with(image.graph, f"{place}.backbone.blocks.{below}.{first}.weight"))
+            found.append(region_graph.convolved_with(f"{place}.backbone.blocks.{below}.{first}.weight", image))
         return found
 
     def _frozen(self, pixels: Tensor) -> list[Tensor]:
