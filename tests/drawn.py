@@ -91,6 +91,7 @@ def train_data(photos: int = 10, width: int = 16, dim: int = 6, several: int = 2
             np.array([-1, row % 5, *[-1] * (length - 2)]) for row, length in enumerate(lengths[first + photos :])
         ],
         said=[np.array([1, 4 + row % 3, 5, 2]) for row in range(count)],
+        describes=np.arange(count) % 4 != 3,
         questions=np.arange(first, first + photos),
         question_photo=np.arange(photos),
         answers=[np.array([photo % 3]) for photo in range(photos)],

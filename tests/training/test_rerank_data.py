@@ -11,9 +11,11 @@ from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.errors import ModelError
 from mmsearch.rerank.resolve import SHIPPED
+from mmsearch.rerank.vocabulary import END, SPECIAL, START, UNKNOWN
 from mmsearch.rerank.words import WordEncoder
 from mmsearch.training.reranker.data import Photos, RegionTrainee, encode_lines, hide
-from mmsearch.training.reranker.preparation import nearest, things
+from mmsearch.training.reranker.preparation import nearest, sayings, things
+from mmsearch.training.reranker.recipe import RerankRecipe
 from mmsearch.types import Vectors
 
 MASK = 103
@@ -120,6 +122,21 @@ def test_things_are_said_as_people_search_for_them() -> None:
     ]
     found = {thing: [rows.tolist() for rows in photos] for thing, photos in things(asked).items()}
     assert found == {"dog": [[0, 3], [2]], "dogs": [[1], [2]]}
+
+
+def test_only_sentences_describe_a_photo() -> None:
+    texts = ["A dog runs on the wet sand.", "a skirt", "Two red, red, red bikes lean here", "photo of a skirt"]
+    said, rows, describes = sayings(texts, RerankRecipe(caption_words=8, caption_least=6))
+    assert describes.tolist() == [True, False, True, False]
+    assert said[len(SPECIAL) :] == ["red", "a", "bikes", "dog"]  # "skirt" is in two of the texts, but in no sentence
+    assert [said[number] for number in rows[2][1:-1]] == ["<unknown>", "red", "red", "red", "bikes", *["<unknown>"] * 2]
+    assert rows[1].tolist() == [START, said.index("a"), UNKNOWN, END]
+
+
+def test_texts_describe_where_there_is_no_sentence() -> None:
+    said, _, describes = sayings(["a skirt", "a red skirt"], RerankRecipe())
+    assert describes.all()
+    assert said[len(SPECIAL) :] == ["a", "skirt", "red"]
 
 
 def test_nearest_photos_are_of_other_captions_while_there_are_some() -> None:

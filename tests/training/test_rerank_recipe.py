@@ -27,6 +27,7 @@ def test_defaults_make_sense() -> None:
         ({"batch": 7}, "batch must be at least 8, the size of a group, not 7"),
         ({"answers": 11}, "answers must be at least 12, not 11"),
         ({"caption_words": 4}, "caption_words must be at least 5, not 4"),
+        ({"caption_least": 0}, "caption_least must be at least 1, not 0"),
         ({"lr": -1.0}, "lr must not be negative, not -1.0"),
         ({"near": -1}, "near must not be negative, not -1"),
         ({"ema": 1.0}, "ema must be at least 0 and below 1, not 1.0"),

@@ -155,6 +155,7 @@ class TrainData:
     masked_photo: Numbers  # (m,)
     masked_words: list[Numbers]  # of each, the hidden words as classes, -1 where a word is not hidden
     said: list[Numbers]  # of each caption, which are the first lines, its words in the caption vocabulary
+    describes: NDArray[np.bool_]  # (captions,): whether it is learned as a description, and not only matched
     questions: Numbers  # (q,): rows of lines
     question_photo: Numbers  # (q,)
     answers: list[Numbers]  # the right answers of each question, as classes; at least one

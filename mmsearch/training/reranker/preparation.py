@@ -74,8 +74,8 @@ def prepare(
     Photos that cannot be read are left out, and said in the log.  ``cache`` gets the region tokens.  Raises SourceError
     when none can be read.
     """
-    pairs, train_photos = _photos(encoder, sources.pairs, recipe, cache / "train.npy", recipe.views, progress)
-    dev, dev_photos = _photos(encoder, sources.dev, recipe, cache / "dev.npy", 1, progress)
+    pairs, train_photos = read_photos(encoder, sources.pairs, recipe, cache / "train.npy", recipe.views, progress)
+    dev, dev_photos = read_photos(encoder, sources.dev, recipe, cache / "dev.npy", 1, progress)
     written_train, written_dev, written_photos = _written(encoder, sources.written, recipe, cache, progress)
 
     texts = [text for own in pairs.texts for text in own]
@@ -94,7 +94,7 @@ def prepare(
             right = [class_of[one] for one in _parts(answer) if one in class_of]
             if right:
                 questions.append((photo, question, right, source))
-    said, sentences = _sayings(texts, recipe.caption_words)
+    said, sentences, describes = sayings(texts, recipe)
 
     ids = [row[: int((row != 0).sum())] for row in words.tokenize(texts)]
     hidden_ids, hidden = hide(ids, recipe.masked_share, words.mask_id, np.random.default_rng([recipe.seed, 4]))
@@ -125,7 +125,7 @@ def prepare(
         photos=train_photos if written_photos[0] is None else _stacked(train_photos, written_photos[0]), lines=lines,
         captions=pairs.caption_rows(),
         changed=changed, masked=np.arange(len(plain_lines), len(lines)), masked_photo=owner[wordy],
-        masked_words=masked_words, said=sentences,
+        masked_words=masked_words, said=sentences, describes=describes,
         questions=np.array([line_of[q] for _, q, _, _ in questions], np.int64),
         question_photo=np.array([p for p, _, _, _ in questions], np.int64),
         answers=[np.array(right) for _, _, right, _ in questions],
@@ -134,11 +134,11 @@ def prepare(
         classes=len(classes),
     )  # fmt: skip
     bank = vectors[np.random.default_rng(recipe.seed).permutation(len(vectors))[:BANK]]
-    judged = _dev(encoder, words, dev, dev_photos, bank, written_dev, written_photos, recipe)
+    judged = dev_data(encoder, words, dev, dev_photos, bank, written_dev, written_photos, recipe)
     return data, judged, (answers, said)
 
 
-def _photos(
+def read_photos(
     encoder: Encoder, pairs: Pairs, recipe: RerankRecipe, file: Path, views: int, progress: Reporter | None
 ) -> tuple[Pairs, Photos]:
     """The pairs whose photos can be read, and these photos."""
@@ -161,7 +161,7 @@ def _written(
     learned, judged = question_rules.split(written.rows, SHARE, recipe.seed)
     names = sorted({file for file, _, _ in written.rows})
     texts = tuple((name,) for name in names)
-    pairs, photos = _photos(
+    pairs, photos = read_photos(
         encoder, Pairs(written.folder, tuple(names), texts), recipe, cache / "written.npy", recipe.views, progress
     )
     return learned, judged, (photos, list(pairs.names))
@@ -200,14 +200,19 @@ def things(asked: Sequence[tuple[int, str, str]]) -> dict[str, tuple[NDArray[np.
     }
 
 
-def _sayings(texts: Sequence[str], size: int) -> tuple[list[str], list[NDArray[np.int64]]]:
-    """The caption vocabulary, and each text in it."""
+def sayings(texts: Sequence[str], recipe: RerankRecipe) -> tuple[list[str], list[NDArray[np.int64]], NDArray[np.bool_]]:
+    """The caption vocabulary, each text in it, and which texts are long enough to describe a photo; all are where none
+    is."""
     cut = [caption_tokens(text)[: LONGEST - 2] for text in texts]
-    counts = Counter(word for row in cut for word in row)
-    common = sorted(counts, key=lambda word: (-counts[word], word))[: max(0, size - len(SPECIAL))]
+    describes = np.array([len(row) >= recipe.caption_least for row in cut])
+    if not describes.any():
+        describes[:] = True
+    counts = Counter(word for row, told in zip(cut, describes, strict=True) if told for word in row)
+    common = sorted(counts, key=lambda word: (-counts[word], word))[: max(0, recipe.caption_words - len(SPECIAL))]
     said = [*SPECIAL, *common]
     place = {word: number for number, word in enumerate(said)}
-    return said, [np.array([START, *(place.get(word, UNKNOWN) for word in row), END], np.int64) for row in cut]
+    rows = [np.array([START, *(place.get(word, UNKNOWN) for word in row), END], np.int64) for row in cut]
+    return said, rows, describes
 
 
 def _joined(one: Lines, other: Lines) -> Lines:
@@ -245,10 +250,12 @@ def nearest(
     return found
 
 
-def _dev(
+def dev_data(
     encoder: Encoder, words: WordEncoder, dev: Pairs, photos: Photos, bank: NDArray[np.float32],
     written: list[tuple[str, str, str]], written_photos: tuple[Photos | None, list[str]], recipe: RerankRecipe,
 ) -> EvalData:  # fmt: skip
+    """What a model is judged by: captions of ``dev``, whose photos are candidates, their false versions, and questions;
+    ``bank`` (m, dim) are the texts that a photo's hubness is taken from."""
     texts = [text for own in dev.texts for text in own]
     owner = np.repeat(np.arange(len(dev)), [len(own) for own in dev.texts])
     gallery, vectors = photos.vectors(), _vectors(encoder, texts)

@@ -59,6 +59,7 @@ class RerankRecipe:
     dev_candidates: int = 30  # photos of the first stage that are reranked then
     answers: int = 500  # most frequent answers that can be given
     caption_words: int = 3000  # most frequent words that can be said
+    caption_least: int = 6  # words; what is shorter names a thing and teaches nobody to describe a photo
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     seed: int = 0
 
@@ -68,6 +69,7 @@ class RerankRecipe:
             ("steps", "groups", "blocks", "width", "views", "dev_every", "dev_queries", "dev_candidates"), 1
         )
         least |= {"group": 2, "batch": self.group, "answers": len(ALWAYS), "caption_words": len(SPECIAL) + 1}
+        least |= {"caption_least": 1}
         for name, value in least.items():
             if getattr(self, name) < value:
                 why = {"group": ": a caption needs another photo to be told from", "batch": ", the size of a group"}

@@ -193,8 +193,9 @@ class RerankTrainer:
             found["thing"] = recipe.thing * self._thing(rng)
         if recipe.answer and recipe.questions and len(data.questions):
             found["answer"] = recipe.answer * self._answer(rng)
-        if recipe.caption and recipe.captions:
-            found["caption"] = recipe.caption * self._caption(captions[: recipe.captions], regions[: recipe.captions])
+        told = np.flatnonzero(data.describes[captions])[: recipe.captions]
+        if recipe.caption and len(told):
+            found["caption"] = recipe.caption * self._caption(captions[told], regions[torch.from_numpy(told)])
         if recipe.masked_words and recipe.masked and len(data.masked):
             found["masked_words"] = recipe.masked_words * self._masked(rng)
         return found
