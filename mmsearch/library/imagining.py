@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch.encoders import factory
-from mmsearch.errors import ModelError, QueryError
+from mmsearch.errors import ModelError, QuerySyntaxError
 from mmsearch.query.model import Query, Words
 from mmsearch.search.imagination import Imagination
 from mmsearch.search.sketches import Sketches
@@ -191,7 +191,7 @@ def marked(picture: Image) -> Image:
 def imagine(library: Library, text: str, count: int, regions: int) -> list[Sketch]:
     """See ``Library.imagine``."""
     if not text.strip():
-        raise QueryError("there are no words to imagine anything of")
+        raise QuerySyntaxError("there are no words to imagine anything of")
     store, models = library.store, library.models
     stored = store.model()
     encoder = models.named("embedded") if stored is None else models.encoder(stored)
@@ -210,8 +210,8 @@ def imagine(library: Library, text: str, count: int, regions: int) -> list[Sketc
 
 
 def alone(text: str, count: int) -> list[Sketch]:
-    """Sketches of a text where there is no library: they have no regions.  Raises ModelError, QueryError."""
+    """Sketches of a text where there is no library: they have no regions.  Raises ModelError, QuerySyntaxError."""
     if not text.strip():
-        raise QueryError("there are no words to imagine anything of")
+        raise QuerySyntaxError("there are no words to imagine anything of")
     pixels, _ = imagined(Imagination.load(factory.embedded()), Sketches(), text, count)
     return [Sketch(one, ()) for one in pixels]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mmsearch.encoders.protocol import Encoder
-from mmsearch.errors import ImageError, ModelError, QueryError
+from mmsearch.errors import ImageError, ModelError, QuerySyntaxError
 from mmsearch.media.apart import decode_apart
 from mmsearch.media.decode import seen
 from mmsearch.media.filesystem import open_regular
@@ -67,15 +67,15 @@ class Looker:
         return self.reranker.caption(self.tokens(path), alternatives=1 + alternatives)[0]
 
     def ask(self, path: str, question: str, k: int = 3) -> list[Answer]:
-        """The ``k`` most likely answers, best first.  Raises QueryError for an empty question."""
+        """The ``k`` most likely answers, best first.  Raises QuerySyntaxError for an empty question."""
         if not question.strip():
-            raise QueryError("the question is empty")
+            raise QuerySyntaxError("the question is empty")
         return self.reranker.answer(question, self.tokens(path), k)[0]
 
     def explain(self, path: str, text: str, by: By = "match") -> Explanation:
-        """How well the text fits, and where its words are found.  Raises QueryError for a text without words."""
+        """How well the text fits, and where its words are found.  Raises QuerySyntaxError for a text without words."""
         if not any(char.isalnum() for char in text):
-            raise QueryError(f"the text {text!r} has no words to look for")
+            raise QuerySyntaxError(f"the text {text!r} has no words to look for")
         tokens = self.tokens(path)
         look = self.reranker.look(text, tokens)
         if by == "match":
@@ -92,10 +92,10 @@ class Looker:
     def over_time(self, path: str, text: str) -> Timeline | None:
         """How well the text fits each part of a film or a document; None for a photo.
 
-        Raises QueryError for a text without words, ImageError.
+        Raises QuerySyntaxError for a text without words, ImageError.
         """
         if not any(char.isalnum() for char in text):
-            raise QueryError(f"the text {text!r} has no words to look for")
+            raise QuerySyntaxError(f"the text {text!r} has no words to look for")
         try:
             with open_regular(path) as file:
                 decoded = decode_apart(file, path, self.encoder.card.preprocess, self.max_megapixels)

@@ -148,7 +148,7 @@ def test_what_cannot_be_imagined_or_written_is_said(
         (("a cat",), 2, "give -o FILE.png, --json, or both"),
         (("a cat", "-o", tmp_path / "out.gif"), 2, "must end in .png, .jpg or .webp, not 'out.gif'"),
         (("a cat", "-o", tmp_path / "none" / "out.png"), 1, "cannot be written: there is no folder"),
-        ((" ", "--json"), 1, "there are no words to imagine anything of"),
+        ((" ", "--json"), 2, "there are no words to imagine anything of"),
         (("a cat", "--json", "--library", tmp_path / "none"), 1, "there is no library"),
     ):
         done = mmsearch("imagine", *arguments, check=code)

@@ -144,7 +144,7 @@ def test_looking_at_a_photo(asker: Asker, shelf: Library, encoder: OnnxEncoder, 
         said = [{"answer": one.text, "confidence": one.confidence} for one in library.ask(path, "is there a cat?", 2)]
         assert told == {"photo": path, "question": "is there a cat?", "answers": said}
         assert client.get(f"{API}/photos/{number}/caption").json()["caption"] == library.caption(path)[0].text
-        assert client.get(f"{API}/photos/{number}/heat", params={"q": "..."}).json()["code"] == "bad-query"
+        assert client.get(f"{API}/photos/{number}/heat", params={"q": "..."}).json()["code"] == "query-syntax"
 
 
 def test_a_library_that_cannot_look_says_so(client: TestClient, shelf: Library) -> None:

@@ -221,7 +221,7 @@ def test_errors_are_sentences_with_codes(served: Library, photos: Path) -> None:
         ("search_photos", {"query": "like:/etc/passwd"}, "code: no-paths"),
         ("search_photos", {"query": "a cat", "cursor": "x"}, "code: bad-cursor"),
         ("search_photos", {"query": "a cat", "limit": 5000}, "less than or equal to 50"),
-        ("explain_match", {"id": grass, "text": "..."}, "code: bad-query"),
+        ("explain_match", {"id": grass, "text": "..."}, "code: query-syntax"),
         ("view_photo", {"id": "/etc/passwd"}, "valid integer"),
         ("tag_photos", {"ids": [1]}, "Unknown tool"),
         ("export_photos", {"ids": [1], "folder": "/tmp/x"}, "Unknown tool"),
