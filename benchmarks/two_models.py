@@ -44,7 +44,7 @@ from mmsearch.training.shipped.version2 import ENCODER, RERANKER
 HERE = Path(__file__).parent.parent
 LISTS = ("words_dev", "coco_dev", "dev")
 DEPTH = 100  # photos that are reranked
-WEIGHTS = (0.0, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04)
+WEIGHTS = (0.0, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06)
 ROUNDS, PHOTOS, QUERIES = 7, 64, 60
 QUERY = "a dog runs on the beach with a red ball"
 

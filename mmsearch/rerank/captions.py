@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from mmsearch.rerank.vocabulary import END, LONGEST, PAD, START, UNKNOWN
 
 PENALTY = 0.7  # power of the length that log-probabilities are divided by; 0 prefers short captions
 GRAM = 3  # words that may not come twice in the same order
+LEAD = re.compile(r"(?:an? |the )?(?:photo|photograph|picture|image) of (?=.)")  # said of any caption: it tells nothing
 
 Step = Callable[[NDArray[np.int64]], NDArray[np.float32]]  # words so far (n, t) -> logits of the next (n, words)
 
@@ -71,6 +73,13 @@ def search(step: Step, beams: int = 3, alternatives: int = 1, longest: int = LON
         if len(best) == alternatives and open_beams and best[-1].score > _hope(open_beams[0], longest):
             break
     return sorted(done, key=lambda beam: -beam.score)[:alternatives]
+
+
+def worded(beam: Beam, names: Sequence[str]) -> Caption:
+    """A sentence in words, without "a photo of" before it; ``names`` are those of the vocabulary."""
+    text = " ".join(names[word] for word in beam.words[1:-1])
+    lead = LEAD.match(text)
+    return Caption(text[lead.end() :] if lead else text, round(beam.confidence, 4))
 
 
 def _hope(beam: Beam, longest: int) -> float:

@@ -160,10 +160,7 @@ class Reranker:
                 return logits
 
             said = captions.search(step, beams, alternatives)
-            names = self.card.caption_words
-            found.append(
-                [Caption(" ".join(names[w] for w in one.words[1:-1]), round(one.confidence, 4)) for one in said]
-            )
+            found.append([captions.worded(one, self.card.caption_words) for one in said])
         return found
 
     def predict(self, pairs: Sequence[tuple[str, Document]]) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mmsearch.rerank.captions import PENALTY, Step, search
+from mmsearch.rerank.captions import PENALTY, Beam, Step, search, worded
 from mmsearch.rerank.vocabulary import END, PAD, START, UNKNOWN
 
 WORDS = 7  # the four special ones, and three that can be said
@@ -123,3 +123,21 @@ def test_words_that_would_repeat_three_are_passed_over() -> None:
 def test_a_length_with_room_for_no_word() -> None:
     assert [beam.words for beam in search(table(0), longest=2)] == [(START, END)]
     assert search(table(0), longest=1) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a photo of a kitchen", "a kitchen"),
+        ("an image of two dogs", "two dogs"),
+        ("picture of snow", "snow"),
+        ("a man takes a photo of a dog", "a man takes a photo of a dog"),
+        ("a photo of", "a photo of"),
+        ("a photo", "a photo"),
+        ("", ""),
+    ],
+)
+def test_a_caption_does_not_say_that_it_is_of_a_photo(text: str, told: str) -> None:
+    words = text.split()
+    beam = Beam((START, *range(4, 4 + len(words)), END), -1.0)
+    assert worded(beam, ["<pad>", "<start>", "<end>", "<unknown>", *words]).text == told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import shutil
 from pathlib import Path
@@ -92,11 +93,13 @@ def test_stopped_while_files_are_copied_it_copies_them_again(command: list[str],
     assert (out / "match.onnx").exists()
     assert not (out / "reranker.json").exists()
     (out / "caption.onnx").rmdir()
-    made = {name: (work / "run" / name).read_bytes() for name in (*GRAPHS, "reranker.json")}
+    made = {name: (work / "run" / name).read_bytes() for name in GRAPHS}
+    card = json.loads((work / "run" / "reranker.json").read_text("utf-8"))
     shutil.rmtree(tmp_path / "data")  # nothing is read or trained any more
     shutil.rmtree(tmp_path / "asked")
     (tmp_path / "work.gone" / "run").mkdir(parents=True)  # an older one, killed while all was removed
     rerank_embedded.main(command)
     assert {name: (out / name).read_bytes() for name in made} == made
+    assert json.loads((out / "reranker.json").read_text("utf-8")) == card
     assert RerankCard.read(out).name == "embedded"
     assert sorted(os.listdir(tmp_path)) == ["out"]

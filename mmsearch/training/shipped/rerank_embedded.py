@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import logging
 import math
 import os
@@ -38,6 +39,7 @@ from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
 from mmsearch.encoders.torch.embedded_towers import AttentionPool, ImageTower
 from mmsearch.encoders.torch.projection import Projection, pool_matrix
+from mmsearch.media.filesystem import atomic_write, read_text
 from mmsearch.rerank.card import RerankCard
 from mmsearch.rerank.graphs import write_words
 from mmsearch.rerank.resolve import SHIPPED
@@ -258,8 +260,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             Sources(sentences(read_split(data, "train")), read_split(data, "dev"), asked), recipe, folder, "embedded",
             RunOptions(device=device, resume=resume),
         )  # fmt: skip
-    for name in ("match.onnx", "caption.onnx", "reranker.json"):
+    for name in ("match.onnx", "caption.onnx"):
         shutil.copyfile(folder / name, out / name)
+    card = json.loads(read_text(folder / "reranker.json"))
+    atomic_write(out / "reranker.json", json.dumps(card, separators=(",", ":")).encode())  # without blanks
     os.replace(work, gone)  # all at once: half of it would be taken for a run that goes on
     shutil.rmtree(gone)
     log.info("wrote %s: %s", out, RerankCard.read(out).recipe["dev"]["rule"])
