@@ -67,7 +67,8 @@ def main() -> None:
     folders = {"now": SHIPPED} | ({"before": given.before / SHIPPED.relative_to(HERE)} if given.before else {})
     figures: dict[str, Any] = {}
     for name, folder in folders.items():
-        found = answered(Reranker(folder, encoder), [question for _, question, _ in rows], seen)
+        own = Reranker(folder, OnnxEncoder(EMBEDDED))  # an encoder joins the words of one reranker
+        found = answered(own, [question for _, question, _ in rows], seen)
         good = np.array([one.text in own for one, own in zip(found, right, strict=True)])
         sure = np.array([one.confidence >= SURE for one in found])
         figures[name] = {

@@ -16,7 +16,7 @@ from mmsearch.training.reranker.answers import ALWAYS
 class RerankRecipe:
     """The defaults are those of the reranker that ships, on two CPU cores."""
 
-    steps: int = 600
+    steps: int = 800
     # The trunk: see rerank.model.RerankConfig
     attention: str = "bidirectional"
     fusion: str = "gated"
@@ -57,8 +57,8 @@ class RerankRecipe:
     dev_every: int = 100  # steps between two looks at dev
     dev_queries: int = 500  # captions of dev that are reranked then
     dev_candidates: int = 30  # photos of the first stage that are reranked then
-    answers: int = 500  # most frequent answers that can be given
-    caption_words: int = 3000  # most frequent words that can be said
+    answers: int = 1000  # most frequent answers that can be given
+    caption_words: int = 2000  # most frequent words that can be said
     caption_least: int = 6  # words; what is shorter names a thing and teaches nobody to describe a photo
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     seed: int = 0
