@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mmsearch.rerank.vocabulary import END, LONGEST, PAD, START, UNKNOWN
 
 PENALTY = 0.7  # power of the length that log-probabilities are divided by; 0 prefers short captions
-GRAM = 3  # words that may not come twice in the same order
+GRAM = 2  # words that may not come twice in the same order
 LEAD = re.compile(r"(?:an? |the )?(?:photo|photograph|picture|image) of (?=.)")  # said of any caption: it tells nothing
 
 Step = Callable[[NDArray[np.int64]], NDArray[np.float32]]  # words so far (n, t) -> logits of the next (n, words)
@@ -47,7 +47,7 @@ class Beam:
 def search(step: Step, beams: int = 3, alternatives: int = 1, longest: int = LONGEST) -> list[Beam]:
     """The best ``alternatives`` complete sentences that a beam of ``max(beams, alternatives)`` finds, best first.
 
-    <pad>, <start> and <unknown> are never said, and no three words twice in the same order.
+    <pad>, <start> and <unknown> are never said, and no two words twice in the same order.
     """
     width = max(beams, alternatives)
     open_beams = [Beam((START,), 0.0)]
@@ -88,7 +88,7 @@ def _hope(beam: Beam, longest: int) -> float:
 
 
 def _said(words: tuple[int, ...]) -> set[int]:
-    """Words that would repeat three words."""
+    """Words that would repeat two words that were said."""
     if len(words) < GRAM:
         return set()
     ending = words[-(GRAM - 1) :]
