@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,17 @@ from typer.testing import CliRunner
 
 from mmsearch.cli.app import app
 from mmsearch.errors import ConfigError
+from mmsearch.rerank.card import RerankCard
+from mmsearch.rerank.resolve import SHIPPED
 from mmsearch.training.reranker.recipe import RerankRecipe
 
 
 def test_defaults_make_sense() -> None:
     RerankRecipe().check()
+
+
+def test_defaults_are_those_of_the_reranker_that_ships() -> None:
+    assert asdict(replace(RerankRecipe(), precision="bf16")) == RerankCard.read(SHIPPED).recipe["recipe"]
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,7 @@ def sayings(texts: Sequence[str], recipe: RerankRecipe) -> tuple[list[str], list
     """The caption vocabulary, each text in it, and which texts are long enough to describe a photo; all are where none
     is."""
     cut = [caption_tokens(text)[: LONGEST - 2] for text in texts]
-    describes = np.array([len(row) >= recipe.caption_least for row in cut])
+    describes = np.array([len(row) >= recipe.caption_least for row in cut], np.bool_)
     if not describes.any():
         describes[:] = True
     counts = Counter(word for row, told in zip(cut, describes, strict=True) if told for word in row)
