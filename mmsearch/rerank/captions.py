@@ -88,7 +88,7 @@ def _hope(beam: Beam, longest: int) -> float:
 
 
 def _said(words: tuple[int, ...]) -> set[int]:
-    """Words that would repeat two words that were said."""
+    """Words that would say ``GRAM`` words again that were said in this order."""
     if len(words) < GRAM:
         return set()
     ending = words[-(GRAM - 1) :]

@@ -134,7 +134,7 @@ def prepare(
         classes=len(classes),
     )  # fmt: skip
     bank = vectors[np.random.default_rng(recipe.seed).permutation(len(vectors))[:BANK]]
-    judged = _dev_data(encoder, words, dev, dev_photos, bank, written_dev, written_photos, recipe)
+    judged = _dev(encoder, words, dev, dev_photos, bank, written_dev, written_photos, recipe)
     return data, judged, (answers, said)
 
 
@@ -250,7 +250,7 @@ def nearest(
     return found
 
 
-def _dev_data(
+def _dev(
     encoder: Encoder, words: WordEncoder, dev: Pairs, photos: Photos, bank: NDArray[np.float32],
     written: list[tuple[str, str, str]], written_photos: tuple[Photos | None, list[str]], recipe: RerankRecipe,
 ) -> EvalData:  # fmt: skip
