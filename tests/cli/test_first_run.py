@@ -213,14 +213,21 @@ def test_the_stand_in_speaks_the_hubs_protocol(hub: Hub) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("MMSEARCH_FULL_SIZE" not in os.environ, reason="4 GB and minutes; MMSEARCH_FULL_SIZE=1")
-def test_full_size(tmp_path: Path, photos: Path) -> None:
-    """The first choice on a CPU at its true size, and open_clip as it is."""
-    write_repository(tmp_path / "hub", CPU, narrow=False)
+@pytest.mark.skipif("MMSEARCH_FULL_SIZE" not in os.environ, reason="8 GB and minutes; MMSEARCH_FULL_SIZE=1")
+@pytest.mark.parametrize("name", REPOSITORIES)
+def test_full_size(name: str, tmp_path: Path, photos: Path) -> None:
+    """The first choices at their true size, and open_clip as it is: once from the hub, then without it."""
+    write_repository(tmp_path / "hub", name, narrow=False)
     server = Hub(tmp_path / "hub")
-    own = {"HF_ENDPOINT": server.url, "MMSEARCH_OFFLINE": "0"}
-    command = [sys.executable, "-m", "mmsearch.cli", "index", str(photos), "--device", "cpu"]
-    done = subprocess.run(command, env=surroundings(tmp_path, own), cwd=tmp_path, capture_output=True, text=True)
+
+    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        own = surroundings(tmp_path, {"HF_ENDPOINT": server.url, "MMSEARCH_OFFLINE": "0"})
+        command = [sys.executable, "-m", "mmsearch.cli", *map(str, arguments)]
+        done = subprocess.run(command, env=own, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    chosen = [] if name == CPU else ["--model", name]
+    assert "5 added" in run("index", photos, "--device", "cpu", *chosen).stderr
     server.stop()
-    assert done.returncode == 0, done.stderr
-    assert "5 added" in done.stderr
+    assert len(run("query", "-k", "2", "--paths", "a cat").stdout.splitlines()) == 2
