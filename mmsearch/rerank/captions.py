@@ -75,11 +75,16 @@ def search(step: Step, beams: int = 3, alternatives: int = 1, longest: int = LON
     return sorted(done, key=lambda beam: -beam.score)[:alternatives]
 
 
-def worded(beam: Beam, names: Sequence[str]) -> Caption:
-    """A sentence in words, without "a photo of" before it; ``names`` are those of the vocabulary."""
-    text = " ".join(names[word] for word in beam.words[1:-1])
-    lead = LEAD.match(text)
-    return Caption(text[lead.end() :] if lead else text, round(beam.confidence, 4))
+def worded(beams: Sequence[Beam], names: Sequence[str]) -> list[Caption]:
+    """Sentences in words, in the same order, without "a photo of" before them, and each only once; ``names`` are those
+    of the vocabulary."""
+    found: dict[str, Caption] = {}
+    for beam in beams:
+        text = " ".join(names[word] for word in beam.words[1:-1])
+        lead = LEAD.match(text)
+        text = text[lead.end() :] if lead else text
+        found.setdefault(text, Caption(text, round(beam.confidence, 4)))
+    return list(found.values())
 
 
 def _hope(beam: Beam, longest: int) -> float:

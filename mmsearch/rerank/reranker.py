@@ -149,7 +149,7 @@ class Reranker:
         return [Answer(self.card.answers[number], round(float(probabilities[number]), 4)) for number in order]
 
     def caption(self, tokens: Regions, beams: int = 3, alternatives: int = 1) -> list[list[Caption]]:
-        """What each of n photos shows: ``alternatives`` captions of each, best first."""
+        """What each of n photos shows: up to ``alternatives`` captions of each, best first."""
         found, file = [], self.folder / "caption.onnx"
         for photo in tokens:
 
@@ -160,7 +160,7 @@ class Reranker:
                 return logits
 
             said = captions.search(step, beams, alternatives)
-            found.append([captions.worded(one, self.card.caption_words) for one in said])
+            found.append(captions.worded(said, self.card.caption_words))
         return found
 
     def predict(self, pairs: Sequence[tuple[str, Document]]) -> NDArray[np.float32]:

@@ -140,4 +140,15 @@ def test_a_length_with_room_for_no_word() -> None:
 def test_a_caption_does_not_say_that_it_is_of_a_photo(text: str, told: str) -> None:
     words = text.split()
     beam = Beam((START, *range(4, 4 + len(words)), END), -1.0)
-    assert worded(beam, ["<pad>", "<start>", "<end>", "<unknown>", *words]).text == told
+    assert [one.text for one in worded([beam], ["<pad>", "<start>", "<end>", "<unknown>", *words])] == [told]
+
+
+def test_captions_that_only_the_lead_told_apart_are_one() -> None:
+    names = ["<pad>", "<start>", "<end>", "<unknown>", "a", "photo", "of", "kitchen", "street"]
+    said = ["a photo of a kitchen", "a street", "a kitchen"]
+    beams = [Beam((START, *map(names.index, text.split()), END), -1.0 - row) for row, text in enumerate(said)]
+    found = worded(beams, names)
+    assert [(one.text, one.confidence) for one in found] == [
+        ("a kitchen", round(beams[0].confidence, 4)),
+        ("a street", round(beams[1].confidence, 4)),
+    ]
