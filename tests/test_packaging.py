@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import re
 import subprocess
@@ -57,6 +58,7 @@ ORDER = [
 ]
 
 
+@functools.cache
 def _sources() -> dict[str, Path]:
     folders = {"mmsearch": ROOT / "mmsearch", "mmsearch.indexes": ROOT / "indexes", "mmsearch.cli": ROOT / "cli"}
     found = {}
@@ -73,10 +75,17 @@ def _place(module: str) -> int:
     return ORDER.index(max(names, key=len))
 
 
+@functools.cache
+def _nodes(file: Path) -> list[ast.AST]:
+    """All nodes of a file's syntax tree that import something or are constants."""
+    kinds = (ast.Import, ast.ImportFrom, ast.Constant)
+    return [node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, kinds)]
+
+
 def _imports(file: Path) -> set[str]:
     """All that a file imports, of this package or others, at whatever moment."""
     found = set()
-    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+    for node in _nodes(file):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -132,8 +141,7 @@ def test_only_the_store_knows_its_engine() -> None:
 
 def _texts(file: Path) -> list[str]:
     """The strings of a file."""
-    nodes = ast.walk(ast.parse(file.read_text("utf-8")))
-    return [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return [node.value for node in _nodes(file) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
 
 
 def test_import_order_knows_every_module() -> None:
@@ -142,7 +150,7 @@ def test_import_order_knows_every_module() -> None:
 
 def test_top_level_packages_are_never_imported_by_their_folder_names() -> None:
     for module, file in _sources().items():
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        for node in _nodes(file):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not {name.partition(".")[0] for name in names} & {"cli", "indexes"}, module
