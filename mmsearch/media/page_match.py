@@ -25,7 +25,7 @@ FINE = 1.5  # pixels, the deviation of the Gaussian that makes pages equally sha
 AROUND = 4.0  # the same, of what is weighed together: about a letter
 TONES = 10  # pixels that are one for tones: a marker over words, a grey stamp
 NOISE = 100.0  # variance of what is no stroke
-ROWS = 32  # that are blurred at once
+ROWS = 16  # that are blurred at once
 
 
 @dataclass(frozen=True)
@@ -136,20 +136,21 @@ def _planes(page: Page, size: tuple[int, int], way: Image.Resampling = Image.Res
 
 
 def _blurred(plane: NDArray[np.float32], deviation: float) -> NDArray[np.float32]:
-    """By a Gaussian, one axis after the other; some rows at once, which a processor has at hand."""
+    """By a Gaussian, one axis after the other."""
     reach = max(1, round(3 * deviation))
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2).astype(np.float32)
     weights /= weights.sum()
-    (height, width), found = plane.shape, np.empty_like(plane)
-    padded = np.pad(plane, ((reach, reach), (0, 0)), "edge")
-    for start in range(0, height, ROWS):
-        rows = min(ROWS, height - start)
-        down = np.zeros((rows, width), np.float32)
-        for number, weight in enumerate(weights):
-            down += weight * padded[start + number : start + number + rows]
-        down = np.pad(down, ((0, 0), (reach, reach)), "edge")
-        across = np.zeros((rows, width), np.float32)
-        for number, weight in enumerate(weights):
-            across += weight * down[:, number : number + width]
-        found[start : start + rows] = across
+    return _down(_down(plane, weights).T, weights).T
+
+
+def _down(plane: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each pixel the weighted sum of those above and below it; some rows at once, as a product of matrices."""
+    more = len(weights) - 1
+    band = np.zeros((ROWS, ROWS + more), np.float32)
+    for row in range(ROWS):
+        band[row, row : row + len(weights)] = weights
+    padded, found = np.pad(plane, ((more // 2, more // 2), (0, 0)), "edge"), np.empty(plane.shape, np.float32)
+    for start in range(0, len(plane), ROWS):
+        rows = min(ROWS, len(plane) - start)
+        np.matmul(band[:rows, : rows + more], padded[start : start + rows + more], out=found[start : start + rows])
     return found
