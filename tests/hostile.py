@@ -118,11 +118,15 @@ def _png(width: int, height: int, rows: bytes, bits: int = 8, colour: int = 0, *
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(more) + _chunk(b"IDAT", rows) + _chunk(b"IEND", b"")
 
 
-def _compressed(size: int, value: bytes = b"\0") -> bytes:
-    """``size`` equal bytes compressed, without holding them."""
-    packer, block = zlib.compressobj(9), value * 2**20
-    parts = [packer.compress(block) for _ in range(size >> 20)]
-    return b"".join([*parts, packer.compress(value * (size & (2**20 - 1))), packer.flush()])
+def _compressed(size: int) -> bytes:
+    """``size`` zeros compressed: a block of them, which stands for itself, again and again, and the rest."""
+    block, rest, check = bytes(2**20), bytes(size & (2**20 - 1)), 1
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)  # without the sum that goes behind
+    packed = packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)
+    for _ in range(size >> 20):
+        check = zlib.adler32(block, check)
+    end = packer.compress(rest) + packer.flush()
+    return b"\x78\xda" + packed * (size >> 20) + end + zlib.adler32(rest, check).to_bytes(4, "big")
 
 
 def _with_chunk(png: bytes, *chunks: bytes) -> bytes:
@@ -264,7 +268,9 @@ def _bombs(corpus: Corpus) -> None:
     start = jpeg.index(b"\xff\xc0") + 5
     jpeg[start : start + 4] = struct.pack(">HH", 65_500, 65_500)
     corpus.add("jpeg-claims", "skipped", bytes(jpeg), "bombs/claims.jpg")
-    corpus.add("webp-large", "found", _encoded(Image.new("RGB", (5_000, 5_000), "red"), "WEBP"), "bombs/large.webp")
+    corpus.add(
+        "webp-large", "found", _encoded(Image.new("RGB", (5_000, 5_000), "red"), "WEBP", method=0), "bombs/large.webp"
+    )
     corpus.add("jpeg-scans", "skipped", _many_scans(3_000, 5_000), "bombs/scans.jpg")
     corpus.add("jpeg-scans-few", "found", _encoded(_photo("chelsea"), "JPEG", progressive=True), "bombs/few-scans.jpg")
 
