@@ -8,11 +8,9 @@ either.  Where any of this fails, the module is traced.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import inspect
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir
 import onnxruntime
 import torch
 from numpy.typing import NDArray
@@ -71,32 +70,26 @@ def kept(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def kept_exports(folder: Path) -> Iterator[None]:
-    """What an export writes of an open_clip tower is kept in ``folder`` for the next one with the very same weights."""
+    """What an export makes of an open_clip tower is kept in ``folder`` for the next one with the very same weights."""
     folder.mkdir(exist_ok=True)
-    plain = open_clip._graph
+    plain = open_clip._traced
 
-    def export(tower: nn.Module, name: str, example: Tensor, file: Path, one_file: float) -> None:
-        given = repr((described(tower), name, tuple(example.shape), file.name, one_file))
-        digest = hashlib.sha256(given.encode())
+    def traced(tower: nn.Module, name: str, example: Tensor) -> torch.onnx.ONNXProgram:
+        digest = hashlib.sha256(repr((described(tower), name, tuple(example.shape))).encode())
         for values in _tensors(tower).values():
             digest.update(values.detach().numpy().tobytes())
-        made = folder / digest.hexdigest()
+        made = folder / f"{digest.hexdigest()}.onnx"
         if not made.exists():
-            plain(tower, name, example, file, one_file)
-            draft = folder / f"{made.name}.{os.getpid()}"
-            draft.mkdir()
-            for one in file.parent.glob(f"{file.name}*"):
-                shutil.copyfile(one, draft / one.name)
-            with contextlib.suppress(OSError):  # another process was faster
-                draft.rename(made)
-        for one in made.iterdir():
-            shutil.copyfile(one, file.parent / one.name)
+            draft = made.with_suffix(f".{os.getpid()}")
+            plain(tower, name, example).save(str(draft), external_data=False)
+            draft.replace(made)
+        return torch.onnx.ONNXProgram(onnx_ir.load(made), None)
 
-    open_clip._graph = export
+    open_clip._traced = traced
     try:
         yield
     finally:
-        open_clip._graph = plain
+        open_clip._traced = plain
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -72,11 +73,17 @@ def graphs() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def kept(factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Towers of one shape are traced once, and exported once with the same weights."""
+    folder = made_once(factory, "graphs", Path.mkdir)
+    with kept_graphs.kept(folder), kept_graphs.kept_exports(folder / "exports"):
+        yield
+
+
 @pytest.fixture(scope="module", autouse=True)
 def exports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Towers of one shape are traced once, and exported once with the same weights."""
-    folder = made_once(tmp_path_factory, "graphs", Path.mkdir)
-    with kept_graphs.kept(folder), kept_graphs.kept_exports(folder / "exports"):
+    with kept(tmp_path_factory):
         yield
 
 
@@ -122,7 +129,12 @@ def siglip(siglip_folder: Path) -> OpenClipEncoder:
 def exported(encoder: OpenClipEncoder, factory: pytest.TempPathFactory) -> OnnxEncoder:
     """The graphs of a model; they are made once."""
     key = encoder.card.fingerprint
-    exports = made_once(factory, f"exports-{key}", lambda folder: export(encoder, folder / key))
+
+    def make(folder: Path) -> None:
+        with kept(factory):  # as fixtures of a session are made before those of a module
+            export(encoder, folder / key)
+
+    exports = made_once(factory, f"exports-{key}", make)
     return OnnxEncoder(exports / key)
 
 

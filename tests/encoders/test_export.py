@@ -15,7 +15,7 @@ from mmsearch.encoders.agreement import agreement
 from mmsearch.encoders.export.graphs import out_of_place
 from mmsearch.encoders.export.open_clip import export
 from mmsearch.encoders.onnx.encoder import FILES, OnnxEncoder
-from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder, TextTower
+from mmsearch.encoders.torch.open_clip_encoder import ImageTower, OpenClipEncoder
 from mmsearch.errors import ModelError
 
 
@@ -57,32 +57,32 @@ def test_large_weights_go_to_a_file_beside_and_a_wreck_is_replaced(clip: OpenCli
     assert sorted(file.name for file in folder.parent.iterdir()) == [running.name, folder.name]
 
 
-class _Shifted(TextTower):
+class _Shifted(ImageTower):
     """Gives other vectors when it is exported than when it runs."""
 
-    def forward(self, ids: Tensor) -> Tensor:
-        rows = super().forward(ids)
+    def forward(self, pixels: Tensor) -> Tensor:
+        rows = super().forward(pixels)
         return rows.roll(1, dims=1) if torch.compiler.is_exporting() else rows
 
 
 def test_graphs_that_differ_from_torch_are_refused(clip: OpenClipEncoder, tmp_path: Path) -> None:
     wrong = OpenClipEncoder(clip.images.model, clip.tokenizer, clip.card)
-    wrong.texts = _Shifted(clip.texts.model).eval()
+    wrong.images = _Shifted(clip.images.model, clip.card.preprocess).eval()
     with pytest.raises(ModelError, match="gives other vectors than torch"):
         export(wrong, tmp_path / "wrong")
     assert list(tmp_path.iterdir()) == []
 
 
-class _Unexportable(TextTower):
-    def forward(self, ids: Tensor) -> Tensor:
+class _Unexportable(ImageTower):
+    def forward(self, pixels: Tensor) -> Tensor:
         if torch.compiler.is_exporting():
             raise NotImplementedError("no such operator")
-        return super().forward(ids)
+        return super().forward(pixels)
 
 
 def test_model_that_cannot_be_exported_is_refused(clip: OpenClipEncoder, tmp_path: Path) -> None:
     stuck = OpenClipEncoder(clip.images.model, clip.tokenizer, clip.card)
-    stuck.texts = _Unexportable(clip.texts.model).eval()
+    stuck.images = _Unexportable(clip.images.model, clip.card.preprocess).eval()
     with pytest.raises(ModelError, match="cannot be exported to ONNX: "):
         export(stuck, tmp_path / "stuck")
     assert list(tmp_path.iterdir()) == []

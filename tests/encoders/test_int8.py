@@ -105,19 +105,40 @@ def test_int8_folder_is_a_model_of_its_own_and_close(onnx_encoder: OnnxEncoder, 
     np.testing.assert_allclose(small.encode_images(pixels), alone, atol=1e-5)  # no picture depends on its neighbours
 
 
+HOSTILE = {"visual.ln_post.weight": 1e5, "visual.ln_post.bias": 1e5, "visual.proj": 1e-5}
+
+
 @pytest.fixture
 def hostile_folder(clip_folder: Path, tmp_path: Path) -> Path:
     """The small CLIP as it is in float32, but with one very large value before the last product."""
     folder = shutil.copytree(clip_folder, tmp_path / "hostile")
     weights = load_file(folder / "open_clip_model.safetensors")
-    for name, factor in (("visual.ln_post.weight", 1e5), ("visual.ln_post.bias", 1e5), ("visual.proj", 1e-5)):
+    for name, factor in HOSTILE.items():
         weights[name][0] *= factor
     save_file(weights, folder / "open_clip_model.safetensors")
     return folder
 
 
-def test_model_that_int8_changes_is_refused(hostile_folder: Path, clip: OpenClipEncoder, tmp_path: Path) -> None:
+def put_export(hostile_folder: Path, clip_export: OnnxEncoder, cache: Path) -> None:
+    """The export of the hostile model into the cache: that of the small CLIP with the same values in its graph."""
+    card = OpenClipEncoder.load(f"local-dir:{hostile_folder}").card
+    folder = shutil.copytree(clip_export.folder, cache / "models" / card.fingerprint)
+    (folder / "model.json").write_text(card.to_json(), "utf-8")
+    model = onnx.load(folder / "image.onnx")
+    for tensor in model.graph.initializer:
+        for name, factor in HOSTILE.items():
+            if tensor.name.endswith(name):
+                values = numpy_helper.to_array(tensor).copy()
+                values[0] *= factor
+                tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    onnx.save(model, folder / "image.onnx")
+
+
+def test_model_that_int8_changes_is_refused(
+    hostile_folder: Path, clip: OpenClipEncoder, clip_export: OnnxEncoder, tmp_path: Path
+) -> None:
     cache, name = tmp_path / "cache", f"local-dir:{hostile_folder}"
+    put_export(hostile_folder, clip_export, cache)
     plain = choose(name, LoadOptions("cpu", cache))
     noise = pictures(clip.card.preprocess.size)
     np.testing.assert_allclose(plain.encoder.encode_images(noise), clip.encode_images(noise), atol=1e-3)

@@ -61,6 +61,12 @@ class _Both(nn.Module):
 
 
 def _graph(tower: nn.Module, name: str, example: Tensor, file: Path, one_file: float) -> None:
+    program = _traced(tower, name, example)
+    weights = sum(value.const_value.nbytes for value in program.model.graph.initializers.values() if value.const_value)
+    program.save(str(file), external_data=weights > one_file)
+
+
+def _traced(tower: nn.Module, name: str, example: Tensor) -> torch.onnx.ONNXProgram:
     with warnings.catch_warnings(), torch.inference_mode(), out_of_place(tower):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -73,5 +79,4 @@ def _graph(tower: nn.Module, name: str, example: Tensor, file: Path, one_file: f
             verbose=False,
         )
     assert program is not None
-    weights = sum(value.const_value.nbytes for value in program.model.graph.initializers.values() if value.const_value)
-    program.save(str(file), external_data=weights > one_file)
+    return program

@@ -7,6 +7,7 @@ there; here they are ordinary characters.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Literal
 
 import numpy as np
@@ -44,8 +45,7 @@ def _from_clip(clip: SimpleTokenizer) -> tuple[Tokenizer, TokenRules]:
     if len(clip.all_special_ids) != 2:
         raise ModelError("a CLIP tokenizer with additional special tokens is not supported")
     tokenizer = Tokenizer(models.BPE(vocab=clip.encoder, merges=list(clip.bpe_ranks), end_of_word_suffix="</w>"))
-    letter, digit, other = _class(r"\p{L}"), _class(r"\p{N}"), _class(r"[^\s\p{L}\p{N}]")
-    words = Regex(f"(?i:'s|'t|'re|'ve|'m|'ll|'d)|{letter}+|{digit}|{other}+")
+    words = Regex(_words())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(words, behavior="removed", invert=True),
@@ -84,6 +84,13 @@ def _cleaning(function: Any) -> Literal["lower", "whitespace", "canonicalize"]:
         if get_clean_fn(name) is function:
             return name
     raise ModelError("the model's tokenizer cleans its texts in a way that is not supported")
+
+
+@functools.cache
+def _words() -> str:
+    """CLIP's regular expression for a word.  It takes half a second to make, and is the same for every model."""
+    letter, digit, other = _class(r"\p{L}"), _class(r"\p{N}"), _class(r"[^\s\p{L}\p{N}]")
+    return f"(?i:'s|'t|'re|'ve|'m|'ll|'d)|{letter}+|{digit}|{other}+"
 
 
 def _class(pattern: str) -> str:
