@@ -56,7 +56,7 @@ def reader() -> TextReader:
 
 
 def sign(
-    text: str, size: int = 40, angle: float = 0, ink: str = "black", paper: str = "white", room: int = 40
+    text: str, size: int = 40, angle: float = 0, ink: str = "black", paper: str = "white", room: int = 12
 ) -> Image.Image:
     """Text on a board on a grey wall, turned against the clock."""
     letters = ImageFont.truetype(FONT, size)
