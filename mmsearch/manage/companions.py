@@ -80,7 +80,8 @@ def _takeout(names: Sequence[str]) -> dict[str, str]:
         if suffix.lower() == ".json":
             for key in keys_of_json(stem):
                 files.setdefault(key, name)
-    pictures = [name for name in names if os.path.splitext(name)[1].lower() in picture_suffixes()] if files else []
+    suffixes = picture_suffixes() if files else frozenset()
+    pictures = [name for name in names if os.path.splitext(name)[1].lower() in suffixes]
     found = {name: next((files[key] for key in keys_of_photo(name) if key in files), None) for name in pictures}
     return {name: file for name, file in found.items() if file is not None}
 

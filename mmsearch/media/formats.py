@@ -110,7 +110,9 @@ _KINDS = {
 
 def picture_suffixes() -> frozenset[str]:
     """The suffixes (lower case, with the dot) of the files that are read on this machine."""
-    return frozenset(suffix for one in FORMATS if _there(one) for suffix in one.suffixes)
+    modules = {one.module for one in FORMATS if one.module is not None}
+    there = {None, *(module for module in modules if importlib.util.find_spec(module) is not None)}
+    return frozenset(suffix for one in FORMATS if one.module in there for suffix in one.suffixes)
 
 
 def counted_suffixes() -> frozenset[str]:
@@ -133,7 +135,3 @@ def needs_extra(name: str) -> str:
     called = {"heic": "HEIC", "jxl": "JPEG XL", "raw": "a raw file", "video": "a video", "pdf": "a PDF"}[str(extra)]
     called = "sound" if name in _SOUND_NAMES else called
     return f"{called} needs the extra: pip install 'mmsearch[{extra}]'"
-
-
-def _there(one: Format) -> bool:
-    return one.module is None or importlib.util.find_spec(one.module) is not None
