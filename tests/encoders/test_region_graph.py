@@ -160,7 +160,7 @@ def test_levels_are_found_by_structure() -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 def test_small_tower_that_scales_pictures_gets_a_random_map(tmp_path: Path) -> None:
-    config = replace(CONFIG, backbone_size=96)
+    config = replace(CONFIG, backbone_size=96, text_layers=1)
     torch.manual_seed(0)
     images, texts = ImageTower(config), TextTower(config)
     card = model_folder.write(tmp_path / "model", images, texts, config, word_tokenizer(), "small", {})

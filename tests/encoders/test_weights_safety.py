@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -166,21 +163,6 @@ def load(
             assert capfd.readouterr() == ("", "")
 
     return run
-
-
-LOAD = """
-import sys
-from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder
-print(OpenClipEncoder.load("hf-hub:org/name").card.fingerprint)
-"""
-
-
-def test_a_process_of_its_own_loads_the_same_quietly(
-    load: Callable[[], str], clip: OpenClipEncoder, tmp_path: Path
-) -> None:
-    environment = {**os.environ, "HF_HOME": str(tmp_path / "huggingface")}
-    done = subprocess.run([sys.executable, "-c", LOAD], env=environment, capture_output=True, text=True)
-    assert (done.returncode, done.stderr, done.stdout.strip()) == (0, "", clip.card.fingerprint)
 
 
 def blobs(tmp_path: Path) -> dict[str, int]:
