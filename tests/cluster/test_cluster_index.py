@@ -34,6 +34,7 @@ pytestmark = [
 ]
 
 SMALL = Workers(block=5)
+ONE = Workers(most=1, block=5)  # to start a worker takes three seconds: there are two where two differ from one
 VECTORS = 26  # of 24 photos and two moments; their copies are not encoded
 
 
@@ -85,8 +86,8 @@ def opened(folder: Path) -> Library:
 
 
 def answers(library: Library) -> Answers:
-    """What is found for 48 captions: files, with scores and moments."""
-    asked = [caption for own in captions().values() for caption in own]
+    """What is found for twelve captions: all files, with scores and moments."""
+    asked = [caption for own in captions().values() for caption in own][::4]
     return [
         {hit.path: (hit.score or 0.0, [moment.start_ms for moment in hit.moments]) for hit in library.search(one, k=30)}
         for one in asked
@@ -165,12 +166,12 @@ def test_workers_that_die_cost_nothing(
 
     class DyingHere(Dying):
         def __init__(self, job: Any, claims: Any) -> None:
-            super().__init__(job, claims, folder, {0, 2, 3, 5})
+            super().__init__(job, claims, folder, {0, 3})
 
     monkeypatch.setattr(encoding, "Worker", DyingHere)
     with opened(tmp_path / "own") as library:
         report = index(library, photos, workers=SMALL)
-        assert sorted(os.listdir(tmp_path / "died")) == ["0", "2", "3", "5"]
+        assert sorted(os.listdir(tmp_path / "died")) == ["0", "3"]
         assert (report.added, report.encoded) == (alone.report.added, VECTORS)
         check_same(library, alone)
 
@@ -203,12 +204,12 @@ def test_what_is_stored_is_not_encoded_again(photos: Path, tmp_path: Path, alone
 
     with opened(tmp_path / "own") as library:
         with pytest.raises(Interrupt):
-            index(library, photos, workers=Workers(block=3), progress=stop)
+            index(library, photos, workers=replace(ONE, block=3), progress=stop)
         model = library.store.model()
         assert model is not None
         stored = len(library.store.searchable(model))
         assert stored >= 9
-        report = index(library, photos, workers=SMALL)
+        report = index(library, photos, workers=ONE)
         assert report.encoded + stored == VECTORS
         check_same(library, alone)
 
@@ -219,12 +220,12 @@ def test_a_file_that_kills_every_worker_is_given_up(
 ) -> None:
     monkeypatch.setattr(encoding, "Worker", Killing)
     with opened(tmp_path / "own") as library:
-        report = index(library, photos, workers=Workers(block=1))
+        report = index(library, photos, workers=replace(ONE, block=1))
         given_up = {Path(one.path).name: one.reason for one in report.skipped}
         assert given_up["red_box.png"] == "whoever read it and 0 others went away 3 times"
         assert set(given_up) == {"red_box.png", "broken.png"}
         monkeypatch.undo()
-        assert index(library, photos, workers=SMALL).added == 1  # it is tried again
+        assert index(library, photos, workers=ONE).added == 1  # it is tried again
 
 
 class Killing(worker.Worker):
@@ -253,7 +254,7 @@ def test_a_model_that_a_machine_lacks_is_said(photos: Path, tmp_path: Path, monk
 
     monkeypatch.setattr(encoding, "Worker", Lacking)
     with opened(tmp_path / "own") as library, pytest.raises(ModelError, match="no such model here"):
-        index(library, photos, workers=SMALL)
+        index(library, photos, workers=ONE)
 
 
 def test_claims() -> None:
