@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 from collections.abc import Callable
@@ -81,6 +82,7 @@ def _corpus(seed: int) -> tuple[list[str], list[list[str]]]:
     return [caption() for _ in range(30)], [[caption() for _ in range(rng.randint(1, 5))] for _ in range(30)]
 
 
+@functools.cache
 def _list(text: str, size: int) -> list[str]:
     words = text.split()
     return [" ".join(words[at : at + size]) for at in range(len(words) - size + 1)]
