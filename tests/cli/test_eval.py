@@ -176,12 +176,11 @@ def test_several_models_side_by_side(mmsearch: CLI, photos: Path, tmp_path: Path
 
 
 def test_a_failing_model_keeps_the_figures_of_others_and_no_half_dump(
-    mmsearch_process: CLI, photos: Path, tmp_path: Path
+    mmsearch: CLI, photos: Path, tmp_path: Path
 ) -> None:
-    """In processes: one of these commands as people start it."""
     models = ["--model", "embedded", "--model", f"local-dir:{tmp_path / 'nowhere'}"]
     (tmp_path / "ranks.jsonl").write_text("as it was")
-    done = mmsearch_process(*EVAL, *models, "--dump", "ranks.jsonl", "--force", check=1)
+    done = mmsearch(*EVAL, *models, "--dump", "ranks.jsonl", "--force", check=1)
     assert "embedded  text to image" in done.stdout
     assert "nowhere" in done.stderr
     assert (tmp_path / "ranks.jsonl").read_text() == "as it was"
@@ -219,9 +218,10 @@ def test_wrong_input_has_a_message_and_an_exit_code(
     assert done.stdout == ""
 
 
-def test_perfect_figures_have_intervals_without_width(mmsearch: CLI, photos: Path, tmp_path: Path) -> None:
+def test_perfect_figures_have_intervals_without_width(mmsearch_process: CLI, photos: Path, tmp_path: Path) -> None:
+    """In a process: one of these commands as people start it."""
     (tmp_path / "captions.tsv").write_text("cameraman.png\ta man with a camera\n")
-    (figures,) = lines(mmsearch(*EVAL, "--model", "embedded", "--json").stdout)
+    (figures,) = lines(mmsearch_process(*EVAL, "--model", "embedded", "--json").stdout)
     assert figures["intervals"]["text_to_image"] == {name: [100.0, 100.0] for name in ("R@1", "R@5", "R@10", "MRR")}
     assert not any(math.isnan(value) for value in figures["text_to_image"].values())
 

@@ -5,16 +5,25 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kept_graphs import kept_exports
 from samples import CLI
-from small_models import small_clip
+from small_models import kept_graph_folder, small_clip
 
 from mmsearch.encoders.factory import embedded
 from mmsearch.encoders.protocol import ModelCard
+
+
+@pytest.fixture(scope="module", autouse=True)
+def traced_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Where a test makes the graphs anew, from the same weights, nothing is traced again."""
+    with kept_exports(kept_graph_folder(tmp_path_factory)):
+        yield
 
 
 @pytest.fixture(scope="module")
