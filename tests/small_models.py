@@ -109,12 +109,20 @@ def small_clip(factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     weights = made_once(factory, "small_clip", write_open_clip)
 
     def make(folder: Path) -> None:
+        from kept_graphs import kept_exports
+
         from mmsearch.encoders.export.open_clip import export
         from mmsearch.encoders.torch.open_clip_encoder import OpenClipEncoder
 
-        export(OpenClipEncoder.load(f"local-dir:{weights}"), folder)
+        with kept_exports(kept_graph_folder(factory)):
+            export(OpenClipEncoder.load(f"local-dir:{weights}"), folder)
 
     return weights, made_once(factory, "small_clip_graphs", make)
+
+
+def kept_graph_folder(factory: pytest.TempPathFactory) -> Path:
+    """Where ``kept_exports`` keeps what it traced, for all tests."""
+    return made_once(factory, "graphs", Path.mkdir) / "exports"
 
 
 class KeptTrainee(EmbeddedTrainee):
