@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+OF_COLOURS = ("color-contrast", "link-in-text-block")  # the rules of axe that look at them
+
 
 @dataclass
 class Heard:

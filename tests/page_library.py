@@ -89,14 +89,14 @@ def _write_exif(file: Path, taken: str, camera: str, place: tuple[float, float])
 
 
 @contextmanager
-def served(library: Path, home: Path, *options: str) -> Iterator[str]:
+def served(library: Path, home: Path, *options: str, **environment: str) -> Iterator[str]:
     """The address that opens the page, as ``mmsearch serve`` prints it."""
     arguments = [sys.executable, "-m", "mmsearch.cli", "serve", "--library", str(library), "--port", "0", *options]
-    environment = surroundings(
-        home, {"MMSEARCH_TOKEN": TOKEN, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2")}
-    )
+    given = {"MMSEARCH_TOKEN": TOKEN, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2"), **environment}
     log = (home / "serve.log").open("wb")
-    server = subprocess.Popen(arguments, env=environment, cwd=home, stdout=subprocess.PIPE, stderr=log, text=True)
+    server = subprocess.Popen(
+        arguments, env=surroundings(home, given), cwd=home, stdout=subprocess.PIPE, stderr=log, text=True
+    )
     try:
         assert server.stdout is not None
         address = server.stdout.readline().strip()

@@ -78,8 +78,9 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
     """Starts a server of a library and gives its address; it goes on until the pages that look at it are closed."""
     with ExitStack() as servers:
 
-        def serve(library: Path, *options: str) -> str:
-            return servers.enter_context(page_library.served(library, tmp_path_factory.mktemp("served"), *options))
+        def serve(library: Path, *options: str, **environment: str) -> str:
+            home = tmp_path_factory.mktemp("served")
+            return servers.enter_context(page_library.served(library, home, *options, **environment))
 
         yield serve
 

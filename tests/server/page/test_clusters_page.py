@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import mapped
+import page_library
 import pytest
-from page_browsing import Heard, axe
+from page_browsing import OF_COLOURS, Heard, axe
 
 from mmsearch.config import Settings
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
@@ -33,6 +34,13 @@ def shelf(
     with open_library(settings.library, settings=replace(settings, device="cpu"), encoder=encoder) as library:
         library.map(folder / "map.html")
     return folder
+
+
+@pytest.fixture(scope="module")
+def address(shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of a server of that library."""
+    with page_library.served(shelf / "library", tmp_path_factory.mktemp("served")) as found:
+        yield found
 
 
 @pytest.fixture
@@ -59,16 +67,25 @@ def opened_file(browser: Any, heard: Heard, shelf: Path) -> Iterator[Any]:
     assert heard.hosts <= {"file", "data"}
 
 
-@pytest.mark.parametrize("options", [{}, {"color_scheme": "dark"}, {"viewport": {"width": 390, "height": 844}}])
-def test_the_file_is_accessible(opened_file: Any, options: dict[str, Any]) -> None:
-    page = opened_file(**options)
-    assert axe(page) == []
+def violations(page: Any) -> list[str]:
+    """In light, and of colours in dark."""
+    found = axe(page)
+    page.emulate_media(color_scheme="dark")
+    found += axe(page, *OF_COLOURS)
+    page.emulate_media(color_scheme="light")
+    return found
+
+
+@pytest.mark.parametrize("viewport", [{"width": 1200, "height": 800}, {"width": 390, "height": 844}])
+def test_the_file_is_accessible_in_light_and_dark(opened_file: Any, viewport: dict[str, int]) -> None:
+    page = opened_file(viewport=viewport)
+    assert violations(page) == []
     page.locator(".atlas-item").first.click()
     expect(page.locator(".atlas-bar")).to_be_visible()
     page.locator(".atlas-canvas").focus()
     page.keyboard.press("Enter")
     expect(page.locator(".atlas-card")).to_be_visible()
-    assert axe(page) == []
+    assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
@@ -102,8 +119,8 @@ def test_a_lasso_around_all_selects_all(opened_file: Any) -> None:
     expect(page.locator(".atlas-bar")).to_be_hidden()
 
 
-def test_the_tab_shows_the_map_and_photos_of_it(shelf: Path, opened: Any, serving: Any) -> None:
-    page = opened(serving(shelf / "library"))
+def test_the_tab_shows_the_map_and_photos_of_it(address: str, opened: Any) -> None:
+    page = opened(address)
     page.get_by_role("button", name="Clusters").click()
     expect(page.locator(".atlas-item")).to_have_count(3)
     expect(page.locator(".view-head")).to_contain_text("30 photos in 3 clusters")
@@ -119,9 +136,9 @@ def test_the_tab_shows_the_map_and_photos_of_it(shelf: Path, opened: Any, servin
     expect(page.locator(".tile").first).to_be_visible()
 
 
-def test_a_map_that_comes_late_leaves_the_one_that_is_shown(shelf: Path, opened: Any, serving: Any) -> None:
+def test_a_map_that_comes_late_leaves_the_one_that_is_shown(address: str, opened: Any) -> None:
     held: list[Any] = []
-    page = opened(serving(shelf / "library"))
+    page = opened(address)
     page.route(re.compile(r"/map$"), lambda route: route.continue_() if held else held.append(route))
     page.get_by_role("button", name="Clusters").click()
     page.wait_for_function("document.querySelector('.view-head')")
@@ -137,7 +154,11 @@ def test_a_map_that_comes_late_leaves_the_one_that_is_shown(shelf: Path, opened:
     expect(page.locator(".atlas-item")).to_have_count(3)
 
 
-def test_the_tab_makes_the_map(mapped_library: Path, opened: Any, serving: Any, tmp_path: Path) -> None:
-    page = opened(serving(shutil.copytree(mapped_library, tmp_path / "library")), "?view=clusters")
+def test_the_tab_makes_the_map(
+    mapped_library: Path, tag_cache: Path, opened: Any, serving: Any, tmp_path: Path
+) -> None:
+    library = shutil.copytree(mapped_library, tmp_path / "library")
+    cache = shutil.copytree(tag_cache, tmp_path / "cache")  # with the texts that clusters are named by
+    page = opened(serving(library, MMSEARCH_CACHE=str(cache)), "?view=clusters")
     page.get_by_role("button", name="Make the map").click()
     expect(page.locator(".atlas-item")).to_have_count(3, timeout=120_000)

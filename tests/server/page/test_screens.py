@@ -12,7 +12,7 @@ from typing import Any
 import drawn_photos
 import page_library
 import pytest
-from page_browsing import Heard, axe, find, tile
+from page_browsing import OF_COLOURS, Heard, axe, find, tile
 from page_library import COPIES, SCRIPT
 from samples import SAMPLES
 
@@ -113,8 +113,6 @@ SCREENS: dict[str, Callable[[Any], None]] = {
     "tagging": _tagging,
     "completions": _completions,
 }
-
-OF_COLOURS = ("color-contrast", "link-in-text-block")  # the rules of axe that look at them
 
 
 @pytest.mark.parametrize("screen", SCREENS)
