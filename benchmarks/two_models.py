@@ -1,6 +1,6 @@
 """Two checkouts' embedded models beside each other: retrieval, what the second look gains, and speed.
 
-    python -m benchmarks.two_models --data MIXTURE --before CHECKOUT [--every 2] [--parts retrieval speed]
+    python -m benchmarks.two_models --data MIXTURE --before CHECKOUT [--every 2] [--parts retrieval false speed]
 
 ``MIXTURE`` is the folder that ``python -m mmsearch.training.shipped.mixture`` makes; ``CHECKOUT`` is one of the project
 with another version's weights, whose files this code can read.
@@ -9,6 +9,9 @@ with another version's weights, whose files this code can read.
 correction by each model's own querybank, and reranked (the best 100, with each reranker's own weight; of ``dev`` every
 ``--every``-th caption).  "weights": R@1 reranked with other weights of the match, this checkout.  "gains" are in
 percentage points with 95 % intervals, paired, over photos.
+
+"false captions": how often each reranker's match puts a true caption ahead of a false one by rule, in percent, "blind"
+that before the mean of all photos; and what was gained, as above.
 
 "speed": milliseconds through ONNX Runtime, in turns, medians of seven with the least and the most: a photo with region
 tokens and without, the vector of a query, and the vector with the states of words that a reranker reads.
@@ -30,7 +33,7 @@ from numpy.typing import NDArray
 
 from benchmarks.common import report
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
-from mmsearch.evaluation import metrics
+from mmsearch.evaluation import metrics, reranking_gain
 from mmsearch.evaluation.answerable import encode
 from mmsearch.rerank.reranker import Reranker
 from mmsearch.rerank.words import WordEncoder
@@ -43,6 +46,7 @@ from mmsearch.training.shipped.version2 import ENCODER, RERANKER
 
 HERE = Path(__file__).parent.parent
 LISTS = ("words_dev", "coco_dev", "dev")
+PARTS = ("retrieval", "false", "speed")
 DEPTH = 100  # photos that are reranked
 WEIGHTS = (0.0, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06)
 ROUNDS, PHOTOS, QUERIES = 7, 64, 60
@@ -113,6 +117,26 @@ def compared(before: Model, now: Model, photos: Pairs, every: int) -> dict[str, 
     return {"captions": len(owner), **figures, "gains": gained, "gains of the second look": looked, "weights": weights}
 
 
+def told_apart(before: Model, now: Model, photos: Pairs, every: int) -> dict[str, Any]:
+    """True captions against false ones, on one list of photos."""
+    jobs = [(row, text) for row, own in enumerate(photos.texts) for text in own][::every]
+    captions, owner = [text for _, text in jobs], np.array([row for row, _ in jobs])
+    old, new = (
+        reranking_gain.false_captions(
+            model.reranker,
+            model.encoder,
+            reranking_gain.CaptionedPhotos(captions, owner, *pictures(model.encoder, photos)),
+        )
+        for model in (before, now)
+    )
+    figures: dict[str, Any] = {"captions": len(new.kinds)}
+    for way in ("reranker", "blind") if new.kinds else ():
+        was, became = (np.where(found.ahead[way], 1, 2) for found in (old, new))  # 1 where the true one is ahead
+        gain = metrics.gains(was, became, new.photos, [1])["R@1"]
+        figures[way] = {"before": recall(was)[0], "now": recall(became)[0], "gain": gain}
+    return figures
+
+
 def speed(before: Model, now: Model) -> dict[str, Any]:
     """Milliseconds of each, in turns."""
     size = now.encoder.card.preprocess.size
@@ -149,16 +173,17 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--before", type=Path, required=True)
     parser.add_argument("--every", type=int, default=2)
-    parser.add_argument("--parts", nargs="+", default=["retrieval", "speed"], choices=["retrieval", "speed"])
+    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
     parser.add_argument("--lists", nargs="+", default=LISTS, choices=LISTS)
     given = parser.parse_args()
     before, now = Model(given.before), Model(HERE)
     figures: dict[str, Any] = {"before": before.encoder.card.fingerprint, "now": now.encoder.card.fingerprint}
-    if "retrieval" in given.parts:
-        figures["retrieval"] = {
-            name: compared(before, now, read_split(given.data, name), given.every if name == "dev" else 1)
-            for name in given.lists
-        }
+    for part, title, measure in (("retrieval", "retrieval", compared), ("false", "false captions", told_apart)):
+        if part in given.parts:
+            figures[title] = {
+                name: measure(before, now, read_split(given.data, name), given.every if name == "dev" else 1)
+                for name in given.lists
+            }
     if "speed" in given.parts:
         figures["speed"] = speed(before, now)
     report("two_models", figures)

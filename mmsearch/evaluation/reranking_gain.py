@@ -80,31 +80,49 @@ def figures(
     }
 
 
-def changed(reranker: Reranker, encoder: Encoder, photos: CaptionedPhotos) -> dict[str, dict[str, float]]:
-    """How often the true caption is ahead of a false one, in percent, by kind.
+@dataclass(frozen=True)
+class FalseCaptions:
+    """Of m captions and a false version of each: whether the true one is ahead."""
+
+    kinds: list[str]  # what was changed
+    photos: Ids  # (m,)
+    ahead: dict[str, NDArray[np.bool_]]  # (m,) by "first_stage", "reranker" and "blind"
+
+
+def false_captions(reranker: Reranker, encoder: Encoder, photos: CaptionedPhotos) -> FalseCaptions:
+    """Whether each true caption is ahead of a false one, where a rule makes one.
 
     False ones are the same with nouns swapped, an attribute or a number changed (``hard_negatives.build``, seed 0).
     ``blind`` is the reranker before the mean of all photos: what can be told from the texts alone.
     """
     false = hard_negatives.build(photos.captions, 0)
-    if not false:
-        return {}
     mean = photos.tokens.mean(axis=0, keepdims=True)
-    right: dict[str, list[tuple[bool, ...]]] = {"all": []}
-    for row, variant in false:
+    ahead = np.zeros((3, len(false)), np.bool_)
+    for place, (row, variant) in enumerate(false):
         photo = photos.owner[row]
         pair = [photos.captions[row], variant.text]
         cosines = encoder.encode_texts(pair) @ photos.vectors[photo]
         both = np.concatenate([photos.tokens[photo][None], mean])  # the photo, and nothing in particular
         seen, blind = np.stack([reranker.look(text, both).match for text in pair], axis=1)  # (2,) each
-        one = tuple(bool(a > b) for a, b in (cosines, seen, blind))
-        for kind in ("all", variant.kind):
-            right.setdefault(kind, []).append(one)
-    names = ("first_stage", "reranker", "blind")
+        ahead[:, place] = [a > b for a, b in (cosines, seen, blind)]
+    return FalseCaptions(
+        [variant.kind for _, variant in false],
+        photos.owner[[row for row, _ in false]],
+        dict(zip(("first_stage", "reranker", "blind"), ahead, strict=True)),
+    )
+
+
+def changed(reranker: Reranker, encoder: Encoder, photos: CaptionedPhotos) -> dict[str, dict[str, float]]:
+    """How often the true caption is ahead of a false one, in percent, by kind; see ``false_captions``."""
+    found = false_captions(reranker, encoder, photos)
+    if not found.kinds:
+        return {}
+    kinds = np.array(found.kinds)
+    rows = {"all": np.ones(len(kinds), np.bool_), **{kind: kinds == kind for kind in dict.fromkeys(found.kinds)}}
     return {
         kind: {
-            **{n: round(100 * float(v), 2) for n, v in zip(names, np.mean(rows, axis=0), strict=True)},
-            "captions": len(rows),
+            **{name: round(100 * float(right[own].mean()), 2) for name, right in found.ahead.items()},
+            "captions": int(own.sum()),
         }
-        for kind, rows in right.items()
+        for kind, own in rows.items()
     }

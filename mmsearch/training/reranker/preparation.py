@@ -74,8 +74,8 @@ def prepare(
     Photos that cannot be read are left out, and said in the log.  ``cache`` gets the region tokens.  Raises SourceError
     when none can be read.
     """
-    pairs, train_photos = _photos(encoder, sources.pairs, recipe, cache / "train.npy", recipe.views, progress)
-    dev, dev_photos = _photos(encoder, sources.dev, recipe, cache / "dev.npy", 1, progress)
+    pairs, train_photos = read_photos(encoder, sources.pairs, recipe, cache / "train.npy", recipe.views, progress)
+    dev, dev_photos = read_photos(encoder, sources.dev, recipe, cache / "dev.npy", 1, progress)
     written_train, written_dev, written_photos = _written(encoder, sources.written, recipe, cache, progress)
 
     texts = [text for own in pairs.texts for text in own]
@@ -134,11 +134,11 @@ def prepare(
         classes=len(classes),
     )  # fmt: skip
     bank = vectors[np.random.default_rng(recipe.seed).permutation(len(vectors))[:BANK]]
-    judged = _dev(encoder, words, dev, dev_photos, bank, written_dev, written_photos, recipe)
+    judged = dev_data(encoder, words, dev, dev_photos, bank, written_dev, written_photos, recipe)
     return data, judged, (answers, said)
 
 
-def _photos(
+def read_photos(
     encoder: Encoder, pairs: Pairs, recipe: RerankRecipe, file: Path, views: int, progress: Reporter | None
 ) -> tuple[Pairs, Photos]:
     """The pairs whose photos can be read, and these photos."""
@@ -161,7 +161,7 @@ def _written(
     learned, judged = question_rules.split(written.rows, SHARE, recipe.seed)
     names = sorted({file for file, _, _ in written.rows})
     texts = tuple((name,) for name in names)
-    pairs, photos = _photos(
+    pairs, photos = read_photos(
         encoder, Pairs(written.folder, tuple(names), texts), recipe, cache / "written.npy", recipe.views, progress
     )
     return learned, judged, (photos, list(pairs.names))
@@ -250,7 +250,7 @@ def nearest(
     return found
 
 
-def _dev(
+def dev_data(
     encoder: Encoder, words: WordEncoder, dev: Pairs, photos: Photos, bank: NDArray[np.float32],
     written: list[tuple[str, str, str]], written_photos: tuple[Photos | None, list[str]], recipe: RerankRecipe,
 ) -> EvalData:  # fmt: skip
