@@ -1,7 +1,13 @@
-"""What each process of ``test_distributed.py`` does: ``python one_process.py FOLDER GRAPHS``."""
+"""What each process of ``test_distributed.py`` does: ``python one_process.py FOLDER GRAPHS`` for all of WORLD_SIZE.
+
+They are forked where that is possible: what they import takes most of their time.
+"""
 
 from __future__ import annotations
 
+import faulthandler
+import multiprocessing
+import os
 import sys
 from pathlib import Path
 
@@ -58,7 +64,22 @@ def main(folder: Path) -> None:
         torch.save({"weights": weights, "loss": outcome.loss}, folder / f"run-{world.size}-{world.rank}.pt")
 
 
-if __name__ == "__main__":
+def process(rank: int, folder: Path, graphs: Path) -> None:
+    """One of them; it ends with its stack if it hangs."""
+    faulthandler.dump_traceback_later(280, exit=True)
+    os.environ["RANK"] = os.environ["LOCAL_RANK"] = str(rank)
     torch.set_num_threads(1)
-    with kept_graphs.kept(Path(sys.argv[2])):
-        main(Path(sys.argv[1]))
+    with kept_graphs.kept(graphs):
+        main(folder)
+
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method("fork" if hasattr(os, "fork") else "spawn")
+    ranks = range(int(os.environ["WORLD_SIZE"]))
+    given = Path(sys.argv[1]), Path(sys.argv[2])
+    started = [multiprocessing.Process(target=process, args=(rank, *given)) for rank in ranks]
+    for one in started:
+        one.start()
+    for one in started:
+        one.join()
+    sys.exit(any(one.exitcode for one in started))

@@ -20,24 +20,15 @@ def _processes(folder: Path, size: int, graphs: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     script = Path(__file__).parent.parent / "one_process.py"
-    started = [
-        subprocess.Popen(
-            [sys.executable, str(script), str(folder), str(graphs)],
-            env={
-                **os.environ, "RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank),
-                "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1",
-            },
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )
-        for rank in range(size)
-    ]  # fmt: skip
-    try:
-        for process in started:
-            output, _ = process.communicate(timeout=300)
-            assert process.returncode == 0, output
-    finally:
-        for process in started:
-            process.kill()
+    done = subprocess.run(
+        [sys.executable, str(script), str(folder), str(graphs)],
+        env={
+            **os.environ, "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+            "OMP_NUM_THREADS": "1",
+        },
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
 
 
 def test_two_processes_do_what_one_does(pairs_file: Path, graphs: Path) -> None:
@@ -52,7 +43,8 @@ def test_two_processes_do_what_one_does(pairs_file: Path, graphs: Path) -> None:
         still = ("score.bias", "bias")  # a softmax does not see what all its scores have in common
         for name, gradient in one["gradients"].items():
             assert gradient.any() or name.endswith(still), name
-            torch.testing.assert_close(two["gradients"][name], gradient, rtol=1e-4, atol=1e-6)
+            rounding = max(1e-6, 1e-5 * float(gradient.abs().max()))  # sums are made in another order
+            torch.testing.assert_close(two["gradients"][name], gradient, rtol=1e-4, atol=rounding)
         run = torch.load(folder / f"run-2-{rank}.pt")
         assert abs(run["loss"] - alone["loss"]) < 1e-4
         for name, weight in alone["weights"].items():

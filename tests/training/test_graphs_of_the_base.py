@@ -12,7 +12,7 @@ import onnx
 import pytest
 import torch
 from shared import made_once
-from small_models import CONFIG, small_trainee, word_tokenizer
+from small_models import SMALLEST, small_trainee, word_tokenizer
 
 from mmsearch.encoders.agreement import agreement
 from mmsearch.encoders.export import graphs
@@ -127,7 +127,7 @@ def test_what_another_graph_says_is_not_taken(base: Path, tmp_path: Path, traces
 
 @pytest.mark.parametrize("layers", [2, 4, 5])
 def test_padded_convolutions_are_cut_off_before_the_padding(tmp_path: Path, layers: int, traces: list[object]) -> None:
-    config = replace(CONFIG, image_backbone="tf_efficientnetv2_b0")
+    config = replace(SMALLEST, image_backbone="tf_efficientnetv2_b0", image_width=1280)
     torch.manual_seed(0)
     EmbeddedTrainee(ImageTower(config), TextTower(config), config, word_tokenizer(), 0, 1).save(
         tmp_path / "v2", {}, "v2"
