@@ -73,6 +73,14 @@ def test_graphs_that_differ_from_torch_are_refused(clip: OpenClipEncoder, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("part", ["images", "texts"])
+def test_vectors_of_pictures_and_of_texts_are_compared(part: str, clip: OpenClipEncoder) -> None:
+    other = OpenClipEncoder(clip.images.model, clip.tokenizer, clip.card)
+    assert agreement(clip, other) > 0.9999
+    getattr(other, part).register_forward_hook(lambda tower, given, rows: rows.roll(1, dims=1))
+    assert agreement(clip, other) < 0.9
+
+
 class _Unexportable(ImageTower):
     def forward(self, pixels: Tensor) -> Tensor:
         if torch.compiler.is_exporting():
