@@ -96,6 +96,8 @@ def false_captions(reranker: Reranker, encoder: Encoder, photos: CaptionedPhotos
     ``blind`` is the reranker before the mean of all photos: what can be told from the texts alone.
     """
     false = hard_negatives.build(photos.captions, 0)
+    if not false:
+        return FalseCaptions([], photos.owner[:0], {})
     mean = photos.tokens.mean(axis=0, keepdims=True)
     ahead = np.zeros((3, len(false)), np.bool_)
     for place, (row, variant) in enumerate(false):
