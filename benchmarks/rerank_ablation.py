@@ -70,19 +70,25 @@ def milliseconds(folders: list[Path], config: RerankConfig, rounds: int = 15) ->
     return [round(statistics.median(own), 1) for own in times]
 
 
-def one(
-    recipe: RerankRecipe, data: TrainData, judged: EvalData, said: int, answers: int, graph: Path
-) -> dict[str, Any]:
-    """Trains one pair, writes its graph into the folder ``graph``, and gives its row of the table."""
+def trained(recipe: RerankRecipe, data: TrainData, answers: int, said: int) -> RerankModel:
+    """A model with the last average of its weights; nothing is chosen."""
     config = configured(recipe, data.photos.dim, 7, data.lines.states.states.shape[1], answers, said)
     torch.manual_seed(recipe.seed)
     model = RerankModel(config)
-    some = np.linspace(0, len(judged.captions) - 1, min(QUERIES, len(judged.captions))).astype(np.int64)
-    begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         checkpoint.Run(out).start({"reranker_recipe": asdict(recipe)})
         train(model, data, recipe, out, lambda _: {"merit": 0.0}, {})
+    return model
+
+
+def one(
+    recipe: RerankRecipe, data: TrainData, judged: EvalData, said: int, answers: int, graph: Path
+) -> dict[str, Any]:
+    """Trains one pair, writes its graph into the folder ``graph``, and gives its row of the table."""
+    some = np.linspace(0, len(judged.captions) - 1, min(QUERIES, len(judged.captions))).astype(np.int64)
+    begun = time.perf_counter()
+    model = trained(recipe, data, answers, said)
     seconds = time.perf_counter() - begun
     shown, first = judged.candidates[some, :CANDIDATES], judged.first[some, :CANDIDATES]
     match = match_scores(model, judged.tokens, judged.lines, judged.captions[some], shown)

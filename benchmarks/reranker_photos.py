@@ -11,7 +11,7 @@ Judged by R@1 of text to image on Flickr8k dev (every second caption) and COCO d
 correction and its best 30 photos: the match alone, and added with each of ``WEIGHTS``.  "gained" is the difference to
 the first stage with the first of them, "change" to the reranker of all photos, with 95 % intervals over photos.
 
-What was encoded lies in ``--work`` (1 GB), beside the parts that are finished: a run that was stopped goes on with the
+What was encoded lies in ``--work`` (2 GB), beside the parts that are finished: a run that was stopped goes on with the
 next one.  One JSON line.
 """
 
@@ -21,17 +21,15 @@ import argparse
 import json
 import logging
 import pickle
-import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from benchmarks.common import report
-from benchmarks.rerank_ablation import BASE
+from benchmarks.rerank_ablation import BASE, trained
 from benchmarks.training_photos import parts
 from mmsearch.encoders.factory import EMBEDDED
 from mmsearch.encoders.onnx.encoder import OnnxEncoder
@@ -41,13 +39,12 @@ from mmsearch.media.filesystem import atomic_file
 from mmsearch.rerank.model import RerankModel
 from mmsearch.rerank.resolve import SHIPPED
 from mmsearch.rerank.words import WordEncoder
-from mmsearch.training.common import checkpoint, memory
+from mmsearch.training.common import memory
 from mmsearch.training.common.pairs import Pairs
 from mmsearch.training.reranker import judging
 from mmsearch.training.reranker.data import EvalData, Thing, TrainData
 from mmsearch.training.reranker.preparation import BANK, Sources, dev_data, nearest, prepare, read_photos
-from mmsearch.training.reranker.recipe import RerankRecipe
-from mmsearch.training.reranker.trainer import configured, match_scores, train
+from mmsearch.training.reranker.trainer import match_scores
 from mmsearch.training.shipped.embedded import read_split
 from mmsearch.training.shipped.rerank_embedded import sentences
 from mmsearch.types import Vectors
@@ -114,18 +111,6 @@ def ranks(model: RerankModel, judged: EvalData, every: int) -> dict[str, Rows]:
     return found | {f"weight {one:g}": judging.ranked(first, match, right, "weighted", one) for one in WEIGHTS}
 
 
-def trained(data: TrainData, recipe: RerankRecipe) -> RerankModel:
-    width = data.lines.states.states.shape[1]
-    config = configured(recipe, data.photos.dim, 7, width, recipe.answers, recipe.caption_words)
-    torch.manual_seed(recipe.seed)
-    model = RerankModel(config)
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "run"
-        checkpoint.Run(out).start({"reranker_recipe": asdict(recipe)})
-        train(model, data, recipe, out, lambda _: {"merit": 0.0}, {})
-    return model
-
-
 def figures(found: dict[str, Rows], every: dict[str, Rows], photo: Rows) -> dict[str, Any]:
     shipped = f"weight {WEIGHTS[0]:g}"
     return {
@@ -139,7 +124,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True, help="keeps what was encoded, and finished parts")
-    parser.add_argument("--parts", nargs="+", help="only these; all of them by default")
+    parser.add_argument(
+        "--parts", nargs="+", help='only these, and "all", which others are compared with; all of them by default'
+    )
     parser.add_argument("--steps", type=int, default=150)
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -148,12 +135,15 @@ def main() -> None:
     training = sentences(read_split(given.data, "train"))
     shared = material(given.data, training, given.work)
     recipe = replace(BASE, steps=given.steps, dev_every=given.steps)
-    chosen = {name: rows for name, rows in parts(training).items() if name in (given.parts or [name, "all"])}
+    there = parts(training)
+    if unknown := set(given.parts or ()) - set(there):
+        parser.error(f"there is no part {unknown.pop()!r}; there are: {', '.join(there)}")
+    chosen = {name: rows for name, rows in there.items() if name in (given.parts or there) or name == "all"}
     found: dict[str, dict[str, dict[str, Rows]]] = {}
     for name, rows in chosen.items():
         done = given.work / f"{name} {given.steps}.json"
         if not done.exists():
-            model = trained(part_of(shared, rows), recipe)
+            model = trained(recipe, part_of(shared, rows), recipe.answers, recipe.caption_words)
             own = {which: ranks(model, shared.judged[which], every) for which, every in LISTS.items()}
             lists = {which: {way: some.tolist() for way, some in ways.items()} for which, ways in own.items()}
             done.write_text(json.dumps(lists))

@@ -83,7 +83,7 @@ def apply(folder: Path, pictures: list[bytes], time: int, change: tuple[str, str
             (folder / "x").rename(target)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.lists(changes, min_size=1, max_size=5), min_size=1, max_size=8))
 def test_library_equals_the_folder_after_any_changes(runs: list[list[tuple[str, str, object]]]) -> None:
     encoder = Tiny()

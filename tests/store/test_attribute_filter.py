@@ -716,7 +716,7 @@ def random_shelves(driver: Callable[[Path], Store], tmp_path_factory: pytest.Tem
         shelf.store.close()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.integers(0, 2), _conditions, st.lists(st.sampled_from(FOLDERS[1:]), max_size=2))
 def test_any_conditions_find_what_plain_python_finds(
     random_shelves: list[Shelf], seed: int, conditions: list[Condition], within: list[str]
