@@ -8,6 +8,7 @@ either.  Where any of this fails, the module is traced.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import os
@@ -24,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 from torch import Tensor, nn
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from mmsearch.encoders.export import graphs, open_clip
 
@@ -32,6 +34,9 @@ PLAIN = (bool, int, float, str, tuple, list, type(None), torch.dtype)
 IGNORED = ("_parameters", "_buffers", "_modules", "card_name")  # listed above, or of no meaning to a graph
 FILL = "to be filled: "
 CLOSE = 1e-4  # of the largest value: how far the filled graph may be from torch
+
+# What torch can put into a graph is listed anew for each, from the sources: half a second, and each time the same.
+ONNXRegistry.from_torchlib = staticmethod(functools.cache(ONNXRegistry.from_torchlib))  # type: ignore[method-assign, assignment]
 
 
 @contextmanager
