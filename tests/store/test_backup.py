@@ -9,13 +9,14 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 from older_schema import write_schema
-from samples import SAMPLES
+from samples import SAMPLES, five_photos
 from scores import score
 
 from mmsearch.config import Settings
@@ -27,6 +28,29 @@ from mmsearch.query.model import Query, Words
 from mmsearch.store.sqlite.backup import restore
 from mmsearch.store.sqlite.schema import HEAD
 from mmsearch.types import Progress, Vectors
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory, encoder: OnnxEncoder) -> Path:
+    """A folder with five photos and a library of them, to be copied; no test changes the photos."""
+    folder = tmp_path_factory.mktemp("kept")
+    own = Settings(library=folder / "library", cache=folder / "cache", batch=4, device="cpu", reranker="none")
+    with open_library(own.library, settings=own, encoder=encoder) as library:
+        assert library.index(five_photos(folder / "photos")).added == 5
+    return folder
+
+
+@pytest.fixture
+def photos(kept: Path) -> Path:
+    return kept / "photos"
+
+
+@pytest.fixture
+def library(kept: Path, settings: Settings, encoder: OnnxEncoder) -> Iterator[Library]:
+    """Of the five photos."""
+    shutil.copytree(kept / "library", settings.library)
+    with open_library(settings.library, settings=settings, encoder=encoder) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -65,8 +89,7 @@ def assert_same(hits: list[tuple[str, float]], wanted: list[tuple[str, float]]) 
     np.testing.assert_allclose([score for _, score in hits], [score for _, score in wanted], atol=1e-3)
 
 
-def test_a_backup_is_one_plain_file_with_all_rows(library: Library, photos: Path, saved: Path) -> None:
-    library.index(photos)
+def test_a_backup_is_one_plain_file_with_all_rows(library: Library, saved: Path) -> None:
     steps: list[Progress] = []
     library.backup(saved, progress=steps.append)
     assert steps[-1].done == steps[-1].total > 0
@@ -80,8 +103,7 @@ def test_a_backup_is_one_plain_file_with_all_rows(library: Library, photos: Path
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
 
 
-def test_an_existing_file_is_replaced_only_with_force(library: Library, photos: Path, saved: Path) -> None:
-    library.index(photos)
+def test_an_existing_file_is_replaced_only_with_force(library: Library, saved: Path) -> None:
     saved.write_text("precious")
     with pytest.raises(TransferError, match="exists already; name another file"):
         library.backup(saved)
@@ -90,8 +112,7 @@ def test_an_existing_file_is_replaced_only_with_force(library: Library, photos: 
     assert stored(saved).keys() == stored(library.folder / "library.sqlite").keys()
 
 
-def test_a_library_is_no_place_for_its_backup(library: Library, photos: Path, tmp_path: Path) -> None:
-    library.index(photos)
+def test_a_library_is_no_place_for_its_backup(library: Library, tmp_path: Path) -> None:
     before = answers(library)
     for name in ("library.sqlite", "library.sqlite-wal"):
         with pytest.raises(TransferError, match="is the library itself"):
@@ -108,9 +129,8 @@ def test_a_library_is_no_place_for_its_backup(library: Library, photos: Path, tm
 
 
 def test_names_of_backups_and_exports_may_be_anything(
-    library: Library, encoder: OnnxEncoder, settings: Settings, photos: Path, tmp_path: Path
+    library: Library, encoder: OnnxEncoder, settings: Settings, tmp_path: Path
 ) -> None:
-    library.index(photos)
     odd = tmp_path / os.fsdecode(b"a?mode=ro#%20 \xff")
     try:
         odd.mkdir()
@@ -127,8 +147,7 @@ def test_names_of_backups_and_exports_may_be_anything(
         assert answers(one) == answers(library) == answers(two)
 
 
-def test_an_interrupted_backup_leaves_nothing(library: Library, photos: Path, saved: Path) -> None:
-    library.index(photos)
+def test_an_interrupted_backup_leaves_nothing(library: Library, saved: Path) -> None:
 
     def interrupt(_: Progress) -> None:
         raise KeyboardInterrupt
@@ -138,8 +157,7 @@ def test_an_interrupted_backup_leaves_nothing(library: Library, photos: Path, sa
     assert [file.name for file in saved.parent.iterdir() if "saved" in file.name] == []
 
 
-def test_a_damaged_library_does_not_replace_a_backup(library: Library, photos: Path, saved: Path) -> None:
-    library.index(photos)
+def test_a_damaged_library_does_not_replace_a_backup(library: Library, saved: Path) -> None:
     library.backup(saved)
     good = saved.read_bytes()
     library.close()
@@ -164,10 +182,10 @@ def test_a_backup_while_another_process_indexes_is_one_state(
     folder = tmp_path / "many"
     folder.mkdir()
     content = (SAMPLES / "rocket.jpg").read_bytes()
-    for number in range(120):
+    for number in range(60):
         (folder / f"{number}.jpg").write_bytes(content + str(number).encode())
     command = [sys.executable, "-m", "mmsearch.cli", "index", str(folder), "--library", str(settings.library)]
-    running = subprocess.Popen(command, env={**os.environ, "MMSEARCH_BATCH": "4"}, stderr=subprocess.DEVNULL)
+    running = subprocess.Popen(command, env={**os.environ, "MMSEARCH_BATCH": "2"}, stderr=subprocess.DEVNULL)
     sizes: list[int] = []
     try:
         database = settings.library / "library.sqlite"
@@ -186,7 +204,7 @@ def test_a_backup_while_another_process_indexes_is_one_state(
     finally:
         running.kill()
         running.wait()
-    assert 0 < sizes[0] < 120
+    assert 0 < sizes[0] < 60
     assert sizes == sorted(sizes)
 
 
@@ -199,19 +217,23 @@ def count(database: Path) -> int:
         return 0
 
 
+def pictures(folder: Path, *names: str) -> Path:
+    folder.mkdir()
+    for name in names:
+        shutil.copy(SAMPLES / name, folder)
+    return folder
+
+
 @pytest.fixture
-def aged(library: Library, photos: Path, saved: Path) -> dict[str, Vectors]:
+def aged(library: Library, photos: Path, saved: Path, tmp_path: Path) -> dict[str, Vectors]:
     """A library of other pictures than its backup: ids of vectors that both have mean different ones.
 
     Returns what the backup holds.
     """
-    library.index(photos)
     library.backup(saved)
     held = stored(saved)
     library.remove([photos / "cat.png"])
-    for name in ("coffee.png", "astronaut.png", "coins.png"):
-        shutil.copy(SAMPLES / name, photos / name)
-    library.index(photos)
+    library.index(pictures(tmp_path / "more", "coffee.png", "astronaut.png", "coins.png"))
     assert answers(library)[0][0] != "coffee.png"
     return held
 
@@ -237,14 +259,10 @@ def test_older_backup_over_newer_library_gives_the_older_answers(
 
 
 def test_ids_that_are_given_out_again_after_a_restore_mean_the_new_pictures(
-    library: Library, encoder: OnnxEncoder, settings: Settings, aged: dict[str, Vectors], photos: Path, saved: Path
+    library: Library, encoder: OnnxEncoder, settings: Settings, aged: dict[str, Vectors], saved: Path, tmp_path: Path
 ) -> None:
     restore(saved, library.folder, force=True)
-    for name in ("coffee.png", "astronaut.png", "coins.png"):
-        (photos / name).unlink()
-    for name in ("page.png", "moon.png", "horse.png"):
-        shutil.copy(SAMPLES / name, photos / name)
-    report = library.index(photos)
+    report = library.index(pictures(tmp_path / "others", "page.png", "moon.png", "horse.png"))
     assert report.added == 3
     now = stored(library.folder / "library.sqlite")
     with open_library(settings.library, settings=settings, encoder=encoder) as opened:
@@ -263,7 +281,6 @@ def test_restore_keeps_every_older_state_beside(library: Library, aged: dict[str
 def test_restore_into_a_new_folder_needs_no_force(
     library: Library, encoder: OnnxEncoder, settings: Settings, photos: Path, saved: Path, tmp_path: Path
 ) -> None:
-    library.index(photos)
     library.backup(saved)
     content = saved.read_bytes()
     assert restore(saved, tmp_path / "new" / "library") is None
@@ -371,9 +388,8 @@ def sqlite_file(file: Path, *statements: str) -> Path:
     ],
 )
 def test_what_is_no_backup_is_refused(
-    library: Library, photos: Path, saved: Path, kind: str, error: type[MMSearchError], message: str
+    library: Library, saved: Path, kind: str, error: type[MMSearchError], message: str
 ) -> None:
-    library.index(photos)
     before = answers(library)
     library.backup(saved)
     if kind == "absent":
@@ -401,10 +417,7 @@ def test_what_is_no_backup_is_refused(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such permissions")
-def test_who_may_not_read_the_library_may_not_read_its_backup(
-    library: Library, photos: Path, saved: Path, tmp_path: Path
-) -> None:
-    library.index(photos)
+def test_who_may_not_read_the_library_may_not_read_its_backup(library: Library, saved: Path, tmp_path: Path) -> None:
     for mode in (0o600, 0o640):
         (library.folder / "library.sqlite").chmod(mode)
         seen: list[int] = []
@@ -453,10 +466,7 @@ TAMPERED = {  # what somebody did to a backup -> what is said of it
 
 
 @pytest.mark.parametrize("sql", TAMPERED)
-def test_a_backup_that_somebody_changed_is_refused(
-    sql: str, library: Library, photos: Path, saved: Path, tmp_path: Path
-) -> None:
-    library.index(photos)
+def test_a_backup_that_somebody_changed_is_refused(sql: str, library: Library, saved: Path, tmp_path: Path) -> None:
     library.backup(saved)
     with closing(sqlite3.connect(saved)) as connection:
         connection.executescript(sql)
@@ -470,10 +480,9 @@ def test_a_backup_that_somebody_changed_is_refused(
 
 
 def test_what_verify_would_find_in_a_backup_is_mended_before_it_is_put_back(
-    library: Library, photos: Path, saved: Path, tmp_path: Path, settings: Settings, encoder: OnnxEncoder,
+    library: Library, saved: Path, tmp_path: Path, settings: Settings, encoder: OnnxEncoder,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
-    library.index(photos)
     library.backup(saved)
     with closing(sqlite3.connect(saved)) as connection, connection:
         connection.execute("UPDATE embeddings SET vector = zeroblob(length(vector)) WHERE id = 1")
@@ -494,9 +503,8 @@ def contents(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize("read_only", [False, True], ids=["writable", "read-only"])
 @pytest.mark.parametrize("name", ["photos.backup", "library.sqlite"])
 def test_a_backup_and_what_lies_beside_it_stay_as_they_are(
-    name: str, read_only: bool, library: Library, photos: Path, saved: Path, tmp_path: Path
+    name: str, read_only: bool, library: Library, saved: Path, tmp_path: Path
 ) -> None:
-    library.index(photos)
     saved.mkdir()
     library.backup(saved / name)
     for end in ("-wal", "-shm", "-journal"):
@@ -516,10 +524,9 @@ def test_a_backup_and_what_lies_beside_it_stay_as_they_are(
 
 
 def test_what_is_not_merged_yet_into_a_library_is_restored_with_it_and_stays(
-    library: Library, photos: Path, saved: Path, tmp_path: Path
+    library: Library, saved: Path, tmp_path: Path
 ) -> None:
     """A copy of the files of a library as another process, or a kill, left them: the last changes are in the WAL."""
-    library.index(photos)
     saved.mkdir()
     with closing(sqlite3.connect(library.folder / "library.sqlite")) as other:
         other.execute("PRAGMA wal_autocheckpoint = 0")
@@ -536,9 +543,8 @@ def test_what_is_not_merged_yet_into_a_library_is_restored_with_it_and_stays(
 
 
 def test_a_file_that_its_writer_left_halfway_is_refused_and_stays(
-    library: Library, photos: Path, saved: Path, tmp_path: Path
+    library: Library, saved: Path, tmp_path: Path
 ) -> None:
-    library.index(photos)
     saved.mkdir()
     library.backup(tmp_path / "whole")
     with closing(sqlite3.connect(tmp_path / "whole", isolation_level=None)) as writer:
@@ -556,10 +562,7 @@ def test_a_file_that_its_writer_left_halfway_is_refused_and_stays(
     assert not (tmp_path / "again" / "library.sqlite").exists()
 
 
-def test_a_file_that_is_written_to_meanwhile_is_refused(
-    library: Library, photos: Path, saved: Path, tmp_path: Path
-) -> None:
-    library.index(photos)
+def test_a_file_that_is_written_to_meanwhile_is_refused(library: Library, saved: Path, tmp_path: Path) -> None:
     library.backup(saved)
 
     def write(_: Progress) -> None:
@@ -588,9 +591,8 @@ MISPLACED = {  # what a path was made -> what is said of it
 
 @pytest.mark.parametrize("sql", MISPLACED)
 def test_a_backup_with_paths_that_index_never_writes_is_refused(
-    sql: str, library: Library, photos: Path, saved: Path, tmp_path: Path
+    sql: str, library: Library, saved: Path, tmp_path: Path
 ) -> None:
-    library.index(photos)
     library.backup(saved)
     sqlite_file(saved, sql)
     with pytest.raises(TransferError, match=MISPLACED[sql]):
@@ -598,9 +600,8 @@ def test_a_backup_with_paths_that_index_never_writes_is_refused(
     assert not (tmp_path / "again" / "library.sqlite").exists()
 
 
-def test_a_library_of_a_whole_disk_comes_back(library: Library, photos: Path, saved: Path, tmp_path: Path) -> None:
+def test_a_library_of_a_whole_disk_comes_back(library: Library, saved: Path, tmp_path: Path) -> None:
     """``mmsearch index /`` is allowed: nobody needs it often, but who has such a library may restore it."""
-    library.index(photos)
     library.backup(saved)
     sqlite_file(saved, "UPDATE roots SET path = CAST('/' AS BLOB)")
     restore(saved, tmp_path / "again")
@@ -608,8 +609,7 @@ def test_a_library_of_a_whole_disk_comes_back(library: Library, photos: Path, sa
         assert again.execute("SELECT path FROM roots").fetchall() == [(b"/",)]
 
 
-def test_a_library_whose_generation_is_no_number_can_be_replaced(library: Library, photos: Path, saved: Path) -> None:
-    library.index(photos)
+def test_a_library_whose_generation_is_no_number_can_be_replaced(library: Library, saved: Path) -> None:
     library.backup(saved)
     library.close()
     for value in ("²", "nothing", None):
