@@ -6,8 +6,8 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -193,22 +193,42 @@ def settings_in(folder: Path) -> Settings:
     return replace(own, batch=2, device="cpu", reranker="none")
 
 
-@pytest.fixture
-def injured(whole: Path, tmp_path: Path) -> Path:
-    """A copy of the library, whose photos are a copy too."""
-    shutil.copytree(whole, tmp_path / "copy")
-    with sqlite3.connect(tmp_path / "copy" / "library" / "library.sqlite") as connection:
-        before, after = (bytes(place) for place in (whole, tmp_path / "copy"))
+@dataclass(frozen=True)
+class Copies:
+    """Where each test finds its own copy of the library and its photos, and what searches in it answer."""
+
+    folder: Path
+    answers: dict[str, list[str]]
+
+
+@pytest.fixture(scope="module")
+def copies(whole: Path, tmp_path_factory: pytest.TempPathFactory, region_encoder: OnnxEncoder) -> Copies:
+    """All copies are at one place, so that the paths in ``whole`` are moved there once."""
+    folder = tmp_path_factory.mktemp("copies") / "copy"
+    with sqlite3.connect(whole / "library" / "library.sqlite") as connection:
+        before, after = (bytes(place) for place in (whole, folder))
         for table in ("photos", "roots"):
             for number, path in connection.execute(f"SELECT id, path FROM {table}").fetchall():
                 moved = after + path[len(before) :]
                 connection.execute(f"UPDATE {table} SET path = ? WHERE id = ?", (moved, number))
-    for file in (whole / "photos").rglob("*.*"):
-        shutil.copystat(file, tmp_path / "copy" / "photos" / file.relative_to(whole / "photos"))
-    with sqlite3.connect(tmp_path / "copy" / "library" / "library.sqlite") as connection:
-        assert connection.execute("SELECT count(*) FROM photos").fetchone() == (5,)
     connection.close()
-    return tmp_path / "copy"
+    shutil.copytree(whole, folder)
+    with open_library(folder / "library", settings=settings_in(folder), encoder=region_encoder) as library:
+        library.repair(deep=True)  # the copy has other names
+        assert library.verify(deep=True) == []
+        found = answers(library)
+        assert library.status().photos == 5
+    shutil.rmtree(whole / "library")
+    shutil.copytree(folder / "library", whole / "library")
+    return Copies(folder, found)
+
+
+@pytest.fixture
+def injured(whole: Path, copies: Copies) -> Path:
+    """A copy of the library, whose photos are a copy too."""
+    shutil.rmtree(copies.folder, ignore_errors=True)
+    shutil.copytree(whole, copies.folder)
+    return copies.folder
 
 
 def answers(library: Library) -> dict[str, list[str]]:
@@ -216,19 +236,9 @@ def answers(library: Library) -> dict[str, list[str]]:
     return {query: [Path(hit.path).name for hit in library.search(query, k=5)] for query in queries}
 
 
-@pytest.fixture
-def opened(injured: Path, region_encoder: OnnxEncoder) -> Iterator[Library]:
-    with open_library(injured / "library", settings=settings_in(injured), encoder=region_encoder) as library:
-        library.repair(deep=True)  # the copy has other names
-        yield library
-
-
 @pytest.mark.parametrize("name", DAMAGES)
-def test_damage_is_found_and_mended(name: str, injured: Path, opened: Library, region_encoder: OnnxEncoder) -> None:
+def test_damage_is_found_and_mended(name: str, injured: Path, copies: Copies, region_encoder: OnnxEncoder) -> None:
     kind, injure = DAMAGES[name]
-    assert opened.verify(deep=True) == []
-    before = answers(opened)
-    opened.close()
     with sqlite3.connect(injured / "library" / "library.sqlite") as connection:
         injure(injured / "library", connection)
     connection.close()
@@ -241,8 +251,9 @@ def test_damage_is_found_and_mended(name: str, injured: Path, opened: Library, r
         assert report.skipped == ()
         assert library.verify(deep=True) == []
         assert library.repair(deep=True).mended == ()
-        assert answers(library) == before
-        assert library.status().photos == library.status().regions == 5
+        assert answers(library) == copies.answers
+        status = library.status()
+        assert (status.photos, status.regions) == (5, 5)
 
 
 def test_an_approximate_index_that_has_changed_is_found(
@@ -251,6 +262,7 @@ def test_an_approximate_index_that_has_changed_is_found(
     for module in (stored_index, policy):
         monkeypatch.setattr(module, "FEW", 3)
     monkeypatch.setattr(autotune, "DEPTHS", (1,))
+    rows(injured / "library").unlink()  # so that it is made anew
     with open_library(injured / "library", settings=settings_in(injured), encoder=region_encoder) as library:
         library.repair(deep=True)
         assert library.status().index_kind == "ivf-rabitq"
@@ -289,10 +301,12 @@ def test_a_name_that_is_no_utf8_is_no_damage(whole: Path, tmp_path: Path, region
         assert library.repair().mended == ()
 
 
-def test_files_that_changed_or_went_are_no_damage(opened: Library, injured: Path) -> None:
-    (injured / "photos" / "grass.png").unlink()
-    (injured / "photos" / "chelsea.png").write_bytes(b"other")
-    assert opened.verify(deep=True) == []
+def test_files_that_changed_or_went_are_no_damage(injured: Path, region_encoder: OnnxEncoder) -> None:
+    with open_library(injured / "library", settings=settings_in(injured), encoder=region_encoder) as library:
+        assert library.verify(deep=True) == []
+        (injured / "photos" / "grass.png").unlink()
+        (injured / "photos" / "chelsea.png").write_bytes(b"other")
+        assert library.verify(deep=True) == []
 
 
 def test_the_command_line(mmsearch: CLI, mmsearch_process: CLI, photos: Path, tmp_path: Path) -> None:
