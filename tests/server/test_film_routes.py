@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -31,19 +32,27 @@ from mmsearch.server import ServerOptions, app
 pytest.importorskip("av")
 
 
-@pytest.fixture
-def cinema(tmp_path: Path, settings: Settings, encoder: OnnxEncoder) -> Iterator[Library]:
-    """A film of four photos, two pages, a photo, and a song."""
-    place = tmp_path / "films"
+@pytest.fixture(scope="module")
+def filmed(tmp_path_factory: pytest.TempPathFactory, encoder: OnnxEncoder) -> Path:
+    """A library of a film of four photos, two pages, a photo, and a song, to be copied."""
+    folder = tmp_path_factory.mktemp("cinema")
+    place = folder / "films"
     place.mkdir()
     (place / "story.mp4").write_bytes(film(photos()[:4]))
     pages = [Image.fromarray(one) for one in photos()[:2]]
     pages[0].save(place / "scan.tif", save_all=True, append_images=pages[1:])
     Image.fromarray(photos()[4]).save(place / "photo.png")
     (place / "song.mp3").write_bytes(sound(".mp3", LYRICS="[00:01.00]the purple giraffe"))
-    own = replace(settings, reranker="auto")
-    with open_library(settings.library, settings=own, encoder=encoder) as library:
+    own = Settings(library=folder / "library", cache=folder / "cache", batch=4, device="cpu")
+    with open_library(own.library, settings=own, encoder=encoder) as library:
         library.index(place)
+    return own.library
+
+
+@pytest.fixture
+def cinema(filmed: Path, settings: Settings, encoder: OnnxEncoder) -> Iterator[Library]:
+    shutil.copytree(filmed, settings.library)
+    with open_library(settings.library, settings=replace(settings, reranker="auto"), encoder=encoder) as library:
         yield library
 
 
