@@ -10,6 +10,7 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from mmsearch.media.filesystem import open_regular, opened_status
 from mmsearch.media.remote_path import file_name
@@ -98,7 +99,22 @@ def response(photo: Photo, headers: Mapping[str, str]) -> Response:
         file.close()
         raise
     told["Content-Length"] = str(last - first + 1)
-    return StreamingResponse(_blocks(file, last - first + 1), status, told, kind or "application/octet-stream")
+    return FileResponse(file, last - first + 1, status, told, kind or "application/octet-stream")
+
+
+class FileResponse(StreamingResponse):
+    """The next ``count`` bytes of ``file``, which is closed when it ends, also where whoever asked has gone away."""
+
+    def __init__(self, file: BinaryIO, count: int, status: int, headers: Mapping[str, str], kind: str) -> None:
+        super().__init__(_blocks(file, count), status, headers, kind)
+        self.file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As any response; a generator that was not begun closes nothing."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.file.close()
 
 
 def _part(wanted: str, size: int) -> tuple[int, int] | None:
@@ -119,13 +135,12 @@ def _part(wanted: str, size: int) -> tuple[int, int] | None:
 
 
 def _blocks(file: BinaryIO, count: int) -> Iterator[bytes]:
-    with file:
-        while count > 0:
-            block = file.read(min(BLOCK, count))
-            if not block:
-                return
-            count -= len(block)
-            yield block
+    while count > 0:
+        block = file.read(min(BLOCK, count))
+        if not block:
+            return
+        count -= len(block)
+        yield block
 
 
 def _disposition(name: str, kind: str) -> str:

@@ -8,12 +8,16 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import anyio
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 from served import API, Asker, id_of
+from starlette.requests import ClientDisconnect
+from starlette.types import Message
 
 from mmsearch.library.library import Library
+from mmsearch.server import files
 
 
 def test_a_photo_by_its_id(client: TestClient, shelf: Library) -> None:
@@ -201,3 +205,18 @@ def test_scripts_in_names_stay_text(asker: Asker, library: Library, tmp_path: Pa
     archive = client.post(f"{API}/export", json={"ids": [hit["id"]]}).content
     assert zipfile.ZipFile(io.BytesIO(archive)).namelist() == ['"><img src=x onerror=alert(1)>__;.jpg']
     assert json.loads(answer.text)
+
+
+def test_a_file_is_closed_although_whoever_asked_has_gone_away(shelf: Library) -> None:
+    answer = files.response(next(iter(shelf)), {})
+    assert isinstance(answer, files.FileResponse)
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(_message: Message) -> None:
+        raise OSError
+
+    with pytest.raises(ClientDisconnect):
+        anyio.run(answer, {"type": "http", "asgi": {"spec_version": "2.4"}}, receive, send)
+    assert answer.file.closed
