@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
     made = Folder(tmp_path / "photos")
-    made.grow(40)
+    made.grow(20)
     return made
 
 
@@ -61,7 +61,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_full_disk(
     forked: ForkedRuns, small_disk: Path, folder: Folder, settings: Settings, encoder: OnnxEncoder
 ) -> None:
-    folder.grow(160)
+    folder.grow(180)
     full = index(forked, folder.place, small_disk / "library")
     assert (full.returncode, full.stdout) == (1, "")
     assert "disk is full" in full.stderr
@@ -91,7 +91,7 @@ def test_another_program_holds_the_database_for_a_while(library: Library, folder
     holder = threading.Thread(target=hold)
     holder.start()
     held.wait()
-    assert len(library.search("a photo", 100, rerank=False)) == 40  # readers are not disturbed
+    assert len(library.search("a photo", 100, rerank=False)) == 20  # readers are not disturbed
     assert library.index().added == 10
     holder.join()
     assert check(library) == ([], [])
@@ -105,13 +105,13 @@ def test_clock_that_goes_backwards(library: Library, folder: Folder) -> None:
     os.utime(file, ns=(0, 0))
     assert library.index().updated == 1
     os.utime(file, ns=(old.st_mtime_ns + 10**18, old.st_mtime_ns + 10**18))  # decades from now
-    assert (library.index().encoded, library.index().unchanged) == (0, 40)
+    assert (library.index().encoded, library.index().unchanged) == (0, 20)
     assert check(library) == ([], [])
 
 
 @pytest.mark.parametrize("how", ["deleted", "emptied", "truncated", "of another library"])
 def test_index_files(how: str, library: Library, settings: Settings, encoder: OnnxEncoder, tmp_path: Path) -> None:
-    wanted = [hit.path for hit in library.search("red squares", 40, rerank=False)]
+    wanted = [hit.path for hit in library.search("red squares", 20, rerank=False)]
     library.close()
     place = settings.library / "index"
     if how == "deleted":
@@ -127,7 +127,7 @@ def test_index_files(how: str, library: Library, settings: Settings, encoder: On
             with file.open("r+b") as opened:
                 opened.truncate(0 if how == "emptied" else file.stat().st_size // 2)
     with open_library(settings.library, settings=settings, encoder=encoder) as again:
-        assert [hit.path for hit in again.search("red squares", 40, rerank=False)] == wanted
+        assert [hit.path for hit in again.search("red squares", 20, rerank=False)] == wanted
         assert check(again) == ([], [])
 
 
@@ -138,7 +138,7 @@ def test_a_write_ahead_log_that_was_left_behind(library: Library, settings: Sett
     assert (copy / "library.sqlite-wal").stat().st_size > 0
     with open_library(copy, settings=settings, encoder=encoder) as again:
         assert check(again) == ([], [])
-        assert again.status().photos == 40
+        assert again.status().photos == 20
 
 
 @pytest.mark.parametrize("there", ["", "lost+found", "somebody's"])
