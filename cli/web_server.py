@@ -42,7 +42,7 @@ class _Protocol(H11Protocol):
             self.transport.close()
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Says once that it is stopped, and what ended it."""
 
     stopped: int | None = None
@@ -59,10 +59,8 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def run(
-    library: Library, options: ServerOptions, listening: socket.socket, page: str | None, access_log: bool
-) -> int | None:
-    """Serve until a signal comes, and return it; ``page`` is opened in a browser."""
+def server_of(library: Library, options: ServerOptions, access_log: bool = False) -> Server:
+    """What serves it as ``mmsearch serve`` does, once it is run."""
     logging.getLogger("mmsearch.server").setLevel(logging.DEBUG if access_log else logging.WARNING)
     config = uvicorn.Config(
         app(library, options),
@@ -77,7 +75,14 @@ def run(
         timeout_graceful_shutdown=END_SECONDS,
         h11_max_incomplete_event_size=2**15,  # of the first line and the headers
     )
-    server = _Server(config)
+    return Server(config)
+
+
+def run(
+    library: Library, options: ServerOptions, listening: socket.socket, page: str | None, access_log: bool
+) -> int | None:
+    """Serve until a signal comes, and return it; ``page`` is opened in a browser."""
+    server = server_of(library, options, access_log)
     threading.Thread(target=_warm, args=(library,), daemon=True).start()
     if page is not None:
         threading.Timer(0.5, webbrowser.open, [page]).start()

@@ -1,5 +1,5 @@
 """A library for the page to show: about three hundred photos of which few need to be encoded, one with a script in all
-that is written about it, and a server of it in a process of its own."""
+that is written about it, and servers of it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,9 @@ import drawn_photos
 from PIL import Image
 from samples import SAMPLES, surroundings
 
+from mmsearch.cli.serve import _listening, _options
+from mmsearch.cli.web_server import server_of
+from mmsearch.config import Settings
 from mmsearch.encoders.protocol import Encoder
 from mmsearch.library.opening import open_library
 
@@ -89,8 +93,26 @@ def _write_exif(file: Path, taken: str, camera: str, place: tuple[float, float])
 
 
 @contextmanager
-def served(library: Path, home: Path, *options: str, **environment: str) -> Iterator[str]:
-    """The address that opens the page, as ``mmsearch serve`` prints it."""
+def served(folder: Path, cache: Path, encoder: Encoder, read_only: bool = False) -> Iterator[str]:
+    """The address that opens the page of a library: of the server that ``mmsearch serve`` is, in a thread."""
+    settings = Settings(library=folder, cache=cache, device="cpu")
+    with (
+        open_library(folder, settings=settings, encoder=encoder) as opened,
+        _listening("127.0.0.1", 0) as listening,
+    ):
+        server = server_of(opened, _options("127.0.0.1", TOKEN, (), read_only, None))
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/?token={TOKEN}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@contextmanager
+def served_by_a_process(library: Path, home: Path, *options: str, **environment: str) -> Iterator[str]:
+    """The same of ``mmsearch serve``, as it prints it."""
     arguments = [sys.executable, "-m", "mmsearch.cli", "serve", "--library", str(library), "--port", "0", *options]
     given = {"MMSEARCH_TOKEN": TOKEN, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2"), **environment}
     log = (home / "serve.log").open("wb")

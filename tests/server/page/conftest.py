@@ -50,9 +50,9 @@ def shown_library(shown_photos: Path, tmp_path_factory: pytest.TempPathFactory, 
     return shutil.copytree(made, tmp_path_factory.mktemp("page") / "library")
 
 
-@pytest.fixture(scope="session")
-def address(shown_library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with page_library.served(shown_library, tmp_path_factory.mktemp("served")) as found:
+@pytest.fixture(scope="module")
+def address(shown_library: Path, tmp_path_factory: pytest.TempPathFactory, encoder: OnnxEncoder) -> Iterator[str]:
+    with page_library.served(shown_library, tmp_path_factory.mktemp("cache"), encoder) as found:
         yield found
 
 
@@ -74,13 +74,12 @@ def heard() -> Heard:
 
 
 @pytest.fixture
-def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+def serving(tmp_path: Path, encoder: OnnxEncoder) -> Iterator[Callable[..., str]]:
     """Starts a server of a library and gives its address; it goes on until the pages that look at it are closed."""
     with ExitStack() as servers:
 
-        def serve(library: Path, *options: str, **environment: str) -> str:
-            home = tmp_path_factory.mktemp("served")
-            return servers.enter_context(page_library.served(library, home, *options, **environment))
+        def serve(library: Path, cache: Path | None = None, read_only: bool = False) -> str:
+            return servers.enter_context(page_library.served(library, cache or tmp_path / "cache", encoder, read_only))
 
         yield serve
 

@@ -37,9 +37,9 @@ def shelf(
 
 
 @pytest.fixture(scope="module")
-def address(shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(shelf: Path, tag_cache: Path, encoder: OnnxEncoder) -> Iterator[str]:
     """Of a server of that library."""
-    with page_library.served(shelf / "library", tmp_path_factory.mktemp("served")) as found:
+    with page_library.served(shelf / "library", tag_cache, encoder) as found:
         yield found
 
 
@@ -159,6 +159,6 @@ def test_the_tab_makes_the_map(
 ) -> None:
     library = shutil.copytree(mapped_library, tmp_path / "library")
     cache = shutil.copytree(tag_cache, tmp_path / "cache")  # with the texts that clusters are named by
-    page = opened(serving(library, MMSEARCH_CACHE=str(cache)), "?view=clusters")
+    page = opened(serving(library, cache), "?view=clusters")
     page.get_by_role("button", name="Make the map").click()
     expect(page.locator(".atlas-item")).to_have_count(3, timeout=120_000)

@@ -262,6 +262,13 @@ def test_more_and_less_like_this(page: Any) -> None:
 # An open photo
 
 
+LIES_ON_IT = """() => {
+  const heat = document.querySelector("canvas.heat").getBoundingClientRect();
+  const image = [...document.querySelectorAll(".pswp__item[aria-hidden=false] img")].at(-1).getBoundingClientRect();
+  return Math.abs(heat.width - image.width) < 2 && Math.abs(heat.x - image.x) < 2;
+}"""
+
+
 def test_an_open_photo_shows_why_it_was_found_its_facts_and_heat(page: Any) -> None:
     find(page, "a cat")
     tile(page, "cat.png").locator("a").first.click()
@@ -273,12 +280,7 @@ def test_an_open_photo_shows_why_it_was_found_its_facts_and_heat(page: Any) -> N
     expect(page.locator("canvas.heat")).to_be_visible()
     panel.get_by_role("button", name="cat", exact=True).click()
     expect(page.locator("canvas.heat")).to_be_visible()
-    heat, image = (
-        page.locator("canvas.heat").bounding_box(),
-        page.locator(".pswp__item[aria-hidden=false] img").last.bounding_box(),
-    )
-    assert abs(heat["width"] - image["width"]) < 2
-    assert abs(heat["x"] - image["x"]) < 2
+    page.wait_for_function(LIES_ON_IT)  # once the photo has grown to its size
     page.keyboard.press("h")
     expect(page.locator("canvas.heat")).to_have_count(0)
     page.keyboard.press("i")

@@ -224,7 +224,7 @@ def test_an_empty_library_says_so_and_is_filled_from_the_page(
 
 
 def test_a_library_that_is_served_read_only_offers_nothing_that_writes(opened: Any, serving: Any, own: Path) -> None:
-    page = opened(serving(own, "--read-only"))
+    page = opened(serving(own, read_only=True))
     expect(page.locator("#message")).to_contain_text("It is served read-only.")
     page.locator("#library").click()
     expect(page.get_by_label("Add a folder")).to_have_count(0)
@@ -233,7 +233,7 @@ def test_a_library_that_is_served_read_only_offers_nothing_that_writes(opened: A
 def test_a_library_that_is_served_read_only_shows_tags_and_takes_none(
     opened: Any, serving: Any, shown_library: Path
 ) -> None:
-    page = opened(serving(shown_library, "--read-only"))
+    page = opened(serving(shown_library, read_only=True))
     _selected(page)
     expect(page.get_by_role("button", name="Tag…")).to_have_count(0)
     tile(page, SCRIPT).locator("a").click()
@@ -276,7 +276,7 @@ def test_a_lost_session_and_a_server_that_is_gone_are_told(
     heard.expected += ["401", "ERR_CONNECTION_REFUSED", "Failed to load resource"]
     with open_library(own, encoder=encoder) as library:
         library.index(photos)
-    with page_library.served(own, own.parent) as address:
+    with page_library.served_by_a_process(own, own.parent) as address:
         page = opened(address)
         expect(page.locator(".tile")).to_have_count(5)
         page.context.clear_cookies()

@@ -34,7 +34,7 @@ def address(chromium: str, tmp_path_factory: pytest.TempPathFactory, encoder: On
     (photos / "song.opus").write_bytes(sound(".opus", 8.0, LYRICS="[00:05.00]the purple giraffe"))
     with open_library(folder / "library", encoder=encoder) as library:
         assert library.index(photos).added == 4
-    with page_library.served(folder / "library", tmp_path_factory.mktemp("served")) as found:
+    with page_library.served(folder / "library", folder / "cache", encoder) as found:
         yield found
 
 
