@@ -36,7 +36,7 @@ FILL = "to be filled: "
 CLOSE = 1e-4  # of the largest value: how far the filled graph may be from torch
 
 # What torch can put into a graph is listed anew for each, from the sources: half a second, and each time the same.
-ONNXRegistry.from_torchlib = staticmethod(functools.cache(ONNXRegistry.from_torchlib))  # type: ignore[method-assign, assignment]
+ONNXRegistry.from_torchlib = staticmethod(functools.cache(ONNXRegistry.from_torchlib))  # type: ignore[method-assign]
 
 
 @contextmanager
