@@ -99,10 +99,10 @@ def response(photo: Photo, headers: Mapping[str, str]) -> Response:
         file.close()
         raise
     told["Content-Length"] = str(last - first + 1)
-    return FileResponse(file, last - first + 1, status, told, kind or "application/octet-stream")
+    return OpenFileResponse(file, last - first + 1, status, told, kind or "application/octet-stream")
 
 
-class FileResponse(StreamingResponse):
+class OpenFileResponse(StreamingResponse):
     """The next ``count`` bytes of ``file``, which is closed when it ends, also where whoever asked has gone away."""
 
     def __init__(self, file: BinaryIO, count: int, status: int, headers: Mapping[str, str], kind: str) -> None:

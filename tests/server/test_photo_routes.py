@@ -209,7 +209,7 @@ def test_scripts_in_names_stay_text(asker: Asker, library: Library, tmp_path: Pa
 
 def test_a_file_is_closed_although_whoever_asked_has_gone_away(shelf: Library) -> None:
     answer = files.response(next(iter(shelf)), {})
-    assert isinstance(answer, files.FileResponse)
+    assert isinstance(answer, files.OpenFileResponse)
 
     async def receive() -> Message:
         return {"type": "http.disconnect"}

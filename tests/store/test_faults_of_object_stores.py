@@ -196,7 +196,7 @@ def test_comparing(store: PostgresStore, trouble: Trouble, fault: str, times: in
     assert store.damages(CARD) == []
 
 
-@faults("503", "cut")  # ``test_reading`` meets all of them
+@faults("500", "502", "503", "504", "cut")
 @often
 def test_reading_all_packs(store: PostgresStore, trouble: Trouble, fault: str, times: int) -> None:
     trouble.gate.clear()
@@ -205,15 +205,9 @@ def test_reading_all_packs(store: PostgresStore, trouble: Trouble, fault: str, t
     assert store.damages(CARD, deep=True) == []
 
 
+@faults("500", "502", "503")
 @often
-@pytest.mark.parametrize(
-    ("step", "fault"),  # what else there is to read, upload and list by meets the other faults above
-    [
-        (is_deletion, "500"),
-        (is_deletion, "502"),
-        *((step, "503") for step in (is_read, is_upload, is_deletion, is_listing)),
-    ],
-)
+@pytest.mark.parametrize("step", [is_read, is_upload, is_deletion, is_listing])
 def test_putting_in_order(
     store: PostgresStore,
     trouble: Trouble,
